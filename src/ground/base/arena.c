@@ -1,0 +1,104 @@
+#include "arena.h"
+
+#include <string.h>
+
+struct arena_chunk {
+	struct arena_chunk *next;
+	size_t size;  // of the whole chunk, this header included
+	_Alignas(64) uint8_t data[];
+};
+
+enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 1 << 20 };
+
+void arena_init(struct arena *a, size_t max)
+{
+	*a = (struct arena){.max = max ? max : SIZE_MAX};
+}
+
+void arena_release(struct arena *a)
+{
+	for (struct arena_chunk *c = a->first, *next; c; c = next) {
+		next = c->next;
+		mem_free(c);
+	}
+	size_t max = a->max;
+	*a = (struct arena){.max = max};
+}
+
+static void use_chunk(struct arena *a, struct arena_chunk *c)
+{
+	a->current = c;
+	a->next = c->data;
+	a->end = (uint8_t *)c + c->size;
+}
+
+void arena_clear(struct arena *a)
+{
+	if (!a->first)
+		return;
+	for (struct arena_chunk *c = a->first->next, *next; c; c = next) {
+		next = c->next;
+		a->used -= c->size;
+		mem_free(c);
+	}
+	a->first->next = NULL;
+	use_chunk(a, a->first);
+}
+
+static bool add_chunk(struct arena *a, size_t size)
+{
+	size_t want = a->current ? min_u64(a->current->size * 2, LARGEST_CHUNK) : FIRST_CHUNK;
+	if (want < size + sizeof(struct arena_chunk) + 64)
+		want = size + sizeof(struct arena_chunk) + 64;
+	if (want < size || want > a->max - a->used)
+		return false;
+	struct arena_chunk *c = mem_alloc(want);
+	if (!c)
+		return false;
+	c->next = NULL;
+	c->size = want;
+	if (a->current)
+		a->current->next = c;
+	else
+		a->first = c;
+	a->used += want;
+	use_chunk(a, c);
+	return true;
+}
+
+void *arena_alloc(struct arena *a, size_t size, size_t align)
+{
+	BUG_ON(align == 0 || (align & (align - 1)) || align > 64);
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	for (int try = 0; try < 2; try++) {
+		uintptr_t at = ((uintptr_t)a->next + align - 1) & ~(uintptr_t)(align - 1);
+		if (a->next && at <= (uintptr_t)a->end && size <= (uintptr_t)a->end - at) {
+			a->next = (uint8_t *)at + size;
+			return (uint8_t *)at;
+		}
+		if (try == 0 && !add_chunk(a, size))
+			return NULL;
+	}
+	return NULL;
+}
+
+void *arena_zalloc(struct arena *a, size_t size, size_t align)
+{
+	void *p = arena_alloc(a, size, align);
+	return p ? memset(p, 0, size) : NULL;
+}
+
+void *arena_copy(struct arena *a, const void *data, size_t size, size_t align)
+{
+	void *p = arena_alloc(a, size, align);
+	return p && size ? memcpy(p, data, size) : p;
+}
+
+void *arena_array_raw(struct arena *a, size_t n, size_t size, size_t align)
+{
+	size_t total;
+	if (__builtin_mul_overflow(n, size, &total))
+		return NULL;
+	return arena_zalloc(a, total, align);
+}

@@ -1,0 +1,99 @@
+#include "buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void buf_release(struct buf *b)
+{
+	mem_free(b->ptr);
+	*b = (struct buf){.max = b->max};
+}
+
+void buf_clear(struct buf *b)
+{
+	b->len = 0;
+	b->failed = false;
+}
+
+uint8_t *buf_reserve(struct buf *b, size_t n)
+{
+	size_t need;
+	if (__builtin_add_overflow(b->len, n, &need) || (b->max && need > b->max) || b->failed)
+		goto fail;
+	if (need > b->cap || !b->ptr) {
+		size_t cap = b->cap ? b->cap * 2 : 256;
+		if (cap < need)
+			cap = need;
+		if (b->max && cap > b->max)
+			cap = b->max;
+		uint8_t *p = mem_realloc(b->ptr, cap);
+		if (!p)
+			goto fail;
+		b->ptr = p;
+		b->cap = cap;
+	}
+	return b->ptr + b->len;
+fail:
+	b->failed = true;
+	return NULL;
+}
+
+bool buf_put(struct buf *b, const void *data, size_t len)
+{
+	uint8_t *p = buf_reserve(b, len);
+	if (!p)
+		return false;
+	if (len)
+		memcpy(p, data, len);
+	b->len += len;
+	return true;
+}
+
+bool buf_put_slice(struct buf *b, struct slice s)
+{
+	return buf_put(b, s.ptr, s.len);
+}
+
+bool buf_put_str(struct buf *b, const char *text)
+{
+	return buf_put(b, text, strlen(text));
+}
+
+bool buf_put_byte(struct buf *b, uint8_t byte)
+{
+	return buf_put(b, &byte, 1);
+}
+
+bool buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	char small[256];
+	va_list again;
+	va_copy(again, args);
+	int n = vsnprintf(small, sizeof small, fmt, args);
+	va_end(args);
+	bool ok = false;
+	if (n >= 0 && (size_t)n < sizeof small) {
+		ok = buf_put(b, small, (size_t)n);
+	} else if (n >= 0) {
+		uint8_t *p = buf_reserve(b, (size_t)n + 1);
+		if (p) {
+			vsnprintf((char *)p, (size_t)n + 1, fmt, again);
+			b->len += (size_t)n;
+			ok = true;
+		}
+	} else {
+		b->failed = true;
+	}
+	va_end(again);
+	return ok;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+	BUG_ON(n > b->len);
+	b->len -= n;
+	if (b->len && n)
+		memmove(b->ptr, b->ptr + n, b->len);
+}

@@ -1,0 +1,33 @@
+// A growable run of bytes on the heap, with a maximum.
+#ifndef TENON_BASE_BUF_H
+#define TENON_BASE_BUF_H
+
+#include "slice.h"
+
+struct buf {
+	uint8_t *ptr;
+	size_t len, cap;
+	size_t max;    // 0: none
+	bool failed;   // an append did not fit or memory was out; sticky until buf_clear
+};
+
+// A zeroed struct is an empty buffer without maximum.
+void buf_release(struct buf *b);
+// Empties it, keeps the storage.
+void buf_clear(struct buf *b);
+// Room for `n` more bytes at ptr + len; NULL (and failed) when there is none.
+uint8_t *buf_reserve(struct buf *b, size_t n);
+// These return false, and set `failed`, when the bytes do not fit: a caller may check once at the end.
+bool buf_put(struct buf *b, const void *data, size_t len);
+bool buf_put_slice(struct buf *b, struct slice s);
+bool buf_put_str(struct buf *b, const char *text);
+bool buf_put_byte(struct buf *b, uint8_t byte);
+bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static inline struct slice buf_view(const struct buf *b)
+{
+	return slice_of(b->ptr, b->len);
+}
+// Drops the first n bytes.
+void buf_consume(struct buf *b, size_t n);
+
+#endif

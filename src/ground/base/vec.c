@@ -1,0 +1,27 @@
+#include "vec.h"
+
+#include <string.h>
+
+static bool grow(struct arena *a, void **ptr, uint32_t *cap, uint32_t len, size_t size, size_t align, uint32_t max)
+{
+	uint64_t want = *cap ? (uint64_t)*cap * 2 : 8;
+	if (want > max)
+		want = max;
+	if (want <= len)
+		return false;
+	void *p = a ? arena_alloc(a, want * size, align) : mem_realloc(*ptr, want * size);
+	if (!p)
+		return false;
+	if (a && len)
+		memcpy(p, *ptr, (size_t)len * size);
+	*ptr = p;
+	*cap = (uint32_t)want;
+	return true;
+}
+
+void *vec_add_raw(struct arena *a, void **ptr, uint32_t *len, uint32_t *cap, size_t size, size_t align, uint32_t max)
+{
+	if (*len >= max || (*len == *cap && !grow(a, ptr, cap, *len, size, align, max)))
+		return NULL;
+	return (uint8_t *)*ptr + (size_t)(*len)++ * size;
+}

@@ -1,0 +1,128 @@
+// Room abi: what generated code and the runtime agree on. docs/abi.md states it in words.
+//
+// The convention of guest functions on x86-64 ("guest convention"):
+//  R1. r13 = vmctx of the function's instance, r14 = base of its memory 0 (r14 == r13->mem0_base whenever a guest function is entered;
+//      unspecified if the instance has no memory). Both are preserved by every guest function.
+//  R2. Integer and reference parameters in rdi rsi rdx rcx r8 r9, floats in xmm0..7, the rest on the stack in 8-byte cells, in order,
+//      first one at the lowest address (at [rsp+8] on entry). The area is a multiple of 16 bytes, rsp+8 is 16-aligned at entry,
+//      and the callee pops it (ret n), so that tail calls need no trampoline.
+//  R3. One result: rax (integers, references) or xmm0. More than one: a hidden last integer parameter points to an array of
+//      8-byte cells that the callee fills, in order.
+//  R4. rbx rbp r12 r13 r14 r15 are preserved by the callee; all else is not. rbp is the frame pointer in every guest function.
+//  R5. An i32 in a register or a cell has zero upper bits; f32 likewise in cells. A reference is a 32-bit integer, null is 0.
+//  R6. No red zone. A function compares rsp with exec->stack_limit at entry, after its frame is allocated and before it writes to it, and
+//      goes to the trap STACK_OVERFLOW (or to the hook, when limit is UINTPTR_MAX) if it is below.
+//  R7. A call that may leave the instance (import, table, reference) loads code and vmctx of the callee, sets r13 and
+//      r14 = [r13 + mem0_base], calls, and restores its own r13 and r14 afterwards.
+//  R8. C functions (libcalls.def) are called by the C convention through vmctx->libcalls[i] with vmctx as first argument; direction flag
+//      clear, rsp 16-aligned. Those that may trap return an enum trap in eax (0: none); generated code jumps to vmctx->libcalls[TRAP_EXIT] ... see
+//      ABI_LIBCALL_RAISE: it never returns and continues at the landing pad.
+#ifndef TENON_ABI_H
+#define TENON_ABI_H
+
+#include "base/base.h"
+#include "wasm/wasm.h"
+
+enum trap {
+#define TRAP(name, text) TRAP_##name,
+#include "traps.def"
+#undef TRAP
+	TRAP_COUNT
+};
+const char *trap_text(enum trap t);
+
+struct abi_vmctx;
+typedef struct abi_vmctx abi_vmctx;
+
+// What changes with the fiber: one a shard (thread); its contents are exchanged when another fiber runs.
+struct abi_exec {
+	uintptr_t stack_limit;  // ORDER exec 0: lowest rsp that guest code may have; UINTPTR_MAX: take the hook at the next function entry
+	void *entry_sp;         // ORDER exec 1: rsp saved by the innermost host→guest entry: where its landing pad finds its frame
+	uint64_t libcall_result;  // ORDER exec 2: second result of libcalls that may trap
+	uint32_t trap;            // enum trap being delivered to the landing pad
+	uint32_t interrupt;       // set asynchronously (watchdog); read on the way from host code to guest code
+	uint64_t trap_pc;         // where in guest code the trap happened; 0: in host code
+	uint64_t trap_addr;       // faulting address, for memory traps
+	void *fiber;              // struct vm_fiber that runs
+	void *shard;              // struct vm_shard
+	void *reserved[4];
+};
+
+// An entry of the store's function array: what a reference to a function means. 32 bytes.
+struct abi_func {
+	const void *code;      // guest convention; index 0 (null) has code NULL and type 0
+	struct abi_vmctx *vmctx;
+	uint32_t type;         // canonical type id
+	uint32_t index;        // function index in its instance's module, for messages
+	void *instance;
+};
+
+struct abi_memory {
+	uint8_t *base;
+	uint64_t length;     // bytes; generated code reads it for memory.size
+	uint64_t max_bytes;  // memory.grow's bound
+	void *owner;         // vm's
+};
+
+struct abi_table {
+	uint32_t *elems;  // references
+	uint64_t length;
+	uint64_t max;
+	uint64_t dirty;   // nonzero once any element or the length changed (generated code stores 1)
+	void *owner;
+};
+
+// One a core instance. The variable part follows; abi_layout says where. Host functions have one too (only `exec` and what vm adds are used).
+struct abi_vmctx {
+	struct abi_exec *exec;         // ORDER vmctx 0
+	struct abi_func *funcs;        // ORDER vmctx 1: the store's function array
+	const uint32_t *type_ids;      // module type index → canonical id
+	uint8_t *mem0_base;
+	struct abi_memory *mem0;
+	void *const *libcalls;         // enum abi_libcall → C function
+	const uint32_t *func_refs;     // module function index → index in funcs (for ref.func)
+	void *instance;                // struct vm_instance
+};
+
+// Where the variable part of a module's vmctx has what; offsets from the vmctx in bytes.
+struct abi_layout {
+	uint32_t memories;          // struct abi_memory *[nmemories]
+	uint32_t tables;            // struct abi_table *[ntables]
+	uint32_t imported_funcs;    // struct abi_import [nimported_funcs]
+	uint32_t imported_globals;  // void *[nimported_globals]: address of the global's cell
+	uint32_t globals;           // own globals, 16 bytes each, in order: all of the image that is in the vmctx
+	uint32_t globals_size;
+	uint32_t size;              // of the whole vmctx
+};
+struct abi_import {
+	const void *code;
+	struct abi_vmctx *vmctx;
+};
+void abi_layout(const struct wasm_module *m, struct abi_layout *ret);
+
+// ---- where parameters go (R2, R3) -------------------------------------------------------------------------------
+enum abi_place { ABI_GPR, ABI_XMM, ABI_STACK };
+struct abi_loc {
+	uint8_t place;   // enum abi_place
+	uint16_t index;  // register number in order (0 = rdi / xmm0), or cell number on the stack
+};
+struct abi_sig {
+	uint32_t nparams;        // without the hidden one
+	struct abi_loc *params;  // nparams
+	bool by_pointer;         // results go by pointer
+	struct abi_loc results_pointer;
+	uint32_t stack_cells;    // rounded up to an even number
+};
+// locs must have room for type->nparams entries.
+void abi_classify(const struct wasm_func_type *type, struct abi_loc *locs, struct abi_sig *ret);
+
+// ---- C functions that generated code calls (R8) -----------------------------------------------------------------
+// LIBCALL(NAME, name, may_trap): prototypes are below; the array vmctx->libcalls is indexed by the enum.
+enum abi_libcall {
+#define LIBCALL(NAME, name, may_trap) ABI_LIBCALL_##NAME,
+#include "libcalls.def"
+#undef LIBCALL
+	ABI_LIBCALL_COUNT
+};
+
+#endif

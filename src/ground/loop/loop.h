@@ -1,0 +1,108 @@
+// The event loop of a shard: one thread, epoll level-triggered, timers in a wheel, a ready queue, and a pool of threads for what blocks.
+//
+// 1. Everything here is called on the loop's own thread, but what says "any thread".
+// 2. Objects (io, timer, task, work) are embedded in their owner and are never allocated by the loop. Before its memory goes away an
+//    io must be closed, a timer cancelled, a task not queued (loop_task_cancel), a work finished.
+// 3. A callback may close any io and cancel any timer, also those of events not yet delivered in this iteration.
+// 4. The order of an iteration: wait, I/O callbacks, due timers, tasks from other threads, ready queue. A task posted while the ready
+//    queue runs is run in the same iteration, up to a bound that keeps I/O from starving.
+// 5. The steady state makes no system call but epoll_wait: timers and tasks are memory only.
+#ifndef TENON_LOOP_H
+#define TENON_LOOP_H
+
+#include "base/base.h"
+
+struct loop;
+
+NODISCARD bool loop_new(struct loop **ret, struct err *e);
+// No callback may be running; ios, timers and tasks that are left are forgotten.
+void loop_free(struct loop *l);
+// Runs until loop_stop.
+void loop_run(struct loop *l);
+// One iteration; waits at most `max_wait_ns` (0: polls, UINT64_MAX: until something happens).
+void loop_run_once(struct loop *l, uint64_t max_wait_ns);
+// loop_run returns after the current iteration.
+void loop_stop(struct loop *l);
+// Any thread, and signal handlers: makes a waiting loop go round once.
+void loop_wakeup(struct loop *l);
+// CLOCK_MONOTONIC, read once an iteration; loop_now_fresh_ns reads it now (vDSO) and renews the cached one.
+uint64_t loop_now_ns(const struct loop *l);
+uint64_t loop_now_fresh_ns(struct loop *l);
+
+// ---- I/O -------------------------------------------------------------------------------------------------------------------------
+enum {
+	LOOP_READ = 1,   // readable, or the peer has finished writing
+	LOOP_WRITE = 2,
+	LOOP_ERROR = 4,  // only reported: error or both directions closed (always watched)
+};
+struct loop_io {
+	int fd;              // -1: not open
+	uint32_t interest;   // LOOP_READ | LOOP_WRITE
+	void (*fn)(struct loop_io *io, uint32_t ready);
+	struct loop *loop;
+};
+// The fd stays the caller's: loop_io_close stops watching, it does not close the fd.
+NODISCARD bool loop_io_open(struct loop *l, struct loop_io *io, int fd, uint32_t interest, void (*fn)(struct loop_io *io, uint32_t ready), struct err *e);
+// A system call only if the interest differs.
+void loop_io_want(struct loop_io *io, uint32_t interest);
+// Call it before close(fd). Does nothing when it is not open. `fd_dies`: the caller closes the fd at once, which unregisters it.
+void loop_io_close(struct loop_io *io, bool fd_dies);
+
+// ---- timers ----------------------------------------------------------------------------------------------------------------------
+// Millisecond resolution, never early. Moving an armed timer to a later deadline is one store (it is re-sorted when the old one is due):
+// a deadline that is pushed back at each request costs nothing.
+struct loop_timer {
+	struct loop_timer *next, **prev;  // prev NULL: not armed
+	uint64_t due_ms, slot_ms;
+	void (*fn)(struct loop_timer *t);
+	uint16_t level, index;
+};
+// `fn` is set by the owner before. Deadline in ns of loop_now_ns; one in the past is due in the next iteration; UINT64_MAX: cancel.
+void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t deadline_ns);
+void loop_timer_cancel(struct loop *l, struct loop_timer *t);
+static inline bool loop_timer_is_armed(const struct loop_timer *t)
+{
+	return t->prev != NULL && t->due_ms != UINT64_MAX;
+}
+
+// ---- tasks -----------------------------------------------------------------------------------------------------------------------
+struct loop_task {
+	struct loop_task *next, *prev;  // next NULL: not queued
+	void (*fn)(struct loop_task *t);
+};
+// Runs it from the ready queue, first in first out. Does nothing when it is queued already. Before `fn` runs the task is unqueued:
+// it may post or free itself.
+void loop_post(struct loop *l, struct loop_task *t);
+void loop_task_cancel(struct loop_task *t);
+static inline bool loop_task_is_queued(const struct loop_task *t)
+{
+	return t->next != NULL;
+}
+// A task from any thread. One must not be posted again before it ran, and can't be cancelled.
+struct loop_remote {
+	struct loop_remote *next;
+	void (*fn)(struct loop_remote *r);
+};
+void loop_post_remote(struct loop *l, struct loop_remote *r);
+
+// ---- blocking work ---------------------------------------------------------------------------------------------------------------
+struct loop_pool;
+// `run` is called on a thread of the pool, `done` afterwards on the loop's thread (also for a work that was cancelled: check `cancelled`).
+struct loop_work {
+	struct loop_remote remote;
+	struct loop_work *next;
+	struct loop *loop;
+	void (*run)(struct loop_work *w);
+	void (*done)(struct loop_work *w);
+	bool cancelled, started;
+};
+// Threads are started when they are needed, at most `max_threads`; at most `max_queued` works wait. One pool may serve many loops.
+NODISCARD bool loop_pool_new(struct loop_pool **ret, uint32_t max_threads, uint32_t max_queued, struct err *e);
+// Waits for the works that run; `done` of what was submitted must be delivered (the loops must have run) before.
+void loop_pool_free(struct loop_pool *p);
+// false: the queue is full, nothing happens.
+NODISCARD bool loop_work_submit(struct loop_pool *p, struct loop *l, struct loop_work *w);
+// true: it had not begun and will not; `done` is still called, with `cancelled` set.
+bool loop_work_cancel(struct loop_pool *p, struct loop_work *w);
+
+#endif

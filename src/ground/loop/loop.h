@@ -57,7 +57,7 @@ struct loop_timer {
 	void (*fn)(struct loop_timer *t);
 	uint16_t level, index;
 };
-// `fn` is set by the owner before. Deadline in ns of loop_now_ns; one in the past is due in the next iteration; UINT64_MAX: cancel.
+// `fn` is set by the owner before. Deadline in ns of loop_now_ns; one in the past is due within a millisecond; UINT64_MAX: cancel.
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t deadline_ns);
 void loop_timer_cancel(struct loop *l, struct loop_timer *t);
 static inline bool loop_timer_is_armed(const struct loop_timer *t)

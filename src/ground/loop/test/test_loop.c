@@ -1,0 +1,304 @@
+// The loop: timers, tasks, I/O, other threads, the pool.
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "loop/loop.h"
+#include "sys/sys.h"
+
+#define MS UINT64_C(1000000)
+
+static struct loop *new_loop(void)
+{
+	struct err e = {0};
+	struct loop *l;
+	assert_true(loop_new(&l, &e));
+	return l;
+}
+
+struct stamp {
+	struct loop_timer t;
+	struct loop *l;
+	uint64_t asked, fired;
+	int count;
+};
+static int fired_total;
+static void on_stamp(struct loop_timer *t)
+{
+	struct stamp *s = CONTAINER_OF(t, struct stamp, t);
+	s->fired = sys_now_ns();
+	s->count++;
+	fired_total++;
+}
+
+static void timers_fire_once_never_early_and_soon_after(void **state)
+{
+	struct loop *l = new_loop();
+	enum { N = 400 };
+	static struct stamp s[N];
+	memset(s, 0, sizeof s);
+	fired_total = 0;
+	uint64_t seed = 7, base = loop_now_fresh_ns(l);
+	for (int i = 0; i < N; i++) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		s[i].t.fn = on_stamp;
+		s[i].asked = base + (seed >> 33) % (200 * MS);
+		loop_timer_set(l, &s[i].t, s[i].asked);
+	}
+	for (int i = 0; i < N; i += 4)
+		loop_timer_cancel(l, &s[i].t);
+	for (int i = 1; i < N; i += 4)  // later, then earlier than at first
+		loop_timer_set(l, &s[i].t, s[i].asked + 90 * MS);
+	for (int i = 1; i < N; i += 8)
+		loop_timer_set(l, &s[i].t, s[i].asked = base + (s[i].asked - base) / 2);
+	for (int i = 5; i < N; i += 8)
+		s[i].asked += 90 * MS;
+	while (fired_total < N - N / 4 && sys_now_ns() < base + 2000 * MS)
+		loop_run_once(l, 100 * MS);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(s[i].count, i % 4 != 0);
+		if (i % 4) {
+			assert_true(s[i].fired >= s[i].asked);
+			assert_true(s[i].fired < s[i].asked + 60 * MS);
+		}
+	}
+	loop_free(l);
+}
+
+static void far_and_extreme_deadlines_are_kept(void **state)
+{
+	struct loop *l = new_loop();
+	struct stamp a = {.t.fn = on_stamp}, b = {.t.fn = on_stamp}, c = {.t.fn = on_stamp};
+	loop_timer_set(l, &a.t, UINT64_MAX - 1);  // L78: extreme times saturate
+	loop_timer_set(l, &b.t, 0);
+	loop_timer_set(l, &c.t, UINT64_MAX);
+	assert_true(loop_timer_is_armed(&a.t));
+	assert_false(loop_timer_is_armed(&c.t));
+	loop_run_once(l, 5 * MS);
+	loop_run_once(l, 5 * MS);
+	assert_int_equal(b.count, 1);
+	assert_int_equal(a.count, 0);
+	loop_free(l);
+}
+
+static void on_rearm(struct loop_timer *t)
+{
+	struct stamp *s = CONTAINER_OF(t, struct stamp, t);
+	if (++s->count < 5)
+		loop_timer_set(s->l, t, 0);
+}
+static void a_timer_may_rearm_itself_in_the_past_without_hanging(void **state)
+{
+	struct loop *l = new_loop();
+	struct stamp s = {.t.fn = on_rearm, .l = l};
+	loop_timer_set(l, &s.t, 0);
+	for (int i = 0; i < 50 && s.count < 5; i++)
+		loop_run_once(l, 2 * MS);
+	assert_int_equal(s.count, 5);
+	loop_free(l);
+}
+
+struct job {
+	struct loop_task t;
+	struct loop *l;
+	int *log, *n, id;
+	struct job *also;
+};
+static void on_job(struct loop_task *t)
+{
+	struct job *j = CONTAINER_OF(t, struct job, t);
+	j->log[(*j->n)++] = j->id;
+	if (j->also)
+		loop_post(j->l, &j->also->t);
+}
+static void tasks_run_in_order_in_the_same_iteration(void **state)
+{
+	struct loop *l = new_loop();
+	int log[8], n = 0;
+	struct job c = {.t.fn = on_job, .l = l, .log = log, .n = &n, .id = 3};
+	struct job a = {.t.fn = on_job, .l = l, .log = log, .n = &n, .id = 1, .also = &c};
+	struct job b = {.t.fn = on_job, .l = l, .log = log, .n = &n, .id = 2};
+	struct job d = {.t.fn = on_job, .l = l, .log = log, .n = &n, .id = 4};
+	loop_post(l, &a.t);
+	loop_post(l, &d.t);
+	loop_post(l, &b.t);
+	loop_post(l, &a.t);  // queued already
+	loop_task_cancel(&d.t);
+	loop_run_once(l, UINT64_MAX);
+	assert_int_equal(n, 3);
+	assert_true(log[0] == 1 && log[1] == 2 && log[2] == 3);
+	loop_free(l);
+}
+
+static struct job endless;
+static void on_endless(struct loop_task *t)
+{
+	loop_post(endless.l, t);
+}
+static void a_task_that_posts_itself_does_not_starve_the_loop(void **state)
+{
+	struct loop *l = new_loop();
+	endless.l = l;
+	endless.t = (struct loop_task){.fn = on_endless};
+	loop_post(l, &endless.t);
+	loop_run_once(l, UINT64_MAX);
+	loop_run_once(l, UINT64_MAX);
+	loop_task_cancel(&endless.t);
+	loop_free(l);
+}
+
+static int io_calls;
+static struct loop_io *io_both[2];
+static void on_io(struct loop_io *io, uint32_t ready)
+{
+	io_calls++;
+	for (int i = 0; i < 2; i++) {
+		loop_io_close(io_both[i], false);
+		mem_free(io_both[i]);
+	}
+}
+static void a_closed_io_gets_no_event_of_the_same_batch(void **state)
+{
+	struct loop *l = new_loop();
+	struct err e = {0};
+	int p[2], q[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, p), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, q), 0);
+	struct loop_io *a = mem_zalloc(sizeof *a), *b = mem_zalloc(sizeof *b);
+	assert_true(loop_io_open(l, a, p[0], LOOP_READ, on_io, &e));
+	assert_true(loop_io_open(l, b, q[0], LOOP_READ, on_io, &e));
+	assert_int_equal(write(p[1], "x", 1), 1);
+	assert_int_equal(write(q[1], "x", 1), 1);
+	io_calls = 0;
+	io_both[0] = a;
+	io_both[1] = b;
+	loop_run_once(l, 100 * MS);
+	assert_int_equal(io_calls, 1);
+	loop_run_once(l, 0);
+	for (int i = 0; i < 2; i++) {
+		close(p[i]);
+		close(q[i]);
+	}
+	loop_free(l);
+}
+
+struct far {
+	struct loop_remote r;
+	int value;
+};
+static int far_sum, far_seen;
+static void on_far(struct loop_remote *r)
+{
+	struct far *f = CONTAINER_OF(r, struct far, r);
+	far_sum += f->value;
+	far_seen++;
+	mem_free(f);
+}
+enum { FAR_EACH = 20000 };
+static void *post_many(void *arg)
+{
+	for (int i = 0; i < FAR_EACH; i++) {
+		struct far *f = mem_zalloc(sizeof *f);
+		f->r.fn = on_far;
+		f->value = 1;
+		loop_post_remote(arg, &f->r);
+	}
+	return NULL;
+}
+static void posts_from_threads_all_arrive_and_wake_the_loop(void **state)
+{
+	struct loop *l = new_loop();
+	pthread_t t[3];
+	far_sum = far_seen = 0;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, post_many, l), 0);
+	uint64_t give_up = sys_now_ns() + 20000 * MS;
+	while (far_seen < 3 * FAR_EACH && sys_now_ns() < give_up)
+		loop_run_once(l, 5000 * MS);
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	assert_int_equal(far_sum, 3 * FAR_EACH);
+	loop_free(l);
+}
+
+struct sleepy {
+	struct loop_work w;
+	int ran, done;
+};
+static void sleepy_run(struct loop_work *w)
+{
+	usleep(2000);
+	CONTAINER_OF(w, struct sleepy, w)->ran++;
+}
+static int sleepy_total;
+static void sleepy_done(struct loop_work *w)
+{
+	CONTAINER_OF(w, struct sleepy, w)->done++;
+	sleepy_total++;
+}
+static void the_pool_runs_bounded_work_and_cancels_what_waits(void **state)
+{
+	struct loop *l = new_loop();
+	struct err e = {0};
+	struct loop_pool *p;
+	assert_true(loop_pool_new(&p, 2, 4, &e));
+	static struct sleepy s[32];
+	memset(s, 0, sizeof s);
+	int taken = 0, cancelled;
+	sleepy_total = 0;
+	for (int i = 0; i < 32; i++) {
+		s[i].w.run = sleepy_run;
+		s[i].w.done = sleepy_done;
+		if (!loop_work_submit(p, l, &s[i].w))
+			break;
+		taken++;
+	}
+	assert_in_range(taken, 4, 31);  // the queue is bounded
+	cancelled = loop_work_cancel(p, &s[taken - 1].w);
+	while (sleepy_total < taken)
+		loop_run_once(l, 1000 * MS);
+	for (int i = 0; i < taken; i++) {
+		assert_int_equal(s[i].done, 1);
+		assert_int_equal(s[i].ran, s[i].w.cancelled ? 0 : 1);
+	}
+	assert_int_equal(s[taken - 1].w.cancelled, cancelled);
+	loop_pool_free(p);
+	loop_free(l);
+}
+
+static void *stop_later(void *arg)
+{
+	usleep(3000);
+	loop_stop(arg);
+	return NULL;
+}
+static void stop_from_another_thread_ends_run(void **state)
+{
+	struct loop *l = new_loop();
+	pthread_t t;
+	assert_int_equal(pthread_create(&t, NULL, stop_later, l), 0);
+	loop_run(l);
+	pthread_join(t, NULL);
+	loop_free(l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(timers_fire_once_never_early_and_soon_after),
+		cmocka_unit_test(far_and_extreme_deadlines_are_kept),
+		cmocka_unit_test(a_timer_may_rearm_itself_in_the_past_without_hanging),
+		cmocka_unit_test(tasks_run_in_order_in_the_same_iteration),
+		cmocka_unit_test(a_task_that_posts_itself_does_not_starve_the_loop),
+		cmocka_unit_test(a_closed_io_gets_no_event_of_the_same_batch),
+		cmocka_unit_test(posts_from_threads_all_arrive_and_wake_the_loop),
+		cmocka_unit_test(the_pool_runs_bounded_work_and_cancels_what_waits),
+		cmocka_unit_test(stop_from_another_thread_ends_run),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,160 @@
+// Sockets, epoll, eventfd, signalfd, clocks: thin, no state. Failures of set-up calls teach through struct err, those of the request path
+// are -errno.
+#include "sys.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t real_recv(int fd, void *into, size_t max)
+{
+	ssize_t n;
+	do
+		n = recv(fd, into, max, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+static int64_t real_sendv(int fd, const struct iovec *iov, int count)
+{
+	ssize_t n;
+	struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
+	do
+		n = count == 1 ? send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) : sendmsg(fd, &m, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+static int64_t real_accept(int fd, void *addr, uint32_t *len)
+{
+	int got;
+	do
+		got = accept4(fd, addr, len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	while (got < 0 && (errno == EINTR || errno == ECONNABORTED));
+	return got < 0 ? -errno : got;
+}
+
+const struct sys_net_table sys_net_real = {.recv = real_recv, .sendv = real_sendv, .accept = real_accept};
+struct sys_net_table sys_net = {.recv = real_recv, .sendv = real_sendv, .accept = real_accept};
+
+static uint64_t clock_ns(clockid_t which)
+{
+	struct timespec t;
+	clock_gettime(which, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t sys_now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t sys_wall_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+// SO_REUSEPORT is set after an exclusive bind: the kernel then refuses us if anybody, sharing or not, listens on the port already.
+bool sys_listen(void *addr, uint32_t *len, bool exclusive, bool shared, int backlog, int *ret_fd, struct err *e)
+{
+	struct sockaddr *sa = addr;
+	int one = 1, fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set_errno(e, errno, "socket");
+	bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0;
+	if (ok && sa->sa_family == AF_INET6)
+		ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) == 0;
+	if (ok && shared && !exclusive)
+		ok = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
+	ok = ok && bind(fd, sa, *len) == 0;
+	if (ok && shared && exclusive)
+		ok = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
+	ok = ok && listen(fd, backlog) == 0 && getsockname(fd, sa, len) == 0;
+	if (ok) {
+		*ret_fd = fd;
+		return true;
+	}
+	int why = errno;
+	close(fd);
+	return err_set_errno(e, why, "listen");
+}
+
+void sys_close(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void sys_shutdown_write(int fd)
+{
+	shutdown(fd, SHUT_WR);
+}
+
+void sys_linger_zero(int fd)
+{
+	struct linger l = {.l_onoff = 1, .l_linger = 0};
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
+}
+
+int sys_epoll_new(void)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int sys_epoll_ctl(int epfd, int op, int fd, uint32_t events, void *ptr)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = ptr};
+	return epoll_ctl(epfd, op, fd, &ev) < 0 ? -errno : 0;
+}
+
+int sys_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout_ms)
+{
+	int n = epoll_wait(epfd, events, max, timeout_ms);
+	return n < 0 ? -errno : n;
+}
+
+int sys_eventfd(void)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+void sys_eventfd_signal(int fd)
+{
+	uint64_t one = 1;
+	int saved = errno;
+	ssize_t n = write(fd, &one, sizeof one);
+	(void)n;  // full means it is signalled already
+	errno = saved;
+}
+
+bool sys_signalfd(const int *signals, int n, int *ret_fd, struct err *e)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	for (int i = 0; i < n; i++)
+		sigaddset(&set, signals[i]);
+	int why = pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (why)
+		return err_set_errno(e, why, "pthread_sigmask");
+	int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0)
+		return err_set_errno(e, errno, "signalfd");
+	*ret_fd = fd;
+	return true;
+}
+
+int sys_signalfd_next(int fd)
+{
+	struct signalfd_siginfo info;
+	return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+}

@@ -1,0 +1,258 @@
+// Room vm: runs compiled modules. Stores, instances, memories, tables, traps, fibers, images, slots, reset, budgets.
+//
+// The rules of the game:
+//  1. A shard is one thread. A store, its instances and its fibers belong to one shard and are used on its thread only; what other
+//     threads may call says so. Modules and images are immutable, refcounted (atomically) and shared by shards.
+//  2. A store is what lives and dies together: instances, function array, memories, tables, globals, and one memory account.
+//  3. A trap unwinds the guest frames of one entry (vm_call) and nothing else: vm_call returns it as a value to its C caller, which
+//     returns as any C function does. A host function that got one from vm_call usually returns it. No C frame is ever abandoned.
+//  4. Guest memory is written on the shard's own thread, by the guest or by host code on its behalf. Who writes into a memory of a
+//     store other than the one whose guest called (or is being called) says so by vm_store_touch *before* it writes.
+//  5. References are indices: of functions into the store's function array, of externs whatever the host says; null is 0.
+//  6. Values cross as uint64_t cells: i32 and f32 zero-extended, i64 and f64 as their bits, references zero-extended.
+//  7. A killed or trapped store is not reset but freed and made anew.
+#ifndef TENON_VM_H
+#define TENON_VM_H
+
+#include "abi/abi.h"
+#include "base/base.h"
+#include "wasm/wasm.h"
+
+struct code_object;
+struct vm_shard;
+struct vm_store;
+struct vm_instance;
+struct vm_memory;
+struct vm_table;
+struct vm_global;
+struct vm_fiber;
+struct vm_image;
+
+// ---- process ----------------------------------------------------------------------------------------------------
+// Once a process (any thread; later calls do nothing): signal handlers, probing of address space, self-test of the reset methods.
+NODISCARD bool vm_process_init(struct err *e);
+// What was chosen, a few lines "key: value", for `tenon --version -v`.
+void vm_process_describe(struct buf *out);
+// The ways of resetting, best first; the first that the self-test finds working is used. vm_process_set_reset_method is for tests and benches
+// (process-wide, before stores are attached to images).
+enum vm_reset_method { VM_RESET_GATED_SCAN, VM_RESET_SCAN, VM_RESET_PAGEMAP, VM_RESET_DISCARD };
+enum vm_reset_method vm_process_reset_method(void);
+void vm_process_set_reset_method(enum vm_reset_method m);
+
+// ---- shard ------------------------------------------------------------------------------------------------------
+// Made on the thread that will use it; at most one a thread.
+NODISCARD bool vm_shard_new(struct vm_shard **ret, struct err *e);
+void vm_shard_free(struct vm_shard *s);
+struct vm_shard *vm_shard_current(void);
+struct abi_exec *vm_shard_exec(struct vm_shard *s);
+// Called on the shard's thread, by the resumer's stack, when a fiber was preempted and wants to be resumed by and by.
+// (vm_fiber_resume returns VM_FIBER_PREEMPTED as well: queue it in one of the two places.)
+void vm_shard_set_on_preempted(struct vm_shard *s, void (*fn)(struct vm_fiber *f, void *arg), void *arg);
+
+// ---- module -----------------------------------------------------------------------------------------------------
+struct vm_module {
+	const struct wasm_module *m;
+	struct code_object *code;
+	struct abi_layout layout;
+	uint32_t *type_ids;        // module type index → canonical id
+	uint32_t refs;             // atomic
+	void (*drop)(void *arg);   // called with the last reference: the owner of m and code lets them go
+	void *drop_arg;
+};
+// `m` and `code` must live until `drop` is called (drop may be NULL).
+NODISCARD bool vm_module_new(const struct wasm_module *m, struct code_object *code, void (*drop)(void *arg), void *drop_arg, struct vm_module **ret,
+	struct err *e);
+struct vm_module *vm_module_ref(struct vm_module *m);
+void vm_module_unref(struct vm_module *m);
+
+// ---- store ------------------------------------------------------------------------------------------------------
+struct vm_limits {
+	uint64_t memory;          // bytes: memories, tables and what vm_store_charge is told; UINT64_MAX: none
+	uint64_t table_elements;  // of all tables together
+	uint64_t stack;           // bytes a guest may use of a stack (at most 1 MiB on fibers)
+	bool survives_traps;      // false: a trap poisons the store, every later vm_call returns TRAP_POISONED
+};
+// 256 MiB, 1,000,000, 1 MiB, poisoned by traps.
+#define VM_LIMITS_DEFAULT ((struct vm_limits){.memory = 256u << 20, .table_elements = 1000000, .stack = 1u << 20})
+
+NODISCARD bool vm_store_new(struct vm_shard *s, const struct vm_limits *limits, struct vm_store **ret, struct err *e);
+// Frees all instances, host functions, memories... of it. No fiber may be inside. Its cells go back to the shard.
+void vm_store_free(struct vm_store *st);
+struct vm_shard *vm_store_shard(const struct vm_store *st);
+bool vm_store_is_poisoned(const struct vm_store *st);
+void vm_store_poison(struct vm_store *st);
+// The memory account, also for what the host holds on behalf of the store. false: over the limit, nothing is charged.
+NODISCARD bool vm_store_charge(struct vm_store *st, uint64_t bytes);
+void vm_store_uncharge(struct vm_store *st, uint64_t bytes);
+uint64_t vm_store_memory_used(const struct vm_store *st);
+uint64_t vm_store_memory_peak(const struct vm_store *st);  // since the last reset
+// The host is about to write into a memory of this store though its guest is not the one that runs (rule 4).
+void vm_store_touch(struct vm_store *st);
+// Whatever its owner (canon) wants to find from a store.
+void vm_store_set_owner(struct vm_store *st, void *owner);
+void *vm_store_owner(const struct vm_store *st);
+
+// ---- externs ----------------------------------------------------------------------------------------------------
+struct vm_extern {
+	enum wasm_extern_kind kind;
+	union {
+		uint32_t func;  // index in the store's function array
+		struct vm_memory *memory;
+		struct vm_table *table;
+		struct vm_global *global;
+	};
+};
+
+// Owned by the store. Types with concrete references need the module that their indices mean, else NULL.
+NODISCARD bool vm_memory_new(struct vm_store *st, const struct wasm_memory_type *type, struct vm_memory **ret, struct err *e);
+NODISCARD bool vm_table_new(struct vm_store *st, const struct wasm_table_type *type, const struct wasm_module *m, uint32_t init, struct vm_table **ret,
+	struct err *e);
+NODISCARD bool vm_global_new(struct vm_store *st, const struct wasm_global_type *type, const struct wasm_module *m, uint64_t init, struct vm_global **ret,
+	struct err *e);
+
+// `base` never changes; `length` may after anything that runs the guest.
+uint8_t *vm_memory_base(const struct vm_memory *m);
+uint64_t vm_memory_length(const struct vm_memory *m);
+// A range of guest memory as a pointer, NULL if it is out of bounds. Dead after anything that can run the guest.
+static inline uint8_t *vm_memory_map(const struct abi_memory *m, uint64_t offset, uint64_t len)
+{
+	return offset <= m->length && len <= m->length - offset ? m->base + offset : NULL;
+}
+struct abi_memory *vm_memory_abi(struct vm_memory *m);
+// Old size in pages, or UINT64_MAX.
+uint64_t vm_memory_grow(struct vm_memory *m, uint64_t delta_pages);
+uint64_t vm_table_length(const struct vm_table *t);
+NODISCARD bool vm_table_get(const struct vm_table *t, uint64_t i, uint32_t *ret);
+NODISCARD bool vm_table_set(struct vm_table *t, uint64_t i, uint32_t ref);
+uint64_t vm_table_grow(struct vm_table *t, uint64_t delta, uint32_t init);
+uint64_t vm_global_get(const struct vm_global *g);
+void vm_global_set(struct vm_global *g, uint64_t value);
+const struct wasm_global_type *vm_global_type(const struct vm_global *g);
+
+// ---- functions --------------------------------------------------------------------------------------------------
+// A call of a host function. It may call guests (vm_call) and park (vm_fiber_park).
+struct vm_call {
+	struct vm_store *store;  // of the host function
+	struct vm_shard *shard;
+	struct abi_exec *exec;
+	void *data;
+	const struct wasm_func_type *type;
+};
+// `args` has nparams cells, `results` nresults cells to be filled unless a trap is returned. Returning TRAP_NONE goes on in the guest.
+typedef enum trap (*vm_host_fn)(struct vm_call *call, const uint64_t *args, uint64_t *results);
+// The type holds numeric and abstract reference types only and is interned (a copy lives in the process). `name` (a literal, or what outlives the store) is for backtraces.
+NODISCARD bool vm_host_func_new(struct vm_store *st, const struct wasm_func_type *type, vm_host_fn fn, void *data, const char *name, uint32_t *ret_func,
+	struct err *e);
+// The same where the type is known by its canonical id (concrete references allowed).
+NODISCARD bool vm_host_func_new_id(struct vm_store *st, uint32_t type_id, vm_host_fn fn, void *data, const char *name, uint32_t *ret_func, struct err *e);
+
+// Calls function `func` of the store, on the stack that runs now: a fiber's, or the thread's own (then nothing interrupts it).
+// args: nparams cells; results: nresults cells, written on TRAP_NONE only.
+enum trap vm_call(struct vm_store *st, uint32_t func, const uint64_t *args, uint64_t *results);
+// Canonical type id of a function / the type itself.
+uint32_t vm_func_type_id(const struct vm_store *st, uint32_t func);
+const struct wasm_func_type *vm_func_type(const struct vm_store *st, uint32_t func);
+
+// ---- instances --------------------------------------------------------------------------------------------------
+// Are these acceptable where the module imports? ERR_LINK "incompatible import type", with which import and what was wanted.
+NODISCARD bool vm_imports_check(const struct vm_store *st, const struct vm_module *mod, const struct vm_extern *imports, uint32_t nimports, struct err *e);
+// First half: memories, tables, globals, vmctx, linking; no effect that a guest could see. Imports in the module's order, checked before by
+// vm_imports_check (or at link time). The instance belongs to the store. Takes a reference on the module.
+NODISCARD bool vm_instance_allocate(struct vm_store *st, struct vm_module *mod, const struct vm_extern *imports, uint32_t nimports,
+	struct vm_instance **ret, struct err *e);
+// Second half: globals, tables' initial values, active segments in order, start function. Not called when an image is attached afterwards.
+enum trap vm_instance_initialize(struct vm_instance *inst);
+// The same in its parts, for plans that cut images between them: everything but the start function / the start function.
+enum trap vm_instance_initialize_segments(struct vm_instance *inst);
+enum trap vm_instance_start(struct vm_instance *inst);
+struct vm_module *vm_instance_module(const struct vm_instance *inst);
+struct vm_store *vm_instance_store(const struct vm_instance *inst);
+struct abi_vmctx *vm_instance_vmctx(const struct vm_instance *inst);
+// Anything in the instance's index spaces / by its export's name (false: no such export).
+struct vm_extern vm_instance_extern(const struct vm_instance *inst, enum wasm_extern_kind kind, uint32_t index);
+bool vm_instance_export(const struct vm_instance *inst, struct slice name, struct vm_extern *ret);
+
+// ---- traps ------------------------------------------------------------------------------------------------------
+#define VM_BACKTRACE_MAX 20
+struct vm_trap_frame {
+	const struct vm_module *module;  // NULL: the code is of no instance of the store
+	uint32_t func;                   // index in the module
+	uint32_t offset;                 // in the module's bytes, of the instruction
+};
+struct vm_trap_info {
+	enum trap trap;
+	char message[256];  // more than trap_text says, or ""
+	uint64_t address;   // of memory traps: offset in the memory that was missed, else UINT64_MAX
+	uint32_t nframes;
+	bool more;          // there were more frames than fit
+	struct vm_trap_frame frames[VM_BACKTRACE_MAX];
+};
+// Of the last vm_call on this shard that returned a trap; until the next one. Modules in it live as long as the store that trapped.
+const struct vm_trap_info *vm_trap_info(const struct vm_shard *s);
+// For host functions: `return vm_trapf(call->shard, TRAP_CANON, "...")`. Returns `t`.
+enum trap vm_trapf(struct vm_shard *s, enum trap t, const char *fmt, ...) PRINTF_LIKE(3, 4);
+// The message and frames as lines of text.
+void vm_trap_print(const struct vm_trap_info *info, struct buf *out);
+
+// ---- fibers -----------------------------------------------------------------------------------------------------
+// A fiber is the stack that a call runs on. new → resume → (parked | preempted → resume)* → done → free.
+enum vm_fiber_state { VM_FIBER_NEW, VM_FIBER_RUNNING, VM_FIBER_PARKED, VM_FIBER_PREEMPTED, VM_FIBER_DONE };
+enum vm_wake { VM_RESUMED, VM_KILLED };
+struct vm_budget {
+	uint64_t cpu_ns;       // guest's and host's CPU time on this fiber; UINT64_MAX: none
+	uint64_t deadline_ns;  // CLOCK_MONOTONIC; UINT64_MAX: none
+};
+#define VM_BUDGET_NONE ((struct vm_budget){UINT64_MAX, UINT64_MAX})
+// Stacks come from the shard's pool. NULL: memory is out.
+struct vm_fiber *vm_fiber_new(struct vm_shard *s, void (*fn)(void *arg), void *arg);
+// Done or never started.
+void vm_fiber_free(struct vm_fiber *f);
+// Runs it until it is done, parks or is preempted; says which. `how` is what vm_fiber_park returns in it; VM_KILLED on a preempted fiber
+// ends the guest call that it is in with the kill's reason. From the shard's own stack or from another fiber (which then waits).
+enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how);
+// On a fiber, in host code: gives the thread back to the resumer. VM_KILLED: the host function is to clean up and return a trap
+// (vm_fiber_kill_reason). Once killed, every further park returns VM_KILLED at once.
+enum vm_wake vm_fiber_park(struct vm_shard *s);
+// Gives others a turn, as if preempted (for host code that works long). VM_KILLED as above.
+enum vm_wake vm_fiber_yield(struct vm_shard *s);
+struct vm_fiber *vm_fiber_current(struct vm_shard *s);  // NULL: the thread's own stack
+enum vm_fiber_state vm_fiber_state(const struct vm_fiber *f);
+void vm_fiber_set_budget(struct vm_fiber *f, struct vm_budget b);
+// Marks it killed. If it runs, the guest is ended at the next chance; if it is parked or preempted, resume it with VM_KILLED.
+// The first reason wins.
+void vm_fiber_kill(struct vm_fiber *f, enum trap reason);
+enum trap vm_fiber_kill_reason(const struct vm_fiber *f);  // TRAP_NONE: not killed
+// CPU time used so far (exact to about a millisecond while it runs).
+uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f);
+// How often it was preempted.
+uint64_t vm_fiber_preemptions(const struct vm_fiber *f);
+void vm_fiber_set_data(struct vm_fiber *f, void *data);
+void *vm_fiber_data(const struct vm_fiber *f);
+// Stacks kept in the pool are given back (a tenant leaves, memory is short).
+void vm_shard_trim_stacks(struct vm_shard *s);
+
+// ---- images, slots, reset ---------------------------------------------------------------------------------------
+// An image is the state of a whole store: memories in a sealed memfd, tables, globals, dropped segments. To make another store of it:
+// run the same sequence of vm_memory_new, vm_instance_allocate... (no initialize), then attach.
+NODISCARD bool vm_image_capture(struct vm_store *st, struct vm_image **ret, struct err *e);
+struct vm_image *vm_image_ref(struct vm_image *img);
+void vm_image_unref(struct vm_image *img);
+// Bytes of memory that are not zero / of all memories.
+uint64_t vm_image_bytes(const struct vm_image *img);
+uint64_t vm_image_memory_length(const struct vm_image *img);
+// Makes the store equal to the image, which it keeps a reference on. ERR_LINK if its layout is not the image's.
+NODISCARD bool vm_store_attach(struct vm_store *st, struct vm_image *img, struct err *e);
+struct vm_image *vm_store_image(const struct vm_store *st);
+// Makes an attached store equal to its image again, in place. false: it can't be trusted any more (a system call failed, or it is poisoned):
+// free it and make another.
+NODISCARD bool vm_store_reset(struct vm_store *st);
+// Gives back the store's private pages (an idle slot). It stays equal to the image.
+NODISCARD bool vm_store_trim(struct vm_store *st);
+// Private pages at the last reset, and how many of them differed.
+struct vm_reset_stats {
+	uint64_t resets, scans, trims;
+	uint64_t private_pages, differing_pages;  // at the last reset
+};
+struct vm_reset_stats vm_store_reset_stats(const struct vm_store *st);
+
+#endif

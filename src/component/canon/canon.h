@@ -1,0 +1,160 @@
+// The canonical ABI: runs a plan (comp) on a store (vm), lifts and lowers values, keeps handles. It follows the specification's
+// definitions.py function by function under the same names (canon_lift, canon_lower, load, store, lift_flat, lower_flat…).
+//
+// Invariants:
+//  1. Host code sees native values (wit.h, "native values": strings are UTF-8) and never an index into guest memory. Arguments of a host
+//     function are good until it returns; they may point into the guest's memory, so what is returned must not point into them.
+//  2. Between components a value goes lift → lower through the same code; there a native string keeps its source encoding (CANON_STRING_*), so
+//     that the sequence of reallocs is that of the specification (C28, C29).
+//  3. A trap in any core instance marks the store dead (C41): each later entry is TRAP_POISONED; no destructor runs.
+//  4. What an image must restore lies in position-independent state (handle tables, flags of component instances, host resource table);
+//     a dirty bit says whether anything of it changed.
+//  5. Everything of one instance is called on its shard's thread.
+#ifndef TENON_CANON_H
+#define TENON_CANON_H
+
+#include "abi/abi.h"
+#include "base/base.h"
+#include "comp/comp.h"
+#include "vm/vm.h"
+#include "wit/wit.h"
+
+struct canon_component;
+struct canon_instance;
+struct canon_image;
+struct canon_call;
+
+// ---- a loaded component: what depends on its bytes alone --------------------------------------------------------------------------
+// `modules[i]` is the compiled form of the plan's core module i. comp and modules must outlive it. Shared by shards, immutable.
+NODISCARD bool canon_component_new(const struct comp_component *comp, struct vm_module *const *modules, struct canon_component **ret, struct err *e);
+void canon_component_free(struct canon_component *cc);
+const struct comp_component *canon_component_comp(const struct canon_component *cc);
+
+// ---- host functions and resources -------------------------------------------------------------------------------------------------
+// `args`: struct of the parameters (type->params), `ret`: room for the result (zeroed, result->size64), NULL without one.
+// TRAP_NONE: done. TRAP_HOST: the guest traps; canon_call_trap gives the message. TRAP_EXIT, TRAP_KILLED, …: the call is ended.
+typedef enum trap canon_host_fn(struct canon_call *c, const void *args, void *ret);
+
+enum {
+	CANON_HOST_CUTS = 1,  // its answer may differ from instance to instance, or it acts on the world: an image is taken before the step that calls it
+};
+struct canon_host_func {
+	canon_host_fn *fn;
+	void *data;  // canon_call.data
+	uint32_t flags;
+};
+// A kind of resource that the host implements. `wit` is its identity for host code.
+struct canon_resource_ops {
+	const char *name;
+	void (*drop)(struct canon_instance *i, void *object);  // the handle is gone; may be NULL
+	// A fresh object that equals `object`, for another instance of the same image; NULL: can't be made anew (the image is cut before it exists).
+	bool (*remake)(struct canon_instance *i, const void *object, void **ret);
+};
+// What stands behind a component's root imports, in the order of comp's host imports (comp.h): resolved once a load.
+struct canon_host {
+	const struct canon_host_func *funcs;                     // one for each function imported
+	const struct canon_resource_ops *const *resources;       // one for each resource type imported
+	uint32_t n_funcs, n_resources;
+};
+
+// Limits of one instance; 0: none.
+struct canon_limits {
+	uint64_t memory_bytes;     // memories and host buffers (design §10)
+	uint64_t table_elements;
+	uint32_t handles;          // guest and host handles, each
+	uint32_t call_depth;       // of calls between components
+	uint64_t call_bytes;       // of native values alive in one call (L77)
+};
+void canon_limits_default(struct canon_limits *l);
+
+// Why a call ended.
+struct canon_trap {
+	enum trap trap;
+	int32_t exit_code;   // TRAP_EXIT
+	char text[256];      // the rule that was broken, or the trap's text
+	char backtrace[1024];  // "  0: name (module offset)\n"…; may be empty
+};
+
+// ---- instances --------------------------------------------------------------------------------------------------------------------
+// An instance of its own (no image): the allocate half of all steps, nothing of the guest has run.
+NODISCARD bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
+				  void *user, struct canon_instance **ret, struct err *e);
+// Runs the steps [from, to) of the plan (segments, start functions…). On a fiber. false: the trap says why; the instance is dead.
+NODISCARD bool canon_instance_initialize(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_trap *ret);
+uint32_t canon_component_steps(const struct canon_component *cc);
+// Drops host resources (children first), runs nothing of the guest.
+void canon_instance_free(struct canon_instance *i);
+void *canon_instance_user(const struct canon_instance *i);
+void canon_instance_set_user(struct canon_instance *i, void *user);
+struct vm_store *canon_instance_store(const struct canon_instance *i);
+bool canon_instance_is_dead(const struct canon_instance *i);
+// Marks it dead: after a kill from outside.
+void canon_instance_kill(struct canon_instance *i);
+
+// ---- calls ------------------------------------------------------------------------------------------------------------------------
+// An export that is a function: by the export's name, and the instance's name it lies in (empty: root). NULL: none.
+const struct comp_export_func *canon_find_export(const struct canon_component *cc, struct slice interface_name, struct slice name);
+// Calls it: `args` is the native record of type->params; `ret` has room for the native result (NULL: none), whose parts lie in `arena`.
+// Own handles in args are host or guest reps: see canon_host_resource_new. On a fiber. `context`: the task's request, what host functions see.
+NODISCARD bool canon_call_export(struct canon_instance *i, const struct comp_export_func *f, void *context, const void *args, void *ret, struct arena *arena,
+				 struct canon_trap *trap);
+
+// One call of a host function, as the function sees it.
+struct canon_call {
+	struct canon_instance *instance;
+	void *data;      // of canon_host_func
+	void *context;   // of canon_call_export
+	struct arena *arena;  // for what is returned: released when it has been lowered
+	struct canon_task *task;
+};
+// The message of a trap; returns TRAP_HOST.
+enum trap canon_call_trap(struct canon_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// Ends the instance cleanly with a status; returns TRAP_EXIT.
+enum trap canon_call_exit(struct canon_call *c, int32_t code);
+
+// ---- host resources ---------------------------------------------------------------------------------------------------------------
+// The table of host objects that guests hold handles to; rep is what own<T> and borrow<T> are in native values. 0 is never a rep.
+// false: the instance has too many.
+NODISCARD bool canon_host_resource_new(struct canon_instance *i, const struct canon_resource_ops *ops, void *object, uint32_t *ret_rep);
+// NULL: no such rep, or of another type.
+void *canon_host_resource_get(struct canon_instance *i, const struct canon_resource_ops *ops, uint32_t rep);
+// Takes the object out without dropping it: for own<T> parameters that the host consumes. NULL as above.
+void *canon_host_resource_take(struct canon_instance *i, const struct canon_resource_ops *ops, uint32_t rep);
+// Runs ops->drop.
+void canon_host_resource_drop(struct canon_instance *i, uint32_t rep);
+uint32_t canon_host_resource_count(const struct canon_instance *i);
+
+// ---- resources of guests, held by the host ---------------------------------------------------------------------------------------
+// The result of an export may hold own<T> of a type that the guest implements: its native form is a rep of that type. The host gives it back as an
+// argument (own or borrow), or drops it: runs the destructor. On a fiber.
+NODISCARD bool canon_guest_resource_drop(struct canon_instance *i, const struct wit_resource *type, uint32_t rep, struct canon_trap *trap);
+
+// ---- images -----------------------------------------------------------------------------------------------------------------------
+enum canon_init { CANON_INIT_AUTO, CANON_INIT_ONCE, CANON_INIT_EACH };
+// Instantiates once, learning where the cut is (design §5), and keeps the state before it. On a fiber. `context` is what host functions see.
+// false with trap->trap != NONE: the guest trapped before the cut; else `e`.
+NODISCARD bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
+			       enum canon_init init, void *user, void *context, struct canon_image **ret, struct canon_trap *trap, struct err *e);
+// Slots must be freed before.
+void canon_image_free(struct canon_image *m);
+struct canon_image_info {
+	uint32_t cut, steps;       // steps [cut, steps) run in every instance
+	uint64_t bytes;
+	char why[160];             // what made the cut; empty: nothing did
+};
+void canon_image_info(const struct canon_image *m, struct canon_image_info *ret);
+
+// A slot is an instance that equals the image. canon_instance_* and canon_call_* take it; free it with canon_instance_free.
+NODISCARD bool canon_slot_new(struct vm_shard *shard, struct canon_image *m, void *user, struct canon_instance **ret, struct err *e);
+// Runs the steps after the cut. On a fiber. Nothing to do (and no fiber needed) when canon_slot_is_ready.
+NODISCARD bool canon_slot_start(struct canon_instance *i, void *context, struct canon_trap *trap);
+bool canon_slot_is_ready(const struct canon_instance *i);
+// Equal to the image again: host resources are dropped, nothing of the guest runs. false: the slot can't be trusted (it trapped): free it.
+NODISCARD bool canon_slot_reset(struct canon_instance *i);
+
+// ---- for the seam and tests -------------------------------------------------------------------------------------------------------
+// Strings between components: native len = code units | encoding << CANON_STRING_SHIFT. Never seen by host functions.
+enum canon_string { CANON_UTF8, CANON_UTF16, CANON_LATIN1, CANON_LATIN1_UTF16 };
+#define CANON_STRING_SHIFT 60
+
+#endif

@@ -41,4 +41,54 @@ NODISCARD bool sys_signalfd(const int *signals, int n, int *ret_fd, struct err *
 // The next signal's number, 0 when there is none.
 int sys_signalfd_next(int fd);
 
+// ==== memory, memfd, page tables (sys_mem.c) =========================================================================================
+// Every call in this section and the next returns 0 (or a pointer, a descriptor) or fails with -errno (NULL), and can be made to fail:
+// the n-th one from now in this thread fails with ENOMEM (1 = the next one); 0 turns it off.
+void sys_fail_nth(uint64_t n);
+#define SYS_PAGE 4096u
+
+// Address space without memory: PROT_NONE, not reserved, not in core dumps, not for children.
+void *sys_reserve(uint64_t size);
+void *sys_map_anonymous(uint64_t size);  // zeroed, readable and writable
+int sys_unmap(void *at, uint64_t size);
+int sys_protect(void *at, uint64_t size, bool access);  // PROT_NONE or read and write
+// Private copy-on-write mapping of a memfd at a fixed place, no huge pages, not for children.
+int sys_map_private_at(void *at, uint64_t size, int fd, uint64_t offset);
+// Puts the emptiness of sys_reserve back at a fixed place.
+int sys_wipe(void *at, uint64_t size);
+// Gives the pages back (MADV_DONTNEED): private file pages show the file again, anonymous ones zero.
+int sys_discard(void *at, uint64_t size);
+// A memory-only file that can be sealed / seals it: no growing, shrinking, writing.
+int sys_memfd(const char *name, uint64_t size);
+int sys_memfd_seal(int fd);
+int sys_write_at(int fd, const void *data, uint64_t size, uint64_t offset);
+void *sys_map_shared_read(int fd, uint64_t size);
+// Page faults of this thread so far, minor and major.
+uint64_t sys_thread_faults(void);
+uint64_t sys_thread_cpu_ns(void);
+// Private pages (those that are not the file's, present or swapped out) between two page-aligned addresses, as runs [start, end).
+// Calls `fn` in ascending order; stops when it returns false (then -ECANCELED).
+struct sys_page_run {
+	uint64_t start, end;
+};
+typedef bool (*sys_page_run_fn)(void *arg, struct sys_page_run run);
+int sys_private_pages_scan(void *start, uint64_t size, sys_page_run_fn fn, void *arg);     // PAGEMAP_SCAN: Linux 6.7
+int sys_private_pages_pagemap(void *start, uint64_t size, sys_page_run_fn fn, void *arg);  // reads /proc/self/pagemap
+int sys_touched_pages(void *start, uint64_t size, sys_page_run_fn fn, void *arg);          // present or swapped, the file's too
+uint64_t sys_max_map_count(void);
+
+// ==== signals (sys_signal.c) =========================================================================================================
+// Handlers run on the alternate stack with SA_SIGINFO and SA_RESTART; the signal itself stays blocked while its handler runs.
+typedef void (*sys_signal_fn)(int sig, void *siginfo, void *ucontext);
+int sys_signal_handle(int sig, sys_signal_fn fn);
+// The default action again: a fault that is returned from happens again and ends the process with its core dump.
+void sys_signal_default(int sig);
+// An alternate stack for this thread with a guard below; sized by AT_MINSIGSTKSZ, at least 64 KiB.
+int sys_altstack_new(void **ret);
+void sys_altstack_free(void *altstack);
+int sys_thread_id(void);
+int sys_thread_signal(int tid, int sig);
+// Lowest and one past the highest address of this thread's stack.
+int sys_thread_stack(uintptr_t *ret_low, uintptr_t *ret_high);
+
 #endif

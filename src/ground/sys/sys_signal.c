@@ -1,0 +1,97 @@
+// Signals: handlers on alternate stacks, signals to one thread.
+#include "sys.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+bool sys__fault(void);  // ORDER sys fault
+
+int sys_signal_handle(int sig, sys_signal_fn fn)
+{
+	if (sys__fault())
+		return -ENOMEM;
+	struct sigaction sa = {.sa_sigaction = (void (*)(int, siginfo_t *, void *))(void *)fn, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+	sigemptyset(&sa.sa_mask);
+	return sigaction(sig, &sa, NULL) ? -errno : 0;
+}
+
+void sys_signal_default(int sig)
+{
+	struct sigaction sa = {.sa_handler = SIG_DFL};
+	sigemptyset(&sa.sa_mask);
+	sigaction(sig, &sa, NULL);
+}
+
+struct altstack_head {
+	uint64_t mapped;
+};
+
+int sys_altstack_new(void **ret)
+{
+	if (sys__fault())
+		return -ENOMEM;
+	// The handlers' own frames beside the kernel's, which grow with the processor's registers (L42).
+	uint64_t size = align_up_u64(max_u64(getauxval(AT_MINSIGSTKSZ) + 48 * 1024, 64 * 1024), 4096);
+	uint64_t mapped = size + 2 * 4096;
+	uint8_t *p = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	// head page, guard page, stack
+	if (mprotect(p + 4096, 4096, PROT_NONE)) {
+		int r = -errno;
+		munmap(p, mapped);
+		return r;
+	}
+	((struct altstack_head *)p)->mapped = mapped;
+	stack_t s = {.ss_sp = p + 2 * 4096, .ss_size = size};
+	if (sigaltstack(&s, NULL)) {
+		int r = -errno;
+		munmap(p, mapped);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+void sys_altstack_free(void *altstack)
+{
+	if (!altstack)
+		return;
+	stack_t s = {.ss_flags = SS_DISABLE};
+	sigaltstack(&s, NULL);
+	munmap(altstack, ((struct altstack_head *)altstack)->mapped);
+}
+
+int sys_thread_id(void)
+{
+	return (int)syscall(SYS_gettid);
+}
+
+int sys_thread_signal(int tid, int sig)
+{
+	return syscall(SYS_tgkill, getpid(), tid, sig) ? -errno : 0;
+}
+
+int sys_thread_stack(uintptr_t *ret_low, uintptr_t *ret_high)
+{
+	if (sys__fault())
+		return -ENOMEM;
+	pthread_attr_t attr;
+	void *low;
+	size_t size;
+	int r = pthread_getattr_np(pthread_self(), &attr);
+	if (r)
+		return -r;
+	r = pthread_attr_getstack(&attr, &low, &size);
+	pthread_attr_destroy(&attr);
+	if (r)
+		return -r;
+	*ret_low = (uintptr_t)low;
+	*ret_high = (uintptr_t)low + size;
+	return 0;
+}

@@ -45,6 +45,22 @@ void arena_clear(struct arena *a)
 	use_chunk(a, a->first);
 }
 
+void arena_rewind_slow(struct arena *a, struct arena_mark m)
+{
+	if (!m.current) {
+		arena_clear(a);
+		return;
+	}
+	for (struct arena_chunk *c = m.current->next, *next; c; c = next) {
+		next = c->next;
+		a->used -= c->size;
+		mem_free(c);
+	}
+	m.current->next = NULL;
+	use_chunk(a, m.current);
+	a->next = m.next;
+}
+
 static bool add_chunk(struct arena *a, size_t size)
 {
 	size_t want = a->current ? min_u64(a->current->size * 2, LARGEST_CHUNK) : FIRST_CHUNK;

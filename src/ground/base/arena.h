@@ -20,6 +20,24 @@ void arena_release(struct arena *a);
 // Forgets everything but keeps the first chunk, so that a request that fits in it allocates nothing.
 void arena_clear(struct arena *a);
 
+// A point to go back to: what was allocated after the mark is forgotten by the rewind (chunks made since then are freed).
+struct arena_mark {
+	struct arena_chunk *current;
+	uint8_t *next;
+};
+static inline struct arena_mark arena_mark(const struct arena *a)
+{
+	return (struct arena_mark){a->current, a->next};
+}
+void arena_rewind_slow(struct arena *a, struct arena_mark m);
+static inline void arena_rewind(struct arena *a, struct arena_mark m)
+{
+	if (LIKELY(a->current == m.current))
+		a->next = m.next;
+	else
+		arena_rewind_slow(a, m);
+}
+
 // Uninitialised / zeroed memory, aligned to `align` (a power of two, at most 64). NULL when the bound or the heap is exhausted.
 NODISCARD void *arena_alloc(struct arena *a, size_t size, size_t align);
 NODISCARD void *arena_zalloc(struct arena *a, size_t size, size_t align);

@@ -38,6 +38,48 @@ enum wasm_op {
 	WASM_OP_COUNT
 };
 
+// What follows an opcode (comment: the operands in order; all LEB128 but floats).
+enum wasm_imm {
+	WASM_IMM_NONE,
+	WASM_IMM_BLOCK,          // block type (s33)
+	WASM_IMM_LABEL,          // relative depth
+	WASM_IMM_LABELS,         // count, count depths, default depth
+	WASM_IMM_FUNC,           // function index
+	WASM_IMM_TYPE,           // type index
+	WASM_IMM_TYPE_TABLE,     // type index, table index
+	WASM_IMM_TYPES,          // count (1), value type
+	WASM_IMM_LOCAL,
+	WASM_IMM_GLOBAL,
+	WASM_IMM_TABLE,
+	WASM_IMM_TABLE_TABLE,    // destination, source
+	WASM_IMM_MEMARG,
+	WASM_IMM_MEMORY,
+	WASM_IMM_MEMORY_MEMORY,  // destination, source
+	WASM_IMM_DATA,
+	WASM_IMM_DATA_MEMORY,    // segment, memory
+	WASM_IMM_ELEM,
+	WASM_IMM_ELEM_TABLE,     // segment, table
+	WASM_IMM_I32,            // signed
+	WASM_IMM_I64,
+	WASM_IMM_F32,            // 4 bytes, little endian
+	WASM_IMM_F64,            // 8 bytes
+	WASM_IMM_HEAP,           // heap type (s33)
+};
+
+// Why an instruction may trap, besides what it calls.
+enum wasm_op_trap {
+	WASM_OP_TRAP_NONE,
+	WASM_OP_TRAP_UNREACHABLE,
+	WASM_OP_TRAP_MEMORY,           // out of bounds
+	WASM_OP_TRAP_TABLE,            // out of bounds
+	WASM_OP_TRAP_DIVIDE,           // by zero
+	WASM_OP_TRAP_DIVIDE_OVERFLOW,  // by zero, or the quotient overflows
+	WASM_OP_TRAP_CONVERSION,       // not a number, or out of range
+	WASM_OP_TRAP_INDIRECT,         // index out of bounds, null, or another type
+	WASM_OP_TRAP_NULL_FUNCTION,
+	WASM_OP_TRAP_NULL_REFERENCE,
+};
+
 // ---- types ------------------------------------------------------------------------------------------------------
 enum wasm_val_kind { WASM_I32, WASM_I64, WASM_F32, WASM_F64, WASM_V128, WASM_REF };
 enum wasm_heap { WASM_HEAP_FUNC, WASM_HEAP_EXTERN, WASM_HEAP_NOFUNC, WASM_HEAP_NOEXTERN, WASM_HEAP_CONCRETE };
@@ -163,6 +205,7 @@ struct wasm_module {
 	const struct wasm_elem *elems;
 	uint32_t ndata;
 	const struct wasm_data *data;
+	bool has_data_count;
 	struct slice code_section;  // contents, for statistics
 	struct slice name_section;  // contents of the custom section `name`, or empty
 	uint32_t ncustoms;
@@ -212,7 +255,7 @@ bool wasm_valtype_matches(const struct wasm_module *mh, struct wasm_valtype have
 bool wasm_limits_match(const struct wasm_limits *have, const struct wasm_limits *want);
 // Canonical id of a function type made up by the host (numeric and abstract reference types only). 0: memory is out.
 uint32_t wasm_intern_func_type(const struct wasm_func_type *type);
-// The function type behind a canonical id (owned by the process, never freed).
+// The function type behind a canonical id (owned by the process, never freed); concrete references in it hold canonical ids.
 const struct wasm_func_type *wasm_interned_func_type(uint32_t id);
 
 // ---- opcode table -----------------------------------------------------------------------------------------------
@@ -221,17 +264,19 @@ struct wasm_op_info {
 	uint8_t prefix;  // 0, 0xfc, 0xfd, ...
 	uint8_t imm;     // enum wasm_imm
 	uint8_t access;  // bytes of memory accessed, or 0
-	uint8_t trap;
+	uint8_t trap;    // enum wasm_op_trap
 	uint32_t code;
 	uint32_t feature;
 	const char *sig;  // "ii:i" (i I32, l I64, f F32, d F64), "*" if validated by hand
 };
 extern const struct wasm_op_info wasm_ops[WASM_OP_COUNT];
 const char *wasm_op_text(enum wasm_op op);
+// Rows by code: of one byte, and after 0xfc; WASM_OP_COUNT where there is none.
+enum { WASM_OP_FC_ROWS = 18 };
+extern const uint16_t wasm_op_by_byte[256], wasm_op_by_fc[WASM_OP_FC_ROWS];
 
 // ---- reading a validated body -----------------------------------------------------------------------------------
 // For compilers: no checks, the body has passed wasm_validate_func.
-enum wasm_op wasm_read_op(const uint8_t **p);
 static inline uint32_t wasm_read_u32(const uint8_t **p)
 {
 	uint32_t v = 0;
@@ -241,6 +286,14 @@ static inline uint32_t wasm_read_u32(const uint8_t **p)
 		if (!(b & 0x80))
 			return v;
 	}
+}
+static inline enum wasm_op wasm_read_op(const uint8_t **p)
+{
+	uint8_t byte = *(*p)++;
+	if (LIKELY(byte != 0xfc))
+		return (enum wasm_op)wasm_op_by_byte[byte];
+	uint32_t code = wasm_read_u32(p);
+	return code < WASM_OP_FC_ROWS ? (enum wasm_op)wasm_op_by_fc[code] : WASM_OP_COUNT;
 }
 static inline uint64_t wasm_read_u64(const uint8_t **p)
 {

@@ -7,6 +7,8 @@
 // The version with the reason for a refusal in `e` (wording of the semver specification's readers).
 NODISCARD bool wit__version_parse(struct slice s, bool allow_canonical, struct wit_version *ret, struct err *e);
 // Words of the namespace and package of an interface name: kebab-case, lower case only.
+// Words that WIT text reserves.
+bool wit__is_keyword(struct slice s);
 bool wit__words_are_valid(struct slice s);
 // Names of a scope differ in more than case; `what`: "record field name", `previous`: "field name". `get(ctx, i)` is the i-th name.
 NODISCARD bool wit__labels_check(const struct wit_member *members, uint32_t n, const char *what, const char *previous, struct err *e);

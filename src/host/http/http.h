@@ -179,7 +179,8 @@ bool http_body_is_flushed(struct http_exchange *x);
 NODISCARD bool http_body_finish(struct http_exchange *x, const struct http_field *trailers, uint32_t n);
 // Bytes written so far (W32).
 uint64_t http_body_written(const struct http_exchange *x);
-// Cuts the response: never a clean end (L87). Before the head was sent too: the connection just ends.
+// Cuts the response: never a clean end (L87). Before the head was sent too: the connection just ends. No on_cancel follows, nor does one after
+// an http_body_finish that failed.
 void http_abort(struct http_exchange *x);
 // Head, body of one line and finish, for the server's own answers (500, 503, 504). `retry_after` seconds, 0: none. Does nothing when a
 // head was given already.

@@ -1,0 +1,76 @@
+// Numeric addresses to listen on, as text and back. No name but "localhost" is looked up: a server's address must not hang on DNS.
+#include "http_int.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+static bool bad_address(struct err *e, struct slice text, const char *why)
+{
+	err_set(e, ERR_USAGE, "'%.*s' is no address to listen on: %s", SLICE_ARGS(slice_sub(text, 0, 100)), why);
+	return err_hint(e, "write HOST:PORT with a numeric host, as 127.0.0.1:3000, [::1]:3000 or :3000 (all interfaces)");
+}
+
+bool http_address_parse(struct slice text, struct http_address *ret, struct err *e)
+{
+	size_t colon = text.len;
+	while (colon > 0 && text.ptr[colon - 1] != ':')
+		colon--;
+	if (colon == 0)
+		return bad_address(e, text, "it has no port");
+	struct slice host = slice_sub(text, 0, colon - 1), port = slice_sub(text, colon, text.len);
+	uint64_t number;
+	if (!slice_parse_u64(port, 65535, &number))
+		return bad_address(e, text, "the port is no number from 0 to 65535");
+	char name[INET6_ADDRSTRLEN + 1] = {0};
+	bool six = host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
+	if (six)
+		host = slice_sub(host, 1, host.len - 2);
+	else if (slice_eq_str(host, "localhost"))
+		host = SLICE_LIT("127.0.0.1");
+	else if (host.len == 0)
+		host = SLICE_LIT("0.0.0.0");
+	if (host.len >= sizeof name)
+		return bad_address(e, text, "the host is not numeric");
+	memcpy(name, host.ptr, host.len);
+	struct http_address a = {0};
+	if (six) {
+		struct sockaddr_in6 *in = (void *)a.bytes;
+		in->sin6_family = AF_INET6;
+		in->sin6_port = htons((uint16_t)number);
+		a.len = sizeof *in;
+		if (inet_pton(AF_INET6, name, &in->sin6_addr) != 1)
+			return bad_address(e, text, "the host is no IPv6 address");
+	} else {
+		struct sockaddr_in *in = (void *)a.bytes;
+		in->sin_family = AF_INET;
+		in->sin_port = htons((uint16_t)number);
+		a.len = sizeof *in;
+		if (inet_pton(AF_INET, name, &in->sin_addr) != 1)
+			return bad_address(e, text, "the host is not numeric");
+	}
+	*ret = a;
+	return true;
+}
+
+uint16_t http_address_port(const struct http_address *a)
+{
+	uint16_t port;  // at the same place in both
+	memcpy(&port, a->bytes + offsetof(struct sockaddr_in, sin_port), sizeof port);
+	return a->len ? ntohs(port) : 0;
+}
+
+void http_address_print(const struct http_address *a, char *out, size_t cap)
+{
+	char name[INET6_ADDRSTRLEN] = "";
+	uint16_t family;
+	memcpy(&family, a->bytes, sizeof family);
+	if (a->len == sizeof(struct sockaddr_in6) && family == AF_INET6) {
+		inet_ntop(AF_INET6, a->bytes + offsetof(struct sockaddr_in6, sin6_addr), name, sizeof name);
+		snprintf(out, cap, "[%s]:%u", name, http_address_port(a));
+	} else if (a->len >= sizeof(struct sockaddr_in) && family == AF_INET) {
+		inet_ntop(AF_INET, a->bytes + offsetof(struct sockaddr_in, sin_addr), name, sizeof name);
+		snprintf(out, cap, "%s:%u", name, http_address_port(a));
+	} else {
+		snprintf(out, cap, "unknown");
+	}
+}

@@ -1,0 +1,89 @@
+// What is given but is no component gets its own sentence (docs/cli.md).
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli_int.h"
+#include "wasm/wasm.h"
+
+static const struct {
+	struct slice magic;
+	const char *what, *hint;
+} not_wasm[] = {
+	{SLICE_LIT("\x7f"
+			   "ELF"),
+		"a compiled artifact (ELF), not a component", "give the .wasm that it was made from: native code is taken from nobody"},
+	{SLICE_LIT("PK\x03\x04"), "an archive (zip), not a component", "unpack it and give the .wasm"},
+	{SLICE_LIT("\x1f\x8b"), "an archive (gzip), not a component", "unpack it and give the .wasm"},
+	{SLICE_LIT("\x28\xb5\x2f\xfd"), "an archive (zstd), not a component", "unpack it and give the .wasm"},
+	{SLICE_LIT("#!"), "a script, not a component", "give a .wasm"},
+};
+
+static bool looks_like_reference(struct slice path)
+{
+	return slice_starts_with(path, SLICE_LIT("oci://")) || slice_starts_with(path, SLICE_LIT("ghcr.io/")) || slice_starts_with(path, SLICE_LIT("docker.io/")) ||
+		slice_starts_with(path, SLICE_LIT("https://")) || slice_starts_with(path, SLICE_LIT("http://"));
+}
+
+static bool missing_file(const char *path, int errnum, struct err *e)
+{
+	if (looks_like_reference(slice_str(path))) {
+		err_set(e, ERR_ENV, "'%s' is a reference to a registry; those are not served yet", path);
+		return err_hint(e, "fetch the component and give the file");
+	}
+	return err_set_errno(e, errnum, "cannot open '%s'", path);
+}
+
+static bool starts_like_wat(struct slice s)
+{
+	size_t i = 0;
+	while (i < s.len && (s.ptr[i] == ' ' || s.ptr[i] == '\n' || s.ptr[i] == '\t' || s.ptr[i] == '\r'))
+		i++;
+	struct slice rest = slice_sub(s, i, s.len);
+	return slice_starts_with(rest, SLICE_LIT("(")) || slice_starts_with(rest, SLICE_LIT(";;"));
+}
+
+static bool check_head(const char *path, struct slice head, bool modules_too, struct err *e)
+{
+	if (wasm_is_component(head))
+		return true;
+	if (wasm_is_module(head)) {
+		if (modules_too)
+			return true;
+		err_set(e, ERR_INVALID, "'%s' is a core module, not a component", path);
+		return err_hint(e, "make a component of it (wasm-tools component new), or: tenon run %s", path);
+	}
+	if (starts_like_wat(head)) {
+		err_set(e, ERR_MALFORMED, "'%s' is WebAssembly text, not binary", path);
+		return err_hint(e, "translate it first: wasm-tools parse %s -o out.wasm", path);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(not_wasm); i++)
+		if (slice_starts_with(head, not_wasm[i].magic)) {
+			err_set(e, ERR_MALFORMED, "'%s' is %s", path, not_wasm[i].what);
+			return err_hint(e, "%s", not_wasm[i].hint);
+		}
+	return true;  // the decoder says what is wrong with it, and where
+}
+
+bool cli_check_file(const char *path, bool modules_too, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return missing_file(path, errno, e);
+	struct stat st;
+	uint8_t head[256];
+	ssize_t n = -1;
+	bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	if (regular)
+		n = read(fd, head, sizeof head);
+	int errnum = errno;
+	close(fd);
+	if (!regular) {
+		err_set(e, ERR_ENV, "'%s' is not a file", path);
+		return err_hint(e, S_ISDIR(st.st_mode) ? "tenon up %s runs the component in a folder" : "give a .wasm, not %s", path);
+	}
+	if (n < 0)
+		return err_set_errno(e, errnum, "cannot read '%s'", path);
+	return check_head(path, slice_of(head, (size_t)n), modules_too, e);
+}

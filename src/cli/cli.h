@@ -1,0 +1,42 @@
+// Room cli: the command line. One file a command; options.def is parsing and --help.
+#ifndef TENON_CLI_H
+#define TENON_CLI_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/base.h"
+#include "serve/serve.h"
+
+enum cli_command {
+	CLI_NONE,
+#define COMMAND(name, ...) CLI_##name,
+#include "commands.def"
+#undef COMMAND
+};
+
+struct cli {
+	enum cli_command command;
+	bool help, version, verbose;
+	const char *invoke;
+	char host[256];
+	struct arena arena;
+	VEC(const char *) args;  // what is no option; for `run` everything after FILE belongs to the guest
+	struct serve_config config;
+};
+
+// Fills *c from the command line. Borrowed strings live as long as argv. Errors: USAGE.
+NODISCARD bool cli_parse(int argc, char **argv, struct cli *c, struct err *e);
+void cli_release(struct cli *c);
+// --help of the program (CLI_NONE) or of one command, on stdout.
+void cli_print_help(enum cli_command command);
+void cli_print_version(bool verbose);
+// "error: ..." with its indented lines, on stderr.
+void cli_print_error(const struct err *e);
+
+int cli_main(int argc, char **argv);
+
+// Refuses, each with a sentence of its own, what is given but is no component: text, archives, compiled artifacts, references, modules.
+NODISCARD bool cli_check_file(const char *path, bool modules_too, struct err *e);
+
+#endif

@@ -1,0 +1,23 @@
+// tenon run: a command, or one export with --invoke.
+#include "commands.h"
+
+int cli__command_run(struct cli *c, struct err *e)
+{
+	c->config.path = c->args.ptr[0];
+	for (uint32_t i = 1; i < c->args.len; i++)
+		if (!VEC_PUSH(&c->arena, &c->config.args, c->args.ptr[i], 100000))
+			return err_nomem(e), 5;
+	struct serve_outcome how = {.code = 5};
+	int status;
+	if (!cli_check_file(c->config.path, true, e))
+		how.code = status = err_exit_status(e->code);
+	else
+		status = c->invoke ? serve_invoke(&c->config, c->invoke, &how, e) : serve_command(&c->config, &how, e);
+	if (c->config.json) {
+		if (e->code != ERR_NONE)
+			cli_print_error(e);
+		err_clear(e);
+		fprintf(stderr, "{\"by\":\"%s\",\"code\":%d}\n", how.by_guest ? "guest" : "tenon", status);
+	}
+	return status;
+}

@@ -1,0 +1,33 @@
+// The command line's table of contents.
+#include "cli_int.h"
+
+#include <unistd.h>
+
+#include "commands.h"
+
+int cli_main(int argc, char **argv)
+{
+	struct cli c;
+	struct err e;
+	err_clear(&e);
+	int status = 2;
+	if (!cli_parse(argc, argv, &c, &e)) {
+		cli_print_error(&e);
+	} else if (c.help || (c.command == CLI_NONE && !c.version)) {
+		cli_print_help(c.command);
+		status = c.help ? 0 : 2;
+	} else if (c.version) {
+		cli_print_version(c.verbose);
+		status = 0;
+	} else {
+		c.config.terminal = isatty(STDERR_FILENO);
+		status = cli__run_command(&c, &e);
+		if (e.code != ERR_NONE) {
+			cli_print_error(&e);
+			if (status == 0)
+				status = err_exit_status(e.code);
+		}
+	}
+	cli_release(&c);
+	return status;
+}

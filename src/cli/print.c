@@ -1,0 +1,35 @@
+// What a person sees: errors, the version.
+#include "cli_int.h"
+
+#include <unistd.h>
+
+#include "vm/vm.h"
+
+void cli_print_error(const struct err *e)
+{
+	bool colour = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
+	fprintf(stderr, "%serror:%s %s\n", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "", e->text);
+	if (e->where[0])
+		fprintf(stderr, "  in: %s\n", e->where);
+	if (e->line)
+		fprintf(stderr, "  at: line %u, column %u\n", e->line, e->col);
+	else if (e->offset != ERR_NO_OFFSET)
+		fprintf(stderr, "  at: byte 0x%llx\n", (unsigned long long)e->offset);
+	if (e->hint[0])
+		fprintf(stderr, "  hint: %s\n", e->hint);
+}
+
+void cli_print_version(bool verbose)
+{
+	printf("tenon " TENON_VERSION "\n");
+	struct err e;
+	err_clear(&e);
+	struct buf b = {.max = 1 << 16};
+	if (verbose && vm_process_init(&e)) {
+		vm_process_describe(&b);
+		printf("%.*s", SLICE_ARGS(buf_view(&b)));
+	}
+	if (e.code != ERR_NONE)
+		cli_print_error(&e);
+	buf_release(&b);
+}

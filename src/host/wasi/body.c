@@ -1,0 +1,184 @@
+// Bodies of HTTP messages as streams. What the wire does stands in room http; here is what the guest may do when (W29 to W33).
+//
+// An outgoing body, and who changes its state:
+//   held (until response-outparam.set) → open (release_held) → finished (finish, abandon) or closed (the call is gone)
+#include "wasi_int.h"
+
+enum { HELD_MAX = HTTP_WINDOW };
+
+struct wasi_http_body *wasi__body_new(struct wasi_http_call *call)
+{
+	struct wasi_http_body *b = mem_zalloc(sizeof *b);
+	if (!b)
+		return NULL;
+	b->refs = 1;
+	b->call = call;
+	b->length = HTTP_LENGTH_UNKNOWN;
+	b->held.max = HELD_MAX;
+	return b;
+}
+
+struct wasi_http_body *wasi__body_ref(struct wasi_http_body *b)
+{
+	b->refs++;
+	return b;
+}
+
+void wasi__body_unref(void *p)
+{
+	struct wasi_http_body *b = p;
+	if (!b || --b->refs)
+		return;
+	if (b->call && b->call->in == b)
+		b->call->in = NULL;
+	if (b->call && b->call->out == b)
+		b->call->out = NULL;
+	buf_release(&b->held);
+	mem_free(b);
+}
+
+static struct http_exchange *exchange(const struct wasi_http_body *b)
+{
+	return b->call ? b->call->x : NULL;
+}
+
+// ---- in ----------------------------------------------------------------------------------------------------------------------------
+
+static enum wasi_io in_peek(struct wasi_input *in, struct slice *ret)
+{
+	struct wasi_http_body *b = in->of;
+	struct http_exchange *x = exchange(b);
+	if (!x || b->ended)
+		return WASI_IO_CLOSED;
+	switch (http_body_peek(x, ret)) {
+	case HTTP_READ_DATA:
+		return WASI_IO_OK;
+	case HTTP_READ_AGAIN:
+		return WASI_IO_AGAIN;
+	case HTTP_READ_END:
+	case HTTP_READ_ERROR:
+		break;
+	}
+	b->ended = true;
+	return WASI_IO_CLOSED;
+}
+
+static void in_consume(struct wasi_input *in, size_t n)
+{
+	struct http_exchange *x = exchange(in->of);
+	if (x)
+		http_body_consume(x, n);
+}
+
+static void in_release(struct wasi_input *in)
+{
+	struct wasi_http_body *b = in->of;
+	b->streams--;
+	wasi__body_unref(b);
+}
+
+struct wasi_input *wasi__body_input(struct wasi_http_body *b)
+{
+	static const struct wasi_input_ops ops = {in_peek, in_consume, in_release};
+	struct wasi_input *in = mem_zalloc(sizeof *in);
+	if (!in)
+		return NULL;
+	*in = (struct wasi_input){.ops = &ops, .refs = 1, .readable = &b->ready, .of = wasi__body_ref(b)};
+	b->streams++;
+	return in;
+}
+
+// ---- out ---------------------------------------------------------------------------------------------------------------------------
+
+static enum wasi_io out_permit(struct wasi_output *out, size_t *ret)
+{
+	struct wasi_http_body *b = out->of;
+	struct http_exchange *x = exchange(b);
+	if (!x || b->finished || b->call->cancelled)
+		return WASI_IO_CLOSED;
+	*ret = b->head_sent ? http_body_permit(x) : HELD_MAX - b->held.len;
+	return WASI_IO_OK;
+}
+
+static enum wasi_io out_write(struct wasi_output *out, struct seam_task *task, struct slice data)
+{
+	struct wasi_http_body *b = out->of;
+	struct http_exchange *x = exchange(b);
+	if (!x || b->finished || b->call->cancelled)
+		return WASI_IO_CLOSED;
+	b->written += data.len;
+	if (!b->head_sent)
+		return buf_put_slice(&b->held, data) ? WASI_IO_OK : WASI_IO_CLOSED;
+	return http_body_write(x, data) == HTTP_WRITE_OK ? WASI_IO_OK : WASI_IO_CLOSED;
+}
+
+// What was written leaves when the guest waits, returns or is preempted, at the latest at the end of the loop's turn: a flush need not send it in
+// a call of its own. It waits only while the client does not take what was sent before.
+static enum wasi_io out_flush(struct wasi_output *out)
+{
+	size_t n;
+	enum wasi_io r = out_permit(out, &n);
+	return r == WASI_IO_OK && n == 0 ? WASI_IO_AGAIN : r;
+}
+
+static void out_release(struct wasi_output *out)
+{
+	struct wasi_http_body *b = out->of;
+	b->streams--;
+	wasi__body_unref(b);
+}
+
+struct wasi_output *wasi__body_output(struct wasi_http_body *b)
+{
+	static const struct wasi_output_ops ops = {out_permit, out_write, out_flush, out_release};
+	struct wasi_output *out = mem_zalloc(sizeof *out);
+	if (!out)
+		return NULL;
+	*out = (struct wasi_output){.ops = &ops, .refs = 1, .writable = &b->ready, .of = wasi__body_ref(b)};
+	b->streams++;
+	return out;
+}
+
+void wasi__body_release_held(struct wasi_http_body *b)
+{
+	struct http_exchange *x = exchange(b);
+	b->head_sent = true;
+	if (x && b->held.len && http_body_write(x, buf_view(&b->held)) != HTTP_WRITE_OK)
+		b->call->cancelled = true;
+	buf_release(&b->held);
+	wasi__event_fire(&b->ready);
+}
+
+static void call_finished(struct wasi_http_call *call)
+{
+	call->finished = true;
+	if (call->on_finished)
+		call->on_finished(call);
+}
+
+enum wasi_finish wasi__body_finish(struct wasi_http_body *b, const struct wasi_fields *trailers)
+{
+	struct http_exchange *x = exchange(b);
+	if (!x || b->finished || b->call->cancelled)
+		return WASI_FINISH_CLOSED;
+	b->finished = true;
+	if (b->length != HTTP_LENGTH_UNKNOWN && b->written != b->length) {
+		if (b->head_sent)
+			http_abort(x);
+		return WASI_FINISH_SHORT;
+	}
+	if (!b->head_sent)
+		return WASI_FINISH_OK;  // a body of a response that was never sent
+	if (!http_body_finish(x, trailers ? trailers->list : NULL, trailers ? trailers->n : 0))
+		return WASI_FINISH_SHORT;
+	call_finished(b->call);
+	return WASI_FINISH_OK;
+}
+
+void wasi__body_abandon(struct wasi_http_body *b)
+{
+	struct http_exchange *x = exchange(b);
+	if (x && !b->finished && b->head_sent)
+		http_abort(x);
+	b->finished = true;
+}

@@ -1,0 +1,57 @@
+// Room wasi: WASI 0.2 as host functions over seam. One file an interface; the state that one instance has on the host side is made at its
+// first call and dropped when the slot is reset.
+//
+// What was not granted links and denies at the call, as each interface says (design §7).
+#ifndef TENON_WASI_H
+#define TENON_WASI_H
+
+#include "base/base.h"
+#include "http/http.h"
+#include "seam/seam.h"
+
+// Registers all interfaces of wasi:*@0.2 that the program serves.
+NODISCARD bool wasi_register(struct seam_registry *r, struct err *e);
+
+// ---- what guests print ------------------------------------------------------------------------------------------------------------
+// Where lines of a guest's stdout (1) and stderr (2) go when the process's own streams are not granted (grants->stdio): without their
+// newline, control characters escaped, cut at 4 KiB. `task` is the call that printed it.
+struct wasi_log {
+	void (*line)(void *ctx, struct seam_task *task, int fd, struct slice text);
+	void *ctx;
+	uint64_t max_bytes;  // a call; 0: none. What is over is dropped, and said once.
+};
+// For instances of one deployment; borrowed, must outlive them. Call it after seam_instance_init.
+void wasi_instance_init(struct seam_instance *i, const struct wasi_log *log);
+// Ends the lines that a call left unfinished. After the export returned, before the reset.
+void wasi_flush_logs(struct seam_instance *i, struct seam_task *task);
+
+// ---- wasi:http/incoming-handler -----------------------------------------------------------------------------------------------------
+// Name of the export that serve calls, in any 0.2.x.
+#define WASI_HTTP_HANDLER "wasi:http/incoming-handler"
+
+// One request on its way through a guest. Embedded in serve's call; lives until the exchange is released.
+struct wasi_http_call {
+	struct http_exchange *x;  // NULL once it is gone
+	struct seam_instance *instance;
+	bool head_set;            // response-outparam.set was called
+	bool set_error;           // with an error: answered by the host
+	bool finished;            // the body was finished cleanly
+	bool cancelled;           // the client is gone, or serve ended it
+	struct wasi_http_body *in, *out;  // bodies that are open, wasi's
+	void (*on_head)(struct wasi_http_call *c);      // the head was set: the deadline is met; may be NULL
+	void (*on_finished)(struct wasi_http_call *c);  // the body was finished: what runs on lingers; may be NULL
+	void (*on_cancel)(struct wasi_http_call *c);    // the client is gone; may be NULL
+	unsigned status;
+};
+// The arguments of `handle`, as host resources of the instance: native own<incoming-request>, own<response-outparam>.
+struct wasi_http_args {
+	uint32_t request, outparam;
+};
+// The caller has zeroed *c and set its on_* callbacks. Takes the exchange's owner callbacks for itself; c->on_cancel is called after wasi has noted it.
+// false: too many handles, or memory is out: answer 503.
+NODISCARD bool wasi_http_begin(struct wasi_http_call *c, struct seam_instance *i, struct http_exchange *x, struct wasi_http_args *ret);
+// The export has returned (or trapped: `clean` false). What was not set is answered with `status_if_unset` (500, 503, 504); what was begun and not
+// finished is aborted; then the exchange is released. The instance may be reset afterwards.
+void wasi_http_end(struct wasi_http_call *c, bool clean, unsigned status_if_unset);
+
+#endif

@@ -1,0 +1,182 @@
+// A component file and what it is given, made ready: decoded, validated, compiled, linked. Once a load.
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "serve_int.h"
+
+static bool map_file(const char *path, struct slice *ret, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set_errno(e, errno, "cannot open '%s'", path);
+	struct stat st;
+	void *p = MAP_FAILED;
+	bool ok = fstat(fd, &st) == 0;
+	if (ok && st.st_size == 0) {
+		close(fd);
+		*ret = slice_of("", 0);
+		return true;
+	}
+	if (ok)
+		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	int errnum = errno;
+	close(fd);
+	if (p == MAP_FAILED)
+		return err_set_errno(e, errnum, "cannot read '%s'", path);
+	*ret = slice_of(p, (size_t)st.st_size);
+	return true;
+}
+
+// A core module alone is compiled as a component's would be; only `compile` gets here with one.
+static bool decode(struct serve_deployment *d, const struct wasm_module *const **ret_modules, struct err *e)
+{
+	if (wasm_is_module(d->file)) {
+		struct wasm_module *m;
+		const struct wasm_module **list = ARENA_ARRAY(&d->arena, const struct wasm_module *, 1);
+		if (!list)
+			return err_nomem(e);
+		if (!wasm_decode(&d->arena, d->file, WASM_FEATURES_DEFAULT, 0, &m, e))
+			return false;
+		list[0] = m;
+		d->n_modules = 1;
+		*ret_modules = list;
+		return true;
+	}
+	struct comp_options options = COMP_OPTIONS_DEFAULT;
+	if (!comp_decode(&d->arena, d->file, &options, &d->comp, e))
+		return false;
+	d->n_modules = d->comp->nmodules;
+	const struct wasm_module **list = ARENA_ARRAY(&d->arena, const struct wasm_module *, d->n_modules);
+	if (!list)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < d->n_modules; i++)
+		list[i] = d->comp->modules[i].wasm;
+	*ret_modules = list;
+	return true;
+}
+
+bool serve__deployment_compile(struct serve_deployment *d, const struct serve_config *c, struct err *e)
+{
+	*d = (struct serve_deployment){.config = c};
+	arena_init(&d->arena, 0);
+	const struct wasm_module *const *modules;
+	if (!map_file(c->path, &d->file, e))
+		return false;
+	if (!decode(d, &modules, e))
+		return err_note(e, "'%s'", c->path);
+	d->modules = ARENA_ARRAY(&d->arena, struct vm_module *, d->n_modules);
+	if (!d->modules)
+		return err_nomem(e);
+	struct tier_options options = {.no_cache = c->no_cache, .poison_upper = c->poison_upper};
+	if (!tier_compile(modules, d->n_modules, d->file, c->path, &options, d->modules, &d->tier, e))
+		return err_note(e, "'%s'", c->path);
+	return true;
+}
+
+static bool pairs(struct arena *a, const struct serve_pair *from, uint32_t n, const struct seam_pair **ret)
+{
+	struct seam_pair *list = ARENA_ARRAY(a, struct seam_pair, n);
+	for (uint32_t i = 0; list && i < n; i++)
+		list[i] = (struct seam_pair){slice_str(from[i].name), slice_str(from[i].value)};
+	*ret = list;
+	return list != NULL;
+}
+
+static bool strings(struct arena *a, const char *const *from, uint32_t n, const struct slice **ret)
+{
+	struct slice *list = ARENA_ARRAY(a, struct slice, n);
+	for (uint32_t i = 0; list && i < n; i++)
+		list[i] = slice_str(from[i]);
+	*ret = list;
+	return list != NULL;
+}
+
+// HOST[::GUEST][:ro]
+static bool open_dir(struct arena *a, const char *spec, struct seam_dir *ret, struct err *e)
+{
+	struct slice s = slice_str(spec), host = s, guest;
+	ret->fd = -1;
+	if (slice_ends_with(s, SLICE_LIT(":ro"))) {
+		ret->read_only = true;
+		s.len -= 3;
+		host = s;
+	}
+	guest = s;
+	for (size_t i = 0; i + 1 < s.len; i++)
+		if (s.ptr[i] == ':' && s.ptr[i + 1] == ':') {
+			host = slice_sub(s, 0, i);
+			guest = slice_sub(s, i + 2, s.len);
+			break;
+		}
+	struct slice path;
+	if (!slice_dup(a, host, &path) || !slice_dup(a, guest, &ret->guest))
+		return err_nomem(e);
+	ret->fd = open((const char *)path.ptr, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (ret->fd < 0) {
+		err_set_errno(e, errno, "cannot open the folder '%s'", (const char *)path.ptr);
+		return err_hint(e, "--dir HOST[::GUEST][:ro]");
+	}
+	return true;
+}
+
+static bool fill_grants(struct serve_deployment *d, struct err *e)
+{
+	const struct serve_config *c = d->config;
+	struct seam_grants *g = &d->grants;
+	struct seam_dir *dirs = ARENA_ARRAY(&d->arena, struct seam_dir, c->dirs.len);
+	if (!dirs || !pairs(&d->arena, c->env.ptr, c->env.len, &g->env) || !pairs(&d->arena, c->config.ptr, c->config.len, &g->config) ||
+		!strings(&d->arena, c->nets.ptr, c->nets.len, &g->nets) || !strings(&d->arena, c->args.ptr, c->args.len, &g->args))
+		return err_nomem(e);
+	g->dirs = dirs;
+	for (; g->n_dirs < c->dirs.len; g->n_dirs++)
+		if (!open_dir(&d->arena, c->dirs.ptr[g->n_dirs], &dirs[g->n_dirs], e))
+			return false;
+	g->n_env = c->env.len;
+	g->n_config = c->config.len;
+	g->n_nets = c->nets.len;
+	g->n_args = c->args.len;
+	g->log_denial = serve__log_denial;
+	g->log_ctx = (void *)c;
+	return true;
+}
+
+static void fill_limits(struct serve_deployment *d)
+{
+	const struct serve_limits *l = &d->config->limits;
+	canon_limits_default(&d->limits);
+	d->limits.memory_bytes = l->memory;
+	d->limits.table_elements = l->table_elements;
+	d->limits.handles = (uint32_t)min_u64(l->handles ? l->handles : UINT32_MAX, UINT32_MAX);
+	d->limits.call_depth = (uint32_t)min_u64(l->call_depth ? l->call_depth : UINT32_MAX, UINT32_MAX);
+	d->log = (struct wasi_log){.line = serve__log_guest, .ctx = (void *)d->config, .max_bytes = l->log_bytes};
+}
+
+bool serve__deployment_load(struct serve_deployment *d, const struct serve_config *c, struct err *e)
+{
+	if (!serve__deployment_compile(d, c, e))
+		return false;
+	if (!d->comp) {
+		err_set(e, ERR_INVALID, "'%s' is a core module, not a component", c->path);
+		return err_hint(e, "make a component of it: wasm-tools component new");
+	}
+	fill_limits(d);
+	return canon_component_new(d->comp, d->modules, &d->canon, e) && wasi_register(&d->registry, e) &&
+		seam_link_new(&d->registry, d->comp, &d->link, e) && fill_grants(d, e);
+}
+
+void serve__deployment_release(struct serve_deployment *d)
+{
+	for (uint32_t i = 0; i < d->grants.n_dirs; i++)
+		close(d->grants.dirs[i].fd);
+	seam_link_free(d->link);
+	seam_registry_release(&d->registry);
+	canon_component_free(d->canon);
+	for (uint32_t i = 0; d->modules && i < d->n_modules; i++)
+		vm_module_unref(d->modules[i]);
+	arena_release(&d->arena);
+	if (d->file.len)
+		munmap((void *)d->file.ptr, d->file.len);
+}

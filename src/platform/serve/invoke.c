@@ -1,0 +1,188 @@
+// tenon run: one instance, one call, on this thread.
+#include <unistd.h>
+
+#include "serve_int.h"
+#include "sys/sys.h"
+
+struct job {
+	struct serve_deployment deployment;
+	struct loop *loop;
+	struct vm_shard *vm;
+	struct seam_instance seam;
+	struct seam_task task;
+	struct canon_instance *instance;
+	const struct comp_export_func *func;
+	void *args, *result;
+	struct arena arena;
+	struct canon_trap trap;
+	struct loop_timer timer;
+	bool ok, done;
+};
+
+// ---- running a function on a fiber until it is done -----------------------------------------------------------------------------------
+
+static void on_done(struct seam_task *t)
+{
+	CONTAINER_OF(t, struct job, task)->done = true;
+}
+
+static void on_deadline(struct loop_timer *t)
+{
+	seam_task_kill(&CONTAINER_OF(t, struct job, timer)->task, TRAP_DEADLINE);
+}
+
+static bool run_on_fiber(struct job *j, void (*fn)(void *), struct err *e)
+{
+	const struct serve_limits *l = &j->deployment.config->limits;
+	uint64_t deadline = l->deadline ? sat_add_u64(loop_now_fresh_ns(j->loop), l->deadline) : UINT64_MAX;
+	j->timer.fn = on_deadline;
+	loop_timer_set(j->loop, &j->timer, deadline);
+	if (!seam_task_run(&j->task, fn, j, (struct vm_budget){l->cpu ? l->cpu : UINT64_MAX, deadline}, on_done))
+		return err_nomem(e);
+	while (!j->done)
+		loop_run_once(j->loop, UINT64_MAX);
+	loop_timer_cancel(j->loop, &j->timer);
+	return true;
+}
+
+static void call_main(void *arg)
+{
+	struct job *j = arg;
+	j->ok = canon_instance_initialize(j->instance, 0, canon_component_steps(j->deployment.canon), &j->trap) &&
+		canon_call_export(j->instance, j->func, &j->task, j->args, j->result, &j->arena, &j->trap);
+}
+
+// ---- what it was given and what came out ----------------------------------------------------------------------------------------------
+
+static bool find_function(struct job *j, const struct wit_wave_call *call, struct err *e)
+{
+	uint32_t found = 0;
+	const struct comp_plan *plan = &j->deployment.comp->plan;
+	for (uint32_t i = 0; i < plan->nexport_funcs; i++) {
+		const struct comp_export_func *f = &plan->export_funcs[i];
+		if (!slice_eq(f->name, call->func))
+			continue;
+		if (call->iface.len) {
+			struct wit_name have, want;
+			bool same = slice_eq(f->interface, call->iface) ||
+				(wit_name_parse(f->interface, true, &have, NULL) && wit_name_parse(call->iface, true, &want, NULL) && wit_name_serves(&have, &want));
+			if (!same)
+				continue;
+		}
+		j->func = f;
+		found++;
+	}
+	if (found == 1)
+		return true;
+	if (found == 0) {
+		err_set(e, ERR_USAGE, "no exported function '%.*s'", SLICE_ARGS(call->func));
+		return err_hint(e, "tenon inspect --wit shows what the component exports");
+	}
+	err_set(e, ERR_USAGE, "%u exported functions are called '%.*s'", found, SLICE_ARGS(call->func));
+	return err_hint(e, "say which: 'interface#%.*s(...)'", SLICE_ARGS(call->func));
+}
+
+static bool parse_call(struct job *j, const char *invoke, struct err *e)
+{
+	struct wit_wave_call call;
+	if (!wit_wave_split(slice_str(invoke), &call, e) || !find_function(j, &call, e))
+		return false;
+	const struct wit_func_type *type = j->func->type;
+	j->args = arena_zalloc(&j->arena, type->params.size64, 16);
+	j->result = arena_zalloc(&j->arena, type->result ? type->result->size64 : 0, 16);
+	if (!j->args || !j->result)
+		return err_nomem(e);
+	return wit_wave_parse_args(&j->arena, call.args, type, j->args, e);
+}
+
+static bool print_result(struct job *j, struct err *e)
+{
+	struct buf b = {.max = 1 << 30};
+	const struct wit_type *type = j->func->type->result;
+	bool ok = type ? wit_wave_print(&b, type, j->result, e) : buf_put_str(&b, "()");
+	if (ok && !buf_put_byte(&b, '\n'))
+		ok = err_nomem(e);
+	if (ok) {
+		fwrite(b.ptr, 1, b.len, stdout);
+		if (fflush(stdout) != 0)
+			ok = err_set(e, ERR_ENV, "cannot write to stdout");
+	}
+	buf_release(&b);
+	return ok;
+}
+
+static int trapped(struct job *j, struct serve_outcome *ret, struct err *e)
+{
+	enum trap t = j->trap.trap;
+	if (t == TRAP_EXIT) {
+		*ret = (struct serve_outcome){true, j->trap.exit_code};
+		return j->trap.exit_code;
+	}
+	bool budget = t == TRAP_DEADLINE || t == TRAP_CPU_BUDGET;
+	err_set(e, budget ? ERR_TIMEOUT : ERR_TRAP, "%s%s", budget ? "" : "the guest trapped: ", j->trap.text);
+	if (j->trap.backtrace[0])
+		err_note(e, "\n%s", j->trap.backtrace);
+	ret->code = err_exit_status(e->code);
+	return ret->code;
+}
+
+// ---- the whole -------------------------------------------------------------------------------------------------------------------------
+
+static bool open_job(struct job *j, const struct serve_config *c, struct err *e)
+{
+	arena_init(&j->arena, 0);
+	if (!vm_process_init(e) || !serve__deployment_load(&j->deployment, c, e))
+		return false;
+	j->deployment.grants.stdio = true;
+	if (!loop_new(&j->loop, e) || !vm_shard_new(&j->vm, e))
+		return false;
+	seam_task_init(&j->task, j->loop, j->vm, NULL);
+	return true;
+}
+
+static bool instantiate(struct job *j, struct err *e)
+{
+	struct serve_deployment *d = &j->deployment;
+	seam_instance_init(&j->seam, j->loop, j->vm, &d->grants, NULL);
+	wasi_instance_init(&j->seam, &d->log);
+	if (!canon_instance_new(j->vm, d->canon, seam_link_host(d->link), &d->limits, &j->seam, &j->instance, e))
+		return false;
+	return true;
+}
+
+static void close_job(struct job *j)
+{
+	if (j->instance)
+		canon_instance_free(j->instance);
+	if (j->vm)
+		vm_shard_free(j->vm);
+	if (j->loop)
+		loop_free(j->loop);
+	serve__deployment_release(&j->deployment);
+	arena_release(&j->arena);
+}
+
+int serve_invoke(const struct serve_config *c, const char *invoke, struct serve_outcome *ret, struct err *e)
+{
+	struct job j = {0};
+	*ret = (struct serve_outcome){false, 5};
+	int status;
+	if (!open_job(&j, c, e) || !parse_call(&j, invoke, e) || !instantiate(&j, e) || !run_on_fiber(&j, call_main, e))
+		status = err_exit_status(e->code);
+	else if (!j.ok)
+		status = trapped(&j, ret, e);
+	else
+		status = print_result(&j, e) ? 0 : err_exit_status(e->code);
+	if (!ret->by_guest)
+		ret->code = status;
+	close_job(&j);
+	return status;
+}
+
+int serve_command(const struct serve_config *c, struct serve_outcome *ret, struct err *e)
+{
+	*ret = (struct serve_outcome){false, 3};
+	err_set(e, ERR_UNSUPPORTED, "commands are not run yet");
+	err_hint(e, "--invoke 'f(1)' calls an exported function");
+	return err_exit_status(e->code);
+}

@@ -1,0 +1,115 @@
+// Inside the room serve. The way of a request: shard.c accepts it, call.c runs it in a slot, log.c says what became of it.
+#ifndef TENON_SERVE_INT_H
+#define TENON_SERVE_INT_H
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "canon/canon.h"
+#include "comp/comp.h"
+#include "http/http.h"
+#include "loop/loop.h"
+#include "seam/seam.h"
+#include "serve.h"
+#include "tier/tier.h"
+#include "vm/vm.h"
+#include "wasi/wasi.h"
+
+// ---- deployment: what depends on the bytes and the configuration; immutable once loaded, shared by shards --------------------------
+struct serve_deployment {
+	const struct serve_config *config;
+	struct arena arena;
+	struct slice file;
+	struct comp_component *comp;
+	struct vm_module **modules;
+	uint32_t n_modules;
+	struct canon_component *canon;
+	struct seam_registry registry;
+	struct seam_link *link;
+	struct seam_grants grants;
+	struct canon_limits limits;
+	struct wasi_log log;
+	struct tier_stats tier;
+};
+NODISCARD bool serve__deployment_load(struct serve_deployment *d, const struct serve_config *c, struct err *e);
+void serve__deployment_release(struct serve_deployment *d);
+// Compiles only; needs no links.
+NODISCARD bool serve__deployment_compile(struct serve_deployment *d, const struct serve_config *c, struct err *e);
+
+// ---- shard -------------------------------------------------------------------------------------------------------------------------
+struct serve_call;
+struct serve_slot {
+	struct serve_slot *next;
+	struct seam_instance seam;
+	struct canon_instance *canon;
+	bool used;  // policies reuse and keep: has served a call, so its remaining steps have run
+};
+
+struct serve_server;
+struct serve_shard {
+	struct serve_server *server;
+	unsigned index;
+	pthread_t thread;
+	struct loop *loop;
+	struct vm_shard *vm;
+	struct http_server *http;
+	struct serve_slot *free_slots;
+	struct serve_call *free_calls;
+	struct serve_call *queue_head, *queue_tail;
+	uint64_t calls, queued, slots;  // now
+	uint64_t max_calls, max_queue;  // this shard's part of the limits
+	uint64_t request_count;
+	struct loop_remote drain;
+	struct loop_timer drain_timer;
+	bool draining;
+};
+
+struct serve_server {
+	const struct serve_config *config;
+	struct serve_deployment deployment;
+	const struct comp_export_func *handler;
+	struct canon_image *image;
+	struct seam_instance image_seam;  // of the instance that the image was taken from
+	struct http_address address;
+	struct serve_shard *shards;
+	unsigned n_shards;
+	int signal_fd;
+	struct loop_io signal_io;
+	unsigned signals;
+	uint64_t started_ns;
+};
+
+// ---- call --------------------------------------------------------------------------------------------------------------------------
+enum serve_call_state { CALL_QUEUED, CALL_RUNNING, CALL_ENDED };
+struct serve_call {
+	struct serve_call *next;
+	struct serve_shard *shard;
+	struct serve_slot *slot;
+	struct http_exchange *x;
+	enum serve_call_state state;
+	struct wasi_http_call http;
+	struct wasi_http_args args;
+	struct seam_task task;
+	struct arena arena;        // of the call's native values; kept from one call to the next
+	struct loop_timer timer;   // queue time-out, deadline, linger: one after the other
+	struct canon_trap trap;
+	bool ok;
+	uint64_t id, started_ns, answered_ns, cpu_ns;
+};
+// A request with its exchange; answers it one day. Owns the exchange from here.
+void serve__call_begin(struct serve_shard *s, struct http_exchange *x);
+void serve__call_pool_release(struct serve_shard *s);
+
+// ---- log ---------------------------------------------------------------------------------------------------------------------------
+// One line on stderr: text on a terminal, else a JSON object. Nothing below the configured level.
+void serve__log(const struct serve_config *c, enum serve_log level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+// What became of a request: the receipt.
+void serve__log_call(const struct serve_call *call, unsigned status);
+// A line that a guest printed.
+void serve__log_guest(void *ctx, struct seam_task *task, int fd, struct slice text);
+void serve__log_denial(void *ctx, enum seam_deny kind, const char *what, const char *flag);
+// `s` as a JSON string with its quotes.
+void serve__put_json_string(struct buf *b, struct slice s);
+
+#endif

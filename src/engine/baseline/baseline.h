@@ -1,0 +1,39 @@
+// Room baseline: the one-pass compiler. One validated function body in, x86-64 bytes out; functions are independent of each other, so that a driver
+// compiles them in any number of threads, each with its own baseline_output, and links the outputs in order at the end.
+#ifndef TENON_BASELINE_H
+#define TENON_BASELINE_H
+
+#include "abi/abi.h"
+#include "base/base.h"
+#include "code/code.h"
+#include "wasm/wasm.h"
+
+struct baseline_options {
+	uint32_t cpu;        // enum code_cpu, as code_cpu_detect has it
+	bool poison_upper;   // debugging: upper halves of i32 values in registers are filled with ones; whoever relies on them must extend (L15)
+	bool verify_upper;   // debugging: every i32 producer is followed by a check that the upper half is zero (R5)
+};
+
+// Functions compiled so far by one thread, or one chunk of functions: growable. A zeroed struct is empty.
+struct baseline_output {
+	struct buf text, sites;
+	VEC(struct baseline_func { uint32_t func; struct code_func place; }) funcs;  // in order of compilation
+	VEC(struct baseline_reloc { uint32_t at; uint32_t target; }) relocs;  // rel32 at `at` in text to function index (or a stub) `target`
+	struct baseline_scratch *scratch;  // the compiler's stacks, kept from function to function
+};
+void baseline_output_release(struct baseline_output *out);
+
+// Does the compiler know everything that the module uses outside of bodies (memory64, shared memories)? ERR_UNSUPPORTED otherwise.
+NODISCARD bool baseline_check_module(const struct wasm_module *m, struct err *e);
+
+// Appends the code of function `func` (index space, defined, validated by wasm_validate_func, which gave `info`).
+// On failure (LIMIT, NOMEM, UNSUPPORTED) the output must not be linked.
+NODISCARD bool baseline_compile_func(const struct wasm_module *m, uint32_t func, const struct wasm_func_info *info, const struct abi_layout *layout,
+	const struct baseline_options *opt, struct baseline_output *out, struct err *e);
+
+// Concatenates outputs that together hold every defined function exactly once, in any order, and resolves direct calls (L19).
+// The artifact is the caller's to release; the outputs are left as they are.
+NODISCARD bool baseline_link(const struct wasm_module *m, struct baseline_output *const *outputs, uint32_t noutputs, const struct baseline_options *opt,
+	struct code_artifact *ret, struct err *e);
+
+#endif

@@ -1,0 +1,100 @@
+// Room code: machine code. Encoders and labels (with CODE_ASSEMBLER defined before the include), the artifact that a compiler makes, its bytes
+// for the cache, and published code: immutable, executable, never writable, found again by address from a signal handler.
+//
+// 1. An artifact holds no pointer and no process-wide id: text is position-independent, everything else is an offset.
+// 2. Published code is a mapping of a sealed memfd, read + execute. Nobody has a writable alias of it (L48).
+// 3. code_find and the code_object_* look-ups take no lock and allocate nothing: they are for signal handlers. The object that they return is
+//    alive only because somebody who may be running in it holds a reference.
+#ifndef TENON_CODE_H
+#define TENON_CODE_H
+
+#include "abi/abi.h"
+#include "base/base.h"
+
+struct wasm_module;
+
+// ---- what the processor has -------------------------------------------------------------------------------------
+// Below the minimum (x86-64-v2: SSE4.2, POPCNT) nothing is compiled. Part of the cache's key (L49).
+enum code_cpu {
+	CODE_CPU_LZCNT = 1 << 0,
+	CODE_CPU_BMI1 = 1 << 1,  // with TZCNT
+	CODE_CPU_BMI2 = 1 << 2,
+	CODE_CPU_AVX = 1 << 3,
+};
+// false: the processor lacks the minimum.
+NODISCARD bool code_cpu_detect(uint32_t *ret_features);
+
+// ---- artifact ---------------------------------------------------------------------------------------------------
+struct code_func {
+	uint32_t offset, size;  // in the text
+	uint32_t sites;         // where its stream begins in `sites`; it ends where the next function's begins
+	uint32_t wasm_offset;   // of the body, in the module's bytes: sites count from there
+};
+// One compiled module.
+struct code_artifact {
+	uint8_t *text;
+	size_t text_size;
+	uint32_t first_func;  // index of the first defined function (imports come before it)
+	uint32_t nfuncs;
+	struct code_func *funcs;
+	uint8_t *sites;  // see code_sites_put
+	size_t sites_size;
+	uint32_t cpu;    // features that the code uses
+	uint32_t flags;  // options that change the code
+	bool borrowed;   // the arrays belong to somebody else (code_artifact_from_bytes)
+};
+// Frees the arrays (unless borrowed).
+void code_artifact_release(struct code_artifact *a);
+
+// Sites of one function in ascending order of pc. `trap` is TRAP_NONE at a call (pc: any byte of the call instruction, say its first).
+// pc counts from the function's first byte, wasm_offset from the body's.
+struct code_sites {
+	struct buf *out;
+	uint32_t pc, wasm_offset;  // of the last one; zero both at the beginning of a function
+};
+bool code_sites_put(struct code_sites *s, uint32_t pc, uint32_t wasm_offset, enum trap trap);
+
+// To bytes and back. The bytes begin with {magic, version, build id, features, flags, sizes}; from_bytes checks all of that, that every offset is in
+// range and that the features are had here (false and ERR_ENV: treat as a miss), and gives a view into `bytes`, which must outlive it
+// and be aligned to 8. Whether the bytes are the ones that were written is the cache's business (hash).
+NODISCARD bool code_artifact_to_bytes(const struct code_artifact *a, struct buf *out);
+NODISCARD bool code_artifact_from_bytes(struct slice bytes, struct code_artifact *ret, struct err *e);
+
+// ---- published code ---------------------------------------------------------------------------------------------
+struct code_object;
+// Copies the artifact. `m` (may be NULL) names functions for perf and gdb during the call; `owner` is whatever code_site.owner shall be.
+NODISCARD bool code_publish(const struct code_artifact *a, const struct wasm_module *m, void *owner, struct code_object **ret, struct err *e);
+struct code_object *code_object_ref(struct code_object *o);
+void code_object_unref(struct code_object *o);
+// Entry of the i-th defined function (guest convention).
+const void *code_object_func(const struct code_object *o, uint32_t defined_func);
+uint64_t code_object_size(const struct code_object *o);
+void *code_object_owner(const struct code_object *o);
+
+// The object whose text holds pc, or NULL. Signal-safe.
+const struct code_object *code_find(const void *pc);
+// Function (module's index space) and offset of the Wasm instruction in the module's bytes; for a return address ask with pc - 1.
+// false: pc is in no function (a stub). Signal-safe.
+struct code_place {
+	uint32_t func;
+	uint32_t offset;
+};
+bool code_object_place(const struct code_object *o, const void *pc, struct code_place *ret);
+// What it means when the instruction that begins exactly at pc faults (or is ud2); TRAP_NONE: that is a bug of ours. Signal-safe.
+enum trap code_object_trap(const struct code_object *o, const void *pc);
+
+// All of that in one. Signal-safe.
+struct code_site {
+	const struct code_object *object;
+	void *owner;
+	uint32_t func, offset;
+	enum trap trap;
+	bool is_guest;  // in a function, not in a stub
+};
+bool code_site_find(uintptr_t pc, struct code_site *ret);
+
+#ifdef CODE_ASSEMBLER
+#include "asm_x64.h"
+#endif
+
+#endif

@@ -25,7 +25,7 @@ struct canon_image;
 struct canon_call;
 
 // ---- a loaded component: what depends on its bytes alone --------------------------------------------------------------------------
-// `modules[i]` is the compiled form of the plan's core module i. comp and modules must outlive it. Shared by shards, immutable.
+// `modules[i]` is the compiled form of comp->modules[i] (NULL: not instantiated). comp and modules must outlive it. Shared by shards, immutable.
 NODISCARD bool canon_component_new(const struct comp_component *comp, struct vm_module *const *modules, struct canon_component **ret, struct err *e);
 void canon_component_free(struct canon_component *cc);
 const struct comp_component *canon_component_comp(const struct canon_component *cc);
@@ -52,8 +52,8 @@ struct canon_resource_ops {
 };
 // What stands behind a component's root imports, in the order of comp's host imports (comp.h): resolved once a load.
 struct canon_host {
-	const struct canon_host_func *funcs;                     // one for each function imported
-	const struct canon_resource_ops *const *resources;       // one for each resource type imported
+	const struct canon_host_func *funcs;                // by index in plan->host_funcs; fn NULL where not `used`
+	const struct canon_resource_ops *const *resources;  // by host_index
 	uint32_t n_funcs, n_resources;
 };
 
@@ -79,7 +79,8 @@ struct canon_trap {
 // An instance of its own (no image): the allocate half of all steps, nothing of the guest has run.
 NODISCARD bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
 				  void *user, struct canon_instance **ret, struct err *e);
-// Runs the steps [from, to) of the plan (segments, start functions…). On a fiber. false: the trap says why; the instance is dead.
+// Runs the steps [from, to) of the plan: for each core instance its segments, then its start function. On a fiber. Host functions see no context.
+// false: the trap says why; the instance is dead.
 NODISCARD bool canon_instance_initialize(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_trap *ret);
 uint32_t canon_component_steps(const struct canon_component *cc);
 // Drops host resources (children first), runs nothing of the guest.
@@ -92,7 +93,8 @@ bool canon_instance_is_dead(const struct canon_instance *i);
 void canon_instance_kill(struct canon_instance *i);
 
 // ---- calls ------------------------------------------------------------------------------------------------------------------------
-// An export that is a function: by the export's name, and the instance's name it lies in (empty: root). NULL: none.
+// An export that is a function: by the export's name, and the instance's name it lies in (empty: root; a version is matched as in design §6: an
+// export of 0.2.n serves who asks for 0.2.m). NULL: none.
 const struct comp_export_func *canon_find_export(const struct canon_component *cc, struct slice interface_name, struct slice name);
 // Calls it: `args` is the native record of type->params; `ret` has room for the native result (NULL: none), whose parts lie in `arena`.
 // Own handles in args are host or guest reps: see canon_host_resource_new. On a fiber. `context`: the task's request, what host functions see.
@@ -105,7 +107,6 @@ struct canon_call {
 	void *data;      // of canon_host_func
 	void *context;   // of canon_call_export
 	struct arena *arena;  // for what is returned: released when it has been lowered
-	struct canon_task *task;
 };
 // The message of a trap; returns TRAP_HOST.
 enum trap canon_call_trap(struct canon_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -132,7 +133,7 @@ NODISCARD bool canon_guest_resource_drop(struct canon_instance *i, const struct 
 // ---- images -----------------------------------------------------------------------------------------------------------------------
 enum canon_init { CANON_INIT_AUTO, CANON_INIT_ONCE, CANON_INIT_EACH };
 // Instantiates once, learning where the cut is (design §5), and keeps the state before it. On a fiber. `context` is what host functions see.
-// false with trap->trap != NONE: the guest trapped before the cut; else `e`.
+// false with trap->trap != NONE: the guest trapped before the cut; else `e`. `user` and what ops->remake needs must outlive the image.
 NODISCARD bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
 			       enum canon_init init, void *user, void *context, struct canon_image **ret, struct canon_trap *trap, struct err *e);
 // Slots must be freed before.

@@ -98,25 +98,16 @@ struct seam_grants {
 #define SEAM_CALL_BYTES (64ull << 20)
 
 // ---- instances ------------------------------------------------------------------------------------------------------------------------
-// Host side of one instance: give it as `user` to canon_instance_new / canon_slot_new. Embedded in its owner (serve).
-struct seam_instance {
-	struct loop *loop;
-	struct seam_grants *grants;
-	void *owner;                 // serve's or a test's
-	void *wasi;                  // wasi's per-instance state; dropped by wasi_free when set
-	void (*wasi_reset)(struct seam_instance *i);  // called at reset and release; NULL: none
-	struct canon_instance *canon;
-};
-void seam_instance_init(struct seam_instance *i, struct loop *loop, struct seam_grants *grants, void *owner);
-// Forgets what the host kept for the instance (wasi_reset).
-void seam_instance_reset(struct seam_instance *i);
-
 // The task: one call of an export on behalf of one request. It is the `context` of canon_call_export.
 #define SEAM_MAX_INTERFACES 96
 struct seam_task {
-	struct seam_instance *instance;  // NULL until the first host call
+	struct loop *loop;
+	struct vm_shard *shard;
 	void *request;                   // serve's exchange; NULL for `run` and instantiation
+	struct vm_fiber *fiber;          // that it runs on; NULL: the thread's own stack (then a park runs the loop)
 	struct seam_park *parked;        // what it waits for; NULL: runs
+	void (*done)(struct seam_task *t);
+	struct loop_task turn;           // queued: to be resumed
 	bool killed;                     // each park from now on returns KILLED
 	enum trap kill_trap;             // what the guest's call ends with
 	uint32_t n_calls;                // host calls, all
@@ -124,10 +115,28 @@ struct seam_task {
 	uint64_t bytes;                  // host memory alive on behalf of this task (L77)
 	uint32_t calls[SEAM_MAX_INTERFACES];  // by seam_interface.index
 };
-void seam_task_init(struct seam_task *t, void *request);
-// Ends a task from the loop (deadline, client gone, shutdown): a parked call is resumed with KILLED; one that runs ends at its next park.
-// (Guest code that runs is interrupted by vm.) The guest's call ends with `trap`.
+// A task without a fiber of its own, for what runs on the thread's stack or on a fiber that somebody else made.
+void seam_task_init(struct seam_task *t, struct loop *loop, struct vm_shard *shard, void *request);
+// Runs fn(arg) on a new fiber, now, until it parks, is preempted or returns; goes on from the loop's ready queue and from nowhere else. When fn has
+// returned, `done` is called on the loop's stack (perhaps before this returns): the fiber is gone then and the task's memory is the caller's again.
+// false: no memory for a fiber, nothing has happened.
+NODISCARD bool seam_task_run(struct seam_task *t, void (*fn)(void *arg), void *arg, struct vm_budget budget, void (*done)(struct seam_task *t));
+// Ends a task from the loop (deadline, client gone, shutdown): a parked or preempted one is resumed (from the ready queue) to end. The guest's call
+// ends with `trap`.
 void seam_task_kill(struct seam_task *t, enum trap trap);
+
+// Host side of one instance: give it as `user` to canon_instance_new, canon_slot_new, canon_image_new (there it must outlive the image).
+// Embedded in its owner (serve).
+struct seam_instance {
+	struct seam_grants *grants;
+	void *owner;                 // serve's or a test's
+	void *wasi;                  // wasi's per-instance state
+	void (*wasi_reset)(struct seam_instance *i);  // called at reset and release; NULL: none
+	struct seam_task boot;       // of calls without a context
+};
+void seam_instance_init(struct seam_instance *i, struct loop *loop, struct vm_shard *shard, struct seam_grants *grants, void *owner);
+// Forgets what the host kept for the instance (wasi_reset).
+void seam_instance_reset(struct seam_instance *i);
 
 // ---- what a host function may do ------------------------------------------------------------------------------------------------------
 struct seam_call {
@@ -177,10 +186,8 @@ void *seam_resource_take(struct seam_call *c, const struct seam_resource *type, 
 // seam_park returns SEAM_OK after seam_wake (at once if it was woken before), SEAM_KILLED when the call is to end: return SEAM_KILLED then.
 // The provider must forget the park before the host function returns. Arguments stay valid over a park.
 struct seam_park {
-	struct loop_task ready;  // posted by seam_wake
-	struct seam_task *task;
-	void *fiber;
-	bool woken, killed, waiting;
+	struct seam_task *task;  // NULL: nobody waits yet
+	bool woken;
 };
 void seam_park_init(struct seam_park *p);
 enum seam_result seam_park(struct seam_call *c, struct seam_park *p);

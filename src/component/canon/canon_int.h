@@ -1,0 +1,237 @@
+// Inside of room canon.
+#ifndef TENON_CANON_INT_H
+#define TENON_CANON_INT_H
+
+#include "canon.h"
+
+#define MAX_FLAT_PARAMS 16
+#define MAX_FLAT_RESULTS 1
+#define MAX_STRING_BYTE_LENGTH ((UINT64_C(1) << 28) - 1)
+#define MAX_LIST_BYTE_LENGTH ((UINT64_C(1) << 28) - 1)
+#define MAX_TABLE_LENGTH ((UINT32_C(1) << 28) - 1)
+#define UTF16_TAG (UINT32_C(1) << 31)
+
+// ---- handle tables (handles.c) ----
+enum { HANDLE_FREE, HANDLE_OWN, HANDLE_BORROW };
+
+// A ResourceHandle. Position independent but for `scope`, which is NULL in whatever an image holds: no task is alive then.
+struct canon__handle {
+	uint32_t kind;   // HANDLE_*
+	uint32_t rt;     // runtime resource type: index in the plan's resources
+	uint32_t rep;    // of a free entry: the next free index
+	uint32_t lends;  // num_lends
+	struct canon__task *scope;  // of a borrow
+};
+// Table: index 0 is never given; the freed are reused last-in first-out (C31).
+struct canon__table {
+	struct canon__handle *array;
+	uint32_t len, cap, free;
+};
+
+// ---- tasks (call.c) ----
+// One call of a lifted function (Task). Lives on the stack of its C caller.
+struct canon__task {
+	struct canon__task *parent;  // the task whose lowered call made this one
+	uint32_t component;          // component instance that runs
+	uint32_t num_borrows;
+	uint32_t depth;              // of calls between components
+	void *context;               // of canon_call_export
+	uint64_t storage[2];         // context.get, context.set
+};
+
+// The lends of one lowered call (Subtask).
+struct canon__subtask {
+	uint32_t n;
+	uint32_t cap;       // 0: `few` is used
+	uint32_t *lenders;  // handle indices
+	uint32_t few[8];
+};
+
+// LiftLowerContext.
+struct canon__cx {
+	struct canon_instance *inst;
+	struct abi_memory *memory;
+	uint32_t realloc;    // function of the store; 0: none
+	uint32_t component;  // component instance whose handles are meant
+	uint8_t encoding;    // enum canon_string of the options
+	bool between;        // lifted strings keep their encoding: they go on to another component
+	bool copy;           // lifted strings and lists are copied, else they may point into the memory
+	enum trap trap;      // why something returned false
+	struct canon__task *task;        // borrow scope when lowering
+	struct canon__subtask *subtask;  // borrow scope when lifting
+	struct arena *arena;             // of native values
+	bool (*reallocate)(struct canon__cx *cx, uint32_t old, uint32_t old_size, uint32_t align, uint32_t size, uint32_t *ret);
+};
+
+// Sets cx->trap and the instance's message; returns false.
+bool canon__fail(struct canon__cx *cx, enum trap t, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+// Values (lift.c, lower.c). `t` is never NULL; dst and src are native.
+bool canon__load(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, void *dst);
+bool canon__lift_flat(struct canon__cx *cx, const uint64_t **vi, const struct wit_type *t, void *dst);
+bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t ptr);
+bool canon__lower_flat(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t **vo);
+// lift_flat_values, lower_flat_values for parameters (a record) and for the result (a type or NULL).
+bool canon__lift_flat_values(struct canon__cx *cx, uint32_t max_flat, const uint64_t **vi, const struct wit_type *t, void *dst);
+bool canon__lower_flat_values(struct canon__cx *cx, uint32_t max_flat, const void *src, const struct wit_type *t, const uint64_t *out_param, uint64_t **vo);
+// Same bytes in both layouts, nothing to check and no padding: integers and what consists of them.
+bool canon__is_plain(const struct wit_type *t);
+
+// Strings (string.c).
+bool canon__load_string_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t tagged_code_units, struct wit_string *dst);
+bool canon__store_string_into_range(struct canon__cx *cx, const struct wit_string *src, uint32_t *ret_ptr, uint32_t *ret_tagged_code_units);
+// An array of `n` bytes that guest code gave; checks alignment, then range (L60).
+bool canon__allocate(struct canon__cx *cx, uint32_t align, uint64_t size, uint32_t *ret);
+bool canon__reallocate(struct canon__cx *cx, uint32_t old, uint64_t old_size, uint32_t align, uint64_t size, uint32_t *ret);
+
+// ---- host resources (host_resource.c) ----
+struct canon__host_entry {
+	const struct canon_resource_ops *ops;  // NULL: free
+	void *object;
+	uint32_t prev, next;  // in order of creation; of a free entry: next free
+};
+// Entry 0 is the list's head and never a rep.
+struct canon__host_table {
+	struct canon__host_entry *array;
+	uint32_t len, cap, free, count;
+};
+// Drops all of them, the youngest first: children before what they came from.
+void canon__host_table_clear(struct canon_instance *i);
+void canon__host_table_release(struct canon_instance *i);
+// Makes i's (empty) table equal to the template's, each object anew. false: one could not be made.
+NODISCARD bool canon__host_table_remake(struct canon_instance *i, const struct canon__host_table *from);
+// false: at least one can't be made anew; *ret_name is its type's.
+bool canon__host_table_can_remake(const struct canon_instance *i, const char **ret_name);
+
+// ---- instances ----
+// A runtime resource type: what stands behind a resource of the plan.
+struct canon__resource {
+	uint32_t component;  // that implements it; CANON__HOST: the host
+	uint32_t dtor;       // function of the store; 0: none
+	const struct canon_resource_ops *ops;  // of the host
+};
+#define CANON__HOST UINT32_MAX
+
+struct canon__component {  // ComponentInstance
+	struct canon__table handles;
+	uint32_t parent;  // CANON__HOST: the root
+	uint32_t depth;   // of nesting
+	uint32_t backpressure;
+	bool may_enter, may_leave;
+};
+
+// Options with every reference resolved in this store.
+struct canon__options {
+	struct abi_memory *memory;
+	uint32_t realloc, post_return;  // functions of the store; 0: none
+	uint8_t encoding;               // enum canon_string
+};
+struct canon__lift {
+	const struct comp_lift *plan;
+	uint32_t func;
+	uint32_t n_results;  // of the core function: 0 or 1
+	struct canon__options options;
+};
+struct canon__lower {
+	struct canon_instance *inst;
+	const struct comp_lower *plan;
+	const struct canon_host_func *host;  // NULL: `lift`
+	const struct canon__lift *lift;
+	const char *name;
+	uint32_t params_size, result_size;   // native
+	uint32_t out_param;                  // cell of the return pointer
+	struct canon__options options;
+};
+struct canon__builtin {
+	struct canon_instance *inst;
+	const struct comp_builtin *plan;
+};
+
+enum { CANON__SEGMENTS, CANON__START };
+struct canon__step {
+	uint32_t core_instance;
+	uint8_t kind;
+};
+
+struct canon_component {
+	const struct comp_component *comp;
+	const struct comp_plan *plan;
+	struct vm_module *const *modules;
+	struct arena arena;
+	const struct canon__step *steps;
+	uint32_t n_steps;
+	const char *const *host_names;  // by host_funcs, ending in zero
+	const uint32_t *depths;         // of component instances
+};
+
+struct canon_instance {
+	struct vm_shard *shard;
+	struct vm_store *store;
+	const struct canon_component *cc;
+	const struct canon_host *host;
+	struct canon_limits limits;
+	void *user;
+	struct canon_image *image;  // of a slot
+	bool dead;
+	bool dirty;                 // tables differ (perhaps) from the image
+	bool learning;              // a host function that cuts is not called: it ends the step
+	uint32_t n_components, n_resources;
+	struct canon__component *components;
+	struct canon__resource *resources;
+	struct canon__lift *lifts;
+	struct canon__lower *lowers;
+	struct canon__builtin *builtins;
+	struct vm_instance **core;  // by plan->core_instances
+	struct canon__host_table host_table;
+	struct canon__task *task;   // that runs
+	void *context;              // of the call under way
+	uint32_t done;              // steps that have run
+	struct arena own;           // what lives as long as the instance
+	struct arena arena;         // native values of the call under way
+	const char *cut_by;         // learning: what would have been called
+	char message[256];          // of canon__fail
+	struct canon_trap trap;     // the first one: the innermost
+};
+
+// The runtime type that a descriptor's resource means: its index in the plan's resources.
+static inline uint32_t canon__resource_index(const struct wit_resource *r)
+{
+	return comp_resource_of(r)->index;
+}
+
+// ---- calls (call.c) ----
+enum trap canon__lower_host(struct vm_call *call, const uint64_t *args, uint64_t *results);
+enum trap canon__lower_component(struct vm_call *call, const uint64_t *args, uint64_t *results);
+// Calls a core function; remembers the first trap.
+enum trap canon__core_call(struct canon_instance *i, uint32_t func, const uint64_t *args, uint64_t *results);
+// What ends a call from host code: the instance is dead; fills `ret`; returns false.
+bool canon__end(struct canon_instance *i, enum trap t, struct canon_trap *ret);
+// The steps [from, to), with what host functions see.
+bool canon__run(struct canon_instance *i, uint32_t from, uint32_t to, void *context, struct canon_trap *ret);
+// Remembers a trap that was found outside of a core call, by the instance's message.
+enum trap canon__trapped(struct canon_instance *i, enum trap t);
+bool canon__may_enter_from(const struct canon_instance *i, uint32_t callee, uint32_t caller);
+void canon__enter_from(struct canon_instance *i, uint32_t callee, uint32_t caller);
+void canon__leave_to(struct canon_instance *i, uint32_t callee, uint32_t caller);
+// Runs the destructor of a resource that a guest implements; `caller`: component or CANON__HOST.
+enum trap canon__destroy(struct canon_instance *i, uint32_t rt, uint32_t rep, uint32_t caller);
+
+// ---- built-ins (builtin.c) ----
+// The function behind a built-in.
+vm_host_fn canon__builtin_fn(unsigned kind);
+
+// ---- state (image.c) ----
+bool canon__table_reserve(struct canon__table *t, uint32_t want);
+
+// Handles (handles.c): lift_own, lift_borrow, lower_own, lower_borrow and the table.
+struct canon__table *canon__table_of(struct canon_instance *i, uint32_t component);
+struct canon__handle *canon__table_get(struct canon__table *t, uint32_t index);
+bool canon__table_add(struct canon_instance *i, struct canon__table *t, struct canon__handle h, uint32_t *ret);
+void canon__table_remove(struct canon_instance *i, struct canon__table *t, uint32_t index);
+bool canon__lift_own(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret_rep);
+bool canon__lift_borrow(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret_rep);
+bool canon__lower_own(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index);
+bool canon__lower_borrow(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index);
+void canon__deliver_resolve(struct canon_instance *i, uint32_t component, struct canon__subtask *s);
+
+#endif

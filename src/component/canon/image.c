@@ -1,0 +1,163 @@
+// Images and slots: an instance kept as it was at some step, and instances that are made equal to it again and again (design §5).
+//
+// 1. An image is the store's (vm) and canon's own state at the cut: handle tables, back-pressure, host resources. Between steps no task is alive, so
+//    may_enter and may_leave are true everywhere and no handle is a borrow or lent: there is nothing else.
+// 2. The cut is before the first step that calls a host function whose answer may differ, or after which a host resource is alive that can't be made
+//    anew. The steps from the cut on run in each instance.
+// 3. A slot is reset only after clean returns; one that trapped is freed (U25).
+#include "canon_int.h"
+
+struct canon_image {
+	struct vm_image *vm;
+	struct canon_instance *template;  // without a store: its tables are the image's
+	uint32_t cut;
+	char why[160];
+};
+
+void canon_image_free(struct canon_image *m)
+{
+	if (!m)
+		return;
+	vm_image_unref(m->vm);
+	canon_instance_free(m->template);
+	mem_free(m);
+}
+
+void canon_image_info(const struct canon_image *m, struct canon_image_info *ret)
+{
+	*ret = (struct canon_image_info){.cut = m->cut, .steps = m->template->cc->n_steps, .bytes = vm_image_bytes(m->vm)};
+	snprintf(ret->why, sizeof(ret->why), "%s", m->why);
+}
+
+// ---- learning ----
+
+// Runs the steps of `i` until one must not be part of the image; *ret_cut is its number, or that of all steps. false: the guest trapped.
+static bool learn(struct canon_instance *i, enum canon_init init, void *context, uint32_t *ret_cut, char why[160], struct canon_trap *trap)
+{
+	const struct canon_component *cc = i->cc;
+	i->learning = init == CANON_INIT_AUTO;
+	for (uint32_t k = 0; k < cc->n_steps; k++) {
+		*ret_cut = k;
+		if (init == CANON_INIT_EACH && cc->steps[k].kind == CANON__START) {
+			snprintf(why, 160, "start functions run in each instance (init = each)");
+			return true;
+		}
+		const char *name = NULL;
+		if (!canon__run(i, k, k + 1, context, trap)) {
+			if (!i->cut_by)
+				return false;
+			trap->trap = TRAP_NONE;
+			snprintf(why, 160, "the start function of core instance %u calls %s", cc->steps[k].core_instance, i->cut_by);
+			return true;
+		}
+		if (!canon__host_table_can_remake(i, &name)) {
+			snprintf(why, 160, "the start function of core instance %u keeps a %s", cc->steps[k].core_instance, name);
+			return true;
+		}
+	}
+	*ret_cut = cc->n_steps;
+	return true;
+}
+
+static bool capture(struct canon_image *m, struct canon_instance *i, struct err *e)
+{
+	if (!vm_image_capture(i->store, &m->vm, e))
+		return false;
+	vm_store_free(i->store);  // the cells are worth more elsewhere
+	i->store = NULL;
+	i->shard = NULL;
+	m->template = i;
+	return true;
+}
+
+bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
+		     enum canon_init init, void *user, void *context, struct canon_image **ret, struct canon_trap *trap, struct err *e)
+{
+	*trap = (struct canon_trap){0};
+	struct canon_instance *i = NULL;
+	struct canon_image *m = mem_zalloc(sizeof(*m));
+	if (!m)
+		return err_nomem(e);
+	if (!canon_instance_new(shard, cc, host, limits, user, &i, e))
+		goto failed;
+	if (!learn(i, init, context, &m->cut, m->why, trap))
+		goto failed;
+	if (i->done != m->cut || i->dead) {  // it went a step too far: once more, up to there
+		canon_instance_free(i);
+		i = NULL;
+		if (!canon_instance_new(shard, cc, host, limits, user, &i, e) || !canon__run(i, 0, m->cut, context, trap))
+			goto failed;
+	}
+	i->learning = false;
+	if (!capture(m, i, e))
+		goto failed;
+	*ret = m;
+	return true;
+failed:
+	canon_instance_free(i);
+	mem_free(m);
+	return false;
+}
+
+// ---- slots ----
+
+static bool restore_tables(struct canon_instance *i)
+{
+	const struct canon_instance *from = i->image->template;
+	canon__host_table_clear(i);
+	for (uint32_t k = 0; k < i->n_components; k++) {
+		struct canon__table *t = &i->components[k].handles;
+		const struct canon__table *f = &from->components[k].handles;
+		if (!canon__table_reserve(t, f->len))
+			return false;
+		if (f->len)
+			memcpy(t->array, f->array, f->len * sizeof(*f->array));
+		t->len = f->len;
+		t->free = f->free;
+		i->components[k].backpressure = from->components[k].backpressure;
+	}
+	if (!canon__host_table_remake(i, &from->host_table))
+		return false;
+	i->dirty = false;
+	return true;
+}
+
+bool canon_slot_new(struct vm_shard *shard, struct canon_image *m, void *user, struct canon_instance **ret, struct err *e)
+{
+	const struct canon_instance *from = m->template;
+	struct canon_instance *i;
+	if (!canon_instance_new(shard, from->cc, from->host, &from->limits, user, &i, e))
+		return false;
+	i->image = m;
+	i->done = m->cut;
+	if (!vm_store_attach(i->store, m->vm, e)) {
+		canon_instance_free(i);
+		return false;
+	}
+	if (!restore_tables(i)) {
+		canon_instance_free(i);
+		return err_set(e, ERR_NOMEM, "the host resources of an image could not be made anew");
+	}
+	*ret = i;
+	return true;
+}
+
+bool canon_slot_is_ready(const struct canon_instance *i)
+{
+	return i->done == i->cc->n_steps;
+}
+
+bool canon_slot_start(struct canon_instance *i, void *context, struct canon_trap *trap)
+{
+	return canon__run(i, i->done, i->cc->n_steps, context, trap);
+}
+
+bool canon_slot_reset(struct canon_instance *i)
+{
+	BUG_ON(!i->image);
+	if (i->dead || !vm_store_reset(i->store))
+		return false;
+	i->done = i->image->cut;
+	arena_clear(&i->arena);
+	return !i->dirty || restore_tables(i);
+}

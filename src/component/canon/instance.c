@@ -1,0 +1,346 @@
+// Components as loaded, and their instances: the plan run on a store.
+//
+// 1. All core instances are allocated before any is initialised; the steps then run in the plan's order, each core instance's segments before its start.
+// 2. What the plan names by index is resolved to functions and memories of the store once, here; calls look nothing up.
+// 3. An instance is dead from its first trap on; all that is left to do with it is canon_instance_free (C41).
+#include "canon_int.h"
+
+void canon_limits_default(struct canon_limits *l)
+{
+	*l = (struct canon_limits){
+	    .memory_bytes = UINT64_C(256) << 20, .table_elements = 1000000, .handles = 10000, .call_depth = 32, .call_bytes = UINT64_C(128) << 20};
+}
+
+// ---- loaded components ----
+
+static bool make_steps(struct canon_component *cc)
+{
+	const struct comp_plan *plan = cc->plan;
+	struct canon__step *steps = ARENA_ARRAY(&cc->arena, struct canon__step, 2 * (size_t)plan->nsteps + 1);
+	if (!steps)
+		return false;
+	for (uint32_t i = 0; i < plan->nsteps; i++) {
+		uint32_t index = plan->steps[i].index;
+		steps[cc->n_steps++] = (struct canon__step){index, CANON__SEGMENTS};
+		if (cc->comp->modules[plan->core_instances[index].module].wasm->has_start)
+			steps[cc->n_steps++] = (struct canon__step){index, CANON__START};
+	}
+	cc->steps = steps;
+	return true;
+}
+
+static bool make_names(struct canon_component *cc)
+{
+	const struct comp_plan *plan = cc->plan;
+	const char **names = ARENA_ARRAY(&cc->arena, const char *, plan->nhost_funcs + 1);
+	uint32_t *depths = ARENA_ARRAY(&cc->arena, uint32_t, plan->ninstances + 1);
+	if (!names || !depths)
+		return false;
+	for (uint32_t i = 0; i < plan->nhost_funcs; i++) {
+		const struct comp_host_func *f = &plan->host_funcs[i];
+		struct buf b = {.max = 4096};
+		buf_printf(&b, f->interface.len ? "%.*s#" : "%.*s", SLICE_ARGS(f->interface));
+		buf_put_slice(&b, f->name);
+		struct slice copy;
+		bool ok = slice_dup(&cc->arena, buf_view(&b), &copy);
+		buf_release(&b);
+		if (!ok)
+			return false;
+		names[i] = (const char *)copy.ptr;
+	}
+	for (uint32_t i = 1; i < plan->ninstances; i++)
+		depths[i] = depths[plan->instances[i].parent] + 1;
+	cc->host_names = names;
+	cc->depths = depths;
+	return true;
+}
+
+bool canon_component_new(const struct comp_component *comp, struct vm_module *const *modules, struct canon_component **ret, struct err *e)
+{
+	if (comp->plan.unlinkable)
+		return err_set(e, ERR_LINK, "cannot link: %s", comp->plan.unlinkable);
+	struct canon_component *cc = mem_zalloc(sizeof(*cc));
+	if (!cc)
+		return err_nomem(e);
+	*cc = (struct canon_component){.comp = comp, .plan = &comp->plan, .modules = modules};
+	arena_init(&cc->arena, 0);
+	if (!make_steps(cc) || !make_names(cc)) {
+		canon_component_free(cc);
+		return err_nomem(e);
+	}
+	*ret = cc;
+	return true;
+}
+
+void canon_component_free(struct canon_component *cc)
+{
+	if (!cc)
+		return;
+	arena_release(&cc->arena);
+	mem_free(cc);
+}
+
+const struct comp_component *canon_component_comp(const struct canon_component *cc)
+{
+	return cc->comp;
+}
+
+uint32_t canon_component_steps(const struct canon_component *cc)
+{
+	return cc->n_steps;
+}
+
+// ---- allocating ----
+
+static bool allocate_tables(struct canon_instance *i)
+{
+	const struct comp_plan *plan = i->cc->plan;
+	i->n_components = plan->ninstances;
+	i->n_resources = plan->nresources;
+	i->components = ARENA_ARRAY(&i->own, struct canon__component, plan->ninstances + 1);
+	i->resources = ARENA_ARRAY(&i->own, struct canon__resource, plan->nresources + 1);
+	i->lifts = ARENA_ARRAY(&i->own, struct canon__lift, plan->nlifts + 1);
+	i->lowers = ARENA_ARRAY(&i->own, struct canon__lower, plan->nlowers + 1);
+	i->builtins = ARENA_ARRAY(&i->own, struct canon__builtin, plan->nbuiltins + 1);
+	i->core = ARENA_ARRAY(&i->own, struct vm_instance *, plan->ncore_instances + 1);
+	if (!i->components || !i->resources || !i->lifts || !i->lowers || !i->builtins || !i->core)
+		return false;
+	for (uint32_t k = 0; k < plan->ninstances; k++)
+		i->components[k] = (struct canon__component){
+		    .parent = plan->instances[k].parent == COMP_NONE ? CANON__HOST : plan->instances[k].parent,
+		    .depth = i->cc->depths[k],
+		    .may_enter = true,
+		    .may_leave = true,
+		};
+	return true;
+}
+
+// Functions of the store for the plan's lowers and built-ins; their data is filled by resolve_*.
+static bool make_functions(struct canon_instance *i, uint32_t *lowers, uint32_t *builtins, struct err *e)
+{
+	const struct comp_plan *plan = i->cc->plan;
+	for (uint32_t k = 0; k < plan->nlowers; k++) {
+		struct canon__lower *l = &i->lowers[k];
+		const struct comp_lower *p = &plan->lowers[k];
+		*l = (struct canon__lower){.inst = i, .plan = p, .name = "component function"};
+		if (p->callee.kind == COMP_FUNC_HOST) {
+			l->name = i->cc->host_names[p->callee.index];
+			l->host = &i->host->funcs[p->callee.index];
+			BUG_ON(!l->host->fn);
+		} else {
+			l->lift = &i->lifts[p->callee.index];
+		}
+		l->params_size = p->type->params.size64;
+		l->result_size = p->type->result ? p->type->result->size64 : 0;
+		l->out_param = p->type->params.n_flat <= MAX_FLAT_PARAMS ? p->type->params.n_flat : 1;
+		if (!vm_host_func_new_id(i->store, p->core_type, l->host ? canon__lower_host : canon__lower_component, l, l->name, &lowers[k], e))
+			return false;
+	}
+	for (uint32_t k = 0; k < plan->nbuiltins; k++) {
+		const struct comp_builtin *p = &plan->builtins[k];
+		i->builtins[k] = (struct canon__builtin){.inst = i, .plan = p};
+		if (!vm_host_func_new_id(i->store, p->core_type, canon__builtin_fn(p->kind), &i->builtins[k], comp_builtin_text(p->kind), &builtins[k], e))
+			return false;
+	}
+	return true;
+}
+
+static struct vm_extern resolve(struct canon_instance *i, const struct comp_core_ref *r, const uint32_t *lowers, const uint32_t *builtins)
+{
+	switch ((enum comp_core_ref_kind)r->kind) {
+	case COMP_CORE_EXPORT:
+		return vm_instance_extern(i->core[r->instance], r->extern_kind, r->index);
+	case COMP_CORE_LOWER:
+		return (struct vm_extern){.kind = WASM_EXTERN_FUNC, .func = lowers[r->index]};
+	case COMP_CORE_BUILTIN:
+		return (struct vm_extern){.kind = WASM_EXTERN_FUNC, .func = builtins[r->index]};
+	case COMP_CORE_NONE:
+		break;
+	}
+	return (struct vm_extern){.kind = WASM_EXTERN_FUNC};
+}
+
+static bool allocate_core(struct canon_instance *i, const uint32_t *lowers, const uint32_t *builtins, struct err *e)
+{
+	const struct comp_plan *plan = i->cc->plan;
+	for (uint32_t k = 0; k < plan->nsteps; k++) {
+		uint32_t index = plan->steps[k].index;
+		const struct comp_core_instance *p = &plan->core_instances[index];
+		struct vm_extern *imports = ARENA_ARRAY(&i->arena, struct vm_extern, p->nimports + 1);
+		if (!imports)
+			return err_nomem(e);
+		for (uint32_t n = 0; n < p->nimports; n++)
+			imports[n] = resolve(i, &p->imports[n], lowers, builtins);
+		if (!vm_instance_allocate(i->store, i->cc->modules[p->module], imports, p->nimports, &i->core[index], e))
+			return err_note(e, "core instance %u", index);
+		arena_clear(&i->arena);
+	}
+	return true;
+}
+
+static void resolve_options(struct canon_instance *i, const struct comp_canon_options *p, const uint32_t *lowers, const uint32_t *builtins,
+			    struct canon__options *ret)
+{
+	static const uint8_t encodings[] = {[COMP_UTF8] = CANON_UTF8, [COMP_UTF16] = CANON_UTF16, [COMP_LATIN1_UTF16] = CANON_LATIN1_UTF16};
+	ret->encoding = encodings[p->encoding];
+	if (p->memory.kind == COMP_CORE_EXPORT)
+		ret->memory = vm_memory_abi(resolve(i, &p->memory, lowers, builtins).memory);
+	ret->realloc = resolve(i, &p->realloc, lowers, builtins).func;
+	ret->post_return = resolve(i, &p->post_return, lowers, builtins).func;
+}
+
+static void resolve_all(struct canon_instance *i, const uint32_t *lowers, const uint32_t *builtins)
+{
+	const struct comp_plan *plan = i->cc->plan;
+	for (uint32_t k = 0; k < plan->nlowers; k++)
+		resolve_options(i, &plan->lowers[k].options, lowers, builtins, &i->lowers[k].options);
+	for (uint32_t k = 0; k < plan->nlifts; k++) {
+		const struct comp_lift *p = &plan->lifts[k];
+		struct canon__lift *l = &i->lifts[k];
+		l->plan = p;
+		l->func = resolve(i, &p->func, lowers, builtins).func;
+		l->n_results = wasm_interned_func_type(p->core_type)->nresults;
+		resolve_options(i, &p->options, lowers, builtins, &l->options);
+	}
+	for (uint32_t k = 0; k < plan->nresources; k++) {
+		const struct comp_resource *p = plan->resources[k];
+		struct canon__resource *r = &i->resources[k];
+		r->component = p->instance == COMP_NONE ? CANON__HOST : p->instance;
+		if (p->instance == COMP_NONE)
+			r->ops = i->host->resources[p->host_index];
+		else
+			r->dtor = resolve(i, &p->dtor, lowers, builtins).func;
+	}
+}
+
+static bool allocate(struct canon_instance *i, struct err *e)
+{
+	const struct comp_plan *plan = i->cc->plan;
+	struct vm_limits limits = VM_LIMITS_DEFAULT;
+	limits.memory = i->limits.memory_bytes ? i->limits.memory_bytes : UINT64_MAX;
+	limits.table_elements = i->limits.table_elements ? i->limits.table_elements : UINT64_MAX;
+	if (!vm_store_new(i->shard, &limits, &i->store, e))
+		return false;
+	vm_store_set_owner(i->store, i);
+	if (!allocate_tables(i))
+		return err_nomem(e);
+	uint32_t *lowers = ARENA_ARRAY(&i->own, uint32_t, plan->nlowers + 1);
+	uint32_t *builtins = ARENA_ARRAY(&i->own, uint32_t, plan->nbuiltins + 1);
+	if (!lowers || !builtins)
+		return err_nomem(e);
+	if (!make_functions(i, lowers, builtins, e) || !allocate_core(i, lowers, builtins, e))
+		return false;
+	resolve_all(i, lowers, builtins);
+	return true;
+}
+
+bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits, void *user,
+			struct canon_instance **ret, struct err *e)
+{
+	struct canon_instance *i = mem_zalloc(sizeof(*i));
+	if (!i)
+		return err_nomem(e);
+	*i = (struct canon_instance){.shard = shard, .cc = cc, .host = host, .user = user};
+	if (limits)
+		i->limits = *limits;
+	else
+		canon_limits_default(&i->limits);
+	arena_init(&i->own, 0);
+	arena_init(&i->arena, i->limits.call_bytes);
+	if (!allocate(i, e)) {
+		canon_instance_free(i);
+		return false;
+	}
+	*ret = i;
+	return true;
+}
+
+void canon_instance_free(struct canon_instance *i)
+{
+	if (!i)
+		return;
+	canon__host_table_release(i);
+	vm_store_free(i->store);
+	for (uint32_t k = 0; i->components && k < i->n_components; k++)
+		mem_free(i->components[k].handles.array);
+	arena_release(&i->own);
+	arena_release(&i->arena);
+	mem_free(i);
+}
+
+void *canon_instance_user(const struct canon_instance *i)
+{
+	return i->user;
+}
+
+void canon_instance_set_user(struct canon_instance *i, void *user)
+{
+	i->user = user;
+}
+
+struct vm_store *canon_instance_store(const struct canon_instance *i)
+{
+	return i->store;
+}
+
+bool canon_instance_is_dead(const struct canon_instance *i)
+{
+	return i->dead;
+}
+
+void canon_instance_kill(struct canon_instance *i)
+{
+	i->dead = true;
+	vm_store_poison(i->store);
+}
+
+// ---- running the plan ----
+
+static enum trap run_step(struct canon_instance *i, const struct canon__step *s)
+{
+	const struct comp_core_instance *p = &i->cc->plan->core_instances[s->core_instance];
+	if (s->kind == CANON__SEGMENTS)
+		return vm_instance_initialize_segments(i->core[s->core_instance]);
+	struct canon__task task = {.component = p->instance};
+	canon__enter_from(i, p->instance, CANON__HOST);
+	i->task = &task;
+	enum trap t = vm_instance_start(i->core[s->core_instance]);
+	i->task = NULL;
+	canon__leave_to(i, p->instance, CANON__HOST);
+	return t;
+}
+
+bool canon__run(struct canon_instance *i, uint32_t from, uint32_t to, void *context, struct canon_trap *ret)
+{
+	BUG_ON(from != i->done || to > i->cc->n_steps);
+	if (i->dead)
+		return canon__end(i, TRAP_POISONED, ret);
+	i->context = context;
+	for (uint32_t k = from; k < to; k++) {
+		enum trap t = run_step(i, &i->cc->steps[k]);
+		if (t != TRAP_NONE)
+			return canon__end(i, t, ret);
+		i->done = k + 1;
+	}
+	i->context = NULL;
+	return true;
+}
+
+bool canon_instance_initialize(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_trap *ret)
+{
+	return canon__run(i, from, to, NULL, ret);
+}
+
+const struct comp_export_func *canon_find_export(const struct canon_component *cc, struct slice interface_name, struct slice name)
+{
+	const struct comp_export_func *exact = comp_find_export(cc->comp, interface_name, name);
+	struct wit_name want, have;
+	if (exact || !interface_name.len || !wit_name_parse(interface_name, true, &want, NULL))
+		return exact;
+	for (uint32_t i = 0; i < cc->plan->nexport_funcs; i++) {
+		const struct comp_export_func *f = &cc->plan->export_funcs[i];
+		if (slice_eq(f->name, name) && f->interface.len && wit_name_parse(f->interface, true, &have, NULL) && wit_name_serves(&have, &want))
+			return f;
+	}
+	return NULL;
+}

@@ -1,0 +1,73 @@
+// A memory and a guest's realloc for tests of lifting and lowering without code.
+#ifndef CANON_TEST_FAKE_H
+#define CANON_TEST_FAKE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "../canon_int.h"
+
+enum { FAKE_SIZE = 65536, FAKE_LOG = 32 };
+
+struct fake {
+	struct canon_instance inst;
+	struct canon__component components[2];
+	struct abi_memory memory;
+	struct canon__cx cx;
+	uint8_t bytes[FAKE_SIZE];
+	uint32_t next;      // of the bump allocator
+	uint32_t force;     // nonzero: what realloc returns
+	uint32_t n_calls;
+	uint32_t calls[FAKE_LOG][4];  // old, old_size, align, size
+};
+
+static bool fake_realloc(struct canon__cx *cx, uint32_t old, uint32_t old_size, uint32_t align, uint32_t size, uint32_t *ret)
+{
+	struct fake *f = CONTAINER_OF(cx, struct fake, cx);
+	if (f->n_calls < FAKE_LOG) {
+		uint32_t *c = f->calls[f->n_calls];
+		c[0] = old, c[1] = old_size, c[2] = align, c[3] = size;
+	}
+	f->n_calls++;
+	if (f->force) {
+		*ret = f->force;
+		return true;
+	}
+	if (old && size <= old_size) {
+		*ret = old;
+		return true;
+	}
+	f->next = (f->next + align - 1) & ~(align - 1);
+	*ret = f->next;
+	f->next += size;
+	if (old && f->next <= FAKE_SIZE)
+		memmove(f->bytes + *ret, f->bytes + old, old_size);
+	return true;
+}
+
+static struct fake *fake_new(void)
+{
+	struct fake *f = mem_zalloc(sizeof(*f));
+	f->memory = (struct abi_memory){.base = f->bytes, .length = FAKE_SIZE, .max_bytes = FAKE_SIZE};
+	f->inst.components = f->components;
+	f->inst.n_components = 2;
+	for (int i = 0; i < 2; i++)
+		f->components[i].may_enter = f->components[i].may_leave = true;
+	arena_init(&f->inst.arena, 16 << 20);
+	f->next = 1024;
+	f->cx = (struct canon__cx){.inst = &f->inst, .memory = &f->memory, .encoding = CANON_UTF8, .arena = &f->inst.arena, .reallocate = fake_realloc};
+	return f;
+}
+
+static void fake_free(struct fake *f)
+{
+	arena_release(&f->inst.arena);
+	for (int i = 0; i < 2; i++)
+		mem_free(f->components[i].handles.array);
+	mem_free(f->inst.host_table.array);
+	mem_free(f);
+}
+
+#endif

@@ -1,0 +1,130 @@
+// What a host function may do, and the dispatcher that every call from a guest to the world goes through.
+#include <stdarg.h>
+
+#include "seam_int.h"
+
+void seam_instance_init(struct seam_instance *i, struct loop *loop, struct vm_shard *shard, struct seam_grants *grants, void *owner)
+{
+	*i = (struct seam_instance){.grants = grants, .owner = owner};
+	seam_task_init(&i->boot, loop, shard, NULL);
+}
+
+void seam_instance_reset(struct seam_instance *i)
+{
+	if (i->wasi_reset)
+		i->wasi_reset(i);
+}
+
+// canon_host_fn of all bindings: count, find the provider in the link table, call it.
+enum trap seam__dispatch(struct canon_call *canon, const void *args, void *ret)
+{
+	const struct seam__binding *b = canon->data;
+	const struct seam__table *table = __atomic_load_n(&b->link->table, __ATOMIC_ACQUIRE);
+	const struct seam__target *target = &table->targets[b->index];
+	struct seam_instance *instance = canon_instance_user(canon->instance);
+	struct seam_task *task = canon->context ? canon->context : &instance->boot;
+	task->n_calls++;
+	task->calls[target->interface->index]++;
+	struct seam_call c = {.canon = canon, .task = task, .instance = instance, .interface = target->interface, .func = target->func};
+	switch (target->func->fn(&c, args, ret)) {
+	case SEAM_OK:
+		return TRAP_NONE;
+	case SEAM_EXIT:
+		return TRAP_EXIT;
+	case SEAM_KILLED:
+		return task->kill_trap ? task->kill_trap : TRAP_KILLED;
+	case SEAM_TRAP:
+		break;
+	}
+	return TRAP_HOST;
+}
+
+static uint64_t budget(const struct seam_call *c)
+{
+	return c->instance->grants && c->instance->grants->call_bytes ? c->instance->grants->call_bytes : SEAM_CALL_BYTES;
+}
+
+void *seam_alloc(struct seam_call *c, size_t size, size_t align)
+{
+	void *p = size > budget(c) ? NULL : arena_zalloc(seam_arena(c), size, align);
+	if (!p)
+		seam_trap(c, "%s needs more host memory than one call may have (%llu bytes)", c->func->name, (unsigned long long)budget(c));
+	return p;
+}
+
+bool seam_string(struct seam_call *c, struct slice s, struct wit_string *ret)
+{
+	uint8_t *p = seam_alloc(c, s.len ? s.len : 1, 1);
+	if (!p)
+		return false;
+	if (s.len)
+		memcpy(p, s.ptr, s.len);
+	*ret = (struct wit_string){p, s.len};
+	return true;
+}
+
+bool seam_bytes(struct seam_call *c, struct slice s, struct wit_list *ret)
+{
+	struct wit_string v;
+	if (!seam_string(c, s, &v))
+		return false;
+	*ret = (struct wit_list){v.ptr, v.len};
+	return true;
+}
+
+enum seam_result seam_trap(struct seam_call *c, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	canon_call_trap(c->canon, "%s", text);
+	return SEAM_TRAP;
+}
+
+enum seam_result seam_exit(struct seam_call *c, int32_t code)
+{
+	canon_call_exit(c->canon, code);
+	return SEAM_EXIT;
+}
+
+bool seam_charge(struct seam_call *c, uint64_t bytes)
+{
+	if (bytes > budget(c) || c->task->bytes > budget(c) - bytes)
+		return false;
+	c->task->bytes += bytes;
+	return true;
+}
+
+void seam_uncharge(struct seam_call *c, uint64_t bytes)
+{
+	c->task->bytes -= min_u64(bytes, c->task->bytes);
+}
+
+void seam_deny(struct seam_call *c, enum seam_deny kind, const char *what, const char *flag)
+{
+	struct seam_grants *g = c->instance->grants;
+	uint32_t bit = UINT32_C(1) << kind;
+	if (!g || (__atomic_fetch_or(&g->denied, bit, __ATOMIC_RELAXED) & bit) || !g->log_denial)
+		return;
+	g->log_denial(g->log_ctx, kind, what, flag);
+}
+
+bool seam_resource_new(struct seam_call *c, const struct seam_resource *type, void *object, uint32_t *ret)
+{
+	if (canon_host_resource_new(c->canon->instance, &type->ops, object, ret))
+		return true;
+	seam_trap(c, "too many resource handles: no room for another %s", type->ops.name);
+	return false;
+}
+
+void *seam_resource_get(struct seam_call *c, const struct seam_resource *type, uint32_t rep)
+{
+	return canon_host_resource_get(c->canon->instance, &type->ops, rep);
+}
+
+void *seam_resource_take(struct seam_call *c, const struct seam_resource *type, uint32_t rep)
+{
+	return canon_host_resource_take(c->canon->instance, &type->ops, rep);
+}

@@ -1,0 +1,104 @@
+// Cells: the address space of 32-bit memories. A chunk is one reservation: 2 GiB of guard, then cells of 6 GiB, then a page of guard.
+//
+// 1. A cell's memory is at its base; an access is base + 32-bit index + offset < 2 GiB + at most 16 bytes, so it stays in the cell or
+//    begins in its last bytes, which are never accessible (a store whose first page faults writes nothing).
+// 2. A free cell is empty: PROT_NONE, no pages. Chunks are never given back.
+// 3. The process's list is locked, a shard's own is not: a store that follows another on the shard takes no lock.
+#include "vm_int.h"
+
+#include <pthread.h>
+
+#define CHUNK_CELLS 16u
+#define REAR_GUARD 65536u
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct vm__cell *free_cells;
+static uint64_t made, max_cells, chunk_cells = CHUNK_CELLS;
+
+_Static_assert(VM__CELL_SIZE >= 4 * VM__GIB + 2 * VM__GIB, "an index of 32 bits and an offset below 2 GiB (L6)");
+
+static uint64_t chunk_size(uint64_t n)
+{
+	return VM__FRONT_GUARD + n * VM__CELL_SIZE + REAR_GUARD;
+}
+
+// Under the lock. Halves the chunk until one fits; false: not even one cell does.
+static bool add_chunk(void)
+{
+	uint64_t n = min_u64(chunk_cells, max_cells - made);
+	uint8_t *at = NULL;
+	for (; n; n /= 2)
+		if ((at = sys_reserve(chunk_size(n))))
+			break;
+	if (!at)
+		return false;
+	struct vm__cell *cells = mem_zalloc(sizeof *cells * n);
+	if (!cells) {
+		sys_unmap(at, chunk_size(n));
+		return false;
+	}
+	chunk_cells = n;
+	made += n;
+	for (uint64_t i = n; i-- > 0;) {
+		cells[i] = (struct vm__cell){.base = at + VM__FRONT_GUARD + i * VM__CELL_SIZE, .next = free_cells};
+		free_cells = &cells[i];
+	}
+	return true;
+}
+
+struct vm__cell *vm__cell_get(struct vm_shard *s)
+{
+	struct vm__cell *c = s->cells;
+	if (c) {
+		s->cells = c->next;
+		return c;
+	}
+	pthread_mutex_lock(&lock);
+	if (free_cells || (made < max_cells && add_chunk())) {
+		c = free_cells;
+		free_cells = c->next;
+	}
+	pthread_mutex_unlock(&lock);
+	return c;
+}
+
+void vm__cell_put(struct vm_shard *s, struct vm__cell *c, uint64_t used)
+{
+	if (used && sys_wipe(c->base, align_up_u64(used, SYS_PAGE)))
+		return;  // rule 2 can't be kept: the cell is lost, which near the limit of mappings is the right direction (L30)
+	c->next = s->cells;
+	s->cells = c;
+}
+
+void vm__cells_give_back(struct vm_shard *s)
+{
+	pthread_mutex_lock(&lock);
+	while (s->cells) {
+		struct vm__cell *c = s->cells;
+		s->cells = c->next;
+		c->next = free_cells;
+		free_cells = c;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+bool vm__cells_probe(struct buf *why)
+{
+	uint64_t by_maps = max_u64(sys_max_map_count() / 8, 1);
+	// How much address space is to be had at all: doubling reservations, given back at once.
+	uint64_t fits = 0;
+	for (uint64_t n = 1; n <= 16384; n *= 2) {
+		void *at = sys_reserve(chunk_size(n));
+		if (!at)
+			break;
+		sys_unmap(at, chunk_size(n));
+		fits = n;
+	}
+	pthread_mutex_lock(&lock);
+	max_cells = min_u64(max_u64(fits, 1), by_maps);
+	chunk_cells = min_u64(CHUNK_CELLS, max_cells);
+	pthread_mutex_unlock(&lock);
+	buf_printf(why, "memory cells: at most %llu of 6 GiB (address space for %llu, vm.max_map_count / 8 = %llu)\n", (unsigned long long)max_cells,
+		(unsigned long long)fits, (unsigned long long)by_maps);
+	return true;
+}

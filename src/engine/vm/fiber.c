@@ -1,0 +1,415 @@
+// Fibers: stacks that calls run on, switches between them, and what a call may use of the processor.
+//
+//   NEW ──resume──► RUNNING ──fn returns──► DONE
+//                    ▲   │
+//              resume│   ├─park────► PARKED      (by the host function that waits)
+//                    └───┴─preempt─► PREEMPTED   (by the interruption stub, the entry hook, or on the way back from a host function)
+//
+// 1. Only vm_fiber_resume moves a fiber to RUNNING, only code on the fiber moves it away.
+// 2. What abi_exec holds for the code that runs (entry_sp, stack_limit, libcall_result) is exchanged at the switch, here and nowhere else.
+// 3. A stack: guard, margin of VM__STACK_MARGIN for host code, 1 MiB for the guest. The limit lies above the margin.
+// 4. A preempted fiber keeps its stores entered; who resumes fibers must not call into them meanwhile.
+// 5. The CPU clock of the thread (a system call) is read only for turns longer than 1 ms, otherwise the vDSO's clock is used. A turn is
+//    never charged more than the thread's CPU time since that was last read.
+#include "vm_int.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ASAN 1
+#endif
+#if __has_feature(thread_sanitizer)
+#define TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define ASAN 1
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define TSAN 1
+#endif
+
+#define GUARD_SIZE (1u << 20)
+#define STACK_SIZE ((1u << 20) + VM__STACK_MARGIN + (64u << 10))
+#define POOL_MAX 256u
+#define MILLISECOND 1000000u
+
+// ---- sanitizers want to know of stacks ---------------------------------------------------------------------------
+#ifdef ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+static void san_enter(struct vm_fiber *f)
+{
+	__sanitizer_start_switch_fiber(&f->san.resumer_fake, (void *)f->low, f->high - f->low);
+}
+static void san_entered(struct vm_fiber *f)
+{
+	__sanitizer_finish_switch_fiber(f->san.fake, &f->san.resumer_low, &f->san.resumer_size);
+}
+static void san_leave(struct vm_fiber *f, bool for_ever)
+{
+	__sanitizer_start_switch_fiber(for_ever ? NULL : &f->san.fake, f->san.resumer_low, f->san.resumer_size);
+}
+static void san_left(struct vm_fiber *f)
+{
+	__sanitizer_finish_switch_fiber(f->san.resumer_fake, NULL, NULL);
+}
+static void san_new(struct vm_fiber *f)
+{
+	f->san = (struct vm__sanitizer){0};
+	__asan_unpoison_memory_region((void *)f->low, f->high - f->low);
+}
+static void san_free(struct vm_fiber *f UNUSED)
+{
+}
+#elif defined(TSAN)
+#include <sanitizer/tsan_interface.h>
+static void san_enter(struct vm_fiber *f)
+{
+	f->san.resumer = __tsan_get_current_fiber();
+	__tsan_switch_to_fiber(f->san.fiber, 0);
+}
+static void san_entered(struct vm_fiber *f UNUSED)
+{
+}
+static void san_leave(struct vm_fiber *f, bool for_ever UNUSED)
+{
+	__tsan_switch_to_fiber(f->san.resumer, 0);
+}
+static void san_left(struct vm_fiber *f UNUSED)
+{
+}
+static void san_new(struct vm_fiber *f)
+{
+	f->san = (struct vm__sanitizer){.fiber = __tsan_create_fiber(0)};
+}
+static void san_free(struct vm_fiber *f)
+{
+	__tsan_destroy_fiber(f->san.fiber);
+}
+#else
+static void san_enter(struct vm_fiber *f UNUSED)
+{
+}
+static void san_entered(struct vm_fiber *f UNUSED)
+{
+}
+static void san_leave(struct vm_fiber *f UNUSED, bool for_ever UNUSED)
+{
+}
+static void san_left(struct vm_fiber *f UNUSED)
+{
+}
+static void san_new(struct vm_fiber *f UNUSED)
+{
+}
+static void san_free(struct vm_fiber *f UNUSED)
+{
+}
+#endif
+
+// ---- the pool ----------------------------------------------------------------------------------------------------
+static struct vm_fiber *fiber_map(struct vm_shard *s)
+{
+	struct vm_fiber *f = mem_zalloc(sizeof *f);
+	if (!f)
+		return NULL;
+	f->mapped = sys_map_anonymous(GUARD_SIZE + STACK_SIZE);
+	if (!f->mapped || sys_protect(f->mapped, GUARD_SIZE, false)) {
+		if (f->mapped)
+			sys_unmap(f->mapped, GUARD_SIZE + STACK_SIZE);
+		mem_free(f);
+		return NULL;
+	}
+	f->shard = s;
+	f->low = (uintptr_t)f->mapped + GUARD_SIZE;
+	f->high = f->low + STACK_SIZE;
+	return f;
+}
+
+static void fiber_unmap(struct vm_fiber *f)
+{
+	sys_unmap(f->mapped, GUARD_SIZE + STACK_SIZE);
+	mem_free(f);
+}
+
+static void fiber_main(void);
+
+struct vm_fiber *vm_fiber_new(struct vm_shard *s, void (*fn)(void *arg), void *arg)
+{
+	struct vm_fiber *f = s->free_fibers;
+	if (f) {
+		s->free_fibers = f->next;
+		s->nfree_fibers--;
+	} else if (!(f = fiber_map(s))) {
+		return NULL;
+	}
+	f->next = NULL;
+	f->state = VM_FIBER_NEW;
+	f->kill = TRAP_NONE;
+	f->fn = fn;
+	f->arg = arg;
+	f->data = NULL;
+	f->entry_sp = NULL;
+	f->stack_limit = f->low + VM__STACK_MARGIN;
+	f->owner = NULL;
+	f->libcall_result = 0;
+	f->budget = VM_BUDGET_NONE;
+	f->cpu_used = 0;
+	f->run_since = 0;
+	f->preemptions = 0;
+	san_new(f);
+	f->sp = vm__switch_prepare((void *)f->high, fiber_main);
+	return f;
+}
+
+void vm_fiber_free(struct vm_fiber *f)
+{
+	if (!f)
+		return;
+	BUG_ON(f->state != VM_FIBER_DONE && f->state != VM_FIBER_NEW);
+	struct vm_shard *s = f->shard;
+	san_free(f);
+	if (s->nfree_fibers >= POOL_MAX) {
+		fiber_unmap(f);
+		return;
+	}
+	f->next = s->free_fibers;
+	s->free_fibers = f;
+	s->nfree_fibers++;
+}
+
+void vm_shard_trim_stacks(struct vm_shard *s)
+{
+	while (s->free_fibers) {
+		struct vm_fiber *f = s->free_fibers;
+		s->free_fibers = f->next;
+		fiber_unmap(f);
+	}
+	s->nfree_fibers = 0;
+}
+
+void vm__fibers_release(struct vm_shard *s)
+{
+	vm_shard_trim_stacks(s);
+}
+
+// ---- stacks ------------------------------------------------------------------------------------------------------
+void vm__stack_bounds(const struct vm_shard *s, uintptr_t *low, uintptr_t *high)
+{
+	*low = s->current ? s->current->low : s->thread_low;
+	*high = s->current ? s->current->high : s->thread_high;
+}
+
+bool vm__in_stack_guard(const struct vm_shard *s, uintptr_t addr)
+{
+	return s->current && addr < s->current->low && addr >= s->current->low - GUARD_SIZE;
+}
+
+// ---- time --------------------------------------------------------------------------------------------------------
+static void charge(struct vm_shard *s, struct vm_fiber *f, uint64_t now)
+{
+	uint64_t wall = now - f->run_since;
+	f->run_since = now;
+	if (UNLIKELY(wall > MILLISECOND)) {
+		uint64_t cpu = sys_thread_cpu_ns();
+		wall = min_u64(wall, cpu - s->cpu_read);
+		s->cpu_read = cpu;
+	}
+	f->cpu_used += wall;
+}
+
+enum trap vm__fiber_check(struct vm_shard *s)
+{
+	struct vm_fiber *f = s->current;
+	if (!f)
+		return TRAP_NONE;
+	if (f->kill)
+		return f->kill;
+	uint64_t now = sys_now_ns();
+	charge(s, f, now);
+	if (f->cpu_used >= f->budget.cpu_ns)
+		f->kill = TRAP_CPU_BUDGET;
+	else if (now >= f->budget.deadline_ns)
+		f->kill = TRAP_DEADLINE;
+	return f->kill;
+}
+
+// ---- switching ---------------------------------------------------------------------------------------------------
+static void count_switch(struct vm_shard *s)
+{
+	uint64_t n = atomic_load_explicit(&s->switches, memory_order_relaxed);
+	atomic_store_explicit(&s->switches, ((n + 2) & ~1ull) | (s->current != NULL), memory_order_release);
+}
+
+// What runs from now on: the fiber, or the thread's own stack (NULL).
+static void set_current(struct vm_shard *s, struct vm_fiber *f)
+{
+	s->current = f;
+	s->exec.fiber = f;
+	s->pending = s->message_trap = TRAP_NONE;
+	__atomic_store_n(&s->exec.interrupt, 0, __ATOMIC_RELAXED);
+	count_switch(s);
+}
+
+enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
+{
+	struct vm_shard *s = f->shard;
+	struct abi_exec *exec = &s->exec;
+	BUG_ON(f->state == VM_FIBER_RUNNING || f->state == VM_FIBER_DONE);
+	if (how == VM_KILLED && !f->kill)
+		f->kill = TRAP_KILLED;
+	f->wake = how;
+	f->state = VM_FIBER_RUNNING;
+	vm__watchdog_wake();
+
+	struct vm_fiber *resumer = s->current;
+	void *entry_sp = exec->entry_sp;
+	uintptr_t stack_limit = s->stack_limit;
+	uint64_t libcall_result = exec->libcall_result;
+	struct vm_store *owner = s->owner;
+	f->resumer = resumer;
+	uint64_t now = sys_now_ns();
+	if (resumer)
+		charge(s, resumer, now);
+	f->run_since = now;
+
+	set_current(s, f);
+	exec->entry_sp = f->entry_sp;
+	exec->stack_limit = s->stack_limit = f->stack_limit;
+	exec->libcall_result = f->libcall_result;
+	if (f->owner)
+		vm__own(s, f->owner);
+	san_enter(f);
+	vm__switch(&f->resumer_sp, f->sp);
+	san_left(f);
+
+	now = sys_now_ns();
+	charge(s, f, now);
+	set_current(s, resumer);
+	exec->entry_sp = entry_sp;
+	exec->stack_limit = s->stack_limit = stack_limit;
+	exec->libcall_result = libcall_result;
+	if (resumer) {
+		resumer->run_since = now;
+		if (owner)
+			vm__own(s, owner);
+	}
+	enum vm_fiber_state state = f->state;
+	if (state == VM_FIBER_PREEMPTED && s->on_preempted)
+		s->on_preempted(f, s->on_preempted_arg);
+	return state;
+}
+
+static void suspend(struct vm_shard *s, struct vm_fiber *f, enum vm_fiber_state state)
+{
+	f->entry_sp = s->exec.entry_sp;
+	f->stack_limit = s->stack_limit;
+	f->libcall_result = s->exec.libcall_result;
+	f->owner = s->owner;
+	f->state = state;
+	san_leave(f, state == VM_FIBER_DONE);
+	vm__switch(&f->sp, f->resumer_sp);
+	san_entered(f);
+}
+
+static void fiber_main(void)
+{
+	struct vm_shard *s = vm__shard;
+	struct vm_fiber *f = s->current;
+	san_entered(f);
+	f->fn(f->arg);
+	suspend(s, f, VM_FIBER_DONE);
+	BUG_ON(true);
+}
+
+static enum vm_wake pause_fiber(struct vm_shard *s, enum vm_fiber_state state)
+{
+	struct vm_fiber *f = s->current;
+	BUG_ON(!f);
+	if (f->kill)
+		return VM_KILLED;
+	suspend(s, f, state);
+	return f->wake == VM_KILLED || f->kill ? VM_KILLED : VM_RESUMED;
+}
+
+enum vm_wake vm_fiber_park(struct vm_shard *s)
+{
+	return pause_fiber(s, VM_FIBER_PARKED);
+}
+
+enum vm_wake vm_fiber_yield(struct vm_shard *s)
+{
+	s->current->preemptions++;
+	return pause_fiber(s, VM_FIBER_PREEMPTED);
+}
+
+bool vm__fiber_preempt(struct vm_shard *s)
+{
+	vm_fiber_yield(s);
+	return vm__fiber_check(s) != TRAP_NONE;
+}
+
+// From vm__preempt_stub, on the guest's stack: a long turn ends. Not NULL: the call ends, exec->trap says why.
+struct abi_exec *vm__interrupted(uint64_t pc, uint64_t rbp)
+{
+	struct vm_shard *s = vm__shard;
+	__atomic_store_n(&s->exec.interrupt, 0, __ATOMIC_RELAXED);
+	enum trap end = vm__fiber_check(s);
+	if (!end && vm__fiber_preempt(s))
+		end = s->current->kill;
+	if (!end)
+		return NULL;
+	s->exec.trap = end;
+	s->exec.trap_pc = pc;
+	vm__trap_note(s, end, pc, rbp, UINT64_MAX);
+	return &s->exec;
+}
+
+// ---- the rest ----------------------------------------------------------------------------------------------------
+struct vm_fiber *vm_fiber_current(struct vm_shard *s)
+{
+	return s->current;
+}
+
+enum vm_fiber_state vm_fiber_state(const struct vm_fiber *f)
+{
+	return f->state;
+}
+
+void vm_fiber_set_budget(struct vm_fiber *f, struct vm_budget b)
+{
+	f->budget = b;
+}
+
+void vm_fiber_kill(struct vm_fiber *f, enum trap reason)
+{
+	if (!f->kill)
+		f->kill = reason;
+	if (f->shard->current == f)
+		__atomic_store_n(&f->shard->exec.interrupt, 1, __ATOMIC_RELAXED);
+}
+
+enum trap vm_fiber_kill_reason(const struct vm_fiber *f)
+{
+	return f->kill;
+}
+
+uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f)
+{
+	return f->state == VM_FIBER_RUNNING && f->shard->current == f ? f->cpu_used + (sys_now_ns() - f->run_since) : f->cpu_used;
+}
+
+uint64_t vm_fiber_preemptions(const struct vm_fiber *f)
+{
+	return f->preemptions;
+}
+
+void vm_fiber_set_data(struct vm_fiber *f, void *data)
+{
+	f->data = data;
+}
+
+void *vm_fiber_data(const struct vm_fiber *f)
+{
+	return f->data;
+}

@@ -1,0 +1,243 @@
+// The cache of compiled code: one file an entry in one private directory.
+//
+// Invariants:
+//  1. Trust rests on the directory: ours, mode 0700, opened once, files reached by openat without following links.
+//  2. An entry appears under its name only when it is complete and on the disk; its content is checked by whoever loads it (XXH3-128).
+//  3. Entries used least recently go first when the sum is above the bound.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tier_int.h"
+
+enum { NAME_MAX_LEN = 80 };
+#define CACHE_BYTES_MAX (2ull << 30)
+
+static bool path_of(char *out, size_t size)
+{
+	const char *own = getenv("TENON_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	int n = 0;
+	if (own && own[0])
+		n = snprintf(out, size, "%s", own);
+	else if (xdg && xdg[0])
+		n = snprintf(out, size, "%s/tenon", xdg);
+	else if (home && home[0])
+		n = snprintf(out, size, "%s/.cache/tenon", home);
+	return n > 0 && (size_t)n < size && out[0] == '/';
+}
+
+static void make_dirs(char *path)
+{
+	for (char *p = path + 1; *p; p++)
+		if (*p == '/') {
+			*p = 0;
+			mkdir(path, 0700);  // what matters is whether the last one can be opened
+			*p = '/';
+		}
+	mkdir(path, 0700);
+}
+
+int tier__cache_open(void)
+{
+	char path[4096];
+	if (!path_of(path, sizeof path))
+		return -1;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno == ENOENT) {
+		make_dirs(path);
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	}
+	struct stat st;
+	if (fd >= 0 && (fstat(fd, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & 0777) != 0700)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+// ---- names ---------------------------------------------------------------------------------------------------------------------------
+
+static void entry_name(const struct tier_key *key, const char *suffix, char out[NAME_MAX_LEN])
+{
+	for (int i = 0; i < 32; i++)
+		snprintf(out + 2 * i, 3, "%02x", key->bytes[i]);
+	snprintf(out + 64, NAME_MAX_LEN - 64, "%s", suffix);
+}
+
+static void sha256(struct slice s, struct tier_key *ret)
+{
+	SHA256(s.ptr, s.len, ret->bytes);
+}
+
+void tier__key_mix(struct tier_key *key, struct slice build, uint64_t cpu_features, uint64_t flags)
+{
+	struct {
+		struct tier_key key;
+		uint64_t build_low, build_high, cpu_features, flags;
+	} all = {*key, hash_128(build).low, hash_128(build).high, cpu_features, flags};
+	sha256(slice_of(&all, sizeof all), key);
+}
+
+// ---- writing -------------------------------------------------------------------------------------------------------------------------
+
+static bool write_all(int fd, struct slice s)
+{
+	while (s.len) {
+		ssize_t n = write(fd, s.ptr, s.len > 1 << 30 ? 1 << 30 : s.len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		s = slice_sub(s, (size_t)n, s.len);
+	}
+	return true;
+}
+
+static bool put_file(int cache, const char *name, const struct slice *parts, uint32_t n)
+{
+	char temporary[NAME_MAX_LEN];
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(temporary, sizeof temporary, "tmp-%d-%lld-%ld", getpid(), (long long)now.tv_sec, now.tv_nsec);
+	int fd = openat(cache, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return false;
+	bool ok = true;
+	for (uint32_t i = 0; ok && i < n; i++)
+		ok = write_all(fd, parts[i]);
+	ok = ok && fsync(fd) == 0;
+	ok = close(fd) == 0 && ok;
+	ok = ok && renameat(cache, temporary, cache, name) == 0;
+	if (!ok)
+		unlinkat(cache, temporary, 0);
+	return ok;
+}
+
+// ---- the bound -----------------------------------------------------------------------------------------------------------------------
+
+struct aged {
+	struct timespec used;
+	uint64_t size;
+	char name[NAME_MAX_LEN];
+};
+
+static int older(const void *a, const void *b)
+{
+	const struct timespec *x = &((const struct aged *)a)->used, *y = &((const struct aged *)b)->used;
+	return x->tv_sec != y->tv_sec ? (x->tv_sec > y->tv_sec) - (x->tv_sec < y->tv_sec) : (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
+}
+
+static bool read_dir(int cache, struct aged **ret, uint32_t *ret_n, uint64_t *ret_total)
+{
+	VEC(struct aged) all = {0};
+	int fd = openat(cache, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	*ret_total = 0;
+	for (struct dirent *ent; (ent = readdir(d));) {
+		struct stat st;
+		if (strlen(ent->d_name) >= NAME_MAX_LEN || fstatat(cache, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+			continue;
+		struct aged *a = VEC_ADD(NULL, &all, 1000000);
+		if (!a)
+			break;
+		a->used = st.st_mtim;
+		a->size = (uint64_t)st.st_size;
+		snprintf(a->name, sizeof a->name, "%s", ent->d_name);
+		*ret_total += a->size;
+	}
+	closedir(d);
+	*ret = all.ptr;
+	*ret_n = all.len;
+	return true;
+}
+
+static void trim(int cache)
+{
+	struct aged *all;
+	uint32_t n;
+	uint64_t total;
+	if (!read_dir(cache, &all, &n, &total))
+		return;
+	if (total > CACHE_BYTES_MAX && n) {
+		qsort(all, n, sizeof *all, older);
+		for (uint32_t i = 0; i < n && total > CACHE_BYTES_MAX; i++)
+			if (unlinkat(cache, all[i].name, 0) == 0)
+				total -= all[i].size;
+	}
+	mem_free(all);
+}
+
+bool tier__cache_put(int cache, const struct tier_key *key, const struct slice *parts, uint32_t n)
+{
+	char name[NAME_MAX_LEN];
+	entry_name(key, ".code", name);
+	if (!put_file(cache, name, parts, n))
+		return false;
+	trim(cache);
+	return true;
+}
+
+bool tier__cache_get(int cache, const struct tier_key *key, int *ret_fd, uint64_t *ret_size)
+{
+	char name[NAME_MAX_LEN];
+	entry_name(key, ".code", name);
+	int fd = openat(cache, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid()) {
+		close(fd);
+		return false;
+	}
+	static const struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+	futimens(fd, now);  // "used": only the order of leaving depends on it
+	*ret_fd = fd;
+	*ret_size = (uint64_t)st.st_size;
+	return true;
+}
+
+// ---- identity ------------------------------------------------------------------------------------------------------------------------
+
+static void stat_key(const struct stat *st, struct tier_key *ret)
+{
+	uint64_t words[8] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
+		(uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec, 1};
+	sha256(slice_of(words, sizeof words), ret);
+}
+
+bool tier__file_identity(int cache, const char *path, struct slice file, struct tier_key *ret)
+{
+	struct stat st;
+	struct tier_key by_stat;
+	char name[NAME_MAX_LEN];
+	bool known = path && stat(path, &st) == 0 && (uint64_t)st.st_size == file.len;
+	if (known) {
+		stat_key(&st, &by_stat);
+		entry_name(&by_stat, ".id", name);
+		int fd = openat(cache, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd >= 0) {
+			ssize_t n = read(fd, ret->bytes, 32);
+			close(fd);
+			if (n == 32)
+				return true;
+		}
+	}
+	sha256(file, ret);
+	// A file that was changed just now may be changed again within the clock's grain: don't remember it.
+	if (known && time(NULL) - st.st_mtim.tv_sec > 2) {
+		struct slice part = slice_of(ret->bytes, 32);
+		put_file(cache, name, &part, 1);
+	}
+	return true;
+}

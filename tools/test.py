@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""./dev test [STAGE…]: everything that must hold before a change lands. The last line is the total; exit 0 only if nothing failed.
+
+Stages, in order: build, check, units, units-asan, units-tsan, cli, scripts, guests, fuzz. Data that is not on this machine is skipped, and said so.
+"""
+import json, os, re, subprocess, sys, time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
+JOBS = str(os.cpu_count() or 2)
+TOTAL = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
+# Faults are the guest's until the engine says otherwise, and its handlers run where they are told to.
+SANITIZERS = {
+    "ASAN_OPTIONS": "use_sigaltstack=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:detect_stack_use_after_return=0:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "handle_segv=0:handle_sigbus=0:halt_on_error=1",
+}
+
+
+class Stage:
+    """Counts of one stage; a stage that did not run to its end is one failure."""
+
+    def __init__(self, name):
+        self.name, self.passed, self.failed, self.skipped = name, 0, 0, 0
+        self.began = time.monotonic()
+        print(f"==== {name}", flush=True)
+
+    def add(self, passed, failed, skipped):
+        self.passed, self.failed, self.skipped = self.passed + passed, self.failed + failed, self.skipped + skipped
+
+    def skip(self, why):
+        print(f"skipped: {why}", flush=True)
+        self.skipped += 1
+
+    def run(self, *argv, counted=True):
+        """Runs a program that ends with a total (or, not counted, one check that holds or not), showing what it prints."""
+        p = subprocess.Popen(list(map(str, argv)), cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", env={**SANITIZERS, **os.environ})
+        total = None
+        for line in p.stdout:
+            if m := TOTAL.match(line.rstrip("\n")):
+                total = [int(x) for x in m.groups()]
+            print(line, end="", flush=True)
+        status = p.wait()
+        if not counted:
+            self.add(status == 0, status != 0, 0)
+        elif total is None:
+            print(f"FAILED: {argv[0]} ended with {status} and no total")
+            self.add(0, 1, 0)
+        else:
+            self.add(*total)
+        return status == 0
+
+
+def build(s):
+    for variant in ([], ["--asan"], ["--check-reset"]):
+        s.run("./dev", "build", *variant, counted=False)
+
+
+def check(s):
+    s.run("python3", "tools/check.py")
+
+
+def meson_tests(s, build, *suites):
+    """Every test function of every unit test counts."""
+    log = TOP / "build" / build / "meson-logs/testlog.json"
+    log.unlink(missing_ok=True)
+    argv = ["meson", "test", "-C", f"build/{build}", "--num-processes", JOBS, "--quiet"]
+    r = subprocess.run(argv + [a for x in suites for a in ("--suite", x)], cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+        env={**SANITIZERS, **os.environ})
+    if not log.exists():
+        print(r.stdout[-6000:] + r.stderr[-2000:])
+        s.add(0, 1, 0)
+        return
+    for line in log.read_text().splitlines():
+        t = json.loads(line)
+        out = t.get("stdout", "")
+        ok = len(re.findall(r"^ok \d+(?!.*# SKIP)", out, re.M))
+        skip = len(re.findall(r"^ok \d+.*# SKIP", out, re.M))
+        bad = len(re.findall(r"^not ok \d+", out, re.M))
+        if t["result"] not in ("OK", "SKIP"):
+            bad = max(bad, 1)
+            print(f"FAILED {t['name']}: {t['result']}\n" + out[-4000:] + t.get("stderr", "")[-4000:])
+        s.add(max(ok, int(t["result"] == "OK" and not skip)), bad, skip)
+
+
+def units(s):
+    meson_tests(s, "release")
+
+
+def units_asan(s):
+    meson_tests(s, "asan")
+
+
+def units_tsan(s):
+    """Where threads meet: the loop and its pool, parallel compiling, stores with their watchdog."""
+    if s.run("./dev", "build", "--tsan", counted=False):
+        meson_tests(s, "tsan", "loop", "tier", "vm")
+
+
+def cli(s):
+    s.run("python3", "tests/cli/run.py")
+
+
+def scripts(s):
+    for folder in ("core", "component/values", "component/resources", "component/linking", "component/validation", "component/binary", "component/async"):
+        at = SHARED / "conformance" / folder
+        if not at.is_dir():
+            s.skip(f"{at} is not there")
+            continue
+        s.run("python3", "tests/conform/conform.py", at)
+        if folder == "core":
+            s.run("python3", "tests/conform/conform.py", "--poison", at)
+
+
+def guests(s):
+    """With the build that compares every slot after its reset with a fresh one."""
+    for folder in ("http", "lib", "bad"):
+        at = SHARED / "guests" / folder
+        if at.is_dir():
+            s.run("python3", "tests/conform/conform.py", "--build", "check-reset", at)
+        else:
+            s.skip(f"{at} is not there")
+
+
+def fuzz(s):
+    s.run("python3", "fuzz/fuzz.py", "--replay")
+
+
+STAGES = {"build": build, "check": check, "units": units, "units-asan": units_asan, "units-tsan": units_tsan, "cli": cli, "scripts": scripts, "guests": guests,
+    "fuzz": fuzz}
+
+
+def main():
+    named = sys.argv[1:] or list(STAGES)
+    for name in named:
+        if name not in STAGES:
+            sys.exit(f"error: no such stage: {name}\n  hint: one of {' '.join(STAGES)}")
+    done = []
+    for name in named:
+        s = Stage(name)
+        try:
+            STAGES[name](s)
+        except Exception as e:  # a stage that can't run has failed; the others still tell something
+            print(f"FAILED: {type(e).__name__}: {e}")
+            s.add(0, 1, 0)
+        s.seconds = time.monotonic() - s.began
+        done.append(s)
+    print("====")
+    for s in done:
+        print(f"{s.name:12} {s.passed:6} passed {s.failed:5} failed {s.skipped:6} skipped {s.seconds:7.1f} s")
+    failed = sum(s.failed for s in done)
+    print(f"{sum(s.passed for s in done)} passed, {failed} failed, {sum(s.skipped for s in done)} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

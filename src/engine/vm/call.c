@@ -115,7 +115,8 @@ static void set_stack_limit(struct vm_shard *s, const struct vm_store *st, uintp
 		s->current->stack_limit = limit;
 }
 
-static enum trap enter_on_stack(struct vm_store *st, const struct abi_func *f, const struct vm__sig *sig, struct vm__regs *regs, const uint64_t *args)
+static enum trap enter_on_stack(struct vm_store *st, const struct abi_func *f, const struct vm__sig *sig, struct vm__regs *regs, const uint64_t *args,
+	uint64_t *results)
 {
 	uint64_t cells[VM__MAX_PARAMS + 3];
 	regs->stack = cells;
@@ -125,7 +126,7 @@ static enum trap enter_on_stack(struct vm_store *st, const struct abi_func *f, c
 	for (uint32_t i = 0; i < sig->abi.nparams; i++)
 		put_param(regs, sig->abi.params[i], args[i]);
 	if (sig->abi.by_pointer)
-		put_param(regs, sig->abi.results_pointer, regs->gpr[0]);
+		put_param(regs, sig->abi.results_pointer, (uintptr_t)results);
 	return vm__enter(f->vmctx, f->code, regs, &st->shard->exec);
 }
 
@@ -162,11 +163,7 @@ enum trap vm_call(struct vm_store *st, uint32_t func, const uint64_t *args, uint
 			put_param(&regs, sig->abi.results_pointer, (uintptr_t)results);
 		t = vm__enter(f.vmctx, f.code, &regs, exec);
 	} else {
-		uint64_t pointer = (uintptr_t)results;
-		regs.gpr[0] = 0;
-		if (sig->abi.by_pointer && sig->abi.results_pointer.place == ABI_STACK)
-			regs.gpr[0] = pointer;
-		t = enter_on_stack(st, &f, sig, &regs, args);
+		t = enter_on_stack(st, &f, sig, &regs, args, results);
 	}
 	if (nested && charged)
 		vm__own(s, charged);

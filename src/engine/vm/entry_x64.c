@@ -141,7 +141,6 @@ void *vm__switch_prepare(void *stack_top, void (*fn)(void))
 	// fn is reached by `ret`: rsp + 8 must be 16-aligned there, and its return address is 0 so that backtraces end.
 	uint64_t *sp = (uint64_t *)((uintptr_t)stack_top & ~(uintptr_t)15);
 	*--sp = 0;
-	*--sp = 0;
 	*--sp = (uintptr_t)fn;
 	for (int i = 0; i < 6; i++)
 		*--sp = 0;

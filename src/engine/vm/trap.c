@@ -143,7 +143,7 @@ static void on_fault(int sig, void *siginfo, void *ucontext)
 	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)vm__pad;
 }
 
-bool vm__trap_init(struct err *e)
+bool vm_process_handle_signals(struct err *e)
 {
 	static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 	for (size_t i = 0; i < ARRAY_LEN(signals); i++) {

@@ -31,6 +31,8 @@ struct vm_image;
 // ---- process ----------------------------------------------------------------------------------------------------
 // Once a process (any thread; later calls do nothing): signal handlers, probing of address space, self-test of the reset methods.
 NODISCARD bool vm_process_init(struct err *e);
+// The signal handlers alone, again: test frameworks (cmocka) put their own in place before each test.
+NODISCARD bool vm_process_handle_signals(struct err *e);
 // What was chosen, a few lines "key: value", for `tenon --version -v`.
 void vm_process_describe(struct buf *out);
 // The ways of resetting, best first; the first that the self-test finds working is used. vm_process_set_reset_method is for tests and benches

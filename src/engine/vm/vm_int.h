@@ -207,7 +207,6 @@ enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t 
 bool vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, uint64_t *ret);
 
 // ---- traps -------------------------------------------------------------------------------------------------------
-NODISCARD bool vm__trap_init(struct err *e);
 // Notes trap, message, frames (signal-safe). `pc` in guest code or 0, `rbp` of the innermost frame.
 void vm__trap_note(struct vm_shard *s, enum trap t, uint64_t pc, uint64_t rbp, uint64_t address);
 // vm_call is about to return `t` from a call into `st`.

@@ -1,0 +1,403 @@
+// The server's limits and time-outs, its drain, and what it does when calls of the system or allocations fail.
+#include <fcntl.h>
+
+#include "harness.h"
+
+static struct http_limits quick(void)
+{
+	struct http_limits l = http_limits_default;
+	l.idle_ns = l.head_ns = l.body_ns = l.write_ns = 60 * MS;
+	return l;
+}
+
+static void refused(const char *text, const char *status)
+{
+	struct client c = ask(text);
+	if (!has(&c, status) || !has(&c, "Connection: close") || c.reset)
+		fail_msg("'%.60s': '%.*s', not %s", text, SLICE_ARGS(buf_view(&c.in)), status);
+	hang_up(&c);
+}
+
+static void L83_heads_beyond_the_limits_are_431(void **state)
+{
+	start_server(NULL);
+	struct buf b = {0};
+	buf_put_str(&b, "GET / HTTP/1.1\r\nHost: a\r\nX: ");
+	while (b.len < 70000)
+		buf_put_byte(&b, 'x');
+	struct client c = dial();
+	send_bytes(&c, b.ptr, b.len);
+	wait_end(&c);
+	assert_true(has(&c, "HTTP/1.1 431 "));
+	hang_up(&c);
+	buf_clear(&b);
+	buf_put_str(&b, "GET /hello HTTP/1.1\r\nHost: a\r\nX: ");
+	while (b.len < 60000)  // below the limit, more than a small block
+		buf_put_byte(&b, 'x');
+	buf_put_str(&b, "\r\n\r\n");
+	c = dial();
+	for (int i = 0; i < 2; i++) {
+		send_bytes(&c, b.ptr, b.len);
+		wait_times(&c, "hello", i + 1);
+	}
+	hang_up(&c);
+	buf_clear(&b);
+	buf_put_str(&b, "GET / HTTP/1.1\r\nHost: a\r\n");
+	for (int i = 0; i < 128; i++)
+		buf_put_str(&b, "X: y\r\n");
+	buf_put_str(&b, "\r\n");
+	buf_put_byte(&b, 0);
+	refused((char *)b.ptr, "HTTP/1.1 431 ");
+	buf_release(&b);
+	stop_server();
+}
+
+static void malformed_messages_are_400_and_the_end(void **state)
+{
+	start_server(NULL);
+	refused("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ");
+	refused("GET / HTTP/1.1\nHost: a\n\n", "HTTP/1.1 400 ");
+	refused("POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 ");
+	refused("POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "HTTP/1.1 400 ");
+	refused("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "HTTP/1.1 505 ");
+	refused("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 501 ");
+	assert_int_equal(held_count, 0);
+	struct client c = dial();  // malformed in the middle of a body that is being read
+	say(&c, "POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+	wait_held(1);
+	say(&c, "oops\r\n");
+	wait_end(&c);
+	assert_true(has(&c, "HTTP/1.1 400 Bad Request"));
+	assert_true(held->cancelled && held->why == HTTP_CANCEL_BAD_BODY);
+	let_go(held);
+	hang_up(&c);
+	c = dial();  // and after the answer began: cut
+	say(&c, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+	wait_for(&c, "1\r\na\r\n");
+	say(&c, "oops\r\n");
+	wait_end(&c);
+	assert_false(has(&c, "400") || has(&c, "0\r\n\r\n"));
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
+static void bodies_beyond_the_limit_are_413(void **state)
+{
+	struct http_limits l = http_limits_default;
+	l.body_bytes = 10;
+	start_server(&l);
+	refused("POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n", "HTTP/1.1 413 ");
+	assert_int_equal(held_count, 0);
+	struct client c = dial();
+	say(&c, "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789");
+	wait_for(&c, "got 10");
+	say(&c, "POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n012345\r\n");
+	wait_held(1);
+	say(&c, "5\r\n01234\r\n0\r\n\r\n");
+	wait_end(&c);
+	assert_true(has(&c, "HTTP/1.1 413 "));
+	assert_true(held->cancelled && held->why == HTTP_CANCEL_TOO_LARGE);
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
+static void an_idle_connection_is_closed(void **state)
+{
+	struct http_limits l = quick();
+	start_server(&l);
+	struct client c = dial();
+	wait_end(&c);
+	assert_int_equal(c.in.len, 0);
+	hang_up(&c);
+	c = dial();
+	for (int i = 0; i < 6; i++) {  // each request puts it off
+		say(&c, GET("/hello"));
+		wait_times(&c, "hello", i + 1);
+		uint64_t until = sys_now_ns() + 20 * MS;
+		while (sys_now_ns() < until)
+			turn(1);
+	}
+	assert_false(c.eof);
+	wait_end(&c);
+	assert_false(has(&c, "408"));
+	hang_up(&c);
+	stop_server();
+}
+
+static void a_head_that_takes_too_long_is_408(void **state)
+{
+	struct http_limits l = quick();
+	l.idle_ns = 5000 * MS;
+	start_server(&l);
+	struct client c = dial();
+	for (const char *p = "GET /hello HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaa"; *p && !c.eof; p++) {  // a byte now and then does not help
+		send_bytes(&c, p, 1);
+		uint64_t until = sys_now_ns() + 5 * MS;
+		while (sys_now_ns() < until)
+			turn(1);
+		receive_some(&c);
+	}
+	wait_end(&c);
+	assert_true(has(&c, "HTTP/1.1 408 "));
+	hang_up(&c);
+	stop_server();
+}
+
+static void a_body_without_progress_is_408_or_the_end(void **state)
+{
+	struct http_limits l = quick();
+	l.idle_ns = l.head_ns = 5000 * MS;
+	start_server(&l);
+	struct client c = dial();
+	say(&c, "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+	wait_end(&c);
+	assert_true(has(&c, "HTTP/1.1 408 "));
+	assert_true(held->cancelled && held->why == HTTP_CANCEL_TIMEOUT);
+	let_go(held);
+	hang_up(&c);
+	c = dial();
+	say(&c, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+	wait_end(&c);
+	assert_false(has(&c, "408"));
+	assert_true(has(&c, "3\r\nabc\r\n") && !has(&c, "0\r\n\r\n"));
+	let_go(held);
+	hang_up(&c);
+	c = dial();  // an owner that does not wait for the body is not hurried
+	say(&c, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+	wait_held(1);
+	uint64_t until = sys_now_ns() + 150 * MS;
+	while (sys_now_ns() < until)
+		turn(1);
+	assert_false(held->cancelled);
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
+static void a_client_that_takes_nothing_is_cut_off(void **state)
+{
+	struct http_limits l = quick();
+	l.idle_ns = 5000 * MS;
+	start_server(&l);
+	struct client c = dial();
+	say(&c, GET("/big"));
+	wait_held(1);
+	wait_until(&held->cancelled);
+	assert_int_equal(held->why, HTTP_CANCEL_TIMEOUT);
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
+static void connections_beyond_the_limit_wait(void **state)
+{
+	struct http_limits l = http_limits_default;
+	l.connections = 2;
+	start_server(&l);
+	struct client a = dial(), b = dial(), c = dial();
+	say(&c, GET("/hello"));
+	turn(10);
+	receive_some(&c);
+	assert_int_equal(c.in.len, 0);
+	assert_int_equal(http_server_counters(server)->connections, 2);
+	hang_up(&a);
+	wait_for(&c, "hello");
+	hang_up(&b);
+	hang_up(&c);
+	stop_server();
+}
+
+static void a_drain_cuts_no_request(void **state)
+{
+	enum { N = 100 };
+	start_server(NULL);
+	static struct client c[N], idle, partial, late[5];
+	idle = dial();
+	say(&idle, GET("/hello"));
+	wait_for(&idle, "hello");
+	for (int i = 0; i < N; i++) {
+		c[i] = dial();
+		say(&c[i], i % 2 ? GET("/hold") : GET("/hello") GET("/hold") GET("/hello"));
+	}
+	wait_held(N);
+	partial = dial();
+	say(&partial, "GET /hello HTTP/1.1\r\nHo");
+	turn(2);
+	for (int i = 0; i < 5; i++) {  // in the listener's queue when it closes
+		late[i] = (struct client){.fd = socket(AF_INET, SOCK_STREAM, 0), .in.max = 1 << 20};
+		assert_int_equal(connect(late[i].fd, (void *)address.bytes, address.len), 0);
+		fcntl(late[i].fd, F_SETFL, O_NONBLOCK);
+	}
+	http_server_drain(server, on_drained, NULL);
+	int refused_fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(refused_fd, (void *)address.bytes, address.len), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	close(refused_fd);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(send(late[i].fd, GET("/hello"), strlen(GET("/hello")), MSG_NOSIGNAL), strlen(GET("/hello")));
+		wait_for(&late[i], "hello");
+		assert_true(has(&late[i], "Connection: close"));
+	}
+	wait_end(&idle);
+	say(&partial, "st: a\r\n\r\n");
+	wait_for(&partial, "hello");
+	assert_true(has(&partial, "Connection: close"));
+	assert_false(drained);
+	while (held) {
+		answer(held->x, "held");
+		let_go(held);
+	}
+	for (int i = 0; i < N; i++) {
+		wait_end(&c[i]);
+		assert_true(has(&c[i], "held") && !c[i].reset);
+		assert_int_equal(count_of(&c[i], "hello"), i % 2 ? 0 : 2);
+		assert_int_equal(count_of(&c[i], "Connection: close"), 1);
+		hang_up(&c[i]);
+	}
+	hang_up(&idle);
+	hang_up(&partial);
+	for (int i = 0; i < 5; i++)
+		hang_up(&late[i]);
+	wait_until(&drained);
+	assert_int_equal(http_server_counters(server)->connections, 0);
+	stop_server();
+}
+
+static void two_servers_never_share_a_port_by_accident(void **state)
+{
+	struct err e = {0};
+	struct http_server *other, *shard;
+	struct http_server_config config = {.limits = http_limits_default, .on_request = on_request};
+	start_server(NULL);
+	struct http_address same = address;
+	assert_true(http_address_port(&same) != 0);
+	assert_true(http_server_new(loop, &config, &other, &e));
+	assert_false(http_server_listen(other, &same, true, &e));
+	assert_int_equal(e.code, ERR_ENV);
+	assert_true(http_server_new(loop, &config, &shard, &e));
+	err_clear(&e);
+	assert_true(http_server_listen(shard, &same, false, &e));
+	for (int i = 0; i < 64; i++) {
+		struct client c = dial();
+		say(&c, GET("/hello"));
+		wait_for(&c, "hello");
+		hang_up(&c);
+	}
+	assert_true(http_server_counters(shard)->requests > 0);  // both get connections
+	assert_true(http_server_counters(server)->requests > 0);
+	http_server_free(shard);
+	http_server_free(other);
+	stop_server();
+}
+
+static void freeing_the_server_cancels_what_owners_hold(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/hold") GET("/hello"));
+	wait_held(1);
+	http_server_free(server);
+	assert_true(held->cancelled && held->why == HTTP_CANCEL_SERVER);
+	assert_true(slice_eq_str(http_exchange_request(held->x)->authority, "a"));
+	let_go(held);
+	wait_end(&c);
+	hang_up(&c);
+	loop_free(loop);
+}
+
+// ---- faults ----------------------------------------------------------------------------------------------------------------------
+
+static int64_t recv_byte(int fd, void *into, size_t max)
+{
+	return sys_net_real.recv(fd, into, 1);
+}
+static int64_t send_byte(int fd, const struct iovec *iov, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (iov[i].iov_len)
+			return sys_net_real.sendv(fd, &(struct iovec){iov[i].iov_base, 1}, 1);
+	return 0;
+}
+static unsigned again_seed;
+static int64_t send_sometimes(int fd, const struct iovec *iov, int n)
+{
+	again_seed = again_seed * 1103515245 + 12345;
+	if (again_seed >> 16 & 1)
+		return -EAGAIN;
+	struct iovec v = iov[0];
+	if (v.iov_len > 700)
+		v.iov_len = 700;
+	return sys_net_real.sendv(fd, &v, 1);
+}
+
+static const char *const mixture = GET("/hello") "POST /echo HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\nX: y\r\n\r\n"
+												 "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nlost" GET("/status/304") "POST /read HTTP/1.0\r\nContent-Length: 3\r\n\r\nxyz";
+
+static void answers_are_the_same_when_every_call_comes_up_short(void **state)
+{
+	start_server(NULL);
+	struct client whole = ask(mixture);
+	assert_true(has(&whole, "got 3") && has(&whole, "X: y\r\n\r\n"));
+	for (int mode = 0; mode < 4; mode++) {
+		if (mode & 1)
+			sys_net.recv = recv_byte;
+		sys_net.sendv = mode & 2 ? send_sometimes : send_byte;
+		struct client c = ask(mixture);
+		sys_net = sys_net_real;
+		// Chunks may be cut in other places, the number and kind of the answers may not.
+		assert_int_equal(count_of(&c, "HTTP/1.1 200 OK"), 4);
+		assert_int_equal(count_of(&c, "HTTP/1.1 304 "), 1);
+		assert_true(has(&c, "got 3") && has(&c, "0\r\nX: y\r\n\r\n"));
+		assert_int_equal(count_of(&c, "hello"), 2);
+		hang_up(&c);
+	}
+	hang_up(&whole);
+	assert_int_equal(held_count, 0);
+	stop_server();
+}
+
+static void failing_allocations_end_connections_not_the_server(void **state)
+{
+	for (uint64_t n = 1; n < 24; n++) {
+		start_server(NULL);
+		mem_fail_nth(n);
+		struct client c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)};
+		connect(c.fd, (void *)address.bytes, address.len);
+		turn(2);
+		ssize_t sent = send(c.fd, mixture, strlen(mixture), MSG_NOSIGNAL);
+		(void)sent;
+		turn(8);
+		mem_fail_nth(0);
+		hang_up(&c);
+		turn(4);
+		while (held)
+			let_go(held);
+		struct client again = dial();
+		say(&again, GET("/hello"));
+		wait_for(&again, "hello");
+		hang_up(&again);
+		stop_server();
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(L83_heads_beyond_the_limits_are_431),
+		cmocka_unit_test(malformed_messages_are_400_and_the_end),
+		cmocka_unit_test(bodies_beyond_the_limit_are_413),
+		cmocka_unit_test(an_idle_connection_is_closed),
+		cmocka_unit_test(a_head_that_takes_too_long_is_408),
+		cmocka_unit_test(a_body_without_progress_is_408_or_the_end),
+		cmocka_unit_test(a_client_that_takes_nothing_is_cut_off),
+		cmocka_unit_test(connections_beyond_the_limit_wait),
+		cmocka_unit_test(a_drain_cuts_no_request),
+		cmocka_unit_test(two_servers_never_share_a_port_by_accident),
+		cmocka_unit_test(freeing_the_server_cancels_what_owners_hold),
+		cmocka_unit_test(answers_are_the_same_when_every_call_comes_up_short),
+		cmocka_unit_test(failing_allocations_end_connections_not_the_server),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

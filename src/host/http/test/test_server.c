@@ -1,0 +1,491 @@
+// The server over real sockets: messages and their order.
+#include "harness.h"
+
+static void an_answer_has_length_and_date_and_keeps_the_connection(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/hello"));
+	wait_for(&c, "\r\n\r\nhello");
+	assert_memory_equal(c.in.ptr, "HTTP/1.1 200 OK\r\n", 17);
+	assert_true(has(&c, "Content-Length: 5\r\n") && has(&c, "Date: ") && has(&c, " GMT\r\n"));
+	assert_false(has(&c, "Connection"));
+	say(&c, GET("/hello"));
+	wait_times(&c, "hello", 2);
+	assert_false(c.eof);
+	hang_up(&c);
+	stop_server();
+}
+
+static void a_request_costs_one_recv_and_one_send_and_no_memory(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	const struct http_counters *n = http_server_counters(server);
+	say(&c, GET("/hello"));
+	wait_for(&c, "hello");
+	uint64_t recv_before = n->recv_calls, send_before = n->send_calls;
+	mem_fail_nth(1);  // U19: the next allocation would fail
+	for (int i = 0; i < 50; i++) {
+		assert_int_equal(send(c.fd, GET("/hello"), strlen(GET("/hello")), 0), strlen(GET("/hello")));
+		uint64_t give_up = sys_now_ns() + 1000 * MS;
+		while (n->requests < (uint64_t)i + 2 && sys_now_ns() < give_up)
+			turn(1);
+	}
+	mem_fail_nth(0);
+	wait_times(&c, "hello", 51);
+	assert_int_equal(n->recv_calls - recv_before, 50);
+	assert_int_equal(n->send_calls - send_before, 50);
+	assert_int_equal(n->want_calls, 0);
+	hang_up(&c);
+	stop_server();
+}
+
+static void pipelined_requests_are_answered_in_order_and_together(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/hello") GET("/status/404") GET("/hello") "POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" GET("/hello"));
+	wait_times(&c, "hello", 3);
+	assert_int_equal(http_server_counters(server)->send_calls, 1);
+	uint8_t *found = memmem(c.in.ptr, c.in.len, " 404 ", 5), *error = memmem(c.in.ptr, c.in.len, " 500 ", 5);
+	assert_true(found && error && found < error);
+	hang_up(&c);
+	stop_server();
+}
+
+static void a_slow_request_holds_back_the_ones_behind_it(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/hello") GET("/hold") GET("/hello"));
+	wait_for(&c, "hello");
+	turn(5);
+	receive_some(&c);
+	assert_int_equal(count_of(&c, "hello"), 1);
+	assert_int_equal(held_count, 1);
+	answer(held->x, "held");
+	let_go(held);
+	wait_times(&c, "hello", 2);
+	assert_true(has(&c, "held"));
+	hang_up(&c);
+	stop_server();
+}
+
+static void a_held_exchange_keeps_its_fields_while_the_connection_goes_on(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, "GET /hold HTTP/1.1\r\nHost: first\r\nX-A: one\r\n\r\n" GET("/hello"));
+	wait_held(1);
+	answer(held->x, "held");  // finished, not released: a guest that goes on after its response
+	say(&c, GET("/hello") GET("/hello"));
+	wait_times(&c, "hello", 3);
+	const struct http_request *r = http_exchange_request(held->x);
+	assert_true(slice_eq_str(r->authority, "first") && slice_eq_str(r->target, "/hold"));
+	assert_true(slice_eq_str(r->fields[1].name, "X-A") && slice_eq_str(r->fields[1].value, "one"));
+	hang_up(&c);
+	turn(3);
+	assert_true(slice_eq_str(r->fields[1].value, "one"));
+	assert_int_equal(cancels, 0);
+	let_go(held);
+	stop_server();
+}
+
+static void bodies_are_chunked_both_ways_in_any_pieces(void **state)
+{
+	start_server(NULL);
+	const char *text = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7;x=y\r\n, world\r\n0\r\n\r\n";
+	struct client c = dial();
+	for (const char *p = text; *p; p++) {
+		send_bytes(&c, p, 1);
+		turn(1);
+	}
+	wait_for(&c, "0\r\n\r\n");
+	assert_true(has(&c, "Transfer-Encoding: chunked\r\n") && !has(&c, "Content-Length"));
+	assert_true(has(&c, "world"));
+	buf_clear(&c.in);
+	say(&c, text);
+	wait_for(&c, "5\r\nhello\r\n7\r\n, world\r\n0\r\n\r\n");
+	hang_up(&c);
+	stop_server();
+}
+
+static void a_large_body_streams_through(void **state)
+{
+	start_server(NULL);
+	enum { N = 3 << 20 };
+	struct client c = dial();
+	char head[128];
+	uint8_t *body = mem_alloc(N);
+	for (int i = 0; i < N; i++)
+		body[i] = (uint8_t)(i * 7 + (i >> 9));
+	snprintf(head, sizeof head, "POST /echo HTTP/1.0\r\nContent-Length: %d\r\n\r\n", N);  // HTTP/1.0: the answer ends with the connection
+	say(&c, head);
+	send_bytes(&c, body, N);
+	wait_end(&c);
+	assert_false(c.reset);
+	assert_false(has(&c, "chunked"));
+	assert_true(has(&c, "Connection: close"));
+	assert_true(c.in.len > N);
+	assert_memory_equal(c.in.ptr + c.in.len - N, body, N);
+	mem_free(body);
+	hang_up(&c);
+	stop_server();
+}
+
+static void trailers_go_both_ways_if_the_client_takes_them(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, "POST /echo HTTP/1.1\r\nHost: a\r\nTE: deflate, trailers\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Sum: 97\r\nHost: evil\r\n\r\n");
+	wait_for(&c, "1\r\na\r\n0\r\nX-Sum: 97\r\n\r\n");
+	buf_clear(&c.in);
+	say(&c, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\nX-Sum: 97\r\n\r\n");
+	wait_for(&c, "1\r\nb\r\n0\r\n\r\n");  // W34: dropped without TE
+	hang_up(&c);
+	stop_server();
+}
+
+static void L86_continue_is_sent_when_the_body_is_first_read(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, "POST /hold HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+	wait_held(1);
+	turn(3);
+	receive_some(&c);
+	assert_int_equal(c.in.len, 0);
+	held->path = SLICE_LIT("/read");
+	step(held);
+	wait_for(&c, "HTTP/1.1 100 Continue\r\n\r\n");
+	say(&c, "hello");
+	wait_for(&c, "got 5");
+	assert_int_equal(count_of(&c, "100 Continue"), 1);
+	assert_false(has(&c, "Connection: close"));
+	hang_up(&c);
+	stop_server();
+}
+
+static void without_continue_the_connection_ends_after_the_answer(void **state)
+{
+	start_server(NULL);
+	struct client c = ask("POST /hello HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+	assert_true(has(&c, "200 OK") && has(&c, "Connection: close") && !has(&c, "100 Continue"));
+	hang_up(&c);
+	c = dial();  // a client that does not wait gets no 100
+	say(&c, "POST /read HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello");
+	wait_for(&c, "got 5");
+	assert_false(has(&c, "100 Continue"));
+	hang_up(&c);
+	stop_server();
+}
+
+static void answers_without_a_body_have_none(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, "HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n" GET("/status/204") GET("/status/304") GET("/status/205") GET("/status/200"));
+	wait_for(&c, "4\r\nbody\r\n0\r\n\r\n");
+	assert_false(has(&c, "hello"));
+	assert_int_equal(count_of(&c, "body"), 1);
+	assert_int_equal(count_of(&c, "Content-Length: 5\r\n"), 1);  // HEAD tells the length
+	assert_int_equal(count_of(&c, "Content-Length: 0\r\n"), 1);  // 205
+	assert_int_equal(count_of(&c, "Content-Length"), 2);
+	hang_up(&c);
+	stop_server();
+}
+
+static void http_1_0_is_served(void **state)
+{
+	start_server(NULL);
+	struct client c = ask("GET /hello HTTP/1.0\r\n\r\n");
+	assert_true(has(&c, "hello") && has(&c, "Connection: close") && !c.reset);
+	hang_up(&c);
+	c = dial();
+	say(&c, "GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+	wait_for(&c, "hello");
+	assert_true(has(&c, "Connection: keep-alive"));
+	say(&c, "GET /hello HTTP/1.0\r\n\r\n");
+	wait_end(&c);
+	assert_int_equal(count_of(&c, "hello"), 2);
+	hang_up(&c);
+	stop_server();
+}
+
+static void U33_a_request_that_nobody_answers_is_500(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/nothing"));
+	wait_for(&c, "500 Internal Server Error\n");
+	say(&c, GET("/hello"));
+	wait_for(&c, "hello");
+	hang_up(&c);
+	stop_server();
+}
+
+static void W33_a_small_unread_body_is_drained_and_a_large_one_ends_the_connection(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	uint8_t *body = mem_zalloc(200000);
+	memset(body, 'b', 200000);
+	say(&c, "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
+	wait_for(&c, "hello");
+	send_bytes(&c, body, 60000);
+	say(&c, GET("/hello"));
+	wait_times(&c, "hello", 2);
+	say(&c, "POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+	wait_times(&c, "hello", 3);
+	say(&c, "0\r\nX: y\r\n\r\n" GET("/hello"));
+	wait_times(&c, "hello", 4);
+	say(&c, "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+	send_bytes(&c, body, 200000);
+	wait_end(&c);
+	assert_int_equal(count_of(&c, "hello"), 5);
+	assert_false(c.reset);  // the answer was not lost to a reset
+	mem_free(body);
+	hang_up(&c);
+	stop_server();
+}
+
+static void W33_an_unread_body_waits_for_an_owner_that_may_still_read_it(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+	wait_held(1);
+	answer(held->x, "early");
+	wait_for(&c, "early");
+	say(&c, "def" GET("/hello"));
+	turn(5);
+	receive_some(&c);
+	assert_false(has(&c, "hello"));
+	struct slice data;
+	assert_int_equal(http_body_peek(held->x, &data), HTTP_READ_DATA);
+	assert_true(slice_eq_str(data, "abcdef"));
+	http_body_consume(held->x, 6);
+	wait_for(&c, "hello");
+	assert_int_equal(http_body_peek(held->x, &data), HTTP_READ_END);
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
+static void W32_a_body_shorter_or_longer_than_announced_is_cut(void **state)
+{
+	start_server(NULL);
+	for (int longer = 0; longer < 2; longer++) {
+		struct client c = dial();
+		say(&c, GET("/hold"));
+		wait_held(1);
+		assert_true(http_respond_head(held->x, 200, NULL, 0, 5, NULL));
+		assert_int_equal(http_body_write(held->x, longer ? SLICE_LIT("hello") : SLICE_LIT("hell")), HTTP_WRITE_OK);
+		if (longer)
+			assert_int_equal(http_body_write(held->x, SLICE_LIT("!")), HTTP_WRITE_TOO_LONG);
+		assert_int_equal(http_body_written(held->x), longer ? 5 : 4);
+		assert_false(http_body_finish(held->x, NULL, 0));
+		assert_int_equal(http_body_write(held->x, SLICE_LIT("o")), HTTP_WRITE_CLOSED);
+		let_go(held);
+		wait_end(&c);
+		assert_int_equal(c.reset, longer);  // where the bytes look whole only a reset tells
+		hang_up(&c);
+	}
+	assert_int_equal(cancels, 0);  // the owner knows
+	stop_server();
+}
+
+static void L87_an_aborted_response_never_looks_whole(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/hold"));
+	wait_held(1);
+	assert_true(http_respond_head(held->x, 200, NULL, 0, HTTP_LENGTH_UNKNOWN, NULL));
+	assert_int_equal(http_body_write(held->x, SLICE_LIT("part")), HTTP_WRITE_OK);
+	let_go(held);  // dropped, not finished
+	wait_end(&c);
+	assert_true(has(&c, "part") && !has(&c, "0\r\n\r\n"));
+	hang_up(&c);
+	c = dial();
+	say(&c, "GET /hold HTTP/1.0\r\n\r\n");
+	wait_held(1);
+	assert_true(http_respond_head(held->x, 200, NULL, 0, HTTP_LENGTH_UNKNOWN, NULL));
+	assert_int_equal(http_body_write(held->x, SLICE_LIT("part")), HTTP_WRITE_OK);
+	turn(3);
+	http_abort(held->x);
+	let_go(held);
+	wait_end(&c);
+	assert_true(c.reset);
+	hang_up(&c);
+	stop_server();
+}
+
+static void a_client_that_resets_cancels_its_request(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/hold"));
+	wait_held(1);
+	struct linger hard = {1, 0};
+	setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	hang_up(&c);
+	wait_until(&held->cancelled);
+	assert_int_equal(held->why, HTTP_CANCEL_PEER);
+	struct slice data;
+	assert_int_equal(http_body_peek(held->x, &data), HTTP_READ_ERROR);
+	assert_true(http_respond_head(held->x, 200, NULL, 0, 5, NULL));
+	assert_int_equal(http_body_write(held->x, SLICE_LIT("hello")), HTTP_WRITE_CLOSED);  // W13
+	let_go(held);
+	assert_int_equal(http_server_counters(server)->in_flight, 0);
+	stop_server();
+}
+
+static void a_client_that_closes_its_half_still_gets_the_answer(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/hold"));
+	shutdown(c.fd, SHUT_WR);
+	wait_held(1);
+	turn(10);
+	assert_false(held->cancelled);
+	answer(held->x, "still here");
+	let_go(held);
+	wait_end(&c);
+	assert_true(has(&c, "still here") && !c.reset);
+	hang_up(&c);
+	stop_server();
+}
+
+static void a_body_that_ends_early_is_an_error(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+	wait_held(1);
+	shutdown(c.fd, SHUT_WR);
+	wait_until(&held->cancelled);
+	wait_end(&c);
+	assert_true(has(&c, "400 Bad Request"));
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
+static void L88_a_client_that_does_not_read_holds_the_writer_back(void **state)
+{
+	start_server(NULL);
+	for (int chunked = 0; chunked < 2; chunked++) {
+		struct client c = dial();
+		int small = 65536;
+		setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+		say(&c, chunked ? GET("/big/chunked") : GET("/big"));
+		wait_held(1);
+		turn(20);
+		assert_true(held->left > 0);
+		uint64_t left = held->left;
+		turn(20);
+		assert_true(held->left == left);
+		assert_int_equal(http_body_permit(held->x), 0);
+		wait_times(&c, "\r\n\r\n", 1);
+		uint64_t give_up = sys_now_ns() + 20000 * MS;
+		while ((held_count || c.in.len < (8 << 20) + 50) && sys_now_ns() < give_up) {
+			receive_some(&c);
+			turn(1);
+		}
+		assert_true(c.in.len >= 8 << 20);
+		hang_up(&c);
+	}
+	stop_server();
+}
+
+static void fields_of_a_response_are_checked_and_kept_in_order(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/hold"));
+	wait_held(1);
+	const struct {
+		struct http_field f;
+	} bad[] = {
+		{{SLICE_LIT("X"), SLICE_LIT("a\r\nSet-Cookie: b")}}, {{SLICE_LIT("X\r\n"), SLICE_LIT("a")}}, {{SLICE_LIT("X y"), SLICE_LIT("a")}},
+		{{SLICE_LIT("Transfer-Encoding"), SLICE_LIT("chunked")}}, {{SLICE_LIT("connection"), SLICE_LIT("close")}},
+		{{SLICE_LIT("Content-Length"), SLICE_LIT("+5")}}, {{SLICE_LIT("content-length"), SLICE_LIT("6")}},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct err e = {0};
+		assert_false(http_respond_head(held->x, 200, &bad[i].f, 1, 5, &e));
+		assert_int_equal(e.code, ERR_INVALID);
+	}
+	assert_false(http_respond_head(held->x, 101, NULL, 0, 5, NULL));
+	assert_false(http_respond_head(held->x, 600, NULL, 0, 5, NULL));  // W35
+	struct http_field good[] = {{SLICE_LIT("Set-Cookie"), SLICE_LIT("a")}, {SLICE_LIT("set-cookie"), SLICE_LIT("b")}, {SLICE_LIT("Content-Length"), SLICE_LIT("2")},
+		{SLICE_LIT("date"), SLICE_LIT("never")}};
+	assert_true(http_respond_head(held->x, 299, good, 4, HTTP_LENGTH_UNKNOWN, NULL));
+	assert_int_equal(http_body_write(held->x, SLICE_LIT("ok")), HTTP_WRITE_OK);
+	assert_true(http_body_finish(held->x, NULL, 0));
+	let_go(held);
+	wait_for(&c, "\r\n\r\nok");
+	assert_true(has(&c, "HTTP/1.1 299 \r\nSet-Cookie: a\r\nset-cookie: b\r\n"));
+	assert_int_equal(count_of(&c, "Content-Length: 2\r\n"), 1);
+	assert_true(has(&c, "date: never") && !has(&c, "Date: "));
+	hang_up(&c);
+	stop_server();
+}
+
+static void W30_the_head_leaves_before_the_body_is_finished(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/hold"));
+	wait_held(1);
+	uint64_t sends = http_server_counters(server)->send_calls;
+	assert_true(http_respond_head(held->x, 200, NULL, 0, HTTP_LENGTH_UNKNOWN, NULL));
+	assert_int_equal(http_body_write(held->x, SLICE_LIT("first")), HTTP_WRITE_OK);
+	assert_false(http_body_is_flushed(held->x));
+	wait_for(&c, "5\r\nfirst\r\n");
+	assert_int_equal(http_server_counters(server)->send_calls, sends + 1);  // U26: head and first bytes in one write
+	assert_int_equal(held->flushed, 1);
+	assert_true(http_body_is_flushed(held->x));
+	assert_int_equal(http_body_write(held->x, SLICE_LIT("second")), HTTP_WRITE_OK);
+	http_body_flush(held->x);
+	receive_some(&c);
+	assert_true(has(&c, "6\r\nsecond\r\n"));
+	assert_true(http_body_finish(held->x, NULL, 0));
+	let_go(held);
+	wait_for(&c, "0\r\n\r\n");
+	hang_up(&c);
+	stop_server();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_answer_has_length_and_date_and_keeps_the_connection),
+		cmocka_unit_test(a_request_costs_one_recv_and_one_send_and_no_memory),
+		cmocka_unit_test(pipelined_requests_are_answered_in_order_and_together),
+		cmocka_unit_test(a_slow_request_holds_back_the_ones_behind_it),
+		cmocka_unit_test(a_held_exchange_keeps_its_fields_while_the_connection_goes_on),
+		cmocka_unit_test(bodies_are_chunked_both_ways_in_any_pieces),
+		cmocka_unit_test(a_large_body_streams_through),
+		cmocka_unit_test(trailers_go_both_ways_if_the_client_takes_them),
+		cmocka_unit_test(L86_continue_is_sent_when_the_body_is_first_read),
+		cmocka_unit_test(without_continue_the_connection_ends_after_the_answer),
+		cmocka_unit_test(answers_without_a_body_have_none),
+		cmocka_unit_test(http_1_0_is_served),
+		cmocka_unit_test(U33_a_request_that_nobody_answers_is_500),
+		cmocka_unit_test(W33_a_small_unread_body_is_drained_and_a_large_one_ends_the_connection),
+		cmocka_unit_test(W33_an_unread_body_waits_for_an_owner_that_may_still_read_it),
+		cmocka_unit_test(W32_a_body_shorter_or_longer_than_announced_is_cut),
+		cmocka_unit_test(L87_an_aborted_response_never_looks_whole),
+		cmocka_unit_test(a_client_that_resets_cancels_its_request),
+		cmocka_unit_test(a_client_that_closes_its_half_still_gets_the_answer),
+		cmocka_unit_test(a_body_that_ends_early_is_an_error),
+		cmocka_unit_test(L88_a_client_that_does_not_read_holds_the_writer_back),
+		cmocka_unit_test(fields_of_a_response_are_checked_and_kept_in_order),
+		cmocka_unit_test(W30_the_head_leaves_before_the_body_is_finished),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,138 @@
+"""CPU time of the whole server process a request, each server on one core, wrk on the other."""
+import re, subprocess, time
+
+import measure
+from measure import Server, median
+
+ROUNDS = 3
+SERVE = ["serve", "-S", "cli", "--addr", "127.0.0.1:{port}"]
+# What served best of the combinations tried: slots kept warm, their memory reset in place as far as the peer can.
+BEST = ["-O", "pooling-allocator=y", "-O", "pooling-memory-keep-resident=67108864", "-O", "pooling-table-keep-resident=1048576", "-O",
+    "pooling-async-stack-keep-resident=65536", "-O", "pooling-total-memories=200", "-O", "pooling-total-core-instances=2000", "-O",
+    "pooling-total-tables=2000", "-O", "pooling-max-memory-size=268435456", "-O", "pooling-table-elements=200000", "-O",
+    "pooling-max-tables-per-module=4", "-O", "pooling-max-core-instance-size=16777216"]
+
+
+def options(p):
+    p.add_argument("--connections", type=int, action="append", help="1, 32 and 256 unless said")
+    p.add_argument("--seconds", type=float, default=3)
+    p.add_argument("--path", default="/")
+    p.add_argument("--two-shards", action="store_true", help="tenon alone with one and two shards on both cores (the Go guest unless said)")
+    p.add_argument("--side", action="append", help="only these sides")
+
+
+def sides(o, name, file):
+    """name → argv of a server."""
+    tenon = [measure.TENON, "serve", file, "--addr", "127.0.0.1:{port}", "--shards", "1"]
+    found = {}
+    if name == "c":
+        found["bare epoll"] = [measure.TOP / "build/release/bare_epoll", "{port}"]
+    found["tenon"] = tenon
+    if name == "go":
+        found["tenon --init once"] = tenon + ["--init", "once"]
+    found["tenon reuse"] = tenon + ["--policy", "reuse"]
+    if o.peer:
+        plain = measure.peer_compile(o.peer, file, [], f"{name}-plain")
+        best = measure.peer_compile(o.peer, file, BEST, f"{name}-best")
+        found["wasmtime"] = [o.peer, *SERVE, "--allow-precompiled", plain]
+        found["wasmtime best"] = [o.peer, *SERVE, *BEST, "--allow-precompiled", best]
+        found["wasmtime reuse"] = [o.peer, *SERVE, "--max-instance-reuse-count", "1000000", "--allow-precompiled", plain]
+    return {k: v for k, v in found.items() if not o.side or k in o.side}
+
+
+def in_us(text):
+    number, unit = re.match(r"([\d.]+)(us|ms|s)", text).groups()
+    return float(number) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
+
+
+def load(server, connections, seconds, core, path):
+    """One burst of wrk: figures of it, or None when nothing was answered."""
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", f"http://127.0.0.1:{server.port}{path}"]
+    before = server.counters()
+    r = subprocess.run(measure.pinned(core, argv) if core is not None else argv, capture_output=True, text=True)
+    time.sleep(0.05)
+    after = server.counters()
+    m = re.search(r"(\d+) requests in ([\d.]+)(m?s)", r.stdout)
+    if not m or int(m.group(1)) == 0:
+        return None
+    n = int(m.group(1))
+    latency = {k: in_us(v) for k, v in re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s))", r.stdout, re.M)}
+    errors = sum(int(x) for x in re.findall(r"(?:connect|read|write|timeout) (\d+)", r.stdout)) + sum(int(x) for x in re.findall(r"Non-2xx[^\d]*(\d+)", r.stdout))
+    return {"requests": n, "cpu_us": (after[0] - before[0]) * 1e6 / n, "rps": n / seconds, "p50_us": latency.get("50", 0), "p99_us": latency.get("99", 0),
+        "faults": (after[1] - before[1]) / n, "rss_mib": after[2] / (1 << 20), "errors": errors}
+
+
+HEAD = ["guest, side", "conns", "CPU us/req", "req/s", "p50 us", "p99 us", "faults/req", "RSS MiB", "errors"]
+
+
+def compare(servers, conns, o, core, rounds):
+    """Rounds with the sides one after the other in each; medians a side."""
+    results = {name: [] for name in servers}
+    for s in servers.values():
+        load(s, conns, 0.7, core, o.path)  # warm-up
+    for _ in range(rounds):
+        for name, s in servers.items():
+            if r := load(s, conns, o.seconds, core, o.path):
+                results[name].append(r)
+    return {name: {k: median([r[k] for r in rs]) for k in rs[0]} for name, rs in results.items() if rs}
+
+
+def row(name, conns, r):
+    return [name, conns, round(r["cpu_us"], 1), round(r["rps"]), round(r["p50_us"]), round(r["p99_us"]), round(r["faults"], 2), round(r["rss_mib"]), r["errors"]]
+
+
+def start(named):
+    server_core, _ = measure.cores()
+    servers = {}
+    for name, argv in named.items():
+        s = Server(argv, server_core)
+        if s.wait_ready():
+            servers[name] = s
+        else:
+            print(f"  {name}: did not start or did not answer 200 (build/bench/server.log)")
+            s.stop()
+    return servers
+
+
+def run_two_shards(o):
+    rows, data = [], {}
+    for g in o.guest or ["go"]:
+        file = measure.guest(g)
+        argv = [measure.TENON, "serve", file, "--addr", "127.0.0.1:{port}"]
+        servers = {f"{n} shard{'s' * (n > 1)}": Server(argv + ["--shards", n]) for n in (1, 2)}
+        if all(s.wait_ready() for s in servers.values()):
+            found = compare(servers, 32, o, None, o.rounds)
+            data[g] = found
+            rows += [row(f"{g}: {name}", 32, r) for name, r in found.items()]
+        for s in servers.values():
+            s.stop()
+    measure.table(HEAD, rows)
+    for g, found in data.items():
+        print(f"{g}: two shards cost {found['2 shards']['cpu_us'] / found['1 shard']['cpu_us']:.2f} x the CPU time of one a request")
+    measure.save("serve-two-shards", {"results": data})
+
+
+def run(o):
+    if o.two_shards:
+        return run_two_shards(o)
+    _, load_core = measure.cores()
+    data, rows = {}, []
+    for g in o.guest or list(measure.GUESTS):
+        file = measure.guest(g)
+        if not file:
+            print(f"  {g}: its component is not on this machine")
+            continue
+        servers = start(sides(o, g, file))
+        data[g] = {}
+        for conns in o.connections or [1, 32, 256]:
+            found = compare(servers, conns, o, load_core, o.rounds)
+            data[g][conns] = found
+            now = [row(f"{g}: {name}", conns, r) for name, r in found.items()]
+            rows += now
+            measure.table(HEAD, now)
+            print()
+        for s in servers.values():
+            s.stop()
+    print("all together")
+    measure.table(HEAD, rows)
+    measure.save("serve", {"seconds": o.seconds, "rounds": o.rounds, "path": o.path, "results": data})

@@ -1,0 +1,139 @@
+"""What the benches share: processes on a core of their own, their CPU time, medians, tables, guests, the peer."""
+import json, os, shutil, signal, socket, statistics, subprocess, sys, time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
+OUT = TOP / "build/bench"
+TENON = TOP / "build/tenon"
+TICK = os.sysconf("SC_CLK_TCK")
+PEER_VERSION = "48.0.8"
+GUESTS = {"c": "http/hello-c.wasm", "rust": "http/hello-rust.wasm", "js": "http/hello-js.wasm", "py": "http/hello-py.wasm", "go": "http/hello-go.wasm"}
+
+
+def guest(name):
+    """The file of a guest (of the shared data, or the example where that is not there)."""
+    for root in (SHARED / "guests", TOP / "build/guests"):
+        if (root / GUESTS[name]).exists():
+            return root / GUESTS[name]
+    if (SHARED / "guests/unpack.sh").exists():
+        subprocess.run(["sh", SHARED / "guests/unpack.sh", TOP / "build/guests"], check=True)
+        return TOP / "build/guests" / GUESTS[name]
+    found = sorted((TOP / "examples/hello").glob("*.wasm"))
+    return found[0] if name == "c" and found else None
+
+
+def peer():
+    """wasmtime: $WASMTIME, the path, else built once from crates.io (shows its progress). None: cannot be had."""
+    built = TOP / "build/peer/bin/wasmtime"
+    for at in (os.environ.get("WASMTIME"), shutil.which("wasmtime"), built if built.exists() else None):
+        if at:
+            return str(at)
+    if not shutil.which("cargo"):
+        print("no peer: neither $WASMTIME, nor wasmtime on the path, nor cargo to build it", file=sys.stderr)
+        return None
+    print(f"building wasmtime {PEER_VERSION} into build/peer (once, some twenty minutes)", file=sys.stderr)
+    subprocess.run(["cargo", "install", "wasmtime-cli", "--version", PEER_VERSION, "--locked", "--root", TOP / "build/peer"], check=True)
+    return str(built)
+
+
+def peer_compile(wasmtime, file, flags, name):
+    """A precompiled component of the peer, made once for these flags."""
+    out = OUT / f"{name}.cwasm"
+    if not out.exists() or out.stat().st_mtime < Path(file).stat().st_mtime:
+        OUT.mkdir(parents=True, exist_ok=True)
+        subprocess.run([wasmtime, "compile", *flags, "-o", out, file], check=True)
+    return str(out)
+
+
+def cores():
+    """(core of the server, core of the load)."""
+    have = sorted(os.sched_getaffinity(0))
+    return have[0], have[-1]
+
+
+def pinned(core, argv):
+    return ["taskset", "-c", str(core), *map(str, argv)]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def http_get(port, timeout=30.0):
+    """Status of GET / on a connection of its own; None: nobody listens or no whole answer."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=timeout) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+            head = s.recv(65536)
+            return int(head.split(b" ")[1]) if head.startswith(b"HTTP/1.1 ") else None
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+class Server:
+    def __init__(self, argv, core=None, env=None):
+        """`argv` holds {port} where the port goes."""
+        self.port = free_port()
+        argv = [str(a).replace("{port}", str(self.port)) for a in argv]
+        self.log = open(OUT / "server.log", "ab")
+        self.process = subprocess.Popen(pinned(core, argv) if core is not None else argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            env={**os.environ, **(env or {})})
+
+    def wait_ready(self, seconds=180, step=0.01):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            if http_get(self.port) == 200:
+                return True
+            time.sleep(step)
+        return False
+
+    def counters(self):
+        """(CPU seconds, minor + major faults, resident bytes) of the whole process."""
+        text = Path(f"/proc/{self.process.pid}/stat").read_text()
+        f = text[text.rindex(")") + 2:].split()
+        return (int(f[11]) + int(f[12])) / TICK, int(f[7]) + int(f[9]), int(f[21]) * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.close()
+
+
+def median(values):
+    return statistics.median(values) if values else float("nan")
+
+
+def table(head, rows):
+    """Columns as wide as they must be; numbers to the right."""
+    cells = [head] + [[f"{c:.4g}" if isinstance(c, float) else str(c) for c in r] for r in rows]
+    widths = [max(len(r[i]) for r in cells) for i in range(len(head))]
+    for r in cells:
+        print("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths))))
+    sys.stdout.flush()
+
+
+def save(name, data):
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / f"{name}.json").write_text(json.dumps({"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine(), **data}, indent=1) + "\n")
+    print(f"(build/bench/{name}.json)")
+
+
+def machine():
+    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": os.uname().release}
+
+
+def tenon_bench(*argv):
+    """One JSON object from tenon-bench."""
+    r = subprocess.run(pinned(cores()[0], [TOP / "build/release/tenon-bench", *argv]), capture_output=True, text=True)
+    if r.returncode:
+        sys.exit(f"tenon-bench {' '.join(map(str, argv))}: {r.stderr.strip()}")
+    return json.loads(r.stdout)

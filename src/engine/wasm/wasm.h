@@ -85,11 +85,11 @@ enum wasm_val_kind { WASM_I32, WASM_I64, WASM_F32, WASM_F64, WASM_V128, WASM_REF
 enum wasm_heap { WASM_HEAP_FUNC, WASM_HEAP_EXTERN, WASM_HEAP_NOFUNC, WASM_HEAP_NOEXTERN, WASM_HEAP_CONCRETE };
 
 struct wasm_valtype {
-	uint8_t kind;      // enum wasm_val_kind
+	_Alignas(8) uint8_t kind;  // enum wasm_val_kind; aligned so that a type can be handled as one 64-bit word
 	uint8_t nullable;  // of a reference
 	uint8_t heap;      // enum wasm_heap, of a reference
 	uint8_t reserved;
-	uint32_t type;     // module's type index, of a reference with WASM_HEAP_CONCRETE
+	uint32_t type;     // module's type index, of a reference with WASM_HEAP_CONCRETE; else 0
 };
 
 struct wasm_func_type {
@@ -251,6 +251,7 @@ void wasm_module_func_name(const struct wasm_module *m, uint32_t func, char *buf
 
 // ---- matching (linking) -----------------------------------------------------------------------------------------
 // Is an entity of type `have` acceptable where `want` is imported? Types of two modules are compared by canonical id.
+// Without a module (NULL) the type of a concrete reference is itself a canonical id.
 bool wasm_valtype_matches(const struct wasm_module *mh, struct wasm_valtype have, const struct wasm_module *mw, struct wasm_valtype want);
 bool wasm_limits_match(const struct wasm_limits *have, const struct wasm_limits *want);
 // Canonical id of a function type made up by the host (numeric and abstract reference types only). 0: memory is out.
@@ -346,5 +347,7 @@ struct wasm_block_type {
 };
 void wasm_read_block_type(const struct wasm_module *m, const uint8_t **p, struct wasm_block_type *ret);
 struct wasm_valtype wasm_read_valtype(const uint8_t **p);
+// The operand of ref.null: the nullable reference to that heap type.
+struct wasm_valtype wasm_read_heap_type(const uint8_t **p);
 
 #endif

@@ -105,12 +105,7 @@ static bool read_table_type(struct wasm__decoder *d, struct wasm_table_type *ret
 		return false;
 	if (wasm__pack(ret->elem) != WASM__REF(1, WASM_HEAP_FUNC, 0) && !(d->features & WASM_FEATURE_REFERENCE_TYPES))
 		return wasm__fail_feature(&d->c, at, WASM_FEATURE_REFERENCE_TYPES, "table of other than functions");
-	at = d->c.p;
-	if (!read_limits(d, false, &ret->limits))
-		return false;
-	if (ret->limits.min > LIMIT_TABLE_SIZE)
-		return wasm__fail_limit(&d->c, at, "initial elements of a table", LIMIT_TABLE_SIZE);
-	return true;
+	return read_limits(d, false, &ret->limits);  // any size is valid: what a store refuses is found when it is allocated
 }
 
 static bool read_global_type(struct wasm__decoder *d, struct wasm_global_type *ret)

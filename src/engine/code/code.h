@@ -52,7 +52,28 @@ struct code_sites {
 	struct buf *out;
 	uint32_t pc, wasm_offset;  // of the last one; zero both at the beginning of a function
 };
-bool code_sites_put(struct code_sites *s, uint32_t pc, uint32_t wasm_offset, enum trap trap);
+// Bytes of one: LEB128 of (pc difference << 1 | trap is not MEMORY_OUT_OF_BOUNDS), zigzag LEB128 of the offset's difference, and the trap if
+// it is not that one (ORDER sites: read by code.c).
+static inline bool code_sites_put(struct code_sites *s, uint32_t pc, uint32_t wasm_offset, enum trap trap)
+{
+	if (UNLIKELY(s->out->cap - s->out->len < 16) && !buf_reserve(s->out, 4096))
+		return false;
+	uint8_t *p = s->out->ptr + s->out->len;
+	uint32_t diff = wasm_offset - s->wasm_offset;
+	uint64_t head = (uint64_t)(pc - s->pc) << 1 | (trap != TRAP_MEMORY_OUT_OF_BOUNDS), zigzag = (uint32_t)(diff << 1 ^ (uint32_t)-(diff >> 31));
+	for (; head >= 0x80; head >>= 7)
+		*p++ = (uint8_t)(head | 0x80);
+	*p++ = (uint8_t)head;
+	for (; zigzag >= 0x80; zigzag >>= 7)
+		*p++ = (uint8_t)(zigzag | 0x80);
+	*p++ = (uint8_t)zigzag;
+	if (trap != TRAP_MEMORY_OUT_OF_BOUNDS)
+		*p++ = (uint8_t)trap;
+	s->out->len = (size_t)(p - s->out->ptr);
+	s->pc = pc;
+	s->wasm_offset = wasm_offset;
+	return true;
+}
 
 // To bytes and back. The bytes begin with {magic, version, build id, features, flags, sizes}; from_bytes checks all of that, that every offset is in
 // range and that the features are had here (false and ERR_ENV: treat as a miss), and gives a view into `bytes`, which must outlive it

@@ -63,6 +63,7 @@ int sys_memfd(const char *name, uint64_t size);
 int sys_memfd_seal(int fd);
 int sys_write_at(int fd, const void *data, uint64_t size, uint64_t offset);
 void *sys_map_shared_read(int fd, uint64_t size);
+void *sys_map_code(int fd, uint64_t size);  // read and execute
 // Page faults of this thread so far, minor and major.
 uint64_t sys_thread_faults(void);
 uint64_t sys_thread_cpu_ns(void);

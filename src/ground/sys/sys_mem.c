@@ -148,6 +148,14 @@ void *sys_map_shared_read(int fd, uint64_t size)
 	return p;
 }
 
+void *sys_map_code(int fd, uint64_t size)
+{
+	if (sys__fault())
+		return NULL;
+	void *p = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
 uint64_t sys_thread_faults(void)
 {
 	struct rusage u;

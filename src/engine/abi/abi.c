@@ -1,0 +1,76 @@
+// Layout of vmctx, classification of parameters, texts of traps; and the asserts that keep the structs as generated code reads them.
+#include "abi.h"
+
+const char *trap_text(enum trap t)
+{
+	static const char *const texts[TRAP_COUNT] = {
+#define TRAP(name, text) [TRAP_##name] = text,
+#include "traps.def"
+#undef TRAP
+	};
+	return (unsigned)t < TRAP_COUNT ? texts[t] : "unknown trap";
+}
+
+// ORDER exec, ORDER vmctx: generated code takes these offsets from offsetof; what is asserted here is what docs/abi.md promises to others (L47).
+_Static_assert(offsetof(struct abi_exec, stack_limit) == 0, "exec 0");
+_Static_assert(offsetof(struct abi_exec, entry_sp) == 8, "exec 1");
+_Static_assert(offsetof(struct abi_exec, libcall_result) == 16, "exec 2");
+_Static_assert(offsetof(struct abi_vmctx, exec) == 0, "vmctx 0");
+_Static_assert(offsetof(struct abi_vmctx, funcs) == 8, "vmctx 1");
+_Static_assert(offsetof(struct abi_vmctx, type_ids) == 16 && offsetof(struct abi_vmctx, mem0_base) == 24, "vmctx 2, 3");
+_Static_assert(offsetof(struct abi_vmctx, mem0) == 32 && offsetof(struct abi_vmctx, libcalls) == 40, "vmctx 4, 5");
+_Static_assert(offsetof(struct abi_vmctx, func_refs) == 48 && sizeof(struct abi_vmctx) == 64, "vmctx 6");
+_Static_assert(sizeof(struct abi_func) == 32 && offsetof(struct abi_func, vmctx) == 8 && offsetof(struct abi_func, type) == 16, "func");
+_Static_assert(offsetof(struct abi_memory, base) == 0 && offsetof(struct abi_memory, length) == 8, "memory");
+_Static_assert(offsetof(struct abi_table, elems) == 0 && offsetof(struct abi_table, length) == 8 && offsetof(struct abi_table, dirty) == 24, "table");
+_Static_assert(sizeof(struct abi_import) == 16 && offsetof(struct abi_import, vmctx) == 8, "import");
+_Static_assert(TRAP_NONE == 0 && TRAP_COUNT < 128, "one byte holds a trap");
+
+void abi_layout(const struct wasm_module *m, struct abi_layout *ret)
+{
+	// Counts are bounded by the decoder (limits.def): the sum stays far below 2^32.
+	uint64_t at = sizeof(struct abi_vmctx);
+	ret->memories = (uint32_t)at;
+	at += (uint64_t)m->nmemories * sizeof(struct abi_memory *);
+	ret->tables = (uint32_t)at;
+	at += (uint64_t)m->ntables * sizeof(struct abi_table *);
+	ret->imported_funcs = (uint32_t)at;
+	at += (uint64_t)m->nimported_funcs * sizeof(struct abi_import);
+	ret->imported_globals = (uint32_t)at;
+	at += (uint64_t)m->nimported_globals * sizeof(void *);
+	at = align_up_u64(at, 16);
+	ret->globals = (uint32_t)at;
+	ret->globals_size = (m->nglobals - m->nimported_globals) * 16u;
+	at += ret->globals_size;
+	BUG_ON(at > INT32_MAX);
+	ret->size = (uint32_t)at;
+}
+
+static struct abi_loc next_int(uint32_t *ints, uint32_t *cells)
+{
+	if (*ints < 6)
+		return (struct abi_loc){ABI_GPR, (uint16_t)(*ints)++};
+	return (struct abi_loc){ABI_STACK, (uint16_t)(*cells)++};
+}
+
+void abi_classify(const struct wasm_func_type *type, struct abi_loc *locs, struct abi_sig *ret)
+{
+	uint32_t ints = 0, floats = 0, cells = 0;
+	for (uint32_t i = 0; i < type->nparams; i++) {
+		uint8_t kind = type->params[i].kind;
+		if (kind != WASM_F32 && kind != WASM_F64)
+			locs[i] = next_int(&ints, &cells);
+		else if (floats < 8)
+			locs[i] = (struct abi_loc){ABI_XMM, (uint16_t)floats++};
+		else
+			locs[i] = (struct abi_loc){ABI_STACK, (uint16_t)cells++};
+	}
+	ret->nparams = type->nparams;
+	ret->params = locs;
+	ret->by_pointer = type->nresults > 1;
+	if (ret->by_pointer)
+		ret->results_pointer = next_int(&ints, &cells);
+	else
+		ret->results_pointer = (struct abi_loc){ABI_GPR, 0};
+	ret->stack_cells = (cells + 1) & ~1u;
+}

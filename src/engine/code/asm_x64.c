@@ -1,0 +1,77 @@
+// What of the assembler is not inline, and what the processor has.
+#define CODE_ASSEMBLER
+#include "code_int.h"
+
+#include <cpuid.h>
+
+// Room that is asked for at once never exceeds this: it is what a failed assembler writes into.
+#define ROOM_MAX 4096
+static _Thread_local uint8_t waste[ROOM_MAX];
+
+void x64_room_slow(struct x64 *a, size_t n)
+{
+	BUG_ON(n > ROOM_MAX);
+	size_t used = a->failed ? 0 : (size_t)(a->p - a->base);
+	if (!a->failed) {
+		a->buf->len = a->start + used;
+		size_t want = n > a->buf->cap / 2 ? n : a->buf->cap / 2;
+		if (want < 65536)
+			want = 65536;
+		uint8_t *p = buf_reserve(a->buf, want);
+		if (!p) {
+			a->buf->failed = false;
+			p = buf_reserve(a->buf, n);
+		}
+		if (p) {
+			a->base = a->buf->ptr + a->start;
+			a->p = a->base + used;
+			a->end = a->buf->ptr + a->buf->cap;
+			return;
+		}
+	}
+	a->failed = true;
+	a->p = a->base = waste;
+	a->end = waste + sizeof waste;
+}
+
+bool x64_finish(struct x64 *a)
+{
+	if (!a->failed)
+		a->buf->len = a->start + (size_t)(a->p - a->base);
+	else
+		a->buf->len = a->start;
+	return !a->failed;
+}
+
+void x64_align(struct x64 *a, unsigned align)
+{
+	static const uint8_t nops[9][9] = {{0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}, {0x0f, 0x1f, 0x40, 0}, {0x0f, 0x1f, 0x44, 0, 0},
+		{0x66, 0x0f, 0x1f, 0x44, 0, 0}, {0x0f, 0x1f, 0x80, 0, 0, 0, 0}, {0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0}, {0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0}};
+	unsigned n = (unsigned)(-(size_t)(a->p - a->base)) & (align - 1);
+	while (n) {
+		unsigned k = n > 9 ? 9 : n;
+		memcpy(a->p, nops[k - 1], k);
+		a->p += k;
+		n -= k;
+	}
+}
+
+bool code_cpu_detect(uint32_t *ret_features)
+{
+	unsigned a, b, c, d, f = 0;
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_SSE4_2) || !(c & bit_POPCNT))
+		return false;
+	// AVX needs the system to keep the upper halves (OSXSAVE, XCR0).
+	if ((c & bit_OSXSAVE) && (c & bit_AVX)) {
+		unsigned low, high;
+		__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+		if ((low & 6) == 6)
+			f |= CODE_CPU_AVX;
+	}
+	if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
+		f |= (b & bit_BMI ? CODE_CPU_BMI1 : 0) | (b & bit_BMI2 ? CODE_CPU_BMI2 : 0);
+	if (__get_cpuid(0x80000001, &a, &b, &c, &d))
+		f |= c & bit_LZCNT ? CODE_CPU_LZCNT : 0;
+	*ret_features = f;
+	return true;
+}

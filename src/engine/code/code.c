@@ -1,0 +1,289 @@
+// Published code and the registry that finds it by address.
+//
+// 1. The registry is an immutable array sorted by address; a writer makes a new one and swaps the pointer. Readers count themselves in and out
+//    (signal handlers too, nested ones as well), and a writer frees old arrays only when it sees no reader after the swap: whoever comes
+//    later has the new array.
+// 2. Functions lie in the text in ascending order, so that function and site are found by bisection and one short walk.
+#include "code_int.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "sys/sys.h"
+
+// ---- registry ---------------------------------------------------------------------------------------------------
+struct range {
+	uintptr_t start, end;
+	struct code_object *object;
+};
+struct registry {
+	struct registry *retired;
+	uint32_t n;
+	struct range ranges[];
+};
+static _Atomic(struct registry *) current;
+static atomic_uint readers;
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct registry *retired;
+
+static void swap_in(struct registry *new, struct registry *old)
+{
+	atomic_store(&current, new);
+	if (old) {
+		old->retired = retired;
+		retired = old;
+	}
+	if (atomic_load(&readers))
+		return;
+	while (retired) {
+		struct registry *r = retired;
+		retired = r->retired;
+		mem_free(r);
+	}
+}
+
+static bool registry_add(struct code_object *o)
+{
+	pthread_mutex_lock(&registry_lock);
+	struct registry *old = atomic_load(&current);
+	uint32_t n = old ? old->n : 0, i = 0;
+	struct registry *new = mem_alloc(sizeof *new + (n + 1) * sizeof(struct range));
+	if (new) {
+		uintptr_t start = (uintptr_t)o->text;
+		while (i < n && old->ranges[i].start < start)
+			i++;
+		if (i)
+			memcpy(new->ranges, old->ranges, i * sizeof(struct range));
+		new->ranges[i] = (struct range){start, start + o->text_size, o};
+		if (i < n)
+			memcpy(new->ranges + i + 1, old->ranges + i, (n - i) * sizeof(struct range));
+		new->n = n + 1;
+		swap_in(new, old);
+	}
+	pthread_mutex_unlock(&registry_lock);
+	return new != NULL;
+}
+
+// Without memory for a smaller array the entry stays, with an empty range.
+static void registry_remove(struct code_object *o)
+{
+	pthread_mutex_lock(&registry_lock);
+	struct registry *old = atomic_load(&current);
+	struct registry *new = mem_alloc(sizeof *new + old->n * sizeof(struct range));
+	if (new) {
+		new->n = 0;
+		for (uint32_t i = 0; i < old->n; i++) {
+			if (old->ranges[i].object != o)
+				new->ranges[new->n++] = old->ranges[i];
+		}
+		swap_in(new, old);
+	} else {
+		for (uint32_t i = 0; i < old->n; i++) {
+			if (old->ranges[i].object == o)
+				((volatile struct range *)&old->ranges[i])->end = old->ranges[i].start;
+		}
+	}
+	pthread_mutex_unlock(&registry_lock);
+}
+
+const struct code_object *code_find(const void *pc)
+{
+	atomic_fetch_add(&readers, 1);
+	const struct registry *r = atomic_load(&current);
+	const struct code_object *found = NULL;
+	uintptr_t at = (uintptr_t)pc;
+	uint32_t low = 0, high = r ? r->n : 0;
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		if (at < r->ranges[mid].start)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	if (low && at < r->ranges[low - 1].end)
+		found = r->ranges[low - 1].object;
+	atomic_fetch_sub(&readers, 1);
+	return found;
+}
+
+// ---- objects ----------------------------------------------------------------------------------------------------
+static bool map_text(const struct code_artifact *a, const uint8_t **ret, size_t *ret_mapped, struct err *e)
+{
+	size_t size = (size_t)align_up_u64(a->text_size ? a->text_size : 1, SYS_PAGE);
+	int fd = sys_memfd("tenon-code", size);
+	if (fd < 0)
+		return err_set_errno(e, -fd, "cannot make room for %zu bytes of code", size);
+	int r = sys_write_at(fd, a->text, a->text_size, 0);
+	if (!r)
+		r = sys_memfd_seal(fd);
+	void *p = r ? NULL : sys_map_code(fd, size);
+	sys_close(fd);
+	if (!p)
+		return r ? err_set_errno(e, -r, "cannot write code") : err_set(e, ERR_ENV, "cannot map code as executable");
+	*ret = p;
+	*ret_mapped = size;
+	return true;
+}
+
+static void object_free(struct code_object *o)
+{
+	if (o->text)
+		sys_unmap((void *)(uintptr_t)o->text, o->mapped);
+	mem_free((void *)(uintptr_t)o->funcs);
+	mem_free((void *)(uintptr_t)o->sites);
+	mem_free(o);
+}
+
+static bool copy(const void *from, size_t size, void *ret_ptr)
+{
+	void *p = mem_alloc(size ? size : 1);
+	if (!p)
+		return false;
+	if (size)
+		memcpy(p, from, size);
+	*(void **)ret_ptr = p;
+	return true;
+}
+
+bool code_publish(const struct code_artifact *a, const struct wasm_module *m, void *owner, struct code_object **ret, struct err *e)
+{
+	struct code_object *o = mem_zalloc(sizeof *o);
+	if (!o)
+		return err_nomem(e);
+	*o = (struct code_object){.refs = 1, .first_func = a->first_func, .nfuncs = a->nfuncs, .text_size = a->text_size, .sites_size = a->sites_size,
+		.owner = owner};
+	if (!copy(a->funcs, a->nfuncs * sizeof *a->funcs, &o->funcs) || !copy(a->sites, a->sites_size, &o->sites)) {
+		object_free(o);
+		return err_nomem(e);
+	}
+	if (!map_text(a, &o->text, &o->mapped, e)) {
+		object_free(o);
+		return false;
+	}
+	if (!registry_add(o)) {
+		object_free(o);
+		return err_nomem(e);
+	}
+	code__perf_note(o, m);
+	o->gdb = code__gdb_add(o, m);
+	*ret = o;
+	return true;
+}
+
+struct code_object *code_object_ref(struct code_object *o)
+{
+	if (o)
+		__atomic_fetch_add(&o->refs, 1, __ATOMIC_RELAXED);
+	return o;
+}
+
+void code_object_unref(struct code_object *o)
+{
+	if (!o || __atomic_sub_fetch(&o->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	code__gdb_remove(o->gdb);
+	registry_remove(o);
+	object_free(o);
+}
+
+const void *code_object_func(const struct code_object *o, uint32_t defined_func)
+{
+	BUG_ON(defined_func >= o->nfuncs);
+	return o->text + o->funcs[defined_func].offset;
+}
+
+uint64_t code_object_size(const struct code_object *o)
+{
+	return o->text_size;
+}
+
+void *code_object_owner(const struct code_object *o)
+{
+	return o->owner;
+}
+
+// ---- sites ------------------------------------------------------------------------------------------------------
+static const struct code_func *func_at(const struct code_object *o, uint32_t at, uint32_t *ret_index)
+{
+	uint32_t low = 0, high = o->nfuncs;
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		if (at < o->funcs[mid].offset)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	if (!low || at - o->funcs[low - 1].offset >= o->funcs[low - 1].size)
+		return NULL;
+	*ret_index = low - 1;
+	return &o->funcs[low - 1];
+}
+
+static uint64_t read_leb(const uint8_t **p, const uint8_t *end)
+{
+	uint64_t v = 0;
+	for (unsigned shift = 0; *p < end && shift < 64; shift += 7) {
+		uint8_t b = *(*p)++;
+		v |= (uint64_t)(b & 0x7f) << shift;
+		if (!(b & 0x80))
+			break;
+	}
+	return v;
+}
+
+// The last site at or before pc; false if there is none.
+static bool site_before(const struct code_object *o, uint32_t index, uint32_t pc, uint32_t *ret_pc, uint32_t *ret_offset, enum trap *ret_trap)
+{
+	const uint8_t *p = o->sites + o->funcs[index].sites;
+	const uint8_t *end = o->sites + (index + 1 < o->nfuncs ? o->funcs[index + 1].sites : o->sites_size);
+	uint32_t at = 0, offset = 0;
+	bool any = false;
+	while (p < end) {
+		uint64_t head = read_leb(&p, end);
+		uint64_t zigzag = read_leb(&p, end);
+		enum trap trap = head & 1 ? (p < end ? (enum trap)*p++ : TRAP_NONE) : TRAP_MEMORY_OUT_OF_BOUNDS;
+		at += (uint32_t)(head >> 1);
+		if (at > pc)
+			break;
+		offset += (uint32_t)(zigzag >> 1) ^ -(uint32_t)(zigzag & 1);
+		*ret_pc = at;
+		*ret_offset = offset;
+		*ret_trap = trap;
+		any = true;
+	}
+	return any;
+}
+
+bool code_object_place(const struct code_object *o, const void *pc, struct code_place *ret)
+{
+	uint32_t index, site_pc, offset = 0, at = (uint32_t)((const uint8_t *)pc - o->text);
+	enum trap trap;
+	const struct code_func *f = func_at(o, at, &index);
+	if (!f)
+		return false;
+	site_before(o, index, at - f->offset, &site_pc, &offset, &trap);
+	*ret = (struct code_place){.func = o->first_func + index, .offset = f->wasm_offset + offset};
+	return true;
+}
+
+enum trap code_object_trap(const struct code_object *o, const void *pc)
+{
+	uint32_t index, site_pc, offset, at = (uint32_t)((const uint8_t *)pc - o->text);
+	enum trap trap;
+	const struct code_func *f = func_at(o, at, &index);
+	if (!f || !site_before(o, index, at - f->offset, &site_pc, &offset, &trap) || site_pc != at - f->offset || trap >= TRAP_COUNT)
+		return TRAP_NONE;
+	return trap;
+}
+
+bool code_site_find(uintptr_t pc, struct code_site *ret)
+{
+	const void *at = (const void *)pc;
+	struct code_place place = {0};
+	const struct code_object *o = code_find(at);
+	if (!o)
+		return false;
+	bool is_guest = code_object_place(o, at, &place);
+	*ret = (struct code_site){.object = o, .owner = o->owner, .func = place.func, .offset = place.offset, .trap = code_object_trap(o, at), .is_guest = is_guest};
+	return true;
+}

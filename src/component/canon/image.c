@@ -104,7 +104,6 @@ failed:
 static bool restore_tables(struct canon_instance *i)
 {
 	const struct canon_instance *from = i->image->template;
-	canon__host_table_clear(i);
 	for (uint32_t k = 0; k < i->n_components; k++) {
 		struct canon__table *t = &i->components[k].handles;
 		const struct canon__table *f = &from->components[k].handles;
@@ -159,5 +158,8 @@ bool canon_slot_reset(struct canon_instance *i)
 		return false;
 	i->done = i->image->cut;
 	arena_clear(&i->arena);
+	canon__host_table_clear(i);
+	if (i->host->reset)
+		i->host->reset(i);
 	return !i->dirty || restore_tables(i);
 }

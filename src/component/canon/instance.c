@@ -260,6 +260,8 @@ void canon_instance_free(struct canon_instance *i)
 	if (!i)
 		return;
 	canon__host_table_release(i);
+	if (i->host->reset)
+		i->host->reset(i);
 	vm_store_free(i->store);
 	for (uint32_t k = 0; i->components && k < i->n_components; k++)
 		mem_free(i->components[k].handles.array);

@@ -134,6 +134,13 @@ static bool link_imports(struct linker *k)
 	return true;
 }
 
+static void reset(struct canon_instance *i)
+{
+	struct seam_instance *s = canon_instance_user(i);
+	if (s)
+		seam_instance_reset(s);
+}
+
 bool seam_link_new(const struct seam_registry *r, const struct comp_component *comp, struct seam_link **ret, struct err *e)
 {
 	struct seam_link *l = mem_zalloc(sizeof(*l));
@@ -157,6 +164,7 @@ bool seam_link_new(const struct seam_registry *r, const struct comp_component *c
 	l->table = table;
 	l->host.funcs = k.funcs;
 	l->host.n_funcs = n;
+	l->host.reset = reset;
 	*ret = l;
 	return true;
 }

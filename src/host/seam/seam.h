@@ -135,7 +135,7 @@ struct seam_instance {
 	struct seam_task boot;       // of calls without a context
 };
 void seam_instance_init(struct seam_instance *i, struct loop *loop, struct vm_shard *shard, struct seam_grants *grants, void *owner);
-// Forgets what the host kept for the instance (wasi_reset).
+// Forgets what the host kept for the instance (wasi_reset). Called by canon at each reset and free.
 void seam_instance_reset(struct seam_instance *i);
 
 // ---- what a host function may do ------------------------------------------------------------------------------------------------------

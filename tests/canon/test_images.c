@@ -1,0 +1,246 @@
+// Images, slots and resets of a whole component: where the cut is, what a reset restores, what a trap ends (design §5).
+// PROGRAM(test_images, "canon tier cmocka", "")
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "components.h"
+
+static struct vm_shard *shard;
+static struct loaded ticking, calling;
+static uint32_t ticks;
+static bool tick_traps, tick_exits;
+
+static enum trap tick(struct canon_call *c, const void *args, void *ret)
+{
+	if (tick_traps)
+		return canon_call_trap(c, "no time today");
+	if (tick_exits)
+		return canon_call_exit(c, 7);
+	uint32_t v = ++ticks;
+	memcpy(ret, &v, 4);
+	return TRAP_NONE;
+}
+
+static struct canon_host_func ticking_funcs[] = {{.fn = tick}};
+static const struct canon_host ticking_host = {.funcs = ticking_funcs, .n_funcs = 1};
+
+static uint32_t get(struct canon_instance *i)
+{
+	uint32_t v = 0;
+	struct canon_trap trap = {0};
+	if (!canon_call_export(i, canon_find_export(ticking.canon, SLICE_LIT(""), SLICE_LIT("get")), NULL, NULL, &v, NULL, &trap))
+		fail_msg("%s", trap.text);
+	return v;
+}
+
+static struct canon_image *image(enum canon_init init, bool cuts)
+{
+	struct canon_image *m;
+	struct canon_trap trap;
+	struct err e = {0};
+	ticks = 0;
+	tick_traps = tick_exits = false;
+	ticking_funcs[0].flags = cuts ? CANON_HOST_CUTS : 0;
+	if (!canon_image_new(shard, ticking.canon, &ticking_host, NULL, init, NULL, NULL, &m, &trap, &e))
+		fail_msg("%s%s", e.text, trap.text);
+	return m;
+}
+
+static struct canon_instance *slot(struct canon_image *m)
+{
+	struct canon_instance *i;
+	struct canon_trap trap = {0};
+	struct err e = {0};
+	if (!canon_slot_new(shard, m, NULL, &i, &e))
+		fail_msg("%s", e.text);
+	if (!canon_slot_is_ready(i) && !canon_slot_start(i, NULL, &trap))
+		fail_msg("%s", trap.text);
+	return i;
+}
+
+static void an_answer_that_may_differ_is_asked_for_in_each_instance(void **s)
+{
+	struct canon_image *m = image(CANON_INIT_AUTO, true);
+	struct canon_image_info info;
+	canon_image_info(m, &info);
+	assert_int_equal(info.cut, 1);
+	assert_int_equal(info.steps, 2);
+	assert_non_null(strstr(info.why, "tick"));
+	assert_int_equal(ticks, 0);  // not even asked while learning
+	struct canon_instance *a = slot(m), *b = slot(m);
+	assert_int_equal(get(a), 10101);
+	assert_int_equal(get(b), 20101);
+	assert_int_equal(get(a), 10202);
+	canon_instance_free(a);
+	canon_instance_free(b);
+	canon_image_free(m);
+}
+
+static void a_fixed_answer_is_part_of_the_image(void **s)
+{
+	struct canon_image *m = image(CANON_INIT_AUTO, false);
+	struct canon_image_info info;
+	canon_image_info(m, &info);
+	assert_int_equal(info.cut, 2);
+	struct canon_instance *a = slot(m), *b = slot(m);
+	assert_int_equal(ticks, 1);
+	assert_int_equal(get(a), 10101);
+	assert_int_equal(get(b), 10101);
+	canon_instance_free(a);
+	canon_instance_free(b);
+	canon_image_free(m);
+}
+
+static void once_keeps_all_and_each_keeps_nothing_of_the_start(void **s)
+{
+	struct canon_image *m = image(CANON_INIT_ONCE, true);
+	struct canon_image_info info;
+	canon_image_info(m, &info);
+	assert_int_equal(info.cut, 2);
+	canon_image_free(m);
+	m = image(CANON_INIT_EACH, false);
+	canon_image_info(m, &info);
+	assert_int_equal(info.cut, 1);
+	struct canon_instance *a = slot(m);
+	assert_int_equal(get(a), 10101);
+	canon_instance_free(a);
+	canon_image_free(m);
+}
+
+static void a_reset_slot_equals_the_image(void **s)
+{
+	struct canon_image *m = image(CANON_INIT_AUTO, false);
+	struct canon_instance *a = slot(m);
+	for (int n = 0; n < 50; n++) {
+		assert_int_equal(get(a), 10101);
+		assert_int_equal(get(a), 10202);
+		assert_true(canon_slot_reset(a));
+	}
+	canon_instance_free(a);
+	canon_image_free(m);
+}
+
+static void a_trap_ends_the_instance_for_ever_c41(void **s)
+{
+	struct canon_image *m = image(CANON_INIT_AUTO, true);
+	struct canon_instance *a;
+	struct canon_trap trap = {0};
+	struct err e = {0};
+	assert_true(canon_slot_new(shard, m, NULL, &a, &e));
+	tick_traps = true;
+	assert_false(canon_slot_start(a, NULL, &trap));
+	assert_int_equal(trap.trap, TRAP_HOST);
+	assert_string_equal(trap.text, "no time today");
+	assert_true(canon_instance_is_dead(a));
+	assert_false(canon_slot_reset(a));
+	assert_false(canon_slot_start(a, NULL, &trap));
+	assert_int_equal(trap.trap, TRAP_POISONED);
+	canon_instance_free(a);
+	tick_traps = false;
+	tick_exits = true;
+	assert_true(canon_slot_new(shard, m, NULL, &a, &e));
+	assert_false(canon_slot_start(a, NULL, &trap));
+	assert_int_equal(trap.trap, TRAP_EXIT);
+	assert_int_equal(trap.exit_code, 7);
+	canon_instance_free(a);
+	canon_image_free(m);
+}
+
+// ---- values through compiled code ----
+
+static enum trap on_log(struct canon_call *c, const void *args, void *ret)
+{
+	const struct wit_string *s = args;
+	uint32_t n = (uint32_t)s->len;
+	assert_memory_equal(s->ptr, "hello", 5);
+	memcpy(ret, &n, 4);
+	return TRAP_NONE;
+}
+static enum trap on_fill(struct canon_call *c, const void *args, void *ret)
+{
+	uint32_t n;
+	memcpy(&n, args, 4);
+	*(struct wit_list *)ret = (struct wit_list){arena_zalloc(c->arena, n, 1), n};
+	return TRAP_NONE;
+}
+static enum trap on_nop(struct canon_call *c, const void *args, void *ret)
+{
+	return TRAP_NONE;
+}
+static const struct canon_host_func calling_funcs[] = {{.fn = on_log}, {.fn = on_fill}, {.fn = on_nop}};
+static const struct canon_host calling_host = {.funcs = calling_funcs, .n_funcs = 3};
+
+static struct canon_instance *calling_instance(void)
+{
+	struct canon_instance *i;
+	struct canon_trap trap = {0};
+	struct err e = {0};
+	if (!canon_instance_new(shard, calling.canon, &calling_host, NULL, NULL, &i, &e))
+		fail_msg("%s", e.text);
+	if (!canon_instance_initialize(i, 0, canon_component_steps(calling.canon), &trap))
+		fail_msg("%s", trap.text);
+	return i;
+}
+
+static void host_functions_see_and_give_native_values(void **s)
+{
+	struct canon_instance *i = calling_instance();
+	struct canon_trap trap = {0};
+	uint32_t n = 3, v = 0;
+	assert_true(canon_call_export(i, canon_find_export(calling.canon, SLICE_LIT(""), SLICE_LIT("run-log")), NULL, &n, &v, NULL, &trap));
+	assert_int_equal(v, 15);
+	assert_true(canon_call_export(i, canon_find_export(calling.canon, SLICE_LIT(""), SLICE_LIT("run-fill")), NULL, &n, &v, NULL, &trap));
+	assert_int_equal(v, 120);
+	canon_instance_free(i);
+}
+
+static void results_are_copied_before_anything_can_overwrite_them(void **s)
+{
+	struct canon_instance *i = calling_instance();
+	struct canon_trap trap = {0};
+	struct arena arena;
+	arena_init(&arena, 0);
+	struct wit_string in = {(const uint8_t *)"gr\xc3\xbc\xc3\x9f dich", 11}, out[2];
+	const struct comp_export_func *echo = canon_find_export(calling.canon, SLICE_LIT(""), SLICE_LIT("echo"));
+	assert_true(canon_call_export(i, echo, NULL, &in, &out[0], &arena, &trap));
+	in = (struct wit_string){(const uint8_t *)"other text", 10};
+	assert_true(canon_call_export(i, echo, NULL, &in, &out[1], &arena, &trap));
+	assert_int_equal(out[0].len, 11);
+	assert_memory_equal(out[0].ptr, "gr\xc3\xbc\xc3\x9f dich", 11);
+	assert_memory_equal(out[1].ptr, "other text", 10);
+	arena_release(&arena);
+	canon_instance_free(i);
+}
+
+static int start(void **s)
+{
+	struct err e = {0};
+	if (vm_process_init(&e) && vm_shard_new(&shard, &e) && load_component(&ticking, slice_of(ticking_bytes, sizeof(ticking_bytes)), &e) &&
+	    load_component(&calling, slice_of(calling_bytes, sizeof(calling_bytes)), &e))
+		return 0;
+	print_error("%s at %llx\n", e.text, (unsigned long long)e.offset);
+	return 1;
+}
+static int stop(void **s)
+{
+	unload_component(&ticking);
+	unload_component(&calling);
+	vm_shard_free(shard);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(an_answer_that_may_differ_is_asked_for_in_each_instance),
+	    cmocka_unit_test(a_fixed_answer_is_part_of_the_image),
+	    cmocka_unit_test(once_keeps_all_and_each_keeps_nothing_of_the_start),
+	    cmocka_unit_test(a_reset_slot_equals_the_image),
+	    cmocka_unit_test(a_trap_ends_the_instance_for_ever_c41),
+	    cmocka_unit_test(host_functions_see_and_give_native_values),
+	    cmocka_unit_test(results_are_copied_before_anything_can_overwrite_them),
+	};
+	return cmocka_run_group_tests(tests, start, stop);
+}

@@ -12,7 +12,8 @@ import fmt, rooms
 
 TOP = rooms.TOP
 SRC = TOP / "src"
-LINE_COLUMNS = 160
+LINE_COLUMNS = 170
+DATA_LINE = re.compile(r'^\s*("|0x|\{"|[A-Z_]+\()')  # tables and bytes may be wider
 FUNCTION_LINES = 200
 FILE_LINES = 1600
 EXCEPTIONS = TOP / "tools/size_exceptions.txt"
@@ -113,7 +114,7 @@ def read_exceptions():
 
 
 def check_sizes():
-    """Functions up to 200 lines, files up to 1,600, lines up to 160 columns; exceptions are listed with their size and only shrink."""
+    """Functions up to 200 lines, files up to 1,600, lines up to 170 columns; exceptions are listed with their size and only shrink."""
     allowed, used = read_exceptions(), set()
 
     def over(what, size, limit):
@@ -132,7 +133,7 @@ def check_sizes():
             problems += [over(f"{rel(f)}:{name}", size, FUNCTION_LINES) for name, _, size in functions(text)]
         yield from (p for p in problems if p)
         for n, line in enumerate(lines):
-            if f.suffix != ".def" and len(line.expandtabs(4)) > LINE_COLUMNS:
+            if f.suffix != ".def" and len(line.expandtabs(4)) > LINE_COLUMNS and not DATA_LINE.match(line):
                 yield f"{rel(f)}:{n + 1}: {len(line.expandtabs(4))} columns, at most {LINE_COLUMNS}"
     for what in sorted(set(allowed) - used):
         yield f"{rel(EXCEPTIONS)}: {what} needs no exception any more"

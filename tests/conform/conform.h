@@ -47,7 +47,8 @@ struct name_entry {
 	struct entity entity;
 };
 struct names {
-	VEC(struct name_entry) list;
+	VEC(struct name_entry)
+	list;
 };
 struct entity *names_find(struct names *n, const char *name, size_t len);
 void names_set(struct names *n, const char *name, size_t len, struct entity e);

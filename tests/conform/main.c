@@ -73,9 +73,7 @@ static const char *lacking(const json_t *features)
 {
 	size_t i;
 	json_t *f;
-	json_array_foreach (features, i, f)
-		if (!engine_has(json_string_value(f)))
-			return json_string_value(f);
+	json_array_foreach(features, i, f) if (!engine_has(json_string_value(f))) return json_string_value(f);
 	return NULL;
 }
 
@@ -154,7 +152,8 @@ static void run_script(const struct run *r, const char *name, const json_t *comm
 	}
 	size_t i;
 	json_t *c;
-	json_array_foreach (commands, i, c) {
+	json_array_foreach(commands, i, c)
+	{
 		const char *why = left_out(r, name, c);
 		struct outcome o;
 		if (why) {
@@ -221,7 +220,8 @@ static void run_folder(struct run *r, const char *folder)
 	r->features = read_json(path);
 	const char *name;
 	json_t *needs;
-	json_object_foreach (json_object_get(r->features, "features"), name, needs) {
+	json_object_foreach(json_object_get(r->features, "features"), name, needs)
+	{
 		if (!wanted(r, name))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s/%s.json", folder, name, name);
@@ -230,7 +230,7 @@ static void run_folder(struct run *r, const char *folder)
 		if (lack) {
 			char reason[96];
 			size_t i, n = 0;
-			json_array_foreach (commands, i, c)
+			json_array_foreach(commands, i, c)
 				n += is_assertion(c);
 			snprintf(reason, sizeof(reason), "needs %s", lack);
 			count_skipped(&r->tally, reason, n);

@@ -67,9 +67,7 @@ bool core_value_equal(const json_t *expected, struct wasm_valtype type, uint64_t
 	if (!strcmp(want, "either")) {
 		size_t i;
 		json_t *v;
-		json_array_foreach (json_object_get(expected, "values"), i, v)
-			if (core_value_equal(v, type, got))
-				return true;
+		json_array_foreach(json_object_get(expected, "values"), i, v) if (core_value_equal(v, type, got)) return true;
 		return false;
 	}
 	if (type.kind == WASM_REF) {

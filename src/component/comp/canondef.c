@@ -1,0 +1,476 @@
+// Canonical definitions: lift, lower and built-ins; their options and the core types they need (CanonicalABI.md, "Canonical Definitions").
+#include "comp_int.h"
+
+#define MAX_FLAT_ASYNC 4
+
+static const struct builtin {
+	const char *text;
+	uint8_t code;
+	const char *immediates, *signature;
+	uint32_t feature;
+} builtins[] = {
+#define BUILTIN(name, text, code, immediates, signature, feature) [COMP_BUILTIN_##name] = {text, code, immediates, signature, feature},
+#include "builtins.def"
+#undef BUILTIN
+};
+
+const char *comp_builtin_text(enum comp_builtin_kind kind)
+{
+	return builtins[kind].text;
+}
+
+// ---- core signatures ----
+
+struct signature {
+	uint32_t nparams, nresults;
+	struct wasm_valtype params[WIT_MAX_FLAT + 2], results[WIT_MAX_FLAT];
+};
+
+static struct wasm_valtype core_type(uint8_t flat)
+{
+	static const uint8_t kinds[] = {[WIT_CORE_I32 - WIT_CORE_F64] = WASM_I32,
+					[WIT_CORE_I64 - WIT_CORE_F64] = WASM_I64,
+					[WIT_CORE_F32 - WIT_CORE_F64] = WASM_F32,
+					[WIT_CORE_F64 - WIT_CORE_F64] = WASM_F64};
+	return (struct wasm_valtype){.kind = kinds[flat - WIT_CORE_F64]};
+}
+
+static void add_param(struct signature *sig, uint8_t flat)
+{
+	sig->params[sig->nparams++] = core_type(flat);
+}
+
+static void add_result(struct signature *sig, uint8_t flat)
+{
+	sig->results[sig->nresults++] = core_type(flat);
+}
+
+static void add_params(struct signature *sig, const struct wit_type *t, unsigned max)
+{
+	if (t->n_flat > max)
+		add_param(sig, WIT_CORE_I32);
+	else
+		for (unsigned i = 0; i < t->n_flat; i++)
+			add_param(sig, t->flat[i]);
+}
+
+// flatten_functype of the specification (C17).
+static void flatten(const struct canon *c, const struct wit_func_type *f, bool is_lift, struct signature *sig)
+{
+	*sig = (struct signature){0};
+	add_params(sig, &f->params, c->is_async && !is_lift ? MAX_FLAT_ASYNC : WIT_MAX_FLAT);
+	if (c->is_async) {
+		if (!is_lift && f->result && f->result->n_flat)
+			add_param(sig, WIT_CORE_I32);
+		if (!is_lift || c->callback != COMP_NONE)
+			add_result(sig, WIT_CORE_I32);
+		return;
+	}
+	if (!f->result)
+		return;
+	if (f->result->n_flat <= 1) {
+		if (f->result->n_flat)
+			add_result(sig, f->result->flat[0]);
+	} else if (is_lift) {
+		add_result(sig, WIT_CORE_I32);
+	} else {
+		add_param(sig, WIT_CORE_I32);
+	}
+}
+
+static uint32_t intern(const struct signature *sig)
+{
+	return wasm_intern_func_type(
+		&(struct wasm_func_type){.nparams = sig->nparams, .nresults = sig->nresults, .params = sig->params, .results = sig->results});
+}
+
+// "iI:i".
+static void parse_signature(const char *text, struct signature *sig)
+{
+	*sig = (struct signature){0};
+	bool results = false;
+	for (; *text; text++) {
+		if (*text == ':')
+			results = true;
+		else if (results)
+			add_result(sig, *text == 'I' ? WIT_CORE_I64 : WIT_CORE_I32);
+		else
+			add_param(sig, *text == 'I' ? WIT_CORE_I64 : WIT_CORE_I32);
+	}
+}
+
+static bool func_is(struct dec *d, const struct scope *s, uint32_t func, const struct signature *sig, const char *option)
+{
+	uint32_t id = intern(sig);
+	if (!id)
+		return err_nomem(d->e);
+	return s->core[SORT_CORE_FUNC].ptr[func].func == id ||
+	       FAIL(d, INVALID, "canonical option `%s` uses a core function with an incorrect signature", option);
+}
+
+// ---- options (C15, C16) ----
+
+static bool set_index(struct dec *d, const struct scope *s, unsigned sort, const char *option, uint32_t *field)
+{
+	if (*field != COMP_NONE)
+		return FAIL(d, INVALID, "canonical option `%s` is specified more than once", option);
+	return comp__u32(d, field) && comp__index(d, s, sort, *field);
+}
+
+static bool set_encoding(struct dec *d, struct canon *c, uint8_t encoding)
+{
+	static const char *const names[] = {"utf8", "utf16", "latin1-utf16"};
+	if (c->has_encoding)
+		return FAIL(d, INVALID, "canonical encoding option `%s` conflicts with option `%s`", names[c->encoding], names[encoding]);
+	c->has_encoding = true;
+	c->encoding = encoding;
+	return true;
+}
+
+static bool need_async(struct dec *d, const char *what)
+{
+	if (d->opt->features & COMP_FEATURE_ASYNC)
+		return true;
+	return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "%s is not supported: async components (WASI 0.3) can't be run yet", what) ||
+	       err_hint(d->e, "build the component for WASI 0.2, without async exports or imports");
+}
+
+static bool option(struct dec *d, const struct scope *s, struct canon *c)
+{
+	uint8_t b;
+	if (!comp__u8(d, &b))
+		return false;
+	switch (b) {
+	case 0x00:
+	case 0x01:
+	case 0x02:
+		return set_encoding(d, c, b);
+	case 0x03:
+		return set_index(d, s, SORT_CORE_MEMORY, "memory", &c->memory);
+	case 0x04:
+		return set_index(d, s, SORT_CORE_FUNC, "realloc", &c->realloc);
+	case 0x05:
+		return set_index(d, s, SORT_CORE_FUNC, "post-return", &c->post_return);
+	case 0x06:
+		if (!need_async(d, "canonical option `async`"))
+			return false;
+		if (c->is_async)
+			return FAIL(d, INVALID, "canonical option `async` is specified more than once");
+		c->is_async = true;
+		return true;
+	case 0x07:
+		return need_async(d, "canonical option `callback`") && set_index(d, s, SORT_CORE_FUNC, "callback", &c->callback);
+	default:
+		return comp__bad_byte(d, b, "canonical option");
+	}
+}
+
+static bool check_options(struct dec *d, const struct scope *s, const struct canon *c)
+{
+	struct signature sig;
+	if (c->memory != COMP_NONE && s->core[SORT_CORE_MEMORY].ptr[c->memory].memory.limits.is64)
+		return FAIL(d, UNSUPPORTED, "canonical option `memory` with a 64-bit memory is not supported");
+	if (c->realloc != COMP_NONE) {
+		if (c->memory == COMP_NONE)
+			return FAIL(d, INVALID, "canonical option `realloc` requires `memory` to also be specified");
+		parse_signature("iiii:i", &sig);
+		if (!func_is(d, s, c->realloc, &sig, "realloc"))
+			return false;
+	}
+	if (c->callback != COMP_NONE) {
+		if (!c->is_async)
+			return FAIL(d, INVALID, "canonical option `callback` cannot be specified without `async`");
+		parse_signature("iii:i", &sig);
+		if (!func_is(d, s, c->callback, &sig, "callback"))
+			return false;
+	}
+	if (c->is_async && c->post_return != COMP_NONE)
+		return FAIL(d, INVALID, "canonical option `post-return` cannot be specified with `async`");
+	return true;
+}
+
+static bool options(struct dec *d, const struct scope *s, struct canon *c)
+{
+	uint32_t n;
+	if (!comp__count(d, &n))
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (!option(d, s, c))
+			return false;
+	return check_options(d, s, c);
+}
+
+static bool require(struct dec *d, bool needed, uint32_t index, const char *option)
+{
+	return !needed || index != COMP_NONE || FAIL(d, INVALID, "canonical option `%s` is required", option);
+}
+
+static bool not_for(struct dec *d, uint32_t index, const char *option, const char *what)
+{
+	return index == COMP_NONE || FAIL(d, INVALID, "canonical option `%s` cannot be specified for %s", option, what);
+}
+
+static bool has_pointer(const struct wit_type *t)
+{
+	return t && t->flags & WIT_HAS_PTR;
+}
+
+static unsigned n_flat(const struct wit_type *t)
+{
+	return t ? t->n_flat : 0;
+}
+
+// ---- lift, lower ----
+
+static struct canon *canon_new(struct dec *d)
+{
+	struct canon *c = NEW(d, struct canon);
+	if (!c) {
+		comp__full(d);
+		return NULL;
+	}
+	c->memory = c->realloc = c->post_return = c->callback = COMP_NONE;
+	return c;
+}
+
+static bool check_async(struct dec *d, const struct canon *c, const struct wit_func_type *f)
+{
+	return !c->is_async || f->is_async || FAIL(d, INVALID, "the `async` option requires an async function type");
+}
+
+static bool lift_func_matches(struct dec *d, const struct scope *s, struct canon *c, uint32_t func)
+{
+	struct signature sig;
+	flatten(c, c->func, true, &sig);
+	c->core_type = intern(&sig);
+	if (!c->core_type)
+		return err_nomem(d->e);
+	uint32_t have = s->core[SORT_CORE_FUNC].ptr[func].func;
+	if (have != c->core_type) {
+		const struct wasm_func_type *f = wasm_interned_func_type(have);
+		bool params = !f || f->nparams != sig.nparams;
+		for (uint32_t i = 0; !params && i < sig.nparams; i++)
+			params = f->params[i].kind != sig.params[i].kind;
+		return FAIL(d, INVALID, "lowered %s types do not match %s types of core function %u", params ? "parameter" : "result",
+			    params ? "parameter" : "result", func);
+	}
+	if (c->post_return == COMP_NONE)
+		return true;
+	struct signature post = {.nparams = sig.nresults};
+	memcpy(post.params, sig.results, sig.nresults * sizeof(*sig.results));
+	return func_is(d, s, c->post_return, &post, "post-return");
+}
+
+static bool lift(struct dec *d, struct scope *s, uint64_t at)
+{
+	uint32_t func, type;
+	struct canon *c = canon_new(d);
+	if (!c || !comp__byte_is(d, 0, "canonical function lift") || !comp__u32(d, &func) || !comp__index(d, s, SORT_CORE_FUNC, func) ||
+	    !options(d, s, c) || !comp__u32(d, &type) || !comp__index(d, s, SORT_TYPE, type))
+		return false;
+	if (s->types.ptr[type].kind != TY_FUNC)
+		return FAIL(d, INVALID, "type index %u is not a function type", type);
+	const struct wit_func_type *f = c->func = s->types.ptr[type].func;
+	bool spilled = f->params.n_flat > WIT_MAX_FLAT;
+	unsigned max_results = c->is_async ? WIT_MAX_FLAT : 1;
+	if (!check_async(d, c, f) || !require(d, has_pointer(&f->params) || has_pointer(f->result) || spilled || n_flat(f->result) > max_results, c->memory, "memory") ||
+	    !require(d, has_pointer(&f->params) || spilled, c->realloc, "realloc") || !lift_func_matches(d, s, c, func))
+		return false;
+	struct op *op = comp__op(d, s, OP_LIFT, at);
+	if (!op)
+		return false;
+	op->a = func;
+	op->p = c;
+	return PUSH(d, &s->funcs, f);
+}
+
+static bool push_core_func(struct dec *d, struct scope *s, uint32_t type)
+{
+	struct core_extern x = {.kind = WASM_EXTERN_FUNC, .func = type};
+	return type ? PUSH(d, &s->core[SORT_CORE_FUNC], x) : err_nomem(d->e);
+}
+
+static bool lower(struct dec *d, struct scope *s, uint64_t at)
+{
+	uint32_t func;
+	struct signature sig;
+	struct canon *c = canon_new(d);
+	if (!c || !comp__byte_is(d, 0, "canonical function lower") || !comp__u32(d, &func) || !comp__index(d, s, SORT_FUNC, func) || !options(d, s, c) ||
+	    !not_for(d, c->post_return, "post-return", "lowerings") || !not_for(d, c->callback, "callback", "lowerings"))
+		return false;
+	const struct wit_func_type *f = c->func = s->funcs.ptr[func];
+	unsigned max_params = c->is_async ? MAX_FLAT_ASYNC : WIT_MAX_FLAT, max_results = c->is_async ? 0 : 1;
+	if (!check_async(d, c, f) ||
+	    !require(d, has_pointer(&f->params) || has_pointer(f->result) || f->params.n_flat > max_params || n_flat(f->result) > max_results,
+		     c->memory, "memory") ||
+	    !require(d, has_pointer(f->result), c->realloc, "realloc"))
+		return false;
+	flatten(c, f, false, &sig);
+	c->core_type = intern(&sig);
+	struct op *op = comp__op(d, s, OP_LOWER, at);
+	if (!op)
+		return false;
+	op->a = func;
+	op->p = c;
+	return push_core_func(d, s, c->core_type);
+}
+
+// ---- built-ins ----
+
+static bool resource_immediate(struct dec *d, struct scope *s, bool local, struct canon *c)
+{
+	uint32_t index;
+	if (!comp__u32(d, &index) || !comp__index(d, s, SORT_TYPE, index))
+		return false;
+	if (s->types.ptr[index].kind != TY_RESOURCE)
+		return FAIL(d, INVALID, "type index %u is not a resource type", index);
+	c->res = s->types.ptr[index].res;
+	return !local || (c->res->is_local && c->res->owner == s->binder) || FAIL(d, INVALID, "type index %u is not a local resource", index);
+}
+
+static bool stream_immediate(struct dec *d, struct scope *s, bool is_stream, struct canon *c)
+{
+	uint32_t index;
+	if (!comp__u32(d, &index) || !comp__index(d, s, SORT_TYPE, index))
+		return false;
+	const struct ty *t = &s->types.ptr[index];
+	if (t->kind != TY_VALUE || t->value->kind != (is_stream ? WIT_STREAM : WIT_FUTURE))
+		return FAIL(d, INVALID, "type index %u is not a %s type", index, is_stream ? "stream" : "future");
+	c->type = t->value;
+	return true;
+}
+
+static bool thread_func_immediate(struct dec *d, struct scope *s)
+{
+	uint32_t index;
+	struct signature sig;
+	if (!comp__u32(d, &index) || !comp__index(d, s, SORT_CORE_TYPE, index))
+		return false;
+	parse_signature("i:", &sig);
+	return (!s->core_types.ptr[index].module && s->core_types.ptr[index].func == intern(&sig)) ||
+	       FAIL(d, INVALID, "start function must take a single `i32` argument and return nothing");
+}
+
+static bool table_immediate(struct dec *d, struct scope *s)
+{
+	uint32_t index;
+	if (!comp__u32(d, &index) || !comp__index(d, s, SORT_CORE_TABLE, index))
+		return false;
+	const struct wasm_valtype *t = &s->core[SORT_CORE_TABLE].ptr[index].table.elem;
+	return t->heap == WASM_HEAP_FUNC || FAIL(d, INVALID, "start function table must be of type `funcref`");
+}
+
+static bool immediate(struct dec *d, struct scope *s, char kind, struct canon *c)
+{
+	uint8_t b;
+	switch (kind) {
+	case 'r':
+	case 'R':
+		return resource_immediate(d, s, kind == 'r', c);
+	case 's':
+	case 'f':
+		return stream_immediate(d, s, kind == 's', c);
+	case 'o':
+		return options(d, s, c);
+	case 'a':
+	case 'c':
+		return comp__bool(d, &c->is_async);
+	case 'm':
+		return comp__u32(d, &c->memory) && comp__index(d, s, SORT_CORE_MEMORY, c->memory) && check_options(d, s, c);
+	case 'v':
+		return comp__result_list(d, s, &c->type);
+	case 't':
+		return comp__u8(d, &b) && (b == 0x7f || FAIL(d, INVALID, "context values must be of type `i32`"));
+	case 'u':
+		return comp__u32(d, &c->imm) && (c->imm < 2 || FAIL(d, INVALID, "immediate must be less than 2: %u", c->imm));
+	case 'F':
+		return thread_func_immediate(d, s);
+	default:
+		return table_immediate(d, s);
+	}
+}
+
+// What the options must have for values that go to or come from memory.
+static bool builtin_options(struct dec *d, const struct canon *c)
+{
+	const struct wit_type *elem = c->type ? c->type->elem : NULL;
+	switch ((enum comp_builtin_kind)c->builtin) {
+	case COMP_BUILTIN_STREAM_READ:
+	case COMP_BUILTIN_FUTURE_READ:
+		if (!require(d, has_pointer(elem), c->realloc, "realloc"))
+			return false;
+		__attribute__((fallthrough));
+	case COMP_BUILTIN_STREAM_WRITE:
+	case COMP_BUILTIN_FUTURE_WRITE:
+		if (!require(d, elem, c->memory, "memory"))
+			return false;
+		break;
+	case COMP_BUILTIN_TASK_RETURN:
+		if (c->is_async)
+			return FAIL(d, INVALID, "canonical option `async` cannot be specified for `task.return`");
+		if (!require(d, has_pointer(c->type) || n_flat(c->type) > WIT_MAX_FLAT, c->memory, "memory") ||
+		    !not_for(d, c->realloc, "realloc", "`task.return`"))
+			return false;
+		break;
+	case COMP_BUILTIN_ERROR_CONTEXT_DEBUG_MESSAGE:
+		if (!require(d, true, c->realloc, "realloc"))
+			return false;
+		__attribute__((fallthrough));
+	case COMP_BUILTIN_ERROR_CONTEXT_NEW:
+		if (!require(d, true, c->memory, "memory"))
+			return false;
+		break;
+	default:
+		break;
+	}
+	return not_for(d, c->post_return, "post-return", "built-ins") && not_for(d, c->callback, "callback", "built-ins");
+}
+
+static bool builtin(struct dec *d, struct scope *s, unsigned kind, uint64_t at)
+{
+	const struct builtin *b = &builtins[kind];
+	struct signature sig;
+	struct canon *c = canon_new(d);
+	if (!c)
+		return false;
+	if (b->feature & ~d->opt->features)
+		return FAIL_AT(d, UNSUPPORTED, at, "`%s` is not supported: async components (WASI 0.3) can't be run yet", b->text) ||
+		       err_hint(d->e, "build the component for WASI 0.2, without async exports or imports");
+	c->builtin = (uint8_t)kind;
+	for (const char *i = b->immediates; *i; i++)
+		if (!immediate(d, s, *i, c))
+			return false;
+	if (!builtin_options(d, c))
+		return false;
+	if (b->signature[0] == '*') {
+		sig = (struct signature){0};
+		if (c->type)
+			add_params(&sig, c->type, WIT_MAX_FLAT);
+	} else {
+		parse_signature(b->signature, &sig);
+	}
+	c->core_type = intern(&sig);
+	struct op *op = comp__op(d, s, OP_BUILTIN, at);
+	if (!op)
+		return false;
+	op->p = c;
+	return push_core_func(d, s, c->core_type);
+}
+
+bool comp__canon(struct dec *d, struct scope *s)
+{
+	uint64_t at = comp__offset(d);
+	uint8_t b;
+	if (!comp__u8(d, &b))
+		return false;
+	if (b == 0)
+		return lift(d, s, at);
+	if (b == 1)
+		return lower(d, s, at);
+	for (unsigned i = 0; i < COMP_BUILTIN_COUNT; i++)
+		if (builtins[i].code == b)
+			return builtin(d, s, i, at);
+	if (b >= 0x40 && b <= 0x42)
+		return FAIL_AT(d, UNSUPPORTED, at, "shared-everything threads are not supported");
+	return comp__bad_byte(d, b, "canonical function");
+}

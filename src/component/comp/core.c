@@ -1,0 +1,459 @@
+// Core types in components: function types, module types, and what may stand for what when core modules are instantiated.
+#include "comp_int.h"
+
+static const char *const kind_names[] = {"func", "table", "memory", "global", "tag"};
+
+const char *comp__core_kind_name(unsigned kind)
+{
+	return kind < ARRAY_LEN(kind_names) ? kind_names[kind] : "?";
+}
+
+// ---- types of real modules ----
+
+// References to a module's own types become canonical ids.
+static struct wasm_valtype canonical(const struct wasm_module *m, struct wasm_valtype t)
+{
+	if (t.kind == WASM_REF && t.heap == WASM_HEAP_CONCRETE && t.type < m->ntypes)
+		t.type = m->types[t.type].id;
+	return t;
+}
+
+static bool extern_of(struct dec *d, const struct wasm_module *m, unsigned kind, uint32_t index, struct core_extern *ret)
+{
+	*ret = (struct core_extern){.kind = (uint8_t)kind};
+	switch ((enum wasm_extern_kind)kind) {
+	case WASM_EXTERN_FUNC:
+		ret->func = m->types[m->funcs[index].type].id;
+		return true;
+	case WASM_EXTERN_TABLE:
+		ret->table = m->tables[index].type;
+		ret->table.elem = canonical(m, ret->table.elem);
+		return true;
+	case WASM_EXTERN_MEMORY:
+		ret->memory = m->memories[index];
+		return true;
+	case WASM_EXTERN_GLOBAL:
+		ret->global = m->globals[index].type;
+		ret->global.type = canonical(m, ret->global.type);
+		return true;
+	default:
+		return FAIL(d, UNSUPPORTED, "core tags are not supported");
+	}
+}
+
+// The key is both names with a byte in between that no UTF-8 has.
+bool comp__imports_differ(struct dec *d, const struct core_item *imports, uint32_t n)
+{
+	struct map seen;
+	map_init(&seen, &d->s);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct core_item *it = &imports[i];
+		size_t len = it->module.len + 1 + it->name.len;
+		uint8_t *key = arena_alloc(&d->s, len, 1);
+		bool nomem = false;
+		if (!key)
+			return comp__full(d);
+		memcpy(key, it->module.ptr, it->module.len);
+		key[it->module.len] = 0xff;
+		memcpy(key + it->module.len + 1, it->name.ptr, it->name.len);
+		if (!map_insert(&seen, slice_of(key, len), 1, &nomem))
+			return nomem ? comp__full(d)
+				     : FAIL(d, INVALID, "duplicate import name `%.*s:%.*s`", SLICE_ARGS(it->module), SLICE_ARGS(it->name));
+	}
+	return true;
+}
+
+bool comp__mtype_of(struct dec *d, const struct wasm_module *m, const struct mtype **ret)
+{
+	struct mtype *t = NEW(d, struct mtype);
+	struct core_item *imports = ARENA_ARRAY(&d->s, struct core_item, m->nimports), *exports = ARENA_ARRAY(&d->s, struct core_item, m->nexports);
+	if (!t || !imports || !exports)
+		return comp__full(d);
+	for (uint32_t i = 0; i < m->nimports; i++) {
+		imports[i].module = m->imports[i].module;
+		imports[i].name = m->imports[i].name;
+		if (!extern_of(d, m, m->imports[i].kind, m->imports[i].index, &imports[i].type))
+			return false;
+	}
+	for (uint32_t i = 0; i < m->nexports; i++) {
+		exports[i].name = m->exports[i].name;
+		if (!extern_of(d, m, m->exports[i].kind, m->exports[i].index, &exports[i].type))
+			return false;
+	}
+	*t = (struct mtype){.wasm = m, .nimports = m->nimports, .nexports = m->nexports, .imports = imports, .exports = exports};
+	*ret = t;
+	return comp__imports_differ(d, imports, m->nimports);
+}
+
+bool comp__mtype_index(struct dec *d, struct mtype *m)
+{
+	map_init(&m->by_name, &d->s);
+	for (uint32_t i = 0; i < m->nexports; i++) {
+		bool nomem = false;
+		if (!map_insert(&m->by_name, m->exports[i].name, i, &nomem))
+			return nomem ? comp__full(d)
+				     : FAIL(d, INVALID, "export name `%.*s` already defined", SLICE_ARGS(m->exports[i].name));
+	}
+	return true;
+}
+
+const struct core_item *comp__mtype_find(const struct mtype *m, struct slice name)
+{
+	uintptr_t i;
+	if (m->wasm) {
+		const struct wasm_export *x = wasm_module_find_export(m->wasm, name);
+		return x ? &m->exports[x - m->wasm->exports] : NULL;
+	}
+	return m->by_name.len && map_get(&m->by_name, name, &i) ? &m->exports[i] : NULL;
+}
+
+// ---- matching ----
+
+static bool valtype_same(struct wasm_valtype a, struct wasm_valtype b)
+{
+	if (a.kind != b.kind)
+		return false;
+	return a.kind != WASM_REF || (a.nullable == b.nullable && a.heap == b.heap && (a.heap != WASM_HEAP_CONCRETE || a.type == b.type));
+}
+
+static bool valtype_sub(struct wasm_valtype found, struct wasm_valtype expected)
+{
+	if (found.kind == WASM_REF && expected.kind == WASM_REF) {
+		if (found.nullable && !expected.nullable)
+			return false;
+		found.nullable = expected.nullable;
+		if (expected.heap == WASM_HEAP_FUNC && (found.heap == WASM_HEAP_CONCRETE || found.heap == WASM_HEAP_NOFUNC))
+			return true;
+	}
+	return valtype_same(found, expected);
+}
+
+static bool limits_match(const struct wasm_limits *found, const struct wasm_limits *expected)
+{
+	if (found->is64 != expected->is64 || found->min < expected->min)
+		return false;
+	return !expected->has_max || (found->has_max && found->max <= expected->max);
+}
+
+static const char *valtype_name(struct wasm_valtype t)
+{
+	static const char *const names[] = {"i32", "i64", "f32", "f64", "v128"};
+	if (t.kind != WASM_REF)
+		return names[t.kind];
+	return t.heap == WASM_HEAP_FUNC ? "funcref" : t.heap == WASM_HEAP_EXTERN ? "externref" : "(ref …)";
+}
+
+static void put_func(struct buf *b, uint32_t id)
+{
+	const struct wasm_func_type *f = wasm_interned_func_type(id);
+	buf_put_str(b, "(func");
+	for (uint32_t i = 0; f && i < f->nparams; i++)
+		buf_printf(b, "%s%s", i ? " " : " (param ", valtype_name(f->params[i]));
+	buf_put_str(b, f && f->nparams ? ")" : "");
+	for (uint32_t i = 0; f && i < f->nresults; i++)
+		buf_printf(b, "%s%s", i ? " " : " (result ", valtype_name(f->results[i]));
+	buf_put_str(b, f && f->nresults ? "))" : ")");
+}
+
+static bool func_differs(struct dec *d, uint32_t found, uint32_t expected)
+{
+	struct buf b = {.max = 2000};
+	buf_put_str(&b, "type mismatch: expected: ");
+	put_func(&b, expected);
+	buf_put_str(&b, ", found: ");
+	put_func(&b, found);
+	FAIL(d, INVALID, "%.*s", SLICE_ARGS(buf_view(&b)));
+	buf_release(&b);
+	return false;
+}
+
+bool comp__core_match(struct dec *d, const struct core_extern *found, const struct core_extern *expected)
+{
+	if (found->kind != expected->kind)
+		return FAIL(d, INVALID, "type mismatch: expected %s, found %s", comp__core_kind_name(expected->kind), comp__core_kind_name(found->kind));
+	switch (found->kind) {
+	case WASM_EXTERN_TABLE:
+		if (!valtype_same(found->table.elem, expected->table.elem))
+			return FAIL(d, INVALID, "type mismatch: expected table element type %s, found %s", valtype_name(expected->table.elem),
+				    valtype_name(found->table.elem));
+		return limits_match(&found->table.limits, &expected->table.limits) || FAIL(d, INVALID, "type mismatch: mismatch in table limits");
+	case WASM_EXTERN_MEMORY:
+		if (found->memory.limits.shared != expected->memory.limits.shared)
+			return FAIL(d, INVALID, "type mismatch: mismatch in the shared flag for memories");
+		return (found->memory.page_shift == expected->memory.page_shift && limits_match(&found->memory.limits, &expected->memory.limits)) ||
+		       FAIL(d, INVALID, "type mismatch: mismatch in memory limits");
+	case WASM_EXTERN_GLOBAL:
+		if (found->global.mutable != expected->global.mutable)
+			return FAIL(d, INVALID, "type mismatch: global types differ in mutability");
+		if (expected->global.mutable ? valtype_same(found->global.type, expected->global.type) :
+					       valtype_sub(found->global.type, expected->global.type))
+			return true;
+		return FAIL(d, INVALID, "type mismatch: expected global type %s, found %s", valtype_name(expected->global.type),
+			    valtype_name(found->global.type));
+	default:
+		return found->func == expected->func || func_differs(d, found->func, expected->func);
+	}
+}
+
+static const struct core_item *find_import(const struct mtype *m, const struct core_item *want)
+{
+	for (uint32_t i = 0; i < m->nimports; i++)
+		if (slice_eq(m->imports[i].name, want->name) && slice_eq(m->imports[i].module, want->module))
+			return &m->imports[i];
+	return NULL;
+}
+
+// A module that needs no more and gives no less.
+bool comp__module_match(struct dec *d, const struct mtype *found, const struct mtype *expected)
+{
+	if (!comp__steps(d, 1 + (uint64_t)found->nimports * expected->nimports + expected->nexports))
+		return false;
+	for (uint32_t i = 0; i < found->nimports; i++) {
+		const struct core_item *f = &found->imports[i], *x = find_import(expected, f);
+		if (!x)
+			return FAIL(d, INVALID, "missing expected import `%.*s::%.*s`", SLICE_ARGS(f->module), SLICE_ARGS(f->name));
+		if (!comp__core_match(d, &x->type, &f->type))
+			return err_note(d->e, "type mismatch in import `%.*s::%.*s`", SLICE_ARGS(f->module), SLICE_ARGS(f->name));
+	}
+	for (uint32_t i = 0; i < expected->nexports; i++) {
+		const struct core_item *x = &expected->exports[i], *f = comp__mtype_find(found, x->name);
+		if (!f)
+			return FAIL(d, INVALID, "missing expected export `%.*s`", SLICE_ARGS(x->name));
+		if (!comp__core_match(d, &f->type, &x->type))
+			return err_note(d->e, "type mismatch in export `%.*s`", SLICE_ARGS(x->name));
+	}
+	return true;
+}
+
+// ---- decoding ----
+
+static bool core_valtype(struct dec *d, struct wasm_valtype *ret)
+{
+	uint8_t b;
+	if (!comp__u8(d, &b))
+		return false;
+	*ret = (struct wasm_valtype){0};
+	switch (b) {
+	case 0x7f:
+		ret->kind = WASM_I32;
+		return true;
+	case 0x7e:
+		ret->kind = WASM_I64;
+		return true;
+	case 0x7d:
+		ret->kind = WASM_F32;
+		return true;
+	case 0x7c:
+		ret->kind = WASM_F64;
+		return true;
+	case 0x7b:
+		ret->kind = WASM_V128;
+		return true;
+	case 0x70:
+	case 0x6f:
+		*ret = (struct wasm_valtype){.kind = WASM_REF, .nullable = 1, .heap = b == 0x70 ? WASM_HEAP_FUNC : WASM_HEAP_EXTERN};
+		return true;
+	default:
+		if (b >= 0x63 && b <= 0x74)
+			return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "core reference type 0x%x is not supported in component types", b);
+		return comp__bad_byte(d, b, "value type");
+	}
+}
+
+static bool core_valtypes(struct dec *d, uint32_t *ret_n, const struct wasm_valtype **ret)
+{
+	uint32_t n;
+	if (!comp__count(d, &n))
+		return false;
+	if (n > 1000)
+		return FAIL(d, LIMIT, "a core function type has %u parameters or results; 1000 are allowed", n);
+	struct wasm_valtype *list = ARENA_ARRAY(&d->s, struct wasm_valtype, n);
+	if (!list)
+		return comp__full(d);
+	for (uint32_t i = 0; i < n; i++)
+		if (!core_valtype(d, &list[i]))
+			return false;
+	*ret_n = n;
+	*ret = list;
+	return true;
+}
+
+// After 0x60.
+static bool core_func_type(struct dec *d, struct core_type *ret)
+{
+	struct wasm_func_type f;
+	if (!core_valtypes(d, &f.nparams, &f.params) || !core_valtypes(d, &f.nresults, &f.results))
+		return false;
+	*ret = (struct core_type){.func = wasm_intern_func_type(&f)};
+	return ret->func || err_nomem(d->e);
+}
+
+static bool core_limits(struct dec *d, struct wasm_limits *ret, bool is_memory)
+{
+	uint8_t flags;
+	uint32_t min, max = 0;
+	if (!comp__u8(d, &flags))
+		return false;
+	if (flags > 0x07)
+		return comp__bad_byte(d, flags, "limits");
+	if (flags & 4)
+		return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "64-bit memories and tables are not supported in component types");
+	if (!comp__u32(d, &min) || (flags & 1 && !comp__u32(d, &max)))
+		return false;
+	*ret = (struct wasm_limits){.min = min, .max = max, .has_max = flags & 1, .shared = flags & 2};
+	if (ret->has_max && max < min)
+		return FAIL(d, INVALID, "size minimum must not be greater than maximum");
+	if (is_memory && (min > 65536 || max > 65536))
+		return FAIL(d, INVALID, "memory size must be at most 65536 pages (4GiB)");
+	if (ret->shared && (!is_memory || !ret->has_max))
+		return FAIL(d, INVALID, "shared memory must have maximum size");
+	return true;
+}
+
+static bool core_extern_type(struct dec *d, const struct core_type *types, uint32_t ntypes, struct core_extern *ret)
+{
+	uint8_t kind, mut;
+	uint32_t index;
+	if (!comp__u8(d, &kind))
+		return false;
+	*ret = (struct core_extern){.kind = kind};
+	switch (kind) {
+	case WASM_EXTERN_TAG:
+		if (!comp__byte_is(d, 0, "tag attribute"))
+			return false;
+		__attribute__((fallthrough));
+	case WASM_EXTERN_FUNC:
+		if (!comp__u32(d, &index))
+			return false;
+		if (index >= ntypes)
+			return FAIL(d, INVALID, "unknown type %u: type index out of bounds", index);
+		ret->func = types[index].func;
+		return true;
+	case WASM_EXTERN_TABLE:
+		return core_valtype(d, &ret->table.elem) &&
+		       (ret->table.elem.kind == WASM_REF || FAIL(d, MALFORMED, "malformed reference type")) && core_limits(d, &ret->table.limits, false);
+	case WASM_EXTERN_MEMORY:
+		ret->memory.page_shift = 16;
+		return core_limits(d, &ret->memory.limits, true);
+	case WASM_EXTERN_GLOBAL:
+		if (!core_valtype(d, &ret->global.type) || !comp__u8(d, &mut))
+			return false;
+		if (mut > 1)
+			return FAIL(d, MALFORMED, "malformed mutability");
+		ret->global.mutable = mut;
+		return true;
+	default:
+		return comp__bad_byte(d, kind, "core external kind");
+	}
+}
+
+struct module_decl {
+	VEC(struct core_type) types;
+	VEC(struct core_item) imports, exports;
+};
+
+static bool module_alias(struct dec *d, struct scope *s, struct module_decl *m)
+{
+	uint8_t sort, target;
+	uint32_t count, index;
+	if (!comp__u8(d, &sort))
+		return false;
+	if (sort != 0x10)
+		return comp__bad_byte(d, sort, "outer alias kind");
+	if (!comp__u8(d, &target))
+		return false;
+	if (target != 0x01)
+		return comp__bad_byte(d, target, "outer alias target");
+	if (!comp__u32(d, &count) || !comp__u32(d, &index))
+		return false;
+	if (count == 0) {
+		if (index >= m->types.len)
+			return FAIL(d, INVALID, "unknown type %u: type index out of bounds", index);
+		return PUSH(d, &m->types, m->types.ptr[index]);
+	}
+	for (; s && count > 1; count--)
+		s = s->outer;
+	if (!s)
+		return FAIL(d, INVALID, "invalid outer alias count of %u", count);
+	if (index >= s->core_types.len)
+		return FAIL(d, INVALID, "unknown type %u: type index out of bounds", index);
+	if (s->core_types.ptr[index].module)
+		return FAIL(d, INVALID, "outer type alias of a module type is not allowed in a module type");
+	return PUSH(d, &m->types, s->core_types.ptr[index]);
+}
+
+static bool module_type_decl(struct dec *d, struct module_decl *m)
+{
+	uint8_t b;
+	struct core_type t;
+	if (!comp__u8(d, &b))
+		return false;
+	if (b == 0x60)
+		return core_func_type(d, &t) && PUSH(d, &m->types, t);
+	if (b == 0x50 || b == 0x00 || b == 0x4e || b == 0x4f || b == 0x5e || b == 0x5f)
+		return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "core type 0x%x is not valid or not supported in a module type", b);
+	return comp__bad_byte(d, b, "type definition");
+}
+
+static bool module_decl(struct dec *d, struct scope *s, struct module_decl *m)
+{
+	uint8_t b;
+	struct core_item it = {0};
+	if (!comp__u8(d, &b))
+		return false;
+	switch (b) {
+	case 0x00:
+		return comp__name(d, &it.module) && comp__name(d, &it.name) && core_extern_type(d, m->types.ptr, m->types.len, &it.type) &&
+		       PUSH(d, &m->imports, it);
+	case 0x01:
+		return module_type_decl(d, m);
+	case 0x02:
+		return module_alias(d, s, m);
+	case 0x03:
+		return comp__name(d, &it.name) && core_extern_type(d, m->types.ptr, m->types.len, &it.type) && PUSH(d, &m->exports, it);
+	default:
+		return comp__bad_byte(d, b, "type definition");
+	}
+}
+
+static bool module_type(struct dec *d, struct scope *s, struct core_type *ret)
+{
+	struct module_decl m = {0};
+	uint32_t n;
+	if (!comp__count(d, &n))
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (!module_decl(d, s, &m))
+			return false;
+	struct mtype *t = NEW(d, struct mtype);
+	if (!t)
+		return comp__full(d);
+	*t = (struct mtype){.nimports = m.imports.len, .nexports = m.exports.len, .imports = m.imports.ptr, .exports = m.exports.ptr};
+	*ret = (struct core_type){.module = t};
+	return comp__imports_differ(d, t->imports, t->nimports) && comp__mtype_index(d, t);
+}
+
+bool comp__core_type(struct dec *d, struct scope *s)
+{
+	uint8_t b;
+	struct core_type t;
+	if (!comp__u8(d, &b))
+		return false;
+	switch (b) {
+	case 0x60:
+		return core_func_type(d, &t) && PUSH(d, &s->core_types, t);
+	case 0x50:  // C4
+		return module_type(d, s, &t) && PUSH(d, &s->core_types, t);
+	case 0x00:
+		if (!comp__byte_is(d, 0x50, "non-final sub type"))
+			return false;
+		__attribute__((fallthrough));
+	case 0x4e:
+	case 0x4f:
+	case 0x5e:
+	case 0x5f:
+		return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "core types of garbage collection are not supported");
+	default:
+		return comp__bad_byte(d, b, "type definition");
+	}
+}

@@ -305,14 +305,16 @@ static bool run(struct validator *v)
 {
 	const uint8_t *p = v->c.p, *end = v->c.end;
 	wasm__word *sp = v->sp, *base = v->base, *top = v->top;
-	const struct wasm_valtype *locals = v->s->locals;
+	const struct rule *rules = v->s->rules;
+	const wasm__word *locals = wasm__words(v->s->locals);
+	const uint32_t nlocals = v->nlocals;
 	const bool small_memory = v->m->nmemories && !v->m->memories[0].limits.is64;
 	const bool plain_locals = !v->tracks_init;
 	for (;;) {
 		if (UNLIKELY(p == end))
 			return wasm__fail(&v->c, p, ERR_MALFORMED, "unexpected end: END opcode expected");
 		const uint8_t *at = p++;
-		const struct rule *r = &v->s->rules[*at];
+		const struct rule *r = &rules[*at];
 		switch ((enum rule_class)r->class) {
 		case RULE_UNARY:
 			if (UNLIKELY(sp == base || sp[-1] != r->in))
@@ -354,19 +356,19 @@ static bool run(struct validator *v)
 			*sp++ = r->out;
 			continue;
 		case RULE_LOCAL_GET:
-			if (UNLIKELY(p == end || *p >= 0x80 || *p >= v->nlocals || sp == top || !plain_locals))
+			if (UNLIKELY(p == end || *p >= 0x80 || *p >= nlocals || sp == top || !plain_locals))
 				break;
 			weigh(v, *p);
-			*sp++ = wasm__pack(locals[*p++]);
+			*sp++ = locals[*p++];
 			continue;
 		case RULE_LOCAL_SET:
-			if (UNLIKELY(p == end || *p >= 0x80 || *p >= v->nlocals || sp == base || !plain_locals || sp[-1] != wasm__pack(locals[*p])))
+			if (UNLIKELY(p == end || *p >= 0x80 || *p >= nlocals || sp == base || !plain_locals || sp[-1] != locals[*p]))
 				break;
 			weigh(v, *p++);
 			sp--;
 			continue;
 		case RULE_LOCAL_TEE:
-			if (UNLIKELY(p == end || *p >= 0x80 || *p >= v->nlocals || sp == base || !plain_locals || sp[-1] != wasm__pack(locals[*p])))
+			if (UNLIKELY(p == end || *p >= 0x80 || *p >= nlocals || sp == base || !plain_locals || sp[-1] != locals[*p]))
 				break;
 			weigh(v, *p++);
 			continue;
@@ -384,7 +386,7 @@ static bool run(struct validator *v)
 		v->c.p = p;
 		v->sp = sp;
 		v->top = top;
-		if (UNLIKELY(!step_slow(v, r)))
+		if (UNLIKELY(r->class == RULE_HAND ? !r->hand(v, r) : !step_slow(v, r)))
 			return false;
 		p = v->c.p;
 		sp = v->sp;

@@ -55,7 +55,8 @@ struct canon_host {
 	const struct canon_host_func *funcs;                // by index in plan->host_funcs; fn NULL where not `used`
 	const struct canon_resource_ops *const *resources;  // by host_index
 	uint32_t n_funcs, n_resources;
-	void (*reset)(struct canon_instance *i);  // after its host resources were dropped, at reset and free: forget what else was kept; may be NULL
+	// After its host resources were dropped, at reset and at the end: forget what else was kept for the instance. May be NULL.
+	void (*reset)(struct canon_instance *i, bool end);
 };
 
 // Limits of one instance; 0: none.

@@ -160,6 +160,6 @@ bool canon_slot_reset(struct canon_instance *i)
 	arena_clear(&i->arena);
 	canon__host_table_clear(i);
 	if (i->host->reset)
-		i->host->reset(i);
+		i->host->reset(i, false);
 	return !i->dirty || restore_tables(i);
 }

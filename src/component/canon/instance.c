@@ -261,7 +261,7 @@ void canon_instance_free(struct canon_instance *i)
 		return;
 	canon__host_table_release(i);
 	if (i->host->reset)
-		i->host->reset(i);
+		i->host->reset(i, true);
 	vm_store_free(i->store);
 	for (uint32_t k = 0; i->components && k < i->n_components; k++)
 		mem_free(i->components[k].handles.array);

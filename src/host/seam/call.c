@@ -15,6 +15,12 @@ void seam_instance_reset(struct seam_instance *i)
 		i->wasi_reset(i);
 }
 
+void seam_instance_release(struct seam_instance *i)
+{
+	if (i->wasi_release)
+		i->wasi_release(i);
+}
+
 // canon_host_fn of all bindings: count, find the provider in the link table, call it.
 enum trap seam__dispatch(struct canon_call *canon, const void *args, void *ret)
 {

@@ -134,10 +134,12 @@ static bool link_imports(struct linker *k)
 	return true;
 }
 
-static void reset(struct canon_instance *i)
+static void reset(struct canon_instance *i, bool end)
 {
 	struct seam_instance *s = canon_instance_user(i);
-	if (s)
+	if (s && end)
+		seam_instance_release(s);
+	else if (s)
 		seam_instance_reset(s);
 }
 

@@ -131,12 +131,14 @@ struct seam_instance {
 	struct seam_grants *grants;
 	void *owner;                 // serve's or a test's
 	void *wasi;                  // wasi's per-instance state
-	void (*wasi_reset)(struct seam_instance *i);  // called at reset and release; NULL: none
+	void (*wasi_reset)(struct seam_instance *i);    // at each reset; NULL: none
+	void (*wasi_release)(struct seam_instance *i);  // at the end; NULL: none
 	struct seam_task boot;       // of calls without a context
 };
 void seam_instance_init(struct seam_instance *i, struct loop *loop, struct vm_shard *shard, struct seam_grants *grants, void *owner);
-// Forgets what the host kept for the instance (wasi_reset). Called by canon at each reset and free.
+// Forget what the host kept for the instance (wasi_reset, wasi_release). Called by canon at each reset, and when the instance is freed.
 void seam_instance_reset(struct seam_instance *i);
+void seam_instance_release(struct seam_instance *i);
 
 // ---- what a host function may do ------------------------------------------------------------------------------------------------------
 struct seam_call {

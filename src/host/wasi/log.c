@@ -32,7 +32,8 @@ void wasi_instance_init(struct seam_instance *i, const struct wasi_log *log)
 	if (s)
 		s->log = log;  // without state nothing is logged: memory is out anyway
 	i->wasi = s;
-	i->wasi_reset = state_drop;
+	i->wasi_reset = state_reset;
+	i->wasi_release = state_drop;
 }
 
 static void emit(struct wasi_state *s, struct seam_task *task, int fd, struct wasi_line *line)

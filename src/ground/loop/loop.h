@@ -36,7 +36,7 @@ enum {
 	LOOP_ERROR = 4,  // only reported: error or both directions closed (always watched)
 };
 struct loop_io {
-	int fd;              // -1: not open
+	int fd;     // -1: not open
 	uint32_t interest;   // LOOP_READ | LOOP_WRITE
 	void (*fn)(struct loop_io *io, uint32_t ready);
 	struct loop *loop;

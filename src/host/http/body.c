@@ -8,7 +8,9 @@ enum { DIGITS_MAX = 16, EXT_MAX = 256, EXT_FREE = 16384 };
 
 void h1_body_init(struct h1_body *b, bool chunked, uint64_t length)
 {
-	*b = (struct h1_body){.state = chunked ? H1_BODY_SIZE_FIRST : length ? H1_BODY_LENGTH : H1_BODY_DONE, .left = chunked ? 0 : length};
+	*b = (struct h1_body){.state = chunked ? H1_BODY_SIZE_FIRST : length ? H1_BODY_LENGTH
+																		 : H1_BODY_DONE,
+		.left = chunked ? 0 : length};
 }
 
 static int hex_value(uint8_t c)

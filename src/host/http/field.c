@@ -4,12 +4,12 @@
 #define IS_ALPHA(c) (((c) >= 'a' && (c) <= 'z') || ((c) >= 'A' && (c) <= 'Z'))
 #define IS_DIGIT(c) ((c) >= '0' && (c) <= '9')
 #define IS_HEX(c) (IS_DIGIT(c) || ((c) >= 'a' && (c) <= 'f') || ((c) >= 'A' && (c) <= 'F'))
-#define IS_TOKEN(c)                                                                                                                       \
-	(IS_ALPHA(c) || IS_DIGIT(c) || (c) == '!' || (c) == '#' || (c) == '$' || (c) == '%' || (c) == '&' || (c) == '\'' || (c) == '*' ||      \
+#define IS_TOKEN(c)                                                                                                                   \
+	(IS_ALPHA(c) || IS_DIGIT(c) || (c) == '!' || (c) == '#' || (c) == '$' || (c) == '%' || (c) == '&' || (c) == '\'' || (c) == '*' || \
 		(c) == '+' || (c) == '-' || (c) == '.' || (c) == '^' || (c) == '_' || (c) == '`' || (c) == '|' || (c) == '~')
 #define IS_TARGET(c) ((c) > 0x20 && (c) < 0x7f && (c) != '#')
-#define IS_AUTHORITY(c)                                                                                                                   \
-	(IS_ALPHA(c) || IS_DIGIT(c) || (c) == '-' || (c) == '.' || (c) == '_' || (c) == '~' || (c) == '%' || (c) == '!' || (c) == '$' ||       \
+#define IS_AUTHORITY(c)                                                                                                              \
+	(IS_ALPHA(c) || IS_DIGIT(c) || (c) == '-' || (c) == '.' || (c) == '_' || (c) == '~' || (c) == '%' || (c) == '!' || (c) == '$' || \
 		(c) == '&' || (c) == '\'' || (c) == '(' || (c) == ')' || (c) == '*' || (c) == '+' || (c) == ',' || (c) == ';' || (c) == '=')
 #define CH(c) (IS_TOKEN(c) ? CH_TOKEN : 0) | (IS_TARGET(c) ? CH_TARGET : 0) | (IS_AUTHORITY(c) ? CH_AUTHORITY : 0) | (IS_HEX(c) ? CH_HEX : 0)
 #define CH4(c) CH(c), CH((c) + 1), CH((c) + 2), CH((c) + 3)

@@ -28,7 +28,7 @@ int64_t h1_head_scan(struct h1_scan *s, const uint8_t *p, size_t len, size_t max
 struct h1_head {
 	struct http_request req;
 	bool chunked, keep_alive, expects_continue, old_keep_alive;  // old: HTTP/1.0 that asked to keep the connection
-	const char *why;                                            // where it was refused
+	const char *why;           // where it was refused
 	struct http_field fields[HTTP_FIELDS_MAX];
 };
 // p[0..len) is a head that h1_head_scan has found complete (without the leading empty line). Slices point into it; an absolute-form target
@@ -38,7 +38,20 @@ unsigned h1_head_parse(uint8_t *p, size_t len, uint32_t max_fields, struct h1_he
 unsigned h1_trailers_parse(const uint8_t *p, size_t len, struct http_field *fields, uint32_t max_fields, uint32_t *ret_n);
 
 // ---- body.c: the framing of a body -----------------------------------------------------------------------------------------------
-enum h1_body_state { H1_BODY_DONE, H1_BODY_LENGTH, H1_BODY_SIZE_FIRST, H1_BODY_SIZE, H1_BODY_BWS, H1_BODY_EXT, H1_BODY_SIZE_LF, H1_BODY_DATA, H1_BODY_DATA_CR, H1_BODY_DATA_LF, H1_BODY_TRAILERS, H1_BODY_BAD };
+enum h1_body_state {
+	H1_BODY_DONE,
+	H1_BODY_LENGTH,      // data of a body with Content-Length
+	H1_BODY_SIZE_FIRST,  // chunk size, before and after its first digit
+	H1_BODY_SIZE,
+	H1_BODY_BWS,         // white space before an extension
+	H1_BODY_EXT,
+	H1_BODY_SIZE_LF,
+	H1_BODY_DATA,        // data of a chunk
+	H1_BODY_DATA_CR,
+	H1_BODY_DATA_LF,
+	H1_BODY_TRAILERS,
+	H1_BODY_BAD,
+};
 struct h1_body {
 	enum h1_body_state state;
 	uint8_t digits;
@@ -85,7 +98,7 @@ struct http_server {
 	struct http_conn *graveyard, *spare_conns;
 	struct http_exchange *cancels, *spare_exchanges;
 	uint32_t spare_conn_count, spare_exchange_count;
-	uint32_t exchanges;                         // alive
+	uint32_t exchanges;       // alive
 	struct block *blocks[BLOCK_CLASSES];
 	uint32_t block_counts[BLOCK_CLASSES];
 	uint64_t date_until_ns;
@@ -159,7 +172,7 @@ struct http_exchange {
 	const struct http_exchange_ops *ops;
 	void *user;
 	bool owned, cancelled, cancel_pending;
-	bool told;                       // the owner knows: no on_cancel
+	bool told;        // the owner knows: no on_cancel
 	bool want_readable, want_writable, want_flushed;
 	bool discarded, must_continue;   // Expect: 100-continue, not sent yet
 	bool head_given, finished, bad_length;

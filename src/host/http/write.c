@@ -130,7 +130,8 @@ bool http__out_error(struct http_conn *c, unsigned status, const char *detail, u
 {
 	char body[256], head[512];
 	int n = snprintf(body, sizeof body, "%u %s%s%s\n", status, http_status_reason(status), detail ? ": " : "", detail ? detail : "");
-	int m = snprintf(head, sizeof head, "HTTP/1.1 %u %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n", status, http_status_reason(status), n);
+	int m = snprintf(head, sizeof head, "HTTP/1.1 %u %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n", status,
+		http_status_reason(status), n);
 	if (retry_after)
 		m += snprintf(head + m, sizeof head - (size_t)m, "Retry-After: %u\r\n", retry_after);
 	if (!http__out_put(c, head, (size_t)m))

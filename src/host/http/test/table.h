@@ -25,13 +25,15 @@ static inline size_t table_unescape(const char *text, uint8_t *out, size_t cap)
 	for (; *text && *text != '\n'; text++) {
 		unsigned c = (uint8_t)*text;
 		if (c == '\\') {
-			c = (uint8_t) * ++text;
+			c = (uint8_t)*++text;
 			if (c == 'x') {
 				char hex[3] = {text[1], text[2], 0};
 				c = (unsigned)strtoul(hex, NULL, 16);
 				text += 2;
 			} else {
-				c = c == 'r' ? '\r' : c == 'n' ? '\n' : c == 't' ? '\t' : c;
+				c = c == 'r' ? '\r' : c == 'n' ? '\n'
+					: c == 't'                 ? '\t'
+											   : c;
 			}
 		}
 		assert_true(n < cap);

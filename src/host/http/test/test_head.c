@@ -11,7 +11,9 @@ static void outcome(const uint8_t *in, size_t len, size_t step, size_t first, ch
 	memcpy(copy, in, len);
 	struct h1_scan scan = {0};
 	int64_t n = H1_MORE;
-	for (size_t at = first ? first : step ? step : len; n == H1_MORE; at += step ? step : len) {
+	for (size_t at = first ? first : step ? step
+										  : len;
+		n == H1_MORE; at += step ? step : len) {
 		if (at > len)
 			at = len;
 		n = h1_head_scan(&scan, copy, at, 4000, false);
@@ -31,7 +33,10 @@ static void outcome(const uint8_t *in, size_t len, size_t step, size_t first, ch
 			snprintf(out, cap, "%u", status);
 		else
 			snprintf(out, cap, "ok %.*s %.*s %.*s %s %s %u", SLICE_ARGS(h.req.method), SLICE_ARGS(h.req.target), SLICE_ARGS(a),
-				h.chunked ? "chunked" : h.req.has_body ? length : "none", h.keep_alive ? "keep" : "close", h.req.field_count);
+				h.chunked            ? "chunked"
+					: h.req.has_body ? length
+									 : "none",
+				h.keep_alive ? "keep" : "close", h.req.field_count);
 	}
 	mem_free(copy);
 }
@@ -146,6 +151,21 @@ static void authorities_are_split(void **state)
 	assert_false(http_authority_is_valid(SLICE_LIT("[g::]"), &host, &port));
 }
 
+static void W32_lengths_are_digits_only(void **state)
+{
+	uint64_t n;
+	assert_true(http_length_parse(SLICE_LIT("0012"), &n) && n == 12);
+	const char *bad[] = {"", "+5", "-5", "5 ", "0x5", "5,5", "18446744073709551615", "99999999999999999999"};
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(http_length_parse(slice_str(bad[i]), &n));
+}
+
+static void reasons_are_those_of_the_registry(void **state)
+{
+	assert_string_equal(http_status_reason(404), "Not Found");
+	assert_string_equal(http_status_reason(599), "");
+}
+
 static void addresses_round_trip(void **state)
 {
 	struct http_address a;
@@ -157,7 +177,8 @@ static void addresses_round_trip(void **state)
 		http_address_print(&a, text, sizeof text);
 		assert_string_equal(text, good[i][1]);
 	}
-	const char *bad[] = {"", "3000", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "256.0.0.1:1", "[::1:80", "::1:80", "example.com:80", "[]:1"};
+	const char *bad[] = {"", "3000", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "256.0.0.1:1", "[::1:80", "::1:80",
+		"example.com:80", "[]:1"};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		err_clear(&e);
 		assert_false(http_address_parse(slice_str(bad[i]), &a, &e));
@@ -174,6 +195,8 @@ int main(void)
 		cmocka_unit_test(L82_names_and_values_with_line_ends_are_invalid),
 		cmocka_unit_test(W28_connection_fields_are_forbidden),
 		cmocka_unit_test(authorities_are_split),
+		cmocka_unit_test(W32_lengths_are_digits_only),
+		cmocka_unit_test(reasons_are_those_of_the_registry),
 		cmocka_unit_test(addresses_round_trip),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

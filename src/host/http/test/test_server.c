@@ -273,6 +273,24 @@ static void W33_an_unread_body_waits_for_an_owner_that_may_still_read_it(void **
 	stop_server();
 }
 
+static void W33_a_body_that_is_discarded_holds_nothing_up(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabcdef" GET("/hello"));
+	wait_held(1);
+	assert_ptr_equal(http_exchange_server(held->x), server);
+	assert_ptr_equal(http_exchange_user(held->x), held);
+	answer(held->x, "early");
+	http_body_discard(held->x);
+	wait_for(&c, "hello");
+	struct slice data;
+	assert_int_equal(http_body_peek(held->x, &data), HTTP_READ_END);
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
 static void W32_a_body_shorter_or_longer_than_announced_is_cut(void **state)
 {
 	start_server(NULL);
@@ -410,9 +428,13 @@ static void fields_of_a_response_are_checked_and_kept_in_order(void **state)
 	const struct {
 		struct http_field f;
 	} bad[] = {
-		{{SLICE_LIT("X"), SLICE_LIT("a\r\nSet-Cookie: b")}}, {{SLICE_LIT("X\r\n"), SLICE_LIT("a")}}, {{SLICE_LIT("X y"), SLICE_LIT("a")}},
-		{{SLICE_LIT("Transfer-Encoding"), SLICE_LIT("chunked")}}, {{SLICE_LIT("connection"), SLICE_LIT("close")}},
-		{{SLICE_LIT("Content-Length"), SLICE_LIT("+5")}}, {{SLICE_LIT("content-length"), SLICE_LIT("6")}},
+		{{SLICE_LIT("X"), SLICE_LIT("a\r\nSet-Cookie: b")}},
+		{{SLICE_LIT("X\r\n"), SLICE_LIT("a")}},
+		{{SLICE_LIT("X y"), SLICE_LIT("a")}},
+		{{SLICE_LIT("Transfer-Encoding"), SLICE_LIT("chunked")}},
+		{{SLICE_LIT("connection"), SLICE_LIT("close")}},
+		{{SLICE_LIT("Content-Length"), SLICE_LIT("+5")}},
+		{{SLICE_LIT("content-length"), SLICE_LIT("6")}},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct err e = {0};
@@ -421,7 +443,8 @@ static void fields_of_a_response_are_checked_and_kept_in_order(void **state)
 	}
 	assert_false(http_respond_head(held->x, 101, NULL, 0, 5, NULL));
 	assert_false(http_respond_head(held->x, 600, NULL, 0, 5, NULL));  // W35
-	struct http_field good[] = {{SLICE_LIT("Set-Cookie"), SLICE_LIT("a")}, {SLICE_LIT("set-cookie"), SLICE_LIT("b")}, {SLICE_LIT("Content-Length"), SLICE_LIT("2")},
+	struct http_field good[] = {{SLICE_LIT("Set-Cookie"), SLICE_LIT("a")}, {SLICE_LIT("set-cookie"), SLICE_LIT("b")},
+		{SLICE_LIT("Content-Length"), SLICE_LIT("2")},
 		{SLICE_LIT("date"), SLICE_LIT("never")}};
 	assert_true(http_respond_head(held->x, 299, good, 4, HTTP_LENGTH_UNKNOWN, NULL));
 	assert_int_equal(http_body_write(held->x, SLICE_LIT("ok")), HTTP_WRITE_OK);
@@ -478,6 +501,7 @@ int main(void)
 		cmocka_unit_test(U33_a_request_that_nobody_answers_is_500),
 		cmocka_unit_test(W33_a_small_unread_body_is_drained_and_a_large_one_ends_the_connection),
 		cmocka_unit_test(W33_an_unread_body_waits_for_an_owner_that_may_still_read_it),
+		cmocka_unit_test(W33_a_body_that_is_discarded_holds_nothing_up),
 		cmocka_unit_test(W32_a_body_shorter_or_longer_than_announced_is_cut),
 		cmocka_unit_test(L87_an_aborted_response_never_looks_whole),
 		cmocka_unit_test(a_client_that_resets_cancels_its_request),

@@ -31,6 +31,26 @@ static uint32_t abi_libcall_stack_hook(struct abi_vmctx *ctx)
 }
 
 // ---- memories ----------------------------------------------------------------------------------------------------
+// Long operations go in pieces and give others a turn between two of them (L31): nobody else is in the store meanwhile. One that began is
+// finished; a kill that arrived is delivered after it.
+#define PIECE (4u << 20)
+
+static void between_pieces(struct abi_vmctx *ctx)
+{
+	struct vm_shard *s = ctx->exec->shard;
+	if (LIKELY(!__atomic_load_n(&ctx->exec->interrupt, __ATOMIC_RELAXED)) || !s->current)
+		return;
+	__atomic_store_n(&ctx->exec->interrupt, 0, __ATOMIC_RELAXED);
+	if (!vm__fiber_check(s))
+		vm__fiber_preempt(s);
+}
+
+static uint32_t after_pieces(struct abi_vmctx *ctx, uint64_t n)
+{
+	struct vm_shard *s = ctx->exec->shard;
+	return n > PIECE && s->current ? s->current->kill : TRAP_NONE;
+}
+
 static uint64_t abi_libcall_memory_grow(struct abi_vmctx *ctx, uint32_t memory, uint64_t delta)
 {
 	return vm_memory_grow(of(ctx)->memories[memory], delta);
@@ -41,8 +61,12 @@ static uint32_t abi_libcall_memory_fill(struct abi_vmctx *ctx, uint32_t memory, 
 	const struct abi_memory *m = &of(ctx)->memories[memory]->abi;
 	if (!fits(dst, n, m->length))
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
-	memset(m->base + dst, (int)(value & 0xff), n);
-	return TRAP_NONE;
+	for (uint64_t at = 0; at < n; at += PIECE) {
+		if (at)
+			between_pieces(ctx);
+		memset(m->base + dst + at, (int)(value & 0xff), min_u64(n - at, PIECE));
+	}
+	return after_pieces(ctx, n);
 }
 
 static uint32_t abi_libcall_memory_copy(struct abi_vmctx *ctx, uint32_t dst_memory, uint32_t src_memory, uint64_t dst, uint64_t src, uint64_t n)
@@ -50,8 +74,18 @@ static uint32_t abi_libcall_memory_copy(struct abi_vmctx *ctx, uint32_t dst_memo
 	const struct abi_memory *to = &of(ctx)->memories[dst_memory]->abi, *from = &of(ctx)->memories[src_memory]->abi;
 	if (!fits(dst, n, to->length) || !fits(src, n, from->length))
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
-	memmove(to->base + dst, from->base + src, n);
-	return TRAP_NONE;
+	uint8_t *d = to->base + dst;
+	const uint8_t *p = from->base + src;
+	// Pieces in the direction in which an overlap is not overwritten before it is read.
+	bool backward = d > p && d < p + n;
+	for (uint64_t done = 0; done < n;) {
+		if (done)
+			between_pieces(ctx);
+		uint64_t len = min_u64(n - done, PIECE), at = backward ? n - done - len : done;
+		memmove(d + at, p + at, len);
+		done += len;
+	}
+	return after_pieces(ctx, n);
 }
 
 static uint32_t abi_libcall_memory_init(struct abi_vmctx *ctx, uint32_t memory, uint32_t data, uint64_t dst, uint32_t src, uint32_t n)

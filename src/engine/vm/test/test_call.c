@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vm/vm_int.h"
+
 static struct vm_shard *shard;
 static struct guest guest;
 
@@ -274,6 +276,34 @@ static void grows_memory_up_to_its_limits(void **state UNUSED)
 	vm_store_free(st);
 }
 
+// L31: overlaps larger than a piece, both ways.
+static void copies_long_overlapping_ranges(void **state UNUSED)
+{
+	enum { MIB = 1 << 20 };
+	uint32_t (*copy)(struct abi_vmctx *, uint32_t, uint32_t, uint64_t, uint64_t, uint64_t) = (uint32_t (*)(struct abi_vmctx *, uint32_t, uint32_t, uint64_t,
+		uint64_t, uint64_t))vm__libcalls[ABI_LIBCALL_MEMORY_COPY];
+	struct vm_store *st;
+	struct vm_instance *inst;
+	struct guest big;
+	guest_init(&big, 256, 256);
+	guest_make(shard, &big, NULL, NULL, NULL, &st, &inst);
+	struct vm_memory *m = vm_instance_extern(inst, WASM_EXTERN_MEMORY, 0).memory;
+	uint32_t *words = (uint32_t *)vm_memory_base(m);
+	for (int way = 0; way < 2; way++) {
+		uint64_t from = way ? MIB : 0, to = way ? 0 : MIB;
+		for (uint32_t i = 0; i < 4 * MIB; i++)
+			words[i] = i;
+		assert_int_equal(copy(vm_instance_vmctx(inst), 0, 0, to, from, 15 * MIB), TRAP_NONE);
+		for (uint32_t i = 0; i < 15 * MIB / 4; i++)
+			assert_true(words[to / 4 + i] == from / 4 + i);
+	}
+	assert_int_equal(copy(vm_instance_vmctx(inst), 0, 0, 0, 1, 16 * MIB), TRAP_MEMORY_OUT_OF_BOUNDS);
+	assert_int_equal(copy(vm_instance_vmctx(inst), 0, 0, 16 * MIB, 16 * MIB, 0), TRAP_NONE);
+	assert_int_equal(copy(vm_instance_vmctx(inst), 0, 0, 16 * MIB + 1, 0, 0), TRAP_MEMORY_OUT_OF_BOUNDS);
+	vm_store_free(st);
+	guest_release(&big);
+}
+
 static void checks_the_types_of_imports(void **state UNUSED)
 {
 	struct vm_store *st;
@@ -357,6 +387,7 @@ int main(void)
 		cmocka_unit_test(unwinds_one_entry_after_the_other),
 		cmocka_unit_test(ends_endless_recursion_through_the_host),
 		cmocka_unit_test(grows_memory_up_to_its_limits),
+		cmocka_unit_test(copies_long_overlapping_ranges),
 		cmocka_unit_test(checks_the_types_of_imports),
 		cmocka_unit_test(survives_every_failing_allocation_and_system_call),
 		cmocka_unit_test(prints_a_backtrace),

@@ -1,7 +1,7 @@
 // Bodies of HTTP messages as streams. What the wire does stands in room http; here is what the guest may do when (W29 to W33).
 //
 // An outgoing body, and who changes its state:
-//   held (until response-outparam.set) → open (release_held) → finished (finish, abandon) or closed (the call is gone)
+//   held (until response-outparam.set) → on the wire (send) → finished (finish, abandon) or over (the call is gone)
 #include "wasi_int.h"
 
 enum { HELD_MAX = HTTP_WINDOW };
@@ -34,6 +34,7 @@ void wasi__body_unref(void *p)
 	if (b->call && b->call->out == b)
 		b->call->out = NULL;
 	buf_release(&b->held);
+	wasi__fields_unref(b->trailers);
 	mem_free(b);
 }
 
@@ -90,33 +91,36 @@ struct wasi_input *wasi__body_input(struct wasi_http_body *b)
 
 // ---- out ---------------------------------------------------------------------------------------------------------------------------
 
+static bool is_closed(const struct wasi_http_body *b)
+{
+	return b->finished || b->over || (b->call && b->call->cancelled);
+}
+
 static enum wasi_io out_permit(struct wasi_output *out, size_t *ret)
 {
 	struct wasi_http_body *b = out->of;
-	struct http_exchange *x = exchange(b);
-	if (!x || b->finished || b->call->cancelled)
+	if (is_closed(b))
 		return WASI_IO_CLOSED;
-	*ret = b->head_sent ? http_body_permit(x) : HELD_MAX - b->held.len;
+	*ret = b->call ? http_body_permit(b->call->x) : HELD_MAX - b->held.len;
 	return WASI_IO_OK;
 }
 
 static enum wasi_io out_write(struct wasi_output *out, struct seam_task *task, struct slice data)
 {
 	struct wasi_http_body *b = out->of;
-	struct http_exchange *x = exchange(b);
-	if (!x || b->finished || b->call->cancelled)
+	if (is_closed(b))
 		return WASI_IO_CLOSED;
 	b->written += data.len;
-	if (!b->head_sent)
+	if (!b->call)
 		return buf_put_slice(&b->held, data) ? WASI_IO_OK : WASI_IO_CLOSED;
-	return http_body_write(x, data) == HTTP_WRITE_OK ? WASI_IO_OK : WASI_IO_CLOSED;
+	return http_body_write(b->call->x, data) == HTTP_WRITE_OK ? WASI_IO_OK : WASI_IO_CLOSED;
 }
 
 // What was written leaves when the guest waits, returns or is preempted, at the latest at the end of the loop's turn: a flush need not send it in
 // a call of its own. It waits only while the client does not take what was sent before.
 static enum wasi_io out_flush(struct wasi_output *out)
 {
-	size_t n;
+	size_t n = 0;
 	enum wasi_io r = out_permit(out, &n);
 	return r == WASI_IO_OK && n == 0 ? WASI_IO_AGAIN : r;
 }
@@ -139,46 +143,55 @@ struct wasi_output *wasi__body_output(struct wasi_http_body *b)
 	return out;
 }
 
-void wasi__body_release_held(struct wasi_http_body *b)
-{
-	struct http_exchange *x = exchange(b);
-	b->head_sent = true;
-	if (x && b->held.len && http_body_write(x, buf_view(&b->held)) != HTTP_WRITE_OK)
-		b->call->cancelled = true;
-	buf_release(&b->held);
-	wasi__event_fire(&b->ready);
-}
-
-static void call_finished(struct wasi_http_call *call)
+void wasi__call_finished(struct wasi_http_call *call)
 {
 	call->finished = true;
 	if (call->on_finished)
 		call->on_finished(call);
 }
 
-enum wasi_finish wasi__body_finish(struct wasi_http_body *b, const struct wasi_fields *trailers)
+// The whole of the body has been given to the wire, or it was too short.
+static enum wasi_finish end_on_wire(struct wasi_http_body *b)
 {
-	struct http_exchange *x = exchange(b);
-	if (!x || b->finished || b->call->cancelled)
-		return WASI_FINISH_CLOSED;
-	b->finished = true;
+	const struct wasi_fields *t = b->trailers;
 	if (b->length != HTTP_LENGTH_UNKNOWN && b->written != b->length) {
-		if (b->head_sent)
-			http_abort(x);
+		http_abort(b->call->x);
 		return WASI_FINISH_SHORT;
 	}
-	if (!b->head_sent)
-		return WASI_FINISH_OK;  // a body of a response that was never sent
-	if (!http_body_finish(x, trailers ? trailers->list : NULL, trailers ? trailers->n : 0))
+	if (!http_body_finish(b->call->x, t ? t->list : NULL, t ? t->n : 0))
 		return WASI_FINISH_SHORT;
-	call_finished(b->call);
+	wasi__call_finished(b->call);
 	return WASI_FINISH_OK;
+}
+
+void wasi__body_send(struct wasi_http_body *b, struct wasi_http_call *call)
+{
+	b->call = call;
+	call->out = b;
+	if (b->held.len && http_body_write(call->x, buf_view(&b->held)) != HTTP_WRITE_OK)
+		b->length = 0;  // longer than announced: it can't end cleanly (W32)
+	buf_release(&b->held);
+	if (b->abandoned)
+		http_abort(call->x);
+	else if (b->finished)
+		end_on_wire(b);
+	wasi__event_fire(&b->ready);
+}
+
+enum wasi_finish wasi__body_finish(struct wasi_http_body *b, struct wasi_fields *trailers)
+{
+	if (is_closed(b))
+		return WASI_FINISH_CLOSED;
+	b->finished = true;
+	b->trailers = trailers ? wasi__fields_ref(trailers) : NULL;
+	return b->call ? end_on_wire(b) : WASI_FINISH_OK;
 }
 
 void wasi__body_abandon(struct wasi_http_body *b)
 {
-	struct http_exchange *x = exchange(b);
-	if (x && !b->finished && b->head_sent)
-		http_abort(x);
-	b->finished = true;
+	if (b->finished || b->over)
+		return;
+	b->finished = b->abandoned = true;
+	if (b->call)
+		http_abort(b->call->x);
 }

@@ -108,9 +108,16 @@ enum wasi_fields_error wasi__fields_delete(struct wasi_fields *f, struct slice n
 
 bool wasi__fields_fill(struct wasi_fields *f, const struct http_field *list, uint32_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
-		if (!http_field_is_forbidden(list[i].name) && add(f, list[i].name, list[i].value) != WASI_FIELDS_OK)
+	for (uint32_t i = 0; i < n; i++) {
+		if (http_field_is_forbidden(list[i].name))
+			continue;
+		if (add(f, list[i].name, list[i].value) != WASI_FIELDS_OK)
 			return false;
+		// Names are case-insensitive on the wire; guests compare them with the lower-case ones that HTTP/2 would bring.
+		uint8_t *name = (uint8_t *)f->list[f->n - 1].name.ptr;
+		for (size_t k = 0; k < list[i].name.len; k++)
+			name[k] |= name[k] >= 'A' && name[k] <= 'Z' ? 0x20 : 0;
+	}
 	return true;
 }
 

@@ -32,12 +32,14 @@ void wasi_flush_logs(struct seam_instance *i, struct seam_task *task);
 // One request on its way through a guest. Embedded in serve's call; lives until the exchange is released.
 struct wasi_http_call {
 	struct http_exchange *x;  // NULL once it is gone
-	struct seam_instance *instance;
 	bool head_set;            // response-outparam.set was called
 	bool set_error;           // with an error: answered by the host
 	bool finished;            // the body was finished cleanly
 	bool cancelled;           // the client is gone, or serve ended it
-	struct wasi_http_body *in, *out;  // bodies that are open, wasi's
+	struct wasi_http_body *in, *out;       // bodies that are open, wasi's
+	struct wasi_http_request *request;     // handles that are open, wasi's
+	struct wasi_http_outparam *outparam;
+	struct wasi_fields *headers;           // of the request, once asked for
 	void (*on_head)(struct wasi_http_call *c);      // the head was set: the deadline is met; may be NULL
 	void (*on_finished)(struct wasi_http_call *c);  // the body was finished: what runs on lingers; may be NULL
 	void (*on_cancel)(struct wasi_http_call *c);    // the client is gone; may be NULL
@@ -49,7 +51,7 @@ struct wasi_http_args {
 };
 // The caller has zeroed *c and set its on_* callbacks. Takes the exchange's owner callbacks for itself; c->on_cancel is called after wasi has noted it.
 // false: too many handles, or memory is out: answer 503.
-NODISCARD bool wasi_http_begin(struct wasi_http_call *c, struct seam_instance *i, struct http_exchange *x, struct wasi_http_args *ret);
+NODISCARD bool wasi_http_begin(struct wasi_http_call *c, struct canon_instance *i, struct http_exchange *x, struct wasi_http_args *ret);
 // The export has returned (or trapped: `clean` false). What was not set is answered with `status_if_unset` (500, 503, 504); what was begun and not
 // finished is aborted; then the exchange is released. The instance may be reset afterwards.
 void wasi_http_end(struct wasi_http_call *c, bool clean, unsigned status_if_unset);

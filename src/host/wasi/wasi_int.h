@@ -4,7 +4,7 @@
 //  1. An object that another one reaches is counted: a stream keeps its body, a pollable what it watches, whatever the order in which the guest
 //     drops them (W10).
 //  2. An event is fired on the loop's thread only; firing makes calls ready and runs nothing of a guest.
-//  3. A body knows its call as long as that lives; afterwards (call == NULL) it reads as ended and writes as closed.
+//  3. A body knows its call as long as that lives; afterwards (`over`) it reads as ended and writes as closed.
 #ifndef TENON_WASI_INT_H
 #define TENON_WASI_INT_H
 
@@ -48,7 +48,7 @@ struct wasi_input_ops {
 struct wasi_input {
 	const struct wasi_input_ops *ops;
 	uint32_t refs;
-	struct wasi_event *readable;
+	struct wasi_event *readable;  // NULL: always ready
 	void *of;
 };
 
@@ -64,7 +64,7 @@ struct wasi_output_ops {
 struct wasi_output {
 	const struct wasi_output_ops *ops;
 	uint32_t refs;
-	struct wasi_event *writable;
+	struct wasi_event *writable;  // NULL: always ready
 	void *of;
 	uint64_t promised;  // what check-write promised and write has not used (W12)
 };
@@ -116,14 +116,15 @@ NODISCARD bool wasi__fields_fill(struct wasi_fields *f, const struct http_field 
 // ---- bodies ------------------------------------------------------------------------------------------------------------------------------
 struct wasi_http_body {
 	uint32_t refs;
-	struct wasi_http_call *call;  // NULL: over
+	struct wasi_http_call *call;  // NULL: not yet sent (out), or over
+	bool over;
 	struct wasi_event ready;      // readable (in), writable (out)
 	bool stream_taken;
 	uint32_t streams;             // live streams: finish traps while there are any (W29)
 	bool ended;                   // in: read to its end
-	bool finished;                // out: finished or dropped
-	bool head_sent;               // out: the response was set; before, writes are held in `held`
+	bool finished, abandoned;     // out: finished, or dropped unfinished; before the response is set writes are kept in `held`
 	struct buf held;
+	struct wasi_fields *trailers; // out: finished before the response was set
 	uint64_t length, written;     // out: Content-Length that the guest set, or HTTP_LENGTH_UNKNOWN
 };
 struct wasi_http_body *wasi__body_new(struct wasi_http_call *call);
@@ -131,10 +132,25 @@ struct wasi_http_body *wasi__body_ref(struct wasi_http_body *b);
 void wasi__body_unref(void *b);
 struct wasi_input *wasi__body_input(struct wasi_http_body *b);
 struct wasi_output *wasi__body_output(struct wasi_http_body *b);
-// The response was set: what was held goes out.
-void wasi__body_release_held(struct wasi_http_body *b);
+// The head was sent for `call`: what was held goes out, and its end if it is finished already.
+void wasi__body_send(struct wasi_http_body *b, struct wasi_http_call *call);
+// What the guest holds of a request; `call` is NULL once that is over.
+struct wasi_http_request {
+	struct wasi_http_call *call;
+	bool consumed;
+};
+struct wasi_http_outparam {
+	struct wasi_http_call *call;
+};
+struct wasi_http_response {
+	unsigned status;
+	struct wasi_fields *headers;
+	struct wasi_http_body *body;  // once asked for
+};
 enum wasi_finish { WASI_FINISH_OK, WASI_FINISH_SHORT, WASI_FINISH_CLOSED };
-enum wasi_finish wasi__body_finish(struct wasi_http_body *b, const struct wasi_fields *trailers);
+// Keeps a reference on the trailers when the response is still to be set.
+enum wasi_finish wasi__body_finish(struct wasi_http_body *b, struct wasi_fields *trailers);
+void wasi__call_finished(struct wasi_http_call *call);
 // Dropped without finish: never a clean end (L87).
 void wasi__body_abandon(struct wasi_http_body *b);
 

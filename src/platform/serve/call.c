@@ -268,7 +268,7 @@ static bool prepare(struct serve_call *c, struct err *e)
 	c->http.on_finished = on_finished;
 	c->http.on_cancel = on_cancel;
 	seam_task_init(&c->task, s->loop, s->vm, c);
-	if (!wasi_http_begin(&c->http, &c->slot->seam, c->x, &c->args)) {
+	if (!wasi_http_begin(&c->http, c->slot->canon, c->x, &c->args)) {
 		slot_give(c->slot, s, true);
 		return err_nomem(e);
 	}

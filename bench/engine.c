@@ -1,0 +1,163 @@
+// Measures the engine from inside: what a whole process would drown in its own start.
+// PROGRAM(tenon-bench, "cli", "")
+//
+//   tenon-bench compile FILE [ROUNDS]       validates and compiles all core modules of FILE on one thread
+//   tenon-bench kernel FILE N [ROUNDS]      run(N) of a core module; the time of the call alone
+//   tenon-bench instantiate FILE [ROUNDS]   a slot of a component's image: GET / through its handler on a socket pair, then reset
+// One JSON object on stdout.
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "comp/comp.h"
+#include "tier/tier.h"
+#include "vm/vm.h"
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static _Noreturn void die(const struct err *e)
+{
+	fprintf(stderr, "error: %s (%s)\n", e->text, e->where);
+	exit(1);
+}
+
+static struct slice map_file(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		perror(path);
+		exit(1);
+	}
+	void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+	close(fd);
+	if (p == MAP_FAILED)
+		exit(1);
+	return slice_of(p, (size_t)st.st_size);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static double median(double *v, int n)
+{
+	qsort(v, (size_t)n, sizeof *v, by_value);
+	return v[n / 2];
+}
+
+struct loaded {
+	struct arena arena;
+	struct slice file;
+	const struct wasm_module *modules[256];
+	uint32_t n;
+};
+
+static void load(const char *path, struct loaded *l, struct err *e)
+{
+	arena_init(&l->arena, 0);
+	l->file = map_file(path);
+	if (wasm_is_module(l->file)) {
+		struct wasm_module *m;
+		if (!wasm_decode(&l->arena, l->file, WASM_FEATURES_DEFAULT, 0, &m, e))
+			die(e);
+		l->modules[l->n++] = m;
+		return;
+	}
+	struct comp_options options = COMP_OPTIONS_DEFAULT;
+	struct comp_component *c;
+	if (!comp_decode(&l->arena, l->file, &options, &c, e))
+		die(e);
+	for (uint32_t i = 0; i < c->nmodules && l->n < ARRAY_LEN(l->modules); i++)
+		l->modules[l->n++] = c->modules[i].wasm;
+}
+
+enum { MAX_ROUNDS = 1001 };
+
+static int rounds_of(int argc, char **argv, int at, int otherwise)
+{
+	uint64_t n;
+	return argc > at && slice_parse_u64(slice_str(argv[at]), MAX_ROUNDS, &n) && n ? (int)n : otherwise;
+}
+
+static void bench_compile(const char *path, int rounds, struct err *e)
+{
+	static double times[MAX_ROUNDS];
+	struct loaded l = {0};
+	struct tier_stats stats = {0};
+	struct tier_options options = {.no_cache = true, .threads = 1};
+	load(path, &l, e);
+	for (int i = 0; i < rounds; i++) {
+		struct vm_module *out[256];
+		if (!tier_compile(l.modules, l.n, l.file, NULL, &options, out, &stats, e))
+			die(e);
+		times[i] = (double)stats.compile_ns / 1e9;
+		for (uint32_t k = 0; k < l.n; k++)
+			vm_module_unref(out[k]);
+	}
+	double t = median(times, rounds);
+	printf("{\"file\":\"%s\",\"modules\":%u,\"code_bytes\":%llu,\"native_bytes\":%llu,\"seconds\":%.6f,\"mb_per_s\":%.2f}\n", path, l.n,
+		(unsigned long long)stats.code_bytes, (unsigned long long)stats.native_bytes, t, (double)stats.code_bytes / 1e6 / t);
+}
+
+static void bench_kernel(const char *path, int32_t n, int rounds, struct err *e)
+{
+	static double times[MAX_ROUNDS];
+	struct loaded l = {0};
+	struct tier_stats stats;
+	struct tier_options options = {.no_cache = true};
+	struct vm_module *module;
+	struct vm_shard *shard;
+	struct vm_store *store;
+	struct vm_instance *instance;
+	struct vm_extern run;
+	load(path, &l, e);
+	if (!tier_compile(l.modules, 1, l.file, NULL, &options, &module, &stats, e) || !vm_shard_new(&shard, e) ||
+		!vm_store_new(shard, &VM_LIMITS_DEFAULT, &store, e) || !vm_instance_allocate(store, module, NULL, 0, &instance, e))
+		die(e);
+	if (vm_instance_initialize(instance) != TRAP_NONE || !vm_instance_export(instance, SLICE_LIT("run"), &run)) {
+		err_set(e, ERR_TRAP, "no run(i32) -> i64");
+		die(e);
+	}
+	uint64_t arg = (uint32_t)n, result = 0;
+	for (int i = 0; i < rounds; i++) {
+		double before = now();
+		if (vm_call(store, run.func, &arg, &result) != TRAP_NONE) {
+			err_set(e, ERR_TRAP, "%s", trap_text(vm_trap_info(shard)->trap));
+			die(e);
+		}
+		times[i] = now() - before;
+	}
+	printf("{\"file\":\"%s\",\"n\":%d,\"checksum\":%lld,\"seconds\":%.6f,\"compile_ms\":%.3f}\n", path, n, (long long)result, median(times, rounds),
+		(double)stats.compile_ns / 1e6);
+	vm_store_free(store);
+	vm_shard_free(shard);
+}
+
+int main(int argc, char **argv)
+{
+	struct err e;
+	err_clear(&e);
+	uint64_t n;
+	if (!vm_process_init(&e))
+		die(&e);
+	if (argc >= 3 && strcmp(argv[1], "compile") == 0)
+		bench_compile(argv[2], rounds_of(argc, argv, 3, 5), &e);
+	else if (argc >= 4 && strcmp(argv[1], "kernel") == 0 && slice_parse_u64(slice_str(argv[3]), INT32_MAX, &n))
+		bench_kernel(argv[2], (int32_t)n, rounds_of(argc, argv, 4, 5), &e);
+	else
+		return fprintf(stderr, "usage: tenon-bench compile FILE [ROUNDS] | kernel FILE N [ROUNDS]\n"), 2;
+	return 0;
+}

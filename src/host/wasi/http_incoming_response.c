@@ -1,0 +1,11 @@
+// wasi:http/types: responses to requests that guests make. No request is granted yet: there is none.
+#include "unreached.h"
+
+UNREACHED_DROP(wasi_http_types_incoming_response_drop)
+UNREACHED_DROP(wasi_http_types_future_incoming_response_drop)
+
+UNREACHED(wasi_http_types_incoming_response_status, uint16_t)
+UNREACHED(wasi_http_types_incoming_response_headers, uint32_t)
+UNREACHED(wasi_http_types_incoming_response_consume, struct wasi_result_own_http_types_incoming_body_void)
+UNREACHED(wasi_http_types_future_incoming_response_subscribe, uint32_t)
+UNREACHED(wasi_http_types_future_incoming_response_get, struct wasi_option_result_result_own_http_types_incoming_response_http_types_error_code_void)

@@ -1,0 +1,440 @@
+// wasi:http/types: the request that came in and the response that goes out.
+#include "wasi_host.h"
+#include "wasi_int.h"
+
+static enum seam_result no_memory(struct seam_call *c)
+{
+	return seam_trap(c, "the host is out of memory");
+}
+
+static bool string_of(struct seam_call *c, struct slice s, struct wasi_option_string *ret)
+{
+	ret->is_some = true;
+	return seam_string(c, s, &ret->some);
+}
+
+// ---- incoming request --------------------------------------------------------------------------------------------------------------------
+
+void wasi_http_types_incoming_request_drop(struct canon_instance *i, void *object)
+{
+	struct wasi_http_request *r = object;
+	if (r->call)
+		r->call->request = NULL;
+	mem_free(r);
+}
+
+// NULL, and a trap: the request is over (a handle that was kept from one call to the next).
+static const struct http_request *request(struct seam_call *c, uint32_t rep, struct wasi_http_request **ret)
+{
+	*ret = seam_resource_get(c, &wasi_http_types_incoming_request_resource, rep);
+	if ((*ret)->call)
+		return http_exchange_request((*ret)->call->x);
+	seam_trap(c, "the request of this handle is over");
+	return NULL;
+}
+
+enum seam_result wasi_http_types_incoming_request_method(struct seam_call *c, const struct wasi_http_types_incoming_request_method_args *args,
+	struct wasi_http_types_method *ret)
+{
+	static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+	_Static_assert(ARRAY_LEN(names) == WASI_HTTP_TYPES_METHOD_OTHER, "one name a case");
+	struct wasi_http_request *r;
+	const struct http_request *h = request(c, args->self, &r);
+	if (!h)
+		return SEAM_TRAP;
+	for (uint8_t k = 0; k < ARRAY_LEN(names); k++)
+		if (slice_eq_str(h->method, names[k])) {
+			ret->tag = k;
+			return SEAM_OK;
+		}
+	ret->tag = WASI_HTTP_TYPES_METHOD_OTHER;
+	return seam_string(c, h->method, &ret->other) ? SEAM_OK : SEAM_TRAP;
+}
+
+enum seam_result wasi_http_types_incoming_request_path_with_query(struct seam_call *c,
+	const struct wasi_http_types_incoming_request_path_with_query_args *args, struct wasi_option_string *ret)
+{
+	struct wasi_http_request *r;
+	const struct http_request *h = request(c, args->self, &r);
+	return h && string_of(c, h->target, ret) ? SEAM_OK : SEAM_TRAP;
+}
+
+enum seam_result wasi_http_types_incoming_request_scheme(struct seam_call *c, const struct wasi_http_types_incoming_request_scheme_args *args,
+	struct wasi_option_http_types_scheme *ret)
+{
+	ret->is_some = true;
+	ret->some.tag = WASI_HTTP_TYPES_SCHEME_HTTP;
+	return SEAM_OK;
+}
+
+// Guests take it for granted that there is one (W26); HTTP/1.0 may send none.
+enum seam_result wasi_http_types_incoming_request_authority(struct seam_call *c, const struct wasi_http_types_incoming_request_authority_args *args,
+	struct wasi_option_string *ret)
+{
+	struct wasi_http_request *r;
+	const struct http_request *h = request(c, args->self, &r);
+	return h && string_of(c, h->authority.len ? h->authority : SLICE_LIT("localhost"), ret) ? SEAM_OK : SEAM_TRAP;
+}
+
+static enum seam_result fields_handle(struct seam_call *c, struct wasi_fields *f, uint32_t *ret)
+{
+	if (!f)
+		return no_memory(c);
+	if (seam_resource_new(c, &wasi_http_types_fields_resource, wasi__fields_ref(f), ret))
+		return SEAM_OK;
+	wasi__fields_unref(f);
+	return SEAM_TRAP;
+}
+
+enum seam_result wasi_http_types_incoming_request_headers(struct seam_call *c, const struct wasi_http_types_incoming_request_headers_args *args,
+	uint32_t *ret)
+{
+	struct wasi_http_request *r;
+	const struct http_request *h = request(c, args->self, &r);
+	if (!h)
+		return SEAM_TRAP;
+	if (!r->call->headers) {
+		struct wasi_fields *f = wasi__fields_new();
+		if (!f || !wasi__fields_fill(f, h->fields, h->field_count)) {
+			wasi__fields_unref(f);
+			return no_memory(c);
+		}
+		f->immutable = true;
+		r->call->headers = f;
+	}
+	return fields_handle(c, r->call->headers, ret);
+}
+
+enum seam_result wasi_http_types_incoming_request_consume(struct seam_call *c, const struct wasi_http_types_incoming_request_consume_args *args,
+	struct wasi_result_own_http_types_incoming_body_void *ret)
+{
+	struct wasi_http_request *r;
+	if (!request(c, args->self, &r))
+		return SEAM_TRAP;
+	ret->is_err = r->consumed;
+	if (r->consumed)
+		return SEAM_OK;
+	struct wasi_http_body *b = wasi__body_new(r->call);
+	if (!b)
+		return no_memory(c);
+	if (!seam_resource_new(c, &wasi_http_types_incoming_body_resource, b, &ret->ok)) {
+		wasi__body_unref(b);
+		return SEAM_TRAP;
+	}
+	r->consumed = true;
+	r->call->in = b;
+	return SEAM_OK;
+}
+
+// ---- incoming body and its trailers --------------------------------------------------------------------------------------------------------
+
+void wasi_http_types_incoming_body_drop(struct canon_instance *i, void *object)
+{
+	wasi__body_unref(object);
+}
+
+enum seam_result wasi_http_types_incoming_body_stream(struct seam_call *c, const struct wasi_http_types_incoming_body_stream_args *args,
+	struct wasi_result_own_io_streams_input_stream_void *ret)
+{
+	struct wasi_http_body *b = seam_resource_get(c, &wasi_http_types_incoming_body_resource, args->self);
+	ret->is_err = b->stream_taken;
+	if (b->stream_taken)
+		return SEAM_OK;
+	b->stream_taken = true;
+	return wasi__input_handle(c, wasi__body_input(b), &ret->ok) ? SEAM_OK : SEAM_TRAP;
+}
+
+struct future_trailers {
+	struct wasi_http_body *body;
+	bool taken;
+};
+
+enum seam_result wasi_http_types_incoming_body_finish(struct seam_call *c, const struct wasi_http_types_incoming_body_finish_args *args, uint32_t *ret)
+{
+	struct wasi_http_body *b = seam_resource_take(c, &wasi_http_types_incoming_body_resource, args->this);
+	struct future_trailers *t = b->streams ? NULL : mem_zalloc(sizeof *t);
+	if (!t) {
+		bool live = b->streams;
+		wasi__body_unref(b);
+		return live ? seam_trap(c, "incoming-body.finish while its stream is alive") : no_memory(c);
+	}
+	t->body = b;
+	if (seam_resource_new(c, &wasi_http_types_future_trailers_resource, t, ret))
+		return SEAM_OK;
+	wasi__body_unref(b);
+	mem_free(t);
+	return SEAM_TRAP;
+}
+
+void wasi_http_types_future_trailers_drop(struct canon_instance *i, void *object)
+{
+	struct future_trailers *t = object;
+	wasi__body_unref(t->body);
+	mem_free(t);
+}
+
+// Reads away what the guest left of the body. WASI_IO_OK: its end was reached; WASI_IO_AGAIN: not yet; WASI_IO_CLOSED: it was lost.
+static enum wasi_io drain(struct wasi_http_body *b)
+{
+	struct slice data;
+	if (!b->call)
+		return WASI_IO_CLOSED;
+	for (;;)
+		switch (http_body_peek(b->call->x, &data)) {
+		case HTTP_READ_DATA:
+			http_body_consume(b->call->x, data.len);
+			break;
+		case HTTP_READ_AGAIN:
+			return WASI_IO_AGAIN;
+		case HTTP_READ_END:
+			return WASI_IO_OK;
+		case HTTP_READ_ERROR:
+			return WASI_IO_CLOSED;
+		}
+}
+
+static bool trailers_are_ready(const struct wasi_pollable *p, uint64_t now_ns)
+{
+	return drain(p->of) != WASI_IO_AGAIN;
+}
+
+enum seam_result wasi_http_types_future_trailers_subscribe(struct seam_call *c, const struct wasi_http_types_future_trailers_subscribe_args *args,
+	uint32_t *ret)
+{
+	struct future_trailers *t = seam_resource_get(c, &wasi_http_types_future_trailers_resource, args->self);
+	struct wasi_pollable p = {trailers_are_ready, &t->body->ready, wasi__body_ref(t->body), wasi__body_unref, UINT64_MAX};
+	return wasi__pollable_new(c, p, ret) ? SEAM_OK : SEAM_TRAP;
+}
+
+// none until the body has ended, then once some(ok(…)), after that some(err) (W34).
+enum seam_result wasi_http_types_future_trailers_get(struct seam_call *c, const struct wasi_http_types_future_trailers_get_args *args,
+	struct wasi_option_result_result_option_own_http_types_fields_http_types_error_code_void *ret)
+{
+	struct future_trailers *t = seam_resource_get(c, &wasi_http_types_future_trailers_resource, args->self);
+	enum wasi_io io = t->taken ? WASI_IO_OK : drain(t->body);
+	ret->is_some = io != WASI_IO_AGAIN;
+	ret->some.is_err = t->taken;
+	if (io == WASI_IO_AGAIN || t->taken)
+		return SEAM_OK;
+	t->taken = true;
+	if (io == WASI_IO_CLOSED) {
+		ret->some.ok.is_err = true;
+		ret->some.ok.err.tag = WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED;
+		return SEAM_OK;
+	}
+	uint32_t n;
+	const struct http_field *list = http_body_trailers(t->body->call->x, &n);
+	if (n == 0)
+		return SEAM_OK;
+	struct wasi_fields *f = wasi__fields_new();
+	if (!f || !wasi__fields_fill(f, list, n)) {
+		wasi__fields_unref(f);
+		return no_memory(c);
+	}
+	ret->some.ok.ok.is_some = true;
+	enum seam_result r = fields_handle(c, f, &ret->some.ok.ok.some);
+	wasi__fields_unref(f);
+	return r;
+}
+
+// ---- outgoing response ---------------------------------------------------------------------------------------------------------------------
+
+static void free_response(struct wasi_http_response *r)
+{
+	wasi__fields_unref(r->headers);
+	wasi__body_unref(r->body);
+	mem_free(r);
+}
+
+void wasi_http_types_outgoing_response_drop(struct canon_instance *i, void *object)
+{
+	free_response(object);
+}
+
+static struct wasi_http_response *response(struct seam_call *c, uint32_t rep)
+{
+	return seam_resource_get(c, &wasi_http_types_outgoing_response_resource, rep);
+}
+
+enum seam_result wasi_http_types_outgoing_response_new(struct seam_call *c, const struct wasi_http_types_outgoing_response_new_args *args, uint32_t *ret)
+{
+	struct wasi_fields *headers = seam_resource_take(c, &wasi_http_types_fields_resource, args->headers);
+	struct wasi_http_response *r = mem_zalloc(sizeof *r);
+	if (!r) {
+		wasi__fields_unref(headers);
+		return no_memory(c);
+	}
+	r->status = 200;
+	r->headers = headers;
+	headers->immutable = true;
+	if (seam_resource_new(c, &wasi_http_types_outgoing_response_resource, r, ret))
+		return SEAM_OK;
+	free_response(r);
+	return SEAM_TRAP;
+}
+
+enum seam_result wasi_http_types_outgoing_response_status_code(struct seam_call *c, const struct wasi_http_types_outgoing_response_status_code_args *args,
+	uint16_t *ret)
+{
+	*ret = (uint16_t)response(c, args->self)->status;
+	return SEAM_OK;
+}
+
+enum seam_result wasi_http_types_outgoing_response_set_status_code(struct seam_call *c,
+	const struct wasi_http_types_outgoing_response_set_status_code_args *args, struct wasi_result_void_void *ret)
+{
+	ret->is_err = args->status_code < 200 || args->status_code > 599;  // W35
+	if (!ret->is_err)
+		response(c, args->self)->status = args->status_code;
+	return SEAM_OK;
+}
+
+enum seam_result wasi_http_types_outgoing_response_headers(struct seam_call *c, const struct wasi_http_types_outgoing_response_headers_args *args,
+	uint32_t *ret)
+{
+	return fields_handle(c, response(c, args->self)->headers, ret);
+}
+
+enum seam_result wasi_http_types_outgoing_response_body(struct seam_call *c, const struct wasi_http_types_outgoing_response_body_args *args,
+	struct wasi_result_own_http_types_outgoing_body_void *ret)
+{
+	struct wasi_http_response *r = response(c, args->self);
+	ret->is_err = r->body != NULL;
+	if (r->body)
+		return SEAM_OK;
+	struct wasi_http_body *b = wasi__body_new(NULL);
+	if (!b)
+		return no_memory(c);
+	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_resource, b, &ret->ok)) {
+		wasi__body_unref(b);
+		return SEAM_TRAP;
+	}
+	r->body = wasi__body_ref(b);
+	return SEAM_OK;
+}
+
+// ---- outgoing body ---------------------------------------------------------------------------------------------------------------------------
+
+void wasi_http_types_outgoing_body_drop(struct canon_instance *i, void *object)
+{
+	wasi__body_abandon(object);
+	wasi__body_unref(object);
+}
+
+enum seam_result wasi_http_types_outgoing_body_write(struct seam_call *c, const struct wasi_http_types_outgoing_body_write_args *args,
+	struct wasi_result_own_io_streams_output_stream_void *ret)
+{
+	struct wasi_http_body *b = seam_resource_get(c, &wasi_http_types_outgoing_body_resource, args->self);
+	ret->is_err = b->stream_taken;
+	if (b->stream_taken)
+		return SEAM_OK;
+	b->stream_taken = true;
+	return wasi__output_handle(c, wasi__body_output(b), &ret->ok) ? SEAM_OK : SEAM_TRAP;
+}
+
+enum seam_result wasi_http_types_outgoing_body_finish(struct seam_call *c, const struct wasi_http_types_outgoing_body_finish_args *args,
+	struct wasi_result_void_http_types_error_code *ret)
+{
+	struct wasi_fields *trailers = args->trailers.is_some ? seam_resource_take(c, &wasi_http_types_fields_resource, args->trailers.some) : NULL;
+	struct wasi_http_body *b = seam_resource_take(c, &wasi_http_types_outgoing_body_resource, args->this);
+	enum seam_result r = SEAM_OK;
+	if (b->streams) {
+		wasi__body_abandon(b);
+		r = seam_trap(c, "outgoing-body.finish while its stream is alive");
+	} else {
+		enum wasi_finish how = wasi__body_finish(b, trailers);
+		ret->is_err = how != WASI_FINISH_OK;
+		ret->err.tag = how == WASI_FINISH_SHORT ? WASI_HTTP_TYPES_ERROR_CODE_HTTP_RESPONSE_BODY_SIZE : WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED;
+		if (how == WASI_FINISH_SHORT)
+			ret->err.http_response_body_size = (struct wasi_option_u64){true, b->written};
+	}
+	wasi__body_unref(b);
+	wasi__fields_unref(trailers);
+	return r;
+}
+
+// ---- response-outparam -------------------------------------------------------------------------------------------------------------------------
+
+void wasi_http_types_response_outparam_drop(struct canon_instance *i, void *object)
+{
+	struct wasi_http_outparam *o = object;
+	if (o->call)
+		o->call->outparam = NULL;
+	mem_free(o);
+}
+
+// 1xx responses are not sent: HTTP/1.1 clients must do without them.
+enum seam_result wasi_http_types_response_outparam_send_informational(struct seam_call *c,
+	const struct wasi_http_types_response_outparam_send_informational_args *args, struct wasi_result_void_http_types_error_code *ret)
+{
+	wasi__fields_unref(seam_resource_take(c, &wasi_http_types_fields_resource, args->headers));
+	ret->is_err = true;
+	ret->err.tag = WASI_HTTP_TYPES_ERROR_CODE_CONFIGURATION_ERROR;
+	return SEAM_OK;
+}
+
+// Content-Length as the guest set it, HTTP_LENGTH_UNKNOWN if it did not. false: not a length (W32).
+static bool announced_length(const struct wasi_fields *f, uint64_t *ret)
+{
+	*ret = HTTP_LENGTH_UNKNOWN;
+	for (uint32_t k = 0; k < f->n; k++)
+		if (http_name_eq(f->list[k].name, SLICE_LIT("content-length")) && !http_length_parse(f->list[k].value, ret))
+			return false;
+	return true;
+}
+
+static void send_response(struct wasi_http_call *call, struct wasi_http_response *r)
+{
+	struct err e;
+	err_clear(&e);
+	uint64_t announced, length;
+	struct wasi_http_body *b = r->body;
+	bool ok = announced_length(r->headers, &announced);
+	length = announced;
+	if (length == HTTP_LENGTH_UNKNOWN && (!b || (b->finished && !b->abandoned && !b->trailers)))
+		length = b ? b->held.len : 0;  // all of it is here
+	ok = ok && http_respond_head(call->x, r->status, r->headers->list, r->headers->n, length, &e);
+	if (!ok) {
+		http_respond_error(call->x, 500, 0);
+		call->set_error = call->finished = true;
+		return;
+	}
+	call->status = r->status;
+	if (b) {
+		b->length = http_exchange_request(call->x)->is_head ? HTTP_LENGTH_UNKNOWN : announced;
+		wasi__body_send(b, call);
+	} else if (http_body_finish(call->x, NULL, 0)) {
+		wasi__call_finished(call);
+	}
+}
+
+enum seam_result wasi_http_types_response_outparam_set(struct seam_call *c, const struct wasi_http_types_response_outparam_set_args *args)
+{
+	struct wasi_http_outparam *o = seam_resource_take(c, &wasi_http_types_response_outparam_resource, args->param);
+	struct wasi_http_response *r = args->response.is_err ? NULL : seam_resource_take(c, &wasi_http_types_outgoing_response_resource, args->response.ok);
+	struct wasi_http_call *call = o->call;
+	if (call) {
+		call->outparam = NULL;
+		call->head_set = true;
+		if (r) {
+			send_response(call, r);
+		} else {
+			call->set_error = call->finished = true;
+			http_respond_error(call->x, 500, 0);
+		}
+		if (call->on_head && !call->finished)
+			call->on_head(call);
+	}
+	mem_free(o);
+	if (r)
+		free_response(r);
+	return SEAM_OK;
+}
+
+// No stream's error is one of HTTP yet: bodies only close.
+enum seam_result wasi_http_types_http_error_code(struct seam_call *c, const struct wasi_http_types_http_error_code_args *args,
+	struct wasi_option_http_types_error_code *ret)
+{
+	ret->is_some = false;
+	return SEAM_OK;
+}

@@ -1,0 +1,66 @@
+// wasi:random: all of it from the kernel, exactly as many bytes as were asked for (W4).
+#include <errno.h>
+#include <sys/random.h>
+
+#include "wasi_host.h"
+#include "wasi_int.h"
+
+enum { RANDOM_MAX = 1 << 20 };  // bytes a call: more traps (L77)
+
+static bool fill(void *into, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		ssize_t got = getrandom((uint8_t *)into + at, n - at, 0);
+		if (got < 0 && errno != EINTR)
+			return false;
+		at += got > 0 ? (size_t)got : 0;
+	}
+	return true;
+}
+
+static enum seam_result random_bytes(struct seam_call *c, uint64_t n, struct wit_list *ret)
+{
+	if (n > RANDOM_MAX)
+		return seam_trap(c, "%llu random bytes in one call; %u at most", (unsigned long long)n, RANDOM_MAX);
+	uint8_t *bytes = seam_alloc(c, n, 1);
+	if (!bytes)
+		return SEAM_TRAP;
+	if (!fill(bytes, n))
+		return seam_trap(c, "the system gives no random bytes");
+	*ret = (struct wit_list){bytes, n};
+	return SEAM_OK;
+}
+
+static enum seam_result random_words(struct seam_call *c, uint64_t *ret, size_t n)
+{
+	return fill(ret, n * sizeof *ret) ? SEAM_OK : seam_trap(c, "the system gives no random bytes");
+}
+
+enum seam_result wasi_random_random_get_random_bytes(struct seam_call *c, const struct wasi_random_random_get_random_bytes_args *args, struct wit_list *ret)
+{
+	return random_bytes(c, args->len, ret);
+}
+
+enum seam_result wasi_random_random_get_random_u64(struct seam_call *c, uint64_t *ret)
+{
+	return random_words(c, ret, 1);
+}
+
+enum seam_result wasi_random_insecure_get_insecure_random_bytes(struct seam_call *c,
+	const struct wasi_random_insecure_get_insecure_random_bytes_args *args, struct wit_list *ret)
+{
+	return random_bytes(c, args->len, ret);
+}
+
+enum seam_result wasi_random_insecure_get_insecure_random_u64(struct seam_call *c, uint64_t *ret)
+{
+	return random_words(c, ret, 1);
+}
+
+enum seam_result wasi_random_insecure_seed_insecure_seed(struct seam_call *c, struct wasi_tuple2_u64_u64 *ret)
+{
+	uint64_t words[2];
+	enum seam_result r = random_words(c, words, 2);
+	*ret = (struct wasi_tuple2_u64_u64){words[0], words[1]};
+	return r;
+}

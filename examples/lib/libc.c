@@ -1,0 +1,67 @@
+// The part of a libc that bindings of wit-bindgen use. Memory is only ever taken: the instance ends with the request.
+#include <stdint.h>
+#include <stdlib.h>
+
+static uint8_t heap[512 * 1024];
+static size_t heap_used;
+
+void *malloc(size_t size)
+{
+	heap_used = (heap_used + 15) & ~(size_t)15;
+	if (size > sizeof heap - heap_used)
+		__builtin_trap();
+	void *p = heap + heap_used;
+	heap_used += size;
+	return p;
+}
+
+void free(void *p)
+{
+	(void)p;
+}
+
+void *realloc(void *old, size_t size)
+{
+	void *p = malloc(size);
+	if (old)
+		memcpy(p, old, size);  // at most `size` bytes of the old block are meant
+	return p;
+}
+
+_Noreturn void abort(void)
+{
+	__builtin_trap();
+}
+
+void *memcpy(void *restrict to, const void *restrict from, size_t n)
+{
+	uint8_t *t = to;
+	for (const uint8_t *f = from; n--;)
+		*t++ = *f++;
+	return to;
+}
+
+void *memset(void *to, int byte, size_t n)
+{
+	uint8_t *t = to;
+	while (n--)
+		*t++ = (uint8_t)byte;
+	return to;
+}
+
+int memcmp(const void *a, const void *b, size_t n)
+{
+	const uint8_t *x = a, *y = b;
+	for (; n--; x++, y++)
+		if (*x != *y)
+			return *x - *y;
+	return 0;
+}
+
+size_t strlen(const char *s)
+{
+	size_t n = 0;
+	while (s[n])
+		n++;
+	return n;
+}

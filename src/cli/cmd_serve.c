@@ -1,4 +1,4 @@
-// tenon serve, tenon up, tenon compile.
+// tenon serve, tenon up, tenon compile, tenon inspect.
 #include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
@@ -19,6 +19,12 @@ int cli__command_compile(struct cli *c, struct err *e)
 	if (!cli_check_file(c->config.path, true, e) || !serve_compile(&c->config, e))
 		return err_exit_status(e->code);
 	return 0;
+}
+
+int cli__command_inspect(struct cli *c, struct err *e)
+{
+	c->config.path = c->args.ptr[0];
+	return cli_check_file(c->config.path, true, e) && serve_inspect(&c->config, e) ? 0 : err_exit_status(e->code);
 }
 
 static int is_wasm(const struct dirent *d)

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-enum group { HIDDEN = 0, SERVERS = 1, RUN = 2, BOTH = 3, COMPILE = 4 };
+enum group { HIDDEN = 0, SERVERS = 1, RUN = 2, BOTH = 3, COMPILE = 4, NONE = 8 };
 
 typedef bool parse_fn(struct cli *c, const char *value, struct err *e);
 
@@ -365,6 +365,8 @@ void cli_print_help(enum cli_command command)
 	}
 	const struct command_row *row = &commands[command];
 	printf("tenon %s: %s\n\nusage: tenon %s [OPTION...] %s\n\n", row->name, row->summary, row->name, row->args);
+	if (row->group == NONE)
+		return;
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		if (options[i].group == HIDDEN || !applies(options[i].group, row->group))
 			continue;

@@ -58,6 +58,26 @@ static bool decode(struct serve_deployment *d, const struct wasm_module *const *
 	return true;
 }
 
+bool serve_inspect(const struct serve_config *c, struct err *e)
+{
+	struct serve_deployment d = {.config = c};
+	const struct wasm_module *const *modules;
+	arena_init(&d.arena, 0);
+	bool ok = map_file(c->path, &d.file, e) && (decode(&d, &modules, e) || err_note(e, "'%s'", c->path));
+	if (ok && d.comp) {
+		struct buf b = {.max = 64 << 20};
+		comp_print(&b, d.comp);
+		ok = fwrite(b.ptr, 1, b.len, stdout) == b.len && fflush(stdout) == 0;
+		if (!ok)
+			err_set(e, ERR_ENV, "cannot write to stdout");
+		buf_release(&b);
+	} else if (ok) {
+		err_set(e, ERR_INVALID, "'%s' is a core module: it has no WIT", c->path);
+	}
+	serve__deployment_release(&d);
+	return ok;
+}
+
 bool serve__deployment_compile(struct serve_deployment *d, const struct serve_config *c, struct err *e)
 {
 	*d = (struct serve_deployment){.config = c};

@@ -76,7 +76,7 @@ static bool find_function(struct job *j, const struct wit_wave_call *call, struc
 		return true;
 	if (found == 0) {
 		err_set(e, ERR_USAGE, "no exported function '%.*s'", SLICE_ARGS(call->func));
-		return err_hint(e, "tenon inspect --wit shows what the component exports");
+		return err_hint(e, "tenon inspect shows what the component exports");
 	}
 	err_set(e, ERR_USAGE, "%u exported functions are called '%.*s'", found, SLICE_ARGS(call->func));
 	return err_hint(e, "say which: 'interface#%.*s(...)'", SLICE_ARGS(call->func));

@@ -110,8 +110,7 @@ static enum trap trap_of(struct vm_shard *s, int sig, const siginfo_t *si, const
 	enum trap site = code_object_trap(code, pc);
 	if (sig == SIGSEGV || sig == SIGBUS) {
 		uint64_t addr = (uintptr_t)si->si_addr;
-		struct code_place place;
-		if (vm__in_stack_guard(s, addr) && code_object_place(code, pc, &place))
+		if (vm__in_stack_guard(s, addr))
 			return TRAP_STACK_OVERFLOW;
 		if (site != TRAP_MEMORY_OUT_OF_BOUNDS || !in_memories(s, (uint64_t)uc->uc_mcontext.gregs[REG_R13], addr, ret_address))
 			return TRAP_NONE;

@@ -65,7 +65,7 @@ static void try_wave(struct arena *a, const struct wit_packages *p, struct slice
 			void *v = t && t->size64 < 1u << 16 ? arena_alloc(a, t->size64, 16) : NULL;
 			if (v && wit_wave_parse(a, text, t, v, NULL) && wit_wave_print(&first, t, v, NULL)) {
 				if (!wit_wave_parse(a, buf_view(&first), t, v, NULL) || !wit_wave_print(&second, t, v, NULL) ||
-				    !slice_eq(buf_view(&first), buf_view(&second))) {
+					!slice_eq(buf_view(&first), buf_view(&second))) {
 					fprintf(stderr, "%.*s\n", SLICE_ARGS(buf_view(&first)));
 					abort();
 				}

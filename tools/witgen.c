@@ -65,8 +65,8 @@ static void put_snake(struct buf *b, struct slice s, bool upper)
 static void put_member(struct buf *b, struct slice s)
 {
 	static const char *const words[] = {"auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for",
-					    "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct",
-					    "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "bool", "true", "false", "tag", "is_err", "is_some"};
+		"goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct",
+		"switch", "typedef", "union", "unsigned", "void", "volatile", "while", "bool", "true", "false", "tag", "is_err", "is_some"};
 	put_snake(b, s, false);
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (slice_eq_str(s, words[i]))
@@ -172,10 +172,26 @@ static bool has_struct(const struct wit_type *t)
 static void put_c_type(struct output *o, struct buf *b, const struct wit_type *t)
 {
 	static const char *const scalars[WIT_N_KINDS] = {
-		[WIT_BOOL] = "bool", [WIT_S8] = "int8_t", [WIT_U8] = "uint8_t", [WIT_S16] = "int16_t", [WIT_U16] = "uint16_t", [WIT_S32] = "int32_t",
-		[WIT_U32] = "uint32_t", [WIT_S64] = "int64_t", [WIT_U64] = "uint64_t", [WIT_F32] = "float", [WIT_F64] = "double", [WIT_CHAR] = "uint32_t",
-		[WIT_STRING] = "struct wit_string", [WIT_ERROR_CONTEXT] = "uint32_t", [WIT_LIST] = "struct wit_list", [WIT_MAP] = "struct wit_list",
-		[WIT_OWN] = "uint32_t", [WIT_BORROW] = "uint32_t", [WIT_STREAM] = "uint32_t", [WIT_FUTURE] = "uint32_t",
+		[WIT_BOOL] = "bool",
+		[WIT_S8] = "int8_t",
+		[WIT_U8] = "uint8_t",
+		[WIT_S16] = "int16_t",
+		[WIT_U16] = "uint16_t",
+		[WIT_S32] = "int32_t",
+		[WIT_U32] = "uint32_t",
+		[WIT_S64] = "int64_t",
+		[WIT_U64] = "uint64_t",
+		[WIT_F32] = "float",
+		[WIT_F64] = "double",
+		[WIT_CHAR] = "uint32_t",
+		[WIT_STRING] = "struct wit_string",
+		[WIT_ERROR_CONTEXT] = "uint32_t",
+		[WIT_LIST] = "struct wit_list",
+		[WIT_MAP] = "struct wit_list",
+		[WIT_OWN] = "uint32_t",
+		[WIT_BORROW] = "uint32_t",
+		[WIT_STREAM] = "uint32_t",
+		[WIT_FUTURE] = "uint32_t",
 	};
 	if (scalars[t->kind])
 		buf_put_str(b, scalars[t->kind]);
@@ -342,7 +358,7 @@ static void put_text(struct buf *b, struct slice s)
 static void put_ref(struct output *o, struct buf *b, const struct wit_type *t)
 {
 	static const char *const names[WIT_N_PRIMITIVES] = {"WIT_BOOL", "WIT_S8", "WIT_U8", "WIT_S16", "WIT_U16", "WIT_S32", "WIT_U32", "WIT_S64", "WIT_U64", "WIT_F32",
-							    "WIT_F64", "WIT_CHAR", "WIT_STRING", "WIT_ERROR_CONTEXT"};
+		"WIT_F64", "WIT_CHAR", "WIT_STRING", "WIT_ERROR_CONTEXT"};
 	if (!t)
 		buf_put_str(b, "NULL");
 	else if (t->kind < WIT_N_PRIMITIVES)
@@ -354,9 +370,20 @@ static void put_ref(struct output *o, struct buf *b, const struct wit_type *t)
 static const char *kind_constant(unsigned kind)
 {
 	static const char *const names[WIT_N_KINDS] = {
-		[WIT_LIST] = "WIT_LIST", [WIT_FIXED_LIST] = "WIT_FIXED_LIST", [WIT_MAP] = "WIT_MAP", [WIT_RECORD] = "WIT_RECORD", [WIT_TUPLE] = "WIT_TUPLE",
-		[WIT_VARIANT] = "WIT_VARIANT", [WIT_ENUM] = "WIT_ENUM", [WIT_OPTION] = "WIT_OPTION", [WIT_RESULT] = "WIT_RESULT", [WIT_FLAGS] = "WIT_FLAGS",
-		[WIT_OWN] = "WIT_OWN", [WIT_BORROW] = "WIT_BORROW", [WIT_STREAM] = "WIT_STREAM", [WIT_FUTURE] = "WIT_FUTURE",
+		[WIT_LIST] = "WIT_LIST",
+		[WIT_FIXED_LIST] = "WIT_FIXED_LIST",
+		[WIT_MAP] = "WIT_MAP",
+		[WIT_RECORD] = "WIT_RECORD",
+		[WIT_TUPLE] = "WIT_TUPLE",
+		[WIT_VARIANT] = "WIT_VARIANT",
+		[WIT_ENUM] = "WIT_ENUM",
+		[WIT_OPTION] = "WIT_OPTION",
+		[WIT_RESULT] = "WIT_RESULT",
+		[WIT_FLAGS] = "WIT_FLAGS",
+		[WIT_OWN] = "WIT_OWN",
+		[WIT_BORROW] = "WIT_BORROW",
+		[WIT_STREAM] = "WIT_STREAM",
+		[WIT_FUTURE] = "WIT_FUTURE",
 	};
 	return names[kind];
 }
@@ -385,11 +412,11 @@ static void put_type_value(struct output *o, const struct wit_type *t, const cha
 	struct buf *b = &o->tables;
 	struct slice res;
 	buf_printf(b, "{.kind = %s, .flags = %u, .discriminant_size = %u, .depth = %u, .align32 = %u, .align64 = %u, .n_flat = %u, .flat = {", kind_constant(t->kind),
-		   t->flags, t->discriminant_size, t->depth, t->align32, t->align64, t->n_flat);
+		t->flags, t->discriminant_size, t->depth, t->align32, t->align64, t->n_flat);
 	for (unsigned i = 0; i < t->n_flat && i < WIT_MAX_FLAT; i++)
 		buf_printf(b, "%s0x%x", i ? ", " : "", t->flat[i]);
 	buf_printf(b, "},\n\t.size32 = %u, .size64 = %u, .payload32 = %u, .payload64 = %u, .effective_size = %u, .n = %u", t->size32, t->size64, t->payload32,
-		   t->payload64, t->effective_size, t->n);
+		t->payload64, t->effective_size, t->n);
 	if (t->kind != WIT_FIXED_LIST && t->n)
 		buf_printf(b, ", .fields = %s_%.*s", prefix, SLICE_ARGS(name));
 	if (t->elem) {
@@ -501,8 +528,8 @@ static void put_prototype(struct output *o, const struct wit_func *f, struct sli
 static void put_thunk(struct output *o, const struct wit_func *f, struct slice name)
 {
 	buf_printf(&o->tables,
-		   "static enum seam_result thunk_%.*s(struct seam_call *c, UNUSED const void *args, UNUSED void *ret)\n{\n\treturn %.*s(c%s%s);\n}\n",
-		   SLICE_ARGS(name), SLICE_ARGS(name), f->type->params.n ? ", args" : "", f->type->result ? ", ret" : "");
+		"static enum seam_result thunk_%.*s(struct seam_call *c, UNUSED const void *args, UNUSED void *ret)\n{\n\treturn %.*s(c%s%s);\n}\n",
+		SLICE_ARGS(name), SLICE_ARGS(name), f->type->params.n ? ", args" : "", f->type->result ? ", ret" : "");
 }
 
 // ---- host.def ----
@@ -579,7 +606,7 @@ static void put_resource(struct output *o, const struct wit_interface *x, const 
 	buf_printf(&o->tables, "struct seam_resource %.*s_resource = {.wit = {", SLICE_ARGS(name));
 	put_text(&o->tables, t->name);
 	buf_printf(&o->tables, "}, .ops = {.name = \"%.*s:%.*s/%.*s.%.*s\", .drop = %.*s_drop", SLICE_ARGS(x->package->ns), SLICE_ARGS(x->package->name),
-		   SLICE_ARGS(x->name), SLICE_ARGS(t->name), SLICE_ARGS(name));
+		SLICE_ARGS(x->name), SLICE_ARGS(t->name), SLICE_ARGS(name));
 	if (remake)
 		buf_printf(&o->tables, ", .remake = %.*s_remake", SLICE_ARGS(name));
 	buf_put_str(&o->tables, "}};\n");
@@ -621,13 +648,13 @@ static void put_interface_row(struct output *o, const struct wit_interface *x, s
 		const struct wit_func *f = &x->funcs[i];
 		struct slice name = func_name(o, x, f);
 		buf_printf(b, "\t{\"%.*s\", &%.*s_type, thunk_%.*s, %u, %u, %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), SLICE_ARGS(name), f->type->params.size64,
-			   f->type->result ? f->type->result->size64 : 0, has_row(o, "fixed", x, f->name) ? "SEAM_FIXED" : "0");
+			f->type->result ? f->type->result->size64 : 0, has_row(o, "fixed", x, f->name) ? "SEAM_FIXED" : "0");
 	}
 	if (!x->n_funcs)
 		buf_put_str(b, "\t{0},\n");
 	buf_printf(b, "};\nstruct seam_interface %.*s_interface = {\"%.*s:%.*s/%.*s\", \"%.*s\", funcs_%.*s, %u, resources_%.*s, %u, 0};\n", SLICE_ARGS(iface),
-		   SLICE_ARGS(x->package->ns), SLICE_ARGS(x->package->name), SLICE_ARGS(x->name), SLICE_ARGS(x->package->version.text), SLICE_ARGS(iface), x->n_funcs,
-		   SLICE_ARGS(iface), count_resources(x));
+		SLICE_ARGS(x->package->ns), SLICE_ARGS(x->package->name), SLICE_ARGS(x->name), SLICE_ARGS(x->package->version.text), SLICE_ARGS(iface), x->n_funcs,
+		SLICE_ARGS(iface), count_resources(x));
 }
 
 // What the guest calls.
@@ -738,13 +765,13 @@ static void write_all(struct output *o, const char *header, const char *source)
 	struct buf h[4] = {0}, c[3] = {0};
 	const char *base = strrchr(header, '/');
 	buf_put_str(&h[0], "// Made by tools/witgen from wit/: native types and host functions.\n#ifndef TENON_WASI_HOST_H\n#define TENON_WASI_HOST_H\n\n"
-			   "#include \"seam/seam.h\"\n#include \"wit/wit.h\"\n");
+					   "#include \"seam/seam.h\"\n#include \"wit/wit.h\"\n");
 	h[1] = o->types;
 	h[2] = o->protos;
 	buf_printf(&h[3], "\n// All of them.\nextern struct seam_interface *const wasi_host_interfaces[%u];\n\n#endif\n", o->n_interfaces);
 	buf_printf(&c[0], "// Made by tools/witgen from wit/: type descriptors and tables of host functions.\n#include \"%s\"\n\n"
-			  "#define TEXT(s) {(const uint8_t *)(s), sizeof(s) - 1}\n",
-		   base ? base + 1 : header);
+					  "#define TEXT(s) {(const uint8_t *)(s), sizeof(s) - 1}\n",
+		base ? base + 1 : header);
 	c[1] = o->tables;
 	buf_printf(&c[2], "\nstruct seam_interface *const wasi_host_interfaces[%u] = {\n%.*s};\n", o->n_interfaces, SLICE_ARGS(buf_view(&o->interface_list)));
 	write_file(header, h, ARRAY_LEN(h));

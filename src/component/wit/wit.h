@@ -16,8 +16,8 @@
 #define WIT_MAX_DEPTH 100
 #define WIT_MAX_EFFECTIVE_SIZE 1000000u
 #define WIT_MAX_VALUE_SIZE (UINT64_C(1) << 28)  // sizes are below
-#define WIT_MAX_FLAT 16                          // MAX_FLAT_PARAMS of the canonical ABI
-#define WIT_FLAT_OVER 17                         // n_flat of a type that has more than WIT_MAX_FLAT
+#define WIT_MAX_FLAT 16  // MAX_FLAT_PARAMS of the canonical ABI
+#define WIT_FLAT_OVER 17  // n_flat of a type that has more than WIT_MAX_FLAT
 
 // ---- value types ----
 
@@ -87,7 +87,7 @@ struct wit_type {
 	uint32_t size32, size64;
 	uint32_t payload32, payload64;  // variant and its kin: offset of the payload
 	uint32_t effective_size;        // number of parts, counted as often as they occur
-	uint32_t n;                     // fields, cases, labels; elements of a fixed list
+	uint32_t n;  // fields, cases, labels; elements of a fixed list
 	const struct wit_field *fields;
 	const struct wit_type *elem;  // list, fixed list, map, stream, future
 	const struct wit_resource *resource;  // own, borrow
@@ -180,15 +180,26 @@ struct wit_list {
 };
 _Static_assert(sizeof(struct wit_string) == 16 && sizeof(struct wit_list) == 16, "native strings and lists are two words");
 
+// `size` is 1, 2 or 4.
 static inline uint32_t wit_discriminant_load(const void *p, unsigned size)
 {
-	uint32_t v = 0;
-	memcpy(&v, p, size == 1 ? 1 : size == 2 ? 2 : 4);
-	return v;
+	uint16_t half;
+	uint32_t whole;
+	if (size == 1)
+		return *(const uint8_t *)p;
+	if (size == 2)
+		return memcpy(&half, p, sizeof(half)), half;
+	return memcpy(&whole, p, sizeof(whole)), whole;
 }
 static inline void wit_discriminant_store(void *p, unsigned size, uint32_t v)
 {
-	memcpy(p, &v, size == 1 ? 1 : size == 2 ? 2 : 4);
+	uint16_t half = (uint16_t)v;
+	if (size == 1)
+		*(uint8_t *)p = (uint8_t)v;
+	else if (size == 2)
+		memcpy(p, &half, sizeof(half));
+	else
+		memcpy(p, &v, sizeof(v));
 }
 
 // ---- function types ----
@@ -200,10 +211,10 @@ struct wit_func_type {
 };
 // `params` may be of length 0. Checks names as for a record (distinct, kebab-case); a borrow in the result is an error.
 NODISCARD bool wit_func_type_make(struct arena *a, const struct wit_member *params, uint32_t n, const struct wit_type *result, bool is_async,
-				  const struct wit_func_type **ret, struct err *e);
+	const struct wit_func_type **ret, struct err *e);
 bool wit_func_type_equal(struct wit_compare *c, const struct wit_func_type *expected, const struct wit_func_type *found, struct err *e);
 NODISCARD bool wit_func_type_substitute(struct arena *a, struct wit_subst *s, const struct wit_func_type *f, const struct wit_func_type **ret,
-					struct err *e);
+	struct err *e);
 
 // ---- names (Explainer, "Import and Export Definitions") ----
 
@@ -335,7 +346,7 @@ struct wit_options {
 };
 // Errors carry line and column and the path as a note. `o` may be NULL. Texts are borrowed: they must live as long as the arena.
 NODISCARD bool wit_text_resolve(struct arena *a, const struct wit_source *sources, uint32_t n, const struct wit_options *o,
-				struct wit_packages *ret, struct err *e);
+	struct wit_packages *ret, struct err *e);
 // A file, or a folder with the files of one package and, in `deps/`, a file or folder for each other package.
 NODISCARD bool wit_dir_resolve(struct arena *a, const char *path, const struct wit_options *o, struct wit_packages *ret, struct err *e);
 

@@ -20,10 +20,10 @@ static bool members_equal(struct wit_compare *c, const struct wit_type *x, const
 		const struct wit_field *p = &x->fields[i], *q = &y->fields[i];
 		if (!slice_eq(p->name, q->name))
 			return err_set(e, ERR_LINK, "type mismatch: expected %s named `%.*s`, found %s named `%.*s`", what, SLICE_ARGS(p->name), what,
-				       SLICE_ARGS(q->name));
+				SLICE_ARGS(q->name));
 		if (!p->type != !q->type)
 			return err_set(e, ERR_LINK, "type mismatch: expected %s `%.*s` with%s a type, found it with%s one", what, SLICE_ARGS(p->name),
-				       p->type ? "" : "out", q->type ? "" : "out");
+				p->type ? "" : "out", q->type ? "" : "out");
 		if (p->type && !wit_type_equal(c, p->type, q->type, e))
 			return p->name.len ? err_note(e, "%s `%.*s`", what, SLICE_ARGS(p->name)) : err_note(e, "%s %u", what, i);
 		if (!p->type && !type_step(c, e))
@@ -39,14 +39,14 @@ static bool resource_equal(struct wit_compare *c, const struct wit_resource *x, 
 	if (x == y || (c->same_resource && c->same_resource(c->ctx, x, y)))
 		return true;
 	return err_set(e, ERR_LINK, "type mismatch: resource types are not the same (expected `%.*s`, found `%.*s`)", SLICE_ARGS(x->name),
-		       SLICE_ARGS(y->name));
+		SLICE_ARGS(y->name));
 }
 
 static bool elem_equal(struct wit_compare *c, const struct wit_type *x, const struct wit_type *y, struct err *e)
 {
 	if (!x->elem != !y->elem)
 		return err_set(e, ERR_LINK, "type mismatch: expected %s %s element type, found it %s one", wit_kind_name(x->kind),
-			       x->elem ? "with" : "without", y->elem ? "with" : "without");
+			x->elem ? "with" : "without", y->elem ? "with" : "without");
 	return !x->elem || wit_type_equal(c, x->elem, y->elem, e) || err_note(e, "%s element", wit_kind_name(x->kind));
 }
 

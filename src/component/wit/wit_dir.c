@@ -10,7 +10,8 @@
 
 struct loader {
 	struct arena *a;
-	VEC(struct wit_source) sources;
+	VEC(struct wit_source)
+	sources;
 	uint64_t bytes;
 	uint32_t group;
 	struct err *e;
@@ -48,7 +49,7 @@ static bool load_file(struct loader *l, const char *path)
 	if (!ok)
 		return false;
 	return (slice_dup(l->a, slice_str(path), &s.path) && VEC_PUSH(l->a, &l->sources, s, DIR_MAX_FILES)) ||
-	       err_set(l->e, ERR_LIMIT, "more than %u files of WIT text", DIR_MAX_FILES);
+		err_set(l->e, ERR_LIMIT, "more than %u files of WIT text", DIR_MAX_FILES);
 }
 
 static int by_name(const void *a, const void *b)
@@ -57,7 +58,8 @@ static int by_name(const void *a, const void *b)
 }
 
 struct entries {
-	VEC(char *) names;
+	VEC(char *)
+	names;
 };
 
 // Names in a folder in order, as whole paths; a folder that is not there is empty if `may_lack`.

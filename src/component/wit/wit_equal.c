@@ -30,7 +30,7 @@ static bool same_resource(void *ctx, const struct wit_resource *x, const struct 
 static bool same_interface_id(const struct wit_interface *x, const struct wit_interface *y)
 {
 	return slice_eq(x->name, y->name) && slice_eq(x->package->ns, y->package->ns) && slice_eq(x->package->name, y->package->name) &&
-	       wit_version_compatible(&x->package->version, &y->package->version);
+		wit_version_compatible(&x->package->version, &y->package->version);
 }
 
 static bool typedef_equal(struct scope_pair *s, const struct wit_typedef *x, const struct wit_typedef *y)
@@ -130,7 +130,7 @@ static bool world_equal(const struct wit_world *x, const struct wit_world *y, bo
 {
 	struct scope_pair s;
 	bool ok = scope_open(&s, x->types, x->n_types, y->types, y->n_types, subset, e) && externs_equal(&s, x->imports, x->n_imports, y->imports, y->n_imports) &&
-		  externs_equal(&s, x->exports, x->n_exports, y->exports, y->n_exports);
+		externs_equal(&s, x->exports, x->n_exports, y->exports, y->n_exports);
 	map_release(&s.names);
 	return ok || err_note(e, "world `%.*s`", SLICE_ARGS(x->name));
 }
@@ -141,8 +141,8 @@ bool wit_package_equal(const struct wit_package *x, const struct wit_package *y,
 		return err_set(e, ERR_INVALID, "packages have different names");
 	for (uint32_t i = 0; i < x->n_interfaces; i++) {
 		const struct wit_interface *other = i < y->n_interfaces && slice_eq(y->interfaces[i]->name, x->interfaces[i]->name)
-							    ? y->interfaces[i]
-							    : wit_package_interface(y, x->interfaces[i]->name);
+			? y->interfaces[i]
+			: wit_package_interface(y, x->interfaces[i]->name);
 		if (!other)
 			return err_set(e, ERR_INVALID, "interface `%.*s` is missing", SLICE_ARGS(x->interfaces[i]->name));
 		if (!interface_equal(x->interfaces[i], other, subset, e))

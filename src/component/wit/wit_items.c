@@ -202,7 +202,8 @@ static bool resolve_typedef(struct wit_resolver *r, struct wit_scope *s, const s
 
 // Types defined here (not resources, which name nothing) and the names in them.
 struct typedefs {
-	VEC(struct wit_edge) edges;
+	VEC(struct wit_edge)
+	edges;
 	const struct ast_item **items;  // by index in the scope; NULL: not defined here
 };
 
@@ -261,9 +262,8 @@ static bool declare_use(struct wit_resolver *r, struct wit_scope *s, const struc
 		const struct wit_typedef *d = find_type(&n->scope, u->name);
 		if (!d)
 			return wit__err_at(&r->ast, r->e, ERR_INVALID, u->pos, "name `%.*s` is not defined in interface `%.*s`", SLICE_ARGS(u->name),
-					   SLICE_ARGS(n->iface->name));
-		struct wit_typedef t = {.name = u->as, .docs = it->docs, .type = d->type, .resource = d->resource, .from = n->iface, .from_name = u->name,
-					.gate = it->gate};
+				SLICE_ARGS(n->iface->name));
+		struct wit_typedef t = {.name = u->as, .docs = it->docs, .type = d->type, .resource = d->resource, .from = n->iface, .from_name = u->name, .gate = it->gate};
 		if (!add_type(r, s, &t, u->pos))
 			return false;
 	}
@@ -333,7 +333,7 @@ static bool constructor_result(struct wit_resolver *r, const struct ast_item *it
 	if (t->kind == WIT_RESULT && t->fields[0].type && t->fields[0].type->kind == WIT_OWN && t->fields[0].type->resource == res)
 		return true;
 	return wit__err_at(&r->ast, r->e, ERR_INVALID, it->pos, "a constructor of `%.*s` returns nothing (it is implied) or `result<%.*s, …>`",
-			   SLICE_ARGS(res->name), SLICE_ARGS(res->name));
+		SLICE_ARGS(res->name), SLICE_ARGS(res->name));
 }
 
 static bool resolve_func(struct wit_resolver *r, struct wit_scope *s, const struct ast_item *it, const struct wit_resource *res, struct wit_func *out)
@@ -354,7 +354,8 @@ static bool resolve_func(struct wit_resolver *r, struct wit_scope *s, const stru
 	if (it->kind == AST_CONSTRUCTOR && !constructor_result(r, it, res, &result))
 		return false;
 	*out = (struct wit_func){.name = it->name, .docs = it->docs, .resource = res, .gate = it->gate};
-	const char *prefix = self ? "[method]" : it->kind == AST_STATIC ? "[static]" : "[constructor]";
+	const char *prefix = self ? "[method]" : it->kind == AST_STATIC ? "[static]"
+																	: "[constructor]";
 	if (res && !func_name(r, prefix, res->name, it->kind == AST_CONSTRUCTOR ? (struct slice){0} : it->name, &out->name))
 		return false;
 	return wit_func_type_make(r->a, params, f->n_params + self, result, f->is_async, &out->type, r->e) || fail_at(r, it->pos);
@@ -375,7 +376,8 @@ static bool resolve_funcs(struct wit_resolver *r, struct wit_scope *s, const str
 {
 	uint64_t cap = 1;
 	for (uint32_t i = 0; i < n_items; i++)
-		cap += items[i].kind == AST_FUNC ? 1 : items[i].kind == AST_RESOURCE ? items[i].n_items : 0;
+		cap += items[i].kind == AST_FUNC ? 1 : items[i].kind == AST_RESOURCE ? items[i].n_items
+																			 : 0;
 	struct wit_func *list = ARENA_ARRAY(r->a, struct wit_func, cap);
 	uint32_t n = 0;
 	if (!list)
@@ -396,7 +398,7 @@ static bool resolve_funcs(struct wit_resolver *r, struct wit_scope *s, const str
 }
 
 bool wit__resolve_interface(struct wit_resolver *r, struct wit_scope *scope, struct wit_interface *out, const struct ast_block *block,
-			    const struct ast_item *items, uint32_t n_items)
+	const struct ast_item *items, uint32_t n_items)
 {
 	if (!scope_init(r, scope, count_types(items, n_items)) || !resolve_types(r, scope, block, items, n_items))
 		return false;
@@ -408,7 +410,8 @@ bool wit__resolve_interface(struct wit_resolver *r, struct wit_scope *scope, str
 // ---- worlds ----
 
 struct externs {
-	VEC(struct wit_extern) list;
+	VEC(struct wit_extern)
+	list;
 	struct map labels, ifaces;
 };
 
@@ -430,7 +433,7 @@ static bool add_extern(struct wit_resolver *r, struct externs *x, const struct w
 		return true;
 	struct slice name = w->name.len ? w->name : w->iface->name;
 	wit__err_at(&r->ast, r->e, ERR_INVALID, pos, "%s `%.*s` conflicts with a previous one of the same name", is_import ? "import" : "export",
-		    SLICE_ARGS(name));
+		SLICE_ARGS(name));
 	return is_included && err_hint(r->e, "rename it: include … with { %.*s as other-name }", SLICE_ARGS(name));
 }
 
@@ -497,7 +500,7 @@ static struct slice renamed(const struct ast_item *it, struct slice name, uint8_
 }
 
 static bool include_list(struct wit_resolver *r, const struct ast_item *it, const struct wit_extern *from, uint32_t n, bool is_import, struct externs *x,
-			 uint8_t *used)
+	uint8_t *used)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		struct wit_extern w = from[i];
@@ -536,7 +539,7 @@ static bool include_types(struct wit_resolver *r, const struct ast_item *it, con
 }
 
 static bool resolve_include(struct wit_resolver *r, struct wit_node *node, const struct ast_item *it, struct externs *imports, struct externs *exports,
-			    bool types_only)
+	bool types_only)
 {
 	const struct wit_node *n = wit__find_node(r, node->block, &it->path);
 	uint8_t *used = ARENA_ARRAY(r->a, uint8_t, it->n_renames + 1u);
@@ -556,7 +559,7 @@ static bool resolve_include(struct wit_resolver *r, struct wit_node *node, const
 	for (uint32_t i = 0; i < it->n_renames; i++)
 		if (!used[i])
 			return wit__err_at(&r->ast, r->e, ERR_INVALID, it->renames[i].pos, "world `%.*s` has no import or export with the plain name `%.*s`",
-					   SLICE_ARGS(w->name), SLICE_ARGS(it->renames[i].name));
+				SLICE_ARGS(w->name), SLICE_ARGS(it->renames[i].name));
 	return true;
 }
 
@@ -600,7 +603,7 @@ bool wit__resolve_world(struct wit_resolver *r, struct wit_node *node)
 		if (items[i].kind == AST_RESOURCE && !resolve_world_methods(r, node, &items[i], &imports))
 			return false;
 		if ((items[i].kind == AST_IMPORT || items[i].kind == AST_EXPORT) &&
-		    !resolve_extern(r, node, &items[i], items[i].kind == AST_IMPORT ? &imports : &exports))
+			!resolve_extern(r, node, &items[i], items[i].kind == AST_IMPORT ? &imports : &exports))
 			return false;
 	}
 	for (uint32_t i = 0; i < n; i++)

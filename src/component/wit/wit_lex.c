@@ -195,7 +195,7 @@ bool wit__lex(struct wit_lexer *l, struct wit_token *t, struct err *e)
 		uint32_t ch = c;
 		unsigned n = utf8_decode(slice_sub(l->text, l->at, SIZE_MAX), &ch);
 		return wit__err_at(l->ast, e, ERR_MALFORMED, (struct wit_pos){l->file, l->at}, "unexpected character '%.*s'", (int)(n ? n : 1),
-				   (const char *)l->text.ptr + l->at);
+			(const char *)l->text.ptr + l->at);
 	}
 	t->end = l->at;
 	return ok;
@@ -221,9 +221,9 @@ bool wit__lex_version(struct wit_lexer *l, struct wit_version *ret, struct err *
 bool wit__is_keyword(struct slice s)
 {
 	static const char *const words[] = {"as", "async", "bool", "borrow", "char", "constructor", "enum", "export", "f32", "f64", "flags", "from", "func", "future",
-					    "import", "include", "interface", "list", "option", "own", "package", "record", "resource", "result", "s16", "s32",
-					    "s64", "s8", "static", "stream", "string", "tuple", "type", "u16", "u32", "u64", "u8", "use", "variant", "with", "world",
-					    "_"};
+		"import", "include", "interface", "list", "option", "own", "package", "record", "resource", "result", "s16", "s32",
+		"s64", "s8", "static", "stream", "string", "tuple", "type", "u16", "u32", "u64", "u8", "use", "variant", "with", "world",
+		"_"};
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (slice_eq_str(s, words[i]))
 			return true;

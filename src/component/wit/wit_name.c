@@ -107,7 +107,9 @@ bool wit__version_parse(struct slice s, bool allow_canonical, struct wit_version
 		}
 	}
 	if (!at_end(&c))
-		return unexpected(&c, v.build.len ? "build metadata" : v.pre.len ? "pre-release identifier" : "patch version number", e);
+		return unexpected(&c, v.build.len ? "build metadata" : v.pre.len ? "pre-release identifier"
+																		 : "patch version number",
+			e);
 	*ret = v;
 	return true;
 }
@@ -150,7 +152,8 @@ static int pre_compare(struct slice a, struct slice b)
 	while (a.len && b.len) {
 		struct slice x = slice_sub(a, 0, slice_find(a, '.')), y = slice_sub(b, 0, slice_find(b, '.'));
 		bool nx = is_number(x), ny = is_number(y);
-		int r = nx && ny ? (x.len != y.len ? cmp_u64(x.len, y.len) : slice_cmp(x, y)) : nx != ny ? (nx ? -1 : 1) : slice_cmp(x, y);
+		int r = nx && ny ? (x.len != y.len ? cmp_u64(x.len, y.len) : slice_cmp(x, y)) : nx != ny ? (nx ? -1 : 1)
+																								 : slice_cmp(x, y);
 		if (r)
 			return r;
 		a = slice_sub(a, x.len + 1, SIZE_MAX);
@@ -246,7 +249,7 @@ static bool parse_interface(struct slice s, struct wit_name *n, struct err *e)
 	if (at == rest.len)
 		return true;
 	return wit__version_parse(slice_sub(rest, at + 1, SIZE_MAX), true, &n->version, e) ||
-	       err_note(e, "`%.*s` is not a valid extern name", SLICE_ARGS(s));
+		err_note(e, "`%.*s` is not a valid extern name", SLICE_ARGS(s));
 }
 
 // url=<…>, integrity=<…>, locked-dep=<ns:pkg@v>, unlocked-dep=<ns:pkg@{…}>: only imports of modules and components.
@@ -312,7 +315,7 @@ bool wit_name_serves(const struct wit_name *have, const struct wit_name *want)
 	if (have->kind != WIT_NAME_INTERFACE)
 		return slice_eq(have->text, want->text);
 	return slice_eq(have->ns, want->ns) && slice_eq(have->package, want->package) && slice_eq(have->iface, want->iface) &&
-	       wit_version_compatible(&have->version, &want->version);
+		wit_version_compatible(&have->version, &want->version);
 }
 
 size_t wit_name_unique_key(struct slice s, uint8_t *out)

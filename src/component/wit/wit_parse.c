@@ -89,7 +89,8 @@ static bool parse_type(struct parser *p, unsigned depth, struct ast_type **ret);
 // '<' ty (',' ty)* ','? '>' with at most `max` types; `_` where `hole`.
 static bool parse_args(struct parser *p, struct ast_type *t, unsigned depth, uint32_t max, bool hole)
 {
-	VEC(struct ast_type *) args = {0};
+	VEC(struct ast_type *)
+	args = {0};
 	if (!take_char(p, '<'))
 		return false;
 	while (!is_char(p, '>') || args.len == 0) {
@@ -194,7 +195,8 @@ enum member_form { FORM_TYPED, FORM_CASE, FORM_LABEL };
 
 static bool parse_members(struct parser *p, enum member_form form, char close, struct ast_member **ret, uint32_t *ret_n)
 {
-	VEC(struct ast_member) list = {0};
+	VEC(struct ast_member)
+	list = {0};
 	while (!is_char(p, close)) {
 		struct ast_member m = {.pos = here(p)};
 		bool there = false;
@@ -316,7 +318,8 @@ static bool parse_head(struct parser *p, struct ast_item *it)
 // '{' id ('as' id)? , … '}'
 static bool parse_renames(struct parser *p, bool need_as, struct ast_item *it)
 {
-	VEC(struct ast_rename) list = {0};
+	VEC(struct ast_rename)
+	list = {0};
 	if (!take_char(p, '{'))
 		return false;
 	do {
@@ -380,7 +383,8 @@ static bool parse_method(struct parser *p, struct ast_item *it)
 
 static bool parse_items(struct parser *p, bool (*parse_one)(struct parser *p, struct ast_item *it), struct ast_item **ret, uint32_t *ret_n)
 {
-	VEC(struct ast_item) list = {0};
+	VEC(struct ast_item)
+	list = {0};
 	while (!is_char(p, '}')) {
 		struct ast_item it = {0};
 		if (!parse_head(p, &it) || !parse_one(p, &it))
@@ -422,7 +426,7 @@ static bool parse_typedef(struct parser *p, struct ast_item *it, bool *ret_known
 			continue;
 		it->kind = forms[i].kind;
 		return next(p) && take_id(p, "the name of a type", &it->name) && take_char(p, '{') &&
-		       parse_members(p, forms[i].form, '}', &it->members, &it->n_members);
+			parse_members(p, forms[i].form, '}', &it->members, &it->n_members);
 	}
 	*ret_known = false;
 	return true;
@@ -440,7 +444,7 @@ static bool parse_interface_item(struct parser *p, struct ast_item *it)
 		return true;
 	it->kind = AST_FUNC;
 	return take_id(p, "`use`, `type`, `record`, `variant`, `enum`, `flags`, `resource` or the name of a function", &it->name) && take_char(p, ':') &&
-	       parse_func(p, true, &it->func) && take_char(p, ';');
+		parse_func(p, true, &it->func) && take_char(p, ';');
 }
 
 // Is the current id followed at once by ':' and another id that is no keyword? Then it begins a path (WIT.md, "Item: world").
@@ -451,8 +455,7 @@ static bool begins_path(const struct parser *p)
 	if (i + 1 >= t.len || t.ptr[i] != ':')
 		return false;
 	from = ++i;
-	while (i < t.len && ((wit__lower(t.ptr[i]) >= 'a' && wit__lower(t.ptr[i]) <= 'z') || t.ptr[i] == '-' || t.ptr[i] == '%' ||
-			     (t.ptr[i] >= '0' && t.ptr[i] <= '9')))
+	while (i < t.len && ((wit__lower(t.ptr[i]) >= 'a' && wit__lower(t.ptr[i]) <= 'z') || t.ptr[i] == '-' || t.ptr[i] == '%' || (t.ptr[i] >= '0' && t.ptr[i] <= '9')))
 		i++;
 	return i > from && !wit__is_keyword(slice_sub(t, from, i - from));
 }
@@ -505,7 +508,7 @@ static bool parse_package_item(struct parser *p, struct ast_item *it)
 	if (is_word(p, "interface")) {
 		it->kind = AST_INTERFACE;
 		return next(p) && take_id(p, "the name of an interface", &it->name) && take_char(p, '{') &&
-		       parse_items(p, parse_interface_item, &it->items, &it->n_items);
+			parse_items(p, parse_interface_item, &it->items, &it->n_items);
 	}
 	if (is_word(p, "world")) {
 		it->kind = AST_WORLD;
@@ -543,7 +546,7 @@ static bool add_block(struct parser *p, const struct ast_block *block)
 {
 	struct wit_ast *ast = p->ast;
 	struct ast_block *slot = vec_add_raw(p->a, (void **)&ast->blocks, &ast->n_blocks, &ast->cap_blocks, sizeof(*slot), _Alignof(struct ast_block),
-					     WIT_MAX_PACKAGES);
+		WIT_MAX_PACKAGES);
 	if (!slot)
 		return wit__err_at(ast, p->e, ERR_LIMIT, here(p), "more than %u files and packages, or memory is out", WIT_MAX_PACKAGES);
 	*slot = *block;
@@ -572,7 +575,8 @@ static bool parse_package(struct parser *p, struct ast_block *file, bool is_firs
 static bool parse_file(struct parser *p)
 {
 	struct ast_block file = {.group = p->ast->sources[p->file].group};
-	VEC(struct ast_item) items = {0};
+	VEC(struct ast_item)
+	items = {0};
 	bool is_first = true;
 	if (!next(p))
 		return false;

@@ -353,7 +353,7 @@ static void put_typedef(struct buf *b, unsigned level, const struct wit_typedef 
 }
 
 static void put_types(struct buf *b, unsigned level, const struct wit_typedef *types, uint32_t n, const struct func_list *l, const struct names *names,
-		      const struct wit_package *package)
+	const struct wit_package *package)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (types[i].from)

@@ -17,7 +17,8 @@ struct universe {
 	struct map ids;            // package id → index
 	uint32_t *block_package;   // of each block
 	struct map *block_uses;    // of each block: top-level `use`: name → node index
-	VEC(struct wit_edge) edges, package_edges;
+	VEC(struct wit_edge)
+	edges, package_edges;
 };
 
 static bool nomem(struct universe *u)
@@ -54,7 +55,7 @@ static bool add_package(struct universe *u, const struct ast_block *block, uint3
 		return false;
 	if (!map_insert(&u->ids, id, u->n_packages, &no_memory))
 		return no_memory ? nomem(u)
-				 : wit__err_at(&u->r.ast, u->r.e, ERR_INVALID, block->package.pos, "package `%.*s` is defined more than once", SLICE_ARGS(id));
+						 : wit__err_at(&u->r.ast, u->r.e, ERR_INVALID, block->package.pos, "package `%.*s` is defined more than once", SLICE_ARGS(id));
 	struct package *p = vec_add_raw(u->r.a, (void **)&u->packages, &u->n_packages, &u->cap_packages, sizeof(*p), _Alignof(struct package), WIT_MAX_PACKAGES);
 	struct wit_package *model = ARENA_NEW(u->r.a, struct wit_package);
 	if (!p || !model)
@@ -91,7 +92,7 @@ static bool collect_packages(struct universe *u, uint32_t n_groups)
 			return false;
 		if (!slice_eq(id, p->id))
 			return wit__err_at(ast, u->r.e, ERR_INVALID, b->package.pos, "package `%.*s` does not match the package `%.*s` of the files beside it",
-					   SLICE_ARGS(id), SLICE_ARGS(p->id));
+				SLICE_ARGS(id), SLICE_ARGS(p->id));
 		u->block_package[i] = of_group[b->group] - 1;
 	}
 	for (uint32_t i = 0; i < ast->n_blocks; i++) {
@@ -115,8 +116,8 @@ static bool add_node(struct universe *u, uint32_t block, const struct ast_item *
 	bool no_memory = false;
 	if (!map_insert(&p->nodes, it->name, r->n_nodes, &no_memory))
 		return no_memory ? nomem(u)
-				 : wit__err_at(&r->ast, r->e, ERR_INVALID, it->pos, "`%.*s` is defined more than once in package `%.*s`", SLICE_ARGS(it->name),
-					       SLICE_ARGS(p->id));
+						 : wit__err_at(&r->ast, r->e, ERR_INVALID, it->pos, "`%.*s` is defined more than once in package `%.*s`", SLICE_ARGS(it->name),
+							   SLICE_ARGS(p->id));
 	struct wit_node *n = vec_add_raw(r->a, (void **)&r->nodes, &r->n_nodes, &r->cap_nodes, sizeof(*n), _Alignof(struct wit_node), WIT_MAX_ITEMS);
 	if (!n)
 		return nomem(u);
@@ -149,7 +150,7 @@ static bool node_index(struct universe *u, const struct ast_block *block, const 
 		if (!map_get(&u->ids, id, &pi)) {
 			wit__err_at(&r->ast, r->e, ERR_INVALID, path->pos, "package `%.*s` not found", SLICE_ARGS(id));
 			return err_hint(r->e, "packages are found in `deps/` beside the text, in a file or a folder each, or in the text as `package %.*s { … }`",
-					SLICE_ARGS(id));
+				SLICE_ARGS(id));
 		}
 	} else if (u->block_uses && map_get(&u->block_uses[bi], path->name, &i)) {
 		*ret = (uint32_t)i;
@@ -157,10 +158,10 @@ static bool node_index(struct universe *u, const struct ast_block *block, const 
 	}
 	if (!map_get(&u->packages[pi].nodes, path->name, &i))
 		return wit__err_at(&r->ast, r->e, ERR_INVALID, path->pos, "interface or world `%.*s` not found in package `%.*s`", SLICE_ARGS(path->name),
-				   SLICE_ARGS(u->packages[pi].id));
+			SLICE_ARGS(u->packages[pi].id));
 	if (r->nodes[i].is_hidden)
 		return wit__err_at(&r->ast, r->e, ERR_INVALID, path->pos, "`%.*s` belongs to the feature `%.*s`, which is not enabled", SLICE_ARGS(path->name),
-				   SLICE_ARGS(r->nodes[i].item->gate.unstable));
+			SLICE_ARGS(r->nodes[i].item->gate.unstable));
 	*ret = (uint32_t)i;
 	return true;
 }
@@ -193,7 +194,7 @@ static bool collect_nodes(struct universe *u)
 				return false;
 			if (!map_insert(&uses[b], it->name, to, &no_memory))
 				return no_memory ? nomem(u)
-						 : wit__err_at(ast, u->r.e, ERR_INVALID, it->pos, "name `%.*s` is defined more than once", SLICE_ARGS(it->name));
+								 : wit__err_at(ast, u->r.e, ERR_INVALID, it->pos, "name `%.*s` is defined more than once", SLICE_ARGS(it->name));
 		}
 	}
 	u->block_uses = uses;
@@ -244,7 +245,7 @@ static bool resolve_nodes(struct universe *u)
 		if (cycle == r->n_nodes)
 			return nomem(u);
 		return wit__err_at(&r->ast, r->e, ERR_INVALID, r->nodes[cycle].item->pos, "%s `%.*s` depends on itself", r->nodes[cycle].iface ? "interface" : "world",
-				   SLICE_ARGS(r->nodes[cycle].item->name));
+			SLICE_ARGS(r->nodes[cycle].item->name));
 	}
 	for (uint32_t i = 0; i < r->n_nodes; i++) {
 		struct wit_node *n = &r->nodes[order[i]];

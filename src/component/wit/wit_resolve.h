@@ -47,7 +47,7 @@ struct wit_edge {
 NODISCARD bool wit__order(struct arena *a, uint32_t n, const struct wit_edge *edges, uint32_t n_edges, uint32_t *order, uint32_t *ret_cycle);
 // What is inside of an interface, world.
 NODISCARD bool wit__resolve_interface(struct wit_resolver *r, struct wit_scope *scope, struct wit_interface *out, const struct ast_block *block,
-				      const struct ast_item *items, uint32_t n_items);
+	const struct ast_item *items, uint32_t n_items);
 NODISCARD bool wit__resolve_world(struct wit_resolver *r, struct wit_node *node);
 
 #endif

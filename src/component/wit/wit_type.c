@@ -5,19 +5,41 @@
 const char *wit_kind_name(enum wit_kind kind)
 {
 	static const char *const names[WIT_N_KINDS] = {
-		[WIT_BOOL] = "bool", [WIT_S8] = "s8", [WIT_U8] = "u8", [WIT_S16] = "s16", [WIT_U16] = "u16", [WIT_S32] = "s32",
-		[WIT_U32] = "u32", [WIT_S64] = "s64", [WIT_U64] = "u64", [WIT_F32] = "f32", [WIT_F64] = "f64", [WIT_CHAR] = "char",
-		[WIT_STRING] = "string", [WIT_ERROR_CONTEXT] = "error-context", [WIT_LIST] = "list", [WIT_FIXED_LIST] = "list",
-		[WIT_MAP] = "map", [WIT_RECORD] = "record", [WIT_TUPLE] = "tuple", [WIT_VARIANT] = "variant", [WIT_ENUM] = "enum",
-		[WIT_OPTION] = "option", [WIT_RESULT] = "result", [WIT_FLAGS] = "flags", [WIT_OWN] = "own", [WIT_BORROW] = "borrow",
-		[WIT_STREAM] = "stream", [WIT_FUTURE] = "future",
+		[WIT_BOOL] = "bool",
+		[WIT_S8] = "s8",
+		[WIT_U8] = "u8",
+		[WIT_S16] = "s16",
+		[WIT_U16] = "u16",
+		[WIT_S32] = "s32",
+		[WIT_U32] = "u32",
+		[WIT_S64] = "s64",
+		[WIT_U64] = "u64",
+		[WIT_F32] = "f32",
+		[WIT_F64] = "f64",
+		[WIT_CHAR] = "char",
+		[WIT_STRING] = "string",
+		[WIT_ERROR_CONTEXT] = "error-context",
+		[WIT_LIST] = "list",
+		[WIT_FIXED_LIST] = "list",
+		[WIT_MAP] = "map",
+		[WIT_RECORD] = "record",
+		[WIT_TUPLE] = "tuple",
+		[WIT_VARIANT] = "variant",
+		[WIT_ENUM] = "enum",
+		[WIT_OPTION] = "option",
+		[WIT_RESULT] = "result",
+		[WIT_FLAGS] = "flags",
+		[WIT_OWN] = "own",
+		[WIT_BORROW] = "borrow",
+		[WIT_STREAM] = "stream",
+		[WIT_FUTURE] = "future",
 	};
 	return kind < WIT_N_KINDS ? names[kind] : "?";
 }
 
-#define SCALAR(kind_, size, core)                                                                                          \
-	[kind_] = {.kind = kind_, .depth = 1, .align32 = size, .align64 = size, .size32 = size, .size64 = size, .n_flat = 1,   \
-		   .flat = {core}, .effective_size = 1}
+#define PRIMITIVE(kind_, flags_, align_32, align_64, size_32, size_64, n_flat_, ...) \
+	[kind_] = {.kind = kind_, .flags = flags_, .depth = 1, .align32 = align_32, .align64 = align_64, .n_flat = n_flat_, .flat = {__VA_ARGS__}, .size32 = size_32, .size64 = size_64, .effective_size = 1}
+#define SCALAR(kind_, size, core) PRIMITIVE(kind_, 0, size, size, size, size, 1, core)
 
 const struct wit_type wit_primitives[WIT_N_PRIMITIVES] = {
 	SCALAR(WIT_BOOL, 1, WIT_CORE_I32),
@@ -32,10 +54,8 @@ const struct wit_type wit_primitives[WIT_N_PRIMITIVES] = {
 	SCALAR(WIT_F32, 4, WIT_CORE_F32),
 	SCALAR(WIT_F64, 8, WIT_CORE_F64),
 	SCALAR(WIT_CHAR, 4, WIT_CORE_I32),
-	[WIT_STRING] = {.kind = WIT_STRING, .flags = WIT_HAS_PTR, .depth = 1, .align32 = 4, .align64 = 8, .size32 = 8, .size64 = 16, .n_flat = 2,
-			.flat = {WIT_CORE_I32, WIT_CORE_I32}, .effective_size = 1},
-	[WIT_ERROR_CONTEXT] = {.kind = WIT_ERROR_CONTEXT, .flags = WIT_HAS_HANDLE, .depth = 1, .align32 = 4, .align64 = 4, .size32 = 4, .size64 = 4,
-			       .n_flat = 1, .flat = {WIT_CORE_I32}, .effective_size = 1},
+	PRIMITIVE(WIT_STRING, WIT_HAS_PTR, 4, 8, 8, 16, 2, WIT_CORE_I32, WIT_CORE_I32),
+	PRIMITIVE(WIT_ERROR_CONTEXT, WIT_HAS_HANDLE, 4, 4, 4, 4, 1, WIT_CORE_I32),
 };
 
 // A type under construction: sizes in 64 bits, saturating.
@@ -298,7 +318,8 @@ bool wit_type_tuple(struct arena *a, const struct wit_type *const *types, uint32
 
 static unsigned discriminant_size(uint32_t n_cases)
 {
-	return n_cases <= 0x100 ? 1 : n_cases <= 0x10000 ? 2 : 4;
+	return n_cases <= 0x100 ? 1 : n_cases <= 0x10000 ? 2
+													 : 4;
 }
 
 // Joined flat types of the payloads behind the discriminant.
@@ -403,7 +424,8 @@ bool wit_type_flags(struct arena *a, const struct slice *names, uint32_t n, cons
 	struct wit_field *f = make_labels(a, names, n, "flag name", "flag name", e);
 	if (!f)
 		return false;
-	uint8_t size = n <= 8 ? 1 : n <= 16 ? 2 : 4;
+	uint8_t size = n <= 8 ? 1 : n <= 16 ? 2
+										: 4;
 	d.t.discriminant_size = size;
 	draft_align(&d, size, size);
 	d.size32 = d.size64 = size;
@@ -441,7 +463,7 @@ bool wit_type_result(struct arena *a, const struct wit_type *ok, const struct wi
 }
 
 static bool make_handle(struct arena *a, enum wit_kind kind, unsigned flags, const struct wit_resource *r, const struct wit_type *elem,
-			const struct wit_type **ret, struct err *e)
+	const struct wit_type **ret, struct err *e)
 {
 	struct draft d = draft_of(kind);
 	if (elem)
@@ -486,7 +508,7 @@ bool wit_type_future(struct arena *a, const struct wit_type *elem, const struct 
 }
 
 bool wit_func_type_make(struct arena *a, const struct wit_member *params, uint32_t n, const struct wit_type *result, bool is_async,
-			const struct wit_func_type **ret, struct err *e)
+	const struct wit_func_type **ret, struct err *e)
 {
 	struct draft d = draft_of(WIT_RECORD);
 	if (!wit__labels_check(params, n, "function parameter name", "parameter name", e))

@@ -148,8 +148,14 @@ static bool read_integer(struct reader *r, const struct wit_type *t, void *out)
 	static const struct {
 		uint64_t max, min;  // the greatest number, the greatest with a minus
 	} ranges[WIT_N_PRIMITIVES] = {
-		[WIT_S8] = {INT8_MAX, 1u << 7}, [WIT_U8] = {UINT8_MAX, 0}, [WIT_S16] = {INT16_MAX, 1u << 15}, [WIT_U16] = {UINT16_MAX, 0},
-		[WIT_S32] = {INT32_MAX, 1u << 31}, [WIT_U32] = {UINT32_MAX, 0}, [WIT_S64] = {INT64_MAX, UINT64_C(1) << 63}, [WIT_U64] = {UINT64_MAX, 0},
+		[WIT_S8] = {INT8_MAX, 1u << 7},
+		[WIT_U8] = {UINT8_MAX, 0},
+		[WIT_S16] = {INT16_MAX, 1u << 15},
+		[WIT_U16] = {UINT16_MAX, 0},
+		[WIT_S32] = {INT32_MAX, 1u << 31},
+		[WIT_U32] = {UINT32_MAX, 0},
+		[WIT_S64] = {INT64_MAX, UINT64_C(1) << 63},
+		[WIT_U64] = {UINT64_MAX, 0},
 	};
 	struct slice s;
 	bool is_integer;
@@ -607,8 +613,8 @@ bool wit_wave_split(struct slice text, struct wit_wave_call *ret, struct err *e)
 static bool is_escaped(uint32_t c)
 {
 	static const uint32_t ranges[][2] = {{0, 0x1f}, {0x7f, 0xa0}, {0xad, 0xad}, {0x300, 0x36f}, {0x600, 0x605}, {0x61c, 0x61c}, {0x200b, 0x200f},
-					     {0x2028, 0x202e}, {0x2060, 0x206f}, {0x3000, 0x3000}, {0xe000, 0xf8ff}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff},
-					     {0xfff0, 0xfffb}, {0xfffe, 0xffff}, {0xe0000, 0x10ffff}};
+		{0x2028, 0x202e}, {0x2060, 0x206f}, {0x3000, 0x3000}, {0xe000, 0xf8ff}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff},
+		{0xfff0, 0xfffb}, {0xfffe, 0xffff}, {0xe0000, 0x10ffff}};
 	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
 		if (c >= ranges[i][0] && c <= ranges[i][1])
 			return true;
@@ -764,11 +770,11 @@ static void put_flags(struct buf *b, const struct wit_type *t, const uint8_t *v)
 	buf_put_byte(b, '}');
 }
 
-#define LOAD(T)                                \
-	({                                         \
-		T load_;                               \
-		memcpy(&load_, v, sizeof(load_));      \
-		load_;                                 \
+#define LOAD(T)                           \
+	({                                    \
+		T load_;                          \
+		memcpy(&load_, v, sizeof(load_)); \
+		load_;                            \
 	})
 
 static bool put_value(struct buf *b, const struct wit_type *t, const uint8_t *v, struct err *e)

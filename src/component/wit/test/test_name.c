@@ -91,9 +91,18 @@ static void versions_match_by_their_canonical_part(void **state)
 		const char *a, *b;
 		bool same;
 	} rows[] = {
-		{"0.2.0", "0.2.12", true}, {"0.2", "0.2.6", true}, {"0.2.0", "0.3.0", false}, {"1.0.0", "1.9.3", true}, {"1", "1.2.3", true},
-		{"1.0.0", "2.0.0", false}, {"0.0.1", "0.0.1", true}, {"0.0.1", "0.0.2", false}, {"0.2.0-rc", "0.2.0", false},
-		{"0.2.0-rc", "0.2.0-rc", true}, {"0.2.0-draft", "0.2.0-draft2", false}, {"0.2.0+x", "0.2.1+y", true},
+		{"0.2.0", "0.2.12", true},
+		{"0.2", "0.2.6", true},
+		{"0.2.0", "0.3.0", false},
+		{"1.0.0", "1.9.3", true},
+		{"1", "1.2.3", true},
+		{"1.0.0", "2.0.0", false},
+		{"0.0.1", "0.0.1", true},
+		{"0.0.1", "0.0.2", false},
+		{"0.2.0-rc", "0.2.0", false},
+		{"0.2.0-rc", "0.2.0-rc", true},
+		{"0.2.0-draft", "0.2.0-draft2", false},
+		{"0.2.0+x", "0.2.1+y", true},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct wit_version a, b;
@@ -114,7 +123,7 @@ static void versions_match_by_their_canonical_part(void **state)
 static void versions_have_the_order_of_semver(void **state)
 {
 	static const char *const rising[] = {"1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1",
-					     "1.0.0", "1.0.1", "1.2.0", "2.0.0"};
+		"1.0.0", "1.0.1", "1.2.0", "2.0.0"};
 	for (size_t i = 0; i + 1 < ARRAY_LEN(rising); i++) {
 		struct wit_version a, b;
 		assert_true(wit_version_parse(slice_str(rising[i]), false, &a) && wit_version_parse(slice_str(rising[i + 1]), false, &b));
@@ -127,7 +136,7 @@ static void unique_keys_collide_where_names_do(void **state)
 {
 	static const char *const unique[] = {"foo", "foo-bar", "[constructor]foo", "[method]foo.bar", "[static]foo.baz", "foo:bar/baz"};
 	static const char *const clash[] = {"FOO", "foo-BAR", "[constructor]FOO", "[method]foo.BAR", "[static]foo.bar", "[method]foo.baz", "[method]foo.foo",
-					    "[static]foo-BAR.FOO-bar", "foo:bar/BAZ"};
+		"[static]foo-BAR.FOO-bar", "foo:bar/BAZ"};
 	for (size_t i = 0; i < ARRAY_LEN(unique); i++) {
 		for (size_t j = 0; j < i; j++) {
 			uint8_t a[64], b[64];

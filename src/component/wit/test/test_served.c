@@ -109,9 +109,9 @@ static void older_versions_are_part_of_what_is_served(void **state)
 static void a_changed_type_is_noticed(void **state)
 {
 	struct wit_source s[] = {{{0}, SLICE_LIT("package a:b; interface x { resource r; f: func(a: r, b: list<option<u8>>) -> borrowed; type borrowed = u8; }"), 0},
-				 {{0}, SLICE_LIT("package a:b; interface x { resource r; f: func(a: r, b: list<option<u16>>) -> borrowed; type borrowed = u8; }"), 0},
-				 {{0}, SLICE_LIT("package a:b; interface x { resource r; f: func(a: borrow<r>, b: list<option<u8>>) -> borrowed; type borrowed = u8; }"), 0},
-				 {{0}, SLICE_LIT("package a:b; interface x { resource r; resource s; f: func(a: s, b: list<option<u8>>) -> borrowed; type borrowed = u8; }"), 0}};
+		{{0}, SLICE_LIT("package a:b; interface x { resource r; f: func(a: r, b: list<option<u16>>) -> borrowed; type borrowed = u8; }"), 0},
+		{{0}, SLICE_LIT("package a:b; interface x { resource r; f: func(a: borrow<r>, b: list<option<u8>>) -> borrowed; type borrowed = u8; }"), 0},
+		{{0}, SLICE_LIT("package a:b; interface x { resource r; resource s; f: func(a: s, b: list<option<u8>>) -> borrowed; type borrowed = u8; }"), 0}};
 	struct wit_packages p[4];
 	for (int i = 0; i < 4; i++)
 		assert_true(wit_text_resolve(&arena, &s[i], 1, NULL, &p[i], NULL));

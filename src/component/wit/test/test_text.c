@@ -111,11 +111,11 @@ static void reads_every_construct_and_prints_it_back(void **state)
 	char text[8192];
 	size_t n = sizeof(everything) - 1 - strlen("h: interface {} }\n");
 	snprintf(text, sizeof(text),
-		 "%.*s import h: interface { use types.{num}; k: func(n: num) -> rr; record rr { n: num } } export c:d/e@0.1.0; import named: types; }\n"
-		 "world two { include one with { f as ff, g as gg, h as hh }; include one with { f as f2, g as g2, h as h2, rrr as r2, named as n2 }\n"
-		 "  resource cell { constructor(v: u8); get: func() -> u8; } import take: func(c: cell) -> r2; }\n"
-		 "package c:d@0.1.0 { interface e { type t = u8; resource r; } }\n",
-		 (int)n, everything);
+		"%.*s import h: interface { use types.{num}; k: func(n: num) -> rr; record rr { n: num } } export c:d/e@0.1.0; import named: types; }\n"
+		"world two { include one with { f as ff, g as gg, h as hh }; include one with { f as f2, g as g2, h as h2, rrr as r2, named as n2 }\n"
+		"  resource cell { constructor(v: u8); get: func() -> u8; } import take: func(c: cell) -> r2; }\n"
+		"package c:d@0.1.0 { interface e { type t = u8; resource r; } }\n",
+		(int)n, everything);
 	struct wit_packages p = resolve(text);
 	assert_int_equal(p.n, 2);
 	const struct wit_package *ab = p.list[1];
@@ -209,7 +209,7 @@ static void says_where_and_why_text_is_refused(void **state)
 		{"package a:b; interface x { type t = map<f32, u8>; }", "map key type", 1, 37},
 		{"package a:b { interface x { use c:d/y.{t}; } } package c:d { interface y { type t = u8; } interface z { use a:b/w.{} } }", "expected a name", 1, 116},
 		{"package a:b { interface x { use c:d/y.{t}; } interface w {type t = u8;} } package c:d { interface y { type t = u8; } interface z { use a:b/w.{t}; } }",
-		 "depends on itself", 1, 9},
+			"depends on itself", 1, 9},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct wit_packages p;
@@ -232,6 +232,25 @@ static void features_are_off_unless_named(void **state)
 	assert_int_equal(p.list[0]->interfaces[0]->n_funcs, 2);
 	assert_true(resolve_with(text, &some, &p, NULL));
 	assert_int_equal(p.list[0]->interfaces[0]->n_funcs, 3);
+}
+
+static void types_print_without_a_scope_for_messages(void **state)
+{
+	struct wit_packages p = resolve("package a:b; interface x { resource r; record rec { a: list<u8, 3>, b: option<r> } f: func(x: rec, y: borrow<r>) -> "
+									"result<_, tuple<rec, char>>; g: async func(m: map<string, stream<u8>>); }");
+	const struct wit_interface *x = p.list[0]->interfaces[0];
+	static const char *const bare[] = {"func(x: record{a: list<u8, 3>, b: option<r>}, y: borrow<r>) -> result<_, tuple<record{a: list<u8, 3>, b: option<r>}, char>>",
+		"async func(m: map<string, stream<u8>>)"};
+	for (uint32_t i = 0; i < 2; i++) {
+		struct buf b = {0};
+		wit_print_func_type(&b, x->funcs[i].type, NULL, 0);
+		assert_true(slice_eq_str(buf_view(&b), bare[i]));
+		buf_release(&b);
+	}
+	struct buf b = {0};
+	wit_print_type(&b, x->funcs[0].type->result, x->types, x->n_types);
+	assert_true(slice_eq_str(buf_view(&b), "result<_, tuple<rec, char>>"));
+	buf_release(&b);
 }
 
 static void files_of_a_folder_form_one_package(void **state)
@@ -331,6 +350,7 @@ int main(void)
 		T(reads_back_all_packages_of_the_guests),
 		T(says_where_and_why_text_is_refused),
 		T(features_are_off_unless_named),
+		T(types_print_without_a_scope_for_messages),
 		T(files_of_a_folder_form_one_package),
 		T(deep_and_long_input_is_bounded),
 		T(every_failing_allocation_is_an_error),

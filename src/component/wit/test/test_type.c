@@ -62,7 +62,7 @@ static void record_layout_follows_both_pointer_sizes(void **state)
 static void variant_joins_flat_types_and_aligns_the_payload(void **state)
 {
 	const struct wit_member cases[] = {{SLICE_LIT("int"), P(WIT_S32)}, {SLICE_LIT("long"), P(WIT_S64)}, {SLICE_LIT("single"), P(WIT_F32)},
-					   {SLICE_LIT("text"), P(WIT_STRING)}, {SLICE_LIT("none"), NULL}};
+		{SLICE_LIT("text"), P(WIT_STRING)}, {SLICE_LIT("none"), NULL}};
 	const struct wit_type *t, *o;
 	assert_true(wit_type_variant(&arena, cases, 5, &t, &err));
 	assert_int_equal(t->discriminant_size, 1);
@@ -128,7 +128,7 @@ static void refuses_what_the_specification_refuses(void **state)
 	static const struct {
 		const char *name, *text;
 	} rows[] = {{"", "record field name cannot be empty"}, {"GoNnA", "record field name `GoNnA` is not in kebab case"},
-		    {"A-b-C-d", "record field name `A-b-C-d` conflicts with previous field name `a-B-c-D`"}};
+		{"A-b-C-d", "record field name `A-b-C-d` conflicts with previous field name `a-B-c-D`"}};
 	const struct wit_type *t;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct wit_member m[] = {{SLICE_LIT("a-B-c-D"), P(WIT_U8)}, {slice_str(rows[i].name), P(WIT_U8)}};
@@ -216,7 +216,7 @@ static const struct wit_resource *a_to_b(void *ctx, const struct wit_resource *r
 
 static void substitution_replaces_resources_and_keeps_the_rest(void **state)
 {
-	const struct wit_type *own, *list, *tuple, *to, *other;
+	const struct wit_type *own = NULL, *list = NULL, *tuple, *to, *other;
 	struct wit_subst s = {.map = a_to_b};
 	assert_true(wit_type_own(&arena, &res_a, &own, &err) && wit_type_list(&arena, own, &list, &err));
 	assert_true(wit_type_tuple(&arena, (const struct wit_type *[]){list, P(WIT_U8), list}, 3, &tuple, &err));
@@ -228,6 +228,14 @@ static void substitution_replaces_resources_and_keeps_the_rest(void **state)
 	assert_true(wit_type_own(&arena, &res_b, &own, &err));
 	assert_true(wit_type_substitute(&arena, &s, own, &other, &err));
 	assert_ptr_equal(own, other);
+	const struct wit_func_type *f, *g;
+	assert_true(wit_func_type_make(&arena, (struct wit_member[]){{SLICE_LIT("x"), P(WIT_U8)}, {SLICE_LIT("y"), tuple}}, 2, tuple, true, &f, &err));
+	assert_true(wit_func_type_substitute(&arena, &s, f, &g, &err));
+	assert_ptr_equal(g->result, to);
+	assert_ptr_equal(g->params.fields[1].type, to);
+	assert_ptr_equal(f->params.fields[1].type, tuple);
+	assert_int_equal(g->params.fields[1].offset64, f->params.fields[1].offset64);
+	assert_true(g->is_async);
 	wit_subst_release(&s);
 }
 

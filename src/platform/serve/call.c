@@ -66,9 +66,9 @@ static struct serve_slot *slot_take(struct serve_shard *s, struct err *e)
 		s->free_slots = slot->next;
 		return slot;
 	}
-	slot = mem_zalloc(sizeof *slot);
+	slot = serve__memory_is_short(s->server) ? NULL : mem_zalloc(sizeof *slot);
 	if (!slot) {
-		err_nomem(e);
+		err_set(e, ERR_NOMEM, "the memory of the process is spent (--process-memory)");
 		return NULL;
 	}
 	struct serve_deployment *d = &s->server->deployment;

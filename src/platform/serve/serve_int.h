@@ -78,6 +78,7 @@ struct serve_server {
 	struct loop_io signal_io;
 	unsigned signals;
 	uint64_t started_ns;
+	uint64_t process_memory;  // bytes; beyond it no slot is made
 };
 
 // ---- call --------------------------------------------------------------------------------------------------------------------------
@@ -100,6 +101,11 @@ struct serve_call {
 // A request with its exchange; answers it one day. Owns the exchange from here.
 void serve__call_begin(struct serve_shard *s, struct http_exchange *x);
 void serve__call_pool_release(struct serve_shard *s);
+
+// ---- memory ------------------------------------------------------------------------------------------------------------------------
+// The limit that applies: as configured, else three quarters of what the cgroup or the machine has.
+uint64_t serve__process_memory_limit(const struct serve_limits *l);
+bool serve__memory_is_short(const struct serve_server *s);
 
 // ---- log ---------------------------------------------------------------------------------------------------------------------------
 // One line on stderr: text on a terminal, else a JSON object. Nothing below the configured level.

@@ -226,6 +226,7 @@ static bool open_server(struct serve_server *server, struct err *e)
 	const struct serve_config *c = server->config;
 	char address[300];
 	snprintf(address, sizeof address, strchr(c->host, ':') ? "[%s]:%u" : "%s:%u", c->host, c->port);
+	server->process_memory = serve__process_memory_limit(&c->limits);
 	server->n_shards = c->shards ? c->shards : tier_cores();
 	server->shards = mem_zalloc(server->n_shards * sizeof *server->shards);
 	if (!server->shards)

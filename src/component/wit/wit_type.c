@@ -37,9 +37,9 @@ const char *wit_kind_name(enum wit_kind kind)
 	return kind < WIT_N_KINDS ? names[kind] : "?";
 }
 
-#define PRIMITIVE(kind_, flags_, align_32, align_64, size_32, size_64, n_flat_, ...) \
-	[kind_] = {.kind = kind_, .flags = flags_, .depth = 1, .align32 = align_32, .align64 = align_64, .n_flat = n_flat_, .flat = {__VA_ARGS__}, .size32 = size_32, .size64 = size_64, .effective_size = 1}
-#define SCALAR(kind_, size, core) PRIMITIVE(kind_, 0, size, size, size, size, 1, core)
+#define ONE_LEVEL(kind_, flags_) .kind = kind_, .flags = flags_, .depth = 1, .effective_size = 1
+#define LAYOUT(align_32, align_64, size_32, size_64) .align32 = align_32, .align64 = align_64, .size32 = size_32, .size64 = size_64
+#define SCALAR(kind_, size, core) [kind_] = {ONE_LEVEL(kind_, 0), LAYOUT(size, size, size, size), .n_flat = 1, .flat = {core}}
 
 const struct wit_type wit_primitives[WIT_N_PRIMITIVES] = {
 	SCALAR(WIT_BOOL, 1, WIT_CORE_I32),
@@ -54,8 +54,8 @@ const struct wit_type wit_primitives[WIT_N_PRIMITIVES] = {
 	SCALAR(WIT_F32, 4, WIT_CORE_F32),
 	SCALAR(WIT_F64, 8, WIT_CORE_F64),
 	SCALAR(WIT_CHAR, 4, WIT_CORE_I32),
-	PRIMITIVE(WIT_STRING, WIT_HAS_PTR, 4, 8, 8, 16, 2, WIT_CORE_I32, WIT_CORE_I32),
-	PRIMITIVE(WIT_ERROR_CONTEXT, WIT_HAS_HANDLE, 4, 4, 4, 4, 1, WIT_CORE_I32),
+	[WIT_STRING] = {ONE_LEVEL(WIT_STRING, WIT_HAS_PTR), LAYOUT(4, 8, 8, 16), .n_flat = 2, .flat = {WIT_CORE_I32, WIT_CORE_I32}},
+	[WIT_ERROR_CONTEXT] = {ONE_LEVEL(WIT_ERROR_CONTEXT, WIT_HAS_HANDLE), LAYOUT(4, 4, 4, 4), .n_flat = 1, .flat = {WIT_CORE_I32}},
 };
 
 // A type under construction: sizes in 64 bits, saturating.

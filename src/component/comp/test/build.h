@@ -1,0 +1,139 @@
+// Components for tests, written as text: hex bytes, 'names' (with their length), [ … ] for what is preceded by its size. Adjacent strings
+// join, so that a component reads as a list of sections.
+#ifndef TENON_COMP_TEST_BUILD_H
+#define TENON_COMP_TEST_BUILD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "comp/comp.h"
+
+#define COMPONENT "00 61 73 6d 0d 00 01 00 "
+#define MODULE "00 61 73 6d 01 00 00 00 "
+#define CUSTOM "00 "
+#define CORE_MODULE "01 "
+#define CORE_INSTANCE "02 "
+#define CORE_TYPE "03 "
+#define NESTED "04 "
+#define INSTANCE "05 "
+#define ALIAS "06 "
+#define TYPE "07 "
+#define CANON "08 "
+#define IMPORT "0a "
+#define EXPORT "0b "
+
+// A core module with (func (export "f")), (memory (export "m") 1) and a realloc (export "r").
+#define MODULE_F                                             \
+	MODULE "01 [ 02 60 00 00 60 04 7f 7f 7f 7f 01 7f ] " \
+	       "03 [ 02 00 01 ] "                            \
+	       "05 [ 01 00 01 ] "                            \
+	       "07 [ 03 'f' 00 00 'm' 02 00 'r' 00 01 ] "    \
+	       "0a [ 02 [ 00 0b ] [ 00 41 00 0b ] ] "
+// Its instance as core instance 0, "f" as core function 0, (func) as type 0.
+#define WITH_F                              \
+	CORE_MODULE "[ " MODULE_F "] "      \
+	CORE_INSTANCE "[ 01 00 00 00 ] "    \
+	ALIAS "[ 01 00 00 01 00 'f' ] "     \
+	TYPE "[ 01 40 00 01 00 ] "
+// Exports (func) lifted from "f" as "run".
+#define EXPORTS_RUN COMPONENT WITH_F CANON "[ 01 00 00 00 00 00 ] " EXPORT "[ 01 00 'run' 01 00 00 ] "
+// Imports (func) "run", calls it from a core module, exports that as "go".
+#define IMPORTS_RUN                                                                                                \
+	COMPONENT TYPE "[ 01 40 00 01 00 ] " IMPORT "[ 01 00 'run' 01 00 ] " CANON "[ 01 01 00 00 00 ] "          \
+	CORE_MODULE "[ " MODULE "01 [ 01 60 00 00 ] 02 [ 01 '' 'run' 00 00 ] 07 [ 01 'go' 00 00 ] ] "             \
+	CORE_INSTANCE "[ 01 01 01 'run' 00 00 ] " CORE_INSTANCE "[ 01 00 00 01 '' 12 00 ] "                       \
+	ALIAS "[ 01 00 00 01 01 'go' ] " CANON "[ 01 00 00 01 00 00 ] " EXPORT "[ 01 00 'go' 01 01 00 ] "
+// The one plugged into the other.
+#define COMPOSED                                                                               \
+	COMPONENT NESTED "[ " EXPORTS_RUN "] " NESTED "[ " IMPORTS_RUN "] "                    \
+	INSTANCE "[ 01 00 00 00 ] " ALIAS "[ 01 01 00 00 'run' ] "                             \
+	INSTANCE "[ 01 00 01 01 'run' 01 00 ] " EXPORT "[ 01 00 'b' 05 01 00 ] "
+
+static void build_text(struct buf *b, const char *text)
+{
+	size_t open[64];
+	unsigned depth = 0;
+	for (const char *p = text; *p;) {
+		if (*p == ' ') {
+			p++;
+		} else if (*p == '[') {
+			assert_true(depth < 64 && buf_put(b, "\0\0\0\0\0", 5));
+			open[depth++] = b->len;
+			p++;
+		} else if (*p == ']') {
+			assert_true(depth > 0);
+			size_t at = open[--depth], n = b->len - at;
+			for (unsigned i = 0; i < 5; i++)  // padded: C3
+				b->ptr[at - 5 + i] = (uint8_t)(((n >> (7 * i)) & 0x7f) | (i < 4 ? 0x80 : 0));
+			p++;
+		} else if (*p == '\'') {
+			const char *end = strchr(p + 1, '\'');
+			size_t n = (size_t)(end - p - 1);
+			assert_true(n < 128 && buf_put_byte(b, (uint8_t)n) && (n == 0 || buf_put(b, p + 1, n)));
+			p = end + 1;
+		} else {
+			unsigned v;
+			assert_int_equal(sscanf(p, "%2x", &v), 1);
+			assert_true(buf_put_byte(b, (uint8_t)v));
+			p += 2;
+		}
+	}
+	assert_int_equal(depth, 0);
+}
+
+// What decoding gave. Release with decoded_release.
+struct decoded {
+	struct buf bytes;
+	struct arena arena;
+	struct comp_component *c;
+	struct err e;
+	bool ok;
+};
+
+static void decode_bytes(struct decoded *d, uint32_t features)
+{
+	struct comp_options opt = COMP_OPTIONS_DEFAULT;
+	opt.features = features;
+	arena_init(&d->arena, 0);
+	err_clear(&d->e);
+	d->ok = comp_decode(&d->arena, buf_view(&d->bytes), &opt, &d->c, &d->e);
+}
+
+static void decoded_release(struct decoded *d)
+{
+	arena_release(&d->arena);
+	buf_release(&d->bytes);
+}
+
+__attribute__((unused)) static struct decoded decode_ok(const char *text)
+{
+	struct decoded d = {0};
+	build_text(&d.bytes, text);
+	decode_bytes(&d, 0);
+	if (!d.ok)
+		fail_msg("%s at 0x%llx: %s (%s)\n%s", err_code_name(d.e.code), (unsigned long long)d.e.offset, d.e.text, d.e.where, text);
+	return d;
+}
+
+__attribute__((unused)) static void accepts(const char *text)
+{
+	struct decoded d = decode_ok(text);
+	decoded_release(&d);
+}
+
+// Rejected with this code, a text that has `part`, and an offset within the input.
+__attribute__((unused)) static void rejects(const char *text, enum err_code code, const char *part)
+{
+	struct decoded d = {0};
+	build_text(&d.bytes, text);
+	decode_bytes(&d, 0);
+	assert_false(d.ok);
+	if (d.e.code != code || !strstr(d.e.text, part) || d.e.offset > d.bytes.len)
+		fail_msg("expected %s '%s', got %s '%s' at 0x%llx\n%s", err_code_name(code), part, err_code_name(d.e.code), d.e.text,
+			 (unsigned long long)d.e.offset, text);
+	decoded_release(&d);
+}
+
+#endif

@@ -44,7 +44,7 @@ def fuzz(targets, seconds):
         corpus = TOP / "build/fuzz-corpus" / t.removeprefix("fuzz_")
         corpus.mkdir(parents=True, exist_ok=True)
         print(f"==== {t}: {seconds} s", flush=True)
-        argv = [TOP / "build/fuzz" / t, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=3000", "-max_len=65536", "-print_final_stats=1",
+        argv = [TOP / "build/fuzz" / t, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=3000", "-max_len=65536", "-print_final_stats=1", "-verbosity=0",
             f"-artifact_prefix={FINDINGS}/{t}-", corpus, *inputs(t)]
         if subprocess.run(argv, env=ENV, stdin=subprocess.DEVNULL).returncode:
             broken.append(t)

@@ -1,5 +1,5 @@
 // Bytes as a module: decoded and validated with all features and with the first ones only; what one accepts the readers can walk.
-// PROGRAM(fuzz_wasm, "wasm base", "")
+// PROGRAM(fuzz_wasm_decode, "wasm base", "")
 #include "base/base.h"
 #include "wasm/wasm.h"
 

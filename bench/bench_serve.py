@@ -36,7 +36,7 @@ def sides(o, name, file):
         best = measure.peer_compile(o.peer, file, BEST, f"{name}-best")
         found["wasmtime"] = [o.peer, *SERVE, "--allow-precompiled", plain]
         found["wasmtime best"] = [o.peer, *SERVE, *BEST, "--allow-precompiled", best]
-        found["wasmtime reuse"] = [o.peer, *SERVE, "--max-instance-reuse-count", "1000000", "--allow-precompiled", plain]
+        found["wasmtime reuse"] = [o.peer, *SERVE, *BEST, "--max-instance-reuse-count", "1000000", "--allow-precompiled", best]
     return {k: v for k, v in found.items() if not o.side or k in o.side}
 
 

@@ -94,7 +94,8 @@ static bool read_section(struct wasm__decoder *d, struct wasm__cursor *file, uin
 	if (!wasm__u32(file, &size))
 		return false;
 	if (size > (size_t)(file->end - file->p))
-		return wasm__fail(file, at_size, ERR_MALFORMED, "unexpected end: length out of bounds: section of %u bytes, %zu are left", size, (size_t)(file->end - file->p));
+		return wasm__fail(file, at_size, ERR_MALFORMED,
+			"unexpected end: length out of bounds: section of %u bytes, %zu are left", size, (size_t)(file->end - file->p));
 	d->c = *file;
 	d->c.end = file->p + size;
 	file->p += size;
@@ -115,7 +116,8 @@ static bool check_counts(struct wasm__decoder *d, const struct wasm__cursor *fil
 {
 	struct wasm_module *m = d->m;
 	if (m->nfuncs - m->nimported_funcs != d->nbodies)
-		return wasm__fail(file, file->p, ERR_MALFORMED, "function and code section have inconsistent lengths: %u functions, %u bodies", m->nfuncs - m->nimported_funcs, d->nbodies);
+		return wasm__fail(file, file->p, ERR_MALFORMED,
+			"function and code section have inconsistent lengths: %u functions, %u bodies", m->nfuncs - m->nimported_funcs, d->nbodies);
 	if (m->has_data_count && d->data_count != m->ndata)
 		return wasm__fail(file, file->p, ERR_MALFORMED, "data count and data section have inconsistent lengths: %u and %u", d->data_count, m->ndata);
 	return true;

@@ -24,12 +24,12 @@ static bool fixed_bits(struct wasm__cursor *c, unsigned bytes, uint64_t *ret)
 }
 
 // Reads the operand and says what the instruction takes and leaves; *ret_in is the type of both operands of an arithmetic one.
-static bool const_op(struct wasm__decoder *d, const uint8_t *at, struct wasm_const_op *op, unsigned *ret_nin, wasm__word *ret_type)
+static bool const_op(struct wasm__decoder *d, const uint8_t *at, struct wasm_const_op *op, unsigned *ret_n_in, wasm__word *ret_type)
 {
 	struct wasm__cursor *c = &d->c;
 	struct wasm_valtype t;
 	uint32_t index;
-	*ret_nin = 0;
+	*ret_n_in = 0;
 	switch (op->op) {
 	case WASM_OP_I32_CONST:
 		*ret_type = WASM_I32;
@@ -75,7 +75,7 @@ static bool const_op(struct wasm__decoder *d, const uint8_t *at, struct wasm_con
 	case WASM_OP_I64_MUL:
 		if (!(d->features & WASM_FEATURE_EXTENDED_CONST))
 			return wasm__fail_feature(c, at, WASM_FEATURE_EXTENDED_CONST, "constant expression required");
-		*ret_nin = 2;
+		*ret_n_in = 2;
 		*ret_type = wasm_ops[op->op].sig[0] == 'i' ? WASM_I32 : WASM_I64;
 		return true;
 	}
@@ -91,18 +91,18 @@ static bool mismatch(struct wasm__decoder *d, const uint8_t *at, wasm__word have
 static bool const_step(struct wasm__decoder *d, struct wasm_const_op *op, uint32_t *height)
 {
 	const uint8_t *at = d->c.p - 1;
-	unsigned nin;
+	unsigned n_in;
 	wasm__word type;
 	if (!(d->features & wasm_ops[op->op].feature) && wasm_ops[op->op].feature)
 		return wasm__fail_feature(&d->c, at, wasm_ops[op->op].feature, "illegal opcode");
-	if (!const_op(d, at, op, &nin, &type))
+	if (!const_op(d, at, op, &n_in, &type))
 		return false;
-	if (*height < nin)
-		return wasm__fail(&d->c, at, ERR_INVALID, "type mismatch: %s needs %u operands", wasm_op_text(op->op), nin);
-	for (unsigned i = 1; i <= nin; i++)
+	if (*height < n_in)
+		return wasm__fail(&d->c, at, ERR_INVALID, "type mismatch: %s needs %u operands", wasm_op_text(op->op), n_in);
+	for (unsigned i = 1; i <= n_in; i++)
 		if (d->stack[*height - i] != type)
 			return mismatch(d, at, d->stack[*height - i], type);
-	*height -= nin;
+	*height -= n_in;
 	if (*height == LIMIT_CONST_HEIGHT)
 		return wasm__fail_limit(&d->c, at, "operands on the stack of a constant expression", LIMIT_CONST_HEIGHT);
 	d->stack[(*height)++] = type;
@@ -251,7 +251,8 @@ bool wasm__read_code(struct wasm__decoder *d)
 	if (!wasm__count(c, LIMIT_FUNCTIONS, "function bodies", 1, &d->nbodies))
 		return false;
 	if (d->nbodies != m->nfuncs - m->nimported_funcs)
-		return wasm__fail(c, at, ERR_MALFORMED, "function and code section have inconsistent lengths: %u functions, %u bodies", m->nfuncs - m->nimported_funcs, d->nbodies);
+		return wasm__fail(c, at, ERR_MALFORMED, "function and code section have inconsistent lengths: %u functions, %u bodies",
+			m->nfuncs - m->nimported_funcs, d->nbodies);
 	for (uint32_t i = 0; i < d->nbodies; i++) {
 		struct wasm_func *f = &d->funcs.ptr[m->nimported_funcs + i];
 		at = c->p;

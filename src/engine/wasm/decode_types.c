@@ -221,7 +221,8 @@ static bool read_import(struct wasm__decoder *d)
 		return wasm__fail(&d->c, at, ERR_MALFORMED, "malformed import kind 0x%02x", im.kind);
 	}
 	if (!ok)
-		return err_note(d->c.e, "import '%.*s' '%.*s'", (int)min_u64(im.module.len, 80), (const char *)im.module.ptr, (int)min_u64(im.name.len, 80), (const char *)im.name.ptr);
+		return err_note(d->c.e, "import '%.*s' '%.*s'", (int)min_u64(im.module.len, 80), (const char *)im.module.ptr,
+			(int)min_u64(im.name.len, 80), (const char *)im.name.ptr);
 	return VEC_PUSH(d->a, &d->imports, im, LIMIT_IMPORTS) ? true : err_nomem(d->c.e);
 }
 
@@ -306,7 +307,7 @@ bool wasm__read_memories(struct wasm__decoder *d)
 bool wasm__read_globals(struct wasm__decoder *d)
 {
 	uint32_t n;
-	if (!wasm__count(&d->c, LIMIT_GLOBALS, "globals", 4, &n))
+	if (!wasm__count(&d->c, LIMIT_GLOBALS, "globals", 3, &n))
 		return false;
 	for (; n; n--) {
 		if (!add_global(d, false))

@@ -2,6 +2,7 @@
 #include "wasm_int.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 
 bool wasm__fail(const struct wasm__cursor *c, const uint8_t *at, enum err_code code, const char *fmt, ...)
 {

@@ -17,7 +17,7 @@ static wasm__word sig_type(char letter)
 	BUG_ON(true);
 }
 
-static uint8_t class_of(enum wasm_op op, size_t nin, size_t nout)
+static uint8_t class_of(enum wasm_op op, size_t n_in, size_t n_out)
 {
 	switch (op) {
 	case WASM_OP_I32_CONST:
@@ -45,9 +45,9 @@ static uint8_t class_of(enum wasm_op op, size_t nin, size_t nout)
 		return RULE_HAND;
 	BUG_ON(wasm_ops[op].sig[0] == '*');
 	if (wasm_ops[op].imm == WASM_IMM_MEMARG)
-		return nout ? RULE_LOAD : RULE_STORE;
-	BUG_ON(wasm_ops[op].imm != WASM_IMM_NONE || nout != 1);
-	return nin == 1 ? RULE_UNARY : RULE_BINARY;
+		return n_out ? RULE_LOAD : RULE_STORE;
+	BUG_ON(wasm_ops[op].imm != WASM_IMM_NONE || n_out != 1);
+	return n_in == 1 ? RULE_UNARY : RULE_BINARY;
 }
 
 static void make_rule(struct wasm_scratch *s, enum wasm_op op)
@@ -57,16 +57,16 @@ static void make_rule(struct wasm_scratch *s, enum wasm_op op)
 	*r = (struct rule){.op = (uint16_t)op};
 	if ((s->features & info->feature) != info->feature)
 		return;  // RULE_ILLEGAL
-	size_t nin = strcspn(info->sig, ":"), nout = info->sig[0] == '*' ? 0 : strlen(info->sig + nin + 1);
-	r->class = class_of(op, nin, nout);
+	size_t n_in = strcspn(info->sig, ":"), n_out = info->sig[0] == '*' ? 0 : strlen(info->sig + n_in + 1);
+	r->class = class_of(op, n_in, n_out);
 	r->access = info->access ? (uint8_t)__builtin_ctz(info->access) : 0;
 	r->hand = wasm__hands[op];
 	if (info->sig[0] == '*')
 		return;
-	if (nin)
-		r->in = sig_type(info->sig[nin - 1]);
-	if (nout)
-		r->out = sig_type(info->sig[nin + 1]);
+	if (n_in)
+		r->in = sig_type(info->sig[n_in - 1]);
+	if (n_out)
+		r->out = sig_type(info->sig[n_in + 1]);
 }
 
 static void make_rules(struct wasm_scratch *s, uint32_t features)
@@ -115,13 +115,12 @@ void wasm_scratch_free(struct wasm_scratch *s)
 }
 
 // ---- locals ---------------------------------------------------------------------------------------------------------------
-static bool add_locals(struct validator *v, uint32_t n, struct wasm_valtype type)
+static void add_locals(struct validator *v, uint32_t n, struct wasm_valtype type)
 {
 	struct wasm_valtype *at = v->s->locals + v->nlocals;
 	for (uint32_t i = 0; i < n; i++)
 		at[i] = type;
 	v->nlocals += n;
-	return true;
 }
 
 static bool read_locals(struct validator *v, const struct wasm_func_type *t)
@@ -139,8 +138,9 @@ static bool read_locals(struct validator *v, const struct wasm_func_type *t)
 			return false;
 		if (n > LIMIT_LOCALS - v->nlocals)
 			return wasm__fail(&v->c, at, ERR_LIMIT, "too many locals: at most %d are supported, parameters included", LIMIT_LOCALS);
-		if (!wasm__valtype(&v->c, v->m->features, v->m->ntypes, &type) || !add_locals(v, n, type))
+		if (!wasm__valtype(&v->c, v->m->features, v->m->ntypes, &type))
 			return false;
+		add_locals(v, n, type);
 		v->tracks_init |= n && !wasm__is_defaultable(type);
 	}
 	if (v->tracks_init)
@@ -252,10 +252,12 @@ static bool illegal(struct validator *v, const struct rule *r, uint32_t code)
 	const struct wasm_op_info *info = &wasm_ops[r->op];
 	if (info->code == code && info->feature)
 		return wasm__fail_feature(&v->c, v->op_at, info->feature, "illegal opcode");
-	static const uint32_t features[] = {[0xfb - 0xfb] = WASM_FEATURE_GC, [0xfd - 0xfb] = WASM_FEATURE_SIMD, [0xfe - 0xfb] = WASM_FEATURE_THREADS};
 	uint8_t byte = *v->op_at;
-	if (byte >= 0xfb && byte <= 0xfe && byte != 0xfc)
-		return wasm__fail_feature(&v->c, v->op_at, features[byte - 0xfb], "illegal opcode");
+	uint32_t feature = byte == 0xfd ? WASM_FEATURE_SIMD : byte == 0xfe ? WASM_FEATURE_THREADS : byte == 0xfb || byte == 0xd3 ? WASM_FEATURE_GC : 0;
+	if ((byte >= 0x06 && byte <= 0x0a) || byte == 0x18 || byte == 0x19 || byte == 0x1f)
+		feature = WASM_FEATURE_EXCEPTIONS;
+	if (feature)
+		return wasm__fail_feature(&v->c, v->op_at, feature, "illegal opcode");
 	return wasm__fail(&v->c, v->op_at, ERR_MALFORMED, "illegal opcode 0x%02x%s", code, byte == 0xfc ? " after 0xfc" : "");
 }
 
@@ -416,7 +418,8 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 		wasm_module_func_name(m, index, name, sizeof(name));
 		return err_note(e, "function %u (%s)", index, name);
 	}
-	*ret = (struct wasm_func_info){.nlocals = v.nlocals, .locals = s->locals, .local_weight = s->weights, .call_weight = v.call_weight, .max_height = (uint32_t)(v.top - s->stack),
+	*ret = (struct wasm_func_info){.nlocals = v.nlocals, .locals = s->locals, .local_weight = s->weights,
+		.call_weight = v.call_weight, .max_height = (uint32_t)(v.top - s->stack),
 		.max_control = v.max_control, .has_calls = v.has_calls, .has_loops = v.has_loops, .uses_memory0 = v.uses_memory0};
 	return true;
 }

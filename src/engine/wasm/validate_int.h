@@ -105,7 +105,8 @@ typedef bool wasm__hand(struct validator *v, const struct rule *r);
 extern wasm__hand *const wasm__hands[WASM_OP_COUNT];
 
 // ---- validate_control.c
-wasm__hand wasm__op_unreachable, wasm__op_block, wasm__op_loop, wasm__op_if, wasm__op_else, wasm__op_end, wasm__op_br, wasm__op_br_if, wasm__op_br_table, wasm__op_return,
+wasm__hand wasm__op_unreachable, wasm__op_block, wasm__op_loop, wasm__op_if, wasm__op_else, wasm__op_end, wasm__op_br,
+	wasm__op_br_if, wasm__op_br_table, wasm__op_return,
 	wasm__op_call, wasm__op_call_indirect, wasm__op_return_call, wasm__op_return_call_indirect, wasm__op_call_ref, wasm__op_return_call_ref, wasm__op_br_on_null,
 	wasm__op_br_on_non_null;
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """./dev test [STAGE…]: everything that must hold before a change lands. The last line is the total; exit 0 only if nothing failed.
 
-Stages, in order: build, check, units, units-asan, units-tsan, cli, scripts, guests, fuzz. Data that is not on this machine is skipped, and said so.
+Stages, in order: build, check, units, units-asan, units-tsan, cli, serve, scripts, guests, fuzz. Data that is not on this machine is skipped, and said so.
 """
 import json, os, re, subprocess, sys, time
 from pathlib import Path
@@ -103,6 +103,11 @@ def cli(s):
     s.run("python3", "tests/cli/run.py")
 
 
+def serve(s):
+    s.run("python3", "tests/serve/run.py")
+    s.run("python3", "tests/serve/run.py", "--build", "check-reset", "--only", "isolation")
+
+
 def scripts(s):
     for folder in ("core", "component/values", "component/resources", "component/linking", "component/validation", "component/binary", "component/async"):
         at = SHARED / "conformance" / folder
@@ -128,7 +133,7 @@ def fuzz(s):
     s.run("python3", "fuzz/fuzz.py", "--replay")
 
 
-STAGES = {"build": build, "check": check, "units": units, "units-asan": units_asan, "units-tsan": units_tsan, "cli": cli, "scripts": scripts, "guests": guests,
+STAGES = {"build": build, "check": check, "units": units, "units-asan": units_asan, "units-tsan": units_tsan, "cli": cli, "serve": serve, "scripts": scripts, "guests": guests,
     "fuzz": fuzz}
 
 

@@ -12,7 +12,8 @@ static struct {
 	pthread_mutex_t lock;
 	struct map by_key;
 	struct arena arena;
-	VEC(const struct wasm_func_type *) types;  // by id - 1
+	VEC(const struct wasm_func_type *)
+	types;  // by id - 1
 } interned = {.lock = PTHREAD_MUTEX_INITIALIZER, .arena = {.max = SIZE_MAX}};
 
 static const struct wasm_func_type *new_type(const wasm__word *key, uint32_t id)

@@ -203,7 +203,8 @@ static bool slow_access(struct validator *v, const struct rule *r)
 static bool slow_const(struct validator *v, const struct rule *r)
 {
 	uint64_t value;
-	size_t fixed = r->class == RULE_F32_CONST ? 4 : r->class == RULE_F64_CONST ? 8 : 0;
+	size_t fixed = r->class == RULE_F32_CONST ? 4 : r->class == RULE_F64_CONST ? 8
+																			   : 0;
 	if (fixed) {
 		if ((size_t)(v->c.end - v->c.p) < fixed)
 			return wasm__fail(&v->c, v->c.end, ERR_MALFORMED, "unexpected end");
@@ -253,7 +254,9 @@ static bool illegal(struct validator *v, const struct rule *r, uint32_t code)
 	if (info->code == code && info->feature)
 		return wasm__fail_feature(&v->c, v->op_at, info->feature, "illegal opcode");
 	uint8_t byte = *v->op_at;
-	uint32_t feature = byte == 0xfd ? WASM_FEATURE_SIMD : byte == 0xfe ? WASM_FEATURE_THREADS : byte == 0xfb || byte == 0xd3 ? WASM_FEATURE_GC : 0;
+	uint32_t feature = byte == 0xfd ? WASM_FEATURE_SIMD : byte == 0xfe ? WASM_FEATURE_THREADS
+		: byte == 0xfb || byte == 0xd3                                 ? WASM_FEATURE_GC
+																	   : 0;
 	if ((byte >= 0x06 && byte <= 0x0a) || byte == 0x18 || byte == 0x19 || byte == 0x1f)
 		feature = WASM_FEATURE_EXCEPTIONS;
 	if (feature)
@@ -418,8 +421,6 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 		wasm_module_func_name(m, index, name, sizeof(name));
 		return err_note(e, "function %u (%s)", index, name);
 	}
-	*ret = (struct wasm_func_info){.nlocals = v.nlocals, .locals = s->locals, .local_weight = s->weights,
-		.call_weight = v.call_weight, .max_height = (uint32_t)(v.top - s->stack),
-		.max_control = v.max_control, .has_calls = v.has_calls, .has_loops = v.has_loops, .uses_memory0 = v.uses_memory0};
+	*ret = (struct wasm_func_info){.nlocals = v.nlocals, .locals = s->locals, .local_weight = s->weights, .call_weight = v.call_weight, .max_height = (uint32_t)(v.top - s->stack), .max_control = v.max_control, .has_calls = v.has_calls, .has_loops = v.has_loops, .uses_memory0 = v.uses_memory0};
 	return true;
 }

@@ -108,13 +108,20 @@ struct wasm__decoder {
 	struct wasm_module *m;
 	struct arena *a;
 	uint32_t features;
-	VEC(struct wasm_import) imports;
-	VEC(struct wasm_func) funcs;
-	VEC(struct wasm_table) tables;
-	VEC(struct wasm_memory_type) memories;
-	VEC(struct wasm_global) globals;
-	VEC(struct wasm_custom) customs;
-	VEC(struct wasm_const_op) ops;  // of the constant expression being read; reused
+	VEC(struct wasm_import)
+	imports;
+	VEC(struct wasm_func)
+	funcs;
+	VEC(struct wasm_table)
+	tables;
+	VEC(struct wasm_memory_type)
+	memories;
+	VEC(struct wasm_global)
+	globals;
+	VEC(struct wasm_custom)
+	customs;
+	VEC(struct wasm_const_op)
+	ops;  // of the constant expression being read; reused
 	uint32_t nbodies;
 	uint32_t data_count;
 	wasm__word stack[LIMIT_CONST_HEIGHT];  // of the constant expression being read

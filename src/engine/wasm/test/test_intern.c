@@ -53,8 +53,7 @@ static void ids_do_not_depend_on_the_modules_indices(void **state)
 	const struct wasm_func_type *self = wasm_interned_func_type(m->types[3].id);
 	assert_int_equal(self->params[0].type, m->types[3].id);
 	// Matching between modules goes by id.
-	struct wasm_valtype have = {.kind = WASM_REF, .heap = WASM_HEAP_CONCRETE, .type = 1}, want = {.kind = WASM_REF,
-		.nullable = 1, .heap = WASM_HEAP_CONCRETE, .type = 0};
+	struct wasm_valtype have = {.kind = WASM_REF, .heap = WASM_HEAP_CONCRETE, .type = 1}, want = {.kind = WASM_REF, .nullable = 1, .heap = WASM_HEAP_CONCRETE, .type = 0};
 	assert_true(wasm_valtype_matches(m, have, n, want));
 	assert_false(wasm_valtype_matches(n, want, m, have));  // null is not accepted
 	want.type = 1;

@@ -7,18 +7,18 @@ enum {
 #undef LIMIT
 };
 
-#define AT_LIMIT_AND_ABOVE(put, limit, text)                      \
-	do {                                                          \
+#define AT_LIMIT_AND_ABOVE(put, limit, text)                             \
+	do {                                                                 \
 		for (uint32_t n_ = (limit); n_ <= (uint32_t)(limit) + 1; n_++) { \
-			struct buf b_ = {0};                                  \
-			put_preamble(&b_);                                    \
-			put(&b_, n_);                                         \
-			if (n_ == (limit))                                    \
-				expect_valid(buf_view(&b_));                      \
-			else                                                  \
-				expect_error(buf_view(&b_), ERR_LIMIT, text);     \
-			buf_release(&b_);                                     \
-		}                                                         \
+			struct buf b_ = {0};                                         \
+			put_preamble(&b_);                                           \
+			put(&b_, n_);                                                \
+			if (n_ == (limit))                                           \
+				expect_valid(buf_view(&b_));                             \
+			else                                                         \
+				expect_error(buf_view(&b_), ERR_LIMIT, text);            \
+			buf_release(&b_);                                            \
+		}                                                                \
 	} while (0)
 
 static void put_empty_type(struct buf *b)

@@ -86,14 +86,15 @@ static bool try_row(const struct wasm_op_info *op, const char *in, size_t n, con
 	return ok;
 }
 
-#define EACH_SIGNED_ROW(op)                                                                     \
+#define EACH_SIGNED_ROW(op)                                                             \
 	for (const struct wasm_op_info *op = wasm_ops; op < wasm_ops + WASM_OP_COUNT; op++) \
 		if (op->sig[0] != '*')
 
 static void each_row_takes_its_operands_and_leaves_its_result(void **state)
 {
 	unsigned n = 0;
-	EACH_SIGNED_ROW (op) {
+	EACH_SIGNED_ROW(op)
+	{
 		size_t n_in = strcspn(op->sig, ":");
 		struct err e;
 		if (!try_row(op, op->sig, n_in, op->sig + n_in + 1, natural(op), WASM_FEATURES_DEFAULT, &e))
@@ -105,7 +106,8 @@ static void each_row_takes_its_operands_and_leaves_its_result(void **state)
 
 static void each_row_refuses_operands_of_another_type(void **state)
 {
-	EACH_SIGNED_ROW (op) {
+	EACH_SIGNED_ROW(op)
+	{
 		size_t n_in = strcspn(op->sig, ":");
 		struct err e;
 		for (size_t wrong = 0; wrong < n_in; wrong++) {
@@ -124,7 +126,8 @@ static void each_row_refuses_operands_of_another_type(void **state)
 
 static void each_row_refuses_a_missing_operand(void **state)
 {
-	EACH_SIGNED_ROW (op) {
+	EACH_SIGNED_ROW(op)
+	{
 		size_t n_in = strcspn(op->sig, ":");
 		struct err e;
 		if (n_in && (try_row(op, op->sig + 1, n_in - 1, op->sig + n_in + 1, natural(op), WASM_FEATURES_DEFAULT, &e) || !strstr(e.text, "type mismatch")))
@@ -134,7 +137,8 @@ static void each_row_refuses_a_missing_operand(void **state)
 
 static void each_row_leaves_no_other_type_and_no_other_number(void **state)
 {
-	EACH_SIGNED_ROW (op) {
+	EACH_SIGNED_ROW(op)
+	{
 		size_t n_in = strcspn(op->sig, ":");
 		const char *out = op->sig + n_in + 1;
 		struct err e;
@@ -149,7 +153,8 @@ static void each_row_leaves_no_other_type_and_no_other_number(void **state)
 // L24: the feature bit of the row decides.
 static void each_row_is_illegal_without_its_feature(void **state)
 {
-	EACH_SIGNED_ROW (op) {
+	EACH_SIGNED_ROW(op)
+	{
 		if (!op->feature)
 			continue;
 		struct buf b = {0};
@@ -172,7 +177,8 @@ static void each_row_is_illegal_without_its_feature(void **state)
 static void each_access_refuses_alignment_above_natural(void **state)
 {
 	unsigned n = 0;
-	EACH_SIGNED_ROW (op) {
+	EACH_SIGNED_ROW(op)
+	{
 		if (op->imm != WASM_IMM_MEMARG)
 			continue;
 		size_t n_in = strcspn(op->sig, ":");
@@ -192,7 +198,8 @@ static void each_access_refuses_alignment_above_natural(void **state)
 // L25: after unreachable operands of all types are there, and results have their types.
 static void each_row_finds_its_operands_in_unreachable_code(void **state)
 {
-	EACH_SIGNED_ROW (op) {
+	EACH_SIGNED_ROW(op)
+	{
 		struct buf b = {0};
 		size_t n_in = strcspn(op->sig, ":");
 		const char *out = op->sig + n_in + 1;
@@ -216,7 +223,8 @@ static void each_row_finds_its_operands_in_unreachable_code(void **state)
 
 static void each_row_that_is_cut_ends_unexpectedly(void **state)
 {
-	EACH_SIGNED_ROW (op) {
+	EACH_SIGNED_ROW(op)
+	{
 		struct buf code = {0};
 		put_op(&code, op, natural(op));
 		for (size_t len = 1; len < code.len; len++) {
@@ -270,8 +278,7 @@ static const struct example examples[] = {
 	EXAMPLE(RETURN_CALL_REF, "type mismatch", B(0xd0, 0, 0x15, 0), B(0xd0, 1, 0x15, 0)),
 	EXAMPLE(DROP, "type mismatch", B(0x41, 0, 0x1a), B(0x1a)),
 	EXAMPLE(SELECT, "type mismatch", B(0x41, 0, 0x41, 0, 0x41, 0, 0x1b, 0x1a), B(0x41, 0, 0x42, 0, 0x41, 0, 0x1b, 0x1a)),
-	EXAMPLE(SELECT_T, "invalid result arity", B(0xd0, 0x70, 0xd0, 0x70, 0x41, 0, 0x1c, 1, 0x70, 0x1a), B(0xd0, 0x70, 0xd0, 0x70,
-		0x41, 0, 0x1c, 2, 0x70, 0x70, 0x1a)),
+	EXAMPLE(SELECT_T, "invalid result arity", B(0xd0, 0x70, 0xd0, 0x70, 0x41, 0, 0x1c, 1, 0x70, 0x1a), B(0xd0, 0x70, 0xd0, 0x70, 0x41, 0, 0x1c, 2, 0x70, 0x70, 0x1a)),
 	EXAMPLE(LOCAL_GET, "unknown local", B(0x20, 0, 0x1a), B(0x20, 4, 0x1a)),
 	EXAMPLE(LOCAL_SET, "type mismatch", B(0x41, 0, 0x21, 0), B(0x42, 0, 0x21, 0)),
 	EXAMPLE(LOCAL_TEE, "type mismatch", B(0x41, 0, 0x22, 0, 0x1a), B(0x42, 0, 0x22, 0, 0x1a)),

@@ -109,7 +109,8 @@ static void uses_of_locals_are_weighed_by_loop_depth(void **state)
 	struct wasm_scratch *s = wasm_scratch_new();
 	struct wasm_func_info info;
 	info_of(BYTES(0x20, 0, 0x1a, 0x03, 0x40, 0x20, 0, 0x21, 0, 0x03, 0x40, 0x20, 1, 0x1a, 0x41, 0, 0x10, 1, 0x1a, 0x0b, 0x20, 1,
-		0x1a, 0x0b, 0x20, 1, 0x1a), s, &info);
+				0x1a, 0x0b, 0x20, 1, 0x1a),
+		s, &info);
 	assert_int_equal(info.nlocals, 4);
 	assert_int_equal(info.locals[1].kind, WASM_I64);
 	assert_int_equal(info.local_weight[0], 1 + 8 + 8);

@@ -29,9 +29,12 @@ struct signature {
 static struct wasm_valtype core_type(uint8_t flat)
 {
 	static const uint8_t kinds[] = {[WIT_CORE_I32 - WIT_CORE_F64] = WASM_I32,
-					[WIT_CORE_I64 - WIT_CORE_F64] = WASM_I64,
-					[WIT_CORE_F32 - WIT_CORE_F64] = WASM_F32,
-					[WIT_CORE_F64 - WIT_CORE_F64] = WASM_F64};
+		[WIT_CORE_I64 -
+			WIT_CORE_F64] = WASM_I64,
+		[WIT_CORE_F32 -
+			WIT_CORE_F64] = WASM_F32,
+		[WIT_CORE_F64 -
+			WIT_CORE_F64] = WASM_F64};
 	return (struct wasm_valtype){.kind = kinds[flat - WIT_CORE_F64]};
 }
 
@@ -105,7 +108,7 @@ static bool func_is(struct dec *d, const struct scope *s, uint32_t func, const s
 	if (!id)
 		return err_nomem(d->e);
 	return s->core[SORT_CORE_FUNC].ptr[func].func == id ||
-	       FAIL(d, INVALID, "canonical option `%s` uses a core function with an incorrect signature", option);
+		FAIL(d, INVALID, "canonical option `%s` uses a core function with an incorrect signature", option);
 }
 
 // ---- options (C15, C16) ----
@@ -132,7 +135,7 @@ static bool need_async(struct dec *d, const char *what)
 	if (d->opt->features & COMP_FEATURE_ASYNC)
 		return true;
 	return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "%s is not supported: async components (WASI 0.3) can't be run yet", what) ||
-	       err_hint(d->e, "build the component for WASI 0.2, without async exports or imports");
+		err_hint(d->e, "build the component for WASI 0.2, without async exports or imports");
 }
 
 static bool option(struct dec *d, const struct scope *s, struct canon *c)
@@ -252,7 +255,7 @@ static bool lift_func_matches(struct dec *d, const struct scope *s, struct canon
 		for (uint32_t i = 0; !params && i < sig.nparams; i++)
 			params = f->params[i].kind != sig.params[i].kind;
 		return FAIL(d, INVALID, "lowered %s types do not match %s types of core function %u", params ? "parameter" : "result",
-			    params ? "parameter" : "result", func);
+			params ? "parameter" : "result", func);
 	}
 	if (c->post_return == COMP_NONE)
 		return true;
@@ -266,7 +269,7 @@ static bool lift(struct dec *d, struct scope *s, uint64_t at)
 	uint32_t func, type;
 	struct canon *c = canon_new(d);
 	if (!c || !comp__byte_is(d, 0, "canonical function lift") || !comp__u32(d, &func) || !comp__index(d, s, SORT_CORE_FUNC, func) ||
-	    !options(d, s, c) || !comp__u32(d, &type) || !comp__index(d, s, SORT_TYPE, type))
+		!options(d, s, c) || !comp__u32(d, &type) || !comp__index(d, s, SORT_TYPE, type))
 		return false;
 	if (s->types.ptr[type].kind != TY_FUNC)
 		return FAIL(d, INVALID, "type index %u is not a function type", type);
@@ -274,7 +277,7 @@ static bool lift(struct dec *d, struct scope *s, uint64_t at)
 	bool spilled = f->params.n_flat > WIT_MAX_FLAT;
 	unsigned max_results = c->is_async ? WIT_MAX_FLAT : 1;
 	if (!check_async(d, c, f) || !require(d, has_pointer(&f->params) || has_pointer(f->result) || spilled || n_flat(f->result) > max_results, c->memory, "memory") ||
-	    !require(d, has_pointer(&f->params) || spilled, c->realloc, "realloc") || !lift_func_matches(d, s, c, func))
+		!require(d, has_pointer(&f->params) || spilled, c->realloc, "realloc") || !lift_func_matches(d, s, c, func))
 		return false;
 	struct op *op = comp__op(d, s, OP_LIFT, at);
 	if (!op)
@@ -296,14 +299,14 @@ static bool lower(struct dec *d, struct scope *s, uint64_t at)
 	struct signature sig;
 	struct canon *c = canon_new(d);
 	if (!c || !comp__byte_is(d, 0, "canonical function lower") || !comp__u32(d, &func) || !comp__index(d, s, SORT_FUNC, func) || !options(d, s, c) ||
-	    !not_for(d, c->post_return, "post-return", "lowerings") || !not_for(d, c->callback, "callback", "lowerings"))
+		!not_for(d, c->post_return, "post-return", "lowerings") || !not_for(d, c->callback, "callback", "lowerings"))
 		return false;
 	const struct wit_func_type *f = c->func = s->funcs.ptr[func];
 	unsigned max_params = c->is_async ? MAX_FLAT_ASYNC : WIT_MAX_FLAT, max_results = c->is_async ? 0 : 1;
 	if (!check_async(d, c, f) ||
-	    !require(d, has_pointer(&f->params) || has_pointer(f->result) || f->params.n_flat > max_params || n_flat(f->result) > max_results,
-		     c->memory, "memory") ||
-	    !require(d, has_pointer(f->result), c->realloc, "realloc"))
+		!require(d, has_pointer(&f->params) || has_pointer(f->result) || f->params.n_flat > max_params || n_flat(f->result) > max_results,
+			c->memory, "memory") ||
+		!require(d, has_pointer(f->result), c->realloc, "realloc"))
 		return false;
 	flatten(c, f, false, &sig);
 	c->core_type = intern(&sig);
@@ -348,7 +351,7 @@ static bool thread_func_immediate(struct dec *d, struct scope *s)
 		return false;
 	parse_signature("i:", &sig);
 	return (!s->core_types.ptr[index].module && s->core_types.ptr[index].func == intern(&sig)) ||
-	       FAIL(d, INVALID, "start function must take a single `i32` argument and return nothing");
+		FAIL(d, INVALID, "start function must take a single `i32` argument and return nothing");
 }
 
 static bool table_immediate(struct dec *d, struct scope *s)
@@ -409,7 +412,7 @@ static bool builtin_options(struct dec *d, const struct canon *c)
 		if (c->is_async)
 			return FAIL(d, INVALID, "canonical option `async` cannot be specified for `task.return`");
 		if (!require(d, has_pointer(c->type) || n_flat(c->type) > WIT_MAX_FLAT, c->memory, "memory") ||
-		    !not_for(d, c->realloc, "realloc", "`task.return`"))
+			!not_for(d, c->realloc, "realloc", "`task.return`"))
 			return false;
 		break;
 	case COMP_BUILTIN_ERROR_CONTEXT_DEBUG_MESSAGE:
@@ -435,7 +438,7 @@ static bool builtin(struct dec *d, struct scope *s, unsigned kind, uint64_t at)
 		return false;
 	if (b->feature & ~d->opt->features)
 		return FAIL_AT(d, UNSUPPORTED, at, "`%s` is not supported: async components (WASI 0.3) can't be run yet", b->text) ||
-		       err_hint(d->e, "build the component for WASI 0.2, without async exports or imports");
+			err_hint(d->e, "build the component for WASI 0.2, without async exports or imports");
 	c->builtin = (uint8_t)kind;
 	for (const char *i = b->immediates; *i; i++)
 		if (!immediate(d, s, *i, c))

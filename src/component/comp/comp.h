@@ -130,7 +130,7 @@ struct comp_builtin {
 	const struct comp_resource *resource;  // resource.*
 	const struct wit_type *type;           // stream.*, future.*: that type; task.return: the result, or NULL
 	struct comp_canon_options options;
-	uint32_t imm;                          // context.*: slot
+	uint32_t imm;        // context.*: slot
 };
 const char *comp_builtin_text(enum comp_builtin_kind kind);
 
@@ -139,7 +139,7 @@ enum comp_extern_kind { COMP_EXTERN_MODULE, COMP_EXTERN_FUNC, COMP_EXTERN_VALUE,
 struct comp_import {
 	struct slice name;
 	struct wit_name parsed;
-	uint8_t kind;                     // enum comp_extern_kind
+	uint8_t kind;      // enum comp_extern_kind
 	uint32_t first_func, n_funcs;     // in plan->host_funcs: an instance's functions, or the function
 	uint32_t first_resource, n_resources;  // by host_index
 };
@@ -196,12 +196,12 @@ struct comp_module {
 // The root's interface as declared: for printing and for compatibility checks of whoever links.
 struct comp_extern {
 	struct slice name;
-	uint8_t kind;                        // enum comp_extern_kind
+	uint8_t kind;      // enum comp_extern_kind
 	const struct wit_func_type *func;    // FUNC, and TYPE of a function type
 	const struct wit_type *type;         // TYPE: a value type, or
 	const struct wit_resource *resource; // TYPE: a resource type
-	bool is_alias;                       // TYPE: the resource has been seen before (eq, not sub)
-	uint32_t n;                          // INSTANCE
+	bool is_alias;        // TYPE: the resource has been seen before (eq, not sub)
+	uint32_t n;        // INSTANCE
 	const struct comp_extern *items;
 	struct slice implements, external_id;  // attributes; may be empty
 };

@@ -140,9 +140,9 @@ enum op_kind {
 	OP_EXPORTS,           // args
 	OP_ALIAS,             // sort, a: instance, name
 	OP_OUTER,             // sort, a: scopes outward, b: index
-	OP_TYPE,              // entity.ty
+	OP_TYPE,     // entity.ty
 	OP_RESOURCE,          // entity.ty.res, b: destructor or COMP_NONE
-	OP_LIFT,              // a: core function, p: struct canon
+	OP_LIFT,     // a: core function, p: struct canon
 	OP_LOWER,             // a: function, p: struct canon
 	OP_BUILTIN,           // p: struct canon
 	OP_IMPORT,            // name, entity
@@ -176,7 +176,8 @@ struct def {
 	struct ctype type;
 	uint32_t ordinal;
 	uint64_t offset;
-	VEC(struct op) ops;
+	VEC(struct op)
+	ops;
 	struct def *outer;
 	uint32_t counts[SORT_COUNT];
 };
@@ -194,13 +195,20 @@ struct scope {
 	struct scope *outer;
 	struct binder *binder;
 	struct def *def;  // of a component
-	VEC(struct core_extern) core[SORT_CORE_TAG + 1];
-	VEC(struct core_type) core_types;
-	VEC(const struct mtype *) modules, core_instances;
-	VEC(const struct wit_func_type *) funcs;
-	VEC(struct ty) types;
-	VEC(const struct ctype *) components;
-	VEC(const struct itype *) instances;
+	VEC(struct core_extern)
+	core[SORT_CORE_TAG + 1];
+	VEC(struct core_type)
+	core_types;
+	VEC(const struct mtype *)
+	modules, core_instances;
+	VEC(const struct wit_func_type *)
+	funcs;
+	VEC(struct ty)
+	types;
+	VEC(const struct ctype *)
+	components;
+	VEC(const struct itype *)
+	instances;
 	struct items imports, exports;
 	struct names import_names, export_names;
 	struct ptrmap imported, exported;  // types and resources that have a name outside; `exported` holds both
@@ -217,7 +225,8 @@ struct dec {
 	const uint8_t *start, *p, *end;  // input; the window that is read
 	uint64_t steps;
 	uint32_t nesting, ndefs;
-	VEC(struct comp_module) modules;
+	VEC(struct comp_module)
+	modules;
 };
 
 static inline uint64_t comp__offset(const struct dec *d)
@@ -275,7 +284,7 @@ struct named_entity {
 	struct entity e;
 };
 bool comp__instantiate(struct dec *d, const struct ctype *c, const struct named_entity *args, uint32_t nargs, struct binder *into,
-		       const struct itype **ret);
+	const struct itype **ret);
 bool comp__reaches_resource(struct dec *d, const struct ty *t, bool *ret);
 // Are all types that `e` refers to visible? If so, what it names becomes visible.
 bool comp__visible(struct dec *d, struct scope *s, const struct entity *e, bool is_import, bool *ret);

@@ -58,7 +58,7 @@ bool comp__imports_differ(struct dec *d, const struct core_item *imports, uint32
 		memcpy(key + it->module.len + 1, it->name.ptr, it->name.len);
 		if (!map_insert(&seen, slice_of(key, len), 1, &nomem))
 			return nomem ? comp__full(d)
-				     : FAIL(d, INVALID, "duplicate import name `%.*s:%.*s`", SLICE_ARGS(it->module), SLICE_ARGS(it->name));
+						 : FAIL(d, INVALID, "duplicate import name `%.*s:%.*s`", SLICE_ARGS(it->module), SLICE_ARGS(it->name));
 	}
 	return true;
 }
@@ -92,7 +92,7 @@ bool comp__mtype_index(struct dec *d, struct mtype *m)
 		bool nomem = false;
 		if (!map_insert(&m->by_name, m->exports[i].name, i, &nomem))
 			return nomem ? comp__full(d)
-				     : FAIL(d, INVALID, "export name `%.*s` already defined", SLICE_ARGS(m->exports[i].name));
+						 : FAIL(d, INVALID, "export name `%.*s` already defined", SLICE_ARGS(m->exports[i].name));
 	}
 	return true;
 }
@@ -140,7 +140,8 @@ static const char *valtype_name(struct wasm_valtype t)
 	static const char *const names[] = {"i32", "i64", "f32", "f64", "v128"};
 	if (t.kind != WASM_REF)
 		return names[t.kind];
-	return t.heap == WASM_HEAP_FUNC ? "funcref" : t.heap == WASM_HEAP_EXTERN ? "externref" : "(ref …)";
+	return t.heap == WASM_HEAP_FUNC ? "funcref" : t.heap == WASM_HEAP_EXTERN ? "externref"
+																			 : "(ref …)";
 }
 
 static void put_func(struct buf *b, uint32_t id)
@@ -175,21 +176,20 @@ bool comp__core_match(struct dec *d, const struct core_extern *found, const stru
 	case WASM_EXTERN_TABLE:
 		if (!valtype_same(found->table.elem, expected->table.elem))
 			return FAIL(d, INVALID, "type mismatch: expected table element type %s, found %s", valtype_name(expected->table.elem),
-				    valtype_name(found->table.elem));
+				valtype_name(found->table.elem));
 		return limits_match(&found->table.limits, &expected->table.limits) || FAIL(d, INVALID, "type mismatch: mismatch in table limits");
 	case WASM_EXTERN_MEMORY:
 		if (found->memory.limits.shared != expected->memory.limits.shared)
 			return FAIL(d, INVALID, "type mismatch: mismatch in the shared flag for memories");
 		return (found->memory.page_shift == expected->memory.page_shift && limits_match(&found->memory.limits, &expected->memory.limits)) ||
-		       FAIL(d, INVALID, "type mismatch: mismatch in memory limits");
+			FAIL(d, INVALID, "type mismatch: mismatch in memory limits");
 	case WASM_EXTERN_GLOBAL:
 		if (found->global.mutable != expected->global.mutable)
 			return FAIL(d, INVALID, "type mismatch: global types differ in mutability");
-		if (expected->global.mutable ? valtype_same(found->global.type, expected->global.type) :
-					       valtype_sub(found->global.type, expected->global.type))
+		if (expected->global.mutable ? valtype_same(found->global.type, expected->global.type) : valtype_sub(found->global.type, expected->global.type))
 			return true;
 		return FAIL(d, INVALID, "type mismatch: expected global type %s, found %s", valtype_name(expected->global.type),
-			    valtype_name(found->global.type));
+			valtype_name(found->global.type));
 	default:
 		return found->func == expected->func || func_differs(d, found->func, expected->func);
 	}
@@ -331,7 +331,7 @@ static bool core_extern_type(struct dec *d, const struct core_type *types, uint3
 		return true;
 	case WASM_EXTERN_TABLE:
 		return core_valtype(d, &ret->table.elem) &&
-		       (ret->table.elem.kind == WASM_REF || FAIL(d, MALFORMED, "malformed reference type")) && core_limits(d, &ret->table.limits, false);
+			(ret->table.elem.kind == WASM_REF || FAIL(d, MALFORMED, "malformed reference type")) && core_limits(d, &ret->table.limits, false);
 	case WASM_EXTERN_MEMORY:
 		ret->memory.page_shift = 16;
 		return core_limits(d, &ret->memory.limits, true);
@@ -348,8 +348,10 @@ static bool core_extern_type(struct dec *d, const struct core_type *types, uint3
 }
 
 struct module_decl {
-	VEC(struct core_type) types;
-	VEC(struct core_item) imports, exports;
+	VEC(struct core_type)
+	types;
+	VEC(struct core_item)
+	imports, exports;
 };
 
 static bool module_alias(struct dec *d, struct scope *s, struct module_decl *m)
@@ -404,7 +406,7 @@ static bool module_decl(struct dec *d, struct scope *s, struct module_decl *m)
 	switch (b) {
 	case 0x00:
 		return comp__name(d, &it.module) && comp__name(d, &it.name) && core_extern_type(d, m->types.ptr, m->types.len, &it.type) &&
-		       PUSH(d, &m->imports, it);
+			PUSH(d, &m->imports, it);
 	case 0x01:
 		return module_type_decl(d, m);
 	case 0x02:

@@ -68,7 +68,7 @@ static bool core_instantiate(struct dec *d, struct scope *s, uint64_t at)
 	struct arg *args;
 	struct map by_name;
 	if (!comp__u32(d, &index) || !comp__index(d, s, SORT_MODULE, index) || !core_args(d, s, &args, &n) ||
-	    !arg_names_differ(d, args, n, "argument", &by_name))
+		!arg_names_differ(d, args, n, "argument", &by_name))
 		return false;
 	const struct mtype *m = s->modules.ptr[index];
 	if (!comp__steps(d, m->nimports))
@@ -81,7 +81,7 @@ static bool core_instantiate(struct dec *d, struct scope *s, uint64_t at)
 		const struct core_item *f = comp__mtype_find(s->core_instances.ptr[args[arg].index], x->name);
 		if (!f)
 			return FAIL(d, INVALID, "module instantiation argument `%.*s` does not export an item named `%.*s`", SLICE_ARGS(x->module),
-				    SLICE_ARGS(x->name));
+				SLICE_ARGS(x->name));
 		if (!comp__core_match(d, &f->type, &x->type))
 			return err_note(d->e, "module instantiation argument `%.*s`, export `%.*s`", SLICE_ARGS(x->module), SLICE_ARGS(x->name));
 	}
@@ -128,7 +128,8 @@ static bool core_instance(struct dec *d, struct scope *s)
 	uint8_t b;
 	if (!comp__u8(d, &b))
 		return false;
-	return b == 0 ? core_instantiate(d, s, at) : b == 1 ? core_exports(d, s, at) : comp__bad_byte(d, b, "core instance");
+	return b == 0 ? core_instantiate(d, s, at) : b == 1 ? core_exports(d, s, at)
+														: comp__bad_byte(d, b, "core instance");
 }
 
 // ---- instances ----
@@ -144,7 +145,7 @@ static bool instantiate(struct dec *d, struct scope *s, uint64_t at)
 		return comp__full(d);
 	for (uint32_t i = 0; i < n; i++) {
 		if (!comp__name(d, &args[i].name) || !comp__sort(d, &args[i].sort) || !comp__u32(d, &args[i].index) ||
-		    !comp__entity_at(d, s, args[i].sort, args[i].index, &named[i].e))
+			!comp__entity_at(d, s, args[i].sort, args[i].index, &named[i].e))
 			return false;
 		named[i].name = args[i].name;
 	}
@@ -178,7 +179,7 @@ static bool bag_of_exports(struct dec *d, struct scope *s, uint64_t at)
 	for (uint32_t i = 0; i < n; i++) {
 		struct item it;
 		if (!comp__extern_name(d, &it) || !comp__sort(d, &args[i].sort) || !comp__u32(d, &args[i].index) ||
-		    !comp__entity_at(d, s, args[i].sort, args[i].index, &it.e) || !comp__names_add(d, &names, true, &it, "instance export"))
+			!comp__entity_at(d, s, args[i].sort, args[i].index, &it.e) || !comp__names_add(d, &names, true, &it, "instance export"))
 			return false;
 		args[i].name = it.name;
 		size += comp__entity_size(&it.e);
@@ -204,7 +205,8 @@ static bool instance(struct dec *d, struct scope *s)
 	uint8_t b;
 	if (!comp__u8(d, &b))
 		return false;
-	return b == 0 ? instantiate(d, s, at) : b == 1 ? bag_of_exports(d, s, at) : comp__bad_byte(d, b, "instance");
+	return b == 0 ? instantiate(d, s, at) : b == 1 ? bag_of_exports(d, s, at)
+												   : comp__bad_byte(d, b, "instance");
 }
 
 // ---- sections ----
@@ -313,7 +315,7 @@ static bool preamble(struct dec *d)
 		return FAIL(d, MALFORMED, "expected a version header for a component");
 	if (memcmp(d->p + 4, version, 4) != 0)
 		return FAIL(d, MALFORMED, "unknown binary version 0x%x; this is not a component of version 0xd", d->p[4] | d->p[5] << 8) ||
-		       err_hint(d->e, "build the component again with current tools");
+			err_hint(d->e, "build the component again with current tools");
 	d->p += 8;
 	return true;
 }

@@ -47,7 +47,7 @@ static bool check_suffix(struct dec *d, const struct item *it, struct slice suff
 	memcpy(text, name.version.text.ptr, name.version.text.len);
 	memcpy(text + name.version.text.len, suffix.ptr, suffix.len);
 	return wit_version_parse(slice_of(text, name.version.text.len + suffix.len), false, &v) ||
-	       FAIL(d, INVALID, "`%.*s%.*s` is not a valid semver version", SLICE_ARGS(name.version.text), SLICE_ARGS(suffix));
+		FAIL(d, INVALID, "`%.*s%.*s` is not a valid semver version", SLICE_ARGS(name.version.text), SLICE_ARGS(suffix));
 }
 
 bool comp__extern_name(struct dec *d, struct item *ret)
@@ -111,7 +111,7 @@ static bool check_annotated(struct dec *d, const struct names *n, const struct w
 		if (self->type->kind != WIT_BORROW)
 			return FAIL(d, INVALID, "function should take a first argument of `(borrow $T)`: `%.*s`", SLICE_ARGS(name->text));
 		return (r && is_handle_to(self->type, WIT_BORROW, r)) ||
-		       FAIL(d, INVALID, "function does not match expected resource name `%.*s`: `%.*s`", SLICE_ARGS(name->resource), SLICE_ARGS(name->text));
+			FAIL(d, INVALID, "function does not match expected resource name `%.*s`: `%.*s`", SLICE_ARGS(name->resource), SLICE_ARGS(name->text));
 	}
 	const struct wit_type *t = f->result;
 	if (!t)
@@ -121,7 +121,7 @@ static bool check_annotated(struct dec *d, const struct names *n, const struct w
 	if (!t || t->kind != WIT_OWN)
 		return FAIL(d, INVALID, "function should return `(own $T)` or `(result (own $T))`: `%.*s`", SLICE_ARGS(name->text));
 	return (r && is_handle_to(t, WIT_OWN, r)) ||
-	       FAIL(d, INVALID, "function does not match expected resource name `%.*s`: `%.*s`", SLICE_ARGS(name->resource), SLICE_ARGS(name->text));
+		FAIL(d, INVALID, "function does not match expected resource name `%.*s`: `%.*s`", SLICE_ARGS(name->resource), SLICE_ARGS(name->text));
 }
 
 bool comp__names_add(struct dec *d, struct names *n, bool is_export, const struct item *it, const char *what)
@@ -232,8 +232,8 @@ static bool add_extern(struct dec *d, struct scope *s, bool is_import, struct it
 		return false;
 	if (!visible)
 		return FAIL(d, INVALID, "%s not valid to be used as %s: `%.*s` refers to a type that is not imported or exported", comp__entity_name(e),
-			    what, SLICE_ARGS(it->name)) ||
-		       err_hint(d->e, "records, variants, enums, flags and resources need a name of their own before they are used in an %s", what);
+				   what, SLICE_ARGS(it->name)) ||
+			err_hint(d->e, "records, variants, enums, flags and resources need a name of their own before they are used in an %s", what);
 	uint64_t size = (uint64_t)s->size + comp__entity_size(e);
 	if (size > WIT_MAX_EFFECTIVE_SIZE)
 		return FAIL(d, LIMIT, "effective type size exceeds the limit of %u", WIT_MAX_EFFECTIVE_SIZE);
@@ -276,7 +276,7 @@ bool comp__export(struct dec *d, struct scope *s)
 	uint8_t sort, has_type;
 	uint32_t index;
 	if (!comp__extern_name(d, &it) || !comp__sort(d, &sort) || !comp__u32(d, &index) || !comp__entity_at(d, s, sort, index, &it.e) ||
-	    !comp__u8(d, &has_type))
+		!comp__u8(d, &has_type))
 		return false;
 	if (has_type > 1)
 		return comp__bad_byte(d, has_type, "optional component export type");

@@ -58,16 +58,26 @@ struct linker {
 	struct dec *d;
 	uint32_t depth;
 	const char *unlinkable;
-	VEC(struct comp_step) steps;
-	VEC(struct comp_instance) instances;
-	VEC(const struct comp_resource *) resources, host_resources;
-	VEC(struct comp_core_instance) core_instances;
-	VEC(struct comp_lift) lifts;
-	VEC(struct comp_lower) lowers;
-	VEC(struct comp_builtin) builtins;
-	VEC(struct comp_import) imports;
-	VEC(struct comp_host_func) host_funcs;
-	VEC(struct comp_export_func) export_funcs;
+	VEC(struct comp_step)
+	steps;
+	VEC(struct comp_instance)
+	instances;
+	VEC(const struct comp_resource *)
+	resources, host_resources;
+	VEC(struct comp_core_instance)
+	core_instances;
+	VEC(struct comp_lift)
+	lifts;
+	VEC(struct comp_lower)
+	lowers;
+	VEC(struct comp_builtin)
+	builtins;
+	VEC(struct comp_import)
+	imports;
+	VEC(struct comp_host_func)
+	host_funcs;
+	VEC(struct comp_export_func)
+	export_funcs;
 };
 
 #define LFAIL(l, code, at, ...) err_set_at((l)->d->e, ERR_##code, (at), __VA_ARGS__)
@@ -201,7 +211,7 @@ static bool core_instantiate(struct linker *l, struct frame *f, const struct op 
 	for (uint32_t i = 0; i < m->nimports; i++) {
 		uintptr_t arg = 0;
 		bool found = map_get(&args, m->imports[i].module, &arg) &&
-			     find_core(f->space[SORT_CORE_INSTANCE][op->args[arg].index].core_instance, m->imports[i].name, &refs[i]);
+			find_core(f->space[SORT_CORE_INSTANCE][op->args[arg].index].core_instance, m->imports[i].name, &refs[i]);
 		BUG_ON(!found);
 	}
 	*inst = (struct fcore){.wasm = m, .instance = l->core_instances.len};
@@ -210,7 +220,7 @@ static bool core_instantiate(struct linker *l, struct frame *f, const struct op 
 	struct comp_step step = {COMP_STEP_CORE_INSTANCE, inst->instance};
 	struct comp_core_instance entry = {.module = module->module, .instance = f->instance, .nimports = m->nimports, .imports = refs, .offset = op->offset};
 	return PUSH(l->d, &l->core_instances, entry) && PUSH(l->d, &l->steps, step) &&
-	       push(f, SORT_CORE_INSTANCE, (struct fval){.core_instance = inst});
+		push(f, SORT_CORE_INSTANCE, (struct fval){.core_instance = inst});
 }
 
 static bool core_exports(struct linker *l, struct frame *f, const struct op *op)
@@ -245,11 +255,11 @@ static struct comp_core_ref core_at(const struct frame *f, unsigned sort, uint32
 static struct comp_canon_options canon_options(const struct frame *f, const struct canon *c)
 {
 	return (struct comp_canon_options){.encoding = c->encoding,
-					   .is_async = c->is_async,
-					   .memory = core_at(f, SORT_CORE_MEMORY, c->memory),
-					   .realloc = core_at(f, SORT_CORE_FUNC, c->realloc),
-					   .post_return = core_at(f, SORT_CORE_FUNC, c->post_return),
-					   .callback = core_at(f, SORT_CORE_FUNC, c->callback)};
+		.is_async = c->is_async,
+		.memory = core_at(f, SORT_CORE_MEMORY, c->memory),
+		.realloc = core_at(f, SORT_CORE_FUNC, c->realloc),
+		.post_return = core_at(f, SORT_CORE_FUNC, c->post_return),
+		.callback = core_at(f, SORT_CORE_FUNC, c->callback)};
 }
 
 static bool lift(struct linker *l, struct frame *f, const struct op *op)
@@ -278,8 +288,8 @@ static bool lower(struct linker *l, struct frame *f, const struct op *op)
 static bool builtin(struct linker *l, struct frame *f, const struct op *op)
 {
 	const struct canon *c = op->p;
-	struct comp_builtin x = {.kind = c->builtin, .is_async = c->is_async, .instance = f->instance, .core_type = c->core_type,
-				 .options = canon_options(f, c), .imm = c->imm};
+	struct comp_builtin x = {.kind = c->builtin, .is_async = c->is_async, .instance = f->instance, .core_type = c->core_type, .imm = c->imm};
+	x.options = canon_options(f, c);
 	struct fval v = {.core = {.kind = COMP_CORE_BUILTIN, .index = l->builtins.len}};
 	if (c->res && !(x.resource = resolve(f, c->res)))
 		return LFAIL(l, INVALID, op->offset, "a resource type has no definition in this instance");
@@ -621,10 +631,16 @@ static bool describe_items(struct linker *l, struct frame *f, const struct items
 	return true;
 }
 
-#define KEEP(l, plan, table)                                                                                                        \
-	((plan)->n##table = (l)->table.len,                                                                                         \
-	 ((plan)->table = arena_copy((l)->d->a, (l)->table.ptr ? (const void *)(l)->table.ptr : "", (l)->table.len * sizeof(*(l)->table.ptr), \
-				     _Alignof(uint64_t))) != NULL)
+static bool describe_root(struct linker *l, struct frame *f, struct comp_component *c)
+{
+	const struct ctype *t = &f->def->type;
+	return describe_items(l, f, &t->imports, &c->imports, &c->nimports) && describe_items(l, f, &t->exports, &c->exports, &c->nexports);
+}
+
+#define KEEP(l, plan, table)                                                                                                                 \
+	((plan)->n##table = (l)->table.len,                                                                                                      \
+		((plan)->table = arena_copy((l)->d->a, (l)->table.ptr ? (const void *)(l)->table.ptr : "", (l)->table.len * sizeof(*(l)->table.ptr), \
+			 _Alignof(uint64_t))) != NULL)
 
 bool comp__link(struct dec *d, struct def *root)
 {
@@ -640,11 +656,10 @@ bool comp__link(struct dec *d, struct def *root)
 	} else if (!export_funcs(&l, f)) {
 		return comp__at(d, root->offset);
 	}
-	if (!l.unlinkable && (!describe_items(&l, f, &root->type.imports, &c->imports, &c->nimports) ||
-			      !describe_items(&l, f, &root->type.exports, &c->exports, &c->nexports)))
+	if (!l.unlinkable && !describe_root(&l, f, c))
 		return comp__at(d, root->offset);
 	bool ok = KEEP(&l, p, steps) && KEEP(&l, p, instances) && KEEP(&l, p, resources) && KEEP(&l, p, core_instances) && KEEP(&l, p, lifts) &&
-		  KEEP(&l, p, lowers) && KEEP(&l, p, builtins) && KEEP(&l, p, imports) && KEEP(&l, p, host_funcs) && KEEP(&l, p, host_resources) &&
-		  KEEP(&l, p, export_funcs);
+		KEEP(&l, p, lowers) && KEEP(&l, p, builtins) && KEEP(&l, p, imports) && KEEP(&l, p, host_funcs) && KEEP(&l, p, host_resources) &&
+		KEEP(&l, p, export_funcs);
 	return ok || err_nomem(d->e);
 }

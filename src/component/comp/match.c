@@ -67,8 +67,8 @@ static bool match_resource(struct matcher *m, const struct res *found, const str
 			break;
 		}
 	return same_resource(m, &expected->wit, &found->wit) ||
-	       FAIL(m->d, INVALID, "type mismatch: resource types are not the same (expected `%.*s`, found `%.*s`)", SLICE_ARGS(expected->wit.name),
-		    SLICE_ARGS(found->wit.name));
+		FAIL(m->d, INVALID, "type mismatch: resource types are not the same (expected `%.*s`, found `%.*s`)", SLICE_ARGS(expected->wit.name),
+			SLICE_ARGS(found->wit.name));
 }
 
 static bool match_instance(struct matcher *m, const struct itype *found, const struct itype *expected)
@@ -177,9 +177,12 @@ static bool match_entity(struct matcher *m, const struct entity *found, const st
 bool comp__match(struct dec *d, const struct entity *found, const struct entity *expected)
 {
 	struct matcher m = {.d = d};
-	if (expected->kind == COMP_EXTERN_TYPE && expected->is_sub)
-		return (found->kind == COMP_EXTERN_TYPE && found->ty.kind == TY_RESOURCE) || FAIL(d, INVALID, "type mismatch: expected resource, found %s",
-			    found->kind == COMP_EXTERN_TYPE ? ty_name(&found->ty) : comp__entity_name(found));
+	if (expected->kind == COMP_EXTERN_TYPE && expected->is_sub) {
+		bool is_type = found->kind == COMP_EXTERN_TYPE;
+		if (is_type && found->ty.kind == TY_RESOURCE)
+			return true;
+		return FAIL(d, INVALID, "type mismatch: expected resource, found %s", is_type ? ty_name(&found->ty) : comp__entity_name(found));
+	}
 	if (found->kind == COMP_EXTERN_INSTANCE && expected->kind == COMP_EXTERN_INSTANCE)
 		return match_instance_type(&m, found->ty.inst, expected->ty.inst);
 	return match_entity(&m, found, expected);
@@ -192,7 +195,7 @@ static const struct named_entity *arg_find(const struct map *by_name, const stru
 }
 
 bool comp__instantiate(struct dec *d, const struct ctype *c, const struct named_entity *args, uint32_t nargs, struct binder *into,
-		       const struct itype **ret)
+	const struct itype **ret)
 {
 	struct map by_name;
 	map_init(&by_name, &d->s);
@@ -200,8 +203,8 @@ bool comp__instantiate(struct dec *d, const struct ctype *c, const struct named_
 		bool nomem = false;
 		if (!map_insert(&by_name, args[i].name, i, &nomem))
 			return nomem ? comp__full(d)
-				     : FAIL(d, INVALID, "instantiation argument `%.*s` conflicts with previous argument `%.*s`", SLICE_ARGS(args[i].name),
-					    SLICE_ARGS(args[i].name));
+						 : FAIL(d, INVALID, "instantiation argument `%.*s` conflicts with previous argument `%.*s`", SLICE_ARGS(args[i].name),
+							   SLICE_ARGS(args[i].name));
 	}
 	struct subst s = {.d = d, .from = c->binder, .into = into};
 	struct env env = {.binder = c->binder, .imports = true, .pairs = &s};

@@ -126,7 +126,7 @@ static struct wit_interface *show(struct printer *p, const struct comp_extern *x
 }
 
 static uint32_t fill_externs(struct printer *p, const struct comp_extern *list, uint32_t n, const struct wit_typedef *types, uint32_t n_types,
-			     struct wit_extern *out)
+	struct wit_extern *out)
 {
 	uint32_t len = 0;
 	for (uint32_t i = 0; i < n && !p->failed; i++) {
@@ -187,7 +187,7 @@ static void put_packages(struct buf *b, struct printer *p)
 				continue;
 			for (uint32_t k = j; k < n; k++)  // imported and exported
 				if (!p->list[k]->is_inline && same_package(&t->package, &p->list[k]->package) &&
-				    slice_eq(t->iface.name, p->list[k]->iface.name))
+					slice_eq(t->iface.name, p->list[k]->iface.name))
 					p->list[k]->printed = true;
 			put_indented(b, &t->iface);
 		}

@@ -159,7 +159,7 @@ bool comp__sort(struct dec *d, uint8_t *ret)
 
 const char *comp__sort_name(unsigned sort)
 {
-	static const char *const names[SORT_COUNT] = {"core func",	   "core table", "core memory", "core global", "core tag", "core type", "module",
-						      "core instance", "func",	 "value",	"type",	       "component", "instance"};
+	static const char *const names[SORT_COUNT] = {"core func", "core table", "core memory", "core global", "core tag", "core type", "module",
+		"core instance", "func", "value", "type", "component", "instance"};
 	return sort < SORT_COUNT ? names[sort] : "?";
 }

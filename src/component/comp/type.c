@@ -78,7 +78,8 @@ uint32_t comp__entity_depth(const struct entity *e)
 {
 	if (e->kind == COMP_EXTERN_MODULE)
 		return 1;
-	return e->ty.kind == TY_COMPONENT ? e->ty.comp->depth : e->ty.kind == TY_INSTANCE ? e->ty.inst->depth : 1;
+	return e->ty.kind == TY_COMPONENT ? e->ty.comp->depth : e->ty.kind == TY_INSTANCE ? e->ty.inst->depth
+																					  : 1;
 }
 
 const char *comp__entity_name(const struct entity *e)
@@ -204,7 +205,7 @@ bool comp__subst_type(struct subst *s, const struct wit_type *t, const struct wi
 	}
 	struct wit_type copy = *t;
 	if (!comp__steps(s->d, 1) || (t->resource && !subst_res(s, t->resource, &copy.resource)) ||
-	    (t->elem && !comp__subst_type(s, t->elem, &copy.elem)) || (t->kind != WIT_FIXED_LIST && t->n && !subst_fields(s, t, &copy.fields)))
+		(t->elem && !comp__subst_type(s, t->elem, &copy.elem)) || (t->kind != WIT_FIXED_LIST && t->n && !subst_fields(s, t, &copy.fields)))
 		return false;
 	const struct wit_type *to = t;
 	if (copy.resource != t->resource || copy.elem != t->elem || copy.fields != t->fields) {
@@ -225,7 +226,7 @@ bool comp__subst_func(struct subst *s, const struct wit_func_type *f, const stru
 	}
 	struct wit_func_type copy = *f;
 	if (!comp__steps(s->d, 1) || !subst_fields(s, &f->params, &copy.params.fields) ||
-	    (f->result && !comp__subst_type(s, f->result, &copy.result)))
+		(f->result && !comp__subst_type(s, f->result, &copy.result)))
 		return false;
 	*ret = f;
 	if (copy.params.fields != f->params.fields || copy.result != f->result) {
@@ -235,8 +236,6 @@ bool comp__subst_func(struct subst *s, const struct wit_func_type *f, const stru
 	}
 	return comp__ptrmap_put(s->d, &s->memo, f, *ret);
 }
-
-
 
 static bool subst_items(struct subst *s, const struct items *from, struct items *ret, bool *ret_changed)
 {
@@ -362,7 +361,7 @@ bool comp__reaches_resource(struct dec *d, const struct ty *t, bool *ret)
 		return true;
 	case TY_FUNC:
 		*ret = !wit_type_each_resource(&t->func->params, is_of_component, NULL) ||
-		       (t->func->result && !wit_type_each_resource(t->func->result, is_of_component, NULL));
+			(t->func->result && !wit_type_each_resource(t->func->result, is_of_component, NULL));
 		return true;
 	case TY_INSTANCE:
 		return reaches_items(d, &t->inst->exports, ret);

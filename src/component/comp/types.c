@@ -55,8 +55,20 @@ bool comp__scope_init(struct dec *d, struct scope *s, unsigned kind, struct scop
 // ---- value types ----
 
 static const uint8_t primitive_codes[] = {
-	[WIT_BOOL] = 0x7f, [WIT_S8] = 0x7e,  [WIT_U8] = 0x7d,  [WIT_S16] = 0x7c, [WIT_U16] = 0x7b,  [WIT_S32] = 0x7a,    [WIT_U32] = 0x79,
-	[WIT_S64] = 0x78,  [WIT_U64] = 0x77, [WIT_F32] = 0x76, [WIT_F64] = 0x75, [WIT_CHAR] = 0x74, [WIT_STRING] = 0x73, [WIT_ERROR_CONTEXT] = 0x64,
+	[WIT_BOOL] = 0x7f,
+	[WIT_S8] = 0x7e,
+	[WIT_U8] = 0x7d,
+	[WIT_S16] = 0x7c,
+	[WIT_U16] = 0x7b,
+	[WIT_S32] = 0x7a,
+	[WIT_U32] = 0x79,
+	[WIT_S64] = 0x78,
+	[WIT_U64] = 0x77,
+	[WIT_F32] = 0x76,
+	[WIT_F64] = 0x75,
+	[WIT_CHAR] = 0x74,
+	[WIT_STRING] = 0x73,
+	[WIT_ERROR_CONTEXT] = 0x64,
 };
 _Static_assert(ARRAY_LEN(primitive_codes) == WIT_N_PRIMITIVES, "each primitive has a code");
 
@@ -118,8 +130,9 @@ static bool members(struct dec *d, struct scope *s, unsigned form, struct wit_me
 	for (uint32_t i = 0; i < n; i++) {
 		if (form != MEMBER_TYPE && !comp__name(d, &list[i].name))
 			return false;
-		if (form == MEMBER_CASE ? !optional_valtype(d, s, &list[i].type) || !comp__byte_is(d, 0, "zero byte required") :
-		    form != MEMBER_LABEL && !comp__valtype(d, s, &list[i].type))
+		if (form == MEMBER_CASE && (!optional_valtype(d, s, &list[i].type) || !comp__byte_is(d, 0, "zero byte required")))
+			return false;
+		if ((form == MEMBER_FIELD || form == MEMBER_TYPE) && !comp__valtype(d, s, &list[i].type))
 			return false;
 	}
 	*ret = list;
@@ -161,7 +174,7 @@ static bool labels_type(struct dec *d, struct scope *s, bool is_flags, const str
 	struct wit_member *list;
 	uint32_t n;
 	if (!members(d, s, MEMBER_LABEL, &list, &n) ||
-	    !empty_is_invalid(d, n, is_flags ? "flags must have at least one entry" : "enum type must have at least one variant"))
+		!empty_is_invalid(d, n, is_flags ? "flags must have at least one entry" : "enum type must have at least one variant"))
 		return false;
 	struct slice *labels = ARENA_ARRAY(&d->s, struct slice, n);
 	if (!labels)
@@ -193,15 +206,15 @@ static bool value_type(struct dec *d, struct scope *s, uint8_t code, const struc
 	switch (code) {
 	case 0x72:
 		return members(d, s, MEMBER_FIELD, &list, &n) && empty_is_invalid(d, n, "record type must have at least one field") &&
-		       wit_type_record(d->a, list, n, ret, d->e);
+			wit_type_record(d->a, list, n, ret, d->e);
 	case 0x71:
 		return members(d, s, MEMBER_CASE, &list, &n) && empty_is_invalid(d, n, "variant type must have at least one case") &&
-		       wit_type_variant(d->a, list, n, ret, d->e);
+			wit_type_variant(d->a, list, n, ret, d->e);
 	case 0x70:
 		return comp__valtype(d, s, &t) && wit_type_list(d->a, t, ret, d->e);
 	case 0x67:
 		return comp__valtype(d, s, &t) && comp__u32(d, &n) && empty_is_invalid(d, n, "fixed-length list must have at least one element") &&
-		       wit_type_fixed_list(d->a, t, n, ret, d->e);
+			wit_type_fixed_list(d->a, t, n, ret, d->e);
 	case 0x6f:
 		return tuple_type(d, s, ret);
 	case 0x6e:
@@ -244,7 +257,7 @@ static bool func_type(struct dec *d, struct scope *s, bool is_async, const struc
 	const struct wit_type *result;
 	uint32_t n;
 	return members(d, s, MEMBER_FIELD, &params, &n) && comp__result_list(d, s, &result) &&
-	       wit_func_type_make(d->a, params, n, result, is_async, ret, d->e);
+		wit_func_type_make(d->a, params, n, result, is_async, ret, d->e);
 }
 
 // The canonical id of (func (param i32)).

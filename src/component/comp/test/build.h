@@ -25,31 +25,26 @@
 #define EXPORT "0b "
 
 // A core module with (func (export "f")), (memory (export "m") 1) and a realloc (export "r").
-#define MODULE_F                                             \
+#define MODULE_F                                         \
 	MODULE "01 [ 02 60 00 00 60 04 7f 7f 7f 7f 01 7f ] " \
-	       "03 [ 02 00 01 ] "                            \
-	       "05 [ 01 00 01 ] "                            \
-	       "07 [ 03 'f' 00 00 'm' 02 00 'r' 00 01 ] "    \
-	       "0a [ 02 [ 00 0b ] [ 00 41 00 0b ] ] "
+		   "03 [ 02 00 01 ] "                            \
+		   "05 [ 01 00 01 ] "                            \
+		   "07 [ 03 'f' 00 00 'm' 02 00 'r' 00 01 ] "    \
+		   "0a [ 02 [ 00 0b ] [ 00 41 00 0b ] ] "
 // Its instance as core instance 0, "f" as core function 0, (func) as type 0.
-#define WITH_F                              \
-	CORE_MODULE "[ " MODULE_F "] "      \
-	CORE_INSTANCE "[ 01 00 00 00 ] "    \
-	ALIAS "[ 01 00 00 01 00 'f' ] "     \
-	TYPE "[ 01 40 00 01 00 ] "
+#define WITH_F \
+	CORE_MODULE "[ " MODULE_F "] " CORE_INSTANCE "[ 01 00 00 00 ] " ALIAS "[ 01 00 00 01 00 'f' ] " TYPE "[ 01 40 00 01 00 ] "
 // Exports (func) lifted from "f" as "run".
 #define EXPORTS_RUN COMPONENT WITH_F CANON "[ 01 00 00 00 00 00 ] " EXPORT "[ 01 00 'run' 01 00 00 ] "
 // Imports (func) "run", calls it from a core module, exports that as "go".
-#define IMPORTS_RUN                                                                                                \
-	COMPONENT TYPE "[ 01 40 00 01 00 ] " IMPORT "[ 01 00 'run' 01 00 ] " CANON "[ 01 01 00 00 00 ] "          \
-	CORE_MODULE "[ " MODULE "01 [ 01 60 00 00 ] 02 [ 01 '' 'run' 00 00 ] 07 [ 01 'go' 00 00 ] ] "             \
-	CORE_INSTANCE "[ 01 01 01 'run' 00 00 ] " CORE_INSTANCE "[ 01 00 00 01 '' 12 00 ] "                       \
-	ALIAS "[ 01 00 00 01 01 'go' ] " CANON "[ 01 00 00 01 00 00 ] " EXPORT "[ 01 00 'go' 01 01 00 ] "
+#define CALLS_RUN MODULE "01 [ 01 60 00 00 ] 02 [ 01 '' 'run' 00 00 ] 07 [ 01 'go' 00 00 ] "
+#define LOWERS_RUN COMPONENT TYPE "[ 01 40 00 01 00 ] " IMPORT "[ 01 00 'run' 01 00 ] " CANON "[ 01 01 00 00 00 ] "
+#define GIVES_RUN CORE_INSTANCE "[ 01 01 01 'run' 00 00 ] " CORE_INSTANCE "[ 01 00 00 01 '' 12 00 ] "
+#define LIFTS_GO ALIAS "[ 01 00 00 01 01 'go' ] " CANON "[ 01 00 00 01 00 00 ] " EXPORT "[ 01 00 'go' 01 01 00 ] "
+#define IMPORTS_RUN LOWERS_RUN CORE_MODULE "[ " CALLS_RUN "] " GIVES_RUN LIFTS_GO
 // The one plugged into the other.
-#define COMPOSED                                                                               \
-	COMPONENT NESTED "[ " EXPORTS_RUN "] " NESTED "[ " IMPORTS_RUN "] "                    \
-	INSTANCE "[ 01 00 00 00 ] " ALIAS "[ 01 01 00 00 'run' ] "                             \
-	INSTANCE "[ 01 00 01 01 'run' 01 00 ] " EXPORT "[ 01 00 'b' 05 01 00 ] "
+#define MAKES_RUN COMPONENT NESTED "[ " EXPORTS_RUN "] " NESTED "[ " IMPORTS_RUN "] " INSTANCE "[ 01 00 00 00 ] " ALIAS "[ 01 01 00 00 'run' ] "
+#define COMPOSED MAKES_RUN INSTANCE "[ 01 00 01 01 'run' 01 00 ] " EXPORT "[ 01 00 'b' 05 01 00 ] "
 
 static void build_text(struct buf *b, const char *text)
 {
@@ -132,7 +127,7 @@ __attribute__((unused)) static void rejects(const char *text, enum err_code code
 	assert_false(d.ok);
 	if (d.e.code != code || !strstr(d.e.text, part) || d.e.offset > d.bytes.len)
 		fail_msg("expected %s '%s', got %s '%s' at 0x%llx\n%s", err_code_name(code), part, err_code_name(d.e.code), d.e.text,
-			 (unsigned long long)d.e.offset, text);
+			(unsigned long long)d.e.offset, text);
 	decoded_release(&d);
 }
 

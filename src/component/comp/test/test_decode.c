@@ -259,22 +259,22 @@ static void exported_functions_use_visible_types(void **state)  // C11
 static void arguments_match_imports(void **state)  // C12
 {
 	accepts(COMPONENT NESTED "[ " IMPORTS_U32_FUNC "] " TYPE "[ 02 40 01 'a' 79 01 00 42 00 ] " IMPORT "[ 02 00 'g' 01 00 00 'i' 05 01 ] " INSTANCE
-			  "[ 01 00 00 02 'more' 05 00 'f' 01 00 ] ");
+							 "[ 01 00 00 02 'more' 05 00 'f' 01 00 ] ");
 	rejects(COMPONENT NESTED "[ " IMPORTS_U32_FUNC "] " INSTANCE "[ 01 00 00 00 ] ", ERR_INVALID, "missing import named `f`");
 	rejects(COMPONENT NESTED "[ " IMPORTS_U32_FUNC "] " TYPE "[ 01 40 01 'a' 73 01 00 ] " IMPORT "[ 01 00 'g' 01 00 ] " INSTANCE
-				 "[ 01 00 00 01 'f' 01 00 ] ",
+							 "[ 01 00 00 01 'f' 01 00 ] ",
 		ERR_INVALID, "type mismatch: expected u32, found string");
 	rejects(COMPONENT NESTED "[ " IMPORTS_U32_FUNC "] " TYPE "[ 01 42 00 ] " IMPORT "[ 01 00 'i' 05 00 ] " INSTANCE "[ 01 00 00 01 'f' 05 00 ] ",
 		ERR_INVALID, "expected func, found instance");
 	rejects(COMPONENT NESTED "[ " IMPORTS_U32_FUNC "] " TYPE "[ 01 40 01 'a' 79 01 00 ] " IMPORT "[ 01 00 'g' 01 00 ] " INSTANCE
-				 "[ 01 00 00 02 'f' 01 00 'f' 01 00 ] ",
+							 "[ 01 00 00 02 'f' 01 00 'f' 01 00 ] ",
 		ERR_INVALID, "conflicts with previous argument");
 }
 
 // Imports resources "t" and "u" (u may be eq t), and func "f" (param "x" (own u)).
-#define IMPORTS_T_U(bound)                                                                                      \
+#define IMPORTS_T_U(bound)                                                                                     \
 	COMPONENT IMPORT "[ 02 00 't' 03 01 00 'u' 03 " bound " ] " TYPE "[ 02 69 01 40 01 'x' 02 01 00 ] " IMPORT \
-			 "[ 01 00 'f' 01 03 ] "
+					 "[ 01 00 'f' 01 03 ] "
 // The root's own "t" (type 0), "u" (type 1) and "g" (param "x" (own `type`)).
 #define HAS_T_U(type) IMPORT "[ 02 00 't' 03 01 00 'u' 03 01 ] " TYPE "[ 02 69 " type " 40 01 'x' 02 01 00 ] " IMPORT "[ 01 00 'g' 01 03 ] "
 

@@ -60,7 +60,7 @@ static void resources_are_generative(void **state)  // C13, L65
 {
 	// A component with a resource, instantiated twice: each instance has its own, each built-in names its own.
 	struct decoded d = decode_ok(COMPONENT NESTED "[ " COMPONENT TYPE "[ 01 3f 7f 00 ] " CANON "[ 02 02 00 03 00 ] " EXPORT "[ 01 00 'r' 03 00 00 ] ] " INSTANCE
-					     "[ 02 00 00 00 00 00 00 ] ");
+												  "[ 02 00 00 00 00 00 00 ] ");
 	const struct comp_plan *p = &d.c->plan;
 	assert_int_equal(p->nresources, 2);
 	assert_int_equal(p->nbuiltins, 4);
@@ -77,8 +77,8 @@ static void imported_resources_are_one_for_each_type_imported(void **state)
 {
 	// Instance "a" exports resource r; instance "b" exports r2 = eq r, and r3 of its own.
 	struct decoded d = decode_ok(COMPONENT TYPE "[ 01 42 01 04 00 'r' 03 01 ] " IMPORT "[ 01 00 'x:y/a' 05 00 ] " ALIAS "[ 01 03 00 00 'r' ] " TYPE
-					     "[ 01 42 03 02 03 02 01 01 04 00 'r2' 03 00 00 04 00 'r3' 03 01 ] " IMPORT "[ 01 00 'x:y/b' 05 02 ] " ALIAS
-					     "[ 02 03 00 01 'r2' 03 00 01 'r3' ] " CANON "[ 03 03 01 03 03 03 04 ] ");
+												"[ 01 42 03 02 03 02 01 01 04 00 'r2' 03 00 00 04 00 'r3' 03 01 ] " IMPORT "[ 01 00 'x:y/b' 05 02 ] " ALIAS
+												"[ 02 03 00 01 'r2' 03 00 01 'r3' ] " CANON "[ 03 03 01 03 03 03 04 ] ");
 	const struct comp_plan *p = &d.c->plan;
 	assert_int_equal(p->nhost_resources, 2);
 	assert_ptr_equal(p->builtins[0].resource, p->builtins[1].resource);
@@ -103,7 +103,7 @@ static void types_of_functions_name_the_resources_of_the_plan(void **state)
 static void a_reexported_import_is_the_hosts(void **state)
 {
 	struct decoded d = decode_ok(COMPONENT TYPE "[ 02 40 00 01 00 42 02 02 03 02 01 00 04 00 'f' 01 00 ] " IMPORT "[ 01 00 'a:b/c' 05 01 ] " EXPORT
-					     "[ 01 00 'a:b/d' 05 00 00 ] ");
+												"[ 01 00 'a:b/d' 05 00 00 ] ");
 	const struct comp_export_func *f = comp_find_export(d.c, SLICE_LIT("a:b/d"), SLICE_LIT("f"));
 	assert_non_null(f);
 	assert_int_equal(f->func.kind, COMP_FUNC_HOST);
@@ -117,8 +117,8 @@ static void an_argument_may_export_more_than_is_asked(void **state)
 	// The child imports instance i { g }, the parent gives { f, g }: names are found, not positions.
 	struct decoded d = decode_ok(
 		COMPONENT WITH_F CANON "[ 02 00 00 00 00 00 00 00 00 00 00 ] " INSTANCE "[ 01 01 02 00 'f' 01 00 00 'g' 01 01 ] " NESTED
-		"[ " COMPONENT TYPE "[ 01 42 02 01 40 00 01 00 04 00 'g' 01 00 ] " IMPORT "[ 01 00 'i' 05 00 ] " ALIAS "[ 01 01 00 00 'g' ] " CANON
-		"[ 01 01 00 00 00 ] ] " INSTANCE "[ 01 00 00 01 'i' 05 00 ] ");
+							   "[ " COMPONENT TYPE "[ 01 42 02 01 40 00 01 00 04 00 'g' 01 00 ] " IMPORT "[ 01 00 'i' 05 00 ] " ALIAS "[ 01 01 00 00 'g' ] " CANON
+							   "[ 01 01 00 00 00 ] ] " INSTANCE "[ 01 00 00 01 'i' 05 00 ] ");
 	assert_int_equal(d.c->plan.lowers[0].callee.kind, COMP_FUNC_LIFT);
 	assert_int_equal(d.c->plan.lowers[0].callee.index, 1);
 	decoded_release(&d);
@@ -127,7 +127,7 @@ static void an_argument_may_export_more_than_is_asked(void **state)
 static void outer_modules_are_instantiated_in_the_inner_component(void **state)
 {
 	struct decoded d = decode_ok(COMPONENT CORE_MODULE "[ " MODULE_F "] " NESTED "[ " COMPONENT ALIAS "[ 01 00 11 02 01 00 ] " CORE_INSTANCE
-							   "[ 02 00 00 00 00 00 00 ] ] " INSTANCE "[ 01 00 00 00 ] ");
+													   "[ 02 00 00 00 00 00 00 ] ] " INSTANCE "[ 01 00 00 00 ] ");
 	assert_int_equal(d.c->nmodules, 1);
 	assert_int_equal(d.c->plan.ncore_instances, 2);
 	assert_int_equal(d.c->plan.core_instances[1].module, 0);
@@ -139,8 +139,8 @@ static void a_component_given_as_argument_is_instantiated_by_its_user(void **sta
 {
 	// The parent of the instance of `run` is the component that instantiates it.
 	struct decoded d = decode_ok(COMPONENT NESTED "[ " EXPORTS_RUN "] " NESTED "[ " COMPONENT TYPE
-							  "[ 01 41 02 01 40 00 01 00 04 00 'run' 01 00 ] " IMPORT "[ 01 00 'c' 04 00 ] " INSTANCE "[ 01 00 00 00 ] " EXPORT
-							  "[ 01 00 'i' 05 00 00 ] ] " INSTANCE "[ 01 00 01 01 'c' 04 00 ] ");
+												  "[ 01 41 02 01 40 00 01 00 04 00 'run' 01 00 ] " IMPORT "[ 01 00 'c' 04 00 ] " INSTANCE "[ 01 00 00 00 ] " EXPORT
+												  "[ 01 00 'i' 05 00 00 ] ] " INSTANCE "[ 01 00 01 01 'c' 04 00 ] ");
 	const struct comp_plan *p = &d.c->plan;
 	assert_int_equal(p->ninstances, 3);
 	assert_int_equal(p->instances[2].parent, 1);
@@ -159,7 +159,7 @@ static void imported_modules_cannot_be_linked(void **state)
 static void destructors_are_resolved(void **state)
 {
 	struct decoded d = decode_ok(COMPONENT CORE_MODULE "[ " MODULE "01 [ 01 60 01 7f 00 ] 03 [ 01 00 ] 07 [ 01 'd' 00 00 ] 0a [ 01 [ 00 0b ] ] ] " CORE_INSTANCE
-							   "[ 01 00 00 00 ] " ALIAS "[ 01 00 00 01 00 'd' ] " TYPE "[ 01 3f 7f 01 00 ] ");
+													   "[ 01 00 00 00 ] " ALIAS "[ 01 00 00 01 00 'd' ] " TYPE "[ 01 3f 7f 01 00 ] ");
 	assert_int_equal(d.c->plan.resources[0]->dtor.kind, COMP_CORE_EXPORT);
 	assert_int_equal(d.c->plan.resources[0]->instance, 0);
 	decoded_release(&d);
@@ -177,8 +177,8 @@ static void an_opaque_export_is_the_same_resource_when_it_runs(void **state)
 static void prints_the_world(void **state)
 {
 	struct decoded d = decode_ok(COMPONENT TYPE "[ 01 42 01 04 00 'r' 03 01 ] " IMPORT "[ 01 00 'x:y/a@0.2.0' 05 00 ] " ALIAS "[ 01 03 00 00 'r' ] " TYPE
-					     "[ 01 42 04 02 03 02 01 01 04 00 'r' 03 00 00 01 40 01 'n' 79 00 73 04 00 'get' 01 02 ] " IMPORT
-					     "[ 01 00 'x:y/b@0.2.0' 05 02 ] ");
+												"[ 01 42 04 02 03 02 01 01 04 00 'r' 03 00 00 01 40 01 'n' 79 00 73 04 00 'get' 01 02 ] " IMPORT
+												"[ 01 00 'x:y/b@0.2.0' 05 02 ] ");
 	struct buf b = {0};
 	comp_print(&b, d.c);
 	buf_put_byte(&b, 0);

@@ -421,6 +421,11 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 		wasm_module_func_name(m, index, name, sizeof(name));
 		return err_note(e, "function %u (%s)", index, name);
 	}
-	*ret = (struct wasm_func_info){.nlocals = v.nlocals, .locals = s->locals, .local_weight = s->weights, .call_weight = v.call_weight, .max_height = (uint32_t)(v.top - s->stack), .max_control = v.max_control, .has_calls = v.has_calls, .has_loops = v.has_loops, .uses_memory0 = v.uses_memory0};
+	*ret = (struct wasm_func_info){.nlocals = v.nlocals, .locals = s->locals, .local_weight = s->weights, .call_weight = v.call_weight};
+	ret->max_height = (uint32_t)(v.top - s->stack);
+	ret->max_control = v.max_control;
+	ret->has_calls = v.has_calls;
+	ret->has_loops = v.has_loops;
+	ret->uses_memory0 = v.uses_memory0;
 	return true;
 }

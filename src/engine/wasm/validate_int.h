@@ -37,7 +37,7 @@ enum rule_class {
 	RULE_NOP,
 	RULE_UNARY,                // in → out
 	RULE_BINARY,               // in in → out
-	RULE_LOAD,				 // memarg; i32 → out
+	RULE_LOAD,     // memarg; i32 → out
 	RULE_STORE,                // memarg; i32 in →
 	RULE_I32_CONST,
 	RULE_I64_CONST,
@@ -47,7 +47,7 @@ enum rule_class {
 	RULE_LOCAL_SET,
 	RULE_LOCAL_TEE,
 	RULE_DROP,
-	RULE_HAND,				 // rule.hand
+	RULE_HAND,     // rule.hand
 };
 
 struct validator {

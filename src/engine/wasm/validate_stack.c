@@ -116,7 +116,11 @@ bool wasm__push_ctrl(struct validator *v, uint16_t op, const wasm__word *params,
 		return wasm__fail_limit(&v->c, v->op_at, "blocks nested in each other", LIMIT_CONTROL_DEPTH);
 	if (depth + 1 > v->max_control)
 		v->max_control = depth + 1;
-	*++v->frame = (struct frame){.base = v->sp, .params = params, .nparams = nparams, .results = results, .nresults = nresults, .ninit = v->ninit, .weight = v->weight, .op = op};
+	*++v->frame = (struct frame){.base = v->sp, .ninit = v->ninit, .weight = v->weight, .op = op};
+	v->frame->params = params;
+	v->frame->nparams = nparams;
+	v->frame->results = results;
+	v->frame->nresults = nresults;
 	v->base = v->sp;
 	return wasm__push_all(v, params, nparams);
 }

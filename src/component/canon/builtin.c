@@ -118,13 +118,13 @@ static enum trap not_supported(struct vm_call *call, const uint64_t *args, uint6
 vm_host_fn canon__builtin_fn(unsigned kind)
 {
 	static const vm_host_fn fns[COMP_BUILTIN_COUNT] = {
-	    [COMP_BUILTIN_RESOURCE_NEW] = canon_resource_new,
-	    [COMP_BUILTIN_RESOURCE_DROP] = canon_resource_drop,
-	    [COMP_BUILTIN_RESOURCE_REP] = canon_resource_rep,
-	    [COMP_BUILTIN_CONTEXT_GET] = canon_context_get,
-	    [COMP_BUILTIN_CONTEXT_SET] = canon_context_set,
-	    [COMP_BUILTIN_BACKPRESSURE_INC] = canon_backpressure_inc,
-	    [COMP_BUILTIN_BACKPRESSURE_DEC] = canon_backpressure_dec,
+		[COMP_BUILTIN_RESOURCE_NEW] = canon_resource_new,
+		[COMP_BUILTIN_RESOURCE_DROP] = canon_resource_drop,
+		[COMP_BUILTIN_RESOURCE_REP] = canon_resource_rep,
+		[COMP_BUILTIN_CONTEXT_GET] = canon_context_get,
+		[COMP_BUILTIN_CONTEXT_SET] = canon_context_set,
+		[COMP_BUILTIN_BACKPRESSURE_INC] = canon_backpressure_inc,
+		[COMP_BUILTIN_BACKPRESSURE_DEC] = canon_backpressure_dec,
 	};
 	return fns[kind] ? fns[kind] : not_supported;
 }

@@ -159,13 +159,13 @@ static bool reallocate(struct canon__cx *cx, uint32_t old, uint32_t old_size, ui
 static struct canon__cx context(struct canon_instance *i, const struct canon__options *o, uint32_t component)
 {
 	return (struct canon__cx){
-	    .inst = i,
-	    .memory = o->memory,
-	    .realloc = o->realloc,
-	    .encoding = o->encoding,
-	    .component = component,
-	    .arena = &i->arena,
-	    .reallocate = reallocate,
+		.inst = i,
+		.memory = o->memory,
+		.realloc = o->realloc,
+		.encoding = o->encoding,
+		.component = component,
+		.arena = &i->arena,
+		.reallocate = reallocate,
 	};
 }
 
@@ -314,7 +314,7 @@ static bool thread_func(struct canon__cx *cx, const struct canon__lift *l, struc
 	uint64_t flat[MAX_FLAT_PARAMS + 1], *vo = flat, flat_results[2] = {0};
 	const void *args;
 	if (!on_start(from, cx, type, small_args, &args) ||
-	    (type->params.n && !canon__lower_flat_values(cx, MAX_FLAT_PARAMS, args, &type->params, NULL, &vo)) || !core(cx, l->func, flat, flat_results))
+		(type->params.n && !canon__lower_flat_values(cx, MAX_FLAT_PARAMS, args, &type->params, NULL, &vo)) || !core(cx, l->func, flat, flat_results))
 		return false;
 	void *result = NULL;
 	if (type->result) {
@@ -403,7 +403,7 @@ static enum trap call_import(struct canon_instance *i, const struct canon_host_f
 }
 
 bool canon_call_export(struct canon_instance *i, const struct comp_export_func *f, void *context, const void *args, void *ret, struct arena *arena,
-		       struct canon_trap *trap)
+	struct canon_trap *trap)
 {
 	if (i->dead)
 		return canon__end(i, TRAP_POISONED, trap);

@@ -80,7 +80,7 @@ struct canon_trap {
 // ---- instances --------------------------------------------------------------------------------------------------------------------
 // An instance of its own (no image): the allocate half of all steps, nothing of the guest has run.
 NODISCARD bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
-				  void *user, struct canon_instance **ret, struct err *e);
+	void *user, struct canon_instance **ret, struct err *e);
 // Runs the steps [from, to) of the plan: for each core instance its segments, then its start function. On a fiber. Host functions see no context.
 // false: the trap says why; the instance is dead.
 NODISCARD bool canon_instance_initialize(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_trap *ret);
@@ -101,7 +101,7 @@ const struct comp_export_func *canon_find_export(const struct canon_component *c
 // Calls it: `args` is the native record of type->params; `ret` has room for the native result (NULL: none), whose parts lie in `arena`.
 // Own handles in args are host or guest reps: see canon_host_resource_new. On a fiber. `context`: the task's request, what host functions see.
 NODISCARD bool canon_call_export(struct canon_instance *i, const struct comp_export_func *f, void *context, const void *args, void *ret, struct arena *arena,
-				 struct canon_trap *trap);
+	struct canon_trap *trap);
 
 // One call of a host function, as the function sees it.
 struct canon_call {
@@ -137,7 +137,7 @@ enum canon_init { CANON_INIT_AUTO, CANON_INIT_ONCE, CANON_INIT_EACH };
 // Instantiates once, learning where the cut is (design §5), and keeps the state before it. On a fiber. `context` is what host functions see.
 // false with trap->trap != NONE: the guest trapped before the cut; else `e`. `user` and what ops->remake needs must outlive the image.
 NODISCARD bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
-			       enum canon_init init, void *user, void *context, struct canon_image **ret, struct canon_trap *trap, struct err *e);
+	enum canon_init init, void *user, void *context, struct canon_image **ret, struct canon_trap *trap, struct err *e);
 // Slots must be freed before.
 void canon_image_free(struct canon_image *m);
 struct canon_image_info {

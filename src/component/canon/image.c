@@ -71,7 +71,7 @@ static bool capture(struct canon_image *m, struct canon_instance *i, struct err 
 }
 
 bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
-		     enum canon_init init, void *user, void *context, struct canon_image **ret, struct canon_trap *trap, struct err *e)
+	enum canon_init init, void *user, void *context, struct canon_image **ret, struct canon_trap *trap, struct err *e)
 {
 	*trap = (struct canon_trap){0};
 	struct canon_instance *i = NULL;

@@ -8,7 +8,7 @@
 void canon_limits_default(struct canon_limits *l)
 {
 	*l = (struct canon_limits){
-	    .memory_bytes = UINT64_C(256) << 20, .table_elements = 1000000, .handles = 10000, .call_depth = 32, .call_bytes = UINT64_C(128) << 20};
+		.memory_bytes = UINT64_C(256) << 20, .table_elements = 1000000, .handles = 10000, .call_depth = 32, .call_bytes = UINT64_C(128) << 20};
 }
 
 // ---- loaded components ----
@@ -107,10 +107,10 @@ static bool allocate_tables(struct canon_instance *i)
 		return false;
 	for (uint32_t k = 0; k < plan->ninstances; k++)
 		i->components[k] = (struct canon__component){
-		    .parent = plan->instances[k].parent == COMP_NONE ? CANON__HOST : plan->instances[k].parent,
-		    .depth = i->cc->depths[k],
-		    .may_enter = true,
-		    .may_leave = true,
+			.parent = plan->instances[k].parent == COMP_NONE ? CANON__HOST : plan->instances[k].parent,
+			.depth = i->cc->depths[k],
+			.may_enter = true,
+			.may_leave = true,
 		};
 	return true;
 }
@@ -179,7 +179,7 @@ static bool allocate_core(struct canon_instance *i, const uint32_t *lowers, cons
 }
 
 static void resolve_options(struct canon_instance *i, const struct comp_canon_options *p, const uint32_t *lowers, const uint32_t *builtins,
-			    struct canon__options *ret)
+	struct canon__options *ret)
 {
 	static const uint8_t encodings[] = {[COMP_UTF8] = CANON_UTF8, [COMP_UTF16] = CANON_UTF16, [COMP_LATIN1_UTF16] = CANON_LATIN1_UTF16};
 	ret->encoding = encodings[p->encoding];
@@ -235,7 +235,7 @@ static bool allocate(struct canon_instance *i, struct err *e)
 }
 
 bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits, void *user,
-			struct canon_instance **ret, struct err *e)
+	struct canon_instance **ret, struct err *e)
 {
 	struct canon_instance *i = mem_zalloc(sizeof(*i));
 	if (!i)

@@ -16,7 +16,7 @@ static void resume(struct seam_task *t)
 {
 	enum vm_fiber_state st = vm_fiber_resume(t->fiber, t->killed ? VM_KILLED : VM_RESUMED);
 	if (st == VM_FIBER_PREEMPTED) {
-		loop_post(t->loop, &t->turn);  // others first
+		loop_post_slow(t->loop, &t->turn);  // others first
 	} else if (st == VM_FIBER_DONE) {
 		loop_task_cancel(&t->turn);
 		vm_fiber_free(t->fiber);
@@ -55,8 +55,10 @@ void seam_task_kill(struct seam_task *t, enum trap trap)
 		return;
 	vm_fiber_kill(t->fiber, trap);
 	enum vm_fiber_state st = vm_fiber_state(t->fiber);
-	if (st == VM_FIBER_PARKED || st == VM_FIBER_PREEMPTED)
+	if (st == VM_FIBER_PARKED || st == VM_FIBER_PREEMPTED) {
+		loop_task_cancel(&t->turn);
 		loop_post(t->loop, &t->turn);
+	}
 }
 
 void seam_park_init(struct seam_park *p)

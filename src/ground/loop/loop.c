@@ -19,6 +19,7 @@ bool loop_new(struct loop **ret, struct err *e)
 	if (!l)
 		return err_nomem(e);
 	l->ready.next = l->ready.prev = &l->ready;
+	l->slow.next = l->slow.prev = &l->slow;
 	l->epfd = sys_epoll_new();
 	l->wakefd = sys_eventfd();
 	int why = l->epfd < 0 ? l->epfd : l->wakefd;
@@ -88,14 +89,24 @@ void loop_io_close(struct loop_io *io, bool fd_dies)
 			l->batch[i].data.ptr = NULL;
 }
 
-void loop_post(struct loop *l, struct loop_task *t)
+static void append(struct loop_task *ring, struct loop_task *t)
 {
 	if (t->next)
 		return;
-	t->next = &l->ready;
-	t->prev = l->ready.prev;
+	t->next = ring;
+	t->prev = ring->prev;
 	t->prev->next = t;
-	l->ready.prev = t;
+	ring->prev = t;
+}
+
+void loop_post(struct loop *l, struct loop_task *t)
+{
+	append(&l->ready, t);
+}
+
+void loop_post_slow(struct loop *l, struct loop_task *t)
+{
+	append(&l->slow, t);
 }
 
 void loop_task_cancel(struct loop_task *t)
@@ -146,13 +157,19 @@ static void run_remote(struct loop *l)
 	}
 }
 
+static void run_first(struct loop_task *ring)
+{
+	struct loop_task *t = ring->next;
+	loop_task_cancel(t);
+	t->fn(t);
+}
+
 static void run_ready(struct loop *l)
 {
-	for (int n = 0; n < READY_MAX && l->ready.next != &l->ready; n++) {
-		struct loop_task *t = l->ready.next;
-		loop_task_cancel(t);
-		t->fn(t);
-	}
+	for (int n = 0; n < READY_MAX && l->ready.next != &l->ready; n++)
+		run_first(&l->ready);
+	if (l->slow.next != &l->slow)
+		run_first(&l->slow);
 }
 
 static void run_io(struct loop *l)
@@ -171,7 +188,7 @@ static void run_io(struct loop *l)
 
 static int wait_ms(struct loop *l, uint64_t max_wait_ns)
 {
-	if (l->ready.next != &l->ready)
+	if (l->ready.next != &l->ready || l->slow.next != &l->slow)
 		return 0;
 	uint64_t ms = max_wait_ns == UINT64_MAX ? UINT64_MAX : (max_wait_ns + 999999) / 1000000;
 	ms = min_u64(ms, loop__timers_wait_ms(l));

@@ -73,6 +73,8 @@ struct loop_task {
 // Runs it from the ready queue, first in first out. Does nothing when it is queued already. Before `fn` runs the task is unqueued:
 // it may post or free itself.
 void loop_post(struct loop *l, struct loop_task *t);
+// For what computes long: one of these an iteration, first in first out, after everything else.
+void loop_post_slow(struct loop *l, struct loop_task *t);
 void loop_task_cancel(struct loop_task *t);
 static inline bool loop_task_is_queued(const struct loop_task *t)
 {

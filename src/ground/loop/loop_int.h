@@ -18,6 +18,7 @@ struct loop {
 	uint64_t occupied[LEVELS];         // bit per slot that is not empty
 	struct loop_timer *slots[LEVELS][SLOTS];
 	struct loop_task ready;            // head of the ring
+	struct loop_task slow;             // likewise: one of them an iteration
 	bool stop;       // any thread
 	struct loop_remote *remote;        // any thread: a stack, taken whole
 	struct epoll_event batch[BATCH];

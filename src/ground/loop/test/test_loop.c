@@ -136,6 +136,33 @@ static void tasks_run_in_order_in_the_same_iteration(void **state)
 }
 
 static struct job endless;
+struct job_of_order {
+	struct loop_task t;
+	char name;
+};
+static char order_text[16];
+static void on_order(struct loop_task *t)
+{
+	order_text[strlen(order_text)] = CONTAINER_OF(t, struct job_of_order, t)->name;
+}
+static void of_slow_tasks_one_runs_an_iteration_after_the_others(void **state)
+{
+	struct loop *l = new_loop();
+	struct job_of_order jobs[4] = {{{.fn = on_order}, 'a'}, {{.fn = on_order}, 'b'}, {{.fn = on_order}, 'c'}, {{.fn = on_order}, 'd'}};
+	memset(order_text, 0, sizeof order_text);
+	loop_post_slow(l, &jobs[0].t);
+	loop_post_slow(l, &jobs[1].t);
+	loop_post(l, &jobs[2].t);
+	loop_post(l, &jobs[3].t);
+	loop_run_once(l, 10000 * MS);
+	assert_string_equal(order_text, "cda");
+	loop_task_cancel(&jobs[1].t);
+	loop_post_slow(l, &jobs[1].t);
+	loop_run_once(l, 10000 * MS);  // does not wait: one is left
+	assert_string_equal(order_text, "cdab");
+	loop_free(l);
+}
+
 static void on_endless(struct loop_task *t)
 {
 	loop_post(endless.l, t);
@@ -315,6 +342,7 @@ int main(void)
 		cmocka_unit_test(a_timer_may_rearm_itself_in_the_past_without_hanging),
 		cmocka_unit_test(tasks_run_in_order_in_the_same_iteration),
 		cmocka_unit_test(a_task_that_posts_itself_does_not_starve_the_loop),
+		cmocka_unit_test(of_slow_tasks_one_runs_an_iteration_after_the_others),
 		cmocka_unit_test(a_closed_io_gets_no_event_of_the_same_batch),
 		cmocka_unit_test(posts_from_threads_all_arrive_and_wake_the_loop),
 		cmocka_unit_test(the_pool_runs_bounded_work_and_cancels_what_waits),

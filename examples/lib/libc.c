@@ -20,6 +20,17 @@ void free(void *p)
 	(void)p;
 }
 
+// Gives back all that was taken since the mark: for what reads more than there is memory.
+size_t heap_mark(void)
+{
+	return heap_used;
+}
+
+void heap_release(size_t mark)
+{
+	heap_used = mark;
+}
+
 void *realloc(void *old, size_t size)
 {
 	void *p = malloc(size);

@@ -1,0 +1,246 @@
+"""What the tests of the whole server share: servers, connections that stay open, load, and how a test says that it can't run here."""
+import json, os, re, shutil, signal, socket, subprocess, sys, threading, time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
+sys.path.insert(0, str(TOP / "tests/conform"))
+from http_client import Answer, Reader, Truncated, encode, exchange, read_answer  # noqa: E402
+
+HELLO = TOP / "examples/hello/hello.wasm"
+MISBEHAVE = TOP / "examples/misbehave/misbehave.wasm"
+FILES = Path(__file__).resolve().parent / "files"
+
+
+class Skip(Exception):
+    """Why a test can't run on this machine."""
+
+
+class config:
+    tenon = TOP / "build/tenon"
+    release = True  # False: a build whose speed and faults say nothing
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def shared_guest(name):
+    at = SHARED / "guests" / name
+    if not at.exists():
+        raise Skip("../shared is not there")
+    return at
+
+
+# ---- a server ---------------------------------------------------------------------------------------------------------------------------
+
+class Server:
+    """`tenon serve FILE FLAGS…` on a port of its own, one shard unless said; ends with the `with` block, and must have ended well."""
+
+    def __init__(self, file, *flags, shards=1, log=None, port=0, core=None):
+        argv = [str(config.tenon)] + (["--log", log] if log else []) + ["serve", str(file), "--addr", f"127.0.0.1:{port}", "--shards", str(shards), *map(str, flags)]
+        if core is not None:
+            argv = ["taskset", "-c", str(core)] + argv
+        self.lines, self.ended = [], False
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.pid = self.process.pid
+        self.reader = threading.Thread(target=self._read_log, daemon=True)
+        self.reader.start()
+        timer = threading.Timer(30, self.process.kill)
+        timer.start()
+        self.ready = self.process.stdout.readline().decode()
+        timer.cancel()
+        m = re.fullmatch(r"ready http://([\d.]+):(\d+)\n", self.ready)
+        if not m:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"no ready line but {self.ready!r}: {''.join(self.log_text())[:1000]}")
+        self.addr = (m.group(1), int(m.group(2)))
+
+    def _read_log(self):
+        for line in self.process.stderr:
+            self.lines.append(line.decode("utf-8", "replace"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        status = self.stop()
+        if kind is None:
+            check(status == 0, f"the server ended with {status}: {self.log_text()[-800:]}")
+        elif kind is AssertionError:
+            print(f"    log: {self.log_text()[-1500:]}")
+
+    def log_text(self):
+        return "".join(self.lines)
+
+    def stop(self, sig=signal.SIGTERM, seconds=10):
+        """Its exit status; None: it did not end by itself."""
+        if not self.ended and self.process.poll() is None:
+            self.process.send_signal(sig)
+        status = self.wait(seconds)
+        if status is None:
+            self.process.kill()
+            self.process.wait()
+        self.ended = True
+        self.reader.join(5)
+        return status
+
+    def wait(self, seconds):
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    # ---- requests
+    def get(self, path="/", timeout=20, **more):
+        return exchange(self.addr, {"method": "GET", "path": path, **more}, timeout)
+
+    def post(self, path, body=b"", timeout=20, **more):
+        return exchange(self.addr, {"method": "POST", "path": path, "body_hex": body.hex(), **more}, timeout)
+
+    def connect(self, **kw):
+        return Connection(self.addr, **kw)
+
+    # ---- what it says of itself
+    def objects(self):
+        for line in list(self.lines):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                pass
+
+    def receipts(self, path=None):
+        return [o for o in self.objects() if "receipt" in o and (path is None or o["request"]["path"] == path)]
+
+    def receipt(self, path, n=1):
+        """The n-th receipt of a path; the log may come a little after the answer."""
+        for _ in range(150):
+            found = self.receipts(path)
+            if len(found) >= n:
+                return {**found[n - 1], **found[n - 1]["receipt"]}
+            time.sleep(0.02)
+        raise AssertionError(f"no receipt of {path}")
+
+    def status(self, name):
+        m = re.search(rf"^{name}:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text(), re.M)
+        return int(m.group(1))
+
+    def private_kib(self):
+        return self.status("RssAnon")
+
+    def faults(self):
+        """Page faults of all its threads so far."""
+        text = Path(f"/proc/{self.pid}/stat").read_text()
+        f = text[text.rindex(")") + 2:].split()
+        return int(f[7]) + int(f[9])
+
+
+# ---- a connection that stays open -------------------------------------------------------------------------------------------------------
+
+class Connection:
+    def __init__(self, addr, timeout=20, rcvbuf=None):
+        self.sock = socket.socket()
+        if rcvbuf:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        self.sock.settimeout(timeout)
+        self.sock.connect(addr)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.reader = Reader(self.sock)
+        self.host = f"{addr[0]}:{addr[1]}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.reader.file.close()
+        self.sock.close()
+
+    def send(self, data):
+        self.sock.sendall(data.encode() if isinstance(data, str) else data)
+
+    def ask(self, path="/", method="GET", **more):
+        self.send(encode({"method": method, "path": path, **more}, self.host))
+
+    def answer(self, method="GET"):
+        """The next answer; aborted if the connection ends within it."""
+        a = Answer()
+        try:
+            read_answer(self.reader, method, a)
+        except (Truncated, OSError, ValueError, IndexError) as e:
+            a.aborted, a.error = True, f"{type(e).__name__}: {e}"
+        return a
+
+    def get(self, path="/", method="GET", **more):
+        self.ask(path, method, **more)
+        return self.answer(method)
+
+    def ends_within(self, seconds):
+        """No byte comes any more and the other side closes; how long that took, or None."""
+        began = time.monotonic()
+        self.sock.settimeout(seconds)
+        try:
+            rest = self.reader.file.read1(100)
+        except ConnectionError:
+            rest = b""
+        except OSError:
+            return None
+        check(rest == b"", f"unexpected bytes: {rest!r}")
+        return time.monotonic() - began
+
+
+class Many:
+    """Threads that run one function each, with their results in order."""
+
+    def __init__(self, jobs):
+        self.results = [None] * len(jobs)
+        self.threads = [threading.Thread(target=self._run, args=(i, fn), daemon=True) for i, fn in enumerate(jobs)]
+        for t in self.threads:
+            t.start()
+
+    def _run(self, i, fn):
+        try:
+            self.results[i] = fn()
+        except Exception as e:
+            self.results[i] = e
+
+    def join(self, seconds=60):
+        end = time.monotonic() + seconds
+        for t in self.threads:
+            t.join(max(0, end - time.monotonic()))
+        check(not any(t.is_alive() for t in self.threads), "clients that do not end")
+        return self.results
+
+
+# ---- load -------------------------------------------------------------------------------------------------------------------------------
+
+def cores():
+    """(core of the server, core of the load)."""
+    have = sorted(os.sched_getaffinity(0))
+    return have[0], have[-1]
+
+
+def needs(program):
+    if not shutil.which(program):
+        raise Skip(f"{program} is not installed")
+
+
+class Wrk:
+    """wrk beside what the test does meanwhile."""
+
+    def __init__(self, server, connections, seconds, path="/"):
+        needs("wrk")
+        self.process = subprocess.Popen(["taskset", "-c", str(cores()[1]), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency",
+            f"http://{server.addr[0]}:{server.addr[1]}{path}"], stdout=subprocess.PIPE, text=True)
+
+    def result(self):
+        out = self.process.communicate()[0]
+        m = re.search(r"(\d+) requests in", out)
+        unit = {"us": 1e-3, "ms": 1, "s": 1e3}
+        p99 = re.search(r"^\s+99%\s+([\d.]+)(us|ms|s)", out, re.M)
+        errors = sum(int(x) for x in re.findall(r"(?:connect|read|write|timeout) (\d+)", out)) + sum(int(x) for x in re.findall(r"Non-2xx[^\d]*[\d]*[^\d]*: (\d+)", out))
+        return {"requests": int(m.group(1)) if m else 0, "p99_ms": float(p99.group(1)) * unit[p99.group(2)] if p99 else 1e9, "errors": errors, "out": out}

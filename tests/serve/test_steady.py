@@ -1,0 +1,102 @@
+"""The steady state: no failure, memory flat, no page fault and no memory-mapping call a request."""
+import os, re, signal, subprocess, tempfile, time
+
+from harness import HELLO, MISBEHAVE, Server, Skip, Wrk, check, config, cores, needs
+
+MAPPING = ("mmap", "munmap", "mprotect", "madvise", "mremap", "brk", "process_madvise")
+
+
+def _sequence(c, n, path="/"):
+    request = f"GET {path} HTTP/1.1\r\nHost: steady\r\n\r\n".encode()
+    want = None
+    for k in range(n):
+        c.sock.sendall(request)
+        a = c.answer()
+        want = want or a.body
+        check(a.status == 200 and a.body == want, f"request {k}: {a.status} {a.error}")
+
+
+def _flat(server, before, what):
+    grown = server.private_kib() - before
+    check(grown <= 256, f"{what}: private memory grew by {grown} KiB")
+
+
+def ten_thousand_requests_in_sequence():
+    with Server(HELLO) as s, s.connect() as c:
+        _sequence(c, 2000)
+        kib, faults = s.private_kib(), s.faults()
+        _sequence(c, 10000)
+        faults = s.faults() - faults
+        _flat(s, kib, "10,000 in sequence")
+        check(faults <= 20 or not config.release, f"{faults} page faults in 10,000 requests")
+        return f"{faults} faults, {s.private_kib() - kib:+} KiB"
+
+
+def a_hundred_thousand_requests_at_64_connections():
+    if not config.release:
+        raise Skip("only the release build is measured")
+    with Server(HELLO, core=cores()[0]) as s:
+        check(Wrk(s, 64, 1).result()["errors"] == 0, "errors at once")
+        kib, faults, done, errors = s.private_kib(), s.faults(), 0, 0
+        for _ in range(20):
+            r = Wrk(s, 64, 2).result()
+            done, errors = done + r["requests"], errors + r["errors"]
+            if done >= 100000:
+                break
+        faults = s.faults() - faults
+        check(done >= 100000 and errors == 0, f"{errors} failures in {done} requests")
+        _flat(s, kib, f"{done} requests")
+        check(faults <= 100, f"{faults} page faults in {done} requests")
+        return f"{done} requests, {errors} failures, {faults} faults, {s.private_kib() - kib:+} KiB"
+
+
+def connections_that_come_and_go_leave_no_memory_behind():
+    with Server(HELLO) as s:
+        for _ in range(500):
+            check(s.get("/").status == 200, "no answer")
+        kib = s.private_kib()
+        for _ in range(2000):
+            check(s.get("/").status == 200, "no answer")
+        _flat(s, kib, "2,000 connections")
+
+
+def failures_leave_no_memory_behind():
+    with Server(MISBEHAVE, "--deadline", "50ms", "--cpu", "20ms", "--log-bytes", "1KiB") as s:
+        def burst(n):
+            for _ in range(n):
+                for path in ("/trap", "/silent", "/unfinished", "/recurse", "/mark-trap", "/handles"):
+                    s.get(path)
+            for path in ("/spin", "/sleep", "/mark-spin", "/mark-sleep", "/memory"):
+                s.get(path)
+        for _ in range(3):
+            burst(20)
+        kib, fds = s.private_kib(), len(os.listdir(f"/proc/{s.pid}/fd"))
+        for _ in range(5):
+            burst(30)
+        grown = s.private_kib() - kib
+        check(grown < 1024, f"900 failures cost {grown} KiB")
+        check(len(os.listdir(f"/proc/{s.pid}/fd")) <= fds + 1, "descriptors leak")
+        return f"{grown:+} KiB"
+
+
+def no_memory_mapping_call_a_request():
+    needs("strace")
+    if not config.release:
+        raise Skip("only the release build is measured")
+    with Server(HELLO) as s, s.connect() as c, tempfile.NamedTemporaryFile("r") as out:
+        _sequence(c, 2000)
+        trace = subprocess.Popen(["strace", "-f", "-c", "-o", out.name, "-p", str(s.pid)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        said = trace.stderr.readline()
+        if "attached" not in said:
+            trace.wait(10)
+            raise Skip(f"strace may not attach: {said.strip()[:60]}")
+        time.sleep(0.2)
+        _sequence(c, 3000)
+        trace.send_signal(signal.SIGINT)
+        trace.wait(20)
+        calls = {m.group(2): int(m.group(1)) for m in re.finditer(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", out.read(), re.M)}
+        mapping = {k: v for k, v in calls.items() if k in MAPPING}
+        check(calls.get("recvfrom", 0) + calls.get("recv", 0) + calls.get("read", 0) >= 3000, f"strace saw too little: {calls}")
+        check(sum(mapping.values()) <= 10, f"in 3,000 requests: {mapping}")
+        each = {k: round(v / 3000, 2) for k, v in calls.items() if v > 30}
+        return f"calls a request: {each}"

@@ -14,11 +14,18 @@ struct baseline_options {
 	bool verify_upper;   // debugging: every i32 producer is followed by a check that the upper half is zero (R5)
 };
 
+struct baseline_func {
+	uint32_t func, relocs;  // index; its first relocation
+	struct code_func place;
+};
+struct baseline_reloc {
+	uint32_t at, target;  // rel32 in the function; function index, or a stub
+};
 // Functions compiled so far by one thread, or one chunk of functions: growable. A zeroed struct is empty.
 struct baseline_output {
 	struct buf text, sites;
-	VEC(struct baseline_func { uint32_t func; struct code_func place; }) funcs;  // in order of compilation
-	VEC(struct baseline_reloc { uint32_t at; uint32_t target; }) relocs;  // rel32 at `at` in text to function index (or a stub) `target`
+	VEC(struct baseline_func) funcs;  // in order of compilation
+	VEC(struct baseline_reloc) relocs;
 	struct baseline_scratch *scratch;  // the compiler's stacks, kept from function to function
 };
 void baseline_output_release(struct baseline_output *out);

@@ -65,8 +65,10 @@ enum wit_type_flag {
 };
 
 // A kind of resource. Identity is the address; whoever needs more embeds it and uses CONTAINER_OF.
+struct wit_interface;
 struct wit_resource {
 	struct slice name;
+	const struct wit_interface *owner;  // that defines it, where it comes from WIT text; else NULL
 };
 
 // Field of a record or tuple (tuple: name is empty), case of a variant, enum, option or result, label of flags, parameter of a function.

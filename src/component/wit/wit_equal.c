@@ -1,4 +1,4 @@
-// Equality of packages as types. Resources of two models are the same when they go by the same name in the two scopes that are compared.
+// Equality of packages as types. Resources of two models are the same when their interfaces and names are.
 #include "wit_int.h"
 
 #define COMPARE_STEPS 10000000u
@@ -12,10 +12,18 @@ struct scope_pair {
 	struct err *e;
 };
 
-// Do the resources share a name? They mostly do under the first one.
+static bool same_interface_id(const struct wit_interface *x, const struct wit_interface *y)
+{
+	return slice_eq(x->name, y->name) && slice_eq(x->package->ns, y->package->ns) && slice_eq(x->package->name, y->package->name) &&
+		wit_version_compatible(&x->package->version, &y->package->version);
+}
+
+// The same when both are defined under one name in one interface (a scope need not name all that its types hold), or share a name here.
 static bool same_resource(void *ctx, const struct wit_resource *x, const struct wit_resource *y)
 {
 	struct scope_pair *s = ctx;
+	if (x->owner && y->owner && x->owner->name.len)
+		return slice_eq(x->name, y->name) && same_interface_id(x->owner, y->owner);
 	for (uint32_t i = 0; i < s->nx; i++) {
 		uintptr_t k;
 		if (s->cmp.steps == 0)
@@ -25,12 +33,6 @@ static bool same_resource(void *ctx, const struct wit_resource *x, const struct 
 			return true;
 	}
 	return false;
-}
-
-static bool same_interface_id(const struct wit_interface *x, const struct wit_interface *y)
-{
-	return slice_eq(x->name, y->name) && slice_eq(x->package->ns, y->package->ns) && slice_eq(x->package->name, y->package->name) &&
-		wit_version_compatible(&x->package->version, &y->package->version);
 }
 
 static bool typedef_equal(struct scope_pair *s, const struct wit_typedef *x, const struct wit_typedef *y)

@@ -274,6 +274,9 @@ bool wit__docs(struct arena *a, struct slice text, uint32_t from, uint32_t to, s
 				docs_line(&b, slice_sub(line, 3, SIZE_MAX), false);
 		}
 	}
+	// Empty lines at the end are none, as those at the beginning.
+	while (b.len && b.ptr[b.len - 1] == '\n')
+		b.len--;
 	bool ok = !b.failed && slice_dup(a, buf_view(&b), ret);
 	buf_release(&b);
 	return ok || err_nomem(e);

@@ -106,6 +106,18 @@ static void older_versions_are_part_of_what_is_served(void **state)
 	assert_true(compared >= 21);
 }
 
+static void a_scope_need_not_name_the_resources_of_its_types(void **state)
+{
+	static const char text[] = "package a:b; interface x { resource r; record rec { a: r } } interface y { use x.{rec}; f: func(v: rec) -> list<rec>; }"
+							   "world w { use x.{rec}; import f: func(v: rec); }";
+	struct wit_source s = {{0}, SLICE_LIT(text), 0};
+	struct wit_packages p, q;
+	struct err e = {0};
+	assert_true(wit_text_resolve(&arena, &s, 1, NULL, &p, NULL) && wit_text_resolve(&arena, &s, 1, NULL, &q, NULL));
+	if (!wit_package_equal(p.list[0], q.list[0], false, &e))
+		fail_msg("%s %s", e.text, e.where);
+}
+
 static void a_changed_type_is_noticed(void **state)
 {
 	struct wit_source s[] = {{{0}, SLICE_LIT("package a:b; interface x { resource r; f: func(a: r, b: list<option<u8>>) -> borrowed; type borrowed = u8; }"), 0},
@@ -132,6 +144,7 @@ int main(void)
 		T(the_world_of_the_host_has_all_of_them),
 		T(served_interfaces_equal_those_of_the_newest_guests),
 		T(older_versions_are_part_of_what_is_served),
+		T(a_scope_need_not_name_the_resources_of_its_types),
 		T(a_changed_type_is_noticed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,8 +117,8 @@ static enum trap trap_of(struct vm_shard *s, int sig, const siginfo_t *si, const
 		s->exec.trap_addr = addr;
 		return site;
 	}
-	// ud2 and idiv: the site says which trap; one of memory accesses is none of these.
-	return site == TRAP_MEMORY_OUT_OF_BOUNDS ? TRAP_NONE : site;
+	// ud2 (also of explicit bounds checks) and idiv: the site says which trap.
+	return sig == SIGFPE && site == TRAP_MEMORY_OUT_OF_BOUNDS ? TRAP_NONE : site;
 }
 
 static void on_fault(int sig, void *siginfo, void *ucontext)

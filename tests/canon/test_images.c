@@ -218,7 +218,7 @@ static int start(void **s)
 {
 	struct err e = {0};
 	if (vm_process_init(&e) && vm_shard_new(&shard, &e) && load_component(&ticking, slice_of(ticking_bytes, sizeof(ticking_bytes)), &e) &&
-	    load_component(&calling, slice_of(calling_bytes, sizeof(calling_bytes)), &e))
+		load_component(&calling, slice_of(calling_bytes, sizeof(calling_bytes)), &e))
 		return 0;
 	print_error("%s at %llx\n", e.text, (unsigned long long)e.offset);
 	return 1;
@@ -234,13 +234,13 @@ static int stop(void **s)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(an_answer_that_may_differ_is_asked_for_in_each_instance),
-	    cmocka_unit_test(a_fixed_answer_is_part_of_the_image),
-	    cmocka_unit_test(once_keeps_all_and_each_keeps_nothing_of_the_start),
-	    cmocka_unit_test(a_reset_slot_equals_the_image),
-	    cmocka_unit_test(a_trap_ends_the_instance_for_ever_c41),
-	    cmocka_unit_test(host_functions_see_and_give_native_values),
-	    cmocka_unit_test(results_are_copied_before_anything_can_overwrite_them),
+		cmocka_unit_test(an_answer_that_may_differ_is_asked_for_in_each_instance),
+		cmocka_unit_test(a_fixed_answer_is_part_of_the_image),
+		cmocka_unit_test(once_keeps_all_and_each_keeps_nothing_of_the_start),
+		cmocka_unit_test(a_reset_slot_equals_the_image),
+		cmocka_unit_test(a_trap_ends_the_instance_for_ever_c41),
+		cmocka_unit_test(host_functions_see_and_give_native_values),
+		cmocka_unit_test(results_are_copied_before_anything_can_overwrite_them),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

@@ -66,6 +66,7 @@ struct canon_limits {
 	uint32_t handles;          // guest and host handles, each
 	uint32_t call_depth;       // of calls between components
 	uint64_t call_bytes;       // of native values alive in one call (L77)
+	uint64_t stack;            // native stack of a call; 0: as much as a fiber has
 };
 void canon_limits_default(struct canon_limits *l);
 

@@ -173,7 +173,7 @@ struct canon_instance {
 	void *user;
 	struct canon_image *image;  // of a slot
 	bool dead;
-	bool dirty;				 // tables differ (perhaps) from the image
+	bool dirty;     // tables differ (perhaps) from the image
 	bool learning;              // a host function that cuts is not called: it ends the step
 	uint32_t n_components, n_resources;
 	struct canon__component *components;

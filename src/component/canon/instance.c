@@ -219,6 +219,7 @@ static bool allocate(struct canon_instance *i, struct err *e)
 	struct vm_limits limits = VM_LIMITS_DEFAULT;
 	limits.memory = i->limits.memory_bytes ? i->limits.memory_bytes : UINT64_MAX;
 	limits.table_elements = i->limits.table_elements ? i->limits.table_elements : UINT64_MAX;
+	limits.stack = i->limits.stack ? i->limits.stack : limits.stack;
 	if (!vm_store_new(i->shard, &limits, &i->store, e))
 		return false;
 	vm_store_set_owner(i->store, i);

@@ -74,9 +74,9 @@ static uint32_t mask_flags(const struct wit_type *t, uint32_t bits)
 static bool lift_handle(struct canon__cx *cx, uint32_t index, const struct wit_type *t, void *dst)
 {
 	uint32_t rep = 0;
-	bool ok = t->kind == WIT_OWN      ? canon__lift_own(cx, index, t, &rep)
-		  : t->kind == WIT_BORROW ? canon__lift_borrow(cx, index, t, &rep)
-					  : canon__fail(cx, TRAP_NOT_IMPLEMENTED, "values of type %s are not supported yet", wit_kind_name(t->kind));
+	bool ok = t->kind == WIT_OWN ? canon__lift_own(cx, index, t, &rep)
+		: t->kind == WIT_BORROW  ? canon__lift_borrow(cx, index, t, &rep)
+								 : canon__fail(cx, TRAP_NOT_IMPLEMENTED, "values of type %s are not supported yet", wit_kind_name(t->kind));
 	if (ok)
 		memcpy(dst, &rep, 4);
 	return ok;

@@ -185,13 +185,13 @@ bool canon__lower_flat(struct canon__cx *cx, const void *src, const struct wit_t
 		*(*vo)++ = *(const uint8_t *)src;
 		return true;
 	case WIT_S8:
-		*(*vo)++ = (uint32_t)(int32_t) * (const int8_t *)src;
+		*(*vo)++ = (uint32_t)(int32_t)*(const int8_t *)src;
 		return true;
 	case WIT_U16:
 		*(*vo)++ = *(const uint16_t *)src;
 		return true;
 	case WIT_S16:
-		*(*vo)++ = (uint32_t)(int32_t) * (const int16_t *)src;
+		*(*vo)++ = (uint32_t)(int32_t)*(const int16_t *)src;
 		return true;
 	case WIT_S32:
 	case WIT_U32:

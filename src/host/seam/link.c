@@ -44,7 +44,7 @@ static bool no_function(struct linker *k, const struct comp_host_func *f, const 
 		err_set(k->e, ERR_LINK, "cannot link: nothing provides the function %.*s: %.*s", SLICE_ARGS(f->name), (int)b.len, b.ptr ? (const char *)b.ptr : "");
 	buf_release(&b);
 	return iface ? err_hint(k->e, "this program has %s@%s: was the component built against a newer or another definition?", iface->id, iface->version)
-		     : err_hint(k->e, "compose the component with one that exports it, for example by `wac plug`");
+				 : err_hint(k->e, "compose the component with one that exports it, for example by `wac plug`");
 }
 
 static const struct seam_resource *find_resource(const struct seam_interface *iface, struct slice name)

@@ -181,14 +181,14 @@ static void a_host_table_is_made_anew_with_the_same_reps(void **s)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(indices_start_at_one_and_the_last_freed_comes_first_c31),
-	    cmocka_unit_test(unknown_and_wrong_handles_trap_c32_l65),
-	    cmocka_unit_test(a_lent_own_stays_until_the_call_is_over_c33),
-	    cmocka_unit_test(a_borrow_is_the_rep_where_it_is_defined_and_a_handle_elsewhere_c34),
-	    cmocka_unit_test(handles_have_a_limit_l77),
-	    cmocka_unit_test(host_objects_are_found_by_rep_and_type_only_l65),
-	    cmocka_unit_test(host_objects_are_dropped_children_first),
-	    cmocka_unit_test(a_host_table_is_made_anew_with_the_same_reps),
+		cmocka_unit_test(indices_start_at_one_and_the_last_freed_comes_first_c31),
+		cmocka_unit_test(unknown_and_wrong_handles_trap_c32_l65),
+		cmocka_unit_test(a_lent_own_stays_until_the_call_is_over_c33),
+		cmocka_unit_test(a_borrow_is_the_rep_where_it_is_defined_and_a_handle_elsewhere_c34),
+		cmocka_unit_test(handles_have_a_limit_l77),
+		cmocka_unit_test(host_objects_are_found_by_rep_and_type_only_l65),
+		cmocka_unit_test(host_objects_are_dropped_children_first),
+		cmocka_unit_test(a_host_table_is_made_anew_with_the_same_reps),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,25 +73,27 @@ struct expect {
 	uint32_t calls[4][3];  // old size, align, size
 };
 static const struct expect table[] = {
-    {"utf8→utf8", CANON_UTF8, "h\xc3\xa9", 3, CANON_UTF8, "h\xc3\xa9", 3, 3, 1, {{0, 1, 3}}},
-    {"empty", CANON_UTF8, "", 0, CANON_UTF8, "", 0, 0, 1, {{0, 1, 0}}},
-    {"utf16→utf8 ascii", CANON_UTF16, "a\0b\0", 2, CANON_UTF8, "ab", 2, 2, 1, {{0, 1, 2}}},
-    {"utf16→utf8 wide", CANON_UTF16, "a\0\xe9\0b\0", 3, CANON_UTF8, "a\xc3\xa9" "b", 4, 4, 3, {{0, 1, 3}, {3, 1, 9}, {9, 1, 4}}},
-    {"utf16→utf8 worst", CANON_UTF16, "\xac\x20", 1, CANON_UTF8, "\xe2\x82\xac", 3, 3, 2, {{0, 1, 1}, {1, 1, 3}}},
-    {"latin1→utf8", CANON_LATIN1, "a\xe9", 2, CANON_UTF8, "a\xc3\xa9", 3, 3, 3, {{0, 1, 2}, {2, 1, 4}, {4, 1, 3}}},
-    {"utf8→utf16 ascii", CANON_UTF8, "ab", 2, CANON_UTF16, "a\0b\0", 4, 2, 1, {{0, 2, 4}}},
-    {"utf8→utf16 shrinks", CANON_UTF8, "\xc3\xa9", 2, CANON_UTF16, "\xe9\0", 2, 1, 2, {{0, 2, 4}, {4, 2, 2}}},
-    {"utf16→utf16", CANON_UTF16, "a\0", 1, CANON_UTF16, "a\0", 2, 1, 1, {{0, 2, 2}}},
-    {"latin1→utf16", CANON_LATIN1, "\xe9z", 2, CANON_UTF16, "\xe9\0z\0", 4, 2, 1, {{0, 2, 4}}},
-    {"utf8→latin1", CANON_UTF8, "a\xc3\xa9", 3, CANON_LATIN1_UTF16, "a\xe9", 2, 2, 2, {{0, 2, 3}, {3, 2, 2}}},
-    {"utf8→latin1 ascii", CANON_UTF8, "ab", 2, CANON_LATIN1_UTF16, "ab", 2, 2, 1, {{0, 2, 2}}},
-    {"utf8→tagged", CANON_UTF8, "a\xe2\x82\xac", 4, CANON_LATIN1_UTF16, "a\0\xac\x20", 4, 2 | UTF16_TAG, 3, {{0, 2, 4}, {4, 2, 8}, {8, 2, 4}}},
-    {"utf16→tagged exact", CANON_UTF16, "a\0\xac\x20", 2, CANON_LATIN1_UTF16, "a\0\xac\x20", 4, 2 | UTF16_TAG, 2, {{0, 2, 2}, {2, 2, 4}}},
-    {"latin1→latin1", CANON_LATIN1, "a\xe9", 2, CANON_LATIN1_UTF16, "a\xe9", 2, 2, 1, {{0, 2, 2}}},
-    {"tagged→tagged", CANON_LATIN1_UTF16, "\xac\x20", 1, CANON_LATIN1_UTF16, "\xac\x20", 2, 1 | UTF16_TAG, 1, {{0, 2, 2}}},
-    {"tagged deflates", CANON_LATIN1_UTF16, "a\0\xe9\0", 2, CANON_LATIN1_UTF16, "a\xe9", 2, 2, 2, {{0, 2, 4}, {4, 1, 2}}},
-    {"tagged→utf8", CANON_LATIN1_UTF16, "a\0", 1, CANON_UTF8, "a", 1, 1, 1, {{0, 1, 1}}},
-    {"tagged→utf16", CANON_LATIN1_UTF16, "a\0", 1, CANON_UTF16, "a\0", 2, 1, 1, {{0, 2, 2}}},
+	{"utf8→utf8", CANON_UTF8, "h\xc3\xa9", 3, CANON_UTF8, "h\xc3\xa9", 3, 3, 1, {{0, 1, 3}}},
+	{"empty", CANON_UTF8, "", 0, CANON_UTF8, "", 0, 0, 1, {{0, 1, 0}}},
+	{"utf16→utf8 ascii", CANON_UTF16, "a\0b\0", 2, CANON_UTF8, "ab", 2, 2, 1, {{0, 1, 2}}},
+	{"utf16→utf8 wide", CANON_UTF16, "a\0\xe9\0b\0", 3, CANON_UTF8, "a\xc3\xa9"
+																	"b",
+		4, 4, 3, {{0, 1, 3}, {3, 1, 9}, {9, 1, 4}}},
+	{"utf16→utf8 worst", CANON_UTF16, "\xac\x20", 1, CANON_UTF8, "\xe2\x82\xac", 3, 3, 2, {{0, 1, 1}, {1, 1, 3}}},
+	{"latin1→utf8", CANON_LATIN1, "a\xe9", 2, CANON_UTF8, "a\xc3\xa9", 3, 3, 3, {{0, 1, 2}, {2, 1, 4}, {4, 1, 3}}},
+	{"utf8→utf16 ascii", CANON_UTF8, "ab", 2, CANON_UTF16, "a\0b\0", 4, 2, 1, {{0, 2, 4}}},
+	{"utf8→utf16 shrinks", CANON_UTF8, "\xc3\xa9", 2, CANON_UTF16, "\xe9\0", 2, 1, 2, {{0, 2, 4}, {4, 2, 2}}},
+	{"utf16→utf16", CANON_UTF16, "a\0", 1, CANON_UTF16, "a\0", 2, 1, 1, {{0, 2, 2}}},
+	{"latin1→utf16", CANON_LATIN1, "\xe9z", 2, CANON_UTF16, "\xe9\0z\0", 4, 2, 1, {{0, 2, 4}}},
+	{"utf8→latin1", CANON_UTF8, "a\xc3\xa9", 3, CANON_LATIN1_UTF16, "a\xe9", 2, 2, 2, {{0, 2, 3}, {3, 2, 2}}},
+	{"utf8→latin1 ascii", CANON_UTF8, "ab", 2, CANON_LATIN1_UTF16, "ab", 2, 2, 1, {{0, 2, 2}}},
+	{"utf8→tagged", CANON_UTF8, "a\xe2\x82\xac", 4, CANON_LATIN1_UTF16, "a\0\xac\x20", 4, 2 | UTF16_TAG, 3, {{0, 2, 4}, {4, 2, 8}, {8, 2, 4}}},
+	{"utf16→tagged exact", CANON_UTF16, "a\0\xac\x20", 2, CANON_LATIN1_UTF16, "a\0\xac\x20", 4, 2 | UTF16_TAG, 2, {{0, 2, 2}, {2, 2, 4}}},
+	{"latin1→latin1", CANON_LATIN1, "a\xe9", 2, CANON_LATIN1_UTF16, "a\xe9", 2, 2, 1, {{0, 2, 2}}},
+	{"tagged→tagged", CANON_LATIN1_UTF16, "\xac\x20", 1, CANON_LATIN1_UTF16, "\xac\x20", 2, 1 | UTF16_TAG, 1, {{0, 2, 2}}},
+	{"tagged deflates", CANON_LATIN1_UTF16, "a\0\xe9\0", 2, CANON_LATIN1_UTF16, "a\xe9", 2, 2, 2, {{0, 2, 4}, {4, 1, 2}}},
+	{"tagged→utf8", CANON_LATIN1_UTF16, "a\0", 1, CANON_UTF8, "a", 1, 1, 1, {{0, 1, 1}}},
+	{"tagged→utf16", CANON_LATIN1_UTF16, "a\0", 1, CANON_UTF16, "a\0", 2, 1, 1, {{0, 2, 2}}},
 };
 
 static void reallocs_are_those_of_the_specification_c28_c29(void **s)
@@ -130,11 +132,11 @@ static void text_that_changed_since_it_was_lifted_writes_nothing_beyond_l60(void
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(malformed_text_traps_c26),
-	    cmocka_unit_test(ranges_are_checked_also_when_empty_c24_c25),
-	    cmocka_unit_test(host_code_sees_utf8),
-	    cmocka_unit_test(reallocs_are_those_of_the_specification_c28_c29),
-	    cmocka_unit_test(text_that_changed_since_it_was_lifted_writes_nothing_beyond_l60),
+		cmocka_unit_test(malformed_text_traps_c26),
+		cmocka_unit_test(ranges_are_checked_also_when_empty_c24_c25),
+		cmocka_unit_test(host_code_sees_utf8),
+		cmocka_unit_test(reallocs_are_those_of_the_specification_c28_c29),
+		cmocka_unit_test(text_that_changed_since_it_was_lifted_writes_nothing_beyond_l60),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

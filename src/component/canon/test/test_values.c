@@ -168,7 +168,7 @@ static void lists_check_length_then_alignment_then_range_c30_l64(void **s)
 		uint32_t ptr, len;
 		const char *text;
 	} bad[] = {
-	    {1, 0x40000000, "too long"}, {2, 0, "not aligned"}, {FAKE_SIZE + 4, 0, "out of bounds"}, {FAKE_SIZE - 4, 2, "out of bounds"}, {0xfffffffc, 2, "out of bounds"}};
+		{1, 0x40000000, "too long"}, {2, 0, "not aligned"}, {FAKE_SIZE + 4, 0, "out of bounds"}, {FAKE_SIZE - 4, 2, "out of bounds"}, {0xfffffffc, 2, "out of bounds"}};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		uint64_t cells[] = {bad[i].ptr, bad[i].len};
 		const uint64_t *vi = cells;
@@ -270,17 +270,17 @@ static int stop(void **s)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(discriminant_must_be_below_the_number_of_cases_l63),
-	    cmocka_unit_test(small_integers_ignore_upper_bits_c21),
-	    cmocka_unit_test(chars_must_be_scalar_values_c22),
-	    cmocka_unit_test(undefined_flags_are_dropped_l62),
-	    cmocka_unit_test(nans_become_canonical_c23),
-	    cmocka_unit_test(variant_cells_are_joined_and_the_rest_is_zero_c19),
-	    cmocka_unit_test(lists_check_length_then_alignment_then_range_c30_l64),
-	    cmocka_unit_test(lists_of_options_survive_the_way_through),
-	    cmocka_unit_test(realloc_result_is_checked_for_alignment_then_range_c27),
-	    cmocka_unit_test(spilled_pointers_are_checked_c18),
-	    cmocka_unit_test(huge_lists_from_the_guest_are_bounded_l77),
+		cmocka_unit_test(discriminant_must_be_below_the_number_of_cases_l63),
+		cmocka_unit_test(small_integers_ignore_upper_bits_c21),
+		cmocka_unit_test(chars_must_be_scalar_values_c22),
+		cmocka_unit_test(undefined_flags_are_dropped_l62),
+		cmocka_unit_test(nans_become_canonical_c23),
+		cmocka_unit_test(variant_cells_are_joined_and_the_rest_is_zero_c19),
+		cmocka_unit_test(lists_check_length_then_alignment_then_range_c30_l64),
+		cmocka_unit_test(lists_of_options_survive_the_way_through),
+		cmocka_unit_test(realloc_result_is_checked_for_alignment_then_range_c27),
+		cmocka_unit_test(spilled_pointers_are_checked_c18),
+		cmocka_unit_test(huge_lists_from_the_guest_are_bounded_l77),
 	};
 	(void)get32;
 	return cmocka_run_group_tests(tests, start, stop);

@@ -40,9 +40,18 @@ static void an_older_or_newer_patch_is_the_same_interface(void **s)
 		const char *name;
 		bool found;
 	} rows[] = {
-	    {"wasi:io/streams@0.2.0", true},  {"wasi:io/streams@0.2.99", true},      {"wasi:io/streams@0.2", true},   {"wasi:io/streams@0.3.0", false},
-	    {"wasi:io/streams", false},       {"wasi:io/streams@0.2.0-rc-1", false}, {"wasi:io/stream@0.2.0", false}, {"wasi:io/streams@1.0.0", false},
-	    {"demo:plain/thing", true},       {"demo:plain/thing@1.0.0", false},     {"wasi:io/streams@", false},     {"", false},
+		{"wasi:io/streams@0.2.0", true},
+		{"wasi:io/streams@0.2.99", true},
+		{"wasi:io/streams@0.2", true},
+		{"wasi:io/streams@0.3.0", false},
+		{"wasi:io/streams", false},
+		{"wasi:io/streams@0.2.0-rc-1", false},
+		{"wasi:io/stream@0.2.0", false},
+		{"wasi:io/streams@1.0.0", false},
+		{"demo:plain/thing", true},
+		{"demo:plain/thing@1.0.0", false},
+		{"wasi:io/streams@", false},
+		{"", false},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if ((seam_registry_find(&registry, slice_str(rows[i].name)) != NULL) != rows[i].found)
@@ -60,12 +69,12 @@ struct guest {
 static void guest_init(struct guest *g, const char *interface, const char *func_name, bool used)
 {
 	*g = (struct guest){.import = {.name = slice_str(interface), .kind = COMP_EXTERN_INSTANCE, .n_funcs = 1, .n_resources = 1},
-			    .func = {.interface = slice_str(interface), .name = slice_str(func_name), .used = used},
-			    .resource = {.instance = COMP_NONE, .path = SLICE_LIT("output-stream")}};
+		.func = {.interface = slice_str(interface), .name = slice_str(func_name), .used = used},
+		.resource = {.instance = COMP_NONE, .path = SLICE_LIT("output-stream")}};
 	g->func.type = func(borrow(&g->resource.wit), NULL);
 	g->resources[0] = &g->resource;
 	g->comp.plan = (struct comp_plan){
-	    .imports = &g->import, .nimports = 1, .host_funcs = &g->func, .nhost_funcs = 1, .host_resources = g->resources, .nhost_resources = 1};
+		.imports = &g->import, .nimports = 1, .host_funcs = &g->func, .nhost_funcs = 1, .host_resources = g->resources, .nhost_resources = 1};
 }
 
 static void what_is_imported_is_compared_as_types_with_resources_by_name(void **s)
@@ -123,10 +132,10 @@ static void a_function_that_is_never_reached_need_not_be_there(void **s)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(an_older_or_newer_patch_is_the_same_interface),
-	    cmocka_unit_test(what_is_imported_is_compared_as_types_with_resources_by_name),
-	    cmocka_unit_test(what_nobody_has_is_named),
-	    cmocka_unit_test(a_function_that_is_never_reached_need_not_be_there),
+		cmocka_unit_test(an_older_or_newer_patch_is_the_same_interface),
+		cmocka_unit_test(what_is_imported_is_compared_as_types_with_resources_by_name),
+		cmocka_unit_test(what_nobody_has_is_named),
+		cmocka_unit_test(a_function_that_is_never_reached_need_not_be_there),
 	};
 	struct err e = {0};
 	arena_init(&arena, 0);

@@ -136,12 +136,12 @@ static void many_tasks_wait_at_once(void **s)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_wake_is_taken_from_the_ready_queue_only),
-	    cmocka_unit_test(a_wake_before_the_park_is_not_lost),
-	    cmocka_unit_test(a_deadline_ends_the_wait),
-	    cmocka_unit_test(a_killed_call_returns_and_stays_killed),
-	    cmocka_unit_test(without_a_fiber_the_loop_runs_meanwhile),
-	    cmocka_unit_test(many_tasks_wait_at_once),
+		cmocka_unit_test(a_wake_is_taken_from_the_ready_queue_only),
+		cmocka_unit_test(a_wake_before_the_park_is_not_lost),
+		cmocka_unit_test(a_deadline_ends_the_wait),
+		cmocka_unit_test(a_killed_call_returns_and_stays_killed),
+		cmocka_unit_test(without_a_fiber_the_loop_runs_meanwhile),
+		cmocka_unit_test(many_tasks_wait_at_once),
 	};
 	struct err e = {0};
 	if (!vm_process_init(&e) || !loop_new(&loop, &e) || !vm_shard_new(&shard, &e)) {

@@ -127,6 +127,25 @@ static void end_call(struct serve_call *c, enum trap why)
 		seam_task_kill(&c->task, why);
 }
 
+static void list_running(struct serve_call *c)
+{
+	struct serve_shard *s = c->shard;
+	c->run_next = s->running;
+	c->run_prev = &s->running;
+	if (c->run_next)
+		c->run_next->run_prev = &c->run_next;
+	s->running = c;
+	s->calls++;
+}
+
+static void unlist_running(struct serve_call *c)
+{
+	*c->run_prev = c->run_next;
+	if (c->run_next)
+		c->run_next->run_prev = c->run_prev;
+	c->shard->calls--;
+}
+
 // ---- callbacks from wasi:http and the timer ----------------------------------------------------------------------------------------
 
 static void on_deadline(struct loop_timer *t)
@@ -296,7 +315,7 @@ static void start(struct serve_call *c)
 	}
 	uint64_t deadline = c->shard->server->config->limits.deadline;
 	c->state = CALL_RUNNING;
-	c->shard->calls++;
+	list_running(c);
 	set_deadline(c, deadline);
 	if (!seam_task_run(&c->task, call_main, c, budget(c, deadline), on_done)) {
 		c->trap.trap = TRAP_OUT_OF_MEMORY;
@@ -331,8 +350,23 @@ static void finish(struct serve_call *c)
 	serve__log_call(c, c->http.head_set && !c->http.set_error ? c->http.status : status);
 	wasi_http_end(&c->http, clean || exited, status);
 	slot_give(c->slot, s, clean);
-	s->calls--;
+	unlist_running(c);
 	call_give(c);
 	if (s->queue_head)
 		start_queued(s);
+	if (s->drained && s->calls == 0)
+		loop_stop(s->loop);
+}
+
+void serve__calls_end(struct serve_shard *s)
+{
+	while (s->queue_head) {
+		struct serve_call *c = s->queue_head;
+		queue_remove(c);
+		refuse(c);
+	}
+	for (struct serve_call *c = s->running; c; c = c->run_next)
+		end_call(c, TRAP_KILLED);
+	while (s->calls)
+		loop_run_once(s->loop, UINT64_MAX);
 }

@@ -169,6 +169,7 @@ static void fill_limits(struct serve_deployment *d)
 	canon_limits_default(&d->limits);
 	d->limits.memory_bytes = l->memory;
 	d->limits.table_elements = l->table_elements;
+	d->limits.stack = l->stack;
 	d->limits.handles = (uint32_t)min_u64(l->handles ? l->handles : UINT32_MAX, UINT32_MAX);
 	d->limits.call_depth = (uint32_t)min_u64(l->call_depth ? l->call_depth : UINT32_MAX, UINT32_MAX);
 	d->log = (struct wasi_log){.line = serve__log_guest, .ctx = (void *)d->config, .max_bytes = l->log_bytes};

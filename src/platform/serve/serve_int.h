@@ -57,12 +57,13 @@ struct serve_shard {
 	struct serve_slot *free_slots;
 	struct serve_call *free_calls;
 	struct serve_call *queue_head, *queue_tail;
+	struct serve_call *running;     // what `calls` counts
 	uint64_t calls, queued, slots;  // now
 	uint64_t max_calls, max_queue;  // this shard's part of the limits
 	uint64_t request_count;
 	struct loop_remote drain;
 	struct loop_timer drain_timer;
-	bool draining;
+	bool draining, drained;  // told to; no connection is left
 };
 
 struct serve_server {
@@ -84,7 +85,8 @@ struct serve_server {
 // ---- call --------------------------------------------------------------------------------------------------------------------------
 enum serve_call_state { CALL_QUEUED, CALL_RUNNING, CALL_ENDED };
 struct serve_call {
-	struct serve_call *next;
+	struct serve_call *next;    // of the queue or the pool
+	struct serve_call *run_next, **run_prev;
 	struct serve_shard *shard;
 	struct serve_slot *slot;
 	struct http_exchange *x;
@@ -100,6 +102,8 @@ struct serve_call {
 };
 // A request with its exchange; answers it one day. Owns the exchange from here.
 void serve__call_begin(struct serve_shard *s, struct http_exchange *x);
+// Ends every call, running or not: the shard is being closed.
+void serve__calls_end(struct serve_shard *s);
 void serve__call_pool_release(struct serve_shard *s);
 
 // ---- memory ------------------------------------------------------------------------------------------------------------------------

@@ -47,23 +47,30 @@ static bool shard_open(struct serve_shard *s, struct err *e)
 	s->max_calls = share(l->calls, server->n_shards);
 	s->max_queue = share(l->queue, server->n_shards);
 	struct http_server_config config = {.limits = http_limits_of(l), .on_request = on_request, .user = s};
-	if (!loop_new(&s->loop, e) || !vm_shard_new(&s->vm, e) || !http_server_new(s->loop, &config, &s->http, e))
+	if ((!s->loop && !loop_new(&s->loop, e)) || !vm_shard_new(&s->vm, e) || !http_server_new(s->loop, &config, &s->http, e))
 		return false;
 	return true;
 }
 
+// On the thread that opened it.
 static void shard_close(struct serve_shard *s)
 {
+	if (s->http)
+		serve__calls_end(s);
 	http_server_free(s->http);
 	serve__call_pool_release(s);
 	vm_shard_free(s->vm);
-	loop_free(s->loop);
+	s->http = NULL;
+	s->vm = NULL;
 }
 
+// No connection is left; what runs on after its answer is still waited for.
 static void on_drained(void *user)
 {
 	struct serve_shard *s = user;
-	loop_stop(s->loop);
+	s->drained = true;
+	if (s->calls == 0)
+		loop_stop(s->loop);
 }
 
 static void on_drain_timeout(struct loop_timer *t)
@@ -99,6 +106,7 @@ static void *shard_main(void *arg)
 		loop_run(s->loop);
 	else
 		serve__log(s->server->config, SERVE_LOG_ERROR, "shard %u does not run: %s", s->index, e.text);
+	shard_close(s);
 	return NULL;
 }
 
@@ -114,8 +122,7 @@ static void on_signal(struct loop_io *io, uint32_t ready)
 		for (unsigned i = 0; i < server->n_shards; i++) {
 			struct serve_shard *s = &server->shards[i];
 			s->drain.fn = on_drain_remote;
-			if (s->loop)
-				loop_post_remote(s->loop, &s->drain);
+			loop_post_remote(s->loop, &s->drain);
 		}
 	}
 }
@@ -194,8 +201,25 @@ static bool nothing_to_serve(struct serve_server *server, struct err *e)
 
 static bool find_handler(struct serve_server *server, struct err *e)
 {
-	server->handler = canon_find_export(server->deployment.canon, SLICE_LIT(WASI_HTTP_HANDLER), SLICE_LIT("handle"));
+	const struct comp_plan *plan = &server->deployment.comp->plan;
+	for (uint32_t i = 0; i < plan->nexport_funcs && !server->handler; i++) {
+		const struct comp_export_func *f = &plan->export_funcs[i];
+		if (slice_starts_with(f->interface, SLICE_LIT(WASI_HTTP_HANDLER "@0.2.")) && slice_eq_str(f->name, "handle"))
+			server->handler = f;
+	}
 	return server->handler || nothing_to_serve(server, e);
+}
+
+// What was taken away from the defaults.
+static void log_absent_limits(const struct serve_config *c)
+{
+	struct serve_limits standard;
+	serve_limits_default(&standard, true);
+#define SERVE_LIMIT(field, flag, unit, server_default, run_default, help)                                                                  \
+	if (standard.field && !c->limits.field)                                                                                                \
+		serve__log(c, SERVE_LOG_WARN, "--%s none: no limit on %s", flag, help);
+#include "limits.def"
+#undef SERVE_LIMIT
 }
 
 static void print_ready(const struct serve_server *server)
@@ -211,10 +235,12 @@ static void print_ready(const struct serve_server *server)
 
 static bool start_threads(struct serve_server *server, struct err *e)
 {
+	for (unsigned i = 1; i < server->n_shards; i++)
+		if (!loop_new(&server->shards[i].loop, e))  // here, so that a signal reaches a shard that is just being opened
+			return false;
 	for (unsigned i = 1; i < server->n_shards; i++) {
 		int errnum = pthread_create(&server->shards[i].thread, NULL, shard_main, &server->shards[i]);
 		if (errnum) {
-			server->n_shards = i;
 			return err_set_errno(e, errnum, "cannot start a thread");
 		}
 	}
@@ -244,9 +270,9 @@ static void close_server(struct serve_server *server)
 	for (unsigned i = 1; i < server->n_shards; i++)
 		if (server->shards[i].thread)
 			pthread_join(server->shards[i].thread, NULL);
-	for (unsigned i = 0; server->shards && i < server->n_shards; i++)
-		if (server->shards[i].http)
-			shard_close(&server->shards[i]);
+	shard_close(&server->shards[0]);
+	for (unsigned i = 0; i < server->n_shards; i++)
+		loop_free(server->shards[i].loop);
 	canon_image_free(server->image);
 	seam_instance_reset(&server->image_seam);
 	serve__deployment_release(&server->deployment);
@@ -258,6 +284,7 @@ int serve_http(const struct serve_config *c, struct err *e)
 	struct serve_server server = {.config = c, .signal_fd = -1, .started_ns = sys_now_ns()};
 	if (!open_server(&server, e))
 		return err_exit_status(e->code);
+	log_absent_limits(c);
 	print_ready(&server);
 	serve__log(c, SERVE_LOG_DEBUG, "ready %.1f ms after the start", (double)(sys_now_ns() - server.started_ns) / 1e6);
 	loop_run(server.shards[0].loop);

@@ -14,7 +14,7 @@ static void finish(struct serve_call *c);
 
 // ---- pool ----------------------------------------------------------------------------------------------------------------------
 
-enum { CALL_ARENA_MAX = 256 << 20 };
+enum { CALL_ARENA_MAX = 256 << 20, LARGE_SLOT_PAGES = 1024 };
 
 static struct serve_call *call_take(struct serve_shard *s)
 {
@@ -89,11 +89,18 @@ static void slot_discard(struct serve_slot *slot, struct serve_shard *s)
 	s->slots--;
 }
 
+// A slot keeps the pages of a guest that grew, for the next: not while memory is short.
+static bool holds_too_much(const struct serve_slot *slot, const struct serve_server *server)
+{
+	struct vm_reset_stats stats = vm_store_reset_stats(canon_instance_store(slot->canon));
+	return stats.private_pages > LARGE_SLOT_PAGES && serve__memory_is_short(server);
+}
+
 // After a clean return the slot is made equal to its image again (fresh), or kept as it is (reuse, keep); after anything else it is not trusted.
 static void slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean)
 {
 	bool keep = clean && s->server->config->policy != SERVE_FRESH;
-	if (!clean || (!keep && !canon_slot_reset(slot->canon))) {
+	if (!clean || (!keep && (!canon_slot_reset(slot->canon) || holds_too_much(slot, s->server)))) {
 		slot_discard(slot, s);
 		return;
 	}

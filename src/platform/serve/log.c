@@ -1,4 +1,5 @@
 // What a server says of itself and of its guests, on stderr: text on a terminal, otherwise one JSON object a line.
+#include <poll.h>
 #include <stdarg.h>
 #include <unistd.h>
 
@@ -24,11 +25,13 @@ void serve__put_json_string(struct buf *b, struct slice s)
 	buf_put_byte(b, '"');
 }
 
-// One write a line, so that lines of several shards do not mix. A full pipe or a closed stderr loses the line: there is nobody to tell.
+// One write a line, so that lines of several shards do not mix. A full pipe (of which nobody reads: serving goes on) or a closed stderr loses the
+// line: there is nobody to tell.
 static void put_line(struct buf *b)
 {
 	buf_put_byte(b, '\n');
-	if (!b->failed && write(STDERR_FILENO, b->ptr, b->len) < 0)
+	struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+	if (!b->failed && poll(&ready, 1, 0) == 1 && write(STDERR_FILENO, b->ptr, b->len) < 0)
 		b->failed = true;
 	buf_release(b);
 }

@@ -1,6 +1,6 @@
 // Linking a component's root imports to the interfaces of this program (design §6, §7, §8).
 //
-// 1. An interface is found by its name and the version rule; of it, only what the component imports is compared, as types. Resources are equal when
+// 1. An interface is found by its name and the version rule; of it, what the component imports (called or not) is compared, as types. Resources are equal when
 //    they stand for the same resource of ours: by the interface's id and the type's name.
 // 2. Nothing of the guest has run when this fails, and the error names the interface, the function, the type expected and a way out.
 #include "seam_int.h"
@@ -38,10 +38,11 @@ static bool no_function(struct linker *k, const struct comp_host_func *f, const 
 {
 	struct buf b = {.max = 4096};
 	wit_print_func_type(&b, f->type, NULL, 0);
+	struct slice type = b.len ? buf_view(&b) : SLICE_LIT("func");
 	if (f->interface.len)
-		err_set(k->e, ERR_LINK, "cannot link: %.*s has no function %.*s: %.*s", SLICE_ARGS(f->interface), SLICE_ARGS(f->name), (int)b.len, b.ptr ? (const char *)b.ptr : "");
+		err_set(k->e, ERR_LINK, "cannot link: %.*s has no function %.*s: %.*s", SLICE_ARGS(f->interface), SLICE_ARGS(f->name), SLICE_ARGS(type));
 	else
-		err_set(k->e, ERR_LINK, "cannot link: nothing provides the function %.*s: %.*s", SLICE_ARGS(f->name), (int)b.len, b.ptr ? (const char *)b.ptr : "");
+		err_set(k->e, ERR_LINK, "cannot link: nothing provides the function %.*s: %.*s", SLICE_ARGS(f->name), SLICE_ARGS(type));
 	buf_release(&b);
 	return iface ? err_hint(k->e, "this program has %s@%s: was the component built against a newer or another definition?", iface->id, iface->version)
 				 : err_hint(k->e, "compose the component with one that exports it, for example by `wac plug`");
@@ -101,7 +102,7 @@ static bool link_func(struct linker *k, uint32_t index)
 	if (f->interface.len && !iface)
 		return no_interface(k, f->interface);
 	const struct seam_func *have = find_func(iface, f->name);
-	if (!have || !have->fn)
+	if (!have || (f->used && !have->fn))
 		return no_function(k, f, iface);
 	struct wit_compare c = {.same_resource = same_resource, .ctx = k, .steps = 1000000};
 	if (!wit_func_type_equal(&c, have->type, f->type, k->e)) {
@@ -157,7 +158,7 @@ bool seam_link_new(const struct seam_registry *r, const struct comp_component *c
 	k.funcs = ARENA_ARRAY(&l->arena, struct canon_host_func, n + 1);
 	bool ok = table && k.targets && k.funcs ? link_imports(&k) && link_resources(&k) : err_nomem(k.e);
 	for (uint32_t i = 0; ok && i < n; i++)
-		ok = !comp->plan.host_funcs[i].used || link_func(&k, i);
+		ok = link_func(&k, i);
 	if (!ok) {
 		seam_link_free(l);
 		return false;

@@ -202,7 +202,7 @@ static void *pester(void *arg)
 }
 
 // n calls of the import, of memory.grow(0) and of f64 arithmetic in a loop: sum += import(i) + grow(0) + trunc(sqrt(f64(i * i)))
-#define MIXTURE                                                                                                                     \
+#define MIXTURE                                                                                                                                       \
 	BODY(2, 0x03, 0x40, 0x20, 1, 0x20, 0, 0x10, 0, 0xac, 0x7c, 0x41, 0, 0x40, 0, 0xac, 0x7c, 0x20, 0, 0x20, 0, 0x6c, 0xb8, 0x9f, 0xb1, 0x7c, 0x21, 1, \
 		0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b, 0x20, 1, 0xa7, 0x0b)
 
@@ -262,11 +262,11 @@ static void ends_endless_recursion_with_frames_of_any_size(void **state UNUSED)
 static void traps_at_the_edge_of_memory(void **state UNUSED)
 {
 	struct body b[] = {
-		BODY(0, 0x20, 0, 0x28, 2, 0, 0x0b),                                                        // i32.load
+		BODY(0, 0x20, 0, 0x28, 2, 0, 0x0b),              // i32.load
 		BODY(0, 0x20, 0, 0x28, 2, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x0b),                             // i32.load offset=0xffffffff
 		BODY(0, 0x20, 0, 0x28, 2, 0xff, 0xff, 0xff, 0xff, 0x07, 0x0b),                             // i32.load offset=0x7fffffff
-		BODY(0, 0x20, 0, 0x40, 0, 0x0b),                                                           // memory.grow
-		BODY(0, 0x41, 10, 0x20, 0, 0x6d, 0x0b),                                                    // 10 / n
+		BODY(0, 0x20, 0, 0x40, 0, 0x0b),                 // memory.grow
+		BODY(0, 0x41, 10, 0x20, 0, 0x6d, 0x0b),             // 10 / n
 		BODY(0, 0x20, 0, 0x42, 1, 0x37, 3, 0, 0x20, 0, 0x0b),                                      // i64.store 1 at n
 	};
 	struct unit u;

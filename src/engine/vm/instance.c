@@ -166,8 +166,7 @@ static bool make_own(struct vm_instance *inst, struct err *e)
 	if (!globals)
 		return err_nomem(e);
 	for (uint32_t i = 0; i < own; i++) {
-		globals[i] = (struct vm_global){.type = m->globals[m->nimported_globals + i].type, .m = m,
-			.cell = at(inst->ctx, inst->mod->layout.globals + 16 * i)};
+		globals[i] = (struct vm_global){.type = m->globals[m->nimported_globals + i].type, .m = m, .cell = at(inst->ctx, inst->mod->layout.globals + 16 * i)};
 		inst->globals[m->nimported_globals + i] = &globals[i];
 	}
 	for (uint32_t i = m->nimported_funcs; i < m->nfuncs; i++) {

@@ -169,14 +169,14 @@ static void abi_libcall_elem_drop(struct abi_vmctx *ctx, uint32_t elem)
 
 // ---- floats ------------------------------------------------------------------------------------------------------
 // A NaN operand gives a quiet NaN of it; zeros are told apart by sign.
-#define MIN_MAX(name, T, op, sign)                                           \
-	static T abi_libcall_##name(struct abi_vmctx *ctx UNUSED, T a, T b)      \
-	{                                                                        \
-		if (isnan(a) || isnan(b))                                            \
-			return a + b;                                                    \
-		if (a == 0 && b == 0)                                                \
-			return (sign) ? (signbit(a) ? a : b) : (signbit(a) ? b : a);     \
-		return a op b ? a : b;                                               \
+#define MIN_MAX(name, T, op, sign)                                       \
+	static T abi_libcall_##name(struct abi_vmctx *ctx UNUSED, T a, T b)  \
+	{                                                                    \
+		if (isnan(a) || isnan(b))                                        \
+			return a + b;                                                \
+		if (a == 0 && b == 0)                                            \
+			return (sign) ? (signbit(a) ? a : b) : (signbit(a) ? b : a); \
+		return a op b ? a : b;                                           \
 	}
 MIN_MAX(f32_min, float, <, true)
 MIN_MAX(f32_max, float, >, false)
@@ -191,9 +191,9 @@ struct conversion {
 static bool conversion_of(uint32_t op, struct conversion *c)
 {
 	switch (op) {
-#define ROW(to, from, S, low_, high_, to64_, f32_, signed_)    \
-	case WASM_OP_##to##_TRUNC_##from##_##S:                    \
-	case WASM_OP_##to##_TRUNC_SAT_##from##_##S:                \
+#define ROW(to, from, S, low_, high_, to64_, f32_, signed_)          \
+	case WASM_OP_##to##_TRUNC_##from##_##S:                          \
+	case WASM_OP_##to##_TRUNC_SAT_##from##_##S:                      \
 		*c = (struct conversion){low_, high_, f32_, to64_, signed_}; \
 		return true;
 		ROW(I32, F32, S, -2147483904.0, 2147483648.0, false, true, true)
@@ -251,7 +251,8 @@ static uint64_t abi_libcall_trunc_sat(struct abi_vmctx *ctx UNUSED, uint32_t op,
 	if (isnan(x))
 		return 0;
 	if (x <= c.low)
-		return !c.is_signed ? 0 : c.to64 ? (uint64_t)INT64_MIN : (uint32_t)INT32_MIN;
+		return !c.is_signed ? 0 : c.to64 ? (uint64_t)INT64_MIN
+										 : (uint32_t)INT32_MIN;
 	if (x >= c.high)
 		return c.is_signed ? (c.to64 ? (uint64_t)INT64_MAX : (uint64_t)INT32_MAX) : (c.to64 ? UINT64_MAX : UINT32_MAX);
 	return convert(&c, x);

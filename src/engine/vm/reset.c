@@ -71,8 +71,7 @@ static bool list_pages(struct vm_memory *m)
 	}
 	int r = 0;
 	if (m->high)
-		r = vm__reset_method == VM_RESET_PAGEMAP ? sys_private_pages_pagemap(m->abi.base, m->high, list_run, &l) :
-												   sys_private_pages_scan(m->abi.base, m->high, list_run, &l);
+		r = (vm__reset_method == VM_RESET_PAGEMAP ? sys_private_pages_pagemap : sys_private_pages_scan)(m->abi.base, m->high, list_run, &l);
 	mem_free(l.old);
 	return r == 0 && !l.nomem;
 }

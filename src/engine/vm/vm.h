@@ -142,7 +142,8 @@ struct vm_call {
 };
 // `args` has nparams cells, `results` nresults cells to be filled unless a trap is returned. Returning TRAP_NONE goes on in the guest.
 typedef enum trap (*vm_host_fn)(struct vm_call *call, const uint64_t *args, uint64_t *results);
-// The type holds numeric and abstract reference types only and is interned (a copy lives in the process). `name` (a literal, or what outlives the store) is for backtraces.
+// The type holds numeric and abstract reference types only and is interned (a copy lives in the process). `name` (a literal, or what
+// outlives the store) is for messages.
 NODISCARD bool vm_host_func_new(struct vm_store *st, const struct wasm_func_type *type, vm_host_fn fn, void *data, const char *name, uint32_t *ret_func,
 	struct err *e);
 // The same where the type is known by its canonical id (concrete references allowed).

@@ -218,7 +218,7 @@ struct vm_fiber {
 	struct vm_fiber *next;  // in the pool
 	uint8_t *mapped;        // guard, then stack
 	uintptr_t low, high;    // usable stack
-	void *sp;               // saved while it does not run
+	void *sp;      // saved while it does not run
 	void *resumer_sp;
 	struct vm_fiber *resumer;
 	enum vm_fiber_state state;

@@ -9,7 +9,8 @@ static UNUSED struct code_object *guest_publish(void)
 	for (int i = 1; i < G_COUNT; i++) {
 		const struct guest_row *r = &guest_rows[i];
 		struct code_sites s = {.out = &sites};
-		funcs[n++] = (struct code_func){.offset = (uint32_t)text.len, .size = (uint32_t)(r->to - r->from), .sites = (uint32_t)sites.len, .wasm_offset = (uint32_t)i * 100};
+		struct code_func f = {.offset = (uint32_t)text.len, .size = (uint32_t)(r->to - r->from), .sites = (uint32_t)sites.len, .wasm_offset = (uint32_t)i * 100};
+		funcs[n++] = f;
 		assert_true(buf_put(&text, r->from, (size_t)(r->to - r->from)));
 		while (text.len % 16)
 			assert_true(buf_put_byte(&text, 0xcc));

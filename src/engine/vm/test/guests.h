@@ -16,12 +16,13 @@
 
 // Offsets that the assembly below uses: ORDER vmctx, ORDER exec.
 _Static_assert(offsetof(struct abi_vmctx, exec) == 0 && offsetof(struct abi_vmctx, funcs) == 8 && offsetof(struct abi_vmctx, mem0_base) == 24 &&
-	offsetof(struct abi_vmctx, mem0) == 32 && offsetof(struct abi_vmctx, libcalls) == 40, "the guests' view of a vmctx");
+		offsetof(struct abi_vmctx, mem0) == 32 && offsetof(struct abi_vmctx, libcalls) == 40,
+	"the guests' view of a vmctx");
 _Static_assert(offsetof(struct abi_exec, stack_limit) == 0, "the guests' view of exec");
 
 // A guest function `name`; its site (if any) is the label name_site, with `trap`.
-#define GUEST(name, text)                                                                                                      \
-	__asm__(".text\n .balign 16\n .local guest_" #name "\n guest_" #name ":\n" text "\n guest_" #name "_end:\n");          \
+#define GUEST(name, text)                                                                                         \
+	__asm__(".text\n .balign 16\n .local guest_" #name "\n guest_" #name ":\n" text "\n guest_" #name "_end:\n"); \
 	extern const char guest_##name[] __asm__("guest_" #name), guest_##name##_end[] __asm__("guest_" #name "_end");
 #define GUEST_SITE(name) extern const char guest_##name##_site[] __asm__("guest_" #name "_site");
 
@@ -70,15 +71,32 @@ GUEST(grow, "push %rbp\n mov %rsp,%rbp\n mov %edi,%edx\n xor %esi,%esi\n mov %r1
 GUEST(bump, "mov %edi,%edi\n add %esi,(%r13,%rdi)\n mov (%r13,%rdi),%eax\n ret")
 _Static_assert(ABI_LIBCALL_RAISE == 0 && ABI_LIBCALL_STACK_HOOK == 1 && ABI_LIBCALL_MEMORY_GROW == 2, "the guests' view of libcalls");
 
-enum guest_func { G_IMPORT, G_ADD, G_WEIGH, G_MIX, G_THREE, G_LOAD, G_STORE, G_WILD, G_UNREACHABLE, G_DIVIDE, G_THROUGH, G_RECURSE, G_SPIN, G_BUSY, G_GROW, G_BUMP, G_COUNT };
+enum guest_func {
+	// in the order of guest_rows
+	G_IMPORT,
+	G_ADD,
+	G_WEIGH,
+	G_MIX,
+	G_THREE,
+	G_LOAD,
+	G_STORE,
+	G_WILD,
+	G_UNREACHABLE,
+	G_DIVIDE,
+	G_THROUGH,
+	G_RECURSE,
+	G_SPIN,
+	G_BUSY,
+	G_GROW,
+	G_BUMP,
+	G_COUNT
+};
 
 struct guest_row {
 	const char *from, *to, *site;
 	enum trap trap;
 	const char *sig;
 };
-#define ROW(name, sig) {guest_##name, guest_##name##_end, NULL, TRAP_NONE, sig}
-#define ROW_SITE(name, trap, sig) {guest_##name, guest_##name##_end, guest_##name##_site, trap, sig}
 static const struct guest_row guest_rows[G_COUNT] = {
 	[G_IMPORT] = {.sig = "i:i"},
 	[G_ADD] = {guest_add, guest_add_end, NULL, TRAP_NONE, "ii:i"},
@@ -116,7 +134,9 @@ struct guest {
 
 static struct wasm_valtype guest_val(char c)
 {
-	return (struct wasm_valtype){.kind = c == 'i' ? WASM_I32 : c == 'l' ? WASM_I64 : c == 'f' ? WASM_F32 : WASM_F64};
+	return (struct wasm_valtype){.kind = c == 'i' ? WASM_I32 : c == 'l' ? WASM_I64
+			: c == 'f'                                                  ? WASM_F32
+																		: WASM_F64};
 }
 
 static void guest_type(struct guest *g, int i)
@@ -153,9 +173,11 @@ static UNUSED void guest_init(struct guest *g, uint64_t pages, uint64_t max_page
 	g->global = (struct wasm_global){.type = {.type = {.kind = WASM_I32}, .mutable = true}, .init = {&g->init, 1}};
 	g->elem.mode = WASM_SEGMENT_PASSIVE;
 	g->data = (struct wasm_data){.mode = WASM_SEGMENT_PASSIVE, .bytes = SLICE_LIT("segment")};
-	g->m = (struct wasm_module){.ntypes = G_COUNT, .types = g->types, .nimports = 1, .imports = &g->import, .nfuncs = G_COUNT, .nimported_funcs = 1,
-		.funcs = g->funcs, .nmemories = 1, .memories = &g->memory, .ntables = 1, .tables = &g->table, .nglobals = 1, .globals = &g->global, .nelems = 1,
-		.elems = &g->elem, .ndata = 1, .data = &g->data};
+	g->m = (struct wasm_module){.ntypes = G_COUNT, .types = g->types, .nimports = 1, .imports = &g->import};
+	g->m.nfuncs = G_COUNT, g->m.nimported_funcs = 1, g->m.funcs = g->funcs;
+	g->m.nmemories = 1, g->m.memories = &g->memory, g->m.ntables = 1, g->m.tables = &g->table;
+	g->m.nglobals = 1, g->m.globals = &g->global;
+	g->m.nelems = 1, g->m.elems = &g->elem, g->m.ndata = 1, g->m.data = &g->data;
 	assert_true(vm_module_new(&g->m, guest_publish(), NULL, NULL, &g->mod, &e));
 }
 

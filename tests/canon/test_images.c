@@ -148,6 +148,40 @@ static void a_trap_ends_the_instance_for_ever_c41(void **s)
 	canon_image_free(m);
 }
 
+// Everything from the image to a call and a reset, with the n-th allocation failing. true: nothing failed.
+static bool once_with_failure(uint64_t n)
+{
+	struct canon_image *m = NULL;
+	struct canon_instance *i = NULL;
+	struct canon_trap trap = {0};
+	struct err e = {0};
+	uint32_t v = 0;
+	const struct comp_export_func *f = canon_find_export(ticking.canon, SLICE_LIT(""), SLICE_LIT("get"));
+	mem_fail_nth(n);
+	bool ok = canon_image_new(shard, ticking.canon, &ticking_host, NULL, CANON_INIT_AUTO, NULL, NULL, &m, &trap, &e) &&
+		canon_slot_new(shard, m, NULL, &i, &e) && (canon_slot_is_ready(i) || canon_slot_start(i, NULL, &trap)) &&
+		canon_call_export(i, f, NULL, NULL, &v, NULL, &trap);
+	bool called = ok;
+	ok = ok && canon_slot_reset(i);  // false is all that it says
+	mem_fail_nth(0);
+	if (!called && e.code == ERR_NONE && trap.trap == TRAP_NONE)
+		fail_msg("allocation %llu: it failed, but nothing says why", (unsigned long long)n);
+	canon_instance_free(i);
+	canon_image_free(m);
+	return ok;
+}
+
+static void any_allocation_may_fail(void **s)
+{
+	ticking_funcs[0].flags = CANON_HOST_CUTS;
+	tick_traps = tick_exits = false;
+	unsigned failures = 0;
+	for (uint64_t n = 1; n < 200; n++)  // some may fail without harm: the text of a backtrace
+		failures += !once_with_failure(n);
+	assert_true(failures > 10);
+	assert_true(once_with_failure(0));
+}
+
 // ---- values through compiled code ----
 
 static enum trap on_log(struct canon_call *c, const void *args, void *ret)
@@ -239,6 +273,7 @@ int main(void)
 		cmocka_unit_test(once_keeps_all_and_each_keeps_nothing_of_the_start),
 		cmocka_unit_test(a_reset_slot_equals_the_image),
 		cmocka_unit_test(a_trap_ends_the_instance_for_ever_c41),
+		cmocka_unit_test(any_allocation_may_fail),
 		cmocka_unit_test(host_functions_see_and_give_native_values),
 		cmocka_unit_test(results_are_copied_before_anything_can_overwrite_them),
 	};

@@ -21,7 +21,8 @@ struct cli {
 	const char *invoke;
 	char host[256];
 	struct arena arena;
-	VEC(const char *) args;  // what is no option; for `run` everything after FILE belongs to the guest
+	VEC(const char *)
+	args;  // what is no option; for `run` everything after FILE belongs to the guest
 	struct serve_config config;
 };
 

@@ -25,8 +25,10 @@ static const struct unit count_units[] = {{"", 1}, {NULL, 0}};
 
 bool cli__parse_quantity(const char *value, char kind, uint64_t *ret, struct err *e)
 {
-	const struct unit *units = kind == 't' ? time_units : kind == 'b' ? size_units : count_units;
-	const char *hint = kind == 't' ? "a time with its unit: 500ms, 10s, 2m; or none" : kind == 'b' ? "a size: 65536, 64KiB, 256MiB; or none" : "a number, or none";
+	const struct unit *units = kind == 't' ? time_units : kind == 'b' ? size_units
+																	  : count_units;
+	const char *hint = kind == 't' ? "a time with its unit: 500ms, 10s, 2m; or none" : kind == 'b' ? "a size: 65536, 64KiB, 256MiB; or none"
+																								   : "a number, or none";
 	if (strcmp(value, "none") == 0) {
 		*ret = 0;
 		return true;
@@ -303,6 +305,12 @@ static bool check_count(struct cli *c, struct err *e)
 	return err_hint(e, "usage: tenon %s [OPTION...] %s", row->name, row->args);
 }
 
+// What follows FILE is the guest's, but a call takes no arguments of that kind: with --invoke options may stand on both sides.
+static bool is_invoke(const char *arg)
+{
+	return strcmp(arg, "--invoke") == 0 || strncmp(arg, "--invoke=", 9) == 0;
+}
+
 bool cli_parse(int argc, char **argv, struct cli *c, struct err *e)
 {
 	*c = (struct cli){.config = {.host = "127.0.0.1", .port = 3000, .log_level = SERVE_LOG_INFO}};
@@ -310,7 +318,7 @@ bool cli_parse(int argc, char **argv, struct cli *c, struct err *e)
 	serve_limits_default(&c->config.limits, true);
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
-		bool rest_is_guests = c->command == CLI_run && c->args.len >= 1;
+		bool rest_is_guests = c->command == CLI_run && c->args.len >= 1 && !c->invoke && !is_invoke(arg);
 		if (arg[0] == '-' && arg[1] && !rest_is_guests) {
 			bool known, took = false;
 			if (!global_option(c, arg, next, &known, &took, e))

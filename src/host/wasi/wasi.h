@@ -12,6 +12,9 @@
 // Registers all interfaces of wasi:*@0.2 that the program serves.
 NODISCARD bool wasi_register(struct seam_registry *r, struct err *e);
 
+// Is this a function of wasi_snapshot_preview1, of this type? ERR_LINK otherwise.
+bool wasi_preview1_check(struct slice name, const struct wasm_func_type *type, struct err *e);
+
 // ---- what guests print ------------------------------------------------------------------------------------------------------------
 // Where lines of a guest's stdout (1) and stderr (2) go when the process's own streams are not granted (grants->stdio): without their
 // newline, control characters escaped, cut at 4 KiB. `task` is the call that printed it.

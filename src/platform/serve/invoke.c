@@ -179,10 +179,39 @@ int serve_invoke(const struct serve_config *c, const char *invoke, struct serve_
 	return status;
 }
 
+static bool find_command(struct job *j, struct err *e)
+{
+	const struct comp_plan *plan = &j->deployment.comp->plan;
+	for (uint32_t i = 0; i < plan->nexport_funcs && !j->func; i++) {
+		const struct comp_export_func *f = &plan->export_funcs[i];
+		if (slice_starts_with(f->interface, SLICE_LIT("wasi:cli/run@0.2.")) && slice_eq_str(f->name, "run"))
+			j->func = f;
+	}
+	if (j->func)
+		return true;
+	err_set(e, ERR_LINK, "the component is no command: it does not export wasi:cli/run");
+	return err_hint(e, "--invoke 'f(1)' calls another export; tenon serve serves wasi:http/incoming-handler");
+}
+
+static int run_component(const struct serve_config *c, struct serve_outcome *ret, struct err *e)
+{
+	struct job j = {0};
+	uint8_t failed = 0;  // native result<_, _>
+	int status;
+	if (!open_job(&j, c, e) || !find_command(&j, e) || (j.result = &failed, !instantiate(&j, e)) || !run_on_fiber(&j, call_main, e)) {
+		ret->code = status = err_exit_status(e->code);
+	} else if (!j.ok) {
+		status = trapped(&j, ret, e);
+	} else {
+		*ret = (struct serve_outcome){true, failed ? 1 : 0};
+		status = ret->code;
+	}
+	close_job(&j);
+	return status;
+}
+
 int serve_command(const struct serve_config *c, struct serve_outcome *ret, struct err *e)
 {
-	*ret = (struct serve_outcome){false, 3};
-	err_set(e, ERR_UNSUPPORTED, "commands are not run yet");
-	err_hint(e, "--invoke 'f(1)' calls an exported function");
-	return err_exit_status(e->code);
+	*ret = (struct serve_outcome){false, 5};
+	return serve__is_module(c->path) ? serve__run_module(c, ret, e) : run_component(c, ret, e);
 }

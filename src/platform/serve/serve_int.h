@@ -37,6 +37,10 @@ void serve__deployment_release(struct serve_deployment *d);
 // Compiles only; needs no links.
 NODISCARD bool serve__deployment_compile(struct serve_deployment *d, const struct serve_config *c, struct err *e);
 
+// A core module: its imports checked, its function _start called.
+bool serve__is_module(const char *path);
+int serve__run_module(const struct serve_config *c, struct serve_outcome *ret, struct err *e);
+
 // ---- shard -------------------------------------------------------------------------------------------------------------------------
 struct serve_call;
 struct serve_slot {

@@ -1,0 +1,114 @@
+// tenon run with a core module: one instance, its _start. Nothing is provided to it yet: preview 1 links by its table and is not run.
+#include "serve_int.h"
+
+bool serve__is_module(const char *path)
+{
+	uint8_t head[8];
+	FILE *f = fopen(path, "re");
+	size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+	if (f)
+		fclose(f);
+	return wasm_is_module(slice_of(head, n));
+}
+
+static bool check_imports(const struct wasm_module *m, struct err *e)
+{
+	for (uint32_t i = 0; i < m->nimports; i++) {
+		const struct wasm_import *im = &m->imports[i];
+		bool preview1 = slice_eq_str(im->module, "wasi_snapshot_preview1") && im->kind == WASM_EXTERN_FUNC;
+		if (!preview1) {
+			err_set_at(e, ERR_LINK, im->offset, "cannot link: nobody provides %.*s.%.*s", SLICE_ARGS(im->module), SLICE_ARGS(im->name));
+			return err_hint(e, "a core module gets nothing but wasi_snapshot_preview1; components have links");
+		}
+		if (!wasi_preview1_check(im->name, wasm_func_type_of(m, im->index), e))
+			return false;
+	}
+	if (m->nimports == 0)
+		return true;
+	err_set(e, ERR_UNSUPPORTED, "modules that import wasi_snapshot_preview1 are not run yet");
+	return err_hint(e, "make a component of it: wasm-tools component new --adapt wasi_snapshot_preview1.command.wasm");
+}
+
+struct module_job {
+	struct loop *loop;
+	struct vm_shard *vm;
+	struct vm_store *store;
+	struct vm_instance *instance;
+	struct seam_task task;
+	enum trap trap;
+	struct loop_timer timer;
+	bool done, no_start;
+};
+
+static void run_start(void *arg)
+{
+	struct module_job *j = arg;
+	struct vm_extern start;
+	j->trap = vm_instance_initialize(j->instance);
+	if (j->trap != TRAP_NONE)
+		return;
+	if (!vm_instance_export(j->instance, SLICE_LIT("_start"), &start) || start.kind != WASM_EXTERN_FUNC)
+		j->no_start = true;
+	else
+		j->trap = vm_call(j->store, start.func, NULL, NULL);
+}
+
+static void on_done(struct seam_task *t)
+{
+	CONTAINER_OF(t, struct module_job, task)->done = true;
+}
+
+static bool open_job(struct module_job *j, const struct serve_deployment *d, struct err *e)
+{
+	const struct serve_limits *l = &d->config->limits;
+	struct vm_limits limits = VM_LIMITS_DEFAULT;
+	limits.memory = l->memory ? l->memory : UINT64_MAX;
+	limits.table_elements = l->table_elements ? l->table_elements : UINT64_MAX;
+	return loop_new(&j->loop, e) && vm_shard_new(&j->vm, e) && vm_store_new(j->vm, &limits, &j->store, e) &&
+		vm_instance_allocate(j->store, d->modules[0], NULL, 0, &j->instance, e);
+}
+
+static bool run(struct module_job *j, const struct serve_limits *l, struct err *e)
+{
+	struct vm_budget budget = {l->cpu ? l->cpu : UINT64_MAX, l->deadline ? sat_add_u64(loop_now_fresh_ns(j->loop), l->deadline) : UINT64_MAX};
+	seam_task_init(&j->task, j->loop, j->vm, NULL);
+	if (!seam_task_run(&j->task, run_start, j, budget, on_done))
+		return err_nomem(e);
+	while (!j->done)
+		loop_run_once(j->loop, UINT64_MAX);
+	return true;
+}
+
+static bool explain(struct module_job *j, struct err *e)
+{
+	if (j->no_start) {
+		err_set(e, ERR_LINK, "the module is no command: it exports no function _start");
+		return err_hint(e, "components have --invoke");
+	}
+	if (j->trap == TRAP_NONE)
+		return true;
+	struct buf b = {.max = 4096};
+	bool late = j->trap == TRAP_DEADLINE || j->trap == TRAP_CPU_BUDGET;
+	vm_trap_print(vm_trap_info(j->vm), &b);
+	err_set(e, late ? ERR_TIMEOUT : ERR_TRAP, "%s%s", late ? "" : "the guest trapped: ", trap_text(j->trap));
+	err_note(e, "%.*s", SLICE_ARGS(buf_view(&b)));
+	buf_release(&b);
+	return false;
+}
+
+int serve__run_module(const struct serve_config *c, struct serve_outcome *ret, struct err *e)
+{
+	struct serve_deployment d = {0};
+	struct module_job j = {0};
+	bool ok = vm_process_init(e) && serve__deployment_compile(&d, c, e) && check_imports(d.modules[0]->m, e) && open_job(&j, &d, e) &&
+		run(&j, &c->limits, e) && explain(&j, e);
+	*ret = (struct serve_outcome){ok, ok ? 0 : err_exit_status(e->code)};
+	if (j.store)
+		vm_store_free(j.store);
+	if (j.vm)
+		vm_shard_free(j.vm);
+	if (j.loop)
+		loop_free(j.loop);
+	serve__deployment_release(&d);
+	return ret->code;
+}

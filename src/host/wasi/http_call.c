@@ -84,11 +84,18 @@ static void detach(struct wasi_http_call *c)
 	c->in = c->out = NULL;
 }
 
+// The guest has returned, holds a body that it never wrote to and has not dropped it: an empty body, not a broken one (JavaScript's runtime
+// leaves one so after an error). One that it wrote to or dropped is incomplete (L87).
+static bool is_left_empty(const struct wasi_http_call *c)
+{
+	return c->out && !c->out->finished && c->out->written == 0;
+}
+
 void wasi_http_end(struct wasi_http_call *c, bool clean, unsigned status_if_unset)
 {
 	if (!c->head_set)
 		http_respond_error(c->x, status_if_unset, status_if_unset == 503 ? 1 : 0);
-	else if (!c->finished)
+	else if (!c->finished && !(clean && is_left_empty(c) && http_body_finish(c->x, NULL, 0)))
 		http_abort(c->x);  // begun and not finished: never a clean end (W31, L87)
 	detach(c);
 	http_exchange_release(c->x);

@@ -1,6 +1,7 @@
 // An HTTP component that does what a host must be ready for. `/` behaves; the other paths are named in README.md.
 #include "misbehave.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,10 +125,9 @@ static void respond_number(own_outparam out, unsigned n, const char *what)
 // How much it is given of what is limited.
 static void memory(own_outparam out)
 {
-	while (__builtin_wasm_memory_grow(0, 16) >= 0)
-		;
-	while (__builtin_wasm_memory_grow(0, 1) >= 0)
-		;
+	for (unsigned step = 16; step; step /= 16)
+		while (__builtin_wasm_memory_grow(0, step) != SIZE_MAX)
+			;
 	respond_number(out, (unsigned)__builtin_wasm_memory_size(0) * 64, " KiB\n");
 }
 

@@ -16,7 +16,7 @@ import harness  # noqa: E402
 def tests(only):
     for file in sorted(HERE.glob("test_*.py")):
         module = importlib.import_module(file.stem)
-        for name, fn in vars(module).items():
+        for name, fn in list(vars(module).items()):
             if inspect.isfunction(fn) and fn.__module__ == file.stem and name[0] != "_" and (not only or any(w in name or w in file.stem for w in only)):
                 yield file.stem, name, fn
 
@@ -28,7 +28,7 @@ def main():
     o = p.parse_args()
     if o.build:
         harness.config.tenon = harness.TOP / "build" / o.build / "tenon"
-        harness.config.release = o.build == "release"
+        harness.config.release = o.build not in ("asan", "tsan", "check-reset")
     passed, failed, skipped = 0, 0, Counter()
     if not harness.config.tenon.exists():
         print(f"FAILED: {harness.config.tenon} is not built\n0 passed, 1 failed, 0 skipped")

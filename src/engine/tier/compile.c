@@ -5,6 +5,7 @@
 #include <link.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,17 @@ unsigned tier_cores(void)
 	if (quota && quota < n)
 		n = quota;
 	return n ? n : 1;
+}
+
+// Threads of this room take no signals: those are for whoever runs the process's loop.
+static bool start_thread(pthread_t *t, void *(*fn)(void *), void *arg)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	bool ok = pthread_create(t, NULL, fn, arg) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ok;
 }
 
 // ---- compiling -----------------------------------------------------------------------------------------------------------------------
@@ -151,7 +163,7 @@ static bool link_modules(struct compile_job *j, struct compile_thread *threads, 
 static void run_threads(struct compile_thread *threads, unsigned n)
 {
 	unsigned started = 1;
-	while (started < n && pthread_create(&threads[started].thread, NULL, compile_main, &threads[started]) == 0)
+	while (started < n && start_thread(&threads[started].thread, compile_main, &threads[started]))
 		started++;
 	compile_main(&threads[0]);  // fewer threads than wished for is slower, not wrong
 	for (unsigned t = 1; t < started; t++)
@@ -305,7 +317,7 @@ static void write_behind(int cache, const struct tier_key *key, struct code_arti
 		at_exit = atexit(wait_for_writer) == 0;
 	if (w) {
 		*w = (struct writer){cache, *key, artifacts, n};
-		writer_started = pthread_create(&writer_thread, NULL, write_main, w) == 0;
+		writer_started = start_thread(&writer_thread, write_main, w);
 	}
 	if (!w || !writer_started) {
 		release_artifacts(artifacts, n);

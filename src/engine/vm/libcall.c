@@ -35,25 +35,56 @@ static uint32_t abi_libcall_stack_hook(struct abi_vmctx *ctx)
 // finished; a kill that arrived is delivered after it.
 #define PIECE (4u << 20)
 
-static void between_pieces(struct abi_vmctx *ctx)
+// The watchdog found the thread in a libcall: the turn is over. What is to end the call, or none.
+static __attribute__((noinline)) enum trap give_way(struct vm_shard *s)
 {
-	struct vm_shard *s = ctx->exec->shard;
-	if (LIKELY(!__atomic_load_n(&ctx->exec->interrupt, __ATOMIC_RELAXED)) || !s->current)
-		return;
-	__atomic_store_n(&ctx->exec->interrupt, 0, __ATOMIC_RELAXED);
-	if (!vm__fiber_check(s))
-		vm__fiber_preempt(s);
+	__atomic_store_n(&s->exec.interrupt, 0, __ATOMIC_RELAXED);
+	if (!s->current)
+		return TRAP_NONE;
+	enum trap end = vm__fiber_check(s);
+	if (!end && vm__fiber_preempt(s))
+		end = s->current->kill;
+	return end;
 }
 
+static bool is_interrupted(const struct abi_vmctx *ctx)
+{
+	return UNLIKELY(__atomic_load_n(&ctx->exec->interrupt, __ATOMIC_RELAXED) != 0);
+}
+
+static void between_pieces(struct abi_vmctx *ctx)
+{
+	if (is_interrupted(ctx))
+		give_way(ctx->exec->shard);
+}
+
+// At the end of each operation that can be long, or that a loop can be made of: else a guest could spend its time where nothing ends it.
 static uint32_t after_pieces(struct abi_vmctx *ctx, uint64_t n)
 {
 	struct vm_shard *s = ctx->exec->shard;
+	if (is_interrupted(ctx))
+		return give_way(s);
 	return n > PIECE && s->current ? s->current->kill : TRAP_NONE;
+}
+
+// The same for a libcall that returns no trap: `frame` is its own, which is left for the landing pad.
+static void after_growing(struct abi_vmctx *ctx, void *frame)
+{
+	enum trap end = is_interrupted(ctx) ? give_way(ctx->exec->shard) : TRAP_NONE;
+	if (LIKELY(!end))
+		return;
+	register void *f __asm__("rax") = frame;
+	register struct abi_vmctx *c __asm__("rdi") = ctx;
+	register uint32_t t __asm__("esi") = end;
+	__asm__ volatile("lea 8(%0), %%rsp\n mov (%0), %%rbp\n jmp vm__raise" : : "r"(f), "r"(c), "r"(t) : "memory");
+	__builtin_unreachable();
 }
 
 static uint64_t abi_libcall_memory_grow(struct abi_vmctx *ctx, uint32_t memory, uint64_t delta)
 {
-	return vm_memory_grow(of(ctx)->memories[memory], delta);
+	uint64_t old = vm_memory_grow(of(ctx)->memories[memory], delta);
+	after_growing(ctx, __builtin_frame_address(0));
+	return old;
 }
 
 static uint32_t abi_libcall_memory_fill(struct abi_vmctx *ctx, uint32_t memory, uint64_t dst, uint32_t value, uint64_t n)
@@ -98,7 +129,7 @@ static uint32_t abi_libcall_memory_init(struct abi_vmctx *ctx, uint32_t memory, 
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
 	if (n)
 		memcpy(m->base + dst, bytes.ptr + src, n);
-	return TRAP_NONE;
+	return after_pieces(ctx, n);
 }
 
 static void abi_libcall_data_drop(struct abi_vmctx *ctx, uint32_t data)
@@ -111,7 +142,9 @@ static void abi_libcall_data_drop(struct abi_vmctx *ctx, uint32_t data)
 // ---- tables ------------------------------------------------------------------------------------------------------
 static uint64_t abi_libcall_table_grow(struct abi_vmctx *ctx, uint32_t table, uint32_t init, uint64_t delta)
 {
-	return vm_table_grow(of(ctx)->tables[table], delta, init);
+	uint64_t old = vm_table_grow(of(ctx)->tables[table], delta, init);
+	after_growing(ctx, __builtin_frame_address(0));
+	return old;
 }
 
 static uint32_t abi_libcall_table_fill(struct abi_vmctx *ctx, uint32_t table, uint64_t i, uint32_t value, uint64_t n)
@@ -122,7 +155,7 @@ static uint32_t abi_libcall_table_fill(struct abi_vmctx *ctx, uint32_t table, ui
 	for (uint64_t k = 0; k < n; k++)
 		t->elems[i + k] = value;
 	t->dirty = 1;
-	return TRAP_NONE;
+	return after_pieces(ctx, n);
 }
 
 static uint32_t abi_libcall_table_copy(struct abi_vmctx *ctx, uint32_t dst_table, uint32_t src_table, uint64_t dst, uint64_t src, uint64_t n)
@@ -133,7 +166,7 @@ static uint32_t abi_libcall_table_copy(struct abi_vmctx *ctx, uint32_t dst_table
 		return TRAP_TABLE_OUT_OF_BOUNDS;
 	memmove(to->elems + dst, from->elems + src, n * sizeof *to->elems);
 	to->dirty = 1;
-	return TRAP_NONE;
+	return after_pieces(ctx, n);
 }
 
 enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n)
@@ -157,7 +190,8 @@ enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t 
 static uint32_t abi_libcall_table_init(struct abi_vmctx *ctx, uint32_t table, uint32_t elem, uint64_t dst, uint32_t src, uint32_t n)
 {
 	struct vm_instance *inst = of(ctx);
-	return vm__table_init(inst, inst->tables[table], elem, dst, src, n);
+	enum trap t = vm__table_init(inst, inst->tables[table], elem, dst, src, n);
+	return t ? t : after_pieces(ctx, n);
 }
 
 static void abi_libcall_elem_drop(struct abi_vmctx *ctx, uint32_t elem)

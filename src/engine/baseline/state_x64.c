@@ -169,7 +169,9 @@ unsigned baseline__invert(unsigned cc)
 // FLAGS become 0 or 1 in a register.
 void baseline__materialize(struct comp *c, struct val *v)
 {
+	c->keep_flags = true;
 	uint8_t d = baseline__hint(c);
+	c->keep_flags = false;
 	if (d == NO_REG)
 		d = alloc(c, false);
 	if (v->reg >= CC_FEQ) {

@@ -71,7 +71,7 @@ def check_answer(a, expect):
     for name, value in expect.get("trailers", {}).items():
         if value not in a.values(name, a.trailers):
             yield f"trailer {name} is {a.values(name, a.trailers)}, expected {value!r}"
-    aborted = expect.get("aborted", False)
+    aborted = expect.get("aborted", "maybe" if (a.status or 0) >= 500 else False)
     if aborted != "maybe" and bool(aborted) != a.aborted and not (expect.get("trap") and a.aborted):
         yield f"the answer is {'cut short: ' + a.error if a.aborted else 'whole, should be cut short'}"
     if expect.get("trap") and not a.aborted and (a.status or 0) < 500:

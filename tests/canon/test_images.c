@@ -8,7 +8,7 @@
 #include "components.h"
 
 static struct vm_shard *shard;
-static struct loaded ticking, calling;
+static struct loaded ticking, calling, owning;
 static uint32_t ticks;
 static bool tick_traps, tick_exits;
 
@@ -248,11 +248,42 @@ static void results_are_copied_before_anything_can_overwrite_them(void **s)
 	canon_instance_free(i);
 }
 
+// ---- a resource that the guest implements, held by the host ----
+
+static uint32_t owning_call(struct canon_instance *i, const char *name, uint32_t arg)
+{
+	uint32_t v = 0;
+	struct canon_trap trap = {0};
+	if (!canon_call_export(i, canon_find_export(owning.canon, SLICE_LIT(""), slice_str(name)), NULL, &arg, &v, NULL, &trap))
+		fail_msg("%s", trap.text);
+	return v;
+}
+
+static void the_host_holds_a_guests_resource_and_drops_it(void **s)
+{
+	struct canon_instance *i;
+	struct canon_trap trap = {0};
+	struct err e = {0};
+	static const struct canon_host no_host;
+	if (!canon_instance_new(shard, owning.canon, &no_host, NULL, NULL, &i, &e))
+		fail_msg("%s", e.text);
+	assert_true(canon_instance_initialize(i, 0, canon_component_steps(owning.canon), &trap));
+	uint32_t rep = owning_call(i, "make", 0);
+	assert_int_equal(rep, 42);
+	assert_int_equal(owning_call(i, "rep", rep), 42);
+	assert_int_equal(owning_call(i, "count", 0), 0);
+	const struct comp_export_func *make = canon_find_export(owning.canon, SLICE_LIT(""), SLICE_LIT("make"));
+	assert_true(canon_guest_resource_drop(i, make->type->result->resource, rep, &trap));
+	assert_int_equal(owning_call(i, "count", 0), 42);
+	canon_instance_free(i);
+}
+
 static int start(void **s)
 {
 	struct err e = {0};
 	if (vm_process_init(&e) && vm_shard_new(&shard, &e) && load_component(&ticking, slice_of(ticking_bytes, sizeof(ticking_bytes)), &e) &&
-		load_component(&calling, slice_of(calling_bytes, sizeof(calling_bytes)), &e))
+		load_component(&calling, slice_of(calling_bytes, sizeof(calling_bytes)), &e) &&
+		load_component(&owning, slice_of(owning_bytes, sizeof(owning_bytes)), &e))
 		return 0;
 	print_error("%s at %llx\n", e.text, (unsigned long long)e.offset);
 	return 1;
@@ -261,6 +292,7 @@ static int stop(void **s)
 {
 	unload_component(&ticking);
 	unload_component(&calling);
+	unload_component(&owning);
 	vm_shard_free(shard);
 	return 0;
 }
@@ -275,6 +307,7 @@ int main(void)
 		cmocka_unit_test(a_trap_ends_the_instance_for_ever_c41),
 		cmocka_unit_test(any_allocation_may_fail),
 		cmocka_unit_test(host_functions_see_and_give_native_values),
+		cmocka_unit_test(the_host_holds_a_guests_resource_and_drops_it),
 		cmocka_unit_test(results_are_copied_before_anything_can_overwrite_them),
 	};
 	return cmocka_run_group_tests(tests, start, stop);

@@ -69,7 +69,8 @@ bool canon__end(struct canon_instance *i, enum trap t, struct canon_trap *ret)
 		remember(i, t, info ? info->message : NULL, info);
 	}
 	bool again = i->dead;
-	canon_instance_kill(i);
+	i->dead = true;
+	vm_store_poison(i->store);
 	if (ret) {
 		*ret = i->trap;
 		ret->trap = t;

@@ -28,7 +28,6 @@ struct canon_call;
 // `modules[i]` is the compiled form of comp->modules[i] (NULL: not instantiated). comp and modules must outlive it. Shared by shards, immutable.
 NODISCARD bool canon_component_new(const struct comp_component *comp, struct vm_module *const *modules, struct canon_component **ret, struct err *e);
 void canon_component_free(struct canon_component *cc);
-const struct comp_component *canon_component_comp(const struct canon_component *cc);
 
 // ---- host functions and resources -------------------------------------------------------------------------------------------------
 // `args`: struct of the parameters (type->params), `ret`: room for the result (zeroed, result->size64), NULL without one.
@@ -89,11 +88,8 @@ uint32_t canon_component_steps(const struct canon_component *cc);
 // Drops host resources (children first), runs nothing of the guest.
 void canon_instance_free(struct canon_instance *i);
 void *canon_instance_user(const struct canon_instance *i);
-void canon_instance_set_user(struct canon_instance *i, void *user);
 struct vm_store *canon_instance_store(const struct canon_instance *i);
 bool canon_instance_is_dead(const struct canon_instance *i);
-// Marks it dead: after a kill from outside.
-void canon_instance_kill(struct canon_instance *i);
 
 // ---- calls ------------------------------------------------------------------------------------------------------------------------
 // An export that is a function: by the export's name, and the instance's name it lies in (empty: root; a version is matched as in design §6: an

@@ -61,6 +61,7 @@ static void unlink_entry(struct canon__host_table *t, uint32_t rep)
 void *canon_host_resource_get(struct canon_instance *i, const struct canon_resource_ops *ops, uint32_t rep)
 {
 	struct canon__host_entry *en = find(&i->host_table, rep);
+	i->dirty = true;  // who asks may change the object: at a reset it is made anew
 	return en && en->ops == ops ? en->object : NULL;
 }
 

@@ -151,6 +151,27 @@ bool canon_slot_start(struct canon_instance *i, void *context, struct canon_trap
 	return canon__run(i, i->done, i->cc->n_steps, context, trap);
 }
 
+#ifdef TENON_CHECK_RESET
+enum { CHECK_RESET = 1 };
+#else
+enum { CHECK_RESET = 0 };
+#endif
+
+// In the check build: what a reset left is what a fresh slot would have.
+static void check_equal(const struct canon_instance *i)
+{
+	const struct canon_instance *from = i->image->template;
+	for (uint32_t k = 0; k < i->n_components; k++) {
+		const struct canon__component *c = &i->components[k], *f = &from->components[k];
+		BUG_ON(!c->may_enter || !c->may_leave || c->backpressure != f->backpressure);
+		BUG_ON(c->handles.len != f->handles.len || c->handles.free != f->handles.free);
+		BUG_ON(f->handles.len && memcmp(c->handles.array, f->handles.array, f->handles.len * sizeof(*f->handles.array)) != 0);
+	}
+	BUG_ON(i->host_table.count != from->host_table.count || i->host_table.free != from->host_table.free);
+	for (uint32_t rep = 1; rep < from->host_table.len; rep++)
+		BUG_ON(i->host_table.array[rep].ops != from->host_table.array[rep].ops || i->host_table.array[rep].next != from->host_table.array[rep].next);
+}
+
 bool canon_slot_reset(struct canon_instance *i)
 {
 	BUG_ON(!i->image);
@@ -158,8 +179,13 @@ bool canon_slot_reset(struct canon_instance *i)
 		return false;
 	i->done = i->image->cut;
 	arena_clear(&i->arena);
-	canon__host_table_clear(i);
+	if (i->dirty)
+		canon__host_table_clear(i);
 	if (i->host->reset)
 		i->host->reset(i, false);
-	return !i->dirty || restore_tables(i);
+	if (i->dirty && !restore_tables(i))
+		return false;
+	if (CHECK_RESET)
+		check_equal(i);
+	return true;
 }

@@ -80,11 +80,6 @@ void canon_component_free(struct canon_component *cc)
 	mem_free(cc);
 }
 
-const struct comp_component *canon_component_comp(const struct canon_component *cc)
-{
-	return cc->comp;
-}
-
 uint32_t canon_component_steps(const struct canon_component *cc)
 {
 	return cc->n_steps;
@@ -276,11 +271,6 @@ void *canon_instance_user(const struct canon_instance *i)
 	return i->user;
 }
 
-void canon_instance_set_user(struct canon_instance *i, void *user)
-{
-	i->user = user;
-}
-
 struct vm_store *canon_instance_store(const struct canon_instance *i)
 {
 	return i->store;
@@ -289,12 +279,6 @@ struct vm_store *canon_instance_store(const struct canon_instance *i)
 bool canon_instance_is_dead(const struct canon_instance *i)
 {
 	return i->dead;
-}
-
-void canon_instance_kill(struct canon_instance *i)
-{
-	i->dead = true;
-	vm_store_poison(i->store);
 }
 
 // ---- running the plan ----

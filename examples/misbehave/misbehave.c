@@ -65,6 +65,14 @@ static void grow(void)
 	}
 }
 
+// Fills memory for ever: nearly all of it is spent in one instruction.
+__attribute__((target("bulk-memory"))) static void fill(void)
+{
+	int page = __builtin_wasm_memory_grow(0, 32);
+	for (int k = 0;; k++)
+		__asm__ volatile("local.get %0\n local.get %1\n local.get %2\n memory.fill 0" : : "r"(page << 16), "r"(k), "r"(32 << 16) : "memory");
+}
+
 // Each frame calls the host on its way down, so that host code runs at every depth of the stack. Through a pointer, so that it stays a recursion.
 static unsigned recurse(unsigned depth);
 static unsigned (*volatile deeper)(unsigned) = recurse;
@@ -279,6 +287,8 @@ void exports_wasi_http_incoming_handler_handle(own_request request, own_outparam
 		sleep_for(300 * MILLISECOND), respond(out, "delayed\n");
 	else if (IS("/grow"))
 		grow();
+	else if (IS("/fill"))
+		fill();
 	else if (IS("/recurse"))
 		marks[0] = recurse(0);
 	else if (IS("/deep"))

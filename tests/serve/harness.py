@@ -1,5 +1,5 @@
 """What the tests of the whole server share: servers, connections that stay open, load, and how a test says that it can't run here."""
-import json, os, re, shutil, signal, socket, subprocess, sys, threading, time
+import json, os, re, shutil, signal, socket, struct, subprocess, sys, threading, time
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -87,6 +87,11 @@ class Server:
         self.reader.join(5)
         return status
 
+    def signal(self, sig=signal.SIGTERM):
+        """What follows waits for it to end; no second signal is sent."""
+        self.process.send_signal(sig)
+        self.ended = True
+
     def wait(self, seconds):
         try:
             return self.process.wait(seconds)
@@ -159,6 +164,11 @@ class Connection:
     def close(self):
         self.reader.file.close()
         self.sock.close()
+
+    def reset(self):
+        """Ends it in the way that tells the server that nobody is there any more (after a FIN alone an answer may still be wanted)."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def send(self, data):
         self.sock.sendall(data.encode() if isinstance(data, str) else data)
@@ -234,7 +244,7 @@ class Wrk:
 
     def __init__(self, server, connections, seconds, path="/"):
         needs("wrk")
-        self.process = subprocess.Popen(["taskset", "-c", str(cores()[1]), "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency",
+        self.process = subprocess.Popen(["taskset", "-c", str(cores()[1]), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
             f"http://{server.addr[0]}:{server.addr[1]}{path}"], stdout=subprocess.PIPE, text=True)
 
     def result(self):

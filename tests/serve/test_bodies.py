@@ -159,7 +159,7 @@ def a_client_that_leaves_ends_its_request():
         c = s.connect()
         c.ask("/sleep")
         time.sleep(0.2)
-        c.close()
+        c.reset()
         check(s.receipt("/sleep")["outcome"] == "client gone", f"{s.receipts('/sleep')}")
 
 

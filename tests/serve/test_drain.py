@@ -24,7 +24,7 @@ def _no_request_is_cut(shards):
         time.sleep(0.15)  # all hundred have been accepted and wait
         arriving = threading.Thread(target=arrive, daemon=True)
         arriving.start()
-        s.process.send_signal(signal.SIGTERM)
+        s.signal()
         sent = time.monotonic()
         for c in idle:
             check(c.ends_within(1.5) is not None, "an idle connection is not closed")
@@ -58,7 +58,7 @@ def an_answer_given_during_the_drain_says_that_the_connection_closes():
     with Server(MISBEHAVE) as s, s.connect() as c:
         c.ask("/delay")
         time.sleep(0.1)
-        s.process.send_signal(signal.SIGTERM)
+        s.signal()
         a = c.answer()
         check(a.status == 200 and a.values("connection") == ["close"], f"{a.status} {a.headers}")
         check(c.ends_within(3) is not None, "the connection stays open")
@@ -69,7 +69,7 @@ def a_request_pipelined_behind_one_in_flight_is_still_answered():
         c.ask("/delay")
         c.ask("/delay")
         time.sleep(0.1)
-        s.process.send_signal(signal.SIGTERM)
+        s.signal()
         for n in range(2):
             a = c.answer()
             check(a.status == 200 and not a.aborted, f"answer {n}: {a.status} {a.error}")
@@ -79,7 +79,7 @@ def an_answer_that_is_being_sent_is_sent_to_its_end():
     with Server(MISBEHAVE) as s, s.connect(rcvbuf=65536) as c:
         c.ask("/flood")
         time.sleep(0.2)
-        s.process.send_signal(signal.SIGTERM)
+        s.signal()
         a = c.answer()
         check(len(a.body) == 64 << 20 and not a.aborted, f"{len(a.body)} bytes, {a.error}")
 
@@ -96,10 +96,10 @@ def a_second_signal_ends_at_once():
     s = Server(MISBEHAVE)
     flying = Many([lambda: s.get("/sleep")])
     time.sleep(0.2)
-    s.process.send_signal(signal.SIGTERM)
+    s.signal()
     time.sleep(0.3)
     check(s.process.poll() is None, "the first signal did not wait for the request")
-    s.process.send_signal(signal.SIGTERM)
+    s.signal()
     status = s.wait(1)
     s.stop()
     check(status is not None, "a second signal was ignored")
@@ -130,7 +130,7 @@ def a_signal_right_after_the_ready_line_ends_every_shard():
 def a_connection_that_never_asked_gets_a_moment_to_do_so():
     with Server(MISBEHAVE) as s, s.connect() as fresh:
         time.sleep(0.1)
-        s.process.send_signal(signal.SIGTERM)
+        s.signal()
         time.sleep(0.2)
         a = fresh.get("/")
         check(a.status == 200, f"{a.status} {a.error}")
@@ -140,7 +140,7 @@ def nothing_is_accepted_any_more():
     with Server(MISBEHAVE) as s, s.connect() as c:
         c.ask("/delay")
         time.sleep(0.1)
-        s.process.send_signal(signal.SIGTERM)
+        s.signal()
         time.sleep(0.1)
         try:
             socket.create_connection(s.addr, 1).close()

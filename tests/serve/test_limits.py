@@ -277,7 +277,7 @@ def a_client_that_leaves_the_queue_frees_its_place():
         gone = s.connect()
         gone.ask("/")
         time.sleep(0.05)
-        gone.close()
+        gone.reset()
         time.sleep(0.05)
         check(s.get("/").status == 200, "its place is still taken")
         check(first.join()[0].status == 200, "the first suffers")

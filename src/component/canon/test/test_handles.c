@@ -152,7 +152,7 @@ static void host_objects_are_dropped_children_first(void **s)
 static void a_host_table_is_made_anew_with_the_same_reps(void **s)
 {
 	struct fake *f = fake_new(), *g = fake_new();
-	uint32_t a, b, c, rep;
+	uint32_t a = 0, b = 0, c = 0, rep;
 	const char *name;
 	assert_true(canon_host_resource_new(&f->inst, &ops, "a", &a) && canon_host_resource_new(&f->inst, &ops, "b", &b));
 	assert_true(canon_host_resource_new(&f->inst, &ops, "c", &c));

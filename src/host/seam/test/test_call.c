@@ -1,0 +1,90 @@
+// What a host function may do: budgets (L77), denials.
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "seam/seam.h"
+
+static unsigned n_logged;
+static char last_flag[64];
+static void log_denial(void *ctx, enum seam_deny kind, const char *what, const char *flag)
+{
+	n_logged++;
+	snprintf(last_flag, sizeof last_flag, "%s", flag);
+}
+
+struct fixture {
+	struct seam_grants grants;
+	struct seam_instance instance;
+	struct seam_task task;
+	struct seam_call call;
+};
+static void init(struct fixture *f)
+{
+	*f = (struct fixture){.grants = {.call_bytes = 1000, .log_denial = log_denial}};
+	seam_instance_init(&f->instance, NULL, NULL, &f->grants, NULL);
+	seam_task_init(&f->task, NULL, NULL, NULL);
+	f->call = (struct seam_call){.task = &f->task, .instance = &f->instance};
+}
+
+static void host_memory_of_a_task_is_bounded_l77(void **s)
+{
+	struct fixture f;
+	init(&f);
+	assert_true(seam_charge(&f.call, 600));
+	assert_false(seam_charge(&f.call, 401));
+	assert_false(seam_charge(&f.call, UINT64_MAX));
+	assert_true(seam_charge(&f.call, 400));
+	seam_uncharge(&f.call, 1000);
+	assert_true(seam_charge(&f.call, 1000));
+	seam_uncharge(&f.call, UINT64_MAX);
+	assert_int_equal(f.task.bytes, 0);
+}
+
+static void each_kind_of_denial_is_logged_once(void **s)
+{
+	struct fixture f;
+	init(&f);
+	n_logged = 0;
+	seam_deny(&f.call, SEAM_DENY_NET, "10.0.0.1:80", "--net 10.0.0.1:80");
+	seam_deny(&f.call, SEAM_DENY_NET, "10.0.0.2:80", "--net 10.0.0.2:80");
+	assert_int_equal(n_logged, 1);
+	assert_string_equal(last_flag, "--net 10.0.0.1:80");
+	seam_deny(&f.call, SEAM_DENY_ENV, "HOME", "--env HOME");
+	assert_int_equal(n_logged, 2);
+}
+
+static unsigned n_resets, n_releases;
+static void on_reset(struct seam_instance *i)
+{
+	n_resets++;
+}
+static void on_release(struct seam_instance *i)
+{
+	n_releases++;
+}
+
+static void a_host_side_is_told_of_resets_and_of_the_end(void **s)
+{
+	struct fixture f;
+	init(&f);
+	seam_instance_reset(&f.instance);  // nobody wants to know
+	seam_instance_release(&f.instance);
+	f.instance.wasi_reset = on_reset;
+	f.instance.wasi_release = on_release;
+	seam_instance_reset(&f.instance);
+	seam_instance_release(&f.instance);
+	assert_int_equal(n_resets, 1);
+	assert_int_equal(n_releases, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(host_memory_of_a_task_is_bounded_l77),
+		cmocka_unit_test(each_kind_of_denial_is_logged_once),
+		cmocka_unit_test(a_host_side_is_told_of_resets_and_of_the_end),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -19,8 +19,12 @@ def not_built(guest, case):
         return "needs outgoing requests"
     if "exports" in case:
         return "needs the exports as a list (inspect)"
-    if guest["kind"] in ("command", "module") and needs:
-        return None if case["expect"].get("exit") == 4 else "needs commands and files"
+    if guest["kind"] == "module" and needs:
+        return "needs preview 1"
+    if "files" in case or "files_many" in case:
+        return "needs files"
+    if case.get("stdin") or case.get("stdin_repeat"):
+        return "needs standard input"
     return None
 
 

@@ -23,10 +23,10 @@ def inputs(target):
     return [TOP / "fuzz" / kind / name for kind in ("seeds", "corpus") if (TOP / "fuzz" / kind / name).is_dir()]
 
 
-def replay(targets):
+def replay(targets, build):
     passed = failed = 0
     for t in targets:
-        r = subprocess.run([TOP / "build/asan" / t, *inputs(t)], env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        r = subprocess.run([TOP / "build" / build / t, *inputs(t)], env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         m = re.search(r"^(\d+) inputs$", r.stdout, re.M)
         n = int(m.group(1)) if m else 0
         ok = r.returncode == 0 and n > 0
@@ -57,6 +57,7 @@ def main():
     p.add_argument("target", nargs="?")
     p.add_argument("--seconds", type=int, default=60)
     p.add_argument("--replay", action="store_true")
+    p.add_argument("--build", default="asan", help="whose programs replay (asan)")
     o = p.parse_args()
     targets = [name for kind, name, _, _ in rooms.programs() if kind == "fuzz"]
     if o.target:
@@ -64,7 +65,7 @@ def main():
         if not named:
             sys.exit(f"error: no such target: {o.target}\n  hint: one of {' '.join(targets)}")
         targets = named
-    return replay(targets) if o.replay else fuzz(targets, o.seconds)
+    return replay(targets, o.build) if o.replay else fuzz(targets, o.seconds)
 
 
 if __name__ == "__main__":

@@ -197,7 +197,9 @@ static const struct limit_row {
 #define NS 't'
 #define BYTES 'b'
 #define COUNT 'n'
-#define SERVE_LIMIT(field, flag, unit, server, run, help) {flag, offsetof(struct serve_limits, field), unit, (run) || !strcmp(flag, "cpu") || !strcmp(flag, "deadline") ? BOTH : SERVERS, help},
+#define OF_CALLS(flag) (!strcmp(flag, "cpu") || !strcmp(flag, "deadline"))  // they apply to `run`, where the default is none
+#define SERVE_LIMIT(field, flag, unit, server, run, help) \
+	{flag, offsetof(struct serve_limits, field), unit, (run) || OF_CALLS(flag) ? BOTH : SERVERS, help},
 #include "serve/limits.def"
 #undef SERVE_LIMIT
 #undef NS

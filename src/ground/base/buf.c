@@ -89,11 +89,3 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(again);
 	return ok;
 }
-
-void buf_consume(struct buf *b, size_t n)
-{
-	BUG_ON(n > b->len);
-	b->len -= n;
-	if (b->len && n)
-		memmove(b->ptr, b->ptr + n, b->len);
-}

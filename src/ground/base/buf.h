@@ -27,7 +27,5 @@ static inline struct slice buf_view(const struct buf *b)
 {
 	return slice_of(b->ptr, b->len);
 }
-// Drops the first n bytes.
-void buf_consume(struct buf *b, size_t n);
 
 #endif

@@ -33,12 +33,6 @@ bool err_set_at(struct err *e, enum err_code code, uint64_t offset, const char *
 	return false;
 }
 
-bool err_set_line(struct err *e, enum err_code code, uint32_t line, uint32_t col, const char *fmt, ...)
-{
-	WITH_ARGS(fmt, set(e, code, ERR_NO_OFFSET, line, col, fmt, args));
-	return false;
-}
-
 bool err_set_errno(struct err *e, int errnum, const char *fmt, ...)
 {
 	char what[200];

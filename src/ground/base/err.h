@@ -25,7 +25,6 @@ struct err {
 // All return false, so that `return err_set(...)` is the usual way out. `e` may be NULL (the caller only wants to know whether).
 bool err_set(struct err *e, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool err_set_at(struct err *e, enum err_code code, uint64_t offset, const char *fmt, ...) PRINTF_LIKE(4, 5);
-bool err_set_line(struct err *e, enum err_code code, uint32_t line, uint32_t col, const char *fmt, ...) PRINTF_LIKE(5, 6);
 // From errno.
 bool err_set_errno(struct err *e, int errnum, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool err_nomem(struct err *e);

@@ -4,6 +4,7 @@ import threading
 from harness import MISBEHAVE, Server, Skip, Wrk, check, config, cores
 
 RISE_MS = 10
+BUSY_MS = 30  # p99 of 64 clients and nobody else: an idle machine has 2 to 6
 
 
 def _measured(s, path, at_once):
@@ -30,14 +31,20 @@ def _beside(path, status, outcome, trap="", at_once=1):
         raise Skip("only the release build is measured")
     with Server(MISBEHAVE, "--cpu", "150ms", "--deadline", "1s", "--memory", "64MiB", core=cores()[0]) as s:
         Wrk(s, 64, 1).result()
-        for attempt in range(4):  # on a machine that does other things too, one of them is undisturbed
+        busy = True
+        for _ in range(4):  # on a machine that does other things too, one of them is undisturbed
             alone, beside, answers = _measured(s, path, at_once)
             check(len(answers) >= 2 and set(answers) == {status}, f"{path} was answered {answers[:10]}")
             r = s.receipt(path)
             check(r["outcome"] == outcome and r["status"] == status and trap in r["trap"], f"{r}")
             note = f"p99 {alone:.2f} -> {beside:.2f} ms beside {len(answers)}"
+            if alone > BUSY_MS:
+                continue
             if beside - alone < RISE_MS:
                 return note
+            busy = False
+        if busy:
+            raise Skip("this machine is too busy to measure latencies")
         check(False, note)
 
 

@@ -15,6 +15,9 @@ static void runs_where_address_space_is_short(void **state UNUSED)
 	struct vm_instance *inst;
 	struct buf out = {0};
 	uint64_t v;
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+	skip();  // the sanitizer's shadow alone is larger
+#endif
 	assert_int_equal(setrlimit(RLIMIT_AS, &r), 0);
 	assert_true(vm_shard_new(&s, &e));
 	guest_init(&guest, 1, 10);

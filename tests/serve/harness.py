@@ -135,11 +135,16 @@ class Server:
     def private_kib(self):
         return self.status("RssAnon")
 
+    def _stat(self):
+        text = Path(f"/proc/{self.pid}/stat").read_text()
+        return [int(x) if x.lstrip("-").isdigit() else 0 for x in text[text.rindex(")") + 2:].split()]
+
     def faults(self):
         """Page faults of all its threads so far."""
-        text = Path(f"/proc/{self.pid}/stat").read_text()
-        f = text[text.rindex(")") + 2:].split()
-        return int(f[7]) + int(f[9])
+        return self._stat()[7] + self._stat()[9]
+
+    def cpu_seconds(self):
+        return sum(self._stat()[11:13]) / os.sysconf("SC_CLK_TCK")
 
 
 # ---- a connection that stays open -------------------------------------------------------------------------------------------------------

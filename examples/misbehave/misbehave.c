@@ -307,6 +307,8 @@ void exports_wasi_http_incoming_handler_handle(own_request request, own_outparam
 		check(out);
 	else if (IS("/memory"))
 		memory(out);
+	else if (IS("/beyond"))
+		marks[0] = *(volatile unsigned *)(__builtin_wasm_memory_size(0) << 16), respond(out, "there is memory behind the end of memory\n");
 	else if (IS("/table"))
 		table(out);
 	else if (IS("/handles"))

@@ -23,9 +23,9 @@ def cpu_ends_a_guest_that_computes_and_not_one_that_waits():
     with Server(MISBEHAVE, "--cpu", "100ms") as s:
         a, took = _took(lambda: s.get("/spin"))
         check(a.status == 503 and a.values("retry-after") == ["1"], f"{a.status} {a.headers}")
-        check(0.09 < took < 1, f"took {took:.2f} s")
+        check(0.09 < took < 4, f"took {took:.2f} s")
         r = s.receipt("/spin")
-        check(r["outcome"] == "cpu budget spent" and r["status"] == 503 and 100000 <= r["cpu_us"] < 130000, f"{r}")
+        check(r["outcome"] == "cpu budget spent" and r["status"] == 503 and 100000 <= r["cpu_us"] < 200000, f"{r}")
         check(s.get("/delay").status == 200, "waiting was charged")
 
 
@@ -34,7 +34,7 @@ def deadline_ends_a_guest_that_waits_and_one_that_computes():
         for n, path in enumerate(("/sleep", "/spin")):
             a, took = _took(lambda: s.get(path))
             check(a.status == 504, f"{path}: {a.status}")
-            check(0.28 < took < 1.2, f"{path} took {took:.2f} s")
+            check(0.28 < took < 4, f"{path} took {took:.2f} s")
             check(s.receipt(path)["outcome"] == "deadline exceeded", f"{s.receipts(path)}")
         check(s.receipt("/sleep")["cpu_us"] < 50000, "sleeping was charged")
 
@@ -50,9 +50,9 @@ def deadline_is_to_the_head_and_does_not_cut_a_long_answer():
 def linger_bounds_what_follows_an_answer():
     with Server(MISBEHAVE, "--linger", "400ms") as s, s.connect() as c:
         a, took = _took(lambda: c.get("/late"))
-        check(a.status == 200 and a.body == b"answered\n" and took < 0.3, f"{a.status} after {took:.2f} s")
+        check(a.status == 200 and a.body == b"answered\n" and took < 1.5, f"{a.status} after {took:.2f} s")
         r = s.receipt("/late")
-        check(r["outcome"] == "linger over" and 390000 < r["wall_us"] < 1200000, f"{r}")
+        check(r["outcome"] == "linger over" and 390000 < r["wall_us"] < 4000000, f"{r}")
         check(c.get("/").status == 200, "the connection is lost")
 
 
@@ -189,7 +189,7 @@ def head_timeout_is_408():
     with Server(HELLO, "--head-timeout", "400ms") as s, s.connect() as c:
         c.send("GET / HTTP/1.1\r\nHost")
         a, took = _took(c.answer)
-        check(a.status == 408 and 0.35 < took < 1.5, f"{a.status} after {took:.2f} s")
+        check(a.status == 408 and 0.35 < took < 4, f"{a.status} after {took:.2f} s")
         check(c.ends_within(3) is not None, "the connection stays open")
     with Server(HELLO, "--head-timeout", "400ms") as s, s.connect() as c:
         began = time.monotonic()
@@ -206,7 +206,7 @@ def body_timeout_is_408_without_progress():
     with Server(HELLO, "--body-timeout", "400ms") as s, s.connect() as c:
         c.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
         a, took = _took(c.answer)
-        check(a.status == 408 and 0.35 < took < 1.5, f"{a.status} after {took:.2f} s")
+        check(a.status == 408 and 0.35 < took < 4, f"{a.status} after {took:.2f} s")
     with Server(HELLO, "--body-timeout", "400ms") as s, s.connect() as c:
         c.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n")
         for byte in "123456":
@@ -226,7 +226,7 @@ def write_timeout_cuts_who_reads_nothing():
     with Server(MISBEHAVE, "--write-timeout", "500ms") as s, s.connect(rcvbuf=16384) as c:
         c.ask("/flood")
         r = s.receipt("/flood")
-        check(r["outcome"] == "client gone" and 450000 < r["wall_us"] < 2500000, f"{r}")
+        check(r["outcome"] == "client gone" and 450000 < r["wall_us"] < 6000000, f"{r}")
         a = c.answer()
         check(a.aborted and len(a.body) < 64 << 20, f"{len(a.body)} bytes")
 
@@ -239,7 +239,7 @@ def calls_and_queue_timeout_refuse_with_retry_after():
         time.sleep(0.2)
         a, took = _took(lambda: s.get("/"))
         check(a.status == 503 and a.values("retry-after") == ["1"], f"{a.status} {a.headers}")
-        check(0.25 < took < 1, f"took {took:.2f} s")
+        check(0.25 < took < 1.7, f"took {took:.2f} s")
         check(s.receipt("/")["outcome"] == "refused", f"{s.receipts('/')}")
         check([a.status for a in sleeping.join()] == [504, 504], "the others suffer")
         check(s.get("/").status == 200, "places are lost")
@@ -252,7 +252,7 @@ def queue_is_bounded_and_beyond_it_the_answer_is_at_once():
         second = Many([lambda: s.get("/")])
         time.sleep(0.2)
         a, took = _took(lambda: s.get("/"))
-        check(a.status == 503 and took < 0.2, f"{a.status} after {took:.2f} s")
+        check(a.status == 503 and took < 1.5, f"{a.status} after {took:.2f} s")
         check(first.join()[0].status == 504 and second.join()[0].status == 200, "the queue does not move")
 
 
@@ -267,7 +267,7 @@ def a_queue_is_served_in_order_when_places_are_free():
             return a.status
         statuses, took = _took(lambda: Many([lambda k=k: client(k) for k in range(4)]).join())
         check(statuses == [200] * 4 and ended == [0, 1, 2, 3], f"{statuses} {ended}")
-        check(1.1 < took < 2.5, f"took {took:.2f} s: more than one at once, or idle between them")
+        check(1.1 < took < 5, f"took {took:.2f} s: more than one at once, or idle between them")
 
 
 def a_client_that_leaves_the_queue_frees_its_place():

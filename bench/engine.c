@@ -3,7 +3,7 @@
 //
 //   tenon-bench compile FILE [ROUNDS]       validates and compiles all core modules of FILE on one thread
 //   tenon-bench kernel FILE N [ROUNDS]      run(N) of a core module; the time of the call alone
-//   tenon-bench instantiate FILE [ROUNDS]   a slot of a component's image: GET / through its handler on a socket pair, then reset
+//   tenon-bench serve FILE PORT [FILE PORT...]   several components on one shard
 // One JSON object on stdout.
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "comp/comp.h"
+#include "serve/serve.h"
 #include "tier/tier.h"
 #include "vm/vm.h"
 
@@ -146,6 +147,28 @@ static void bench_kernel(const char *path, int32_t n, int rounds, struct err *e)
 	vm_shard_free(shard);
 }
 
+enum { MAX_SERVERS = 8 };
+
+// Several components on one shard of one process.
+static void bench_serve(int argc, char **argv, struct err *e)
+{
+	static struct serve_config configs[MAX_SERVERS];
+	const struct serve_config *list[MAX_SERVERS];
+	unsigned n = 0;
+	for (int i = 2; i + 1 < argc && n < MAX_SERVERS; i += 2, n++) {
+		uint64_t port;
+		if (!slice_parse_u64(slice_str(argv[i + 1]), 65535, &port)) {
+			err_set(e, ERR_USAGE, "not a port: %s", argv[i + 1]);
+			die(e);
+		}
+		configs[n] = (struct serve_config){.path = argv[i], .host = "127.0.0.1", .port = (uint16_t)port, .shards = 1, .log_level = SERVE_LOG_WARN};
+		serve_limits_default(&configs[n].limits, true);
+		list[n] = &configs[n];
+	}
+	if (serve_http_all(list, n, e) != 0)
+		die(e);
+}
+
 int main(int argc, char **argv)
 {
 	struct err e;
@@ -157,7 +180,9 @@ int main(int argc, char **argv)
 		bench_compile(argv[2], rounds_of(argc, argv, 3, 5), &e);
 	else if (argc >= 4 && strcmp(argv[1], "kernel") == 0 && slice_parse_u64(slice_str(argv[3]), INT32_MAX, &n))
 		bench_kernel(argv[2], (int32_t)n, rounds_of(argc, argv, 4, 5), &e);
+	else if (argc >= 4 && argc % 2 == 0 && strcmp(argv[1], "serve") == 0)
+		bench_serve(argc, argv, &e);
 	else
-		return fprintf(stderr, "usage: tenon-bench compile FILE [ROUNDS] | kernel FILE N [ROUNDS]\n"), 2;
+		return fprintf(stderr, "usage: tenon-bench compile FILE [ROUNDS] | kernel FILE N [ROUNDS] | serve FILE PORT ...\n"), 2;
 	return 0;
 }

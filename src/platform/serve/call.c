@@ -362,7 +362,7 @@ static void finish(struct serve_call *c)
 	if (s->queue_head)
 		start_queued(s);
 	if (s->drained && s->calls == 0)
-		loop_stop(s->loop);
+		serve__shard_end(s);
 }
 
 void serve__calls_end(struct serve_shard *s)

@@ -7,7 +7,8 @@
 
 #include "serve_int.h"
 
-static bool map_file(const char *path, struct slice *ret, struct err *e)
+// The descriptor stays open: the file is known by it.
+static bool map_file(const char *path, struct slice *ret, int *ret_fd, struct err *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -15,18 +16,15 @@ static bool map_file(const char *path, struct slice *ret, struct err *e)
 	struct stat st;
 	void *p = MAP_FAILED;
 	bool ok = fstat(fd, &st) == 0;
-	if (ok && st.st_size == 0) {
-		close(fd);
-		*ret = slice_of("", 0);
-		return true;
-	}
-	if (ok)
+	if (ok && st.st_size)
 		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	int errnum = errno;
-	close(fd);
-	if (p == MAP_FAILED)
-		return err_set_errno(e, errnum, "cannot read '%s'", path);
-	*ret = slice_of(p, (size_t)st.st_size);
+	if (!ok || (st.st_size && p == MAP_FAILED)) {
+		err_set_errno(e, errno, "cannot read '%s'", path);
+		close(fd);
+		return false;
+	}
+	*ret = st.st_size ? slice_of(p, (size_t)st.st_size) : slice_of("", 0);
+	*ret_fd = fd;
 	return true;
 }
 
@@ -62,8 +60,13 @@ bool serve_inspect(const struct serve_config *c, struct err *e)
 {
 	struct serve_deployment d = {.config = c};
 	const struct wasm_module *const *modules;
+	int fd;
 	arena_init(&d.arena, 0);
-	bool ok = map_file(c->path, &d.file, e) && (decode(&d, &modules, e) || err_note(e, "'%s'", c->path));
+	bool ok = map_file(c->path, &d.file, &fd, e);
+	if (ok) {
+		close(fd);
+		ok = decode(&d, &modules, e) || err_note(e, "'%s'", c->path);
+	}
 	if (ok && d.comp) {
 		struct buf b = {.max = 64 << 20};
 		comp_print(&b, d.comp);
@@ -83,15 +86,18 @@ bool serve__deployment_compile(struct serve_deployment *d, const struct serve_co
 	*d = (struct serve_deployment){.config = c};
 	arena_init(&d->arena, 0);
 	const struct wasm_module *const *modules;
-	if (!map_file(c->path, &d->file, e))
+	int fd;
+	if (!map_file(c->path, &d->file, &fd, e))
 		return false;
-	if (!decode(d, &modules, e))
+	struct tier_options options = {.no_cache = c->no_cache, .poison_upper = c->poison_upper};
+	bool ok = tier_file_open(d->file, fd, &options, &d->cached, e);
+	close(fd);
+	if (!ok || !decode(d, &modules, e))
 		return err_note(e, "'%s'", c->path);
 	d->modules = ARENA_ARRAY(&d->arena, struct vm_module *, d->n_modules);
 	if (!d->modules)
 		return err_nomem(e);
-	struct tier_options options = {.no_cache = c->no_cache, .poison_upper = c->poison_upper};
-	if (!tier_compile(modules, d->n_modules, d->file, c->path, &options, d->modules, &d->tier, e))
+	if (!tier_file_compile(d->cached, modules, d->n_modules, d->modules, &d->tier, e))
 		return err_note(e, "'%s'", c->path);
 	return true;
 }
@@ -197,6 +203,7 @@ void serve__deployment_release(struct serve_deployment *d)
 	canon_component_free(d->canon);
 	for (uint32_t i = 0; d->modules && i < d->n_modules; i++)
 		vm_module_unref(d->modules[i]);
+	tier_file_close(d->cached);
 	arena_release(&d->arena);
 	if (d->file.len)
 		munmap((void *)d->file.ptr, d->file.len);

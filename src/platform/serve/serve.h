@@ -47,6 +47,8 @@ struct serve_config {
 
 // Runs a server until it is told to stop and has drained. Prints the ready line. Returns the exit status.
 int serve_http(const struct serve_config *c, struct err *e);
+// The same for several components on the same threads, each on its own address. `shards` is the first one's.
+int serve_http_all(const struct serve_config *const *configs, unsigned n, struct err *e);
 
 // How `run` ended, for --json.
 struct serve_outcome {

@@ -30,6 +30,7 @@ struct serve_deployment {
 	struct seam_grants grants;
 	struct canon_limits limits;
 	struct wasi_log log;
+	struct tier_file *cached;  // what the cache has of the file; NULL once loading is over
 	struct tier_stats tier;
 };
 NODISCARD bool serve__deployment_load(struct serve_deployment *d, const struct serve_config *c, struct err *e);
@@ -50,13 +51,15 @@ struct serve_slot {
 	bool used;  // policies reuse and keep: has served a call, so its remaining steps have run
 };
 
+// A shard is one component's part of one thread: listener, slots, queue.
 struct serve_server;
+struct serve_thread;
 struct serve_shard {
 	struct serve_server *server;
+	struct serve_thread *thread;
 	unsigned index;
-	pthread_t thread;
-	struct loop *loop;
-	struct vm_shard *vm;
+	struct loop *loop;    // the thread's
+	struct vm_shard *vm;  // the thread's
 	struct http_server *http;
 	struct serve_slot *free_slots;
 	struct serve_call *free_calls;
@@ -65,10 +68,11 @@ struct serve_shard {
 	uint64_t calls, queued, slots;  // now
 	uint64_t max_calls, max_queue;  // this shard's part of the limits
 	uint64_t request_count;
-	struct loop_remote drain;
 	struct loop_timer drain_timer;
-	bool draining, drained;  // told to; no connection is left
+	bool drained, ended;  // no connection is left; nothing runs any more
 };
+// Nothing of the shard runs any more: the thread's loop stops with the last of its shards.
+void serve__shard_end(struct serve_shard *s);
 
 struct serve_server {
 	const struct serve_config *config;
@@ -77,13 +81,43 @@ struct serve_server {
 	struct canon_image *image;
 	struct seam_instance image_seam;  // of the instance that the image was taken from
 	struct http_address address;
-	struct serve_shard *shards;
+	struct serve_shard *shards;  // one a thread
 	unsigned n_shards;
+	uint64_t process_memory;  // bytes; beyond it no slot is made
+};
+
+// Loads the component, finds its handler. Needs no thread.
+NODISCARD bool serve__server_load(struct serve_server *s, struct err *e);
+// On thread 0: opens its shard, takes the image, listens.
+NODISCARD bool serve__server_start(struct serve_server *s, struct serve_thread *first, struct err *e);
+// After all shards were closed.
+void serve__server_release(struct serve_server *s);
+NODISCARD bool serve__shard_open(struct serve_shard *s, struct serve_thread *t, struct err *e);
+void serve__shard_drain(struct serve_shard *s);
+// On the thread that opened it.
+void serve__shard_close(struct serve_shard *s);
+
+// ---- process: threads that each run a shard of every server -------------------------------------------------------------------------
+struct serve_process;
+struct serve_thread {
+	struct serve_process *process;
+	unsigned index;
+	pthread_t id;
+	bool started;
+	struct loop *loop;
+	struct vm_shard *vm;
+	unsigned open;  // shards that have not ended
+	struct loop_remote drain;
+};
+struct serve_process {
+	struct serve_server *servers;
+	unsigned n_servers;
+	struct serve_thread *threads;
+	unsigned n_threads;
 	int signal_fd;
 	struct loop_io signal_io;
 	unsigned signals;
 	uint64_t started_ns;
-	uint64_t process_memory;  // bytes; beyond it no slot is made
 };
 
 // ---- call --------------------------------------------------------------------------------------------------------------------------

@@ -1,11 +1,5 @@
-// tenon serve: loading, shards, the ready line, drain.
-//
-// Shard 0 runs on the main thread and reads the signals; the others are threads. Order of the end: a first SIGTERM or SIGINT drains every shard
-// (no request is cut, at most limits.drain), a second one ends the process at once.
-#include <errno.h>
-#include <signal.h>
+// tenon serve: one component on its threads: loading, its image, a shard a thread, drain.
 #include <stdio.h>
-#include <unistd.h>
 
 #include "serve_int.h"
 #include "sys/sys.h"
@@ -40,28 +34,40 @@ static uint64_t share(uint64_t limit, unsigned n)
 	return limit ? (limit + n - 1) / n : UINT64_MAX;
 }
 
-static bool shard_open(struct serve_shard *s, struct err *e)
+bool serve__shard_open(struct serve_shard *s, struct serve_thread *t, struct err *e)
 {
 	struct serve_server *server = s->server;
 	const struct serve_limits *l = &server->config->limits;
 	s->max_calls = share(l->calls, server->n_shards);
 	s->max_queue = share(l->queue, server->n_shards);
 	struct http_server_config config = {.limits = http_limits_of(l), .on_request = on_request, .user = s};
-	if ((!s->loop && !loop_new(&s->loop, e)) || !vm_shard_new(&s->vm, e) || !http_server_new(s->loop, &config, &s->http, e))
+	s->thread = t;
+	s->loop = t->loop;
+	s->vm = t->vm;
+	if (!http_server_new(s->loop, &config, &s->http, e))
 		return false;
+	t->open++;
 	return true;
 }
 
-// On the thread that opened it.
-static void shard_close(struct serve_shard *s)
+void serve__shard_close(struct serve_shard *s)
 {
-	if (s->http)
-		serve__calls_end(s);
+	if (!s->http)
+		return;
+	serve__calls_end(s);
 	http_server_free(s->http);
 	serve__call_pool_release(s);
-	vm_shard_free(s->vm);
+	loop_timer_cancel(s->loop, &s->drain_timer);
 	s->http = NULL;
-	s->vm = NULL;
+}
+
+void serve__shard_end(struct serve_shard *s)
+{
+	if (s->ended)
+		return;
+	s->ended = true;
+	if (--s->thread->open == 0)
+		loop_stop(s->loop);
 }
 
 // No connection is left; what runs on after its answer is still waited for.
@@ -70,69 +76,23 @@ static void on_drained(void *user)
 	struct serve_shard *s = user;
 	s->drained = true;
 	if (s->calls == 0)
-		loop_stop(s->loop);
+		serve__shard_end(s);
 }
 
 static void on_drain_timeout(struct loop_timer *t)
 {
 	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, drain_timer);
 	serve__log(s->server->config, SERVE_LOG_WARN, "%llu requests did not end within the time to drain", (unsigned long long)s->calls);
-	loop_stop(s->loop);
+	serve__shard_end(s);
 }
 
-static void drain(struct serve_shard *s)
+void serve__shard_drain(struct serve_shard *s)
 {
-	if (s->draining)
-		return;
-	s->draining = true;
 	uint64_t wait = s->server->config->limits.drain;
 	s->drain_timer.fn = on_drain_timeout;
 	if (wait)
 		loop_timer_set(s->loop, &s->drain_timer, sat_add_u64(loop_now_fresh_ns(s->loop), wait));
 	http_server_drain(s->http, on_drained, s);
-}
-
-static void on_drain_remote(struct loop_remote *r)
-{
-	drain(CONTAINER_OF(r, struct serve_shard, drain));
-}
-
-static void *shard_main(void *arg)
-{
-	struct serve_shard *s = arg;
-	struct err e;
-	err_clear(&e);
-	if (shard_open(s, &e) && http_server_listen(s->http, &s->server->address, false, &e))
-		loop_run(s->loop);
-	else
-		serve__log(s->server->config, SERVE_LOG_ERROR, "shard %u does not run: %s", s->index, e.text);
-	shard_close(s);
-	return NULL;
-}
-
-// ---- signals -----------------------------------------------------------------------------------------------------------------------
-
-static void on_signal(struct loop_io *io, uint32_t ready)
-{
-	struct serve_server *server = CONTAINER_OF(io, struct serve_server, signal_io);
-	int number;
-	while ((number = sys_signalfd_next(server->signal_fd)) != 0) {
-		if (server->signals++)
-			_exit(128 + number);
-		for (unsigned i = 0; i < server->n_shards; i++) {
-			struct serve_shard *s = &server->shards[i];
-			s->drain.fn = on_drain_remote;
-			loop_post_remote(s->loop, &s->drain);
-		}
-	}
-}
-
-static bool open_signals(struct serve_server *server, struct err *e)
-{
-	static const int signals[] = {SIGTERM, SIGINT};
-	signal(SIGPIPE, SIG_IGN);
-	return sys_signalfd(signals, 2, &server->signal_fd, e) &&
-		loop_io_open(server->shards[0].loop, &server->signal_io, server->signal_fd, LOOP_READ, on_signal, e);
 }
 
 // ---- the image -----------------------------------------------------------------------------------------------------------------------
@@ -145,13 +105,18 @@ struct image_job {
 	bool ok, done;
 };
 
-static void image_main(void *arg)
+static enum canon_init init_of(const struct serve_server *server)
 {
 	static const enum canon_init inits[] = {[SERVE_INIT_AUTO] = CANON_INIT_AUTO, [SERVE_INIT_ONCE] = CANON_INIT_ONCE, [SERVE_INIT_EACH] = CANON_INIT_EACH};
+	return inits[server->config->init];
+}
+
+static void image_main(void *arg)
+{
 	struct image_job *j = arg;
 	struct serve_server *server = j->server;
 	struct serve_deployment *d = &server->deployment;
-	j->ok = canon_image_new(server->shards[0].vm, d->canon, seam_link_host(d->link), &d->limits, inits[server->config->init], &server->image_seam,
+	j->ok = canon_image_new(server->shards[0].vm, d->canon, seam_link_host(d->link), &d->limits, init_of(server), &server->image_seam,
 		&j->task, &server->image, &j->trap, j->e);
 }
 
@@ -184,6 +149,50 @@ static bool take_image(struct serve_server *server, struct err *e)
 	return j.ok;
 }
 
+// What an image that saw no answer of the host depends on besides the code.
+struct image_variant {
+	uint64_t init, memory_bytes, table_elements, handles, call_depth, call_bytes, stack;
+};
+
+static struct image_variant variant_of(const struct serve_server *server)
+{
+	const struct canon_limits *l = &server->deployment.limits;
+	return (struct image_variant){init_of(server), l->memory_bytes, l->table_elements, l->handles, l->call_depth, l->call_bytes, l->stack};
+}
+
+// Instances that are kept are never made anew from a copy: they get one at once.
+static bool load_image(struct serve_server *server)
+{
+	struct serve_deployment *d = &server->deployment;
+	struct image_variant variant = variant_of(server);
+	struct vm_image *vm;
+	if (!tier_file_load_image(d->cached, slice_of(&variant, sizeof variant), server->config->policy != SERVE_FRESH, &vm))
+		return false;
+	bool ok = canon_image_from(d->canon, seam_link_host(d->link), &d->limits, vm, vm_image_extra(vm), &server->image, NULL);
+	vm_image_unref(vm);
+	return ok;
+}
+
+static void save_image(struct serve_server *server)
+{
+	struct image_variant variant = variant_of(server);
+	struct buf extra = {0};
+	struct vm_image *vm = canon_image_pure(server->image, &extra);
+	if (vm)
+		tier_file_save_image(server->deployment.cached, slice_of(&variant, sizeof variant), vm, buf_view(&extra));
+	buf_release(&extra);
+}
+
+static bool have_image(struct serve_server *server, struct err *e)
+{
+	bool ok = load_image(server);
+	if (!ok && (ok = take_image(server, e)))
+		save_image(server);
+	tier_file_close(server->deployment.cached);
+	server->deployment.cached = NULL;
+	return ok;
+}
+
 // ---- the server ----------------------------------------------------------------------------------------------------------------------
 
 static bool nothing_to_serve(struct serve_server *server, struct err *e)
@@ -210,86 +219,31 @@ static bool find_handler(struct serve_server *server, struct err *e)
 	return server->handler || nothing_to_serve(server, e);
 }
 
-// What was taken away from the defaults.
-static void log_absent_limits(const struct serve_config *c)
+bool serve__server_load(struct serve_server *s, struct err *e)
 {
-	struct serve_limits standard;
-	serve_limits_default(&standard, true);
-#define SERVE_LIMIT(field, flag, unit, server_default, run_default, help)                                                                  \
-	if (standard.field && !c->limits.field)                                                                                                \
-		serve__log(c, SERVE_LOG_WARN, "--%s none: no limit on %s", flag, help);
-#include "limits.def"
-#undef SERVE_LIMIT
-}
-
-static void print_ready(const struct serve_server *server)
-{
-	char address[64];
-	http_address_print(&server->address, address, sizeof address);
-	if (server->config->json)
-		printf("{\"event\":\"ready\",\"urls\":[\"http://%s\"]}\n", address);
-	else
-		printf("ready http://%s\n", address);
-	fflush(stdout);
-}
-
-static bool start_threads(struct serve_server *server, struct err *e)
-{
-	for (unsigned i = 1; i < server->n_shards; i++)
-		if (!loop_new(&server->shards[i].loop, e))  // here, so that a signal reaches a shard that is just being opened
-			return false;
-	for (unsigned i = 1; i < server->n_shards; i++) {
-		int errnum = pthread_create(&server->shards[i].thread, NULL, shard_main, &server->shards[i]);
-		if (errnum) {
-			return err_set_errno(e, errnum, "cannot start a thread");
-		}
-	}
-	return true;
-}
-
-static bool open_server(struct serve_server *server, struct err *e)
-{
-	const struct serve_config *c = server->config;
+	const struct serve_config *c = s->config;
 	char address[300];
 	snprintf(address, sizeof address, strchr(c->host, ':') ? "[%s]:%u" : "%s:%u", c->host, c->port);
-	server->process_memory = serve__process_memory_limit(&c->limits);
-	server->n_shards = c->shards ? c->shards : tier_cores();
-	server->shards = mem_zalloc(server->n_shards * sizeof *server->shards);
-	if (!server->shards)
+	s->process_memory = serve__process_memory_limit(&c->limits);
+	s->shards = mem_zalloc(s->n_shards * sizeof *s->shards);
+	if (!s->shards)
 		return err_nomem(e);
-	for (unsigned i = 0; i < server->n_shards; i++)
-		server->shards[i] = (struct serve_shard){.server = server, .index = i};
-	return http_address_parse(slice_str(address), &server->address, e) && vm_process_init(e) &&
-		serve__deployment_load(&server->deployment, c, e) && find_handler(server, e) && shard_open(&server->shards[0], e) &&
-		open_signals(server, e) && take_image(server, e) && http_server_listen(server->shards[0].http, &server->address, true, e) &&
-		start_threads(server, e);
+	for (unsigned i = 0; i < s->n_shards; i++)
+		s->shards[i] = (struct serve_shard){.server = s, .index = i};
+	return http_address_parse(slice_str(address), &s->address, e) && serve__deployment_load(&s->deployment, c, e) && find_handler(s, e);
 }
 
-static void close_server(struct serve_server *server)
+bool serve__server_start(struct serve_server *s, struct serve_thread *first, struct err *e)
 {
-	for (unsigned i = 1; i < server->n_shards; i++)
-		if (server->shards[i].thread)
-			pthread_join(server->shards[i].thread, NULL);
-	shard_close(&server->shards[0]);
-	for (unsigned i = 0; i < server->n_shards; i++)
-		loop_free(server->shards[i].loop);
-	canon_image_free(server->image);
-	seam_instance_reset(&server->image_seam);
-	serve__deployment_release(&server->deployment);
-	mem_free(server->shards);
+	return serve__shard_open(&s->shards[0], first, e) && take_image(s, e) && http_server_listen(s->shards[0].http, &s->address, true, e);
 }
 
-int serve_http(const struct serve_config *c, struct err *e)
+void serve__server_release(struct serve_server *s)
 {
-	struct serve_server server = {.config = c, .signal_fd = -1, .started_ns = sys_now_ns()};
-	if (!open_server(&server, e))
-		return err_exit_status(e->code);
-	log_absent_limits(c);
-	print_ready(&server);
-	serve__log(c, SERVE_LOG_DEBUG, "ready %.1f ms after the start", (double)(sys_now_ns() - server.started_ns) / 1e6);
-	loop_run(server.shards[0].loop);
-	close_server(&server);
-	return 0;
+	canon_image_free(s->image);
+	seam_instance_reset(&s->image_seam);
+	serve__deployment_release(&s->deployment);
+	mem_free(s->shards);
 }
 
 bool serve_compile(const struct serve_config *c, struct err *e)

@@ -24,8 +24,10 @@ struct baseline_reloc {
 // Functions compiled so far by one thread, or one chunk of functions: growable. A zeroed struct is empty.
 struct baseline_output {
 	struct buf text, sites;
-	VEC(struct baseline_func) funcs;  // in order of compilation
-	VEC(struct baseline_reloc) relocs;
+	VEC(struct baseline_func)
+	funcs;  // in order of compilation
+	VEC(struct baseline_reloc)
+	relocs;
 	struct baseline_scratch *scratch;  // the compiler's stacks, kept from function to function
 };
 void baseline_output_release(struct baseline_output *out);

@@ -82,9 +82,12 @@ struct baseline_scratch {
 	uint32_t locals_cap;
 	struct abi_loc *locs;
 	uint32_t locs_cap;
-	VEC(struct ctl) ctl;
-	VEC(struct ool) ool;
-	VEC(struct pool) pool;
+	VEC(struct ctl)
+	ctl;
+	VEC(struct ool)
+	ool;
+	VEC(struct pool)
+	pool;
 };
 
 struct comp {

@@ -501,8 +501,19 @@ bool baseline_compile_func(const struct wasm_module *m, uint32_t func, const str
 {
 	struct err ignored = {0};
 	const struct wasm_func *f = &m->funcs[func];
-	struct comp c = {.m = m, .info = info, .layout = layout, .opt = opt, .type = &m->types[f->type].func, .out = out, .e = e ? e : &ignored,
-		.hint = NO_LOCAL, .zf_at = UINT32_MAX, .bound_at = UINT32_MAX, .temps = BIT(RAX) | BIT(RCX) | BIT(RDX) | BIT(RSI) | BIT(RDI) | BIT(R8) | 0xffu << XMM0};
+	struct comp c = {
+		.m = m,
+		.info = info,
+		.layout = layout,
+		.opt = opt,
+		.type = &m->types[f->type].func,
+		.out = out,
+		.e = e ? e : &ignored,
+		.hint = NO_LOCAL,
+		.zf_at = UINT32_MAX,
+		.bound_at = UINT32_MAX,
+		.temps = BIT(RAX) | BIT(RCX) | BIT(RDX) | BIT(RSI) | BIT(RDI) | BIT(R8) | 0xffu << XMM0,
+	};
 	c.p = c.body = c.op_at = m->bytes.ptr + f->offset;
 	out->text.max = INT32_MAX;
 	out->sites.max = INT32_MAX;
@@ -513,8 +524,11 @@ bool baseline_compile_func(const struct wasm_module *m, uint32_t func, const str
 		return err_nomem(e);
 	memset(pad, 0xcc, 16);
 	out->text.len = (out->text.len + 15) & ~(size_t)15;
-	*place = (struct baseline_func){.func = func, .relocs = out->relocs.len,
-		.place = {.offset = (uint32_t)out->text.len, .sites = (uint32_t)out->sites.len, .wasm_offset = (uint32_t)f->offset}};
+	*place = (struct baseline_func){
+		.func = func,
+		.relocs = out->relocs.len,
+		.place = {.offset = (uint32_t)out->text.len, .sites = (uint32_t)out->sites.len, .wasm_offset = (uint32_t)f->offset},
+	};
 	if (!prepare(&c))
 		return err_nomem(e);
 	struct abi_sig sig;

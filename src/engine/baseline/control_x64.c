@@ -133,9 +133,18 @@ static struct ctl *enter(struct comp *c, enum ctl_kind kind)
 		baseline__fail_nomem(c);
 		return NULL;
 	}
-	*t = (struct ctl){.kind = (uint8_t)kind, .height = c->sp - bt.nparams, .nparams = bt.nparams, .nresults = bt.nresults, .params = bt.params,
-		.results = bt.results == &bt.inline_result ? NULL : bt.results, .inline_result = bt.inline_result, .label = X64_LABEL, .otherwise = X64_LABEL,
-		.stub = X64_LABEL};
+	*t = (struct ctl){
+		.kind = (uint8_t)kind,
+		.height = c->sp - bt.nparams,
+		.nparams = bt.nparams,
+		.nresults = bt.nresults,
+		.params = bt.params,
+		.results = bt.results == &bt.inline_result ? NULL : bt.results,
+		.inline_result = bt.inline_result,
+		.label = X64_LABEL,
+		.otherwise = X64_LABEL,
+		.stub = X64_LABEL,
+	};
 	return t;
 }
 

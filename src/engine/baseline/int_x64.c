@@ -146,8 +146,18 @@ void baseline__emit_alu(struct comp *c, unsigned w, unsigned op)
 // ---- comparisons ------------------------------------------------------------------------------------------------
 static unsigned swapped(unsigned cc)
 {
-	static const uint8_t other[16] = {[CC_E] = CC_E, [CC_NE] = CC_NE, [CC_L] = CC_G, [CC_G] = CC_L, [CC_LE] = CC_GE, [CC_GE] = CC_LE,
-		[CC_B] = CC_A, [CC_A] = CC_B, [CC_BE] = CC_AE, [CC_AE] = CC_BE};
+	static const uint8_t other[16] = {
+		[CC_E] = CC_E,
+		[CC_NE] = CC_NE,
+		[CC_L] = CC_G,
+		[CC_G] = CC_L,
+		[CC_LE] = CC_GE,
+		[CC_GE] = CC_LE,
+		[CC_B] = CC_A,
+		[CC_A] = CC_B,
+		[CC_BE] = CC_AE,
+		[CC_AE] = CC_BE,
+	};
 	return other[cc];
 }
 
@@ -219,7 +229,9 @@ static void mul_imm(struct comp *c, unsigned w, struct val *a, uint64_t imm)
 	} else if (value == 3 || value == 5 || value == 9) {
 		ra = baseline__use_reg(c, a);
 		d = dst_for(c, a);
-		x64_lea(&c->a, w, d, x64_at_index(x64_r64(ra), x64_r64(ra), value == 3 ? 1 : value == 5 ? 2 : 3, 0));
+		x64_lea(&c->a, w, d, x64_at_index(x64_r64(ra), x64_r64(ra), value == 3 ? 1 : value == 5 ? 2
+																								: 3,
+								 0));
 	} else {
 		ra = baseline__use_reg(c, a);
 		d = dst_for(c, a);
@@ -240,7 +252,8 @@ void baseline__emit_mul(struct comp *c, unsigned w, unsigned arg)
 	struct operand ob = baseline__use(c, &b);
 	uint8_t d = baseline__hint(c);
 	if (d == NO_REG)
-		d = a.kind == K_REG ? a.reg : b.kind == K_REG ? b.reg : alloc(c, false);
+		d = a.kind == K_REG ? a.reg : b.kind == K_REG ? b.reg
+													  : alloc(c, false);
 	if (!ob.is_mem && ob.reg == d)
 		ob = baseline__use(c, &a);
 	else
@@ -283,7 +296,8 @@ void baseline__emit_shift(struct comp *c, unsigned w, unsigned op)
 		uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a);
 		d = baseline__hint(c);
 		if (d == NO_REG)
-			d = a.kind == K_REG ? a.reg : b.kind == K_REG ? b.reg : alloc(c, false);
+			d = a.kind == K_REG ? a.reg : b.kind == K_REG ? b.reg
+														  : alloc(c, false);
 		x64_shiftx(&c->a, w, op, d, ra, rb);
 	} else {
 		// The count goes to rcx, what was there to elsewhere.

@@ -26,7 +26,8 @@ bool baseline_check_module(const struct wasm_module *m, struct err *e)
 	for (uint32_t i = 0; i < m->nmemories; i++) {
 		const struct wasm_memory_type *t = &m->memories[i];
 		if (t->limits.is64 || t->limits.shared || t->page_shift != 16)
-			return err_set(e, ERR_UNSUPPORTED, "memory %u: %s memories are not supported", i, t->limits.is64 ? "64-bit" : t->limits.shared ? "shared" : "odd-paged");
+			return err_set(e, ERR_UNSUPPORTED, "memory %u: %s memories are not supported", i, t->limits.is64 ? "64-bit" : t->limits.shared ? "shared"
+																																		   : "odd-paged");
 	}
 	for (uint32_t i = 0; i < m->ntables; i++) {
 		if (m->tables[i].type.limits.is64)
@@ -116,7 +117,8 @@ static void resolve(const struct where *w, struct code_artifact *a, uint32_t i, 
 	uint32_t end = w->index + 1 < w->out->funcs.len ? f[1].relocs : w->out->relocs.len;
 	for (uint32_t r = f->relocs; r < end; r++) {
 		struct baseline_reloc reloc = w->out->relocs.ptr[r];
-		uint32_t to = reloc.target == BASELINE_STUB_HOOK ? hook : reloc.target == BASELINE_STUB_RAISE ? raise : a->funcs[reloc.target - a->first_func].offset;
+		uint32_t to = reloc.target == BASELINE_STUB_HOOK ? hook : reloc.target == BASELINE_STUB_RAISE ? raise
+																									  : a->funcs[reloc.target - a->first_func].offset;
 		uint32_t from = a->funcs[i].offset + reloc.at + 4, disp = to - from;
 		BUG_ON(reloc.at + 4 > f->place.size);
 		memcpy(a->text + from - 4, &disp, 4);
@@ -152,9 +154,14 @@ static bool fill(const struct where *where, struct code_artifact *a, struct buf 
 bool baseline_link(const struct wasm_module *m, struct baseline_output *const *outputs, uint32_t noutputs, const struct baseline_options *opt,
 	struct code_artifact *ret, struct err *e)
 {
-	struct code_artifact a = {.first_func = m->nimported_funcs, .nfuncs = m->nfuncs - m->nimported_funcs, .cpu = opt->cpu,
-		.flags = (opt->poison_upper ? 1u : 0) | (opt->verify_upper ? 2u : 0)};
-	AUTO(buf) stubs = {0};
+	struct code_artifact a = {
+		.first_func = m->nimported_funcs,
+		.nfuncs = m->nfuncs - m->nimported_funcs,
+		.cpu = opt->cpu,
+		.flags = (opt->poison_upper ? 1u : 0) | (opt->verify_upper ? 2u : 0),
+	};
+	AUTO(buf)
+	stubs = {0};
 	struct where *where = mem_zalloc((a.nfuncs + 1) * sizeof *where);
 	a.funcs = mem_zalloc((a.nfuncs + 1) * sizeof *a.funcs);
 	if (!where || !a.funcs) {

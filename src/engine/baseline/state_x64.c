@@ -500,7 +500,8 @@ static void break_cycle(struct comp *c, struct pmove *moves, unsigned n)
 	}
 	x64_xchg(&c->a, d, s);
 	for (unsigned i = 0; i < n; i++)
-		moves[i].src = moves[i].src == d ? s : moves[i].src == s ? d : moves[i].src;
+		moves[i].src = moves[i].src == d ? s : moves[i].src == s ? d
+																 : moves[i].src;
 }
 
 // All at once: no destination is overwritten before it was read. A destination occurs once; sources may occur often.

@@ -111,7 +111,8 @@ static inline void x64__rm(struct x64 *a, unsigned reg, struct x64_mem m)
 		x64_d(a, (uint32_t)m.disp);
 		return;
 	}
-	unsigned mod = m.disp == 0 && (m.base & 7) != 5 ? 0 : m.disp == (int8_t)m.disp ? 0x40 : 0x80;
+	unsigned mod = m.disp == 0 && (m.base & 7) != 5 ? 0 : m.disp == (int8_t)m.disp ? 0x40
+																				   : 0x80;
 	if (m.index != X64_NO_INDEX) {
 		x64_b(a, mod | reg | 4);
 		x64_b(a, (unsigned)m.scale << 6 | (m.index & 7u) << 3 | (m.base & 7u));
@@ -361,7 +362,9 @@ static inline void x64__vex(struct x64 *a, unsigned map, unsigned pp, unsigned w
 // BMI2: shlx, shrx, sarx
 static inline void x64_shiftx(struct x64 *a, enum x64_width w, enum x64_shift op, unsigned d, unsigned s, unsigned count)
 {
-	x64__vex(a, 2, op == SHIFT_SHL ? 1 : op == SHIFT_SHR ? 3 : 2, w, d, count, s);
+	x64__vex(a, 2, op == SHIFT_SHL ? 1 : op == SHIFT_SHR ? 3
+														 : 2,
+		w, d, count, s);
 	x64_b(a, 0xf7);
 	x64__rr(a, d, s);
 }

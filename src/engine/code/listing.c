@@ -63,28 +63,57 @@ enum { SECTION_NULL, SECTION_TEXT, SECTION_SYMTAB, SECTION_STRTAB, SECTION_COUNT
 static bool elf_image(const struct code_object *o, const struct wasm_module *m, struct buf *out)
 {
 	static const char names[] = "\0.text\0.symtab\0.strtab";
-	AUTO(buf) strings = {0};
-	AUTO(buf) symbols = {0};
+	AUTO(buf)
+	strings = {0};
+	AUTO(buf)
+	symbols = {0};
 	char name[256];
 	Elf64_Sym none = {0};
 	buf_put(&strings, names, sizeof names);
 	buf_put(&symbols, &none, sizeof none);
 	for (uint32_t i = 0; i < o->nfuncs; i++) {
-		Elf64_Sym s = {.st_name = (Elf64_Word)strings.len, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC), .st_shndx = SECTION_TEXT,
-			.st_value = o->funcs[i].offset, .st_size = o->funcs[i].size};
+		Elf64_Sym s = {
+			.st_name = (Elf64_Word)strings.len,
+			.st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC),
+			.st_shndx = SECTION_TEXT,
+			.st_value = o->funcs[i].offset,
+			.st_size = o->funcs[i].size,
+		};
 		name_of(m, o->first_func + i, name, sizeof name);
 		buf_put(&strings, name, strlen(name) + 1);
 		buf_put(&symbols, &s, sizeof s);
 	}
-	Elf64_Ehdr h = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT}, .e_type = ET_REL, .e_machine = EM_X86_64,
-		.e_version = EV_CURRENT, .e_shoff = sizeof h, .e_ehsize = sizeof h, .e_shentsize = sizeof(Elf64_Shdr), .e_shnum = SECTION_COUNT,
-		.e_shstrndx = SECTION_STRTAB};
+	Elf64_Ehdr h = {
+		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+		.e_type = ET_REL,
+		.e_machine = EM_X86_64,
+		.e_version = EV_CURRENT,
+		.e_shoff = sizeof h,
+		.e_ehsize = sizeof h,
+		.e_shentsize = sizeof(Elf64_Shdr),
+		.e_shnum = SECTION_COUNT,
+		.e_shstrndx = SECTION_STRTAB,
+	};
 	uint64_t at = sizeof h + SECTION_COUNT * sizeof(Elf64_Shdr);
 	Elf64_Shdr sections[SECTION_COUNT] = {
-		[SECTION_TEXT] = {.sh_name = 1, .sh_type = SHT_NOBITS, .sh_flags = SHF_ALLOC | SHF_EXECINSTR, .sh_addr = (uintptr_t)o->text,
-			.sh_size = o->text_size, .sh_addralign = 16},
-		[SECTION_SYMTAB] = {.sh_name = 7, .sh_type = SHT_SYMTAB, .sh_offset = at, .sh_size = symbols.len, .sh_link = SECTION_STRTAB, .sh_info = 1,
-			.sh_addralign = 8, .sh_entsize = sizeof(Elf64_Sym)},
+		[SECTION_TEXT] = {
+			.sh_name = 1,
+			.sh_type = SHT_NOBITS,
+			.sh_flags = SHF_ALLOC | SHF_EXECINSTR,
+			.sh_addr = (uintptr_t)o->text,
+			.sh_size = o->text_size,
+			.sh_addralign = 16,
+		},
+		[SECTION_SYMTAB] = {
+			.sh_name = 7,
+			.sh_type = SHT_SYMTAB,
+			.sh_offset = at,
+			.sh_size = symbols.len,
+			.sh_link = SECTION_STRTAB,
+			.sh_info = 1,
+			.sh_addralign = 8,
+			.sh_entsize = sizeof(Elf64_Sym),
+		},
 		[SECTION_STRTAB] = {.sh_name = 15, .sh_type = SHT_STRTAB, .sh_offset = at + symbols.len, .sh_size = strings.len, .sh_addralign = 1},
 	};
 	buf_put(out, &h, sizeof h);

@@ -71,7 +71,8 @@ static void contains_in_order(const char *assembly, char *lines)
 
 static void llvm_follows_every_rule_of_the_page(void **state)
 {
-	AUTO(buf) page = {0};
+	AUTO(buf)
+	page = {0};
 	char path[512], *ir;
 	const char *top = getenv("TENON_SOURCE");
 	snprintf(path, sizeof path, "%s/docs/abi.md", top ? top : ".");
@@ -80,7 +81,8 @@ static void llvm_follows_every_rule_of_the_page(void **state)
 	char *at = (char *)page.ptr;
 	int n = 0;
 	while ((ir = next_block(&at, "```llvm\n"))) {
-		AUTO(buf) assembly = {0};
+		AUTO(buf)
+		assembly = {0};
 		char *expected = next_block(&at, "```expect\n");
 		assert_non_null(expected);
 		compile(ir, &assembly);

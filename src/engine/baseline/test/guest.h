@@ -56,7 +56,10 @@ struct source {
 
 static inline uint8_t type_byte(char c)
 {
-	return c == 'i' ? 0x7f : c == 'l' ? 0x7e : c == 'f' ? 0x7d : c == 'd' ? 0x7c : 0x70;
+	return c == 'i' ? 0x7f : c == 'l' ? 0x7e
+		: c == 'f'                    ? 0x7d
+		: c == 'd'                    ? 0x7c
+									  : 0x70;
 }
 
 static inline struct buf *add_func(struct source *s, uint32_t type)
@@ -184,8 +187,13 @@ static inline uint64_t fake_grow(struct abi_vmctx *ctx, uint32_t memory, uint64_
 	return delta == 1 ? 1 : UINT64_MAX;
 }
 
-static void *const fake_libcalls[ABI_LIBCALL_COUNT] = {[ABI_LIBCALL_RAISE] = (void *)fake_raise, [ABI_LIBCALL_STACK_HOOK] = (void *)fake_hook,
-	[ABI_LIBCALL_TRUNC] = (void *)fake_trunc, [ABI_LIBCALL_TRUNC_SAT] = (void *)fake_trunc_sat, [ABI_LIBCALL_MEMORY_GROW] = (void *)fake_grow};
+static void *const fake_libcalls[ABI_LIBCALL_COUNT] = {
+	[ABI_LIBCALL_RAISE] = (void *)fake_raise,
+	[ABI_LIBCALL_STACK_HOOK] = (void *)fake_hook,
+	[ABI_LIBCALL_TRUNC] = (void *)fake_trunc,
+	[ABI_LIBCALL_TRUNC_SAT] = (void *)fake_trunc_sat,
+	[ABI_LIBCALL_MEMORY_GROW] = (void *)fake_grow,
+};
 
 static inline uint8_t *cell(void)
 {
@@ -227,8 +235,15 @@ static inline void guest_init(struct guest *g, struct source *s, const struct ba
 		fail_msg("%s", e.text);
 	g->ctx = mem_zalloc(g->layout.size);
 	g->memory = (struct abi_memory){.base = cell(), .length = 65536};
-	*g->ctx = (struct abi_vmctx){.exec = &g->exec, .funcs = g->funcs, .type_ids = g->type_ids, .mem0_base = g->memory.base, .mem0 = &g->memory,
-		.libcalls = fake_libcalls, .func_refs = g->refs};
+	*g->ctx = (struct abi_vmctx){
+		.exec = &g->exec,
+		.funcs = g->funcs,
+		.type_ids = g->type_ids,
+		.mem0_base = g->memory.base,
+		.mem0 = &g->memory,
+		.libcalls = fake_libcalls,
+		.func_refs = g->refs,
+	};
 	((struct abi_memory **)((char *)g->ctx + g->layout.memories))[0] = &g->memory;
 	for (uint32_t i = 0; i < g->m->ntypes; i++)
 		g->type_ids[i] = g->m->types[i].id;
@@ -304,7 +319,8 @@ static inline enum trap guest_call(struct guest *g, uint32_t func, const char *t
 	struct regs r = {.stack = stack};
 	abi_classify(t, locs, &sig);
 	for (uint32_t i = 0; i < t->nparams; i++) {
-		uint64_t *to = locs[i].place == ABI_GPR ? r.gpr : locs[i].place == ABI_XMM ? r.xmm : stack;
+		uint64_t *to = locs[i].place == ABI_GPR ? r.gpr : locs[i].place == ABI_XMM ? r.xmm
+																				   : stack;
 		to[locs[i].index] = args[i];
 	}
 	if (sig.by_pointer)

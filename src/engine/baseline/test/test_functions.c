@@ -8,8 +8,33 @@ static struct baseline_options modes[5];
 static uint32_t nmodes;
 
 #define CODE(b, ...) buf_put((b), (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
-enum { END = 0x0b, GET = 0x20, SET = 0x21, TEE = 0x22, I32 = 0x41, I64 = 0x42, ADD = 0x6a, SUB = 0x6b, MUL = 0x6c, CALL = 0x10, TAIL = 0x12, BLOCK = 2, LOOP = 3, IF = 4, ELSE = 5,
-	BR = 0x0c, BR_IF = 0x0d, BR_TABLE = 0x0e, RETURN = 0x0f, VOID = 0x40, T_I32 = 0x7f, LOAD = 0x28, STORE = 0x36, EQZ = 0x45, DROP = 0x1a };
+enum {
+	END = 0x0b,
+	GET = 0x20,
+	SET = 0x21,
+	TEE = 0x22,
+	I32 = 0x41,
+	I64 = 0x42,
+	ADD = 0x6a,
+	SUB = 0x6b,
+	MUL = 0x6c,
+	CALL = 0x10,
+	TAIL = 0x12,
+	BLOCK = 2,
+	LOOP = 3,
+	IF = 4,
+	ELSE = 5,
+	BR = 0x0c,
+	BR_IF = 0x0d,
+	BR_TABLE = 0x0e,
+	RETURN = 0x0f,
+	VOID = 0x40,
+	T_I32 = 0x7f,
+	LOAD = 0x28,
+	STORE = 0x36,
+	EQZ = 0x45,
+	DROP = 0x1a,
+};
 
 static void run_all(void (*build)(struct source *), void (*check)(struct guest *))
 {

@@ -44,7 +44,10 @@ static void put_operand(struct buf *b, enum form form, char type, uint32_t local
 	}
 	put_local(b, 0x20, local);
 	if (form == TEMP)
-		buf_put(b, reinterpret[type == 'i' ? 0 : type == 'l' ? 1 : type == 'f' ? 2 : 3], 2);
+		buf_put(b, reinterpret[type == 'i' ? 0 : type == 'l' ? 1
+						   : type == 'f'                     ? 2
+															 : 3],
+			2);
 	if (form == SLOT)
 		buf_put(b, "\x02\x40\x0b", 3);  // an empty block
 }
@@ -94,7 +97,8 @@ static void put_function(struct source *s, const struct instance *x, enum form f
 	put_leb(b, wasm_ops[x->op].code);
 	if (!wasm_ops[x->op].prefix && wasm_ops[x->op].code >= 0x80)
 		b->len--;  // one byte, not LEB128
-	uint32_t to = x->r == x->a ? 0 : x->r == x->b ? 1 : c;
+	uint32_t to = x->r == x->a ? 0 : x->r == x->b ? 1
+												  : c;
 	if (result == SET) {
 		put_local(b, 0x21, to);
 		put_local(b, 0x20, to);
@@ -174,7 +178,8 @@ static void all_forms_of_operands_agree_L10(void **state)
 		for (uint32_t k = 0; k < 14; k++, round++) {
 			struct instance x = {.op = op, .a = info->sig[0], .b = two ? info->sig[1] : 0, .r = colon[1]};
 			x.va = value_of(x.a, round * 7 + k);
-			x.vb = !two ? 0 : k == 0 ? value_of(x.b, round * 7 + k) : value_of(x.b, k);
+			x.vb = !two ? 0 : k == 0 ? value_of(x.b, round * 7 + k)
+									 : value_of(x.b, k);
 			compare_forms(&x, &modes[round % nmodes]);
 		}
 	}

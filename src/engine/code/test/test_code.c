@@ -1,0 +1,211 @@
+// Published code and artifacts: found by address while others come and go, executable and never writable, the same after bytes and back, damage
+// refused. Rows: L40, L48, L49.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#define CODE_ASSEMBLER
+#include "code/code.h"
+
+// Two functions, `mov eax, n; ret` and the same with n + 1, and a stub behind them.
+struct made {
+	struct code_artifact a;
+	struct buf text, sites;
+	struct code_func funcs[2];
+};
+
+static void make(struct made *m, uint32_t n)
+{
+	struct x64 a;
+	struct code_sites s = {.out = &m->sites};
+	memset(m, 0, sizeof *m);
+	s.out = &m->sites;
+	for (uint32_t i = 0; i < 2; i++) {
+		x64_begin(&a, &m->text);
+		x64_room(&a, 256);
+		s.pc = s.wasm_offset = 0;
+		m->funcs[i] = (struct code_func){.offset = (uint32_t)m->text.len, .sites = (uint32_t)m->sites.len, .wasm_offset = 100 + 50 * i};
+		assert_true(code_sites_put(&s, 0, 3, TRAP_NONE));
+		x64_mov_ri(&a, RAX, n + i);
+		assert_true(code_sites_put(&s, x64_pos(&a), 7, TRAP_MEMORY_OUT_OF_BOUNDS));
+		x64_ret(&a, 0);
+		assert_true(code_sites_put(&s, x64_pos(&a), 5, TRAP_DIVIDE_BY_ZERO));
+		x64_ud2(&a);
+		m->funcs[i].size = x64_pos(&a);
+		x64_align(&a, 16);
+		assert_true(x64_finish(&a));
+	}
+	x64_begin(&a, &m->text);
+	x64_room(&a, 256);
+	x64_ret(&a, 0);
+	assert_true(x64_finish(&a));
+	m->a = (struct code_artifact){
+		.text = m->text.ptr,
+		.text_size = m->text.len,
+		.first_func = 4,
+		.nfuncs = 2,
+		.funcs = m->funcs,
+		.sites = m->sites.ptr,
+		.sites_size = m->sites.len,
+		.borrowed = true,
+	};
+}
+
+static void unmake(struct made *m)
+{
+	buf_release(&m->text);
+	buf_release(&m->sites);
+}
+
+static struct code_object *publish(const struct code_artifact *a, void *owner)
+{
+	struct code_object *o;
+	struct err e = {0};
+	if (!code_publish(a, NULL, owner, &o, &e))
+		fail_msg("%s", e.text);
+	return o;
+}
+
+static uint32_t run(const struct code_object *o, uint32_t i)
+{
+	return ((uint32_t (*)(void))(uintptr_t)code_object_func(o, i))();
+}
+
+static void an_address_tells_function_offset_and_trap(void **state)
+{
+	struct made m;
+	struct code_site site;
+	int owner;
+	make(&m, 7);
+	struct code_object *o = code_object_ref(publish(&m.a, &owner));
+	code_object_unref(o);
+	const uint8_t *f = code_object_func(o, 1);
+	assert_int_equal(run(o, 0), 7);
+	assert_int_equal(run(o, 1), 8);
+	assert_int_equal(code_object_size(o), m.text.len);
+	assert_ptr_equal(code_object_owner(o), &owner);
+	assert_true(code_site_find((uintptr_t)f + 2, &site));  // inside the first instruction
+	assert_ptr_equal(site.object, o);
+	assert_true(site.is_guest);
+	assert_int_equal(site.func, 5);
+	assert_int_equal(site.offset, 153);
+	assert_int_equal(site.trap, TRAP_NONE);
+	assert_true(code_site_find((uintptr_t)f + 5, &site));
+	assert_int_equal(site.offset, 157);
+	assert_int_equal(site.trap, TRAP_MEMORY_OUT_OF_BOUNDS);
+	assert_true(code_site_find((uintptr_t)f + 6, &site));
+	assert_int_equal(site.offset, 155);
+	assert_int_equal(site.trap, TRAP_DIVIDE_BY_ZERO);
+	assert_true(code_site_find((uintptr_t)f + 7, &site));  // not the beginning of an instruction with a site
+	assert_int_equal(site.trap, TRAP_NONE);
+	assert_true(code_site_find((uintptr_t)f + 32 - 16, &site));  // the stub
+	assert_false(site.is_guest);
+	assert_false(code_site_find((uintptr_t)f + 32 - 16 + 1, &site));  // behind the text
+	assert_false(code_site_find((uintptr_t)&m, &site));
+	code_object_unref(o);
+	assert_false(code_site_find((uintptr_t)f, &site));
+	unmake(&m);
+}
+
+static sigjmp_buf fault;
+static void on_fault(int sig)
+{
+	siglongjmp(fault, 1);
+}
+
+static void published_code_cannot_be_written_L48(void **state)
+{
+	struct made m;
+	make(&m, 1);
+	struct code_object *o = publish(&m.a, NULL);
+	volatile uint8_t *p = (uint8_t *)(uintptr_t)code_object_func(o, 0);
+	void (*before)(int) = signal(SIGSEGV, on_fault);
+	if (!sigsetjmp(fault, 1)) {
+		*p = 0xc3;
+		fail_msg("code was written to");
+	}
+	signal(SIGSEGV, before);
+	assert_int_equal(run(o, 0), 1);
+	code_object_unref(o);
+	unmake(&m);
+}
+
+static void bytes_and_back_are_the_same_and_damage_is_refused_L49(void **state)
+{
+	struct made m;
+	AUTO(buf)
+	bytes = {0};
+	struct code_artifact back;
+	struct err e = {0};
+	make(&m, 41);
+	assert_true(code_artifact_to_bytes(&m.a, &bytes));
+	assert_true(code_artifact_from_bytes(buf_view(&bytes), &back, &e));
+	struct code_object *o = publish(&back, NULL);
+	assert_int_equal(run(o, 1), 42);
+	code_object_unref(o);
+	for (size_t len = 0; len < bytes.len; len += len < 200 ? 1 : 97)
+		assert_false(code_artifact_from_bytes(slice_of(bytes.ptr, len), &back, NULL));
+	// Whatever the first bytes become: refused, or still within bounds.
+	for (size_t at = 0; at < 200; at++) {
+		for (int bit = 0; bit < 8; bit++) {
+			bytes.ptr[at] ^= (uint8_t)(1 << bit);
+			if (code_artifact_from_bytes(buf_view(&bytes), &back, NULL)) {
+				for (uint32_t i = 0; i < back.nfuncs; i++)
+					assert_true((uint64_t)back.funcs[i].offset + back.funcs[i].size <= back.text_size && back.funcs[i].sites <= back.sites_size);
+			}
+			bytes.ptr[at] ^= (uint8_t)(1 << bit);
+		}
+	}
+	unmake(&m);
+}
+
+// Readers look up while others publish and withdraw: what is held is always found.
+static atomic_bool stop;
+static void *churn(void *arg)
+{
+	struct made m;
+	make(&m, 3);
+	while (!atomic_load(&stop)) {
+		struct code_object *o[8];
+		for (int i = 0; i < 8; i++)
+			o[i] = publish(&m.a, NULL);
+		for (int i = 0; i < 8; i++)
+			code_object_unref(o[i]);
+	}
+	unmake(&m);
+	return NULL;
+}
+
+static void what_is_held_is_found_while_others_come_and_go(void **state)
+{
+	struct made m;
+	pthread_t threads[2];
+	make(&m, 9);
+	struct code_object *o = publish(&m.a, NULL);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, churn, NULL), 0);
+	for (int i = 0; i < 200000; i++)
+		assert_ptr_equal(code_find(code_object_func(o, i & 1)), o);
+	atomic_store(&stop, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	code_object_unref(o);
+	unmake(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_address_tells_function_offset_and_trap),
+		cmocka_unit_test(published_code_cannot_be_written_L48),
+		cmocka_unit_test(bytes_and_back_are_the_same_and_damage_is_refused_L49),
+		cmocka_unit_test(what_is_held_is_found_while_others_come_and_go),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -26,6 +26,10 @@ def inputs(target):
 def replay(targets, build):
     passed = failed = 0
     for t in targets:
+        if not (TOP / "build" / build / t).exists():
+            print(f"FAILED  {t}: build/{build} does not have it")
+            failed += 1
+            continue
         r = subprocess.run([TOP / "build" / build / t, *inputs(t)], env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         m = re.search(r"^(\d+) inputs$", r.stdout, re.M)
         n = int(m.group(1)) if m else 0

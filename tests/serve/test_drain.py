@@ -67,8 +67,9 @@ def an_answer_given_during_the_drain_says_that_the_connection_closes():
 def a_request_pipelined_behind_one_in_flight_is_still_answered():
     with Server(MISBEHAVE) as s, s.connect() as c:
         c.ask("/delay")
-        c.ask("/delay")
         time.sleep(0.1)
+        c.ask("/delay")  # not read before the first is answered
+        time.sleep(0.05)
         s.signal()
         for n in range(2):
             a = c.answer()

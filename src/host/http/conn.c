@@ -584,6 +584,15 @@ static void drain_idle(struct http_conn *c)
 	}
 }
 
+// A request that has arrived behind the one in flight, and is not read yet, came in time: what is known to wait is not cut.
+static void drain_busy(struct http_conn *c)
+{
+	if (!http__body_has_ended(c->x) || raw_len(c) > 0 || c->read_eof)
+		return;
+	if (body_room(c) && c->in_len < c->in->cap)
+		receive(c);
+}
+
 static void conn_turn(struct loop_task *t)
 {
 	struct http_conn *c = CONTAINER_OF(t, struct http_conn, task);
@@ -595,6 +604,8 @@ static void conn_turn(struct loop_task *t)
 		conn_advance(c);
 	if (c->state == CONN_IDLE && c->server->draining)
 		drain_idle(c);
+	else if (c->state == CONN_BUSY && c->server->draining)
+		drain_busy(c);
 }
 
 void http__conn_turn_later(struct http_conn *c)

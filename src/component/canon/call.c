@@ -192,6 +192,7 @@ static bool call_host(struct canon__lower *l, struct canon__cx *cx, const void *
 	}
 	struct canon_call c = {.instance = i, .data = l->host->data, .context = i->context, .arena = &i->arena};
 	i->message[0] = 0;
+	i->called_host = true;
 	cx->trap = l->host->fn(&c, args, ret);
 	if (UNLIKELY(cx->trap != TRAP_NONE && !i->message[0]))
 		snprintf(i->message, sizeof(i->message), "%s", trap_text(cx->trap));

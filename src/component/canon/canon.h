@@ -144,6 +144,12 @@ struct canon_image_info {
 };
 void canon_image_info(const struct canon_image *m, struct canon_image_info *ret);
 
+// The store's image if it depends on nothing but the component, `init` and limits: no host function was called on the way to it and no handle is
+// alive. `out` gets what canon_image_from wants. NULL: it does depend, or memory is out. And back; takes a reference on `vm`.
+struct vm_image *canon_image_pure(const struct canon_image *m, struct buf *out);
+NODISCARD bool canon_image_from(const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits, struct vm_image *vm,
+	struct slice bytes, struct canon_image **ret, struct err *e);
+
 // A slot is an instance that equals the image. canon_instance_* and canon_call_* take it; free it with canon_instance_free.
 NODISCARD bool canon_slot_new(struct vm_shard *shard, struct canon_image *m, void *user, struct canon_instance **ret, struct err *e);
 // Runs the steps after the cut. On a fiber. Nothing to do (and no fiber needed) when canon_slot_is_ready.

@@ -175,6 +175,7 @@ struct canon_instance {
 	bool dead;
 	bool dirty;     // tables differ (perhaps) from the image
 	bool learning;              // a host function that cuts is not called: it ends the step
+	bool called_host;
 	uint32_t n_components, n_resources;
 	struct canon__component *components;
 	struct canon__resource *resources;

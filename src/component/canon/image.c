@@ -12,6 +12,7 @@ struct canon_image {
 	struct canon_instance *template;  // without a store: its tables are the image's
 	uint32_t cut;
 	char why[160];
+	bool pure;
 };
 
 void canon_image_free(struct canon_image *m)
@@ -59,6 +60,15 @@ static bool learn(struct canon_instance *i, enum canon_init init, void *context,
 	return true;
 }
 
+// Tables that were used, even if they are empty again, say something about the order of indices.
+static bool has_no_handles(const struct canon_instance *i)
+{
+	for (uint32_t k = 0; k < i->n_components; k++)
+		if (i->components[k].handles.len || i->components[k].backpressure)
+			return false;
+	return i->host_table.len == 0;
+}
+
 static bool capture(struct canon_image *m, struct canon_instance *i, struct err *e)
 {
 	if (!vm_image_capture(i->store, &m->vm, e))
@@ -82,6 +92,7 @@ bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, c
 		goto failed;
 	if (!learn(i, init, context, &m->cut, m->why, trap))
 		goto failed;
+	m->pure = !i->called_host;
 	if (i->done != m->cut || i->dead) {  // it went a step too far: once more, up to there
 		canon_instance_free(i);
 		i = NULL;
@@ -89,6 +100,7 @@ bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, c
 			goto failed;
 	}
 	i->learning = false;
+	m->pure = m->pure && !i->called_host && has_no_handles(i);
 	if (!capture(m, i, e))
 		goto failed;
 	*ret = m;
@@ -97,6 +109,52 @@ failed:
 	canon_instance_free(i);
 	mem_free(m);
 	return false;
+}
+
+// ---- kept over the end of the process ----
+
+struct stored {
+	uint32_t cut, steps;
+	char why[160];
+};
+
+struct vm_image *canon_image_pure(const struct canon_image *m, struct buf *out)
+{
+	if (!m->pure)
+		return NULL;
+	struct stored s = {.cut = m->cut, .steps = m->template->cc->n_steps};
+	memcpy(s.why, m->why, sizeof s.why);
+	return buf_put(out, &s, sizeof s) ? m->vm : NULL;
+}
+
+bool canon_image_from(const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits, struct vm_image *vm,
+	struct slice bytes, struct canon_image **ret, struct err *e)
+{
+	struct stored s;
+	if (bytes.len != sizeof s)
+		return err_set(e, ERR_INVALID, "the image is of another build");
+	memcpy(&s, bytes.ptr, sizeof s);
+	if (s.steps != cc->n_steps || s.cut > s.steps)
+		return err_set(e, ERR_INVALID, "the image is of another component");
+	struct canon_image *m = mem_zalloc(sizeof(*m));
+	struct canon_instance *i = mem_zalloc(sizeof(*i));
+	if (m && i) {
+		*i = (struct canon_instance){.cc = cc, .host = host, .limits = *limits};
+		arena_init(&i->own, 0);
+		arena_init(&i->arena, 0);
+		i->n_components = cc->plan->ninstances;
+		i->components = ARENA_ARRAY(&i->own, struct canon__component, i->n_components + 1);
+	}
+	if (!m || !i || !i->components) {
+		canon_instance_free(i);
+		mem_free(m);
+		return err_nomem(e);
+	}
+	*m = (struct canon_image){.vm = vm_image_ref(vm), .template = i, .cut = s.cut, .pure = true};
+	memcpy(m->why, s.why, sizeof m->why);
+	m->why[sizeof m->why - 1] = 0;
+	*ret = m;
+	return true;
 }
 
 // ---- slots ----

@@ -1,8 +1,11 @@
-// The artifact and its bytes. Little-endian, 8-byte aligned parts in this order: header, functions, text, sites.
+// The artifact and its bytes. Little-endian, parts in this order: header, functions, sites, each aligned to 8, then the text at a multiple of a page
+// from the beginning, so that bytes that lie at a page of a file can be mapped and run from there.
 #include "code_int.h"
 
+#include "sys/sys.h"
+
 #define MAGIC 0x65646f636e6f6e74ull  // "tnoncode"
-#define VERSION 1u
+#define VERSION 2u
 
 struct header {
 	uint64_t magic;
@@ -42,8 +45,15 @@ bool code_artifact_to_bytes(const struct code_artifact *a, struct buf *out)
 	struct header h = {.magic = MAGIC, .version = VERSION, .cpu = a->cpu, .flags = a->flags, .first_func = a->first_func, .build = build_id(),
 		.nfuncs = a->nfuncs, .text_size = a->text_size, .sites_size = a->sites_size};
 	_Static_assert(sizeof h % 8 == 0 && sizeof(struct code_func) % 8 == 0, "parts are aligned");
-	return buf_put(out, &h, sizeof h) && put_aligned(out, a->funcs, a->nfuncs * sizeof *a->funcs) && put_aligned(out, a->text, a->text_size) &&
-		put_aligned(out, a->sites, a->sites_size);
+	size_t begin = out->len;
+	if (!buf_put(out, &h, sizeof h) || !put_aligned(out, a->funcs, a->nfuncs * sizeof *a->funcs) || !put_aligned(out, a->sites, a->sites_size))
+		return false;
+	size_t gap = -(out->len - begin) & (SYS_PAGE - 1);
+	if (!buf_reserve(out, gap))
+		return false;
+	memset(out->ptr + out->len, 0, gap);
+	out->len += gap;
+	return put_aligned(out, a->text, a->text_size);
 }
 
 static bool take(struct slice *s, uint64_t size, const void **ret)
@@ -73,7 +83,8 @@ bool code_artifact_from_bytes(struct slice bytes, struct code_artifact *ret, str
 {
 	struct header h;
 	uint32_t cpu;
-	const void *funcs, *text, *sites;
+	const void *funcs, *text, *sites, *gap;
+	const uint8_t *begin = bytes.ptr;
 	if (bytes.len < sizeof h)
 		return err_set(e, ERR_ENV, "compiled code is cut short");
 	memcpy(&h, bytes.ptr, sizeof h);
@@ -83,7 +94,8 @@ bool code_artifact_from_bytes(struct slice bytes, struct code_artifact *ret, str
 	if (!code_cpu_detect(&cpu) || h.cpu & ~cpu)
 		return err_set(e, ERR_ENV, "compiled code is for another processor");
 	if (h.nfuncs > UINT32_MAX / sizeof(struct code_func) || h.text_size > INT32_MAX || h.sites_size > UINT32_MAX ||
-		!take(&bytes, h.nfuncs * sizeof(struct code_func), &funcs) || !take(&bytes, h.text_size, &text) || !take(&bytes, h.sites_size, &sites) || bytes.len ||
+		!take(&bytes, h.nfuncs * sizeof(struct code_func), &funcs) || !take(&bytes, h.sites_size, &sites) ||
+		!take(&bytes, -(uint64_t)(bytes.ptr - begin) & (SYS_PAGE - 1), &gap) || !take(&bytes, h.text_size, &text) || bytes.len ||
 		!funcs_are_sound(funcs, h.nfuncs, &h))
 		return err_set(e, ERR_ENV, "compiled code is damaged");
 	*ret = (struct code_artifact){.text = (uint8_t *)(uintptr_t)text, .text_size = h.text_size, .first_func = h.first_func, .nfuncs = (uint32_t)h.nfuncs,

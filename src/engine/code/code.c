@@ -127,10 +127,14 @@ static bool map_text(const struct code_artifact *a, const uint8_t **ret, size_t 
 
 static void object_free(struct code_object *o)
 {
-	if (o->text)
-		sys_unmap((void *)(uintptr_t)o->text, o->mapped);
-	mem_free((void *)(uintptr_t)o->funcs);
-	mem_free((void *)(uintptr_t)o->sites);
+	if (o->mapping) {
+		code_mapping_unref(o->mapping);
+	} else {
+		if (o->text)
+			sys_unmap((void *)(uintptr_t)o->text, o->mapped);
+		mem_free((void *)(uintptr_t)o->funcs);
+		mem_free((void *)(uintptr_t)o->sites);
+	}
 	mem_free(o);
 }
 
@@ -145,21 +149,17 @@ static bool copy(const void *from, size_t size, void *ret_ptr)
 	return true;
 }
 
-bool code_publish(const struct code_artifact *a, const struct wasm_module *m, void *owner, struct code_object **ret, struct err *e)
+static struct code_object *object_new(const struct code_artifact *a, void *owner)
 {
 	struct code_object *o = mem_zalloc(sizeof *o);
-	if (!o)
-		return err_nomem(e);
-	*o = (struct code_object){.refs = 1, .first_func = a->first_func, .nfuncs = a->nfuncs, .text_size = a->text_size, .sites_size = a->sites_size,
-		.owner = owner};
-	if (!copy(a->funcs, a->nfuncs * sizeof *a->funcs, &o->funcs) || !copy(a->sites, a->sites_size, &o->sites)) {
-		object_free(o);
-		return err_nomem(e);
-	}
-	if (!map_text(a, &o->text, &o->mapped, e)) {
-		object_free(o);
-		return false;
-	}
+	if (o)
+		*o = (struct code_object){.refs = 1, .first_func = a->first_func, .nfuncs = a->nfuncs, .text_size = a->text_size, .sites_size = a->sites_size,
+			.owner = owner};
+	return o;
+}
+
+static bool object_list(struct code_object *o, const struct wasm_module *m, struct code_object **ret, struct err *e)
+{
 	if (!registry_add(o)) {
 		object_free(o);
 		return err_nomem(e);
@@ -168,6 +168,39 @@ bool code_publish(const struct code_artifact *a, const struct wasm_module *m, vo
 	o->gdb = code__gdb_add(o, m);
 	*ret = o;
 	return true;
+}
+
+bool code_publish(const struct code_artifact *a, const struct wasm_module *m, void *owner, struct code_object **ret, struct err *e)
+{
+	struct code_object *o = object_new(a, owner);
+	if (!o)
+		return err_nomem(e);
+	if (!copy(a->funcs, a->nfuncs * sizeof *a->funcs, &o->funcs) || !copy(a->sites, a->sites_size, &o->sites)) {
+		object_free(o);
+		return err_nomem(e);
+	}
+	if (!map_text(a, &o->text, &o->mapped, e)) {
+		object_free(o);
+		return false;
+	}
+	return object_list(o, m, ret, e);
+}
+
+bool code_publish_mapped(struct code_mapping *map, const struct code_artifact *a, const struct wasm_module *m, void *owner, struct code_object **ret,
+	struct err *e)
+{
+	struct code_object *o = object_new(a, owner);
+	if (!o)
+		return err_nomem(e);
+	o->mapping = code_mapping_ref(map);
+	o->funcs = a->funcs;
+	o->sites = a->sites;
+	o->text = a->text;
+	if (!code__mapping_add_text(map, a->text, a->text_size, e)) {
+		object_free(o);
+		return false;
+	}
+	return object_list(o, m, ret, e);
 }
 
 struct code_object *code_object_ref(struct code_object *o)

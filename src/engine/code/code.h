@@ -2,7 +2,8 @@
 // for the cache, and published code: immutable, executable, never writable, found again by address from a signal handler.
 //
 // 1. An artifact holds no pointer and no process-wide id: text is position-independent, everything else is an offset.
-// 2. Published code is a mapping of a sealed memfd, read + execute. Nobody has a writable alias of it (L48).
+// 2. Published code is a mapping of a sealed memfd, read + execute, or for a while of a file of the cache, until code_mapping_seal. Nobody has a
+//    writable alias of it (L48).
 // 3. code_find and the code_object_* look-ups take no lock and allocate nothing: they are for signal handlers. The object that they return is
 //    alive only because somebody who may be running in it holds a reference.
 #ifndef TENON_CODE_H
@@ -85,6 +86,20 @@ NODISCARD bool code_artifact_from_bytes(struct slice bytes, struct code_artifact
 struct code_object;
 // Copies the artifact. `m` (may be NULL) names functions for perf and gdb during the call; `owner` is whatever code_site.owner shall be.
 NODISCARD bool code_publish(const struct code_artifact *a, const struct wasm_module *m, void *owner, struct code_object **ret, struct err *e);
+// A file that holds artifacts' bytes, each beginning at a page: their code runs from the file's own pages, nothing is copied. Only for files that
+// nobody but us can write, whose content was checked. Takes the descriptor over in any case.
+struct code_mapping;
+NODISCARD bool code_mapping_new(int fd, uint64_t size, struct code_mapping **ret, struct err *e);
+struct slice code_mapping_bytes(const struct code_mapping *m);
+struct code_mapping *code_mapping_ref(struct code_mapping *m);
+void code_mapping_unref(struct code_mapping *m);
+// As code_publish, of an artifact that is a view into the mapping; the object holds a reference on it. ERR_ENV where the file system allows no
+// execution: code_publish copies.
+NODISCARD bool code_publish_mapped(struct code_mapping *map, const struct code_artifact *a, const struct wasm_module *m, void *owner,
+	struct code_object **ret, struct err *e);
+// Copies the file into a sealed memfd, has the copy checked and maps it over the file's pages, under running threads: from then on nothing that
+// happens to the file reaches what runs. No publishing from this mapping meanwhile or later. false: what was mapped stays as it was.
+NODISCARD bool code_mapping_seal(struct code_mapping *m, bool (*is_sound)(struct slice bytes), struct err *e);
 struct code_object *code_object_ref(struct code_object *o);
 void code_object_unref(struct code_object *o);
 // Entry of the i-th defined function (guest convention).

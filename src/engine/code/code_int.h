@@ -13,8 +13,12 @@ struct code_object {
 	const uint8_t *sites;
 	size_t sites_size;
 	void *owner;
+	struct code_mapping *mapping;  // text, funcs and sites lie in it; NULL: they are the object's own
 	void *gdb;  // what was listed for debuggers
 };
+
+// Makes a part of the mapping executable.
+NODISCARD bool code__mapping_add_text(struct code_mapping *m, const uint8_t *text, size_t size, struct err *e);
 
 // Appends to /tmp/perf-PID.map if TENON_PERF is set.
 void code__perf_note(const struct code_object *o, const struct wasm_module *m);

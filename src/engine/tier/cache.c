@@ -1,4 +1,4 @@
-// The cache of compiled code: one file an entry in one private directory.
+// The cache of code and images: one file an entry in one private directory.
 //
 // Invariants:
 //  1. Trust rests on the directory: ours, mode 0700, opened once, files reached by openat without following links.
@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#define OPENSSL_API_COMPAT 0x10100000L  // the plain functions: EVP would bring all of libcrypto along
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,6 @@
 #include "tier_int.h"
 
 enum { NAME_MAX_LEN = 80 };
-#define CACHE_BYTES_MAX (2ull << 30)
 
 static bool path_of(char *out, size_t size)
 {
@@ -63,55 +63,34 @@ int tier__cache_open(void)
 
 // ---- names ---------------------------------------------------------------------------------------------------------------------------
 
-static void entry_name(const struct tier_key *key, const char *suffix, char out[NAME_MAX_LEN])
+static void entry_name(const struct tier_key *key, const char *kind, char out[NAME_MAX_LEN])
 {
 	for (int i = 0; i < 32; i++)
 		snprintf(out + 2 * i, 3, "%02x", key->bytes[i]);
-	snprintf(out + 64, NAME_MAX_LEN - 64, "%s", suffix);
+	snprintf(out + 64, NAME_MAX_LEN - 64, ".%s", kind);
 }
 
-static void sha256(struct slice s, struct tier_key *ret)
+void tier__key_of(struct slice s, struct tier_key *ret)
 {
-	SHA256(s.ptr, s.len, ret->bytes);
-}
-
-void tier__key_mix(struct tier_key *key, struct slice build, uint64_t cpu_features, uint64_t flags)
-{
-	struct {
-		struct tier_key key;
-		uint64_t build_low, build_high, cpu_features, flags;
-	} all = {*key, hash_128(build).low, hash_128(build).high, cpu_features, flags};
-	sha256(slice_of(&all, sizeof all), key);
+	SHA256_CTX c;
+	SHA256_Init(&c);
+	SHA256_Update(&c, s.ptr, s.len);
+	SHA256_Final(ret->bytes, &c);
 }
 
 // ---- writing -------------------------------------------------------------------------------------------------------------------------
 
-static bool write_all(int fd, struct slice s)
+static bool put_file(int cache, const char *name, tier__write_fn write, void *arg)
 {
-	while (s.len) {
-		ssize_t n = write(fd, s.ptr, s.len > 1 << 30 ? 1 << 30 : s.len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		s = slice_sub(s, (size_t)n, s.len);
-	}
-	return true;
-}
-
-static bool put_file(int cache, const char *name, const struct slice *parts, uint32_t n)
-{
+	static _Atomic uint32_t serial;
 	char temporary[NAME_MAX_LEN];
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	snprintf(temporary, sizeof temporary, "tmp-%d-%lld-%ld", getpid(), (long long)now.tv_sec, now.tv_nsec);
-	int fd = openat(cache, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	snprintf(temporary, sizeof temporary, "tmp-%d-%lld-%ld-%u", getpid(), (long long)now.tv_sec, now.tv_nsec, serial++);
+	int fd = openat(cache, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return false;
-	bool ok = true;
-	for (uint32_t i = 0; ok && i < n; i++)
-		ok = write_all(fd, parts[i]);
-	ok = ok && fsync(fd) == 0;
+	bool ok = write(fd, arg) && fsync(fd) == 0;
 	ok = close(fd) == 0 && ok;
 	ok = ok && renameat(cache, temporary, cache, name) == 0;
 	if (!ok)
@@ -152,7 +131,7 @@ static bool read_dir(int cache, struct aged **ret, uint32_t *ret_n, uint64_t *re
 		if (!a)
 			break;
 		a->used = st.st_mtim;
-		a->size = (uint64_t)st.st_size;
+		a->size = (uint64_t)st.st_blocks * 512;  // images have holes
 		snprintf(a->name, sizeof a->name, "%s", ent->d_name);
 		*ret_total += a->size;
 	}
@@ -162,49 +141,63 @@ static bool read_dir(int cache, struct aged **ret, uint32_t *ret_n, uint64_t *re
 	return true;
 }
 
-static void trim(int cache)
+static void trim(int cache, uint64_t max)
 {
 	struct aged *all;
 	uint32_t n;
 	uint64_t total;
 	if (!read_dir(cache, &all, &n, &total))
 		return;
-	if (total > CACHE_BYTES_MAX && n) {
+	if (total > max && n) {
 		qsort(all, n, sizeof *all, older);
-		for (uint32_t i = 0; i < n && total > CACHE_BYTES_MAX; i++)
+		for (uint32_t i = 0; i < n && total > max; i++)
 			if (unlinkat(cache, all[i].name, 0) == 0)
 				total -= all[i].size;
 	}
 	mem_free(all);
 }
 
-bool tier__cache_put(int cache, const struct tier_key *key, const struct slice *parts, uint32_t n)
+bool tier__cache_put(int cache, const struct tier_key *key, const char *kind, tier__write_fn write, void *arg, uint64_t max)
 {
 	char name[NAME_MAX_LEN];
-	entry_name(key, ".code", name);
-	if (!put_file(cache, name, parts, n))
+	entry_name(key, kind, name);
+	if (!put_file(cache, name, write, arg))
 		return false;
-	trim(cache);
+	trim(cache, max);
 	return true;
 }
 
-bool tier__cache_get(int cache, const struct tier_key *key, int *ret_fd, uint64_t *ret_size)
+void tier__cache_remove(int cache, const struct tier_key *key, const char *kind)
 {
 	char name[NAME_MAX_LEN];
-	entry_name(key, ".code", name);
+	entry_name(key, kind, name);
+	unlinkat(cache, name, 0);
+}
+
+// "Used": only the order of leaving depends on it, so an hour is exact enough.
+static void note_use(int fd, const struct stat *st)
+{
+	static const struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+	time_t t = time(NULL);
+	if (t - st->st_mtim.tv_sec > 3600 || t < st->st_mtim.tv_sec)
+		futimens(fd, now);
+}
+
+int tier__cache_get(int cache, const struct tier_key *key, const char *kind, uint64_t *ret_size)
+{
+	char name[NAME_MAX_LEN];
+	entry_name(key, kind, name);
 	int fd = openat(cache, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
 	if (fd < 0)
-		return false;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid()) {
+		return -1;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022)) {
 		close(fd);
-		return false;
+		return -1;
 	}
-	static const struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
-	futimens(fd, now);  // "used": only the order of leaving depends on it
-	*ret_fd = fd;
+	note_use(fd, &st);
 	*ret_size = (uint64_t)st.st_size;
-	return true;
+	return fd;
 }
 
 // ---- identity ------------------------------------------------------------------------------------------------------------------------
@@ -213,31 +206,34 @@ static void stat_key(const struct stat *st, struct tier_key *ret)
 {
 	uint64_t words[8] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec,
 		(uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec, 1};
-	sha256(slice_of(words, sizeof words), ret);
+	tier__key_of(slice_of(words, sizeof words), ret);
 }
 
-bool tier__file_identity(int cache, const char *path, struct slice file, struct tier_key *ret)
+static bool write_key(int fd, void *arg)
+{
+	return write(fd, ((struct tier_key *)arg)->bytes, 32) == 32;
+}
+
+void tier__file_identity(int cache, int file_fd, struct slice file, struct tier_key *ret)
 {
 	struct stat st;
 	struct tier_key by_stat;
-	char name[NAME_MAX_LEN];
-	bool known = path && stat(path, &st) == 0 && (uint64_t)st.st_size == file.len;
+	uint64_t size;
+	bool known = file_fd >= 0 && fstat(file_fd, &st) == 0 && (uint64_t)st.st_size == file.len;
 	if (known) {
 		stat_key(&st, &by_stat);
-		entry_name(&by_stat, ".id", name);
-		int fd = openat(cache, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd >= 0) {
-			ssize_t n = read(fd, ret->bytes, 32);
+		int fd = tier__cache_get(cache, &by_stat, "id", &size);
+		ssize_t n = fd >= 0 ? read(fd, ret->bytes, 32) : -1;
+		if (fd >= 0)
 			close(fd);
-			if (n == 32)
-				return true;
-		}
+		if (n == 32)
+			return;
 	}
-	sha256(file, ret);
+	tier__key_of(file, ret);
 	// A file that was changed just now may be changed again within the clock's grain: don't remember it.
-	if (known && time(NULL) - st.st_mtim.tv_sec > 2) {
-		struct slice part = slice_of(ret->bytes, 32);
-		put_file(cache, name, &part, 1);
+	if (known && time(NULL) - st.st_mtim.tv_sec > 2 && time(NULL) - st.st_ctim.tv_sec > 2) {
+		char name[NAME_MAX_LEN];
+		entry_name(&by_stat, "id", name);
+		put_file(cache, name, write_key, ret);
 	}
-	return true;
 }

@@ -12,18 +12,34 @@ struct tier_options {
 	unsigned threads;   // 0: the cores that this process may use
 };
 
-// What tier_compile did, for benches and logs. Times in nanoseconds of wall clock.
+// What was done, for benches and logs. Times in nanoseconds of wall clock.
 struct tier_stats {
 	bool from_cache;
 	uint64_t code_bytes;     // of code sections
 	uint64_t native_bytes;
 	uint64_t compile_ns;     // validation and compiling
-	uint64_t cache_ns;       // reading or writing the cache
+	uint64_t cache_ns;       // reading the cache
 };
 
-// Makes the core modules of one file runnable: validates their bodies and compiles them, functions in parallel, or takes both from the cache.
-// `file` is the file whose content they are (identity in the cache; `path` may be NULL: the content is hashed). The modules must outlive the vm_modules.
-// On success ret[0..n) each hold one reference. ERR_INVALID... as wasm_validate_func, with the module's offset.
+// A file of core modules (a component, a module) and what the cache has of it. Entries are keyed by the content, this program's build, the
+// processor's features and flags.
+struct tier_file;
+// `bytes` is the content of the file `fd`; -1: there is none, the content is hashed; else what it hashes to is remembered by device, inode, size and
+// times. Both are needed only during the call. Not to be had: a cache (then all is compiled each time); ERR_ENV: a processor that generated code can run on.
+NODISCARD bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e);
+void tier_file_close(struct tier_file *f);
+// The cache has code of exactly these bytes: they were decoded and validated before.
+bool tier_file_has_code(const struct tier_file *f);
+// Makes the modules runnable: takes their code from the cache, or validates their bodies and compiles them, functions in parallel.
+// The modules must outlive the vm_modules. On success ret[0..n) each hold one reference. ERR_INVALID... as wasm_validate_func.
+NODISCARD bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
+	struct err *e);
+// Images of the file. `variant` is whatever they depend on besides what code does. Load: false if there is none; `sealed`: no store shall ever be
+// attached to the cache's file (else only until a copy has been made, behind the first answer). Save takes a reference; written behind the answer.
+NODISCARD bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed, struct vm_image **ret);
+void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_image *img, struct slice extra);
+
+// All of that in one, without images. `path` may be NULL, as -1 above.
 NODISCARD bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,
 	struct vm_module **ret, struct tier_stats *stats, struct err *e);
 

@@ -1,9 +1,13 @@
-// Inside the room tier: the cache on disk.
+// Inside the room tier. cache.c: the directory; file.c: entries of a file; behind.c: what is done behind the first answer; compile.c: compiling.
 #ifndef TENON_TIER_INT_H
 #define TENON_TIER_INT_H
 
+#include <pthread.h>
+
+#include "code/code.h"
 #include "tier.h"
 
+// ---- cache.c ---------------------------------------------------------------------------------------------------------------------------
 // Where the cache lies: $TENON_CACHE, $XDG_CACHE_HOME/tenon, ~/.cache/tenon. -1: there is none to be had (no home, not ours, not 0700): do without.
 int tier__cache_open(void);
 
@@ -11,13 +15,36 @@ struct tier_key {
 	uint8_t bytes[32];
 };
 // SHA-256 of the file's content; remembered by device, inode, size and times, so that a warm start need not read the file.
-NODISCARD bool tier__file_identity(int cache, const char *path, struct slice file, struct tier_key *ret);
-// What an entry depends on besides the content: this program's build, the processor's features, flags.
-void tier__key_mix(struct tier_key *key, struct slice build, uint64_t cpu_features, uint64_t flags);
+void tier__file_identity(int cache, int file_fd, struct slice file, struct tier_key *ret);
+// SHA-256 of the bytes.
+void tier__key_of(struct slice bytes, struct tier_key *ret);
 
-// Opens an entry. false: there is none.
-NODISCARD bool tier__cache_get(int cache, const struct tier_key *key, int *ret_fd, uint64_t *ret_size);
-// Writes an entry under a temporary name and renames it; then trims the cache to its size. Failure is no error: the next start compiles again.
-bool tier__cache_put(int cache, const struct tier_key *key, const struct slice *parts, uint32_t n);
+// Opens an entry ("code", "image"). -1: there is none.
+int tier__cache_get(int cache, const struct tier_key *key, const char *kind, uint64_t *ret_size);
+// Writes an entry under a temporary name and renames it; then trims the cache to `max` bytes. Failure is no error: the next start compiles again.
+typedef bool (*tier__write_fn)(int fd, void *arg);
+bool tier__cache_put(int cache, const struct tier_key *key, const char *kind, tier__write_fn write, void *arg, uint64_t max);
+void tier__cache_remove(int cache, const struct tier_key *key, const char *kind);
+#define TIER__CACHE_MAX (2ull << 30)
+
+// ---- compile.c -------------------------------------------------------------------------------------------------------------------------
+// Compiles all modules; ret[k] are the caller's to release, also on failure (zeroed where there is none).
+NODISCARD bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct code_artifact *ret,
+	struct err *e);
+// Threads of this room take no signals: those are for whoever runs the process's loop.
+bool tier__start_thread(pthread_t *t, void *(*fn)(void *), void *arg);
+
+// ---- behind.c --------------------------------------------------------------------------------------------------------------------------
+// Has fn(arg) called by a thread of low priority a little later, in order. `must`: also when the process ends first; else `drop` is called
+// then, or when there is no thread to be had.
+struct tier__job {
+	struct tier__job *next;
+	void (*fn)(struct tier__job *job);    // frees the job
+	void (*drop)(struct tier__job *job);  // the same without the work
+	bool must;
+};
+void tier__behind(struct tier__job *job);
+// What was read from the cache is not what was checked before: nothing that ran since can be trusted. Ends the process.
+_Noreturn void tier__distrust(const struct err *e);
 
 #endif

@@ -3,10 +3,8 @@
 // 1. What an image names, it names by place: the n-th memory, table, global, instance of a store. A store that was allocated by the same
 //    steps has the same places (vm_store_attach compares what can be compared).
 // 2. A page that is zero is a hole of the memfd: `nonzero` says which are not, so that nobody touches a hole to learn that it is zero.
-// 3. The memfd is sealed before anybody maps it: what is mapped can't change or shrink.
+// 3. The memfd is sealed before anybody maps it: what is mapped can't change or shrink. (image_file.c: one that is opened from a file later.)
 #include "vm_int.h"
-
-#include <unistd.h>
 
 #define COUNT(list, T)                                       \
 	({                                                       \
@@ -164,7 +162,7 @@ bool vm_image_capture(struct vm_store *st, struct vm_image **ret, struct err *e)
 	if (!img)
 		return err_nomem(e);
 	img->refs = 1;
-	img->fd = -1;
+	img->fd = img->old_fd = -1;
 	arena_init(&img->arena, 0);
 	bool ok = capture_memories(st, img, e) && (capture_rest(st, img) || err_nomem(e));
 	if (!ok) {
@@ -185,10 +183,12 @@ void vm_image_unref(struct vm_image *img)
 {
 	if (!img || atomic_fetch_sub_explicit(&img->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	if (img->map)
+	if (img->file)
+		sys_unmap((void *)img->file, img->data_offset + img->size);
+	else if (img->map)
 		sys_unmap((void *)img->map, img->size);
-	if (img->fd >= 0)
-		close(img->fd);
+	sys_close(img->fd);
+	sys_close(img->old_fd);
 	arena_release(&img->arena);
 	mem_free(img);
 }
@@ -241,7 +241,7 @@ static bool same_layout(const struct vm_store *st, const struct vm_image *img)
 	return true;
 }
 
-static int attach_memory(struct vm_memory *m, const struct vm_image *img, const struct vm__image_memory *from)
+static int attach_memory(struct vm_memory *m, const struct vm_image *img, int fd, const struct vm__image_memory *from)
 {
 	uint64_t length = from->length;
 	// Whatever lay there goes; what the image does not cover is out of bounds again.
@@ -251,7 +251,7 @@ static int attach_memory(struct vm_memory *m, const struct vm_image *img, const 
 			return r;
 	}
 	if (length) {
-		int r = sys_map_private_at(m->abi.base, length, img->fd, from->offset);
+		int r = sys_map_private_at(m->abi.base, length, fd, img->data_offset + from->offset);
 		if (r)
 			return r;
 	}
@@ -268,9 +268,12 @@ bool vm_store_attach(struct vm_store *st, struct vm_image *img, struct err *e)
 		return err_set(e, ERR_LINK, "an image does not fit the store: it was taken of another layout");
 	if (img->used > st->limits.memory)
 		return err_set(e, ERR_LIMIT, "memory limit exceeded: the image needs %llu bytes", (unsigned long long)img->used);
+	// In this order: who gets the new descriptor with the old epoch is made anew once more than needed.
+	st->image_epoch = atomic_load(&img->epoch);
+	int fd = atomic_load(&img->fd);
 	uint32_t i = 0;
 	for (struct vm_memory *m = st->memories; m; m = m->next, i++) {
-		int r = attach_memory(m, img, &img->memories[i]);
+		int r = attach_memory(m, img, fd, &img->memories[i]);
 		if (r) {
 			st->poisoned = true;
 			return err_set_errno(e, -r, "mapping an image");

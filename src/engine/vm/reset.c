@@ -183,7 +183,7 @@ static bool restore_memories(struct vm_store *st)
 bool vm_store_reset(struct vm_store *st)
 {
 	struct vm_shard *s = st->shard;
-	if (st->poisoned || !st->image)
+	if (st->poisoned || !st->image || vm_store_is_stale(st))
 		return false;
 	if (s->owner == st && vm__reset_method == VM_RESET_GATED_SCAN) {
 		uint64_t n = sys_thread_faults();
@@ -199,6 +199,11 @@ bool vm_store_reset(struct vm_store *st)
 	vm__reset_check(st);
 #endif
 	return true;
+}
+
+bool vm_store_is_stale(const struct vm_store *st)
+{
+	return st->image && st->image_epoch != atomic_load_explicit(&st->image->epoch, memory_order_relaxed);
 }
 
 bool vm_store_trim(struct vm_store *st)

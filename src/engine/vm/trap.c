@@ -92,6 +92,9 @@ static bool in_memories(const struct vm_shard *s, uint64_t r13, uint64_t addr, u
 	const struct vm_instance *inst = ctx->instance;
 	for (uint32_t i = 0; i < inst->mod->m->nmemories; i++) {
 		uint64_t base = (uintptr_t)inst->memories[i]->abi.base;
+		// Below the length nothing faults but a file that was cut short (SIGBUS): no fault of the guest.
+		if (addr >= base && addr - base < inst->memories[i]->abi.length)
+			return false;
 		if (addr >= base && addr - base < VM__CELL_SIZE + 16) {
 			*ret_offset = addr - base;
 			return true;

@@ -243,10 +243,20 @@ void vm_image_unref(struct vm_image *img);
 // Bytes of memory that are not zero / of all memories.
 uint64_t vm_image_bytes(const struct vm_image *img);
 uint64_t vm_image_memory_length(const struct vm_image *img);
+// An image as a file: {head with a hash, all but memories, `extra`, memories at a page with holes where they are zero}. Writes to an empty file.
+NODISCARD bool vm_image_write(const struct vm_image *img, struct slice extra, int fd, struct err *e);
+// Maps what vm_image_write wrote; takes the descriptor over in any case. The content is checked: damage, cut short, another layout: ERR_INVALID.
+// Until vm_image_seal, stores are attached to the file itself, so it must be one that nobody but us can write.
+NODISCARD bool vm_image_open(int fd, struct vm_image **ret, struct err *e);
+struct slice vm_image_extra(const struct vm_image *img);
+// From any thread: copies the file into a sealed memfd, checks the copy and puts it in the file's place. Stores attached before become stale:
+// they run on, but vm_store_reset refuses them. ERR_INVALID: the file is no longer what was opened.
+NODISCARD bool vm_image_seal(struct vm_image *img, struct err *e);
+bool vm_store_is_stale(const struct vm_store *st);
 // Makes the store equal to the image, which it keeps a reference on. ERR_LINK if its layout is not the image's.
 NODISCARD bool vm_store_attach(struct vm_store *st, struct vm_image *img, struct err *e);
 struct vm_image *vm_store_image(const struct vm_store *st);
-// Makes an attached store equal to its image again, in place. false: it can't be trusted any more (a system call failed, or it is poisoned):
+// Makes an attached store equal to its image again, in place. false: not to be had any more (a system call failed, it is poisoned or stale):
 // free it and make another.
 NODISCARD bool vm_store_reset(struct vm_store *st);
 // Gives back the store's private pages (an idle slot). It stays equal to the image.

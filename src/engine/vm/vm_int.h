@@ -150,6 +150,7 @@ struct vm_store {
 	void *owner;
 	// slot
 	struct vm_image *image;
+	uint32_t image_epoch;
 	uint64_t faults;  // page faults since the last listing of private pages
 	uint64_t mean_differing;  // times 16
 	struct vm_reset_stats stats;
@@ -274,9 +275,14 @@ struct vm__image_table {
 struct vm_image {
 	_Atomic uint32_t refs;
 	struct arena arena;
-	int fd;
-	uint64_t size, nonzero_bytes;
-	const uint8_t *map;  // all of the memfd, read-only; NULL if size is 0
+	_Atomic int fd;
+	int old_fd;  // of the file whose place a memfd took (vm_image_seal); -1
+	_Atomic uint32_t epoch;  // changes when fd does: stores attached before are not reset any more
+	uint64_t size, nonzero_bytes;  // of all memories
+	const uint8_t *map;  // the memories one after the other, read-only; NULL if size is 0
+	uint64_t data_offset;  // of the memories in fd; 0 unless it was opened from a file
+	const uint8_t *file;   // mapping of all of fd, then; what is not memory is read there, too
+	struct slice extra;
 	uint32_t nmemories, ntables, nfuncs;
 	struct vm__image_memory *memories;
 	struct vm__image_table *tables;
@@ -289,6 +295,8 @@ struct vm_image {
 };
 // Writes globals, tables, dropped bits of the image into the store. `only_dirty`: tables whose dirty flag is clear are skipped.
 bool vm__image_load_rest(struct vm_store *st, const struct vm_image *img, bool only_dirty);
+// Calls fn for each run of pages of a memory that are not zero, in order, until it returns false.
+bool vm__image_runs(const struct vm__image_memory *m, bool (*fn)(void *arg, uint64_t offset, uint64_t size), void *arg);
 void vm__reset_probe(struct buf *why);
 void vm__reset_check(struct vm_store *st);
 extern enum vm_reset_method vm__reset_method;

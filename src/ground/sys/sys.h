@@ -62,8 +62,16 @@ int sys_discard(void *at, uint64_t size);
 int sys_memfd(const char *name, uint64_t size);
 int sys_memfd_seal(int fd);
 int sys_write_at(int fd, const void *data, uint64_t size, uint64_t offset);
+// Copies [offset, offset + size) of one file to the same place of another. -EIO: the file is shorter.
+int sys_copy_range(int from, int to, uint64_t size, uint64_t offset);
+int sys_set_size(int fd, uint64_t size);
 void *sys_map_shared_read(int fd, uint64_t size);
 void *sys_map_code(int fd, uint64_t size);  // read and execute
+// A file that may change, private and read-only, all of its pages at hand as far as they are in memory.
+void *sys_map_file(int fd, uint64_t size);
+int sys_protect_code(void *at, uint64_t size);  // read and execute
+// Puts a part of a memfd in the place of what is mapped there, at once for all threads.
+int sys_map_over(void *at, uint64_t size, int fd, uint64_t offset, bool code);
 // Page faults of this thread so far, minor and major.
 uint64_t sys_thread_faults(void);
 uint64_t sys_thread_cpu_ns(void);

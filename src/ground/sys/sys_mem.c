@@ -137,6 +137,35 @@ int sys_write_at(int fd, const void *data, uint64_t size, uint64_t offset)
 	return 0;
 }
 
+int sys_set_size(int fd, uint64_t size)
+{
+	if (sys__fault())
+		return -ENOMEM;
+	return ftruncate(fd, (off_t)size) ? -errno : 0;
+}
+
+int sys_copy_range(int from, int to, uint64_t size, uint64_t offset)
+{
+	enum { PIECE = 64 << 10 };
+	if (sys__fault())
+		return -ENOMEM;
+	uint8_t *buf = mem_alloc(PIECE);
+	int r = buf ? 0 : -ENOMEM;
+	while (!r && size) {
+		ssize_t n = pread(from, buf, size < PIECE ? size : PIECE, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			r = n ? -errno : -EIO;
+			break;
+		}
+		r = sys_write_at(to, buf, (uint64_t)n, offset);
+		offset += (uint64_t)n, size -= (uint64_t)n;
+	}
+	mem_free(buf);
+	return r;
+}
+
 void *sys_map_shared_read(int fd, uint64_t size)
 {
 	if (sys__fault())
@@ -154,6 +183,32 @@ void *sys_map_code(int fd, uint64_t size)
 		return NULL;
 	void *p = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
 	return p == MAP_FAILED ? NULL : p;
+}
+
+void *sys_map_file(int fd, uint64_t size)
+{
+	if (sys__fault())
+		return NULL;
+	void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, size, MADV_DONTFORK);
+	return p;
+}
+
+int sys_protect_code(void *at, uint64_t size)
+{
+	if (sys__fault())
+		return -ENOMEM;
+	return mprotect(at, size, PROT_READ | PROT_EXEC) ? -errno : 0;
+}
+
+int sys_map_over(void *at, uint64_t size, int fd, uint64_t offset, bool code)
+{
+	if (sys__fault())
+		return -ENOMEM;
+	void *p = mmap(at, size, code ? PROT_READ | PROT_EXEC : PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+	return p == MAP_FAILED ? -errno : 0;
 }
 
 uint64_t sys_thread_faults(void)

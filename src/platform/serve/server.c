@@ -235,7 +235,7 @@ bool serve__server_load(struct serve_server *s, struct err *e)
 
 bool serve__server_start(struct serve_server *s, struct serve_thread *first, struct err *e)
 {
-	return serve__shard_open(&s->shards[0], first, e) && take_image(s, e) && http_server_listen(s->shards[0].http, &s->address, true, e);
+	return serve__shard_open(&s->shards[0], first, e) && have_image(s, e) && http_server_listen(s->shards[0].http, &s->address, true, e);
 }
 
 void serve__server_release(struct serve_server *s)

@@ -1,0 +1,475 @@
+// A file and its entries in the cache.
+//
+// 1. An entry of code is {head, sizes of the artifacts}, then each artifact at a page. It is mapped and checked, and its code runs from the mapping; a
+//    copy in sealed memory takes its place behind the first answer. Where the file system forbids execution code is copied at once.
+// 2. Damage found at loading is a miss: the entry is removed, and made anew. Damage found later, by the copy, ends the process (tier__distrust).
+// 3. Whatever part of the cache can't be had, the work is done as if there were none.
+#include <fcntl.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys/sys.h"
+#include "tier_int.h"
+
+struct entry_head {
+	char magic[8];
+	uint64_t hash_low, hash_high;  // of all that follows
+	uint64_t n;                    // artifacts
+};
+static const char entry_magic[8] = "TENONC2";
+
+struct tier_file {
+	struct tier_options opt;
+	uint32_t cpu;
+	int cache;            // -1: none
+	struct tier_key key;  // of code
+	struct code_mapping *mapping;  // the entry, checked
+	struct tier_stats stats;
+};
+
+// This program's build id (a note that the linker writes), so that another build never takes our code.
+static int find_build_id(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct slice *ret = arg;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type != PT_NOTE)
+			continue;
+		const uint8_t *p = (const uint8_t *)info->dlpi_addr + info->dlpi_phdr[i].p_vaddr, *end = p + info->dlpi_phdr[i].p_memsz;
+		while (end - p >= 12) {
+			uint32_t words[3];
+			memcpy(words, p, sizeof words);
+			size_t name = align_up_u64(words[0], 4), desc = align_up_u64(words[1], 4);
+			if (words[2] == NT_GNU_BUILD_ID && words[0] == 4 && memcmp(p + 12, "GNU", 4) == 0) {
+				*ret = slice_of(p + 12 + name, words[1]);
+				return 1;
+			}
+			p += 12 + name + desc;
+		}
+	}
+	return 1;  // only the first object: the program itself
+}
+
+// `content` → what entries are called: with all that code depends on besides.
+static void code_key(const struct tier_key *content, struct slice build, uint32_t cpu, uint64_t flags, struct tier_key *ret)
+{
+	struct {
+		struct tier_key content;
+		uint64_t build_low, build_high, cpu, flags;
+	} all = {*content, hash_128(build).low, hash_128(build).high, cpu, flags};
+	tier__key_of(slice_of(&all, sizeof all), ret);
+}
+
+static void image_key(const struct tier_file *f, struct slice variant, struct tier_key *ret)
+{
+	struct {
+		struct tier_key code;
+		struct tier_key variant;
+	} all = {.code = f->key};
+	tier__key_of(variant, &all.variant);
+	tier__key_of(slice_of(&all, sizeof all), ret);
+}
+
+// ---- opening ---------------------------------------------------------------------------------------------------------------------------
+
+static bool code_is_sound(struct slice bytes)
+{
+	struct entry_head head;
+	if (bytes.len < sizeof head)
+		return false;
+	memcpy(&head, bytes.ptr, sizeof head);
+	struct hash128 h = hash_128(slice_sub(bytes, sizeof head, bytes.len));
+	return memcmp(head.magic, entry_magic, 8) == 0 && h.low == head.hash_low && h.high == head.hash_high;
+}
+
+static void map_entry(struct tier_file *f)
+{
+	uint64_t size;
+	int fd = tier__cache_get(f->cache, &f->key, "code", &size);
+	if (fd < 0 || !code_mapping_new(fd, size, &f->mapping, NULL))
+		return;
+	if (code_is_sound(code_mapping_bytes(f->mapping)))
+		return;
+	code_mapping_unref(f->mapping);
+	f->mapping = NULL;
+	tier__cache_remove(f->cache, &f->key, "code");
+}
+
+bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e)
+{
+	struct tier_file *f = mem_zalloc(sizeof *f);
+	struct slice build = {0};
+	struct tier_key content;
+	if (!f)
+		return err_nomem(e);
+	*f = (struct tier_file){.opt = *opt, .cache = -1};
+	if (!code_cpu_detect(&f->cpu)) {
+		mem_free(f);
+		err_set(e, ERR_ENV, "this processor lacks what generated code needs (x86-64-v2)");
+		return err_hint(e, "SSE4.2 and POPCNT: any x86-64 server since about 2009");
+	}
+	if (!opt->no_cache && !opt->poison_upper) {
+		uint64_t before = sys_now_ns();
+		dl_iterate_phdr(find_build_id, &build);
+		f->cache = build.len ? tier__cache_open() : -1;
+		if (f->cache >= 0) {
+			tier__file_identity(f->cache, fd, bytes, &content);
+			code_key(&content, build, f->cpu, 0, &f->key);
+			map_entry(f);
+		}
+		f->stats.cache_ns = sys_now_ns() - before;
+	}
+	*ret = f;
+	return true;
+}
+
+void tier_file_close(struct tier_file *f)
+{
+	if (!f)
+		return;
+	code_mapping_unref(f->mapping);
+	sys_close(f->cache);
+	mem_free(f);
+}
+
+bool tier_file_has_code(const struct tier_file *f)
+{
+	return f->mapping != NULL;
+}
+
+// ---- vm modules ------------------------------------------------------------------------------------------------------------------------
+
+static void drop_code(void *arg)
+{
+	code_object_unref(arg);
+}
+
+// `mapping`: NULL, or what the artifacts are views of.
+static bool publish(struct code_mapping *mapping, const struct wasm_module *m, const struct code_artifact *a, struct vm_module **ret, struct err *e)
+{
+	struct code_object *code;
+	if (!(mapping && code_publish_mapped(mapping, a, m, NULL, &code, NULL)) && !code_publish(a, m, NULL, &code, e))
+		return false;
+	if (!vm_module_new(m, code, drop_code, code, ret, e)) {
+		code_object_unref(code);
+		return false;
+	}
+	return true;
+}
+
+static bool publish_all(struct code_mapping *mapping, const struct wasm_module *const *modules, uint32_t n, const struct code_artifact *artifacts,
+	struct vm_module **ret, struct tier_stats *stats, struct err *e)
+{
+	for (uint32_t k = 0; k < n; k++) {
+		if (!publish(mapping, modules[k], &artifacts[k], &ret[k], e)) {
+			while (k--)
+				vm_module_unref(ret[k]);
+			return false;
+		}
+		stats->native_bytes += artifacts[k].text_size;
+	}
+	return true;
+}
+
+static void release_artifacts(struct code_artifact *a, uint32_t n)
+{
+	for (uint32_t k = 0; a && k < n; k++)
+		code_artifact_release(&a[k]);
+	mem_free(a);
+}
+
+// ---- from the cache --------------------------------------------------------------------------------------------------------------------
+
+struct seal_code {
+	struct tier__job job;
+	int cache;
+	struct tier_key key;
+	struct code_mapping *mapping;
+};
+
+static void seal_code_drop(struct tier__job *job)
+{
+	struct seal_code *s = CONTAINER_OF(job, struct seal_code, job);
+	code_mapping_unref(s->mapping);
+	sys_close(s->cache);
+	mem_free(s);
+}
+
+static void seal_code(struct tier__job *job)
+{
+	struct seal_code *s = CONTAINER_OF(job, struct seal_code, job);
+	struct err e;
+	err_clear(&e);
+	// Without memory for a copy the file goes on being used: it is ours alone, and nobody writes into it.
+	if (!code_mapping_seal(s->mapping, code_is_sound, &e) && e.code == ERR_INVALID) {
+		tier__cache_remove(s->cache, &s->key, "code");
+		tier__distrust(&e);
+	}
+	seal_code_drop(job);
+}
+
+static void seal_behind(struct tier_file *f)
+{
+	struct seal_code *s = mem_zalloc(sizeof *s);
+	if (!s)
+		return;
+	*s = (struct seal_code){.job = {.fn = seal_code, .drop = seal_code_drop}, .cache = dup(f->cache), .key = f->key, .mapping = code_mapping_ref(f->mapping)};
+	tier__behind(&s->job);
+}
+
+static bool view_artifacts(struct slice bytes, const struct wasm_module *const *modules, uint32_t n, struct code_artifact *ret)
+{
+	struct entry_head head;
+	memcpy(&head, bytes.ptr, sizeof head);
+	if (head.n != n || bytes.len < sizeof head + n * 8)
+		return false;
+	uint64_t at = sizeof head + n * 8;
+	for (uint32_t k = 0; k < n; k++) {
+		uint64_t size;
+		memcpy(&size, bytes.ptr + sizeof head + k * 8, 8);
+		at = align_up_u64(at, SYS_PAGE);
+		if (at > bytes.len || size > bytes.len - at || !code_artifact_from_bytes(slice_sub(bytes, at, size), &ret[k], NULL) ||
+			ret[k].nfuncs != modules[k]->nfuncs - modules[k]->nimported_funcs)
+			return false;
+		at += size;
+	}
+	return true;
+}
+
+static bool from_cache(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats)
+{
+	struct code_artifact *artifacts = mem_zalloc((n + 1) * sizeof *artifacts);
+	bool ok = artifacts && view_artifacts(code_mapping_bytes(f->mapping), modules, n, artifacts) &&
+		publish_all(f->mapping, modules, n, artifacts, ret, stats, NULL);
+	mem_free(artifacts);
+	if (ok)
+		seal_behind(f);
+	return ok;
+}
+
+// ---- into the cache --------------------------------------------------------------------------------------------------------------------
+
+struct write_code {
+	struct tier__job job;
+	int cache;
+	struct tier_key key;
+	struct code_artifact *artifacts;
+	uint32_t n;
+};
+
+static bool pad_to_page(struct buf *out)
+{
+	size_t gap = -out->len & (SYS_PAGE - 1);
+	if (!buf_reserve(out, gap + 1))
+		return false;
+	memset(out->ptr + out->len, 0, gap);
+	out->len += gap;
+	return true;
+}
+
+static bool serialize(const struct write_code *w, struct buf *out)
+{
+	struct entry_head head = {.n = w->n};
+	memcpy(head.magic, entry_magic, 8);
+	uint64_t *sizes = mem_zalloc((w->n + 1) * sizeof *sizes);
+	bool ok = sizes && buf_put(out, &head, sizeof head) && buf_put(out, sizes, w->n * sizeof *sizes);
+	for (uint32_t k = 0; ok && k < w->n; k++) {
+		ok = pad_to_page(out);
+		size_t before = out->len;
+		ok = ok && code_artifact_to_bytes(&w->artifacts[k], out);
+		sizes[k] = out->len - before;
+	}
+	ok = ok && pad_to_page(out);
+	if (ok) {
+		memcpy(out->ptr + sizeof head, sizes, w->n * sizeof *sizes);
+		struct hash128 h = hash_128(slice_sub(buf_view(out), sizeof head, out->len));
+		head.hash_low = h.low;
+		head.hash_high = h.high;
+		memcpy(out->ptr, &head, sizeof head);
+	}
+	mem_free(sizes);
+	return ok && !out->failed;
+}
+
+static bool write_buf(int fd, void *arg)
+{
+	const struct buf *b = arg;
+	return sys_write_at(fd, b->ptr, b->len, 0) == 0;
+}
+
+static void write_code_drop(struct tier__job *job)
+{
+	struct write_code *w = CONTAINER_OF(job, struct write_code, job);
+	release_artifacts(w->artifacts, w->n);
+	sys_close(w->cache);
+	mem_free(w);
+}
+
+static void write_code(struct tier__job *job)
+{
+	struct write_code *w = CONTAINER_OF(job, struct write_code, job);
+	struct buf out = {0};
+	if (serialize(w, &out))
+		tier__cache_put(w->cache, &w->key, "code", write_buf, &out, TIER__CACHE_MAX);
+	buf_release(&out);
+	write_code_drop(job);
+}
+
+// Takes over the artifacts.
+static void write_behind(struct tier_file *f, struct code_artifact *artifacts, uint32_t n)
+{
+	struct write_code *w = mem_zalloc(sizeof *w);
+	if (!w) {
+		release_artifacts(artifacts, n);
+		return;
+	}
+	*w = (struct write_code){.job = {.fn = write_code, .drop = write_code_drop, .must = true}, .cache = dup(f->cache), .key = f->key,
+		.artifacts = artifacts, .n = n};
+	tier__behind(&w->job);
+}
+
+// ---- code ------------------------------------------------------------------------------------------------------------------------------
+
+static bool compile_and_publish(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
+	struct err *e)
+{
+	struct code_artifact *artifacts = mem_zalloc((n + 1) * sizeof *artifacts);
+	if (!artifacts)
+		return err_nomem(e);
+	uint64_t before = sys_now_ns();
+	bool ok = tier__compile(modules, n, &f->opt, f->cpu, artifacts, e);
+	stats->compile_ns = sys_now_ns() - before;
+	ok = ok && publish_all(NULL, modules, n, artifacts, ret, stats, e);
+	if (ok && f->cache >= 0)
+		write_behind(f, artifacts, n);
+	else
+		release_artifacts(artifacts, n);
+	return ok;
+}
+
+bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
+	struct err *e)
+{
+	*stats = f->stats;
+	for (uint32_t k = 0; k < n; k++)
+		stats->code_bytes += modules[k]->code_section.len;
+	stats->from_cache = f->mapping && from_cache(f, modules, n, ret, stats);
+	return stats->from_cache || compile_and_publish(f, modules, n, ret, stats, e);
+}
+
+bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,
+	struct vm_module **ret, struct tier_stats *stats, struct err *e)
+{
+	struct tier_file *f;
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	*stats = (struct tier_stats){0};
+	bool ok = tier_file_open(file, fd, opt, &f, e);
+	sys_close(fd);
+	if (!ok)
+		return false;
+	ok = tier_file_compile(f, modules, n, ret, stats, e);
+	tier_file_close(f);
+	return ok;
+}
+
+// ---- images ----------------------------------------------------------------------------------------------------------------------------
+
+struct image_job {
+	struct tier__job job;
+	int cache;
+	struct tier_key key;
+	struct vm_image *image;
+	struct buf extra;
+};
+
+static void image_drop(struct tier__job *job)
+{
+	struct image_job *i = CONTAINER_OF(job, struct image_job, job);
+	vm_image_unref(i->image);
+	buf_release(&i->extra);
+	sys_close(i->cache);
+	mem_free(i);
+}
+
+static void image_seal(struct tier__job *job)
+{
+	struct image_job *i = CONTAINER_OF(job, struct image_job, job);
+	struct err e;
+	err_clear(&e);
+	if (!vm_image_seal(i->image, &e) && e.code == ERR_INVALID) {
+		tier__cache_remove(i->cache, &i->key, "image");
+		tier__distrust(&e);
+	}
+	image_drop(job);
+}
+
+static bool write_image(int fd, void *arg)
+{
+	const struct image_job *i = arg;
+	return vm_image_write(i->image, buf_view(&i->extra), fd, NULL);
+}
+
+static void image_save(struct tier__job *job)
+{
+	struct image_job *i = CONTAINER_OF(job, struct image_job, job);
+	tier__cache_put(i->cache, &i->key, "image", write_image, i, TIER__CACHE_MAX);
+	image_drop(job);
+}
+
+static struct image_job *image_job(const struct tier_file *f, const struct tier_key *key, struct vm_image *img)
+{
+	struct image_job *i = mem_zalloc(sizeof *i);
+	if (i)
+		*i = (struct image_job){.cache = dup(f->cache), .key = *key, .image = vm_image_ref(img), .job.drop = image_drop};
+	return i;
+}
+
+bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed, struct vm_image **ret)
+{
+	struct tier_key key;
+	uint64_t size;
+	struct vm_image *img;
+	if (f->cache < 0)
+		return false;
+	image_key(f, variant, &key);
+	int fd = tier__cache_get(f->cache, &key, "image", &size);
+	if (fd < 0)
+		return false;
+	struct err e;
+	err_clear(&e);
+	if (!vm_image_open(fd, &img, &e)) {
+		if (e.code == ERR_INVALID)
+			tier__cache_remove(f->cache, &key, "image");
+		return false;
+	}
+	struct image_job *i = sealed ? NULL : image_job(f, &key, img);
+	if (i) {
+		i->job.fn = image_seal;
+		tier__behind(&i->job);
+	} else if (!vm_image_seal(img, NULL)) {
+		vm_image_unref(img);
+		return false;
+	}
+	*ret = img;
+	return true;
+}
+
+void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_image *img, struct slice extra)
+{
+	struct tier_key key;
+	if (f->cache < 0)
+		return;
+	image_key(f, variant, &key);
+	struct image_job *i = image_job(f, &key, img);
+	if (!i)
+		return;
+	i->job.fn = image_save;
+	i->job.must = true;
+	if (buf_put_slice(&i->extra, extra))
+		tier__behind(&i->job);
+	else
+		image_drop(&i->job);
+}

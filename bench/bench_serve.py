@@ -18,6 +18,7 @@ def options(p):
     p.add_argument("--seconds", type=float, default=3)
     p.add_argument("--path", default="/")
     p.add_argument("--two-shards", action="store_true", help="tenon alone with one and two shards on both cores (the Go guest unless said)")
+    p.add_argument("--beside", action="store_true", help="tenon alone: two components on one shard, C beside Python")
     p.add_argument("--side", action="append", help="only these sides")
 
 
@@ -112,9 +113,53 @@ def run_two_shards(o):
     measure.save("serve-two-shards", {"results": data})
 
 
+def burst(port, conns, seconds, core):
+    """wrk against one port, started; its count of requests comes later."""
+    return subprocess.Popen(measure.pinned(core, ["wrk", "-t1", f"-c{conns}", f"-d{seconds:g}s", "--latency", f"http://127.0.0.1:{port}/"]),
+        stdout=subprocess.PIPE, text=True)
+
+
+def counted(process):
+    text = process.communicate()[0]
+    return int(re.search(r"(\d+) requests in", text).group(1)), in_us(re.search(r"^\s+99%\s+([\d.]+(?:us|ms|s))", text, re.M).group(1))
+
+
+def run_beside(o):
+    """What requests of two components cost on one shard when both come at once, beside what they cost one after the other."""
+    server_core, load_core = measure.cores()
+    second = measure.free_port()
+    server = Server([measure.TOP / "build/release/tenon-bench", "serve", measure.guest("c"), "{port}", measure.guest("py"), second], server_core)
+    ports = {"c": server.port, "py": second}
+    rounds = []
+    if not server.wait_ready():
+        return print("the server did not start")
+    for p in ports.values():
+        counted(burst(p, 16, 0.7, load_core))
+    for _ in range(o.rounds):
+        alone, cpu = {}, server.counters()[0]
+        for name, p in ports.items():
+            n, p99 = counted(burst(p, 16, o.seconds, load_core))
+            now = server.counters()[0]
+            alone[name], cpu = ((now - cpu) * 1e6 / n, p99), now
+        both = {name: burst(p, 16, o.seconds, load_core) for name, p in ports.items()}
+        found = {name: counted(process) for name, process in both.items()}
+        spent = (server.counters()[0] - cpu) * 1e6
+        expected = sum(found[name][0] * alone[name][0] for name in ports)
+        rounds.append({"ratio": spent / expected, **{f"{name}_alone_us": alone[name][0] for name in ports},
+            **{f"{name}_{k}": v for name in ports for k, v in (("requests", found[name][0]), ("p99_us", found[name][1]), ("alone_p99_us", alone[name][1]))}})
+    server.stop()
+    m = {k: median([r[k] for r in rounds]) for k in rounds[0]}
+    measure.table(["component", "alone CPU us/req", "alone p99 us", "beside: requests", "beside: p99 us"],
+        [[n, round(m[f"{n}_alone_us"], 1), round(m[f"{n}_alone_p99_us"]), m[f"{n}_requests"], round(m[f"{n}_p99_us"])] for n in ports])
+    print(f"both at once cost {m['ratio']:.2f} x the CPU time of the same requests one component after the other")
+    measure.save("serve-beside", {"results": rounds})
+
+
 def run(o):
     if o.two_shards:
         return run_two_shards(o)
+    if o.beside:
+        return run_beside(o)
     _, load_core = measure.cores()
     data, rows = {}, []
     for g in o.guest or list(measure.GUESTS):

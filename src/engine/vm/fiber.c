@@ -13,28 +13,13 @@
 //    never charged more than the thread's CPU time since that was last read.
 #include "vm_int.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ASAN 1
-#endif
-#if __has_feature(thread_sanitizer)
-#define TSAN 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define ASAN 1
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define TSAN 1
-#endif
-
 #define GUARD_SIZE (1u << 20)
 #define STACK_SIZE ((1u << 20) + VM__STACK_MARGIN + (64u << 10))
 #define POOL_MAX 256u
 #define MILLISECOND 1000000u
 
 // ---- sanitizers want to know of stacks ---------------------------------------------------------------------------
-#ifdef ASAN
+#if SANITIZE_ADDRESS
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 static void san_enter(struct vm_fiber *f)
@@ -61,7 +46,7 @@ static void san_new(struct vm_fiber *f)
 static void san_free(struct vm_fiber *f UNUSED)
 {
 }
-#elif defined(TSAN)
+#elif SANITIZE_THREAD
 #include <sanitizer/tsan_interface.h>
 static void san_enter(struct vm_fiber *f)
 {

@@ -23,7 +23,21 @@ static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static struct vm_shard *shards;
 static bool started;
 
-static void on_interrupt(int sig UNUSED, void *siginfo UNUSED, void *ucontext)
+#if SANITIZE_THREAD
+// What the sanitizer does is not to be entered again from a handler: what is in the executable itself counts as not the place.
+extern const char __executable_start[], etext[];
+static NO_SANITIZER bool may_look_up(const void *pc)
+{
+	return (uintptr_t)pc < (uintptr_t)__executable_start || (uintptr_t)pc >= (uintptr_t)etext;
+}
+#else
+static bool may_look_up(const void *pc UNUSED)
+{
+	return true;
+}
+#endif
+
+static NO_SANITIZER void on_interrupt(int sig UNUSED, void *siginfo UNUSED, void *ucontext)
 {
 	struct vm_shard *s = vm__shard;
 	if (!s || !s->current || !s->exec.entry_sp)
@@ -31,7 +45,7 @@ static void on_interrupt(int sig UNUSED, void *siginfo UNUSED, void *ucontext)
 	ucontext_t *uc = ucontext;
 	greg_t *regs = uc->uc_mcontext.gregs;
 	const void *pc = (const void *)(uintptr_t)regs[REG_RIP];
-	const struct code_object *code = code_find(pc);
+	const struct code_object *code = may_look_up(pc) ? code_find(pc) : NULL;
 	struct code_place place;
 	__atomic_store_n(&s->exec.interrupt, 1, __ATOMIC_RELAXED);
 	// A prologue may have moved rsp below the limit before it checks it: not the place to push anything.

@@ -12,6 +12,7 @@
 #include "err.h"
 #include "hash.h"
 #include "map.h"
+#include "sanitize.h"
 #include "slice.h"
 #include "utf.h"
 #include "util.h"

@@ -221,8 +221,6 @@ static void prologue(struct comp *c, const struct abi_sig *sig)
 	x64_alu_rm(a, W64, ALU_CMP, RSP, x64_at(x64_r64(RAX), offsetof(struct abi_exec, stack_limit)));
 	x64_jcc(a, CC_B, &o->from);
 	store_preserved(c);
-	for (uint32_t i = 0; i < sig->nparams; i += 8)
-		x64_room(a, 1024);
 	take_params(c, sig);
 	x64_room(a, 1024);
 	zero_homes(c, sig->nparams);
@@ -426,11 +424,32 @@ static void skip_unreachable(struct comp *c)
 	}
 }
 
+static void emit_all_ool(struct comp *c)
+{
+	for (uint32_t i = 0; i < c->s->ool.len && !c->failed; i++)
+		emit_ool(c, &c->s->ool.ptr[i]);
+	c->s->ool.len = 0;
+}
+
+// In huge functions out-of-line code goes between instructions from time to time: what is kept of it is bounded.
+#define OOL_MAX 16384
+static void emit_island(struct comp *c)
+{
+	struct x64_label over = X64_LABEL;
+	x64_room(&c->a, 64);
+	x64_jmp(&c->a, &over);
+	emit_all_ool(c);
+	x64_bind(&c->a, &over);
+	c->bound_at = x64_pos(&c->a);
+}
+
 static void pass(struct comp *c)
 {
 	while (c->s->ctl.len && !c->failed && !c->a.failed) {
 		if (c->unreachable)
 			skip_unreachable(c);
+		if (UNLIKELY(c->s->ool.len > OOL_MAX))
+			emit_island(c);
 		c->op_at = c->p;
 		c->lock = 0;
 		x64_room(&c->a, 1024);
@@ -488,10 +507,20 @@ static void skip_locals(struct comp *c)
 	}
 }
 
+// Ordinary code is 1.6 times as large as its Wasm; a type with a thousand results makes 20 KB of two bytes. What grows like that is refused (L58).
+static size_t text_max(const struct wasm_module *m)
+{
+	uint64_t max = (64ull << 20) + 32ull * m->code_section.len;
+	return (size_t)min_u64(max, INT32_MAX);
+}
+
 static bool finish(struct comp *c, const struct wasm_func *f, struct baseline_func *func)
 {
-	if (c->failed || !x64_finish(&c->a) || c->sites.out->failed)
-		return c->e && c->e->code ? false : err_nomem(c->e);
+	bool finished = x64_finish(&c->a);
+	if (!finished && !c->failed && c->out->text.cap >= c->out->text.max / 2)
+		return err_set_at(c->e, ERR_LIMIT, c->m->base_offset + f->offset, "the module's machine code would exceed %zu bytes", c->out->text.max);
+	if (c->failed || !finished || c->sites.out->failed)
+		return c->e->code ? false : err_nomem(c->e);
 	func->place.size = (uint32_t)(c->out->text.len - func->place.offset);
 	return true;
 }
@@ -515,7 +544,7 @@ bool baseline_compile_func(const struct wasm_module *m, uint32_t func, const str
 		.temps = BIT(RAX) | BIT(RCX) | BIT(RDX) | BIT(RSI) | BIT(RDI) | BIT(R8) | 0xffu << XMM0,
 	};
 	c.p = c.body = c.op_at = m->bytes.ptr + f->offset;
-	out->text.max = INT32_MAX;
+	out->text.max = text_max(m);
 	out->sites.max = INT32_MAX;
 	// Functions begin at multiples of 16, here and when they are linked.
 	uint8_t *pad = buf_reserve(&out->text, 16);
@@ -543,8 +572,7 @@ bool baseline_compile_func(const struct wasm_module *m, uint32_t func, const str
 	skip_locals(&c);
 	pass(&c);
 	patch_frame(&c);
-	for (uint32_t i = 0; i < c.s->ool.len && !c.failed; i++)
-		emit_ool(&c, &c.s->ool.ptr[i]);
+	emit_all_ool(&c);
 	emit_pool(&c);
 	return finish(&c, f, place);
 }

@@ -329,7 +329,7 @@ static double now(void)
 }
 
 #define BODY_LIMIT 7654321u
-enum { DEEP_STACK, LONG_CHAIN, NESTED, LAZY, LONG_SWITCHES, WIDE_TABLE, SHAPES };
+enum { DEEP_STACK, LONG_CHAIN, NESTED, LAZY, LONG_SWITCHES, MANY_TRAPS, WIDE_TABLE, SHAPES };
 
 static void build_large(struct source *s, int shape)
 {
@@ -389,6 +389,12 @@ static void build_large(struct source *s, int shape)
 		}
 		CODE(b, GET, 0, END);
 		break;
+	case MANY_TRAPS:  // divisions, three out-of-line pieces each
+		CODE(b, 0);
+		while (b->len < BODY_LIMIT - 20)
+			CODE(b, GET, 0, GET, 0, 0x6d, DROP);
+		CODE(b, GET, 0, END);
+		break;
 	default:  // br_table of 10,000 (L17)
 		CODE(b, 0, BLOCK, VOID, BLOCK, VOID, GET, 0, BR_TABLE);
 		put_leb(b, 10000);
@@ -413,7 +419,7 @@ static void functions_at_the_limits_compile_in_linear_time_L17_L18_L19(void **st
 		uint64_t r[1], x = 3;
 		enum trap t = shape == DEEP_STACK ? TRAP_NONE : guest_call(&g, 0, NULL, &x, r);
 		assert_int_equal(t, TRAP_NONE);
-		if (shape == NESTED)
+		if (shape == NESTED || shape == MANY_TRAPS)
 			assert_int_equal(r[0], 3);
 		if (shape == LAZY)
 			assert_int_equal(r[0], 3);
@@ -421,6 +427,55 @@ static void functions_at_the_limits_compile_in_linear_time_L17_L18_L19(void **st
 			assert_int_equal(r[0], 6);
 		guest_release(&g);
 	}
+}
+
+// Two bytes that become 20 KB, again and again.
+static void code_that_grows_beyond_measure_is_refused_L58(void **state)
+{
+	AUTO(buf)
+	m = {0};
+	AUTO(buf)
+	b = {0};
+	AUTO(buf)
+	body = {0};
+	struct baseline_output out = {0};
+	struct abi_layout layout;
+	struct wasm_module *mod;
+	struct wasm_func_info info;
+	struct arena arena;
+	struct err e = {0};
+	arena_init(&arena, 0);
+	buf_put(&m, "\0asm\1\0\0\0", 8);
+	CODE(&b, 1, 0x60, 0);
+	put_leb(&b, 1000);
+	for (int i = 0; i < 1000; i++)
+		CODE(&b, T_I32);
+	put_section(&m, 1, &b);
+	buf_clear(&b);
+	CODE(&b, 1, 0);
+	put_section(&m, 3, &b);
+	buf_clear(&b);
+	CODE(&body, 0);
+	for (int i = 0; i < 40000; i++) {
+		CODE(&body, BLOCK, VOID);
+		for (int k = 0; k < 16; k++)
+			CODE(&body, CALL, 0);
+		CODE(&body, BR, 0, END);
+	}
+	CODE(&body, 0x00, END);
+	put_leb(&b, 1);
+	put_leb(&b, body.len);
+	buf_put_slice(&b, buf_view(&body));
+	put_section(&m, 10, &b);
+	assert_true(wasm_decode(&arena, buf_view(&m), WASM_FEATURES_DEFAULT, 0, &mod, &e));
+	struct wasm_scratch *scratch = wasm_scratch_new();
+	assert_true(wasm_validate_func(mod, 0, scratch, &info, &e));
+	abi_layout(mod, &layout);
+	assert_false(baseline_compile_func(mod, 0, &info, &layout, &modes[0], &out, &e));
+	assert_int_equal(e.code, ERR_LIMIT);
+	wasm_scratch_free(scratch);
+	baseline_output_release(&out);
+	arena_release(&arena);
 }
 
 // ---- refusals ---------------------------------------------------------------------------------------------------
@@ -470,6 +525,7 @@ int main(void)
 		cmocka_unit_test(memory_traps_exactly_at_its_edge_L5_L12),
 		cmocka_unit_test(the_hook_keeps_parameters_and_overflow_traps_L37),
 		cmocka_unit_test(functions_at_the_limits_compile_in_linear_time_L17_L18_L19),
+		cmocka_unit_test(code_that_grows_beyond_measure_is_refused_L58),
 		cmocka_unit_test(compiling_without_memory_fails_cleanly),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

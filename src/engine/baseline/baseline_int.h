@@ -99,6 +99,7 @@ struct comp {
 	struct baseline_output *out;
 	struct err *e;
 	bool failed;
+	bool checked;  // one of the debugging modes
 
 	const uint8_t *p, *body, *op_at;  // reader; the body's first byte; the current instruction
 	struct x64 a;
@@ -261,11 +262,9 @@ struct operand {
 };
 
 // Popped values. To a register that is only read / to one that may be overwritten / wherever it is best.
-uint8_t baseline__use_reg(struct comp *c, struct val *v);
+uint8_t baseline__use_reg_slow(struct comp *c, struct val *v);
 uint8_t baseline__own_reg(struct comp *c, struct val *v);
 struct operand baseline__use(struct comp *c, struct val *v);
-// The same as use_reg, with a zero upper half also in the poisoned mode (v is an i32 or a reference).
-struct r64 baseline__use_zext(struct comp *c, struct val *v);
 // Puts the value into the register (i32: with a 32-bit move). Emits moves only.
 void baseline__move_to(struct comp *c, unsigned reg, const struct val *v);
 void baseline__move_rr(struct comp *c, unsigned type, unsigned d, unsigned s);
@@ -275,15 +274,13 @@ void baseline__store_val(struct comp *c, struct x64_mem m, const struct val *v);
 void baseline__store_cell(struct comp *c, struct x64_mem m, const struct val *v);
 void baseline__load_const(struct comp *c, unsigned type, unsigned reg, uint64_t imm);
 void baseline__pool_ref(struct comp *c, uint64_t bits);
-// Register where v already is, or NO_REG.
-uint8_t baseline__reg_of(const struct comp *c, const struct val *v);
 void baseline__claim(struct comp *c, unsigned reg);
 // The pin of the local that the next instruction sets, or NO_REG; lazy entries of it are out of the way then.
-uint8_t baseline__hint(struct comp *c);
+uint8_t baseline__hint_slow(struct comp *c, bool tee);
 void baseline__flush_refs(struct comp *c, uint32_t local);
 // The result of the current instruction is in reg (which is the hint's pin if baseline__hint gave one).
-void baseline__finish(struct comp *c, unsigned type, unsigned reg);
-void baseline__produced(struct comp *c, unsigned type, unsigned reg);
+void baseline__finish_slow(struct comp *c, unsigned type, unsigned reg);
+void baseline__produced_slow(struct comp *c, unsigned type, unsigned reg);
 void baseline__push_flags(struct comp *c, unsigned cc);
 void baseline__materialize(struct comp *c, struct val *v);
 unsigned baseline__invert(unsigned cc);
@@ -303,6 +300,53 @@ struct pmove {
 	uint8_t dst, src, type;
 };
 void baseline__parallel(struct comp *c, struct pmove *moves, unsigned n);
+// Register where v already is, or NO_REG.
+static inline uint8_t baseline__reg_of(const struct comp *c, const struct val *v)
+{
+	if (v->kind == K_REG)
+		return v->reg;
+	if (v->kind != K_LOCAL)
+		return NO_REG;
+	const struct local *l = &c->locals[v->local];
+	return l->pin != NO_REG ? l->pin : l->cache;
+}
+static inline uint8_t baseline__use_reg(struct comp *c, struct val *v)
+{
+	uint8_t r = baseline__reg_of(c, v);
+	if (r == NO_REG)
+		return baseline__use_reg_slow(c, v);
+	c->lock |= BIT(r);
+	return r;
+}
+// The same as use_reg, with a zero upper half also in the poisoned mode (v is an i32 or a reference).
+static inline struct r64 baseline__use_zext(struct comp *c, struct val *v)
+{
+	uint8_t r = baseline__use_reg(c, v);
+	if (UNLIKELY(c->opt->poison_upper)) {
+		uint8_t t = alloc(c, false);
+		x64_mov_rr(&c->a, W32, t, r);
+		return x64_zext_view(t);
+	}
+	return x64_zext_view(r);
+}
+static inline uint8_t baseline__hint(struct comp *c)
+{
+	unsigned next = *c->p;  // local.set, local.tee
+	return next == 0x21 || next == 0x22 ? baseline__hint_slow(c, next == 0x22) : NO_REG;
+}
+static inline void baseline__produced(struct comp *c, unsigned type, unsigned reg)
+{
+	if (UNLIKELY(c->checked))
+		baseline__produced_slow(c, type, reg);
+}
+static inline void baseline__finish(struct comp *c, unsigned type, unsigned reg)
+{
+	baseline__produced(c, type, reg);
+	if (c->hint == NO_LOCAL)
+		push_reg(c, type, reg);
+	else
+		baseline__finish_slow(c, type, reg);
+}
 static inline struct wasm_valtype result_type(const struct ctl *t, uint32_t i)
 {
 	return t->results ? t->results[i] : t->inline_result;

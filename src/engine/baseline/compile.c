@@ -539,6 +539,7 @@ bool baseline_compile_func(const struct wasm_module *m, uint32_t func, const str
 		.out = out,
 		.e = e ? e : &ignored,
 		.hint = NO_LOCAL,
+		.checked = opt->poison_upper || opt->verify_upper,
 		.zf_at = UINT32_MAX,
 		.bound_at = UINT32_MAX,
 		.temps = BIT(RAX) | BIT(RCX) | BIT(RDX) | BIT(RSI) | BIT(RDI) | BIT(R8) | 0xffu << XMM0,

@@ -54,16 +54,6 @@ void baseline__load_const(struct comp *c, unsigned type, unsigned reg, uint64_t 
 	}
 }
 
-uint8_t baseline__reg_of(const struct comp *c, const struct val *v)
-{
-	if (v->kind == K_REG)
-		return v->reg;
-	if (v->kind != K_LOCAL)
-		return NO_REG;
-	const struct local *l = &c->locals[v->local];
-	return l->pin != NO_REG ? l->pin : l->cache;
-}
-
 void baseline__move_to(struct comp *c, unsigned reg, const struct val *v)
 {
 	uint8_t s = baseline__reg_of(c, v);
@@ -188,14 +178,9 @@ void baseline__materialize(struct comp *c, struct val *v)
 	v->reg = d;
 }
 
-uint8_t baseline__use_reg(struct comp *c, struct val *v)
+uint8_t baseline__use_reg_slow(struct comp *c, struct val *v)
 {
-	uint8_t r = baseline__reg_of(c, v);
-	if (r != NO_REG) {
-		c->lock |= BIT(r);
-		return r;
-	}
-	r = alloc(c, is_float(v->type));
+	uint8_t r = alloc(c, is_float(v->type));
 	baseline__move_to(c, r, v);
 	if (v->kind == K_LOCAL) {
 		set_cache(c, r, v->local);
@@ -215,17 +200,6 @@ uint8_t baseline__own_reg(struct comp *c, struct val *v)
 	v->kind = K_REG;
 	v->reg = r;
 	return r;
-}
-
-struct r64 baseline__use_zext(struct comp *c, struct val *v)
-{
-	uint8_t r = baseline__use_reg(c, v);
-	if (c->opt->poison_upper) {
-		uint8_t t = alloc(c, false);
-		x64_mov_rr(&c->a, W32, t, r);
-		return x64_zext_view(t);
-	}
-	return x64_zext_view(r);
 }
 
 struct operand baseline__use(struct comp *c, struct val *v)
@@ -265,11 +239,8 @@ void baseline__flush_refs(struct comp *c, uint32_t local)
 	}
 }
 
-uint8_t baseline__hint(struct comp *c)
+uint8_t baseline__hint_slow(struct comp *c, bool tee)
 {
-	bool tee = baseline__next_is(c, WASM_OP_LOCAL_TEE);
-	if (!tee && !baseline__next_is(c, WASM_OP_LOCAL_SET))
-		return NO_REG;
 	const uint8_t *p = c->p + 1;
 	uint32_t local = wasm_read_u32(&p);
 	struct local *l = &c->locals[local];
@@ -284,9 +255,9 @@ uint8_t baseline__hint(struct comp *c)
 }
 
 // The debugging modes: garbage into the upper half of an i32, or a check that there is none.
-void baseline__produced(struct comp *c, unsigned type, unsigned reg)
+void baseline__produced_slow(struct comp *c, unsigned type, unsigned reg)
 {
-	if (LIKELY(!c->opt->poison_upper && !c->opt->verify_upper) || reg >= XMM0 || width_of(type) != W32 || c->keep_flags)
+	if (reg >= XMM0 || width_of(type) != W32 || c->keep_flags)
 		return;
 	if (c->opt->poison_upper) {
 		x64_bts_ri(&c->a, reg, 62);
@@ -302,13 +273,9 @@ void baseline__produced(struct comp *c, unsigned type, unsigned reg)
 	c->zf_at = UINT32_MAX;
 }
 
-void baseline__finish(struct comp *c, unsigned type, unsigned reg)
+// The hint's instruction is consumed.
+void baseline__finish_slow(struct comp *c, unsigned type, unsigned reg)
 {
-	baseline__produced(c, type, reg);
-	if (c->hint == NO_LOCAL) {
-		push_reg(c, type, reg);
-		return;
-	}
 	c->p = c->hint_next;
 	c->locals[c->hint].clean = false;
 	if (c->hint_tee)

@@ -20,9 +20,9 @@ def build(source):
     return out
 
 
-def peer_run(wasmtime, cwasm, n):
+def peer_run(wasmtime, flags, cwasm, n):
     began = time.perf_counter()
-    r = subprocess.run(measure.pinned(measure.cores()[0], [wasmtime, "run", "--allow-precompiled", "--invoke", "run", cwasm, str(n)]), capture_output=True,
+    r = subprocess.run(measure.pinned(measure.cores()[0], [wasmtime, "run", *flags, "--allow-precompiled", "--invoke", "run", cwasm, str(n)]), capture_output=True,
         text=True)
     if r.returncode:
         raise RuntimeError(r.stderr.strip())
@@ -39,14 +39,14 @@ def run(o):
         times = {"tenon": []}
         compiled = {}
         for name, flags in (("Cranelift", []), ("Winch", ["-C", "compiler=winch"])) if o.peer else ():
-            compiled[name] = measure.peer_compile(o.peer, wasm, flags, f"kernel-{source.stem}-{name}")
+            compiled[name] = flags, measure.peer_compile(o.peer, wasm, flags, f"kernel-{source.stem}-{name}")
             times[name] = []
         for _ in range(o.rounds):
             own = measure.tenon_bench("kernel", wasm, n, 1)
             times["tenon"].append(own["seconds"])
-            for name, cwasm in compiled.items():
-                start, _ = peer_run(o.peer, cwasm, 0)
-                whole, result = peer_run(o.peer, cwasm, n)
+            for name, (flags, cwasm) in compiled.items():
+                start, _ = peer_run(o.peer, flags, cwasm, 0)
+                whole, result = peer_run(o.peer, flags, cwasm, n)
                 times[name].append(whole - start)
                 if result != str(own["checksum"]):
                     raise SystemExit(f"{source.stem}: {name} says {result}, tenon {own['checksum']}")

@@ -1,5 +1,6 @@
-// Components for tests, written as text: hex bytes, 'names' (with their length), [ … ] for what is preceded by its size. Adjacent strings
-// join, so that a component reads as a list of sections.
+// Components and modules for tests, written as text: hex bytes, 'names' (with their length), [ … ] for what is preceded by its size,
+// instructions by name, #numbers as LEB128 (signed after i32.const and i64.const). Adjacent strings join, so that a component reads as a list of
+// sections.
 #ifndef TENON_COMP_TEST_BUILD_H
 #define TENON_COMP_TEST_BUILD_H
 
@@ -46,10 +47,38 @@
 #define MAKES_RUN COMPONENT NESTED "[ " EXPORTS_RUN "] " NESTED "[ " IMPORTS_RUN "] " INSTANCE "[ 01 00 00 00 ] " ALIAS "[ 01 01 00 00 'run' ] "
 #define COMPOSED MAKES_RUN INSTANCE "[ 01 00 01 01 'run' 01 00 ] " EXPORT "[ 01 00 'b' 05 01 00 ] "
 
-static void build_text(struct buf *b, const char *text)
+static inline void build__leb(struct buf *b, const char *number, bool is_signed)
+{
+	int64_t v = (int64_t)strtoull(number, NULL, 0);  // "-1" wraps as it should
+	for (;;) {
+		uint8_t byte = v & 0x7f;
+		v = is_signed ? v >> 7 : (int64_t)((uint64_t)v >> 7);
+		bool last = is_signed ? (v == 0 && !(byte & 0x40)) || (v == -1 && (byte & 0x40)) : v == 0;
+		assert_true(buf_put_byte(b, last ? byte : byte | 0x80));
+		if (last)
+			return;
+	}
+}
+
+// true: numbers that follow are signed.
+static inline bool build__instruction(struct buf *b, struct slice name)
+{
+	unsigned op = 0;
+	while (op < WASM_OP_COUNT && !slice_eq_str(name, wasm_ops[op].text))
+		op++;
+	if (op == WASM_OP_COUNT)
+		fail_msg("no instruction '%.*s'", (int)name.len, (const char *)name.ptr);
+	if (wasm_ops[op].prefix)
+		assert_true(buf_put_byte(b, wasm_ops[op].prefix));
+	assert_true(buf_put_byte(b, (uint8_t)wasm_ops[op].code));
+	return op == WASM_OP_I32_CONST || op == WASM_OP_I64_CONST;
+}
+
+__attribute__((unused)) static void build_text(struct buf *b, const char *text)
 {
 	size_t open[64];
 	unsigned depth = 0;
+	bool is_signed = false;
 	for (const char *p = text; *p;) {
 		if (*p == ' ') {
 			p++;
@@ -68,6 +97,12 @@ static void build_text(struct buf *b, const char *text)
 			size_t n = (size_t)(end - p - 1);
 			assert_true(n < 128 && buf_put_byte(b, (uint8_t)n) && (n == 0 || buf_put(b, p + 1, n)));
 			p = end + 1;
+		} else if (*p == '#') {
+			build__leb(b, p + 1, is_signed);
+			p += strcspn(p, " ");
+		} else if (strspn(p, "0123456789abcdef") < strcspn(p, " []'")) {
+			is_signed = build__instruction(b, slice_of(p, strcspn(p, " ")));
+			p += strcspn(p, " ");
 		} else {
 			unsigned v;
 			assert_int_equal(sscanf(p, "%2x", &v), 1);
@@ -87,7 +122,7 @@ struct decoded {
 	bool ok;
 };
 
-static void decode_bytes(struct decoded *d, uint32_t features)
+__attribute__((unused)) static void decode_bytes(struct decoded *d, uint32_t features)
 {
 	struct comp_options opt = COMP_OPTIONS_DEFAULT;
 	opt.features = features;
@@ -96,7 +131,7 @@ static void decode_bytes(struct decoded *d, uint32_t features)
 	d->ok = comp_decode(&d->arena, buf_view(&d->bytes), &opt, &d->c, &d->e);
 }
 
-static void decoded_release(struct decoded *d)
+__attribute__((unused)) static void decoded_release(struct decoded *d)
 {
 	arena_release(&d->arena);
 	buf_release(&d->bytes);

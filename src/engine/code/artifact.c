@@ -42,8 +42,17 @@ static bool put_aligned(struct buf *out, const void *data, size_t size)
 
 bool code_artifact_to_bytes(const struct code_artifact *a, struct buf *out)
 {
-	struct header h = {.magic = MAGIC, .version = VERSION, .cpu = a->cpu, .flags = a->flags, .first_func = a->first_func, .build = build_id(),
-		.nfuncs = a->nfuncs, .text_size = a->text_size, .sites_size = a->sites_size};
+	struct header h = {
+		.magic = MAGIC,
+		.version = VERSION,
+		.cpu = a->cpu,
+		.flags = a->flags,
+		.first_func = a->first_func,
+		.build = build_id(),
+		.nfuncs = a->nfuncs,
+		.text_size = a->text_size,
+		.sites_size = a->sites_size,
+	};
 	_Static_assert(sizeof h % 8 == 0 && sizeof(struct code_func) % 8 == 0, "parts are aligned");
 	size_t begin = out->len;
 	if (!buf_put(out, &h, sizeof h) || !put_aligned(out, a->funcs, a->nfuncs * sizeof *a->funcs) || !put_aligned(out, a->sites, a->sites_size))
@@ -98,8 +107,17 @@ bool code_artifact_from_bytes(struct slice bytes, struct code_artifact *ret, str
 		!take(&bytes, -(uint64_t)(bytes.ptr - begin) & (SYS_PAGE - 1), &gap) || !take(&bytes, h.text_size, &text) || bytes.len ||
 		!funcs_are_sound(funcs, h.nfuncs, &h))
 		return err_set(e, ERR_ENV, "compiled code is damaged");
-	*ret = (struct code_artifact){.text = (uint8_t *)(uintptr_t)text, .text_size = h.text_size, .first_func = h.first_func, .nfuncs = (uint32_t)h.nfuncs,
-		.funcs = (struct code_func *)(uintptr_t)funcs, .sites = (uint8_t *)(uintptr_t)sites, .sites_size = h.sites_size, .cpu = h.cpu, .flags = h.flags,
-		.borrowed = true};
+	*ret = (struct code_artifact){
+		.text = (uint8_t *)(uintptr_t)text,
+		.text_size = h.text_size,
+		.first_func = h.first_func,
+		.nfuncs = (uint32_t)h.nfuncs,
+		.funcs = (struct code_func *)(uintptr_t)funcs,
+		.sites = (uint8_t *)(uintptr_t)sites,
+		.sites_size = h.sites_size,
+		.cpu = h.cpu,
+		.flags = h.flags,
+		.borrowed = true,
+	};
 	return true;
 }

@@ -153,8 +153,7 @@ static struct code_object *object_new(const struct code_artifact *a, void *owner
 {
 	struct code_object *o = mem_zalloc(sizeof *o);
 	if (o)
-		*o = (struct code_object){.refs = 1, .first_func = a->first_func, .nfuncs = a->nfuncs, .text_size = a->text_size, .sites_size = a->sites_size,
-			.owner = owner};
+		*o = (struct code_object){.refs = 1, .first_func = a->first_func, .nfuncs = a->nfuncs, .text_size = a->text_size, .sites_size = a->sites_size, .owner = owner};
 	return o;
 }
 
@@ -274,7 +273,7 @@ static bool site_before(const struct code_object *o, uint32_t index, uint32_t pc
 	while (p < end) {
 		uint64_t head = read_leb(&p, end);
 		uint64_t zigzag = read_leb(&p, end);
-		enum trap trap = head & 1 ? (p < end ? (enum trap)*p++ : TRAP_NONE) : TRAP_MEMORY_OUT_OF_BOUNDS;
+		enum trap trap = head & 1 ? (p < end ? (enum trap) * p++ : TRAP_NONE) : TRAP_MEMORY_OUT_OF_BOUNDS;
 		at += (uint32_t)(head >> 1);
 		if (at > pc)
 			break;

@@ -18,7 +18,8 @@ struct code_mapping {
 	int fd;  // -1 once sealed
 	uint8_t *base;
 	uint64_t size;
-	VEC(struct text_part) texts;  // ascending
+	VEC(struct text_part)
+	texts;  // ascending
 };
 
 bool code_mapping_new(int fd, uint64_t size, struct code_mapping **ret, struct err *e)

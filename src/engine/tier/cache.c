@@ -114,7 +114,8 @@ static int older(const void *a, const void *b)
 
 static bool read_dir(int cache, struct aged **ret, uint32_t *ret_n, uint64_t *ret_total)
 {
-	VEC(struct aged) all = {0};
+	VEC(struct aged)
+	all = {0};
 	int fd = openat(cache, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	if (!d) {

@@ -112,7 +112,8 @@ static void *compile_main(void *arg)
 
 static bool cut_pieces(struct compile_job *j, struct err *e)
 {
-	VEC(struct piece) pieces = {0};
+	VEC(struct piece)
+	pieces = {0};
 	for (uint32_t k = 0; k < j->n_modules; k++) {
 		const struct wasm_module *m = j->modules[k];
 		uint64_t bytes = 0;

@@ -18,7 +18,7 @@
 struct entry_head {
 	char magic[8];
 	uint64_t hash_low, hash_high;  // of all that follows
-	uint64_t n;                    // artifacts
+	uint64_t n;     // artifacts
 };
 static const char entry_magic[8] = "TENONC2";
 
@@ -85,6 +85,13 @@ static bool code_is_sound(struct slice bytes)
 	return memcmp(head.magic, entry_magic, 8) == 0 && h.low == head.hash_low && h.high == head.hash_high;
 }
 
+static void forget_entry(struct tier_file *f)
+{
+	code_mapping_unref(f->mapping);
+	f->mapping = NULL;
+	tier__cache_remove(f->cache, &f->key, "code");
+}
+
 static void map_entry(struct tier_file *f)
 {
 	uint64_t size;
@@ -93,9 +100,7 @@ static void map_entry(struct tier_file *f)
 		return;
 	if (code_is_sound(code_mapping_bytes(f->mapping)))
 		return;
-	code_mapping_unref(f->mapping);
-	f->mapping = NULL;
-	tier__cache_remove(f->cache, &f->key, "code");
+	forget_entry(f);
 }
 
 bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e)
@@ -326,16 +331,34 @@ static void write_behind(struct tier_file *f, struct code_artifact *artifacts, u
 		release_artifacts(artifacts, n);
 		return;
 	}
-	*w = (struct write_code){.job = {.fn = write_code, .drop = write_code_drop, .must = true}, .cache = dup(f->cache), .key = f->key,
-		.artifacts = artifacts, .n = n};
+	*w = (struct write_code){.job = {.fn = write_code, .drop = write_code_drop, .must = true}, .cache = dup(f->cache), .key = f->key, .artifacts = artifacts, .n = n};
 	tier__behind(&w->job);
 }
 
 // ---- code ------------------------------------------------------------------------------------------------------------------------------
 
-static bool compile_and_publish(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
+static void begin_stats(const struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct tier_stats *stats)
+{
+	*stats = f->stats;
+	for (uint32_t k = 0; k < n; k++)
+		stats->code_bytes += modules[k]->code_section.len;
+}
+
+bool tier_file_load(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats)
+{
+	begin_stats(f, modules, n, stats);
+	stats->from_cache = f->mapping && from_cache(f, modules, n, ret, stats);
+	if (f->mapping && !stats->from_cache)
+		forget_entry(f);
+	return stats->from_cache;
+}
+
+bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
 	struct err *e)
 {
+	for (uint32_t k = 0; k < n; k++)
+		BUG_ON(modules[k]->features & WASM_DECODE_KNOWN);
+	begin_stats(f, modules, n, stats);
 	struct code_artifact *artifacts = mem_zalloc((n + 1) * sizeof *artifacts);
 	if (!artifacts)
 		return err_nomem(e);
@@ -350,16 +373,6 @@ static bool compile_and_publish(struct tier_file *f, const struct wasm_module *c
 	return ok;
 }
 
-bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
-	struct err *e)
-{
-	*stats = f->stats;
-	for (uint32_t k = 0; k < n; k++)
-		stats->code_bytes += modules[k]->code_section.len;
-	stats->from_cache = f->mapping && from_cache(f, modules, n, ret, stats);
-	return stats->from_cache || compile_and_publish(f, modules, n, ret, stats, e);
-}
-
 bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,
 	struct vm_module **ret, struct tier_stats *stats, struct err *e)
 {
@@ -370,7 +383,7 @@ bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct s
 	sys_close(fd);
 	if (!ok)
 		return false;
-	ok = tier_file_compile(f, modules, n, ret, stats, e);
+	ok = tier_file_load(f, modules, n, ret, stats) || tier_file_compile(f, modules, n, ret, stats, e);
 	tier_file_close(f);
 	return ok;
 }

@@ -28,10 +28,12 @@ struct tier_file;
 // times. Both are needed only during the call. Not to be had: a cache (then all is compiled each time); ERR_ENV: a processor that generated code can run on.
 NODISCARD bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e);
 void tier_file_close(struct tier_file *f);
-// The cache has code of exactly these bytes: they were decoded and validated before.
+// The cache has code of exactly these bytes: they were decoded and validated before (and may be decoded as WASM_DECODE_KNOWN).
 bool tier_file_has_code(const struct tier_file *f);
-// Makes the modules runnable: takes their code from the cache, or validates their bodies and compiles them, functions in parallel.
-// The modules must outlive the vm_modules. On success ret[0..n) each hold one reference. ERR_INVALID... as wasm_validate_func.
+// Takes the modules' code from the cache. false: it is not there, or not to be had; it is forgotten then.
+NODISCARD bool tier_file_load(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats);
+// Validates the modules' bodies and compiles them, functions in parallel; the cache is written behind the first answer. ERR_INVALID... as
+// wasm_validate_func. For both: the modules must outlive the vm_modules; on success ret[0..n) each hold one reference.
 NODISCARD bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
 	struct err *e);
 // Images of the file. `variant` is whatever they depend on besides what code does. Load: false if there is none; `sealed`: no store shall ever be

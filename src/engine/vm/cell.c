@@ -85,15 +85,13 @@ void vm__cells_give_back(struct vm_shard *s)
 bool vm__cells_probe(struct buf *why)
 {
 	uint64_t by_maps = max_u64(sys_max_map_count() / 8, 1);
-	// How much address space is to be had at all: doubling reservations, given back at once.
-	uint64_t fits = 0;
-	for (uint64_t n = 1; n <= 16384; n *= 2) {
-		void *at = sys_reserve(chunk_size(n));
-		if (!at)
-			break;
-		sys_unmap(at, chunk_size(n));
-		fits = n;
-	}
+	// How much address space is to be had at all: reservations, given back at once, halved until one fits.
+	uint64_t fits = 16384;
+	void *at;
+	while (!(at = sys_reserve(chunk_size(fits))) && fits)
+		fits /= 2;
+	if (at)
+		sys_unmap(at, chunk_size(fits));
 	pthread_mutex_lock(&lock);
 	max_cells = min_u64(max_u64(fits, 1), by_maps);
 	chunk_cells = min_u64(CHUNK_CELLS, max_cells);

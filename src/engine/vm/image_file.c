@@ -99,9 +99,20 @@ static uint64_t bits_size(uint64_t length)
 
 static bool put_meta(const struct vm_image *img, struct slice extra, struct buf *b)
 {
-	struct head h = {.magic = MAGIC, .size = img->size, .nonzero_bytes = img->nonzero_bytes, .globals_size = img->globals_size, .layout = layout_id(),
-		.dropped_size = img->dropped_size, .extra_size = extra.len, .used = img->used, .table_elements = img->table_elements,
-		.nmemories = img->nmemories, .ntables = img->ntables, .nfuncs = img->nfuncs};
+	struct head h = {
+		.magic = MAGIC,
+		.size = img->size,
+		.nonzero_bytes = img->nonzero_bytes,
+		.globals_size = img->globals_size,
+		.layout = layout_id(),
+		.dropped_size = img->dropped_size,
+		.extra_size = extra.len,
+		.used = img->used,
+		.table_elements = img->table_elements,
+		.nmemories = img->nmemories,
+		.ntables = img->ntables,
+		.nfuncs = img->nfuncs,
+	};
 	bool ok = put_aligned(b, &h, sizeof h);
 	for (uint32_t i = 0; ok && i < img->nmemories; i++)
 		ok = buf_put(b, &img->memories[i].length, 8);

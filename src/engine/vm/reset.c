@@ -180,10 +180,16 @@ static bool restore_memories(struct vm_store *st)
 	return vm__reset_method == VM_RESET_DISCARD || trim(st);
 }
 
+// The image's file was replaced by a sealed copy, which this store is not attached to.
+static bool is_stale(const struct vm_store *st)
+{
+	return st->image_epoch != atomic_load_explicit(&st->image->epoch, memory_order_relaxed);
+}
+
 bool vm_store_reset(struct vm_store *st)
 {
 	struct vm_shard *s = st->shard;
-	if (st->poisoned || !st->image || vm_store_is_stale(st))
+	if (st->poisoned || !st->image || is_stale(st))
 		return false;
 	if (s->owner == st && vm__reset_method == VM_RESET_GATED_SCAN) {
 		uint64_t n = sys_thread_faults();
@@ -199,11 +205,6 @@ bool vm_store_reset(struct vm_store *st)
 	vm__reset_check(st);
 #endif
 	return true;
-}
-
-bool vm_store_is_stale(const struct vm_store *st)
-{
-	return st->image && st->image_epoch != atomic_load_explicit(&st->image->epoch, memory_order_relaxed);
 }
 
 bool vm_store_trim(struct vm_store *st)

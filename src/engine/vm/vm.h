@@ -252,7 +252,6 @@ struct slice vm_image_extra(const struct vm_image *img);
 // From any thread: copies the file into a sealed memfd, checks the copy and puts it in the file's place. Stores attached before become stale:
 // they run on, but vm_store_reset refuses them. ERR_INVALID: the file is no longer what was opened.
 NODISCARD bool vm_image_seal(struct vm_image *img, struct err *e);
-bool vm_store_is_stale(const struct vm_store *st);
 // Makes the store equal to the image, which it keeps a reference on. ERR_LINK if its layout is not the image's.
 NODISCARD bool vm_store_attach(struct vm_store *st, struct vm_image *img, struct err *e);
 struct vm_image *vm_store_image(const struct vm_store *st);

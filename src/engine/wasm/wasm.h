@@ -26,6 +26,9 @@ enum wasm_feature {
 	WASM_FEATURE_EXCEPTIONS = 1 << 11,
 	WASM_FEATURE_MEMORY64 = 1 << 12,
 	WASM_FEATURE_THREADS = 1 << 13,
+	// Not a feature: these very bytes were decoded before, and their code is at hand. Function bodies are not looked at (most of the file stays
+	// unread): their offsets and sizes are 0, they can't be validated or compiled. All else is decoded as always.
+	WASM_DECODE_KNOWN = 1 << 30,
 };
 #define WASM_FEATURES_DEFAULT 0x1ffu
 

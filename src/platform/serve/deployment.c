@@ -29,14 +29,15 @@ static bool map_file(const char *path, struct slice *ret, int *ret_fd, struct er
 }
 
 // A core module alone is compiled as a component's would be; only `compile` gets here with one.
-static bool decode(struct serve_deployment *d, const struct wasm_module *const **ret_modules, struct err *e)
+// `how`: 0 or WASM_DECODE_KNOWN.
+static bool decode(struct serve_deployment *d, uint32_t how, const struct wasm_module *const **ret_modules, struct err *e)
 {
 	if (wasm_is_module(d->file)) {
 		struct wasm_module *m;
 		const struct wasm_module **list = ARENA_ARRAY(&d->arena, const struct wasm_module *, 1);
 		if (!list)
 			return err_nomem(e);
-		if (!wasm_decode(&d->arena, d->file, WASM_FEATURES_DEFAULT, 0, &m, e))
+		if (!wasm_decode(&d->arena, d->file, WASM_FEATURES_DEFAULT | how, 0, &m, e))
 			return false;
 		list[0] = m;
 		d->n_modules = 1;
@@ -44,6 +45,7 @@ static bool decode(struct serve_deployment *d, const struct wasm_module *const *
 		return true;
 	}
 	struct comp_options options = COMP_OPTIONS_DEFAULT;
+	options.core_features |= how;
 	if (!comp_decode(&d->arena, d->file, &options, &d->comp, e))
 		return false;
 	d->n_modules = d->comp->nmodules;
@@ -65,7 +67,7 @@ bool serve_inspect(const struct serve_config *c, struct err *e)
 	bool ok = map_file(c->path, &d.file, &fd, e);
 	if (ok) {
 		close(fd);
-		ok = decode(&d, &modules, e) || err_note(e, "'%s'", c->path);
+		ok = decode(&d, 0, &modules, e) || err_note(e, "'%s'", c->path);
 	}
 	if (ok && d.comp) {
 		struct buf b = {.max = 64 << 20};
@@ -81,6 +83,27 @@ bool serve_inspect(const struct serve_config *c, struct err *e)
 	return ok;
 }
 
+static bool decode_modules(struct serve_deployment *d, uint32_t how, const struct wasm_module *const **ret, struct err *e)
+{
+	if (!decode(d, how, ret, e))
+		return false;
+	d->modules = ARENA_ARRAY(&d->arena, struct vm_module *, d->n_modules + 1);
+	return d->modules || err_nomem(e);
+}
+
+// What was decoded and compiled before is only looked at as far as it is needed to run.
+static bool load_known(struct serve_deployment *d)
+{
+	const struct wasm_module *const *modules;
+	if (tier_file_has_code(d->cached) && decode_modules(d, WASM_DECODE_KNOWN, &modules, NULL) &&
+		tier_file_load(d->cached, modules, d->n_modules, d->modules, &d->tier))
+		return true;
+	arena_clear(&d->arena);
+	d->comp = NULL;
+	d->modules = NULL;
+	return false;
+}
+
 bool serve__deployment_compile(struct serve_deployment *d, const struct serve_config *c, struct err *e)
 {
 	*d = (struct serve_deployment){.config = c};
@@ -92,12 +115,11 @@ bool serve__deployment_compile(struct serve_deployment *d, const struct serve_co
 	struct tier_options options = {.no_cache = c->no_cache, .poison_upper = c->poison_upper};
 	bool ok = tier_file_open(d->file, fd, &options, &d->cached, e);
 	close(fd);
-	if (!ok || !decode(d, &modules, e))
-		return err_note(e, "'%s'", c->path);
-	d->modules = ARENA_ARRAY(&d->arena, struct vm_module *, d->n_modules);
-	if (!d->modules)
-		return err_nomem(e);
-	if (!tier_file_compile(d->cached, modules, d->n_modules, d->modules, &d->tier, e))
+	if (!ok)
+		return false;
+	if (load_known(d))
+		return true;
+	if (!decode_modules(d, 0, &modules, e) || !tier_file_compile(d->cached, modules, d->n_modules, d->modules, &d->tier, e))
 		return err_note(e, "'%s'", c->path);
 	return true;
 }

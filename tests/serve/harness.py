@@ -42,8 +42,9 @@ class Server:
         argv = [str(config.tenon)] + (["--log", log] if log else []) + ["serve", str(file), "--addr", f"127.0.0.1:{port}", "--shards", str(shards), *map(str, flags)]
         if core is not None:
             argv = ["taskset", "-c", str(core)] + argv
-        self.lines, self.ended = [], False
-        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.lines, self.ended, self.shards = [], False, shards
+        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True)
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self._read_log, daemon=True)
         self.reader.start()
@@ -138,6 +139,14 @@ class Server:
     def _stat(self):
         text = Path(f"/proc/{self.pid}/stat").read_text()
         return [int(x) if x.lstrip("-").isdigit() else 0 for x in text[text.rindex(")") + 2:].split()]
+
+    def settle(self):
+        """Waits for what is done behind the first answers (the cache written): its thread ends then; the watchdog's stays."""
+        for _ in range(400):
+            if self.status("Threads") <= self.shards + 1:
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"{self.status('Threads')} threads and no end")
 
     def faults(self):
         """Page faults of all its threads so far."""
@@ -239,6 +248,16 @@ def cores():
     return have[0], have[-1]
 
 
+def first_in_line(pid):
+    """Before all else that this machine does, where that is allowed: what is measured is the server, not its neighbours on the machine."""
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), -19)
+        Path(f"/proc/{pid}/autogroup").write_text("-19")  # of its session: priorities count within one only
+    except OSError:
+        pass
+
+
 def needs(program):
     if not shutil.which(program):
         raise Skip(f"{program} is not installed")
@@ -250,7 +269,9 @@ class Wrk:
     def __init__(self, server, connections, seconds, path="/"):
         needs("wrk")
         self.process = subprocess.Popen(["taskset", "-c", str(cores()[1]), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
-            f"http://{server.addr[0]}:{server.addr[1]}{path}"], stdout=subprocess.PIPE, text=True)
+            f"http://{server.addr[0]}:{server.addr[1]}{path}"], stdout=subprocess.PIPE, text=True, start_new_session=True)
+        time.sleep(0.02)  # its thread is there then
+        first_in_line(self.process.pid)
 
     def result(self):
         out = self.process.communicate()[0]

@@ -1,7 +1,7 @@
 """The steady state: no failure, memory flat, no page fault and no memory-mapping call a request."""
 import os, re, signal, subprocess, tempfile, time
 
-from harness import HELLO, MISBEHAVE, Server, Skip, Wrk, check, config, cores, needs
+from harness import HELLO, MISBEHAVE, Server, Skip, Wrk, check, config, cores, first_in_line, needs
 
 MAPPING = ("mmap", "munmap", "mprotect", "madvise", "mremap", "brk", "process_madvise")
 
@@ -21,6 +21,12 @@ def _sequence(c, n, path="/"):
         check(a.status == 200 and a.body == want, f"request {k}: {a.status} {a.error}")
 
 
+def _warm(server, c):
+    _sequence(c, 1000)
+    server.settle()
+    _sequence(c, 1000)
+
+
 def _flat(server, before, what):
     grown = server.private_kib() - before
     check(grown <= 256, f"{what}: private memory grew by {grown} KiB")
@@ -28,7 +34,7 @@ def _flat(server, before, what):
 
 def ten_thousand_requests_in_sequence():
     with Server(HELLO) as s, s.connect() as c:
-        _sequence(c, 2000)
+        _warm(s, c)
         kib, faults = s.private_kib(), s.faults()
         _sequence(c, 10000)
         faults = s.faults() - faults
@@ -42,7 +48,9 @@ def ten_thousand_requests_in_sequence():
 def a_hundred_thousand_requests_at_64_connections():
     _counted()
     with Server(HELLO, core=cores()[0]) as s:
+        first_in_line(s.pid)
         check(Wrk(s, 64, 1).result()["errors"] == 0, "errors at once")
+        s.settle()
         kib, faults, cpu, done, errors = s.private_kib(), s.faults(), s.cpu_seconds(), 0, 0
         for _ in range(20):
             r = Wrk(s, 64, 2).result()
@@ -61,6 +69,7 @@ def connections_that_come_and_go_leave_no_memory_behind():
     with Server(HELLO) as s:
         for _ in range(500):
             check(s.get("/").status == 200, "no answer")
+        s.settle()
         kib = s.private_kib()
         for _ in range(2000):
             check(s.get("/").status == 200, "no answer")
@@ -76,7 +85,9 @@ def failures_leave_no_memory_behind():
                     s.get(path)
             for path in ("/spin", "/sleep", "/mark-spin", "/mark-sleep", "/memory"):
                 s.get(path)
-        for _ in range(3):
+        burst(20)
+        s.settle()
+        for _ in range(2):
             burst(20)
         kib, fds = s.private_kib(), len(os.listdir(f"/proc/{s.pid}/fd"))
         for _ in range(5):
@@ -91,7 +102,7 @@ def no_memory_mapping_call_a_request():
     needs("strace")
     _counted()
     with Server(HELLO) as s, s.connect() as c, tempfile.NamedTemporaryFile("r") as out:
-        _sequence(c, 2000)
+        _warm(s, c)
         trace = subprocess.Popen(["strace", "-f", "-c", "-o", out.name, "-p", str(s.pid)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         said = trace.stderr.readline()
         if "attached" not in said:

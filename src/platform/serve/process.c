@@ -30,7 +30,8 @@ static bool open_shards(struct serve_thread *t, struct err *e)
 	for (unsigned i = 0; i < t->process->n_servers; i++) {
 		struct serve_server *s = &t->process->servers[i];
 		struct serve_shard *shard = &s->shards[t->index];
-		if (!serve__shard_open(shard, t, e) || !http_server_listen(shard->http, &s->address, false, e))
+		struct http_address address = s->address;  // each listener writes its own into what it is given
+		if (!serve__shard_open(shard, t, e) || !http_server_listen(shard->http, &address, false, e))
 			return false;
 	}
 	return true;

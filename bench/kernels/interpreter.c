@@ -9,17 +9,17 @@ struct instruction {
 	uint16_t operand;
 };
 static const struct instruction code[] = {
-	{CONST, 2}, {STORE, 0},															  //  0
+	{CONST, 2}, {STORE, 0},                 //  0
 	{LOAD, 0}, {CONST, 2000}, {LESS, 0}, {JUMP_IF_ZERO, 27},                             //  2
-	{CONST, 2}, {STORE, 1},															  //  6
+	{CONST, 2}, {STORE, 1},                 //  6
 	{LOAD, 1}, {LOAD, 1}, {MUL, 0}, {LOAD, 0}, {CONST, 1}, {ADD, 0}, {LESS, 0}, {JUMP_IF_ZERO, 22},  //  8
 	{LOAD, 0}, {LOAD, 1}, {REM, 0}, {JUMP_IF_ZERO, 25},                                  // 16
-	{JUMP, 28}, {HALT, 0},															   // 20
-	{LOAD, 2}, {LOAD, 0}, {JUMP, 33},													// 22: prime: sum += candidate
-	{JUMP, 35}, {HALT, 0},															   // 25
-	{HALT, 0},																		   // 27
+	{JUMP, 28}, {HALT, 0},                  // 20
+	{LOAD, 2}, {LOAD, 0}, {JUMP, 33},             // 22: prime: sum += candidate
+	{JUMP, 35}, {HALT, 0},                  // 25
+	{HALT, 0},					 // 27
 	{LOAD, 1}, {CONST, 1}, {ADD, 0}, {STORE, 1}, {JUMP, 8},                              // 28: divisor += 1
-	{ADD, 0}, {STORE, 2},																// 33
+	{ADD, 0}, {STORE, 2},                // 33
 	{LOAD, 0}, {CONST, 1}, {ADD, 0}, {STORE, 0}, {JUMP, 2},                              // 35: candidate += 1
 };
 

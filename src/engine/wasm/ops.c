@@ -11,7 +11,7 @@ const struct wasm_op_info wasm_ops[WASM_OP_COUNT] = {
 
 // Rows by code; WASM_OP_COUNT where there is none.
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Winitializer-overrides"
+#pragma GCC diagnostic ignored "-Woverride-init"
 #define ROW_0(...)
 #define ROW_0xfc(...)
 const uint16_t wasm_op_by_byte[256] = {

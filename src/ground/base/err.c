@@ -13,12 +13,12 @@ static bool set(struct err *e, enum err_code code, uint64_t offset, uint32_t lin
 	return false;
 }
 
-#define WITH_ARGS(last, ...)       \
-	do {                           \
-		va_list args;              \
-		va_start(args, last);      \
-		__VA_ARGS__;               \
-		va_end(args);              \
+#define WITH_ARGS(last, ...)  \
+	do {                      \
+		va_list args;         \
+		va_start(args, last); \
+		__VA_ARGS__;          \
+		va_end(args);         \
 	} while (0)
 
 bool err_set(struct err *e, enum err_code code, const char *fmt, ...)

@@ -10,7 +10,10 @@ unsigned utf8_decode(struct slice s, uint32_t *ret_char)
 		*ret_char = p[0];
 		return 1;
 	}
-	unsigned n = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+	unsigned n = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2
+		: p[0] < 0xf0                          ? 3
+		: p[0] < 0xf5                          ? 4
+											   : 0;
 	if (n == 0 || s.len < n)
 		return 0;
 	uint32_t c = p[0] & (0x7f >> n);
@@ -50,7 +53,8 @@ unsigned utf8_encode(uint32_t c, uint8_t out[4])
 		out[0] = (uint8_t)c;
 		return 1;
 	}
-	unsigned n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+	unsigned n = c < 0x800 ? 2 : c < 0x10000 ? 3
+											 : 4;
 	for (unsigned i = n - 1; i > 0; i--, c >>= 6)
 		out[i] = (uint8_t)(0x80 | (c & 0x3f));
 	static const uint8_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};

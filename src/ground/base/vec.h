@@ -14,19 +14,19 @@
 // A place for one more element at the end, uninitialised, already counted; NULL when `max` or memory is exhausted.
 #define VEC_ADD(arena, v, max) \
 	((__typeof__((v)->ptr))vec_add_raw((arena), (void **)&(v)->ptr, &(v)->len, &(v)->cap, sizeof(*(v)->ptr), _Alignof(__typeof__(*(v)->ptr)), (max)))
-#define VEC_PUSH(arena, v, value, max)                                    \
-	({                                                                    \
-		__typeof__((v)->ptr) vec_slot_ = VEC_ADD((arena), (v), (max));    \
-		if (vec_slot_)                                                    \
-			*vec_slot_ = (value);                                         \
-		vec_slot_ != NULL;                                                \
+#define VEC_PUSH(arena, v, value, max)                                 \
+	({                                                                 \
+		__typeof__((v)->ptr) vec_slot_ = VEC_ADD((arena), (v), (max)); \
+		if (vec_slot_)                                                 \
+			*vec_slot_ = (value);                                      \
+		vec_slot_ != NULL;                                             \
 	})
 // For vectors on the heap (pass arena NULL to VEC_ADD and VEC_PUSH).
-#define VEC_FREE(v)                         \
-	do {                                    \
-		mem_free((v)->ptr);                 \
-		(v)->ptr = NULL;                    \
-		(v)->len = (v)->cap = 0;            \
+#define VEC_FREE(v)              \
+	do {                         \
+		mem_free((v)->ptr);      \
+		(v)->ptr = NULL;         \
+		(v)->len = (v)->cap = 0; \
 	} while (0)
 
 void *vec_add_raw(struct arena *a, void **ptr, uint32_t *len, uint32_t *cap, size_t size, size_t align, uint32_t max);

@@ -76,7 +76,7 @@ struct seam_pair {
 	struct slice name, value;
 };
 struct seam_dir {
-	int fd;			  // O_PATH | O_DIRECTORY
+	int fd;     // O_PATH | O_DIRECTORY
 	struct slice guest;  // name that the guest sees
 	bool read_only;
 };
@@ -90,7 +90,7 @@ struct seam_grants {
 	const struct slice *nets;        // as given to --net
 	const struct seam_pair *config;
 	uint32_t n_env, n_args, n_dirs, n_nets, n_config;
-	bool stdio;					  // `run`: the process's own streams are the guest's
+	bool stdio;       // `run`: the process's own streams are the guest's
 	uint64_t call_bytes;             // L77: bytes of host memory that one call may have alive; 0: SEAM_CALL_BYTES
 	uint32_t denied;                 // bits of enum seam_deny that were logged already (atomic)
 	void (*log_denial)(void *ctx, enum seam_deny kind, const char *what, const char *flag);
@@ -109,7 +109,7 @@ struct seam_task {
 	struct seam_park *parked;        // what it waits for; NULL: runs
 	void (*done)(struct seam_task *t);
 	struct loop_task turn;           // queued: to be resumed
-	bool killed;					 // each park from now on returns KILLED
+	bool killed;      // each park from now on returns KILLED
 	enum trap kill_trap;             // what the guest's call ends with
 	uint32_t n_calls;                // host calls, all
 	uint64_t wait_ns;                // time parked
@@ -131,7 +131,7 @@ void seam_task_kill(struct seam_task *t, enum trap trap);
 struct seam_instance {
 	struct seam_grants *grants;
 	void *owner;                 // serve's or a test's
-	void *wasi;				  // wasi's per-instance state
+	void *wasi;      // wasi's per-instance state
 	void (*wasi_reset)(struct seam_instance *i);    // at each reset; NULL: none
 	void (*wasi_release)(struct seam_instance *i);  // at the end; NULL: none
 	struct seam_task boot;       // of calls without a context

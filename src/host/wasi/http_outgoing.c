@@ -194,21 +194,21 @@ enum seam_result wasi_http_types_request_options_new(struct seam_call *c, uint32
 	return SEAM_TRAP;
 }
 
-#define TIMEOUT(name)                                                                                                                      \
-	enum seam_result wasi_http_types_request_options_##name##_timeout(struct seam_call *c,                                                 \
-		const struct wasi_http_types_request_options_##name##_timeout_args *args, struct wasi_option_u64 *ret)                             \
-	{                                                                                                                                      \
-		const struct request_options *o = seam_resource_get(c, &wasi_http_types_request_options_resource, args->self);                     \
-		*ret = o->name;                                                                                                                    \
-		return SEAM_OK;                                                                                                                    \
-	}                                                                                                                                      \
-	enum seam_result wasi_http_types_request_options_set_##name##_timeout(struct seam_call *c,                                             \
-		const struct wasi_http_types_request_options_set_##name##_timeout_args *args, struct wasi_result_void_void *ret)                   \
-	{                                                                                                                                      \
-		struct request_options *o = seam_resource_get(c, &wasi_http_types_request_options_resource, args->self);                           \
-		o->name = args->duration;                                                                                                          \
-		ret->is_err = false;                                                                                                               \
-		return SEAM_OK;                                                                                                                    \
+#define TIMEOUT(name)                                                                                                    \
+	enum seam_result wasi_http_types_request_options_##name##_timeout(struct seam_call *c,                               \
+		const struct wasi_http_types_request_options_##name##_timeout_args *args, struct wasi_option_u64 *ret)           \
+	{                                                                                                                    \
+		const struct request_options *o = seam_resource_get(c, &wasi_http_types_request_options_resource, args->self);   \
+		*ret = o->name;                                                                                                  \
+		return SEAM_OK;                                                                                                  \
+	}                                                                                                                    \
+	enum seam_result wasi_http_types_request_options_set_##name##_timeout(struct seam_call *c,                           \
+		const struct wasi_http_types_request_options_set_##name##_timeout_args *args, struct wasi_result_void_void *ret) \
+	{                                                                                                                    \
+		struct request_options *o = seam_resource_get(c, &wasi_http_types_request_options_resource, args->self);         \
+		o->name = args->duration;                                                                                        \
+		ret->is_err = false;                                                                                             \
+		return SEAM_OK;                                                                                                  \
 	}
 TIMEOUT(connect)
 TIMEOUT(first_byte)

@@ -6,24 +6,24 @@
 #include "wasi_host.h"
 #include "wasi_int.h"
 
-#define UNREACHED(name, type)                                                                  \
-	enum seam_result name(struct seam_call *c, const struct name##_args *args, type *ret)      \
-	{                                                                                          \
-		return seam_trap(c, "no such handle can exist");                                       \
+#define UNREACHED(name, type)                                                             \
+	enum seam_result name(struct seam_call *c, const struct name##_args *args, type *ret) \
+	{                                                                                     \
+		return seam_trap(c, "no such handle can exist");                                  \
 	}
-#define UNREACHED_VOID(name)                                                                   \
-	enum seam_result name(struct seam_call *c, const struct name##_args *args)                 \
-	{                                                                                          \
-		return seam_trap(c, "no such handle can exist");                                       \
+#define UNREACHED_VOID(name)                                                   \
+	enum seam_result name(struct seam_call *c, const struct name##_args *args) \
+	{                                                                          \
+		return seam_trap(c, "no such handle can exist");                       \
 	}
-#define UNREACHED_DROP(name)                                                                   \
-	void name(struct canon_instance *i, void *object)                                          \
-	{                                                                                          \
+#define UNREACHED_DROP(name)                          \
+	void name(struct canon_instance *i, void *object) \
+	{                                                 \
 	}
-#define UNREACHED_REMAKE(name)                                                                 \
-	bool name(struct canon_instance *i, const void *object, void **ret)                        \
-	{                                                                                          \
-		return false;                                                                          \
+#define UNREACHED_REMAKE(name)                                          \
+	bool name(struct canon_instance *i, const void *object, void **ret) \
+	{                                                                   \
+		return false;                                                   \
 	}
 
 #endif

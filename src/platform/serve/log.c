@@ -131,7 +131,8 @@ void serve__log_call(const struct serve_call *c, unsigned status)
 {
 	const struct serve_config *config = c->shard->server->config;
 	bool failed = !c->ok || !c->http.head_set;
-	enum serve_log level = failed ? SERVE_LOG_WARN : as_text(config) ? SERVE_LOG_INFO : SERVE_LOG_DEBUG;
+	enum serve_log level = failed ? SERVE_LOG_WARN : as_text(config) ? SERVE_LOG_INFO
+																	 : SERVE_LOG_DEBUG;
 	if (level > config->log_level)
 		return;
 	uint64_t wall_ns = sys_now_ns() - c->started_ns, cpu_ns = c->cpu_ns;

@@ -33,11 +33,16 @@ struct serve_config {
 	enum serve_policy policy;
 	enum serve_init init;
 	struct serve_limits limits;
-	VEC(struct serve_pair) env;
-	VEC(struct serve_pair) config;
-	VEC(const char *) dirs;
-	VEC(const char *) nets;
-	VEC(const char *) args;  // of `run`
+	VEC(struct serve_pair)
+	env;
+	VEC(struct serve_pair)
+	config;
+	VEC(const char *)
+	dirs;
+	VEC(const char *)
+	nets;
+	VEC(const char *)
+	args;  // of `run`
 	bool no_cache;
 	bool poison_upper;       // debug mode of the compiler
 	enum serve_log log_level;

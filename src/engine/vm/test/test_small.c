@@ -15,7 +15,7 @@ static void runs_where_address_space_is_short(void **state UNUSED)
 	struct vm_instance *inst;
 	struct buf out = {0};
 	uint64_t v;
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#if SANITIZE_ADDRESS || SANITIZE_THREAD
 	skip();  // the sanitizer's shadow alone is larger
 #endif
 	assert_int_equal(setrlimit(RLIMIT_AS, &r), 0);

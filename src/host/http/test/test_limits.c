@@ -254,7 +254,8 @@ static void a_drain_cuts_no_request(void **state)
 	for (int i = 0; i < N; i++) {
 		wait_end(&c[i]);
 		assert_true(has(&c[i], "held") && !c[i].reset);
-		assert_int_equal(count_of(&c[i], "hello"), i % 4 == 1 ? 1 : i % 2 ? 0 : 2);
+		assert_int_equal(count_of(&c[i], "hello"), i % 4 == 1 ? 1 : i % 2 ? 0
+																		  : 2);
 		assert_int_equal(count_of(&c[i], "Connection: close"), 1);
 		hang_up(&c[i]);
 	}

@@ -79,7 +79,8 @@ struct baseline_scratch {
 	struct val *stack;
 	uint32_t stack_cap;
 	struct local *locals;
-	uint32_t locals_cap;
+	uint32_t *used;  // indices of the locals that matter, ascending: parameters, and those that code mentions
+	uint32_t locals_cap, used_cap, nused;
 	struct abi_loc *locs;
 	uint32_t locs_cap;
 	VEC(struct ctl)

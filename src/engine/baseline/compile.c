@@ -58,7 +58,8 @@ static void choose_pins(struct comp *c)
 	bool leaf = !info->has_calls && !info->call_weight;
 	unsigned nothers = c->opt->poison_upper || c->opt->verify_upper ? 3 : 5;
 	struct candidates ints = {.max = ARRAY_LEN(preserved) + nothers}, floats = {.max = 7};
-	for (uint32_t i = 0; i < info->nlocals; i++) {
+	for (uint32_t k = 0; k < c->s->nused; k++) {
+		uint32_t i = c->s->used[k];
 		uint8_t type = c->locals[i].type;
 		if (info->local_weight[i] < 2 || type == WASM_REF || type == WASM_V128)
 			continue;  // no reference is pinned (L52)
@@ -94,7 +95,8 @@ static void lay_out_frame(struct comp *c, const struct abi_sig *sig)
 	c->save_vmctx = -(at += 8);
 	if (sig->by_pointer)
 		c->results_home = -(at += 8);
-	for (uint32_t i = 0; i < c->info->nlocals; i++) {
+	for (uint32_t k = 0; k < c->s->nused; k++) {
+		uint32_t i = c->s->used[k];
 		struct local *l = &c->locals[i];
 		bool on_stack = i < sig->nparams && sig->params[i].place == ABI_STACK;
 		if (l->pin != NO_REG && !(c->saved_pins & BIT(l->pin)))
@@ -131,8 +133,8 @@ static void zero_homes(struct comp *c, uint32_t nparams)
 {
 	struct x64 *a = &c->a;
 	int32_t low = 0, high = 0;
-	for (uint32_t i = nparams; i < c->info->nlocals; i++) {
-		const struct local *l = &c->locals[i];
+	for (uint32_t k = nparams; k < c->s->nused; k++) {
+		const struct local *l = &c->locals[c->s->used[k]];
 		if (l->pin != NO_REG)
 			continue;
 		low = l->home;
@@ -478,20 +480,37 @@ static bool grow(void *ptr, uint32_t *cap, uint32_t need, size_t size)
 	return true;
 }
 
+// A function may declare 50,000 locals and use none: what is never mentioned costs a glance (L58).
+static void find_used(struct comp *c)
+{
+	const uint32_t *weight = c->info->local_weight;
+	uint32_t n = 0, nlocals = c->info->nlocals;
+	for (uint32_t i = 0; i < nlocals; i++) {
+		if (i >= c->type->nparams && !weight[i]) {
+			while (i + 8 < nlocals && !(weight[i + 1] | weight[i + 2] | weight[i + 3] | weight[i + 4] | weight[i + 5] | weight[i + 6] | weight[i + 7] | weight[i + 8]))
+				i += 8;
+			continue;
+		}
+		c->locals[i] = (struct local){.type = c->info->locals[i].kind, .pin = NO_REG, .cache = NO_REG};
+		c->s->used[n++] = i;
+	}
+	c->s->nused = n;
+}
+
 static bool prepare(struct comp *c)
 {
 	struct baseline_scratch *s = c->out->scratch;
 	if (!s)
 		s = c->out->scratch = mem_zalloc(sizeof *s);
 	if (!s || !grow(&s->stack, &s->stack_cap, c->info->max_height + 8, sizeof *s->stack) ||
-		!grow(&s->locals, &s->locals_cap, c->info->nlocals, sizeof *s->locals) || !grow(&s->locs, &s->locs_cap, c->type->nparams, sizeof *s->locs))
+		!grow(&s->locals, &s->locals_cap, c->info->nlocals, sizeof *s->locals) ||
+		!grow(&s->used, &s->used_cap, c->info->nlocals, sizeof *s->used) || !grow(&s->locs, &s->locs_cap, c->type->nparams, sizeof *s->locs))
 		return false;
 	c->s = s;
 	c->stack = s->stack;
 	c->locals = s->locals;
 	s->ctl.len = s->ool.len = s->pool.len = 0;
-	for (uint32_t i = 0; i < c->info->nlocals; i++)
-		c->locals[i] = (struct local){.type = c->info->locals[i].kind, .pin = NO_REG, .cache = NO_REG};
+	find_used(c);
 	struct ctl *t = VEC_ADD(NULL, &s->ctl, 1u << 24);
 	if (!t)
 		return false;

@@ -12,6 +12,7 @@ void baseline_output_release(struct baseline_output *out)
 	if (out->scratch) {
 		mem_free(out->scratch->stack);
 		mem_free(out->scratch->locals);
+		mem_free(out->scratch->used);
 		mem_free(out->scratch->locs);
 		VEC_FREE(&out->scratch->ctl);
 		VEC_FREE(&out->scratch->ool);

@@ -2,7 +2,8 @@
 """./dev fuzz [TARGET] [--seconds N]: runs libFuzzer targets, each for N seconds (60), on what was found before and the seeds.
 
     --replay     runs every seed and finding once through the targets of the ASan build (what ./dev test does); ends with a total
-Seeds lie in fuzz/seeds/NAME, inputs that once broke something in fuzz/corpus/NAME; NAME is the target's without fuzz_. New inputs are
+Seeds lie in fuzz/seeds/NAME; in fuzz/corpus/NAME, by hash, a hundred small inputs that cover much, and by name those that once broke something. NAME is
+the target's without fuzz_. New inputs are
 collected in build/fuzz-corpus/NAME, what breaks it in build/fuzz-findings/.
 """
 import argparse, os, re, subprocess, sys

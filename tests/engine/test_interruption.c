@@ -170,7 +170,7 @@ static enum vm_fiber_state resume_and_stop_after(struct vm_fiber *f, uint64_t st
 
 static void computes_right_when_stopped_at_every_instruction_L31(void **state UNUSED)
 {
-#if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)))
+#if SANITIZE_ADDRESS || SANITIZE_THREAD
 	enum { N = 40, WANTED = 500 };
 #else
 	enum { N = 17, WANTED = 10000 };

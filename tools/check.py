@@ -13,7 +13,7 @@ import fmt, rooms
 TOP = rooms.TOP
 SRC = TOP / "src"
 LINE_COLUMNS = 170
-DATA_LINE = re.compile(r'^\s*(#define \w+ +"|"|0x|\{"|[A-Z_]+\()')  # tables and bytes may be wider
+DATA_LINE = re.compile(r'^\s*(#define \w+ +"|"|0x|\{"|[A-Z_]+(\(| "| [A-Z_]+ "))')  # tables and bytes may be wider
 FUNCTION_LINES = 200
 FILE_LINES = 1600
 EXCEPTIONS = TOP / "tools/size_exceptions.txt"

@@ -70,7 +70,7 @@ def compare(servers, conns, o, core, rounds):
     """Rounds with the sides one after the other in each; medians a side."""
     results = {name: [] for name in servers}
     for s in servers.values():
-        load(s, conns, 0.7, core, o.path)  # warm-up
+        load(s, conns, 1, core, o.path)  # warm-up
     for _ in range(rounds):
         for name, s in servers.items():
             if r := load(s, conns, o.seconds, core, o.path):
@@ -134,7 +134,7 @@ def run_beside(o):
     if not server.wait_ready():
         return print("the server did not start")
     for p in ports.values():
-        counted(burst(p, 16, 0.7, load_core))
+        counted(burst(p, 16, 1, load_core))
     for _ in range(o.rounds):
         alone, cpu = {}, server.counters()[0]
         for name, p in ports.items():

@@ -93,6 +93,42 @@ static void a_fixed_answer_is_part_of_the_image(void **s)
 	canon_image_free(m);
 }
 
+// An image that saw an answer of the host (the environment, a secret) is never written to disk.
+static void only_an_image_that_asked_nobody_is_kept(void **s)
+{
+	struct canon_limits limits;
+	struct canon_image_info info;
+	struct buf out = {0};
+	struct err e = {0};
+	canon_limits_default(&limits);
+	for (int cuts = 0; cuts < 2; cuts++) {
+		struct canon_image *m = image(CANON_INIT_AUTO, cuts);
+		struct vm_image *vm = canon_image_pure(m, &out);
+		assert_int_equal(vm != NULL, cuts);
+		if (vm) {
+			struct canon_image *again;
+			assert_false(canon_image_from(ticking.canon, &ticking_host, &limits, vm, slice_sub(buf_view(&out), 1, out.len), &again, &e));
+			assert_true(canon_image_from(ticking.canon, &ticking_host, &limits, vm, buf_view(&out), &again, &e));
+			canon_image_free(m);
+			m = again;
+			canon_image_info(m, &info);
+			assert_int_equal(info.cut, 1);
+			assert_non_null(strstr(info.why, "tick"));
+			struct canon_instance *a = slot(m), *b = slot(m);
+			assert_int_equal(get(a), 10101);
+			assert_int_equal(get(b), 20101);
+			assert_true(canon_slot_reset(a));
+			canon_instance_free(a);
+			canon_instance_free(b);
+		}
+		canon_image_free(m);
+		buf_release(&out);
+	}
+	struct canon_image *m = image(CANON_INIT_ONCE, true);
+	assert_null(canon_image_pure(m, &out));
+	canon_image_free(m);
+}
+
 static void once_keeps_all_and_each_keeps_nothing_of_the_start(void **s)
 {
 	struct canon_image *m = image(CANON_INIT_ONCE, true);
@@ -302,6 +338,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_that_may_differ_is_asked_for_in_each_instance),
 		cmocka_unit_test(a_fixed_answer_is_part_of_the_image),
+		cmocka_unit_test(only_an_image_that_asked_nobody_is_kept),
 		cmocka_unit_test(once_keeps_all_and_each_keeps_nothing_of_the_start),
 		cmocka_unit_test(a_reset_slot_equals_the_image),
 		cmocka_unit_test(a_trap_ends_the_instance_for_ever_c41),

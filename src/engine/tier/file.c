@@ -54,7 +54,7 @@ static int find_build_id(struct dl_phdr_info *info, size_t size, void *arg)
 }
 
 // `content` → what entries are called: with all that code depends on besides.
-static void code_key(const struct tier_key *content, struct slice build, uint32_t cpu, uint64_t flags, struct tier_key *ret)
+void tier__code_key(const struct tier_key *content, struct slice build, uint32_t cpu, uint64_t flags, struct tier_key *ret)
 {
 	struct {
 		struct tier_key content;
@@ -122,7 +122,7 @@ bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, 
 		f->cache = build.len ? tier__cache_open() : -1;
 		if (f->cache >= 0) {
 			tier__file_identity(f->cache, fd, bytes, &content);
-			code_key(&content, build, f->cpu, 0, &f->key);
+			tier__code_key(&content, build, f->cpu, 0, &f->key);
 			map_entry(f);
 		}
 		f->stats.cache_ns = sys_now_ns() - before;

@@ -27,6 +27,10 @@ bool tier__cache_put(int cache, const struct tier_key *key, const char *kind, ti
 void tier__cache_remove(int cache, const struct tier_key *key, const char *kind);
 #define TIER__CACHE_MAX (2ull << 30)
 
+// ---- file.c ----------------------------------------------------------------------------------------------------------------------------
+// What entries of a content are called, by all that code depends on besides (L49).
+void tier__code_key(const struct tier_key *content, struct slice build, uint32_t cpu, uint64_t flags, struct tier_key *ret);
+
 // ---- compile.c -------------------------------------------------------------------------------------------------------------------------
 // Compiles all modules; ret[k] are the caller's to release, also on failure (zeroed where there is none).
 NODISCARD bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct code_artifact *ret,

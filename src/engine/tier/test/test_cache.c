@@ -1,0 +1,299 @@
+// The cache: whose directory is trusted, what an entry survives and what not. Rows: L48, L49, L50.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../tier_int.h"
+
+static char root[64], path[128];  // of this test; path: the cache
+
+static void wipe(const char *dir)
+{
+	DIR *d = opendir(dir);
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (e->d_name[0] != '.' && unlinkat(dirfd(d), e->d_name, 0) != 0) {
+			char sub[512];
+			snprintf(sub, sizeof sub, "%s/%s", dir, e->d_name);
+			wipe(sub);
+		}
+	if (d)
+		closedir(d);
+	rmdir(dir);
+}
+
+static int setup(void **state UNUSED)
+{
+	snprintf(root, sizeof root, "/tmp/tenon-cache-XXXXXX");
+	if (!mkdtemp(root))
+		return -1;
+	snprintf(path, sizeof path, "%s/cache", root);
+	return setenv("TENON_CACHE", path, 1);
+}
+
+static int teardown(void **state UNUSED)
+{
+	wipe(root);
+	return 0;
+}
+
+static unsigned count(int cache)
+{
+	unsigned n = 0;
+	DIR *d = fdopendir(openat(cache, ".", O_RDONLY | O_DIRECTORY));
+	for (struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+// ---- the directory -----------------------------------------------------------------------------------------------
+
+static void makes_a_directory_of_its_own(void **state UNUSED)
+{
+	struct stat st;
+	int cache = tier__cache_open();
+	assert_true(cache >= 0);
+	assert_int_equal(fstat(cache, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	close(cache);
+}
+
+static void does_without_a_directory_that_others_may_enter(void **state UNUSED)
+{
+	static const mode_t modes[] = {0755, 0701, 0770, 0777};
+	assert_int_equal(mkdir(path, 0700), 0);
+	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+		assert_int_equal(chmod(path, modes[i]), 0);
+		assert_int_equal(tier__cache_open(), -1);
+	}
+}
+
+static void does_without_a_directory_of_somebody_else(void **state UNUSED)
+{
+	if (geteuid() != 0)
+		skip();  // only root can give one away
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(chown(path, 12345, 12345), 0);
+	assert_int_equal(tier__cache_open(), -1);
+}
+
+static void follows_no_link_to_a_directory(void **state UNUSED)
+{
+	char real[160];
+	snprintf(real, sizeof real, "%s/real", root);
+	assert_int_equal(mkdir(real, 0700), 0);
+	assert_int_equal(symlink(real, path), 0);
+	assert_int_equal(tier__cache_open(), -1);
+}
+
+static void does_without_a_relative_path(void **state UNUSED)
+{
+	setenv("TENON_CACHE", "cache", 1);
+	assert_int_equal(tier__cache_open(), -1);
+}
+
+// ---- entries -----------------------------------------------------------------------------------------------------
+
+static const struct tier_key key_a = {{1}}, key_b = {{2}}, key_c = {{3}};
+
+static bool write_slice(int fd, void *arg)
+{
+	const struct slice *s = arg;
+	return write(fd, s->ptr, s->len) == (ssize_t)s->len;
+}
+
+static bool put(int cache, const struct tier_key *key, struct slice bytes, uint64_t max)
+{
+	return tier__cache_put(cache, key, "code", write_slice, &bytes, max);
+}
+
+static bool has(int cache, const struct tier_key *key)
+{
+	uint64_t size;
+	int fd = tier__cache_get(cache, key, "code", &size);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void entry_path(const struct tier_key *key, char out[300])
+{
+	int n = snprintf(out, 300, "%s/", path);
+	for (int i = 0; i < 32; i++)
+		n += snprintf(out + n, (size_t)(300 - n), "%02x", key->bytes[i]);
+	snprintf(out + n, (size_t)(300 - n), ".code");
+}
+
+static void follows_no_link_to_an_entry_and_takes_none_that_others_may_write(void **state UNUSED)
+{
+	char at[300], other[160];
+	int cache = tier__cache_open();
+	snprintf(other, sizeof other, "%s/other", root);
+	entry_path(&key_a, at);
+	assert_true(put(cache, &key_b, SLICE_LIT("x"), TIER__CACHE_MAX));
+	close(open(other, O_CREAT | O_WRONLY, 0600));
+	assert_int_equal(symlink(other, at), 0);
+	assert_false(has(cache, &key_a));
+	entry_path(&key_b, at);
+	assert_true(has(cache, &key_b));
+	assert_int_equal(chmod(at, 0622), 0);
+	assert_false(has(cache, &key_b));
+	close(cache);
+}
+
+static bool write_half(int fd, void *arg)
+{
+	return write(fd, "half", 4) != 4;
+}
+
+static void an_entry_that_could_not_be_written_leaves_nothing(void **state UNUSED)
+{
+	int cache = tier__cache_open();
+	assert_false(tier__cache_put(cache, &key_a, "code", write_half, NULL, TIER__CACHE_MAX));
+	assert_int_equal(count(cache), 0);
+	close(cache);
+}
+
+static void age(const struct tier_key *key, time_t seconds)
+{
+	char at[300];
+	struct timespec times[2] = {{time(NULL) - seconds, 0}, {time(NULL) - seconds, 0}};
+	entry_path(key, at);
+	assert_int_equal(utimensat(AT_FDCWD, at, times, 0), 0);
+}
+
+static void the_least_recently_used_go_first(void **state UNUSED)
+{
+	static uint8_t large[1 << 20];
+	struct slice bytes = slice_of(large, sizeof large);
+	int cache = tier__cache_open();
+	memset(large, 7, sizeof large);
+	assert_true(put(cache, &key_a, bytes, 5 << 19));
+	assert_true(put(cache, &key_b, bytes, 5 << 19));
+	age(&key_a, 9000);
+	age(&key_b, 8000);
+	assert_true(has(cache, &key_a));  // used: now it is the younger one
+	assert_true(put(cache, &key_c, bytes, 5 << 19));
+	assert_true(has(cache, &key_a));
+	assert_false(has(cache, &key_b));
+	assert_true(has(cache, &key_c));
+	close(cache);
+}
+
+// L49: each writes a content of its own under the same key, again and again; whoever reads sees one of them whole.
+static void processes_that_write_the_same_entry_do_not_mix(void **state UNUSED)
+{
+	enum { WRITERS = 4, ROUNDS = 20, SIZE = 100000 };
+	static uint8_t bytes[SIZE];
+	int cache = tier__cache_open();
+	pid_t pids[WRITERS];
+	for (int w = 0; w < WRITERS; w++) {
+		pids[w] = fork();
+		if (pids[w] == 0) {
+			memset(bytes, 'a' + w, SIZE);
+			bool ok = true;
+			for (int i = 0; i < ROUNDS; i++)
+				ok = put(cache, &key_a, slice_of(bytes, SIZE - (size_t)w), TIER__CACHE_MAX) && ok;
+			_exit(ok ? 0 : 1);
+		}
+	}
+	for (unsigned reads = 0, ended = 0; ended < WRITERS || reads < 10; reads++) {
+		uint64_t size;
+		int fd = tier__cache_get(cache, &key_a, "code", &size), status;
+		if (fd >= 0) {
+			assert_int_equal(read(fd, bytes, SIZE), size);
+			for (size_t i = 1; i < size; i++)
+				if (bytes[i] != bytes[0])
+					fail_msg("two contents in one entry");
+			assert_int_equal(size, SIZE - (bytes[0] - 'a'));
+			close(fd);
+		}
+		while (ended < WRITERS && waitpid(pids[ended], &status, reads > 100000 ? 0 : WNOHANG) == pids[ended]) {
+			assert_int_equal(status, 0);
+			ended++;
+		}
+	}
+	assert_int_equal(count(cache), 1);
+	close(cache);
+}
+
+// ---- identity ----------------------------------------------------------------------------------------------------
+
+static void a_file_that_changed_is_another_even_with_its_old_time(void **state UNUSED)
+{
+	char at[160];
+	struct tier_key first, second, direct;
+	struct stat st;
+	int cache = tier__cache_open();
+	snprintf(at, sizeof at, "%s/file", root);
+	int fd = open(at, O_CREAT | O_RDWR, 0600);
+	assert_int_equal(write(fd, "first", 5), 5);
+	struct timespec old[2] = {{1000, 0}, {1000, 0}};
+	assert_int_equal(futimens(fd, old), 0);
+	// Just changed, by its ctime: known only by its content.
+	tier__file_identity(cache, fd, SLICE_LIT("first"), &first);
+	assert_int_equal(count(cache), 0);
+	sleep(4);
+	tier__file_identity(cache, fd, SLICE_LIT("first"), &first);
+	assert_int_equal(count(cache), 1);
+	// Remembered: what is given as content is not read any more.
+	tier__file_identity(cache, fd, SLICE_LIT("FIRST"), &second);
+	assert_memory_equal(&first, &second, sizeof first);
+	tier__key_of(SLICE_LIT("first"), &direct);
+	assert_memory_equal(&first, &direct, sizeof first);
+
+	assert_int_equal(pwrite(fd, "again", 5, 0), 5);
+	assert_int_equal(futimens(fd, old), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mtim.tv_sec, 1000);
+	tier__file_identity(cache, fd, SLICE_LIT("again"), &second);
+	tier__key_of(SLICE_LIT("again"), &direct);
+	assert_memory_equal(&second, &direct, sizeof second);
+	close(fd);
+	close(cache);
+}
+
+static void another_build_processor_or_flag_is_another_entry(void **state UNUSED)
+{
+	struct tier_key base, same, other;
+	tier__code_key(&key_a, SLICE_LIT("build"), 3, 0, &base);
+	tier__code_key(&key_a, SLICE_LIT("build"), 3, 0, &same);
+	assert_memory_equal(&base, &same, sizeof base);
+	tier__code_key(&key_b, SLICE_LIT("build"), 3, 0, &other);
+	assert_memory_not_equal(&base, &other, sizeof base);
+	tier__code_key(&key_a, SLICE_LIT("BUILD"), 3, 0, &other);
+	assert_memory_not_equal(&base, &other, sizeof base);
+	tier__code_key(&key_a, SLICE_LIT("build"), 1, 0, &other);
+	assert_memory_not_equal(&base, &other, sizeof base);
+	tier__code_key(&key_a, SLICE_LIT("build"), 3, 1, &other);
+	assert_memory_not_equal(&base, &other, sizeof base);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(makes_a_directory_of_its_own),
+		TEST(does_without_a_directory_that_others_may_enter),
+		TEST(does_without_a_directory_of_somebody_else),
+		TEST(follows_no_link_to_a_directory),
+		TEST(does_without_a_relative_path),
+		TEST(follows_no_link_to_an_entry_and_takes_none_that_others_may_write),
+		TEST(an_entry_that_could_not_be_written_leaves_nothing),
+		TEST(the_least_recently_used_go_first),
+		TEST(processes_that_write_the_same_entry_do_not_mix),
+		TEST(a_file_that_changed_is_another_even_with_its_old_time),
+		TEST(another_build_processor_or_flag_is_another_entry),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,269 @@
+// What a start takes from the cache, and what it does when an entry is not what was written. Rows: L48, L49, L50. Work behind the first answer
+// happens when a process ends or after a pause, so each start is a process of its own.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../tier_int.h"
+
+// (module (memory 1) (data (i32.const 8) "\2a") (func (export "f") (result i32) (i32.load (i32.const 8)))
+//   (func (export "g") (param i32) (result i32) (i32.load (local.get 0))))
+static const uint8_t module_bytes[] = {0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x0a, 0x02, 0x60, 0x00, 0x01, 0x7f, 0x60, 0x01, 0x7f, 0x01, 0x7f,
+	0x03, 0x03, 0x02, 0x00, 0x01, 0x05, 0x03, 0x01, 0x00, 0x01, 0x07, 0x09, 0x02, 0x01, 'f', 0x00, 0x00, 0x01, 'g', 0x00, 0x01, 0x0a, 0x11, 0x02, 0x07,
+	0x00, 0x41, 0x08, 0x28, 0x02, 0x00, 0x0b, 0x07, 0x00, 0x20, 0x00, 0x28, 0x02, 0x00, 0x0b, 0x0b, 0x07, 0x01, 0x00, 0x41, 0x08, 0x0b, 0x01, 0x2a};
+
+static char path[64];
+
+static int setup(void **state UNUSED)
+{
+	snprintf(path, sizeof path, "/tmp/tenon-warm-XXXXXX");
+	return mkdtemp(path) ? setenv("TENON_CACHE", path, 1) : -1;
+}
+
+static int teardown(void **state UNUSED)
+{
+	DIR *d = opendir(path);
+	for (struct dirent *e; (e = readdir(d));)
+		unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	return rmdir(path);
+}
+
+// The only entry of a kind; false: there is none.
+static bool find(const char *kind, char out[400])
+{
+	bool found = false;
+	DIR *d = opendir(path);
+	for (struct dirent *e; (e = readdir(d));)
+		if (slice_ends_with(slice_str(e->d_name), slice_str(kind))) {
+			snprintf(out, 400, "%s/%s", path, e->d_name);
+			found = true;
+		}
+	closedir(d);
+	return found;
+}
+
+// ---- starts ------------------------------------------------------------------------------------------------------
+
+enum { COLD = 10, WARM_CODE = 11, WARM = 12, BROKEN = 1 };
+struct start {
+	bool sealed;
+	bool linger;        // until copies have taken the files' places
+	const char *spoil;  // kind of the entry that is changed after the first calls
+	bool no_cache, poison;
+};
+
+static bool call(struct vm_store *st, struct vm_instance *inst, const char *name, uint64_t arg, uint32_t want)
+{
+	struct vm_extern f;
+	uint64_t r = 0;
+	return vm_instance_export(inst, slice_str(name), &f) && vm_call(st, f.func, &arg, &r) == TRAP_NONE && (uint32_t)r == want;
+}
+
+// Through the memory, the code and the table of trap sites. Ends with the store as it was.
+static bool works(struct vm_store *st, struct vm_instance *inst)
+{
+	struct vm_extern g;
+	uint64_t arg = 65536, r;
+	return call(st, inst, "f", 0, 0x2a) && call(st, inst, "g", 8, 0x2a) && call(st, inst, "g", 4, 0) && vm_instance_export(inst, SLICE_LIT("g"), &g) &&
+		vm_call(st, g.func, &arg, &r) == TRAP_MEMORY_OUT_OF_BOUNDS;
+}
+
+static void spoil(const char *kind)
+{
+	char at[400];
+	uint8_t byte;
+	if (!kind || !find(kind, at))
+		return;
+	int fd = open(at, O_RDWR);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) != 0 || pread(fd, &byte, 1, 100) != 1)
+		return;
+	byte ^= 1;
+	if (pwrite(fd, &byte, 1, 100) != 1)
+		return;
+	close(fd);
+}
+
+static int run(const struct start *s)
+{
+	struct arena a;
+	struct err e = {0};
+	struct tier_file *f;
+	struct wasm_module *m;
+	struct vm_module *mod;
+	struct vm_shard *shard;
+	struct vm_store *st;
+	struct vm_instance *inst;
+	struct vm_image *img;
+	struct tier_stats stats;
+	struct tier_options opt = {.threads = 1, .no_cache = s->no_cache, .poison_upper = s->poison};
+	struct vm_limits limits = VM_LIMITS_DEFAULT;
+	limits.survives_traps = true;
+	arena_init(&a, 0);
+	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e) || !tier_file_open(slice_of(module_bytes, sizeof module_bytes), -1, &opt, &f, &e))
+		return BROKEN;
+	bool known = tier_file_has_code(f);
+	if (!wasm_decode(&a, slice_of(module_bytes, sizeof module_bytes), WASM_FEATURES_DEFAULT | (known ? WASM_DECODE_KNOWN : 0), 0, &m, &e))
+		return BROKEN;
+	const struct wasm_module *modules[] = {m};
+	bool loaded = tier_file_load(f, modules, 1, &mod, &stats);
+	if (loaded != known || (!loaded && !tier_file_compile(f, modules, 1, &mod, &stats, &e)))
+		return BROKEN;
+	if (!vm_store_new(shard, &limits, &st, &e) || !vm_instance_allocate(st, mod, NULL, 0, &inst, &e))
+		return BROKEN;
+	bool imaged = tier_file_load_image(f, SLICE_LIT("variant"), s->sealed, &img);
+	if (!imaged) {
+		if (vm_instance_initialize(inst) || !vm_image_capture(st, &img, &e))
+			return BROKEN;
+		tier_file_save_image(f, SLICE_LIT("variant"), img, SLICE_LIT("extra"));
+	} else if (!slice_eq_str(vm_image_extra(img), "extra")) {
+		return BROKEN;
+	}
+	if (!vm_store_attach(st, img, &e) || !works(st, inst))
+		return BROKEN;
+	tier_file_close(f);
+	if (s->spoil) {
+		spoil(s->spoil);
+		sleep(2);  // the copy is made meanwhile, and the process ends by it
+		return BROKEN;
+	}
+	if (s->linger) {
+		// The same code and a store that is attached to the file run on while copies take the files' places.
+		for (int i = 0; i < 60; i++) {
+			if (!works(st, inst))
+				return BROKEN;
+			usleep(10000);
+		}
+		if (vm_store_reset(st))
+			return BROKEN;
+	}
+	if (!vm_store_attach(st, img, &e) || !works(st, inst) || !vm_store_reset(st) || !works(st, inst))
+		return BROKEN;
+	vm_store_free(st);
+	vm_image_unref(img);
+	vm_module_unref(mod);
+	vm_shard_free(shard);
+	arena_release(&a);
+	return loaded ? imaged ? WARM : WARM_CODE : COLD;
+}
+
+// Exit status, or 1000 + signal.
+static int start(struct start s)
+{
+	int status;
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(2);
+		exit(run(&s));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static void the_second_start_takes_code_and_image_from_the_cache(void **state UNUSED)
+{
+	assert_int_equal(start((struct start){0}), COLD);
+	assert_int_equal(start((struct start){0}), WARM);
+	assert_int_equal(start((struct start){.linger = true}), WARM);
+	assert_int_equal(start((struct start){.sealed = true}), WARM);
+	assert_int_equal(start((struct start){.no_cache = true}), COLD);
+	assert_int_equal(start((struct start){.poison = true}), COLD);
+}
+
+// Any bit, and any length: it is found before anything of it runs, and the entry is made anew.
+static void damage(const char *kind, int when_damaged)
+{
+	char at[400];
+	struct stat st;
+	uint8_t byte;
+	assert_int_equal(start((struct start){0}), COLD);
+	assert_true(find(kind, at));
+	assert_int_equal(stat(at, &st), 0);
+	uint64_t size = (uint64_t)st.st_size, places[] = {0, 9, 17, 33, 60, 130, 4096, 4097 + 64, size / 2, size - 4096, size - 1};
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		int fd = open(at, O_RDWR);
+		assert_true(fd >= 0);
+		assert_int_equal(pread(fd, &byte, 1, (off_t)places[i]), 1);
+		bool hole = lseek(fd, (off_t)places[i], SEEK_DATA) != (off_t)places[i];
+		byte ^= 0x10;
+		if (!hole)
+			assert_int_equal(pwrite(fd, &byte, 1, (off_t)places[i]), 1);
+		close(fd);
+		int got = start((struct start){0});
+		if (got != (hole ? WARM : when_damaged))
+			fail_msg("a bit at %llu of %llu: %d", (unsigned long long)places[i], (unsigned long long)size, got);
+		assert_int_equal(start((struct start){0}), WARM);
+		if (places[i] == 0)
+			continue;
+		assert_int_equal(truncate(at, (off_t)places[i]), 0);
+		assert_int_equal(start((struct start){0}), when_damaged);
+		assert_int_equal(start((struct start){0}), WARM);
+	}
+}
+
+static void damaged_code_is_found_and_made_anew(void **state UNUSED)
+{
+	damage(".code", COLD);
+}
+
+static void a_damaged_image_is_found_and_made_anew(void **state UNUSED)
+{
+	damage(".image", WARM_CODE);
+}
+
+// Whoever can write there owns us anyway: it is about broken disks. What ran can't be trusted, so the process ends, and the entry is gone.
+static void what_changes_between_the_check_and_the_copy_ends_the_process(void **state UNUSED)
+{
+	static const char *const kinds[] = {".code", ".image"};
+	char at[400];
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		start((struct start){0});
+		assert_int_equal(start((struct start){.spoil = kinds[i]}), 5);
+		assert_false(find(kinds[i], at));
+	}
+	start((struct start){0});
+	assert_int_equal(start((struct start){0}), WARM);
+}
+
+static void another_variant_has_another_image(void **state UNUSED)
+{
+	struct tier_file *f;
+	struct err e = {0};
+	struct vm_image *img;
+	struct tier_options opt = {0};
+	start((struct start){0});
+	assert_true(tier_file_open(slice_of(module_bytes, sizeof module_bytes), -1, &opt, &f, &e));
+	assert_true(tier_file_load_image(f, SLICE_LIT("variant"), true, &img));
+	vm_image_unref(img);
+	assert_false(tier_file_load_image(f, SLICE_LIT("Variant"), true, &img));
+	tier_file_close(f);
+	// And another content has neither.
+	assert_true(tier_file_open(slice_of(module_bytes, sizeof module_bytes - 1), -1, &opt, &f, &e));
+	assert_false(tier_file_has_code(f));
+	assert_false(tier_file_load_image(f, SLICE_LIT("variant"), true, &img));
+	tier_file_close(f);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(the_second_start_takes_code_and_image_from_the_cache),
+		TEST(damaged_code_is_found_and_made_anew),
+		TEST(a_damaged_image_is_found_and_made_anew),
+		TEST(what_changes_between_the_check_and_the_copy_ends_the_process),
+		TEST(another_variant_has_another_image),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,96 @@
+"""Starts from the cache: what is answered, and that the cache's files are of no consequence once they were copied."""
+import contextlib, os, shutil, tempfile, time
+from pathlib import Path
+
+from harness import HELLO, Server, check, shared_guest
+
+
+@contextlib.contextmanager
+def _cache():
+    """An empty cache for the servers inside."""
+    before = os.environ.get("TENON_CACHE")
+    with tempfile.TemporaryDirectory(prefix="tenon-test-") as at:
+        os.environ["TENON_CACHE"] = at
+        try:
+            yield Path(at)
+        finally:
+            if before is None:
+                del os.environ["TENON_CACHE"]
+            else:
+                os.environ["TENON_CACHE"] = before
+
+
+def _fill(file, *flags):
+    with Server(file, *flags) as s:
+        check(s.get("/").status == 200, "no answer")
+
+
+def _maps(s, cache):
+    return [l for l in Path(f"/proc/{s.pid}/maps").read_text().splitlines() if str(cache) in l]
+
+
+def a_warm_start_answers_as_a_cold_one():
+    for file in (HELLO, shared_guest("http/hello-rust.wasm")):
+        with _cache() as cache:
+            with Server(file) as s:
+                cold = s.get("/")
+            check(sorted(f.suffix for f in cache.iterdir() if f.suffix != ".id") == [".code", ".image"], f"{list(cache.iterdir())}")
+            for policy in ("fresh", "reuse", "keep"):
+                with Server(file, "--policy", policy) as s:
+                    for _ in range(3):
+                        warm = s.get("/")
+                        check((warm.status, warm.body) == (cold.status, cold.body), f"{policy}: {warm.status} {warm.body!r}")
+
+
+def what_happens_to_the_cache_later_does_not_reach_what_runs():
+    with _cache() as cache:
+        _fill(HELLO)
+        with Server(HELLO, shards=2) as s:
+            for _ in range(8):
+                check(s.get("/").status == 200, "no answer before the copy")
+            for _ in range(200):  # the copies are made behind the first answers; slots of the files are made anew when they are given back
+                if not _maps(s, cache):
+                    break
+                time.sleep(0.05)
+                for _ in range(4):
+                    s.get("/")
+            check(not _maps(s, cache), f"still mapped: {_maps(s, cache)}")
+            for f in cache.iterdir():
+                os.truncate(f, 0)
+            for _ in range(20):
+                check(s.get("/").body == b"Hello from a component!\n", "another answer")
+
+
+def a_damaged_cache_is_made_anew():
+    for kind in (".code", ".image", ".id"):
+        with _cache() as cache:
+            _fill(HELLO)
+            for f in cache.glob("*" + kind):
+                data = bytearray(f.read_bytes())
+                data[len(data) // 2] ^= 1
+                data[20] ^= 1
+                f.write_bytes(data)
+            for _ in range(2):
+                with Server(HELLO) as s:
+                    check(s.get("/").body == b"Hello from a component!\n", f"damaged {kind}: another answer")
+
+
+def a_component_that_changed_is_noticed():
+    with _cache(), tempfile.TemporaryDirectory() as d:
+        at = Path(d) / "x.wasm"
+        shutil.copy(HELLO, at)
+        with Server(at) as s:
+            check(s.get("/").body == b"Hello from a component!\n", "no answer")
+        other = shared_guest("http/hello-c.wasm")
+        shutil.copy(other, at)
+        os.utime(at, ns=(HELLO.stat().st_mtime_ns,) * 2)
+        with Server(other) as s:
+            want = s.get("/").body
+        with Server(at) as s:
+            check(s.get("/").body == want, "the old component answered")
+
+
+def a_start_without_a_cache_leaves_no_file():
+    with _cache() as cache:
+        _fill(HELLO, "--no-cache")
+        check(not list(cache.iterdir()), f"{list(cache.iterdir())}")

@@ -8,6 +8,8 @@ TOP = Path(__file__).resolve().parent.parent
 FOLDERS = ("src", "tests", "tools", "fuzz", "bench", "include")
 # clang-format breaks an enum on one line after each member when it has no column limit: joined again.
 ENUM = re.compile(r"enum (?:\w+ )?\{ [^{}/]*\}")
+# It also fills the space before a trailing comment now with tabs, now with spaces: with spaces.
+COMMENT = re.compile(r"(?<=\S)[ ]*\t[ \t]*(?=//)")
 
 
 def sources():
@@ -16,7 +18,16 @@ def sources():
 
 def formatted(path):
     r = subprocess.run(["clang-format-19", "--style=file", path], capture_output=True, text=True, check=True, cwd=TOP)
-    return ENUM.sub(lambda m: re.sub(r"\s*\n\s*", " ", m.group()), r.stdout)
+    text = ENUM.sub(lambda m: re.sub(r"\s*\n\s*", " ", m.group()), r.stdout)
+    return "\n".join(spaced(line) if "\t" in line.lstrip("\t") else line for line in text.split("\n"))
+
+
+def spaced(line):
+    m = COMMENT.search(line)
+    if not m:
+        return line
+    code, comment = line[:m.start()], line[m.end():]
+    return code + " " * (len(line[:m.end()].expandtabs(4)) - len(code.expandtabs(4))) + comment
 
 
 def unformatted(paths):

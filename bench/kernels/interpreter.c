@@ -17,7 +17,7 @@ static const struct instruction code[] = {
 	{JUMP, 28}, {HALT, 0},                  // 20
 	{LOAD, 2}, {LOAD, 0}, {JUMP, 33},             // 22: prime: sum += candidate
 	{JUMP, 35}, {HALT, 0},                  // 25
-	{HALT, 0},					 // 27
+	{HALT, 0},      // 27
 	{LOAD, 1}, {CONST, 1}, {ADD, 0}, {STORE, 1}, {JUMP, 8},                              // 28: divisor += 1
 	{ADD, 0}, {STORE, 2},                // 33
 	{LOAD, 0}, {CONST, 1}, {ADD, 0}, {STORE, 0}, {JUMP, 2},                              // 35: candidate += 1

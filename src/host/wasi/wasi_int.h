@@ -28,7 +28,7 @@ enum seam_result wasi__event_wait(struct seam_call *c, struct wasi_event *ev);
 struct wasi_pollable {
 	bool (*ready)(const struct wasi_pollable *p, uint64_t now_ns);
 	struct wasi_event *event;      // NULL: only time makes it ready
-	void *of;					  // input or output stream, future…
+	void *of;       // input or output stream, future…
 	void (*release)(void *of);
 	uint64_t when_ns;              // of clocks: loop_now_ns; UINT64_MAX: never
 };
@@ -121,7 +121,7 @@ struct wasi_http_body {
 	struct wasi_event ready;      // readable (in), writable (out)
 	bool stream_taken;
 	uint32_t streams;             // live streams: finish traps while there are any (W29)
-	bool ended;				   // in: read to its end
+	bool ended;       // in: read to its end
 	bool finished, abandoned;     // out: finished, or dropped unfinished; before the response is set writes are kept in `held`
 	struct buf held;
 	struct wasi_fields *trailers; // out: finished before the response was set

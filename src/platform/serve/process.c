@@ -20,7 +20,8 @@ static bool open_thread(struct serve_thread *t, struct err *e)
 static void close_thread(struct serve_thread *t)
 {
 	for (unsigned i = 0; i < t->process->n_servers; i++)
-		serve__shard_close(&t->process->servers[i].shards[t->index]);
+		if (t->process->servers[i].shards)
+			serve__shard_close(&t->process->servers[i].shards[t->index]);
 	if (t->vm)
 		vm_shard_free(t->vm);
 }
@@ -151,26 +152,31 @@ static bool open_process(struct serve_process *p, const struct serve_config *con
 	return start_threads(p, e);
 }
 
+// Also of one that did not open, but for its threads.
 static void close_process(struct serve_process *p)
 {
-	for (unsigned i = 1; i < p->n_threads; i++)
+	for (unsigned i = 1; p->threads && i < p->n_threads; i++)
 		if (p->threads[i].started)
 			pthread_join(p->threads[i].id, NULL);
-	close_thread(&p->threads[0]);
-	for (unsigned i = 0; i < p->n_servers; i++)
+	if (p->threads && p->threads[0].process)
+		close_thread(&p->threads[0]);
+	for (unsigned i = 0; p->servers && i < p->n_servers; i++)
 		serve__server_release(&p->servers[i]);
-	for (unsigned i = 0; i < p->n_threads; i++)
+	for (unsigned i = 0; p->threads && i < p->n_threads; i++)
 		loop_free(p->threads[i].loop);
 	mem_free(p->servers);
 	mem_free(p->threads);
 }
 
-// A server that can't start ends its process: what it opened goes with that.
+// A server that can't start ends its process: threads that run go with that.
 int serve_http_all(const struct serve_config *const *configs, unsigned n, struct err *e)
 {
 	struct serve_process p = {.n_servers = n, .signal_fd = -1, .started_ns = sys_now_ns()};
-	if (!open_process(&p, configs, e))
+	if (!open_process(&p, configs, e)) {
+		if (!p.threads || p.n_threads < 2 || !p.threads[1].started)
+			close_process(&p);
 		return err_exit_status(e->code);
+	}
 	for (unsigned i = 0; i < n; i++) {
 		log_absent_limits(configs[i]);
 		print_ready(&p.servers[i]);

@@ -131,9 +131,9 @@ def machine():
     return {"cpu": model, "cores": os.cpu_count(), "kernel": os.uname().release}
 
 
-def tenon_bench(*argv):
-    """One JSON object from tenon-bench."""
-    r = subprocess.run(pinned(cores()[0], [TOP / "build/release/tenon-bench", *argv]), capture_output=True, text=True)
+def tenon_bench(*argv, program="tenon-bench"):
+    """One JSON object from tenon-bench (or another program of bench/)."""
+    r = subprocess.run(pinned(cores()[0], [TOP / "build/release" / program, *argv]), capture_output=True, text=True)
     if r.returncode:
-        sys.exit(f"tenon-bench {' '.join(map(str, argv))}: {r.stderr.strip()}")
+        sys.exit(f"{program} {' '.join(map(str, argv))}: {r.stderr.strip()}")
     return json.loads(r.stdout)

@@ -26,14 +26,14 @@ enum action { DO_NOTHING,
 	DO_ALLOCATE_GROWN,
 	DO_RECURSE };
 
-// act(place)
-#define ACT                                                                                                    \
-	"[ 01 01 7f local.get #0 if 7f local.get #0 i32.load8_u #0 #0 else i32.const #0 call #0 end local.set #1 " \
-	"local.get #1 i32.const #1 i32.eq if 40 unreachable end "                                                  \
-	"local.get #1 i32.const #2 i32.eq if 40 loop 40 br #0 end end "                                            \
-	"local.get #1 i32.const #3 i32.eq if 40 local.get #0 call #0 drop end "                                    \
-	"local.get #1 i32.const #4 i32.eq if 40 i32.const #-1 i32.load #0 #0 drop end "                            \
-	"local.get #1 i32.const #5 i32.eq if 40 i32.const #1 memory.grow #0 drop end "                             \
+// act(place); what is to be done is kept at 508
+#define ACT                                                                                                                                                \
+	"[ 01 01 7f local.get #0 if 7f local.get #0 i32.load8_u #0 #0 else i32.const #0 call #0 end local.set #1 i32.const #508 local.get #1 i32.store #2 #0 " \
+	"local.get #1 i32.const #1 i32.eq if 40 unreachable end "                                                                                              \
+	"local.get #1 i32.const #2 i32.eq if 40 loop 40 br #0 end end "                                                                                        \
+	"local.get #1 i32.const #3 i32.eq if 40 local.get #0 call #0 drop end "                                                                                \
+	"local.get #1 i32.const #4 i32.eq if 40 i32.const #-1 i32.load #0 #0 drop end "                                                                        \
+	"local.get #1 i32.const #5 i32.eq if 40 i32.const #1 memory.grow #0 drop end "                                                                         \
 	"local.get #1 i32.const #7 i32.eq if 40 local.get #0 call #1 end end ] "
 // realloc: a bump allocator from 4096; or a page of its own, made for it
 #define REALLOC                                                                                                                                        \

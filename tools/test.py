@@ -86,11 +86,13 @@ def meson_tests(s, build, *suites, prepare=True):
         t = json.loads(line)
         out = t.get("stdout", "")
         ok = len(re.findall(r"^ok \d+(?!.*# SKIP)", out, re.M))
-        skip = len(re.findall(r"^ok \d+.*# SKIP", out, re.M))
-        bad = len(re.findall(r"^not ok \d+", out, re.M))
+        skip = len(re.findall(r"^(?:not )?ok \d+.*# SKIP", out, re.M))
+        bad = len(re.findall(r"^not ok \d+(?!.*# SKIP)", out, re.M))
         if t["result"] not in ("OK", "SKIP"):
             bad = max(bad, 1)
             print(f"FAILED {t['name']}: {t['result']}\n" + out[-4000:] + t.get("stderr", "")[-4000:])
+        for why in re.findall(r"^(?:not )?ok \d+.*# SKIP.*", out, re.M):
+            print(f"skipped {t['name']}: {why.split('SKIP ')[-1]}")
         s.add(max(ok, int(t["result"] == "OK" and not skip)), bad, skip)
 
 

@@ -13,6 +13,7 @@ import fmt, rooms
 TOP = rooms.TOP
 SRC = TOP / "src"
 LINE_COLUMNS = 170
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # may be as long as it is
 DATA_LINE = re.compile(r'^\s*(#define \w+ +"|"|0x|\{"|[A-Z_]+(\(| "| [A-Z_]+ "))')  # tables and bytes may be wider
 FUNCTION_LINES = 200
 FILE_LINES = 1600
@@ -133,7 +134,7 @@ def check_sizes():
         if f.suffix in (".c", ".h"):
             problems += [over(f"{rel(f)}:{name}", size, FUNCTION_LINES) for name, _, size in functions(text)]
         yield from (p for p in problems if p)
-        for n, line in enumerate(line.rstrip("\\ ") for line in lines):
+        for n, line in enumerate(STRING.sub('""', line).rstrip("\\ ") for line in lines):
             if f.suffix != ".def" and len(line.expandtabs(4)) > LINE_COLUMNS and not DATA_LINE.match(line):
                 yield f"{rel(f)}:{n + 1}: {len(line.expandtabs(4))} columns, at most {LINE_COLUMNS}"
     for what in sorted(set(allowed) - used):

@@ -9,22 +9,8 @@
 #include "../engine/guest.h"
 #include "canon/canon.h"
 
-enum place { AT_START,
-	AT_GO,
-	AT_TAIL,
-	AT_REALLOC,
-	AT_ECHO,
-	AT_POST_RETURN,
-	AT_DESTRUCTOR,
-	PLACES };
-enum action { DO_NOTHING,
-	DO_UNREACHABLE,
-	DO_SPIN,
-	DO_CALL_HOST,
-	DO_FAULT,
-	DO_GROW,
-	DO_ALLOCATE_GROWN,
-	DO_RECURSE };
+enum place { AT_START, AT_GO, AT_TAIL, AT_REALLOC, AT_ECHO, AT_POST_RETURN, AT_DESTRUCTOR, PLACES };
+enum action { DO_NOTHING, DO_UNREACHABLE, DO_SPIN, DO_CALL_HOST, DO_FAULT, DO_GROW, DO_ALLOCATE_GROWN, DO_RECURSE };
 
 // act(place); what is to be done is kept at 508
 #define ACT                                                                                                                                                \
@@ -61,18 +47,7 @@ enum action { DO_NOTHING,
 	"i32.const #60000 i32.const #0 i32.const #8 memory.init #0 #0 i32.const #60000 i32.load #0 #0 return end "                                     \
 	"i32.const #2 i32.const #0 i32.const #2 table.init #1 #0 i32.const #3 table.get #0 ref.is_null return end "                                    \
 	"i32.const #65536 i32.load #0 #0 return end i32.const #65536 i32.load 42 01 #0 end ] "
-enum probe { P_SIZE,
-	P_SUM,
-	P_GLOBAL,
-	P_TABLE,
-	P_TABLE_SIZE,
-	P_SIZE_1,
-	P_SUM_1,
-	P_DATA,
-	P_ELEM,
-	P_BEHIND,
-	P_BEHIND_1,
-	PROBES };
+enum probe { P_SIZE, P_SUM, P_GLOBAL, P_TABLE, P_TABLE_SIZE, P_SIZE_1, P_SUM_1, P_DATA, P_ELEM, P_BEHIND, P_BEHIND_1, PROBES };
 
 #define SUBJECT_MODULE                                                                                                                                    \
 	MODULE TYPES "[ 07 60 01 7f 01 7f 60 04 7f 7f 7f 7f 01 7f 60 02 7f 7f 01 7f 60 01 7f 00 60 00 00 60 02 7f 7f 00 60 00 01 7f ] " IMPORTS               \

@@ -379,8 +379,7 @@ static void put_leb(struct buf *b, size_t n)
 // A body of the largest size: branches over all of it, both ways. One byte more is refused.
 static void a_body_at_the_size_limit_branches_right_L19(void **state UNUSED)
 {
-	enum { LIMIT = 7654321,
-		PIECES = 588000 };
+	enum { LIMIT = 7654321, PIECES = 588000 };
 	for (int over = 0; over < 2; over++) {
 		struct guest g = {0};
 		struct buf code = {0}, tail = {0}, size = {0};

@@ -12,7 +12,7 @@
 #define REAR_GUARD 65536u
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct vm__cell *free_cells;
+static struct vm__cell *free_cells, *lost_cells;
 static uint64_t made, max_cells, chunk_cells = CHUNK_CELLS;
 
 _Static_assert(VM__CELL_SIZE >= 4 * VM__GIB + 2 * VM__GIB, "an index of 32 bits and an offset below 2 GiB (L6)");
@@ -62,10 +62,21 @@ struct vm__cell *vm__cell_get(struct vm_shard *s)
 	return c;
 }
 
+// Rule 2 can't be kept for it: nobody gets it any more, which near the limit of mappings is the right direction (L30).
+static void lose(struct vm__cell *c)
+{
+	pthread_mutex_lock(&lock);
+	c->next = lost_cells;
+	lost_cells = c;
+	pthread_mutex_unlock(&lock);
+}
+
 void vm__cell_put(struct vm_shard *s, struct vm__cell *c, uint64_t used)
 {
-	if (used && sys_wipe(c->base, align_up_u64(used, SYS_PAGE)))
-		return;  // rule 2 can't be kept: the cell is lost, which near the limit of mappings is the right direction (L30)
+	if (used && sys_wipe(c->base, align_up_u64(used, SYS_PAGE))) {
+		lose(c);
+		return;
+	}
 	c->next = s->cells;
 	s->cells = c;
 }

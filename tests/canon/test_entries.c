@@ -10,6 +10,7 @@ static struct deed {
 	enum trap how;  // TRAP_KILLED: parks until it is killed
 	int entered, left;
 	bool asked;
+	const struct subject *reenters;  // the host calls the instance that called it
 } deed;
 
 static enum trap h(struct canon_call *c, const void *args, void *ret)
@@ -23,6 +24,12 @@ static enum trap h(struct canon_call *c, const void *args, void *ret)
 		return TRAP_NONE;
 	}
 	deed.entered++;
+	if (deed.reenters) {
+		enum trap inner = subject_call(deed.reenters, c->instance, place == AT_GO ? "go" : "drop-one", 0, 0, NULL);
+		deed.left++;
+		assert_int_equal(inner, TRAP_CANNOT_ENTER);
+		return inner;
+	}
 	enum trap t = deed.how;
 	if (t == TRAP_KILLED && vm_fiber_park(shard) == VM_KILLED)
 		t = vm_fiber_kill_reason(vm_fiber_current(shard));
@@ -174,6 +181,28 @@ static void endless_recursion_ends_anywhere_L38(void **state UNUSED)
 	canon_image_free(m);
 }
 
+// L67: not even by way of the host, from an export or a destructor, nor into the component in front.
+static void nobody_enters_an_instance_that_is_entered_L67(void **state UNUSED)
+{
+	const struct subject *const all[] = {&subject, &composed};
+	static const enum place places[] = {AT_GO, AT_ECHO, AT_DESTRUCTOR};
+	for (size_t k = 0; k < ARRAY_LEN(all); k++) {
+		struct canon_image *m = image_of(all[k]);
+		for (size_t p = 0; p < ARRAY_LEN(places); p++) {
+			struct canon_trap trap = {0};
+			struct life l = {.s = all[k], .i = slot_of(m), .place = places[p], .action = DO_CALL_HOST};
+			deed = (struct deed){.reenters = all[k]};
+			live(&l);
+			assert_int_equal(l.trap.trap, TRAP_CANNOT_ENTER);
+			assert_int_equal(deed.left, 1);
+			assert_true(canon_instance_is_dead(l.i));
+			assert_false(canon_slot_start(l.i, NULL, &trap));
+			canon_instance_free(l.i);
+		}
+		canon_image_free(m);
+	}
+}
+
 // L61: what realloc gave is looked at when it has returned: memory that was not there when the call began.
 static void a_realloc_may_grow_the_memory_it_gives_L61(void **state UNUSED)
 {
@@ -218,6 +247,7 @@ int main(void)
 		cmocka_unit_test(a_trap_anywhere_ends_the_instance_and_nothing_else_L39_L45),
 		cmocka_unit_test(a_trap_anywhere_behind_another_component_ends_both_L45),
 		cmocka_unit_test(endless_recursion_ends_anywhere_L38),
+		cmocka_unit_test(nobody_enters_an_instance_that_is_entered_L67),
 		cmocka_unit_test(a_realloc_may_grow_the_memory_it_gives_L61),
 	};
 	return cmocka_run_group_tests(tests, start, stop);

@@ -1,4 +1,4 @@
-// Rows of docs/lessons.md on code generation, run as compiled guests, each also in the compiler's poison mode (L15). Rows: L1, L2, L3, L5, L7, L11,
+// Rows of docs/lessons.md on code generation, run as compiled guests, each also in the compiler's poison mode (L15). Rows: L1, L2, L3, L5, L6, L7, L11,
 // L13 to L19, L22, L23, L43, L51.
 // PROGRAM(test_codegen, "comp code vm tier cmocka", "")
 #include "guest.h"
@@ -159,6 +159,52 @@ static void offsets_are_33_bits_with_the_index_L5(void **state UNUSED)
 	traps(&g, TRAP_NONE, "store", 0);
 	gives(&g, 1, "last", 0);
 	guest_release(&g);
+}
+
+// Every access of a small memory, up to the highest address that an index and an offset make, with full neighbours on both sides.
+static void no_address_reaches_a_neighbour_L6(void **state UNUSED)
+{
+	static const char *const neighbour = MODULE MEMORIES "[ 01 00 #65536 ] ";
+	static const uint32_t offsets[] = {0, 1, 65535, 65536, 0x7fffffe8, 0x7ffffff0, 0x7fffffff, 0x80000000, 0xfffffff0, 0xffffffff};
+	struct guest before, g, after;
+	unsigned n = 0;
+	struct buf bodies = {0};
+	guest_init(&before, neighbour);
+	buf_clear(&text);
+	for (unsigned op = 0; op < WASM_OP_COUNT; op++) {
+		const struct wasm_op_info *info = &wasm_ops[op];
+		if (!info->access || info->feature & ~WASM_FEATURES_DEFAULT)
+			continue;
+		bool is_store = info->sig[2] == ':';
+		char t = is_store ? info->sig[1] : 0;
+		for (size_t k = 0; k < ARRAY_LEN(offsets); k++, n++)
+			buf_printf(&bodies, "[ 00 local.get #0 %s %s #0 #%u %s end ] ",
+				t == 'i' ? "i32.const #-1" : t == 'l' ? "i64.const #-1"
+					: t == 'f'                        ? "f32.const ff ff ff ff"
+					: t                               ? "f64.const ff ff ff ff ff ff ff ff"
+													  : "",
+				info->text, offsets[k], is_store ? "" : "drop");
+	}
+	buf_printf(&text, MODULE TYPES "[ 01 60 01 7f 00 ] " FUNCS "[ #%u ", n);
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&text, "00 ");
+	buf_printf(&text, "] " MEMORIES "[ 01 00 01 ] " EXPORTS "[ #%u ", n);
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&text, "'f%u' 00 #%u ", i, i);
+	buf_printf(&text, "] " CODE "[ #%u %.*s] ", n, (int)bodies.len, (const char *)bodies.ptr);
+	guest_init(&g, text_end());
+	guest_init(&after, neighbour);
+	for (unsigned i = 0; i < n; i++) {
+		char name[8];
+		snprintf(name, sizeof name, "f%u", i);
+		traps(&g, TRAP_MEMORY_OUT_OF_BOUNDS, name, 0xffffffff);
+		traps(&g, TRAP_MEMORY_OUT_OF_BOUNDS, name, 0x80000000);
+		traps(&g, TRAP_MEMORY_OUT_OF_BOUNDS, name, 65536);
+	}
+	buf_release(&bodies);
+	guest_release(&before);
+	guest_release(&g);
+	guest_release(&after);
 }
 
 static void a_memory_of_4_gib_has_65536_pages_L13(void **state UNUSED)
@@ -379,7 +425,8 @@ static void put_leb(struct buf *b, size_t n)
 // A body of the largest size: branches over all of it, both ways. One byte more is refused.
 static void a_body_at_the_size_limit_branches_right_L19(void **state UNUSED)
 {
-	enum { LIMIT = 7654321, PIECES = 588000 };
+	enum { LIMIT = 7654321,
+		PIECES = 588000 };
 	for (int over = 0; over < 2; over++) {
 		struct guest g = {0};
 		struct buf code = {0}, tail = {0}, size = {0};
@@ -565,6 +612,7 @@ int main(void)
 		cmocka_unit_test(an_index_is_unsigned_wherever_it_comes_from_L3),
 		cmocka_unit_test(an_index_above_2_gib_lives_through_spills_L2),
 		cmocka_unit_test(offsets_are_33_bits_with_the_index_L5),
+		cmocka_unit_test(no_address_reaches_a_neighbour_L6),
 		cmocka_unit_test(a_memory_of_4_gib_has_65536_pages_L13),
 		cmocka_unit_test(operations_read_no_more_than_was_loaded_L7),
 		cmocka_unit_test(a_store_over_the_edge_writes_nothing_L14),

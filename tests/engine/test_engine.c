@@ -1,6 +1,10 @@
-// Compiled guests against the runtime: stacks, traps and their unwinding. Rows: L37, L38, L39, L44.
+// Compiled guests against the runtime: stacks, traps and their unwinding. Rows: L37, L38, L39, L42, L44.
 // PROGRAM(test_engine, "comp code vm tier cmocka", "")
 #include "guest.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/auxv.h>
 
 // Functions of type (i32) -> (i32); the import is function 0 of that type; a memory of one page, at most 16.
 #define MODULE_OF(funcs, exports, bodies) \
@@ -196,6 +200,32 @@ static void a_trap_in_a_start_function_is_its_entrys_L39(void **state UNUSED)
 	}
 }
 
+static bool is_mapping(const void *at, const char *access)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	char line[512];
+	bool found = false;
+	while (!found && fgets(line, sizeof line, f)) {
+		unsigned long from, to;
+		char how[5];
+		if (sscanf(line, "%lx-%lx %4s", &from, &to, how) == 3 && from <= (uintptr_t)at && (uintptr_t)at < to)
+			found = strncmp(how, access, 3) == 0;
+	}
+	fclose(f);
+	return found;
+}
+
+// L42: the handlers' stack is large enough for what the processor saves, has a guard below and is none of the guest's memory.
+static void handlers_have_a_stack_of_their_own_L42(void **state UNUSED)
+{
+	stack_t s;
+	assert_int_equal(sigaltstack(NULL, &s), 0);
+	assert_int_equal(s.ss_flags & SS_DISABLE, 0);
+	assert_true(s.ss_size >= 64 * 1024 && s.ss_size >= getauxval(AT_MINSIGSTKSZ) + 32 * 1024);
+	assert_true(is_mapping(s.ss_sp, "rw-") && is_mapping((char *)s.ss_sp + s.ss_size - 1, "rw-"));
+	assert_true(is_mapping((char *)s.ss_sp - 1, "---"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +235,7 @@ int main(void)
 		cmocka_unit_test(unwinds_entry_by_entry_L44),
 		cmocka_unit_test(a_trap_in_the_host_ends_the_entry_however_it_was_called_L39),
 		cmocka_unit_test(a_trap_in_a_start_function_is_its_entrys_L39),
+		cmocka_unit_test(handlers_have_a_stack_of_their_own_L42),
 	};
 	return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
 }

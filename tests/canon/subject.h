@@ -7,7 +7,7 @@
 #define TESTS_CANON_SUBJECT_H
 
 #include "../engine/guest.h"
-#include "canon/canon.h"
+#include "components.h"
 
 enum place { AT_START, AT_GO, AT_TAIL, AT_REALLOC, AT_ECHO, AT_POST_RETURN, AT_DESTRUCTOR, PLACES };
 enum action { DO_NOTHING, DO_UNREACHABLE, DO_SPIN, DO_CALL_HOST, DO_FAULT, DO_GROW, DO_ALLOCATE_GROWN, DO_RECURSE };
@@ -98,27 +98,13 @@ enum probe { P_SIZE, P_SUM, P_GLOBAL, P_TABLE, P_TABLE_SIZE, P_SIZE_1, P_SUM_1, 
 // ---- loading and calling ----------------------------------------------------------------------------------------------------------------
 struct subject {
 	struct buf bytes;
-	struct arena arena;
-	struct comp_component *comp;
-	struct vm_module *modules[8];
-	struct canon_component *canon;
+	struct loaded l;
 };
 
 // Of s->bytes.
 static inline bool subject_load(struct subject *s, struct err *e)
 {
-	const struct wasm_module *wasm[8];
-	struct comp_options opt = COMP_OPTIONS_DEFAULT;
-	struct tier_options tier = {.no_cache = true, .threads = 1};
-	struct tier_stats stats;
-	arena_init(&s->arena, 0);
-	if (!comp_decode(&s->arena, buf_view(&s->bytes), &opt, &s->comp, e))
-		return false;
-	assert_true(s->comp->nmodules <= ARRAY_LEN(wasm));
-	for (uint32_t i = 0; i < s->comp->nmodules; i++)
-		wasm[i] = s->comp->modules[i].wasm;
-	return tier_compile(wasm, s->comp->nmodules, buf_view(&s->bytes), NULL, &tier, s->modules, &stats, e) &&
-		canon_component_new(s->comp, s->modules, &s->canon, e);
+	return load_component(&s->l, buf_view(&s->bytes), e);
 }
 
 static inline bool subject_try(struct subject *s, const char *text, struct err *e)
@@ -130,16 +116,13 @@ static inline bool subject_try(struct subject *s, const char *text, struct err *
 
 static inline void subject_release(struct subject *s)
 {
-	canon_component_free(s->canon);
-	for (uint32_t i = 0; s->comp && i < s->comp->nmodules; i++)
-		vm_module_unref(s->modules[i]);
-	arena_release(&s->arena);
+	unload_component(&s->l);
 	buf_release(&s->bytes);
 }
 
 static inline const struct comp_export_func *subject_func(const struct subject *s, const char *name)
 {
-	const struct comp_export_func *f = canon_find_export(s->canon, SLICE_LIT(""), slice_of(name, strlen(name)));
+	const struct comp_export_func *f = canon_find_export(s->l.canon, SLICE_LIT(""), slice_of(name, strlen(name)));
 	if (!f)
 		fail_msg("no export '%s'", name);
 	return f;

@@ -47,7 +47,7 @@ static struct canon_image *image_of(const struct subject *s)
 	struct canon_trap trap = {0};
 	struct err e = {0};
 	deed = (struct deed){0};
-	if (!vm_process_handle_signals(&e) || !canon_image_new(shard, s->canon, &host, NULL, CANON_INIT_AUTO, NULL, NULL, &m, &trap, &e))
+	if (!vm_process_handle_signals(&e) || !canon_image_new(shard, s->l.canon, &host, NULL, CANON_INIT_AUTO, NULL, NULL, &m, &trap, &e))
 		fail_msg("%s%s", e.text, trap.text);
 	return m;
 }

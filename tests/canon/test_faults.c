@@ -29,7 +29,7 @@ static bool life(const struct canon_host *host, fail_nth *inject, uint64_t n)
 	struct err e = {0};
 	struct subject_call c = {.s = &subject, .name = "echo", .text = "hello"}, d = {.s = &subject, .name = "drop-one"}, l = {.s = &subject, .name = "leak", .args = {5}};
 	inject(n);
-	bool ok = canon_image_new(shard, subject.canon, host, NULL, CANON_INIT_AUTO, NULL, NULL, &m, &trap, &e) && canon_slot_new(shard, m, NULL, &i, &e) &&
+	bool ok = canon_image_new(shard, subject.l.canon, host, NULL, CANON_INIT_AUTO, NULL, NULL, &m, &trap, &e) && canon_slot_new(shard, m, NULL, &i, &e) &&
 		(canon_slot_is_ready(i) || canon_slot_start(i, NULL, &trap));
 	if (ok) {
 		c.i = d.i = l.i = i;
@@ -127,7 +127,7 @@ static void a_reset_that_fails_retires_the_slot_L30(void **state UNUSED)
 		struct canon_image *m;
 		struct canon_trap trap = {0};
 		vm_process_set_reset_method((enum vm_reset_method)method);
-		assert_true(canon_image_new(shard, subject.canon, &host, NULL, CANON_INIT_AUTO, NULL, NULL, &m, &trap, &e));
+		assert_true(canon_image_new(shard, subject.l.canon, &host, NULL, CANON_INIT_AUTO, NULL, NULL, &m, &trap, &e));
 		unsigned failed = 0;
 		for (uint64_t n = 1; n < 40; n++) {
 			struct canon_instance *i;
@@ -176,8 +176,7 @@ static void loading_may_fail_anywhere_L29(void **state UNUSED)
 			mem_fail_nth(0);
 			assert_true(ok || (e.code != ERR_NONE && e.text[0]));
 			failures += !ok;
-			s.bytes = (struct buf){0};
-			subject_release(&s);
+			unload_component(&s.l);
 		}
 		assert_true(failures > 20);
 		heap[pass] = mallinfo2().uordblks;

@@ -170,6 +170,12 @@ static inline int guest_setup(void **state UNUSED)
 	return vm_shard_new(&shard, &e) ? 0 : -1;
 }
 
+static inline int guest_setup_poisoned(void **state)
+{
+	poison = true;
+	return guest_setup(state);
+}
+
 static inline int guest_teardown(void **state UNUSED)
 {
 	vm_shard_free(shard);

@@ -13,6 +13,39 @@ static const char *text_end(void)
 	return (const char *)text.ptr;
 }
 
+// Functions of type 0 in the text, exported as f0, f1…: the beginning of a module with `bodies` (their texts), which is cleared.
+static void begin_functions(const char *types, unsigned n)
+{
+	buf_clear(&text);
+	buf_printf(&text, MODULE TYPES "%s" FUNCS "[ #%u ", types, n);
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&text, "00 ");
+	buf_printf(&text, "] ");
+}
+
+static void end_functions(unsigned n, struct buf *bodies)
+{
+	buf_printf(&text, EXPORTS "[ #%u ", n);
+	for (unsigned i = 0; i < n; i++)
+		buf_printf(&text, "'f%u' 00 #%u ", i, i);
+	buf_printf(&text, "] " CODE "[ #%u %.*s] ", n, (int)bodies->len, (const char *)bodies->ptr);
+	buf_release(bodies);
+}
+
+static const char *ones_of(char type)
+{
+	return type == 'i' ? "i32.const #-1" : type == 'l' ? "i64.const #-1"
+		: type == 'f'                                  ? "f32.const ff ff ff ff"
+													   : "f64.const ff ff ff ff ff ff ff ff";
+}
+
+static const char *name_of(unsigned i)
+{
+	static char name[16];
+	snprintf(name, sizeof name, "f%u", i);
+	return name;
+}
+
 // ---- addresses ----------------------------------------------------------------------------------------------------------------------
 
 static void arithmetic_in_an_address_wraps_at_32_bits_L1(void **state UNUSED)
@@ -170,38 +203,25 @@ static void no_address_reaches_a_neighbour_L6(void **state UNUSED)
 	unsigned n = 0;
 	struct buf bodies = {0};
 	guest_init(&before, neighbour);
-	buf_clear(&text);
 	for (unsigned op = 0; op < WASM_OP_COUNT; op++) {
 		const struct wasm_op_info *info = &wasm_ops[op];
 		if (!info->access || info->feature & ~WASM_FEATURES_DEFAULT)
 			continue;
 		bool is_store = info->sig[2] == ':';
-		char t = is_store ? info->sig[1] : 0;
 		for (size_t k = 0; k < ARRAY_LEN(offsets); k++, n++)
-			buf_printf(&bodies, "[ 00 local.get #0 %s %s #0 #%u %s end ] ",
-				t == 'i' ? "i32.const #-1" : t == 'l' ? "i64.const #-1"
-					: t == 'f'                        ? "f32.const ff ff ff ff"
-					: t                               ? "f64.const ff ff ff ff ff ff ff ff"
-													  : "",
-				info->text, offsets[k], is_store ? "" : "drop");
+			buf_printf(&bodies, "[ 00 local.get #0 %s %s #0 #%u %s end ] ", is_store ? ones_of(info->sig[1]) : "", info->text, offsets[k],
+				is_store ? "" : "drop");
 	}
-	buf_printf(&text, MODULE TYPES "[ 01 60 01 7f 00 ] " FUNCS "[ #%u ", n);
-	for (unsigned i = 0; i < n; i++)
-		buf_printf(&text, "00 ");
-	buf_printf(&text, "] " MEMORIES "[ 01 00 01 ] " EXPORTS "[ #%u ", n);
-	for (unsigned i = 0; i < n; i++)
-		buf_printf(&text, "'f%u' 00 #%u ", i, i);
-	buf_printf(&text, "] " CODE "[ #%u %.*s] ", n, (int)bodies.len, (const char *)bodies.ptr);
+	begin_functions("[ 01 60 01 7f 00 ] ", n);
+	buf_printf(&text, MEMORIES "[ 01 00 01 ] ");
+	end_functions(n, &bodies);
 	guest_init(&g, text_end());
 	guest_init(&after, neighbour);
 	for (unsigned i = 0; i < n; i++) {
-		char name[8];
-		snprintf(name, sizeof name, "f%u", i);
-		traps(&g, TRAP_MEMORY_OUT_OF_BOUNDS, name, 0xffffffff);
-		traps(&g, TRAP_MEMORY_OUT_OF_BOUNDS, name, 0x80000000);
-		traps(&g, TRAP_MEMORY_OUT_OF_BOUNDS, name, 65536);
+		traps(&g, TRAP_MEMORY_OUT_OF_BOUNDS, name_of(i), 0xffffffff);
+		traps(&g, TRAP_MEMORY_OUT_OF_BOUNDS, name_of(i), 0x80000000);
+		traps(&g, TRAP_MEMORY_OUT_OF_BOUNDS, name_of(i), 65536);
 	}
-	buf_release(&bodies);
 	guest_release(&before);
 	guest_release(&g);
 	guest_release(&after);
@@ -254,7 +274,6 @@ static void operations_read_no_more_than_was_loaded_L7(void **state UNUSED)
 {
 	struct guest g;
 	unsigned n = 0, operands;
-	buf_clear(&text);
 	struct buf bodies = {0};
 	for (unsigned op = 0; op < WASM_OP_COUNT; op++) {
 		const struct wasm_op_info *info = &wasm_ops[op];
@@ -279,22 +298,14 @@ static void operations_read_no_more_than_was_loaded_L7(void **state UNUSED)
 			buf_printf(&bodies, "%s drop end ] ", info->text);
 		}
 	}
-	buf_printf(&text, MODULE TYPES "[ 01 60 00 00 ] " FUNCS "[ #%u ", n);
-	for (unsigned i = 0; i < n; i++)
-		buf_printf(&text, "00 ");
-	buf_printf(&text, "] " MEMORIES "[ 01 00 01 ] " EXPORTS "[ #%u ", n);
-	for (unsigned i = 0; i < n; i++)
-		buf_printf(&text, "'f%u' 00 #%u ", i, i);
-	buf_printf(&text, "] " CODE "[ #%u %.*s] " DATA "[ 01 00 i32.const #65520 end #16 01 01 01 01 01 01 01 01 01 01 01 01 01 01 01 01 ] ", n, (int)bodies.len,
-		(const char *)bodies.ptr);
+	begin_functions("[ 01 60 00 00 ] ", n);
+	buf_printf(&text, MEMORIES "[ 01 00 01 ] ");
+	end_functions(n, &bodies);
+	buf_printf(&text, DATA "[ 01 00 i32.const #65520 end #16 01 01 01 01 01 01 01 01 01 01 01 01 01 01 01 01 ] ");
 	guest_init(&g, text_end());
 	assert_true(n > 250);
-	for (unsigned i = 0; i < n; i++) {
-		char name[8];
-		snprintf(name, sizeof name, "f%u", i);
-		traps(&g, TRAP_NONE, name, 0);
-	}
-	buf_release(&bodies);
+	for (unsigned i = 0; i < n; i++)
+		traps(&g, TRAP_NONE, name_of(i), 0);
 	guest_release(&g);
 }
 
@@ -306,19 +317,11 @@ static void a_store_over_the_edge_writes_nothing_L14(void **state UNUSED)
 		struct guest g;
 		if (!info->access || info->sig[2] != ':' || info->feature & ~WASM_FEATURES_DEFAULT)
 			continue;
-		char t = info->sig[1];
 		buf_clear(&text);
 		buf_printf(&text,
 			MODULE TYPES "[ 01 60 01 7f 00 ] " FUNCS "[ 02 00 00 ] " MEMORIES "[ 01 00 01 ] " EXPORTS "[ 02 's' 00 00 'o' 00 01 ] " CODE
 						 "[ 02 [ 00 local.get #0 %s %s #0 #0 end ] [ 00 local.get #0 %s %s #0 #65500 end ] ] ",
-			t == 'i' ? "i32.const #-1" : t == 'l' ? "i64.const #-1"
-				: t == 'f'                        ? "f32.const ff ff ff ff"
-												  : "f64.const ff ff ff ff ff ff ff ff",
-			info->text,
-			t == 'i' ? "i32.const #-1" : t == 'l' ? "i64.const #-1"
-				: t == 'f'                        ? "f32.const ff ff ff ff"
-												  : "f64.const ff ff ff ff ff ff ff ff",
-			info->text);
+			ones_of(info->sig[1]), info->text, ones_of(info->sig[1]), info->text);
 		guest_init(&g, text_end());
 		const uint8_t *end = vm_memory_base(vm_instance_extern(g.inst, WASM_EXTERN_MEMORY, 0).memory) + 65536;
 		for (unsigned over = 1; over <= info->access + 1u; over++) {
@@ -425,8 +428,7 @@ static void put_leb(struct buf *b, size_t n)
 // A body of the largest size: branches over all of it, both ways. One byte more is refused.
 static void a_body_at_the_size_limit_branches_right_L19(void **state UNUSED)
 {
-	enum { LIMIT = 7654321,
-		PIECES = 588000 };
+	enum { LIMIT = 7654321, PIECES = 588000 };
 	for (int over = 0; over < 2; over++) {
 		struct guest g = {0};
 		struct buf code = {0}, tail = {0}, size = {0};
@@ -599,12 +601,6 @@ static void checks_of_tables_mask_the_index_L51(void **state UNUSED)
 	guest_release(&g);
 }
 
-static int setup_poisoned(void **state)
-{
-	poison = true;
-	return guest_setup(state);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -627,7 +623,7 @@ int main(void)
 		cmocka_unit_test(checks_of_tables_mask_the_index_L51),
 	};
 	int failed = cmocka_run_group_tests(tests, guest_setup, guest_teardown);
-	failed += cmocka_run_group_tests_name("poisoned", tests, setup_poisoned, guest_teardown);  // L15
+	failed += cmocka_run_group_tests_name("poisoned", tests, guest_setup_poisoned, guest_teardown);  // L15
 	buf_release(&text);
 	return failed;
 }

@@ -90,11 +90,7 @@ static void computes_right_in_a_storm_of_signals_L31(void **state UNUSED)
 // is then delivered exactly there. In guest code the preemption stub saves the flag with the others, so that stepping goes on with the guest; the
 // first step in the stub takes it away until then. A step costs ten microseconds and more, so that most ways through the runtime are not stepped:
 // the host function, which the guest calls after each of them, sets the flag again.
-enum place { PROLOGUE,
-	BODY,
-	STUB,
-	LIBCALL,
-	PLACES };  // STUB: of the module's code; those of room vm count as the runtime
+enum place { PROLOGUE, BODY, STUB, LIBCALL, PLACES };  // STUB: of the module's code; those of room vm count as the runtime
 static uint64_t steps, steps_left, at_place[PLACES], ways_in, stub_steps;
 static enum place last_place;
 static bool armed, in_guest, flag_is_saved, stop_here;
@@ -180,11 +176,9 @@ static bool stopped_everywhere(uint64_t stops)
 static void computes_right_when_stopped_at_every_instruction_L31(void **state UNUSED)
 {
 #if SANITIZE_ADDRESS || SANITIZE_THREAD
-	enum { N = 40,
-		WANTED = 500 };
+	enum { N = 40, WANTED = 500 };
 #else
-	enum { N = 17,
-		WANTED = 10000 };
+	enum { N = 17, WANTED = 10000 };
 #endif
 	uint64_t want = run_alone(N), stops = 0, random = 1, begin = sys_now_ns();
 	while ((stops < WANTED || !stopped_everywhere(stops)) && sys_now_ns() - begin < 60000000000ull) {

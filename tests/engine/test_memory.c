@@ -285,12 +285,6 @@ static void custom_page_sizes_and_wide_memories_are_off_L36(void **state UNUSED)
 	}
 }
 
-static int setup_poisoned(void **state)
-{
-	poison = true;
-	return guest_setup(state);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,5 +298,5 @@ int main(void)
 		cmocka_unit_test(custom_page_sizes_and_wide_memories_are_off_L36),
 	};
 	int failed = cmocka_run_group_tests(tests, guest_setup, guest_teardown);
-	return failed + cmocka_run_group_tests_name("poisoned", tests, setup_poisoned, guest_teardown);
+	return failed + cmocka_run_group_tests_name("poisoned", tests, guest_setup_poisoned, guest_teardown);
 }

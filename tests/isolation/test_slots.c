@@ -36,7 +36,7 @@ static struct canon_image *image_of(const struct subject *s, const struct canon_
 	struct canon_trap trap = {0};
 	struct err e = {0};
 	answer = answer_at_start;
-	if (!vm_process_handle_signals(&e) || !canon_image_new(shard, s->canon, with, NULL, CANON_INIT_AUTO, NULL, NULL, &m, &trap, &e))
+	if (!vm_process_handle_signals(&e) || !canon_image_new(shard, s->l.canon, with, NULL, CANON_INIT_AUTO, NULL, NULL, &m, &trap, &e))
 		fail_msg("%s%s", e.text, trap.text);
 	return m;
 }

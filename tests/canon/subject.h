@@ -30,14 +30,18 @@ enum action { DO_NOTHING, DO_UNREACHABLE, DO_SPIN, DO_CALL_HOST, DO_FAULT, DO_GR
 #define SUM(m, index)                                                                                                               \
 	"[ 01 02 7f loop 40 local.get #0 i32.const #5 i32.rotl local.get #1 i32.load " m " i32.xor i32.const #17 i32.add local.set #0 " \
 	"local.get #1 i32.const #4 i32.add local.tee #1 memory.size " index " i32.const #16 i32.shl i32.lt_u br_if #0 end local.get #0 end ] "
-// dirty(seed): memories written and grown, globals, tables, dropped segments
-#define DIRTY                                                                                                                                  \
-	"[ 00 global.get #0 local.get #0 i32.add global.set #0 i32.const #2048 local.get #0 i32.const #1000 memory.fill #0 "                       \
-	"i32.const #1024 local.get #0 i32.store #2 #0 i32.const #2 memory.grow #0 drop memory.size #0 i32.const #16 i32.shl i32.const #4 i32.sub " \
-	"local.get #0 i32.store #2 #0 i32.const #65536 local.get #0 i32.store #2 #0 "                                                              \
-	"i32.const #512 local.get #0 i32.store 42 01 #0 i32.const #1 memory.grow #1 drop i32.const #65536 local.get #0 i32.store 42 01 #0 "        \
-	"i32.const #1 ref.func #7 table.set #0 i32.const #0 ref.null 70 table.set #0 ref.func #7 i32.const #3 table.grow #0 drop "                 \
-	"data.drop #0 elem.drop #1 end ] "
+// dirty(seed): memories written and grown, a global; bit 0: drops the data segment, else the elements; bits 1, 2: how the table is written to; bit
+// 3: grows it
+#define DIRTY                                                                                                                                              \
+	"[ 00 global.get #0 local.get #0 i32.add global.set #0 i32.const #2048 local.get #0 i32.const #1000 memory.fill #0 "                                   \
+	"i32.const #1024 local.get #0 i32.store #2 #0 i32.const #2 memory.grow #0 drop memory.size #0 i32.const #16 i32.shl i32.const #4 i32.sub "             \
+	"local.get #0 i32.store #2 #0 i32.const #65536 local.get #0 i32.store #2 #0 "                                                                          \
+	"i32.const #512 local.get #0 i32.store 42 01 #0 i32.const #1 memory.grow #1 drop i32.const #65536 local.get #0 i32.store 42 01 #0 "                    \
+	"block 40 block 40 block 40 block 40 local.get #0 i32.const #1 i32.shr_u i32.const #3 i32.and br_table #3 #0 #1 #2 #3 end "                            \
+	"i32.const #1 ref.func #7 table.set #0 br #2 end i32.const #1 ref.func #7 i32.const #2 table.fill #0 br #1 end "                                       \
+	"i32.const #1 i32.const #0 i32.const #1 table.copy #0 #0 br #0 end local.get #0 i32.const #6 i32.and i32.const #6 i32.eq if 40 "                       \
+	"i32.const #1 i32.const #0 i32.const #2 table.init #1 #0 end local.get #0 i32.const #8 i32.and if 40 ref.func #7 i32.const #3 table.grow #0 drop end " \
+	"local.get #0 i32.const #1 i32.and if 40 data.drop #0 else elem.drop #1 end end ] "
 // probe(which)
 #define PROBE                                                                                                                                      \
 	"[ 00 block 40 block 40 block 40 block 40 block 40 block 40 block 40 block 40 block 40 block 40 block 40 local.get #0 "                        \

@@ -148,18 +148,18 @@ static void the_probes_see_what_a_call_left(void **state UNUSED)
 	struct sight fresh;
 	look_at_fresh(&subject, m, &fresh);
 	struct canon_instance *i = slot_of(m);
-	subject_result(&subject, i, "dirty", 3, 0);
+	subject_result(&subject, i, "dirty", 9, 0);
 	subject_result(&subject, i, "leak", 4, 0);
 	for (uint32_t p = 0; p < P_DATA; p++)
 		if (subject_result(&subject, i, "probe", p, 0) == fresh.seen[p])
 			fail_msg("probe %u sees nothing", p);
-	assert_int_equal(subject_result(&subject, i, "probe", P_BEHIND, 0), 3);
-	assert_int_equal(subject_result(&subject, i, "probe", P_BEHIND_1, 0), 3);
+	assert_int_equal(subject_result(&subject, i, "probe", P_BEHIND, 0), 9);
+	assert_int_equal(subject_result(&subject, i, "probe", P_BEHIND_1, 0), 9);
 	assert_int_equal(subject_result(&subject, i, "leak", 1, 0), 5);
 	assert_int_equal(subject_call(&subject, i, "probe", P_DATA, 0, NULL), TRAP_MEMORY_OUT_OF_BOUNDS);
 	canon_instance_free(i);
 	i = slot_of(m);
-	subject_result(&subject, i, "dirty", 3, 0);
+	subject_result(&subject, i, "dirty", 8, 0);
 	assert_int_equal(subject_call(&subject, i, "probe", P_ELEM, 0, NULL), TRAP_TABLE_OUT_OF_BOUNDS);
 	canon_instance_free(i);
 	canon_image_free(m);

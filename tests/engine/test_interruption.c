@@ -175,7 +175,10 @@ static bool stopped_everywhere(uint64_t stops)
 
 static void computes_right_when_stopped_at_every_instruction_L31(void **state UNUSED)
 {
-#if SANITIZE_ADDRESS || SANITIZE_THREAD
+#if SANITIZE_THREAD
+	skip();  // each step's handler takes steps in the sanitizer: it does not end
+#endif
+#if SANITIZE_ADDRESS
 	enum { N = 40, WANTED = 500 };
 #else
 	enum { N = 17, WANTED = 10000 };

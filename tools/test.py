@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """./dev test [STAGE…]: everything that must hold before a change lands. The last line is the total; exit 0 only if nothing failed.
 
-Stages, in order: build, check, units, units-asan, units-tsan, cli, serve, scripts, guests, fuzz. Data that is not on this machine is skipped, and said so.
+Stages, in order: build, check, units, units-asan, units-tsan, units-check-reset, cli, serve, scripts, guests, fuzz. Data that is not on this machine is skipped, and said so.
 """
 import json, os, re, subprocess, sys, time
 from pathlib import Path
@@ -112,6 +112,12 @@ def units_tsan(s):
         meson_tests(s, "tsan", *met, prepare=False)
 
 
+def units_check_reset(s):
+    """Every reset compared with a fresh instance: the tests that cross rooms, slots and images among them."""
+    if s.run("./dev", "build", "--check-reset", counted=False):
+        meson_tests(s, "check-reset", "tests", prepare=False)
+
+
 def cli(s):
     s.run("python3", "tests/cli/run.py")
 
@@ -146,8 +152,8 @@ def fuzz(s):
     s.run("python3", "fuzz/fuzz.py", "--replay")
 
 
-STAGES = {"build": build, "check": check, "units": units, "units-asan": units_asan, "units-tsan": units_tsan, "cli": cli, "serve": serve, "scripts": scripts, "guests": guests,
-    "fuzz": fuzz}
+STAGES = {"build": build, "check": check, "units": units, "units-asan": units_asan, "units-tsan": units_tsan, "units-check-reset": units_check_reset, "cli": cli,
+    "serve": serve, "scripts": scripts, "guests": guests, "fuzz": fuzz}
 
 
 def main():

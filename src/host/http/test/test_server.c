@@ -92,6 +92,23 @@ static void a_held_exchange_keeps_its_fields_while_the_connection_goes_on(void *
 	stop_server();
 }
 
+// The first answer's chunks, put together; how many there are is a matter of timing.
+static bool chunks_are(const struct client *c, const char *text)
+{
+	const uint8_t *end = c->in.ptr + c->in.len, *p = memmem(c->in.ptr, c->in.len, "\r\n\r\n", 4);
+	struct buf all = {.max = 1 << 16};
+	size_t size;
+	for (p = p ? p + 4 : end; p < end && (size = strtoul((const char *)p, NULL, 16)); p += size + 2) {
+		p = memmem(p, (size_t)(end - p), "\r\n", 2);
+		if (!p || (size_t)(end - p) < size + 4)
+			break;
+		buf_put(&all, p += 2, size);
+	}
+	bool same = slice_eq_str(buf_view(&all), text);
+	buf_release(&all);
+	return same;
+}
+
 static void bodies_are_chunked_both_ways_in_any_pieces(void **state)
 {
 	start_server(NULL);
@@ -103,7 +120,7 @@ static void bodies_are_chunked_both_ways_in_any_pieces(void **state)
 	}
 	wait_for(&c, "0\r\n\r\n");
 	assert_true(has(&c, "Transfer-Encoding: chunked\r\n") && !has(&c, "Content-Length"));
-	assert_true(has(&c, "world"));
+	assert_true(chunks_are(&c, "hello, world"));
 	buf_clear(&c.in);
 	say(&c, text);
 	wait_for(&c, "5\r\nhello\r\n7\r\n, world\r\n0\r\n\r\n");

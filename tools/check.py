@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """./dev check: the walls of the house, kept by machine. Each wall is one function below that yields what breaks it.
 
-The last line is the total: one check each. Options: --tidy also runs clang-tidy (needs build/release), a name runs just that check.
+The last line is the total: one check each; clang-tidy's is left out where build/release is not configured. A name runs just that check.
 """
 import json, os, re, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -235,7 +235,7 @@ def check_tidy():
 
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         for found in pool.map(tidy, files):
-            yield from (line.replace(str(TOP) + "/", "") for line in found)
+            yield from (line.replace(str(TOP) + "/", "").removeprefix("../../") for line in found)
 
 
 CHECKS = {"rooms": check_rooms, "includes": check_includes, "sizes": check_sizes, "callers": check_callers, "words": check_words,
@@ -244,7 +244,8 @@ CHECKS = {"rooms": check_rooms, "includes": check_includes, "sizes": check_sizes
 
 def main():
     args = sys.argv[1:]
-    named = [a for a in args if a in CHECKS] or [c for c in CHECKS if c != "tidy" or "--tidy" in args]
+    configured = (TOP / "build/release/compile_commands.json").exists()
+    named = [a for a in args if a in CHECKS] or [c for c in CHECKS if c != "tidy" or configured]
     failed = 0
     for name in named:
         problems = sorted(set(CHECKS[name]()))

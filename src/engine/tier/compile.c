@@ -13,14 +13,21 @@
 
 enum { PIECE_BYTES = 64 << 10, MAX_THREADS = 64 };
 
+// "QUOTA PERIOD" in microseconds, or "max PERIOD".
 static unsigned cgroup_quota(void)
 {
 	FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-	unsigned long long quota, period;
-	int n = f ? fscanf(f, "%llu %llu", &quota, &period) : 0;
+	char line[64] = "";
+	uint64_t quota, period;
+	if (f && !fgets(line, sizeof line, f))
+		line[0] = 0;
 	if (f)
 		fclose(f);
-	return n == 2 && period ? (unsigned)((quota + period - 1) / period) : UINT32_MAX;
+	struct slice s = slice_str(line);
+	s.len = slice_find(s, '\n');
+	size_t space = slice_find(s, ' ');
+	bool both = slice_parse_u64(slice_sub(s, 0, space), UINT32_MAX, &quota) && slice_parse_u64(slice_sub(s, space + 1, s.len), UINT32_MAX, &period);
+	return both && period ? (unsigned)((quota + period - 1) / period) : UINT32_MAX;
 }
 
 unsigned tier_cores(void)

@@ -250,7 +250,7 @@ static unsigned parse_target(struct h1_head *h, uint8_t *t, size_t len)
 
 static unsigned parse_version(struct h1_head *h, const uint8_t *p, size_t len)
 {
-	if (len != 8 || memcmp(p, "HTTP/", 5) || p[5] < '0' || p[5] > '9' || p[6] != '.' || p[7] < '0' || p[7] > '9')
+	if (len != 8 || memcmp(p, "HTTP/", 5) != 0 || p[5] < '0' || p[5] > '9' || p[6] != '.' || p[7] < '0' || p[7] > '9')
 		return refuse(h, 400, "malformed request line");
 	if (p[5] != '1')
 		return refuse(h, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");

@@ -42,9 +42,9 @@ enum seam_result wasi_http_types_incoming_request_method(struct seam_call *c, co
 	const struct http_request *h = request(c, args->self, &r);
 	if (!h)
 		return SEAM_TRAP;
-	for (uint8_t k = 0; k < ARRAY_LEN(names); k++)
+	for (size_t k = 0; k < ARRAY_LEN(names); k++)
 		if (slice_eq_str(h->method, names[k])) {
-			ret->tag = k;
+			ret->tag = (uint8_t)k;
 			return SEAM_OK;
 		}
 	ret->tag = WASI_HTTP_TYPES_METHOD_OTHER;

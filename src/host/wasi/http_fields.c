@@ -15,7 +15,7 @@ static struct wasi_fields *fields(struct seam_call *c, uint32_t rep)
 static enum seam_result new_handle(struct seam_call *c, struct wasi_fields *f, uint32_t *ret)
 {
 	if (!f)
-		return seam_trap(c, "the host is out of memory");
+		return wasi__no_memory(c);
 	if (seam_resource_new(c, &wasi_http_types_fields_resource, f, ret))
 		return SEAM_OK;
 	wasi__fields_unref(f);
@@ -32,7 +32,7 @@ static enum seam_result answer(struct seam_call *c, enum wasi_fields_error how, 
 		[WASI_FIELDS_SIZE] = WASI_HTTP_TYPES_HEADER_ERROR_FORBIDDEN,
 	};
 	if (how == WASI_FIELDS_NOMEM)
-		return seam_trap(c, "the host is out of memory");
+		return wasi__no_memory(c);
 	*is_err = how != WASI_FIELDS_OK;
 	if (*is_err)
 		err->tag = tags[how];

@@ -2,11 +2,6 @@
 #include "wasi_host.h"
 #include "wasi_int.h"
 
-static enum seam_result no_memory(struct seam_call *c)
-{
-	return seam_trap(c, "the host is out of memory");
-}
-
 // ---- outgoing request -------------------------------------------------------------------------------------------------------------------
 
 struct outgoing_request {
@@ -43,7 +38,7 @@ enum seam_result wasi_http_types_outgoing_request_new(struct seam_call *c, const
 	struct outgoing_request *r = mem_zalloc(sizeof *r);
 	if (!r) {
 		wasi__fields_unref(headers);
-		return no_memory(c);
+		return wasi__no_memory(c);
 	}
 	arena_init(&r->arena, TEXTS_MAX);
 	r->headers = headers;
@@ -63,7 +58,7 @@ enum seam_result wasi_http_types_outgoing_request_body(struct seam_call *c, cons
 		return SEAM_OK;
 	struct wasi_http_body *b = wasi__body_new(NULL);
 	if (!b)
-		return no_memory(c);
+		return wasi__no_memory(c);
 	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_resource, b, &ret->ok)) {
 		wasi__body_unref(b);
 		return SEAM_TRAP;
@@ -187,7 +182,7 @@ enum seam_result wasi_http_types_request_options_new(struct seam_call *c, uint32
 {
 	struct request_options *o = mem_zalloc(sizeof *o);
 	if (!o)
-		return no_memory(c);
+		return wasi__no_memory(c);
 	if (seam_resource_new(c, &wasi_http_types_request_options_resource, o, ret))
 		return SEAM_OK;
 	mem_free(o);

@@ -2,11 +2,6 @@
 #include "wasi_host.h"
 #include "wasi_int.h"
 
-static enum seam_result no_memory(struct seam_call *c)
-{
-	return seam_trap(c, "the host is out of memory");
-}
-
 static bool string_of(struct seam_call *c, struct slice s, struct wasi_option_string *ret)
 {
 	ret->is_some = true;
@@ -79,7 +74,7 @@ enum seam_result wasi_http_types_incoming_request_authority(struct seam_call *c,
 static enum seam_result fields_handle(struct seam_call *c, struct wasi_fields *f, uint32_t *ret)
 {
 	if (!f)
-		return no_memory(c);
+		return wasi__no_memory(c);
 	if (seam_resource_new(c, &wasi_http_types_fields_resource, wasi__fields_ref(f), ret))
 		return SEAM_OK;
 	wasi__fields_unref(f);
@@ -97,7 +92,7 @@ enum seam_result wasi_http_types_incoming_request_headers(struct seam_call *c, c
 		struct wasi_fields *f = wasi__fields_new();
 		if (!f || !wasi__fields_fill(f, h->fields, h->field_count)) {
 			wasi__fields_unref(f);
-			return no_memory(c);
+			return wasi__no_memory(c);
 		}
 		f->immutable = true;
 		r->call->headers = f;
@@ -116,7 +111,7 @@ enum seam_result wasi_http_types_incoming_request_consume(struct seam_call *c, c
 		return SEAM_OK;
 	struct wasi_http_body *b = wasi__body_new(r->call);
 	if (!b)
-		return no_memory(c);
+		return wasi__no_memory(c);
 	if (!seam_resource_new(c, &wasi_http_types_incoming_body_resource, b, &ret->ok)) {
 		wasi__body_unref(b);
 		return SEAM_TRAP;
@@ -156,7 +151,7 @@ enum seam_result wasi_http_types_incoming_body_finish(struct seam_call *c, const
 	if (!t) {
 		bool live = b->streams;
 		wasi__body_unref(b);
-		return live ? seam_trap(c, "incoming-body.finish while its stream is alive") : no_memory(c);
+		return live ? seam_trap(c, "incoming-body.finish while its stream is alive") : wasi__no_memory(c);
 	}
 	t->body = b;
 	if (seam_resource_new(c, &wasi_http_types_future_trailers_resource, t, ret))
@@ -229,7 +224,7 @@ enum seam_result wasi_http_types_future_trailers_get(struct seam_call *c, const 
 	struct wasi_fields *f = wasi__fields_new();
 	if (!f || !wasi__fields_fill(f, list, n)) {
 		wasi__fields_unref(f);
-		return no_memory(c);
+		return wasi__no_memory(c);
 	}
 	ret->some.ok.ok.is_some = true;
 	enum seam_result r = fields_handle(c, f, &ret->some.ok.ok.some);
@@ -262,7 +257,7 @@ enum seam_result wasi_http_types_outgoing_response_new(struct seam_call *c, cons
 	struct wasi_http_response *r = mem_zalloc(sizeof *r);
 	if (!r) {
 		wasi__fields_unref(headers);
-		return no_memory(c);
+		return wasi__no_memory(c);
 	}
 	r->status = 200;
 	r->headers = headers;
@@ -304,7 +299,7 @@ enum seam_result wasi_http_types_outgoing_response_body(struct seam_call *c, con
 		return SEAM_OK;
 	struct wasi_http_body *b = wasi__body_new(NULL);
 	if (!b)
-		return no_memory(c);
+		return wasi__no_memory(c);
 	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_resource, b, &ret->ok)) {
 		wasi__body_unref(b);
 		return SEAM_TRAP;

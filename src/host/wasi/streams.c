@@ -42,17 +42,12 @@ void wasi__output_unref(void *p)
 	mem_free(out);
 }
 
-static enum seam_result no_memory(struct seam_call *c)
-{
-	return seam_trap(c, "the host is out of memory");
-}
-
 bool wasi__input_handle(struct seam_call *c, struct wasi_input *in, uint32_t *ret_rep)
 {
 	if (in && seam_resource_new(c, &wasi_io_streams_input_stream_resource, in, ret_rep))
 		return true;
 	if (!in)
-		no_memory(c);
+		wasi__no_memory(c);
 	wasi__input_unref(in);
 	return false;
 }
@@ -62,7 +57,7 @@ bool wasi__output_handle(struct seam_call *c, struct wasi_output *out, uint32_t 
 	if (out && seam_resource_new(c, &wasi_io_streams_output_stream_resource, out, ret_rep))
 		return true;
 	if (!out)
-		no_memory(c);
+		wasi__no_memory(c);
 	wasi__output_unref(out);
 	return false;
 }
@@ -397,7 +392,7 @@ bool wasi__pollable_new(struct seam_call *c, struct wasi_pollable p, uint32_t *r
 		if (seam_resource_new(c, &wasi_io_poll_pollable_resource, object, ret_rep))
 			return true;
 	} else {
-		no_memory(c);
+		wasi__no_memory(c);
 	}
 	mem_free(object);
 	if (p.release)

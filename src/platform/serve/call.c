@@ -14,7 +14,8 @@ static void finish(struct serve_call *c);
 
 // ---- pool ----------------------------------------------------------------------------------------------------------------------
 
-enum { CALL_ARENA_MAX = 256 << 20, LARGE_SLOT_PAGES = 1024 };
+enum { CALL_ARENA_MAX = 256 << 20,
+	LARGE_SLOT_PAGES = 1024 };
 
 static struct serve_call *call_take(struct serve_shard *s)
 {
@@ -187,7 +188,6 @@ static void on_head(struct wasi_http_call *h)
 static void on_finished(struct wasi_http_call *h)
 {
 	struct serve_call *c = CONTAINER_OF(h, struct serve_call, http);
-	c->answered_ns = loop_now_ns(c->shard->loop);
 	set_deadline(c, c->shard->server->config->limits.linger);
 }
 

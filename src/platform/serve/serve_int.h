@@ -136,7 +136,7 @@ struct serve_call {
 	struct loop_timer timer;   // queue time-out, deadline, linger: one after the other
 	struct canon_trap trap;
 	bool ok;
-	uint64_t id, started_ns, answered_ns, cpu_ns;
+	uint64_t id, started_ns, cpu_ns;
 };
 // A request with its exchange; answers it one day. Owns the exchange from here.
 void serve__call_begin(struct serve_shard *s, struct http_exchange *x);

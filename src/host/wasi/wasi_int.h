@@ -39,9 +39,7 @@ struct wasi_pollable {
 NODISCARD bool wasi__pollable_new(struct seam_call *c, struct wasi_pollable p, uint32_t *ret_rep);
 
 // ---- streams -------------------------------------------------------------------------------------------------------------------------
-enum wasi_io { WASI_IO_OK,
-	WASI_IO_AGAIN,
-	WASI_IO_CLOSED };
+enum wasi_io { WASI_IO_OK, WASI_IO_AGAIN, WASI_IO_CLOSED };
 
 struct wasi_input;
 struct wasi_input_ops {
@@ -96,12 +94,7 @@ struct wasi_state *wasi__state(struct seam_instance *i);
 void wasi__log_write(struct seam_instance *i, struct seam_task *task, int fd, struct slice data);
 
 // ---- fields ----------------------------------------------------------------------------------------------------------------------------
-enum wasi_fields_error { WASI_FIELDS_OK,
-	WASI_FIELDS_SYNTAX,
-	WASI_FIELDS_FORBIDDEN,
-	WASI_FIELDS_IMMUTABLE,
-	WASI_FIELDS_SIZE,
-	WASI_FIELDS_NOMEM };
+enum wasi_fields_error { WASI_FIELDS_OK, WASI_FIELDS_SYNTAX, WASI_FIELDS_FORBIDDEN, WASI_FIELDS_IMMUTABLE, WASI_FIELDS_SIZE, WASI_FIELDS_NOMEM };
 struct wasi_fields {
 	uint32_t refs;
 	bool immutable;
@@ -157,9 +150,7 @@ struct wasi_http_response {
 	struct wasi_fields *headers;
 	struct wasi_http_body *body;  // once asked for
 };
-enum wasi_finish { WASI_FINISH_OK,
-	WASI_FINISH_SHORT,
-	WASI_FINISH_CLOSED };
+enum wasi_finish { WASI_FINISH_OK, WASI_FINISH_SHORT, WASI_FINISH_CLOSED };
 // Keeps a reference on the trailers when the response is still to be set.
 enum wasi_finish wasi__body_finish(struct wasi_http_body *b, struct wasi_fields *trailers);
 void wasi__call_finished(struct wasi_http_call *call);

@@ -14,8 +14,7 @@ static void finish(struct serve_call *c);
 
 // ---- pool ----------------------------------------------------------------------------------------------------------------------
 
-enum { CALL_ARENA_MAX = 256 << 20,
-	LARGE_SLOT_PAGES = 1024 };
+enum { CALL_ARENA_MAX = 256 << 20, LARGE_SLOT_PAGES = 1024 };
 
 static struct serve_call *call_take(struct serve_shard *s)
 {

@@ -75,6 +75,7 @@ static void try_wave(struct arena *a, const struct wit_packages *p, struct slice
 		}
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice text = slice_of(data, size);

@@ -157,9 +157,9 @@ static void on_step(int sig UNUSED, siginfo_t *info UNUSED, void *ucontext)
 	sys_thread_signal(sys_thread_id(), SIGURG);  // blocked until this handler returns
 }
 
-static enum vm_fiber_state resume_and_stop_after(struct vm_fiber *f, uint64_t steps)
+static enum vm_fiber_state resume_and_stop_after(struct vm_fiber *f, uint64_t after)
 {
-	steps_left = steps;
+	steps_left = after;
 	armed = true;
 	in_guest = flag_is_saved;
 	flag_is_saved = false;

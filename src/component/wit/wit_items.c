@@ -406,7 +406,7 @@ bool wit__resolve_interface(struct wit_resolver *r, struct wit_scope *scope, str
 	out->n_types = scope->n;
 	for (uint32_t i = 0; i < scope->n; i++)
 		if (scope->list[i].resource && !scope->list[i].from && !scope->list[i].alias)
-			((struct wit_resource *)scope->list[i].resource)->owner = out;
+			((struct wit_resource *)UNCONST(scope->list[i].resource))->owner = out;
 	return resolve_funcs(r, scope, items, n_items, out);
 }
 

@@ -275,9 +275,9 @@ static bool fill_packages(struct universe *u)
 		if (n->is_hidden)
 			continue;
 		if (n->iface)
-			((const struct wit_interface **)m->interfaces)[m->n_interfaces++] = n->iface;
+			((const struct wit_interface **)UNCONST(m->interfaces))[m->n_interfaces++] = n->iface;
 		else
-			((const struct wit_world **)m->worlds)[m->n_worlds++] = n->world;
+			((const struct wit_world **)UNCONST(m->worlds))[m->n_worlds++] = n->world;
 	}
 	return true;
 }

@@ -66,7 +66,7 @@ struct draft {
 
 static struct draft draft_of(enum wit_kind kind)
 {
-	return (struct draft){.t = {.kind = kind, .align32 = 1, .align64 = 1}, .effective = 1};
+	return (struct draft){.t = {.kind = (uint8_t)kind, .align32 = 1, .align64 = 1}, .effective = 1};
 }
 
 // Takes a part into account: depth, flags, effective size. Layout is the caller's.
@@ -342,7 +342,7 @@ static void variant_flat(struct wit_type *t)
 			}
 		}
 	}
-	t->n_flat = over ? WIT_FLAT_OVER : n;
+	t->n_flat = over ? WIT_FLAT_OVER : (uint8_t)n;
 }
 
 // Takes over `f`, whose names and types are set.

@@ -51,6 +51,7 @@ struct jit_descriptor {
 	uint32_t version, action;
 	struct jit_code_entry *relevant, *first;
 };
+void __jit_debug_register_code(void);
 __attribute__((visibility("default"), noinline, used)) void __jit_debug_register_code(void)
 {
 	__asm__ volatile("" ::: "memory");

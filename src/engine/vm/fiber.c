@@ -16,7 +16,6 @@
 #define GUARD_SIZE (1u << 20)
 #define STACK_SIZE ((1u << 20) + VM__STACK_MARGIN + (64u << 10))
 #define POOL_MAX 256u
-#define MILLISECOND 1000000u
 
 // ---- sanitizers want to know of stacks ---------------------------------------------------------------------------
 #if SANITIZE_ADDRESS

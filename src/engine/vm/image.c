@@ -184,9 +184,9 @@ void vm_image_unref(struct vm_image *img)
 	if (!img || atomic_fetch_sub_explicit(&img->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	if (img->file)
-		sys_unmap((void *)img->file, img->data_offset + img->size);
+		sys_unmap(UNCONST(img->file), img->data_offset + img->size);
 	else if (img->map)
-		sys_unmap((void *)img->map, img->size);
+		sys_unmap(UNCONST(img->map), img->size);
 	sys_close(img->fd);
 	sys_close(img->old_fd);
 	arena_release(&img->arena);

@@ -13,6 +13,15 @@
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+// Where const must go: what its owner shows as const and changes or frees himself, and calls of others that say less than they keep.
+#define UNCONST(ptr) ((void *)(uintptr_t)(ptr))
+
+// Units: sizes in bytes, times in nanoseconds.
+#define KIB 1024ull
+#define MIB (1024ull * KIB)
+#define GIB (1024ull * MIB)
+#define MILLISECOND 1000000ull
+#define SECOND 1000000000ull
 
 // AUTO(T) v = {0}: dropped by T_release on every way out of the block.
 #define AUTO(T) __attribute__((cleanup(T##_release))) struct T

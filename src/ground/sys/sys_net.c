@@ -26,7 +26,7 @@ static int64_t real_recv(int fd, void *into, size_t max)
 static int64_t real_sendv(int fd, const struct iovec *iov, int count)
 {
 	ssize_t n;
-	struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
+	struct msghdr m = {.msg_iov = UNCONST(iov), .msg_iovlen = (size_t)count};
 	do
 		n = count == 1 ? send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) : sendmsg(fd, &m, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);

@@ -398,7 +398,7 @@ static enum http_write send_data(struct http_exchange *x, struct slice data)
 	uint8_t head[20];
 	size_t head_len = x->kind == BODY_CHUNKED ? chunk_head(head, data.len) : 0, tail_len = head_len ? 2 : 0;
 	if (data.len >= GATHER_MIN) {
-		struct iovec parts[3] = {{head, head_len}, {(void *)data.ptr, data.len}, {"\r\n", tail_len}};
+		struct iovec parts[3] = {{head, head_len}, {UNCONST(data.ptr), data.len}, {"\r\n", tail_len}};
 		return http__out_gather(c, parts + !head_len, head_len ? 3 : 1) ? HTTP_WRITE_OK : HTTP_WRITE_CLOSED;
 	}
 	uint8_t *to = http__out_reserve(c, head_len + data.len + tail_len);

@@ -13,8 +13,6 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define SECOND UINT64_C(1000000000)
-
 const struct http_limits http_limits_default = {
 	.head_bytes = HTTP_HEAD_MAX,
 	.fields = HTTP_FIELDS_MAX,

@@ -60,7 +60,7 @@ static bool same_resource(void *ctx, const struct wit_resource *expected, const 
 {
 	struct linker *k = ctx;
 	const struct comp_resource *r = comp_resource_of(found);
-	return r->host_index != COMP_NONE && k->resources[r->host_index] == CONTAINER_OF(expected, struct seam_resource, wit);
+	return r->host_index != COMP_NONE && k->resources[r->host_index] == CONTAINER_OF(UNCONST(expected), struct seam_resource, wit);
 }
 
 static bool link_resources(struct linker *k)

@@ -114,7 +114,7 @@ bool wasi__fields_fill(struct wasi_fields *f, const struct http_field *list, uin
 		if (add(f, list[i].name, list[i].value) != WASI_FIELDS_OK)
 			return false;
 		// Names are case-insensitive on the wire; guests compare them with the lower-case ones that HTTP/2 would bring.
-		uint8_t *name = (uint8_t *)f->list[f->n - 1].name.ptr;
+		uint8_t *name = UNCONST(f->list[f->n - 1].name.ptr);
 		for (size_t k = 0; k < list[i].name.len; k++)
 			name[k] |= name[k] >= 'A' && name[k] <= 'Z' ? 0x20 : 0;
 	}

@@ -187,7 +187,7 @@ static bool fill_grants(struct serve_deployment *d, struct err *e)
 	g->n_nets = c->nets.len;
 	g->n_args = c->args.len;
 	g->log_denial = serve__log_denial;
-	g->log_ctx = (void *)c;
+	g->log_ctx = UNCONST(c);
 	return true;
 }
 
@@ -200,7 +200,7 @@ static void fill_limits(struct serve_deployment *d)
 	d->limits.stack = l->stack;
 	d->limits.handles = (uint32_t)min_u64(l->handles ? l->handles : UINT32_MAX, UINT32_MAX);
 	d->limits.call_depth = (uint32_t)min_u64(l->call_depth ? l->call_depth : UINT32_MAX, UINT32_MAX);
-	d->log = (struct wasi_log){.line = serve__log_guest, .ctx = (void *)d->config, .max_bytes = l->log_bytes};
+	d->log = (struct wasi_log){.line = serve__log_guest, .ctx = UNCONST(d->config), .max_bytes = l->log_bytes};
 }
 
 bool serve__deployment_load(struct serve_deployment *d, const struct serve_config *c, struct err *e)
@@ -228,5 +228,5 @@ void serve__deployment_release(struct serve_deployment *d)
 	tier_file_close(d->cached);
 	arena_release(&d->arena);
 	if (d->file.len)
-		munmap((void *)d->file.ptr, d->file.len);
+		munmap(UNCONST(d->file.ptr), d->file.len);
 }

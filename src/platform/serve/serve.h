@@ -8,11 +8,6 @@ enum serve_policy { SERVE_FRESH, SERVE_REUSE, SERVE_KEEP };
 enum serve_init { SERVE_INIT_AUTO, SERVE_INIT_ONCE, SERVE_INIT_EACH };
 enum serve_log { SERVE_LOG_ERROR, SERVE_LOG_WARN, SERVE_LOG_INFO, SERVE_LOG_DEBUG };
 
-#define KIB 1024ull
-#define MIB (1024ull * KIB)
-#define GIB (1024ull * MIB)
-#define SECOND 1000000000ull
-
 // Times in nanoseconds, sizes in bytes; 0: no limit.
 struct serve_limits {
 #define SERVE_LIMIT(field, ...) uint64_t field;

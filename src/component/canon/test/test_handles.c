@@ -110,7 +110,7 @@ static void on_drop(struct canon_instance *i, void *object)
 }
 static bool on_remake(struct canon_instance *i, const void *object, void **ret)
 {
-	*ret = (void *)object;
+	*ret = UNCONST(object);
 	return *(const char *)object != 'x';
 }
 static const struct canon_resource_ops ops = {"test", on_drop, on_remake}, others = {"other", on_drop, NULL};
@@ -139,7 +139,7 @@ static void host_objects_are_dropped_children_first(void **s)
 	uint32_t rep[4];
 	const char *names[] = {"a", "b", "c", "d"};
 	for (int i = 0; i < 4; i++)
-		assert_true(canon_host_resource_new(&f->inst, &ops, (void *)names[i], &rep[i]));
+		assert_true(canon_host_resource_new(&f->inst, &ops, UNCONST(names[i]), &rep[i]));
 	n_dropped = 0;
 	canon_host_resource_drop(&f->inst, rep[1]);
 	assert_true(canon_host_resource_new(&f->inst, &ops, "e", &rep[1]));  // takes b's place, but is the youngest

@@ -279,7 +279,6 @@ static void grows_memory_up_to_its_limits(void **state UNUSED)
 // L31: overlaps larger than a piece, both ways.
 static void copies_long_overlapping_ranges(void **state UNUSED)
 {
-	enum { MIB = 1 << 20 };
 	uint32_t (*copy)(struct abi_vmctx *, uint32_t, uint32_t, uint64_t, uint64_t, uint64_t) = (uint32_t (*)(struct abi_vmctx *, uint32_t, uint32_t, uint64_t,
 		uint64_t, uint64_t))vm__libcalls[ABI_LIBCALL_MEMORY_COPY];
 	struct vm_store *st;

@@ -1,5 +1,5 @@
 """What the tests of the whole server share: servers, connections that stay open, load, and how a test says that it can't run here."""
-import json, os, re, shutil, signal, socket, struct, subprocess, sys, threading, time
+import json, os, re, resource, shutil, signal, socket, struct, subprocess, sys, threading, time
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -38,13 +38,13 @@ def shared_guest(name):
 class Server:
     """`tenon serve FILE FLAGS…` on a port of its own, one shard unless said; ends with the `with` block, and must have ended well."""
 
-    def __init__(self, file, *flags, shards=1, log=None, port=0, core=None):
+    def __init__(self, file, *flags, shards=1, log=None, port=0, core=None, limits=()):
         argv = [str(config.tenon)] + (["--log", log] if log else []) + ["serve", str(file), "--addr", f"127.0.0.1:{port}", "--shards", str(shards), *map(str, flags)]
         if core is not None:
             argv = ["taskset", "-c", str(core)] + argv
         self.lines, self.ended, self.shards = [], False, shards
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True)
+            start_new_session=True, preexec_fn=lambda: [resource.setrlimit(what, (value, value)) for what, value in limits])
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self._read_log, daemon=True)
         self.reader.start()

@@ -108,6 +108,20 @@ def a_second_signal_ends_at_once():
     check(flying.join()[0].status is None, "an answer out of nowhere")
 
 
+def a_second_signal_ends_at_once_whichever_shard_is_still_at_work():
+    for _ in range(6):  # the request falls to one of two shards
+        s = Server(MISBEHAVE, shards=2)
+        flying = Many([lambda: s.get("/sleep")])
+        time.sleep(0.2)
+        s.signal()
+        time.sleep(0.2)
+        s.signal()
+        status = s.wait(5)
+        s.stop()
+        check(status == 128 + signal.SIGTERM, f"exit {status}")
+        flying.join()
+
+
 def the_time_to_drain_is_bounded():
     s = Server(MISBEHAVE, "--drain", "500ms")
     flying = Many([lambda p=p: s.get(p) for p in ("/sleep", "/sleep", "/delay", "/spin", "/unfinished", "/late")])

@@ -1,6 +1,7 @@
 """From the command line to the ready line."""
-import json, socket, subprocess, time
+import json, signal, socket, subprocess, tempfile, time
 
+import component
 from harness import FILES, HELLO, MISBEHAVE, TOP, Server, check, config, exchange
 
 CLI_FILES = TOP / "tests/cli/files"
@@ -96,3 +97,58 @@ def a_stream_of_short_lived_servers_leaves_no_process_behind():
         began = time.monotonic()
         check(s.stop() == 0, "it ended badly")
         check(time.monotonic() - began < 3, "an idle server took long to end")
+
+
+# ---- a start that does not end by itself ---------------------------------------------------------------------------------------------------
+
+WAITS, COMPUTES = component.sleep(600_000_000_000), component.NEVER
+
+
+class _Slow:
+    """A component whose start function does not end."""
+
+    def __init__(self, start):
+        self.file = tempfile.NamedTemporaryFile(suffix=".wasm")
+        self.file.write(component.handler(start=start))
+        self.file.flush()
+
+    def __enter__(self):
+        return self.file.name
+
+    def __exit__(self, *_):
+        self.file.close()
+
+
+def a_start_that_takes_too_long_is_an_error():
+    for start in (WAITS, COMPUTES):
+        with _Slow(start) as file:
+            began = time.monotonic()
+            status, text = _refused("serve", file, "--init", "once", "--deadline", "300ms", "--addr", "127.0.0.1:0")
+            check(status == 124 and "while it is instantiated" in text, f"{status} {text!r}")
+            check(time.monotonic() - began < 10, "the deadline is not kept")
+
+
+def a_start_that_computes_is_bounded_by_cpu_too():
+    with _Slow(COMPUTES) as file:
+        status, text = _refused("serve", file, "--init", "once", "--cpu", "200ms", "--deadline", "none", "--addr", "127.0.0.1:0")
+        check(status == 124, f"{status} {text!r}")
+
+
+def a_signal_ends_a_start():
+    for start in (WAITS, COMPUTES):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with _Slow(start) as file:
+                p = subprocess.Popen([str(config.tenon), "serve", file, "--init", "once", "--deadline", "none", "--cpu", "none", "--addr", "127.0.0.1:0",
+                    "--shards", "2"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                try:
+                    time.sleep(0.8)  # loaded by then; before, the signal ends it as it ends any process
+                    p.send_signal(number)
+                    out, log = p.communicate(timeout=10)
+                    check(out == "" and p.returncode in (0, -number), f"{p.returncode} {out!r} {log!r}")
+                finally:
+                    p.kill()
+
+
+def a_request_that_runs_the_start_itself_is_bounded_as_any_other():
+    with _Slow(WAITS) as file, Server(file, "--init", "each", "--deadline", "300ms") as s:
+        check(s.get("/").status == 504, "not ended by its deadline")

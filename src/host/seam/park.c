@@ -61,6 +61,39 @@ void seam_task_kill(struct seam_task *t, enum trap trap)
 	}
 }
 
+// ---- to its end ----------------------------------------------------------------------------------------------------------------------
+
+struct last_call {
+	struct loop_timer timer;
+	struct seam_task *task;
+};
+
+static void on_deadline(struct loop_timer *timer)
+{
+	seam_task_kill(CONTAINER_OF(timer, struct last_call, timer)->task, TRAP_DEADLINE);
+}
+
+static void on_end(struct seam_task *t)
+{
+}
+
+// The watchdog of vm ends what computes; the timer here ends what waits.
+bool seam_task_run_to_end(struct seam_task *t, void (*fn)(void *arg), void *arg, struct vm_budget budget, const bool *stop)
+{
+	struct last_call last = {.timer.fn = on_deadline, .task = t};
+	loop_timer_set(t->loop, &last.timer, budget.deadline_ns);
+	bool ok = seam_task_run(t, fn, arg, budget, on_end);
+	while (ok && t->fiber) {
+		if (stop && *stop)
+			seam_task_kill(t, TRAP_KILLED);
+		loop_run_once(t->loop, UINT64_MAX);
+	}
+	loop_timer_cancel(t->loop, &last.timer);
+	return ok;
+}
+
+// ---- waiting -------------------------------------------------------------------------------------------------------------------------
+
 void seam_park_init(struct seam_park *p)
 {
 	*p = (struct seam_park){0};

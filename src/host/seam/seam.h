@@ -122,6 +122,10 @@ void seam_task_init(struct seam_task *t, struct loop *loop, struct vm_shard *sha
 // returned, `done` is called on the loop's stack (perhaps before this returns): the fiber is gone then and the task's memory is the caller's again.
 // false: no memory for a fiber, nothing has happened.
 NODISCARD bool seam_task_run(struct seam_task *t, void (*fn)(void *arg), void *arg, struct vm_budget budget, void (*done)(struct seam_task *t));
+// Runs fn(arg) on a new fiber to its end, wherever it waits; the loop runs meanwhile. On the thread's own stack, of a task that was just initialised.
+// It is ended at the budget's deadline, also while it waits, and with TRAP_KILLED as soon as *stop is true (set by a callback of this loop; NULL:
+// never). The one way to run what is no request: instantiation, `run`. false: no memory for a fiber, nothing has happened.
+NODISCARD bool seam_task_run_to_end(struct seam_task *t, void (*fn)(void *arg), void *arg, struct vm_budget budget, const bool *stop);
 // Ends a task from the loop (deadline, client gone, shutdown): a parked or preempted one is resumed (from the ready queue) to end. The guest's call
 // ends with `trap`.
 void seam_task_kill(struct seam_task *t, enum trap trap);

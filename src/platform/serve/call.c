@@ -1,20 +1,28 @@
 // The life of a request.
 //
 //   serve__call_begin ── place free ──► start ── fiber runs ──► ended ──► finish: answer, receipt, slot reset, next of the queue
-//        └── all taken ──► queue ──► start, or 503 when the wait is over
+//        └── no place, no memory, or others wait already ──► queue ──► start, or 503 when the wait is over
 //
 // State, and who changes it: QUEUED → RUNNING (start), RUNNING → ENDED (finish), QUEUED → gone (time-out, client gone). One timer serves all
 // deadlines of a call, one after the other: the wait in the queue, the response's head, the time after the response.
+//
+// The queue (H1 of the fault list: a loop that refilled what it emptied took a shard for good):
+//  1. First come, first served: while somebody waits, nobody starts past him.
+//  2. A call's wait is counted from its first moment in the queue, and is not moved.
+//  3. Only on_queue_turn takes from it, one call a turn of the loop. A call that can't start stays at the head, and the shard waits for a call to end
+//     or for QUEUE_RETRY, since what it lacks (memory, address space) may come back from elsewhere.
 #include "serve_int.h"
 
 #include "sys/sys.h"
 
+static bool prepare(struct serve_call *c);
 static void start(struct serve_call *c);
 static void finish(struct serve_call *c);
 
 // ---- pool ----------------------------------------------------------------------------------------------------------------------
 
 enum { CALL_ARENA_MAX = 256 << 20, LARGE_SLOT_PAGES = 1024 };
+#define QUEUE_RETRY (SECOND / 50)
 
 static struct serve_call *call_take(struct serve_shard *s)
 {
@@ -195,6 +203,16 @@ static void on_cancel(struct wasi_http_call *h)
 	end_call(CONTAINER_OF(h, struct serve_call, http), TRAP_KILLED);
 }
 
+// That there is no instance to be had is said once a second.
+static void log_shortage(struct serve_shard *s, const char *why)
+{
+	uint64_t now = loop_now_ns(s->loop);
+	if (now < s->shortage_logged_ns + SECOND && s->shortage_logged_ns)
+		return;
+	s->shortage_logged_ns = now;
+	serve__log(s->server->config, SERVE_LOG_ERROR, "no instance to be had: %s", why);
+}
+
 // ---- queue -----------------------------------------------------------------------------------------------------------------------
 
 static void refuse(struct serve_call *c)
@@ -234,6 +252,7 @@ static void on_queued_cancel(void *user, struct http_exchange *x, enum http_canc
 	call_give(c);
 }
 
+// Who comes, waits behind the others.
 static void enqueue(struct serve_call *c)
 {
 	static const struct http_exchange_ops ops = {.on_cancel = on_queued_cancel};
@@ -252,14 +271,47 @@ static void enqueue(struct serve_call *c)
 		loop_timer_set(s->loop, &c->timer, sat_add_u64(loop_now_ns(s->loop), wait));
 }
 
-static void start_queued(struct serve_shard *s)
+static void queue_or_refuse(struct serve_call *c)
 {
-	while (s->queue_head && s->calls < s->max_calls) {
-		struct serve_call *c = s->queue_head;
-		queue_remove(c);
-		loop_timer_cancel(s->loop, &c->timer);
-		start(c);
+	if (c->shard->queued < c->shard->max_queue)
+		enqueue(c);
+	else
+		refuse(c);
+}
+
+static bool has_place(const struct serve_shard *s)
+{
+	return s->calls < s->max_calls;
+}
+
+static void on_queue_turn(struct loop_task *t)
+{
+	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, queue_turn);
+	struct serve_call *c = s->queue_head;
+	if (!c || !has_place(s))
+		return;
+	if (!prepare(c)) {
+		loop_timer_set(s->loop, &s->queue_retry, loop_now_ns(s->loop) + QUEUE_RETRY);
+		return;
 	}
+	queue_remove(c);
+	loop_timer_cancel(s->loop, &c->timer);
+	start(c);
+	serve__queue_wake(s);
+}
+
+static void on_queue_retry(struct loop_timer *t)
+{
+	serve__queue_wake(CONTAINER_OF(t, struct serve_shard, queue_retry));
+}
+
+void serve__queue_wake(struct serve_shard *s)
+{
+	if (!s->queue_head || !has_place(s))
+		return;
+	s->queue_turn.fn = on_queue_turn;
+	s->queue_retry.fn = on_queue_retry;
+	loop_post(s->loop, &s->queue_turn);
 }
 
 // ---- begin, start, finish ----------------------------------------------------------------------------------------------------------
@@ -275,50 +327,42 @@ void serve__call_begin(struct serve_shard *s, struct http_exchange *x)
 	c->x = x;
 	c->id = ++s->request_count;
 	c->started_ns = loop_now_ns(s->loop);
-	if (s->calls < s->max_calls)
+	if (s->queue_head || !has_place(s)) {
+		queue_or_refuse(c);
+	} else if (prepare(c)) {
 		start(c);
-	else if (s->queued < s->max_queue)
-		enqueue(c);
-	else
-		refuse(c);
+	} else {
+		queue_or_refuse(c);
+		serve__queue_wake(s);
+	}
 }
 
-static bool prepare(struct serve_call *c, struct err *e)
+// What a call needs before anything of it has happened. false: it lacks memory or address space, and is as it was.
+static bool prepare(struct serve_call *c)
 {
 	struct serve_shard *s = c->shard;
-	c->slot = slot_take(s, e);
-	if (!c->slot)
+	struct err e;
+	err_clear(&e);
+	c->slot = slot_take(s, &e);
+	if (!c->slot) {
+		log_shortage(s, e.text);
 		return false;
+	}
 	c->http.on_head = on_head;
 	c->http.on_finished = on_finished;
 	c->http.on_cancel = on_cancel;
 	seam_task_init(&c->task, s->loop, s->vm, c);
-	if (!wasi_http_begin(&c->http, c->slot->canon, c->x, &c->args)) {
-		slot_give(c->slot, s, true);
-		return err_nomem(e);
-	}
-	return true;
+	if (wasi_http_begin(&c->http, c->slot->canon, c->x, &c->args))
+		return true;
+	slot_give(c->slot, s, true);
+	c->slot = NULL;
+	log_shortage(s, "no memory for a request's handles");
+	return false;
 }
 
-// No instance to be had: wait for one of those that run, if there are any.
-static void wait_or_refuse(struct serve_call *c, const char *why)
-{
-	if (c->shard->calls && c->shard->queued < c->shard->max_queue) {
-		enqueue(c);
-		return;
-	}
-	serve__log(c->shard->server->config, SERVE_LOG_ERROR, "no instance to be had: %s", why);
-	refuse(c);
-}
-
+// Of a call that is prepared.
 static void start(struct serve_call *c)
 {
-	struct err e;
-	err_clear(&e);
-	if (!prepare(c, &e)) {
-		wait_or_refuse(c, e.text);
-		return;
-	}
 	uint64_t deadline = c->shard->server->config->limits.deadline;
 	c->state = CALL_RUNNING;
 	list_running(c);
@@ -358,8 +402,7 @@ static void finish(struct serve_call *c)
 	slot_give(c->slot, s, clean);
 	unlist_running(c);
 	call_give(c);
-	if (s->queue_head)
-		start_queued(s);
+	serve__queue_wake(s);
 	if (s->drained && s->calls == 0)
 		serve__shard_end(s);
 }
@@ -371,6 +414,8 @@ void serve__calls_end(struct serve_shard *s)
 		queue_remove(c);
 		refuse(c);
 	}
+	loop_task_cancel(&s->queue_turn);
+	loop_timer_cancel(s->loop, &s->queue_retry);
 	for (struct serve_call *c = s->running; c; c = c->run_next)
 		end_call(c, TRAP_KILLED);
 	while (s->calls)

@@ -15,41 +15,23 @@ struct job {
 	void *args, *result;
 	struct arena arena;
 	struct canon_trap trap;
-	struct loop_timer timer;
-	bool ok, done;
+	bool ok;
 };
 
-// ---- running a function on a fiber until it is done -----------------------------------------------------------------------------------
-
-static void on_done(struct seam_task *t)
-{
-	CONTAINER_OF(t, struct job, task)->done = true;
-}
-
-static void on_deadline(struct loop_timer *t)
-{
-	seam_task_kill(&CONTAINER_OF(t, struct job, timer)->task, TRAP_DEADLINE);
-}
-
-static bool run_on_fiber(struct job *j, void (*fn)(void *), struct err *e)
-{
-	const struct serve_limits *l = &j->deployment.config->limits;
-	uint64_t deadline = l->deadline ? sat_add_u64(loop_now_fresh_ns(j->loop), l->deadline) : UINT64_MAX;
-	j->timer.fn = on_deadline;
-	loop_timer_set(j->loop, &j->timer, deadline);
-	if (!seam_task_run(&j->task, fn, j, (struct vm_budget){l->cpu ? l->cpu : UINT64_MAX, deadline}, on_done))
-		return err_nomem(e);
-	while (!j->done)
-		loop_run_once(j->loop, UINT64_MAX);
-	loop_timer_cancel(j->loop, &j->timer);
-	return true;
-}
+// ---- the call ----------------------------------------------------------------------------------------------------------------------------
 
 static void call_main(void *arg)
 {
 	struct job *j = arg;
 	j->ok = canon_instance_initialize(j->instance, 0, canon_component_steps(j->deployment.canon), &j->trap) &&
 		canon_call_export(j->instance, j->func, &j->task, j->args, j->result, &j->arena, &j->trap);
+}
+
+// A signal ends the process and so the call.
+static bool call(struct job *j, struct err *e)
+{
+	struct vm_budget budget = serve__budget(&j->deployment.config->limits, loop_now_fresh_ns(j->loop));
+	return seam_task_run_to_end(&j->task, call_main, j, budget, NULL) || err_nomem(e);
 }
 
 // ---- what it was given and what came out ----------------------------------------------------------------------------------------------
@@ -167,7 +149,7 @@ int serve_invoke(const struct serve_config *c, const char *invoke, struct serve_
 	struct job j = {0};
 	*ret = (struct serve_outcome){false, 5};
 	int status;
-	if (!open_job(&j, c, e) || !parse_call(&j, invoke, e) || !instantiate(&j, e) || !run_on_fiber(&j, call_main, e))
+	if (!open_job(&j, c, e) || !parse_call(&j, invoke, e) || !instantiate(&j, e) || !call(&j, e))
 		status = err_exit_status(e->code);
 	else if (!j.ok)
 		status = trapped(&j, ret, e);
@@ -198,7 +180,7 @@ static int run_component(const struct serve_config *c, struct serve_outcome *ret
 	struct job j = {0};
 	uint8_t failed = 0;  // native result<_, _>
 	int status;
-	if (!open_job(&j, c, e) || !find_command(&j, e) || (j.result = &failed, !instantiate(&j, e)) || !run_on_fiber(&j, call_main, e)) {
+	if (!open_job(&j, c, e) || !find_command(&j, e) || (j.result = &failed, !instantiate(&j, e)) || !call(&j, e)) {
 		ret->code = status = err_exit_status(e->code);
 	} else if (!j.ok) {
 		status = trapped(&j, ret, e);

@@ -1,5 +1,5 @@
-// Defaults of limits.def.
-#include "serve.h"
+// Defaults of limits.def, and what a call may spend.
+#include "serve_int.h"
 
 void serve_limits_default(struct serve_limits *l, bool server)
 {
@@ -8,4 +8,9 @@ void serve_limits_default(struct serve_limits *l, bool server)
 #include "limits.def"
 #undef SERVE_LIMIT
 	};
+}
+
+struct vm_budget serve__budget(const struct serve_limits *l, uint64_t now_ns)
+{
+	return (struct vm_budget){l->cpu ? l->cpu : UINT64_MAX, l->deadline ? sat_add_u64(now_ns, l->deadline) : UINT64_MAX};
 }

@@ -36,8 +36,7 @@ struct module_job {
 	struct vm_instance *instance;
 	struct seam_task task;
 	enum trap trap;
-	struct loop_timer timer;
-	bool done, no_start;
+	bool no_start;
 };
 
 static void run_start(void *arg)
@@ -53,11 +52,6 @@ static void run_start(void *arg)
 		j->trap = vm_call(j->store, start.func, NULL, NULL);
 }
 
-static void on_done(struct seam_task *t)
-{
-	CONTAINER_OF(t, struct module_job, task)->done = true;
-}
-
 static bool open_job(struct module_job *j, const struct serve_deployment *d, struct err *e)
 {
 	const struct serve_limits *l = &d->config->limits;
@@ -70,13 +64,8 @@ static bool open_job(struct module_job *j, const struct serve_deployment *d, str
 
 static bool run(struct module_job *j, const struct serve_limits *l, struct err *e)
 {
-	struct vm_budget budget = {l->cpu ? l->cpu : UINT64_MAX, l->deadline ? sat_add_u64(loop_now_fresh_ns(j->loop), l->deadline) : UINT64_MAX};
 	seam_task_init(&j->task, j->loop, j->vm, NULL);
-	if (!seam_task_run(&j->task, run_start, j, budget, on_done))
-		return err_nomem(e);
-	while (!j->done)
-		loop_run_once(j->loop, UINT64_MAX);
-	return true;
+	return seam_task_run_to_end(&j->task, run_start, j, serve__budget(l, loop_now_fresh_ns(j->loop)), NULL) || err_nomem(e);
 }
 
 static bool explain(struct module_job *j, struct err *e)

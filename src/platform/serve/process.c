@@ -1,7 +1,10 @@
 // The process of tenon serve: threads, signals, the ready line, the end.
 //
-// Each thread runs one shard of every server. Thread 0 is the main one and reads the signals. Order of the end: a first SIGTERM or SIGINT drains
-// every shard (no request is cut, at most limits.drain), a second one ends the process at once.
+// Each thread runs one shard of every server. Thread 0 is the main one and reads the signals; its loop runs from the first instantiation to the end
+// of the last thread, so that a signal is always heard. Order of the end: a first SIGTERM or SIGINT ends a start, or drains every shard (no request
+// is cut, at most limits.drain); a second one ends the process at once.
+//
+// A thread: started (start_threads) → open or failed (thread_main, told by `opened`) → over (its last shard has ended, or `quit`; told by `ended`).
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -38,28 +41,87 @@ static bool open_shards(struct serve_thread *t, struct err *e)
 	return true;
 }
 
+static void stop_if_last(struct serve_process *p)
+{
+	if (--p->running == 0)
+		loop_stop(p->threads[0].loop);
+}
+
+static void on_ended(struct loop_remote *r)
+{
+	stop_if_last(CONTAINER_OF(r, struct serve_thread, ended)->process);
+}
+
+static void on_opened(struct loop_remote *r)
+{
+	struct serve_thread *t = CONTAINER_OF(r, struct serve_thread, opened);
+	t->process->opening--;
+	if (t->error.code != ERR_NONE && !t->process->failed)
+		t->process->failed = &t->error;
+}
+
+static void on_quit(struct loop_remote *r)
+{
+	loop_stop(CONTAINER_OF(r, struct serve_thread, quit)->loop);
+}
+
+void serve__thread_end(struct serve_thread *t)
+{
+	if (t->index)
+		loop_stop(t->loop);
+	else
+		stop_if_last(t->process);
+}
+
 static void *thread_main(void *arg)
 {
 	struct serve_thread *t = arg;
-	struct err e;
-	err_clear(&e);
-	if (open_thread(t, &e) && open_shards(t, &e))
+	struct loop *first = t->process->threads[0].loop;
+	bool ok = open_thread(t, &t->error) && open_shards(t, &t->error);
+	loop_post_remote(first, &t->opened);
+	if (ok)
 		loop_run(t->loop);
-	else
-		serve__log(t->process->servers[0].config, SERVE_LOG_ERROR, "thread %u does not run: %s", t->index, e.text);
 	close_thread(t);
+	loop_post_remote(first, &t->ended);
 	return NULL;
 }
 
 static bool start_threads(struct serve_process *p, struct err *e)
 {
 	for (unsigned i = 1; i < p->n_threads; i++) {
-		int errnum = pthread_create(&p->threads[i].id, NULL, thread_main, &p->threads[i]);
-		if (errnum)
-			return err_set_errno(e, errnum, "cannot start a thread");
-		p->threads[i].started = true;
+		struct serve_thread *t = &p->threads[i];
+		t->opened.fn = on_opened;
+		t->ended.fn = on_ended;
+		t->quit.fn = on_quit;
+		int errnum = pthread_create(&t->id, NULL, thread_main, t);
+		if (errnum) {
+			err_set_errno(e, errnum, "cannot start a thread");
+			return err_note(e, "thread %u of %u", i + 1, p->n_threads);
+		}
+		t->started = true;
+		p->opening++;
+		p->running++;
 	}
 	return true;
+}
+
+// The loop runs meanwhile: what thread 0 accepted is served.
+static bool wait_for_threads(struct serve_process *p, struct err *e)
+{
+	while (p->opening)
+		loop_run_once(p->threads[0].loop, UINT64_MAX);
+	if (!p->failed)
+		return true;
+	*e = *p->failed;
+	return false;
+}
+
+// Of a start that failed: those that run already end at once.
+static void quit_threads(struct serve_process *p)
+{
+	for (unsigned i = 1; p->threads && i < p->n_threads; i++)
+		if (p->threads[i].started)
+			loop_post_remote(p->threads[i].loop, &p->threads[i].quit);
 }
 
 // ---- signals -------------------------------------------------------------------------------------------------------------------------
@@ -79,6 +141,7 @@ static void on_signal(struct loop_io *io, uint32_t ready)
 	while ((number = sys_signalfd_next(p->signal_fd)) != 0) {
 		if (p->signals++)
 			_exit(128 + number);
+		p->stopping = true;
 		for (unsigned i = 0; i < p->n_threads; i++) {
 			p->threads[i].drain.fn = on_drain;
 			loop_post_remote(p->threads[i].loop, &p->threads[i].drain);
@@ -123,6 +186,7 @@ static void print_ready(const struct serve_server *server)
 static bool allocate(struct serve_process *p, const struct serve_config *const *configs, struct err *e)
 {
 	p->n_threads = configs[0]->shards ? configs[0]->shards : tier_cores();
+	p->running = 1;
 	p->servers = mem_zalloc(p->n_servers * sizeof *p->servers);
 	p->threads = mem_zalloc(p->n_threads * sizeof *p->threads);
 	if (!p->servers || !p->threads)
@@ -149,7 +213,7 @@ static bool open_process(struct serve_process *p, const struct serve_config *con
 	for (unsigned i = 0; i < p->n_servers; i++)
 		if (!serve__server_start(&p->servers[i], &p->threads[0], e))
 			return false;
-	return start_threads(p, e);
+	return start_threads(p, e) && wait_for_threads(p, e);
 }
 
 // Also of one that did not open, but for its threads.
@@ -168,15 +232,22 @@ static void close_process(struct serve_process *p)
 	mem_free(p->threads);
 }
 
-// A server that can't start ends its process: threads that run go with that.
+static int end_of_failed_start(struct serve_process *p, const struct serve_config *config, struct err *e)
+{
+	quit_threads(p);
+	close_process(p);
+	if (!p->stopping)
+		return err_exit_status(e->code);
+	serve__log(config, SERVE_LOG_WARN, "%s", e->text);
+	err_clear(e);  // it did what it was told
+	return 0;
+}
+
 int serve_http_all(const struct serve_config *const *configs, unsigned n, struct err *e)
 {
 	struct serve_process p = {.n_servers = n, .signal_fd = -1, .started_ns = sys_now_ns()};
-	if (!open_process(&p, configs, e)) {
-		if (!p.threads || p.n_threads < 2 || !p.threads[1].started)
-			close_process(&p);
-		return err_exit_status(e->code);
-	}
+	if (!open_process(&p, configs, e))
+		return end_of_failed_start(&p, configs[0], e);
 	for (unsigned i = 0; i < n; i++) {
 		log_absent_limits(configs[i]);
 		print_ready(&p.servers[i]);

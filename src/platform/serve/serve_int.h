@@ -16,6 +16,9 @@
 #include "vm/vm.h"
 #include "wasi/wasi.h"
 
+// Of a call that begins now.
+struct vm_budget serve__budget(const struct serve_limits *l, uint64_t now_ns);
+
 // ---- deployment: what depends on the bytes and the configuration; immutable once loaded, shared by shards --------------------------
 struct serve_deployment {
 	const struct serve_config *config;
@@ -64,6 +67,9 @@ struct serve_shard {
 	struct serve_slot *free_slots;
 	struct serve_call *free_calls;
 	struct serve_call *queue_head, *queue_tail;
+	struct loop_task queue_turn;    // posted: the head of the queue is tried
+	struct loop_timer queue_retry;  // armed: it could not start, and is tried again
+	uint64_t shortage_logged_ns;
 	struct serve_call *running;     // what `calls` counts
 	uint64_t calls, queued, slots;  // now
 	uint64_t max_calls, max_queue;  // this shard's part of the limits
@@ -71,7 +77,7 @@ struct serve_shard {
 	struct loop_timer drain_timer;
 	bool drained, ended;  // no connection is left; nothing runs any more
 };
-// Nothing of the shard runs any more: the thread's loop stops with the last of its shards.
+// Nothing of the shard runs any more: the thread ends with the last of its shards.
 void serve__shard_end(struct serve_shard *s);
 
 struct serve_server {
@@ -107,8 +113,14 @@ struct serve_thread {
 	struct loop *loop;
 	struct vm_shard *vm;
 	unsigned open;  // shards that have not ended
-	struct loop_remote drain;
+	struct loop_remote drain, quit;
+	// To thread 0, of the others: the shards are open (or why not), the thread is over.
+	struct loop_remote opened, ended;
+	struct err error;
 };
+// The thread's last shard has ended.
+void serve__thread_end(struct serve_thread *t);
+
 struct serve_process {
 	struct serve_server *servers;
 	unsigned n_servers;
@@ -117,6 +129,10 @@ struct serve_process {
 	int signal_fd;
 	struct loop_io signal_io;
 	unsigned signals;
+	// Of thread 0.
+	bool stopping;              // a signal came
+	unsigned opening, running;  // threads whose shards are not open yet; that are not over
+	struct err *failed;         // of a thread that did not open
 	uint64_t started_ns;
 };
 
@@ -140,6 +156,8 @@ struct serve_call {
 };
 // A request with its exchange; answers it one day. Owns the exchange from here.
 void serve__call_begin(struct serve_shard *s, struct http_exchange *x);
+// Tries the head of the queue soon, if there is a place for it.
+void serve__queue_wake(struct serve_shard *s);
 // Ends every call, running or not: the shard is being closed.
 void serve__calls_end(struct serve_shard *s);
 void serve__call_pool_release(struct serve_shard *s);

@@ -67,7 +67,7 @@ void serve__shard_end(struct serve_shard *s)
 		return;
 	s->ended = true;
 	if (--s->thread->open == 0)
-		loop_stop(s->loop);
+		serve__thread_end(s->thread);
 }
 
 // No connection is left; what runs on after its answer is still waited for.
@@ -102,7 +102,7 @@ struct image_job {
 	struct seam_task task;
 	struct canon_trap trap;
 	struct err *e;
-	bool ok, done;
+	bool ok;
 };
 
 static enum canon_init init_of(const struct serve_server *server)
@@ -120,32 +120,31 @@ static void image_main(void *arg)
 		&j->task, &server->image, &j->trap, j->e);
 }
 
-static void image_done(struct seam_task *t)
+static void explain_image(const struct image_job *j, struct err *e)
 {
-	CONTAINER_OF(t, struct image_job, task)->done = true;
+	enum trap t = j->trap.trap;
+	if (t == TRAP_KILLED) {
+		err_set(e, ERR_ENV, "stopped by a signal before it was ready");
+		return;
+	}
+	err_set(e, t == TRAP_DEADLINE || t == TRAP_CPU_BUDGET ? ERR_TIMEOUT : ERR_TRAP, "the component traps while it is instantiated: %s", j->trap.text);
+	if (j->trap.backtrace[0])
+		err_note(e, "%s", j->trap.backtrace);
 }
 
 // Instantiates once; the loop runs meanwhile, since what instantiation calls may wait.
-static bool take_image(struct serve_server *server, struct err *e)
+static bool take_image(struct serve_server *server, const bool *stop, struct err *e)
 {
 	struct serve_shard *s = &server->shards[0];
 	struct image_job j = {.server = server, .e = e};
-	uint64_t deadline = server->config->limits.deadline;
-	struct vm_budget budget = {UINT64_MAX, deadline ? sat_add_u64(loop_now_fresh_ns(s->loop), deadline) : UINT64_MAX};
 	seam_instance_init(&server->image_seam, s->loop, s->vm, &server->deployment.grants, NULL);
 	wasi_instance_init(&server->image_seam, &server->deployment.log);
 	seam_task_init(&j.task, s->loop, s->vm, NULL);
-	if (!seam_task_run(&j.task, image_main, &j, budget, image_done))
+	if (!seam_task_run_to_end(&j.task, image_main, &j, serve__budget(&server->config->limits, loop_now_fresh_ns(s->loop)), stop))
 		return err_nomem(e);
-	while (!j.done)
-		loop_run_once(s->loop, UINT64_MAX);
 	wasi_flush_logs(&server->image_seam, &j.task);
-	if (!j.ok && e->code == ERR_NONE) {
-		bool late = j.trap.trap == TRAP_DEADLINE || j.trap.trap == TRAP_CPU_BUDGET;
-		err_set(e, late ? ERR_TIMEOUT : ERR_TRAP, "the component traps while it is instantiated: %s", j.trap.text);
-		if (j.trap.backtrace[0])
-			err_note(e, "%s", j.trap.backtrace);
-	}
+	if (!j.ok && e->code == ERR_NONE)
+		explain_image(&j, e);
 	return j.ok;
 }
 
@@ -183,10 +182,10 @@ static void save_image(struct serve_server *server)
 	buf_release(&extra);
 }
 
-static bool have_image(struct serve_server *server, struct err *e)
+static bool have_image(struct serve_server *server, const bool *stop, struct err *e)
 {
 	bool ok = load_image(server);
-	if (!ok && (ok = take_image(server, e)))
+	if (!ok && (ok = take_image(server, stop, e)))
 		save_image(server);
 	tier_file_close(server->deployment.cached);
 	server->deployment.cached = NULL;
@@ -235,7 +234,8 @@ bool serve__server_load(struct serve_server *s, struct err *e)
 
 bool serve__server_start(struct serve_server *s, struct serve_thread *first, struct err *e)
 {
-	return serve__shard_open(&s->shards[0], first, e) && have_image(s, e) && http_server_listen(s->shards[0].http, &s->address, true, e);
+	return serve__shard_open(&s->shards[0], first, e) && have_image(s, &first->process->stopping, e) &&
+		http_server_listen(s->shards[0].http, &s->address, true, e);
 }
 
 void serve__server_release(struct serve_server *s)

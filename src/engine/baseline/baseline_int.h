@@ -126,7 +126,6 @@ struct comp {
 	bool keep_flags;  // constants are loaded without touching the flags
 	uint32_t zf_at;   // the instruction that ends here set ZF for the value of zf_reg
 	uint8_t zf_reg, zf_width;
-	uint32_t bound_at;  // where a label was bound last
 
 	// frame
 	uint32_t preserved;  // mask of callee-saved registers in use

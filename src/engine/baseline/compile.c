@@ -442,7 +442,6 @@ static void emit_island(struct comp *c)
 	x64_jmp(&c->a, &over);
 	emit_all_ool(c);
 	x64_bind(&c->a, &over);
-	c->bound_at = x64_pos(&c->a);
 }
 
 static void pass(struct comp *c)
@@ -560,7 +559,6 @@ bool baseline_compile_func(const struct wasm_module *m, uint32_t func, const str
 		.hint = NO_LOCAL,
 		.checked = opt->poison_upper || opt->verify_upper,
 		.zf_at = UINT32_MAX,
-		.bound_at = UINT32_MAX,
 		.temps = BIT(RAX) | BIT(RCX) | BIT(RDX) | BIT(RSI) | BIT(RDI) | BIT(R8) | 0xffu << XMM0,
 	};
 	c.p = c.body = c.op_at = m->bytes.ptr + f->offset;

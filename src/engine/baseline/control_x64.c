@@ -278,7 +278,6 @@ static void branch_if(struct comp *c, unsigned cc, struct ctl *t)
 	baseline__merge(c, t);
 	x64_jmp(&c->a, &t->label);
 	x64_bind(&c->a, &skip);
-	c->bound_at = x64_pos(&c->a);
 	c->zf_at = UINT32_MAX;
 }
 

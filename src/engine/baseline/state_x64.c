@@ -372,15 +372,7 @@ void baseline__forget(struct comp *c)
 
 void baseline__bind(struct comp *c, struct x64_label *l)
 {
-	struct x64 *a = &c->a;
-	uint32_t pos = x64_pos(a);
-	// A jump to here that would be the last instruction is not needed (unless somebody else jumps behind it).
-	if (pos >= 5 && l->chain == pos - 4 && c->bound_at != pos && a->p[-5] == 0xe9 && !a->failed) {
-		memcpy(&l->chain, a->p - 4, 4);
-		a->p -= 5;
-	}
-	x64_bind(a, l);
-	c->bound_at = x64_pos(a);
+	x64_bind_next(&c->a, l);
 	baseline__forget(c);
 }
 

@@ -51,6 +51,7 @@ struct x64 {
 	uint8_t *end;
 	struct buf *buf;
 	size_t start;   // of the function in buf
+	uint32_t jump_end;  // where the last forward x64_jmp ends; 0 once a label is bound behind it
 	bool failed;
 };
 
@@ -561,6 +562,18 @@ static inline void x64_bind_at(struct x64 *a, struct x64_label *l, uint32_t at)
 static inline void x64_bind(struct x64 *a, struct x64_label *l)
 {
 	x64_bind_at(a, l, x64_pos(a));
+	a->jump_end = 0;
+}
+// The same, without a jump to the label that is the last instruction: it is taken back. Not if another label is bound behind it: who jumps there
+// doesn't come through it. What was emitted last is remembered, never read from the bytes: the entries of a jump table may look like anything.
+static inline void x64_bind_next(struct x64 *a, struct x64_label *l)
+{
+	uint32_t pos = x64_pos(a);
+	if (a->jump_end == pos && l->chain == pos - 4 && !a->failed) {
+		memcpy(&l->chain, a->p - 4, 4);
+		a->p -= 5;
+	}
+	x64_bind(a, l);
 }
 static inline void x64_jmp(struct x64 *a, struct x64_label *l)
 {
@@ -572,6 +585,7 @@ static inline void x64_jmp(struct x64 *a, struct x64_label *l)
 	}
 	x64_b(a, 0xe9);
 	x64__label_ref(a, l);
+	a->jump_end = x64_pos(a);
 }
 static inline void x64_jcc(struct x64 *a, enum x64_cc cc, struct x64_label *l)
 {
@@ -604,6 +618,7 @@ static inline void x64_short_bind(struct x64 *a, uint32_t at)
 	BUG_ON(disp > 127 && !a->failed);
 	if (LIKELY(!a->failed))
 		a->base[at] = (uint8_t)disp;
+	a->jump_end = 0;
 }
 static inline void x64_jmp_r(struct x64 *a, unsigned r)
 {

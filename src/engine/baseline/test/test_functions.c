@@ -478,6 +478,98 @@ static void code_that_grows_beyond_measure_is_refused_L58(void **state)
 	arena_release(&arena);
 }
 
+// A module of bodies of type 0, () -> (), and of one block type, () -> i32 * 1000; only the first body is compiled.
+static bool compile_first(struct buf *bodies, uint32_t n, struct baseline_output *out, struct err *e)
+{
+	AUTO(buf)
+	m = {0}, b = {0};
+	struct abi_layout layout;
+	struct wasm_module *mod;
+	struct wasm_func_info info;
+	struct arena arena;
+	arena_init(&arena, 0);
+	buf_put(&m, "\0asm\1\0\0\0", 8);
+	CODE(&b, 2, 0x60, 0, 0, 0x60, 0);
+	put_leb(&b, 1000);
+	for (int i = 0; i < 1000; i++)
+		CODE(&b, T_I32);
+	put_section(&m, 1, &b);
+	buf_clear(&b);
+	put_leb(&b, n);
+	for (uint32_t i = 0; i < n; i++)
+		CODE(&b, 0);
+	put_section(&m, 3, &b);
+	buf_clear(&b);
+	put_leb(&b, n);
+	for (uint32_t i = 0; i < n; i++) {
+		put_leb(&b, bodies[i].len);
+		buf_put_slice(&b, buf_view(&bodies[i]));
+	}
+	put_section(&m, 10, &b);
+	assert_true(wasm_decode(&arena, buf_view(&m), WASM_FEATURES_DEFAULT, 0, &mod, e));
+	struct wasm_scratch *scratch = wasm_scratch_new();
+	assert_true(wasm_validate_func(mod, 0, scratch, &info, e));
+	abi_layout(mod, &layout);
+	bool ok = baseline_compile_func(mod, 0, &info, &layout, &modes[0], out, e);
+	wasm_scratch_free(scratch);
+	arena_release(&arena);
+	return ok;
+}
+
+// A table of [the loop's head, behind the loop], where the head is so far back (370 to 385 MB) that the first entry's last byte is 0xe9, what a jump
+// to the label that is bound next would begin with. Each branch with a thousand constants makes 11 KB of four bytes; the other
+// bodies are there because the bound on code goes by the size of the code section.
+static void an_entry_of_a_jump_table_is_never_taken_for_a_jump_L19(void **state)
+{
+	struct baseline_output out = {0};
+	struct err e = {0};
+	struct buf bodies[3] = {0};
+	struct buf *b = &bodies[0];
+	CODE(b, 0, BLOCK, VOID, LOOP, VOID, BLOCK, 1);
+	for (int i = 0; i < 1000; i++)
+		CODE(b, I32, 1);
+	for (int i = 0; i < 37800; i++)
+		CODE(b, I32, 0, BR_IF, 0);
+	CODE(b, END);
+	for (int i = 0; i < 1000; i++)
+		CODE(b, DROP);
+	CODE(b, I32, 0, BR_TABLE, 1, 0, 1, END, END, END);
+	for (int i = 1; i < 3; i++) {
+		assert_non_null(buf_reserve(&bodies[i], 5500000));
+		memset(bodies[i].ptr, 1, 5500000);
+		bodies[i].len = 5500000;
+	}
+	if (!compile_first(bodies, 3, &out, &e))
+		fail_msg("%s", e.text);
+	const uint8_t *p = out.text.ptr + out.text.len - 256;
+	uint32_t found = 0;
+	for (uint32_t i = 1; i <= 250; i++) {
+		static const uint8_t last_and_epilogue[] = {0, 0, 0, 0, 0xc9, 0xc3};
+		found += p[i - 1] == 0xe9 && !memcmp(p + i, last_and_epilogue, sizeof last_and_epilogue);
+	}
+	assert_int_equal(found, 1);
+	for (int i = 0; i < 3; i++)
+		buf_release(&bodies[i]);
+	baseline_output_release(&out);
+}
+
+// Nothing is copied before the sizes are known to fit.
+static void linking_more_than_2_gib_of_code_is_refused_L19(void **state)
+{
+	static const struct {
+		uint32_t sizes[2], sites;
+	} cases[] = {{{1u << 30, 1u << 30}, 0}, {{INT32_MAX - 15, 16}, 0}, {{1u << 30, (1u << 30) - 16}, 0}, {{16, 16}, (uint32_t)INT32_MAX + 1}};
+	struct wasm_module m = {.nfuncs = 2};
+	for (uint32_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct baseline_func funcs[2] = {{.func = 0, .place.size = cases[i].sizes[0]}, {.func = 1, .place.size = cases[i].sizes[1]}};
+		struct baseline_output out = {.funcs = {.ptr = funcs, .len = 2}, .sites.len = cases[i].sites}, *outputs[] = {&out};
+		struct code_artifact a;
+		struct err e = {0};
+		assert_false(baseline_link(&m, outputs, 1, &modes[0], &a, &e));
+		assert_int_equal(e.code, ERR_LIMIT);
+	}
+}
+
 // ---- refusals ---------------------------------------------------------------------------------------------------
 static void compiling_without_memory_fails_cleanly(void **state)
 {
@@ -526,6 +618,8 @@ int main(void)
 		cmocka_unit_test(the_hook_keeps_parameters_and_overflow_traps_L37),
 		cmocka_unit_test(functions_at_the_limits_compile_in_linear_time_L17_L18_L19),
 		cmocka_unit_test(code_that_grows_beyond_measure_is_refused_L58),
+		cmocka_unit_test(an_entry_of_a_jump_table_is_never_taken_for_a_jump_L19),
+		cmocka_unit_test(linking_more_than_2_gib_of_code_is_refused_L19),
 		cmocka_unit_test(compiling_without_memory_fails_cleanly),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

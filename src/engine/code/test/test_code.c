@@ -200,6 +200,63 @@ static void what_is_held_is_found_while_others_come_and_go(void **state)
 	unmake(&m);
 }
 
+// ---- the assembler ----------------------------------------------------------------------------------------------
+static uint32_t dword(const struct x64 *a, uint32_t at)
+{
+	uint32_t v;
+	memcpy(&v, a->base + at, 4);
+	return v;
+}
+
+static void a_jump_to_the_next_instruction_is_taken_back(void **state)
+{
+	struct x64 a;
+	AUTO(buf)
+	b = {0};
+	struct x64_label l = X64_LABEL, other = X64_LABEL;
+	x64_begin(&a, &b);
+	x64_room(&a, 256);
+	x64_jcc(&a, CC_E, &l);
+	x64_jmp(&a, &l);
+	x64_bind_next(&a, &l);
+	assert_int_equal(x64_pos(&a), 6);
+	assert_int_equal(dword(&a, 2), 0);  // the other jump still goes to the label
+	// Behind another label, a short one too, the jump stays: who comes to that one doesn't come through it.
+	for (int i = 0; i < 2; i++) {
+		l = X64_LABEL;
+		uint32_t fine = i ? x64_short_jcc(&a, CC_E) : 0, at = x64_pos(&a);
+		x64_jmp(&a, &l);
+		if (i)
+			x64_short_bind(&a, fine);
+		else
+			x64_bind(&a, &other);
+		x64_bind_next(&a, &l);
+		assert_int_equal(x64_pos(&a), at + 5);
+	}
+	assert_true(x64_finish(&a));
+}
+
+// A jump table's last entry waits for its label as a jump does, and the byte before it, the last of the entry before, may be any: 0xe9 too.
+static void an_entry_of_a_jump_table_is_no_jump(void **state)
+{
+	for (unsigned byte = 0; byte < 256; byte++) {
+		struct x64 a;
+		AUTO(buf)
+		b = {0};
+		struct x64_label l = X64_LABEL;
+		x64_begin(&a, &b);
+		x64_room(&a, 256);
+		x64_jmp(&a, &l);
+		x64_d(&a, byte << 24 | 0x123456);
+		x64__label_ref(&a, &l);
+		x64_bind_next(&a, &l);
+		assert_int_equal(x64_pos(&a), 13);
+		assert_int_equal(dword(&a, 1), 8);
+		assert_int_equal(dword(&a, 9), 0);
+		assert_true(x64_finish(&a));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +264,8 @@ int main(void)
 		cmocka_unit_test(published_code_cannot_be_written_L48),
 		cmocka_unit_test(bytes_and_back_are_the_same_and_damage_is_refused_L49),
 		cmocka_unit_test(what_is_held_is_found_while_others_come_and_go),
+		cmocka_unit_test(a_jump_to_the_next_instruction_is_taken_back),
+		cmocka_unit_test(an_entry_of_a_jump_table_is_no_jump),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

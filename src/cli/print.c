@@ -8,9 +8,15 @@
 void cli_print_error(const struct err *e)
 {
 	bool colour = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
-	fprintf(stderr, "%serror:%s %s\n", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "", e->text);
+	// Names in it are what a file says: nothing of that may reach the terminal as it is.
+	struct buf b = {.max = 1 << 16};
+	buf_printf(&b, "%serror:%s ", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "");
+	buf_put_printable(&b, slice_str(e->text), "");
 	if (e->where[0])
-		fprintf(stderr, "  in: %s\n", e->where);
+		buf_put_str(&b, "\n  in: ");
+	buf_put_printable(&b, slice_str(e->where), "\n");
+	fprintf(stderr, "%.*s\n", SLICE_ARGS(buf_view(&b)));
+	buf_release(&b);
 	if (e->line)
 		fprintf(stderr, "  at: line %u, column %u\n", e->line, e->col);
 	else if (e->offset != ERR_NO_OFFSET)

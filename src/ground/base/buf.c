@@ -1,4 +1,5 @@
 #include "buf.h"
+#include "utf.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -88,4 +89,43 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
 	}
 	va_end(again);
 	return ok;
+}
+
+bool buf_put_json_string(struct buf *b, struct slice s)
+{
+	buf_put_byte(b, '"');
+	for (size_t i = 0; i < s.len;) {
+		uint32_t c;
+		unsigned n = utf8_decode(slice_sub(s, i, SIZE_MAX), &c);
+		if (n == 0)
+			buf_put_str(b, "\xef\xbf\xbd");
+		else if (c == '"' || c == '\\')
+			buf_printf(b, "\\%c", (char)c);
+		else if (c == '\n')
+			buf_put_str(b, "\\n");
+		else if (c < 0x20 || (c >= 0x7f && c < 0xa0))
+			buf_printf(b, "\\u%04x", c);
+		else
+			buf_put_slice(b, slice_sub(s, i, n));
+		i += n ? n : 1;
+	}
+	return buf_put_byte(b, '"');
+}
+
+bool buf_put_printable(struct buf *b, struct slice s, const char *keep)
+{
+	for (size_t i = 0; i < s.len;) {
+		uint32_t c;
+		unsigned n = utf8_decode(slice_sub(s, i, SIZE_MAX), &c);
+		bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
+		if (n && (!control || (c && c < 0x80 && strchr(keep, (int)c)))) {
+			buf_put_slice(b, slice_sub(s, i, n));
+		} else {
+			n = n ? n : 1;
+			for (unsigned k = 0; k < n; k++)
+				buf_printf(b, "\\x%02x", s.ptr[i + k]);
+		}
+		i += n;
+	}
+	return !b->failed;
 }

@@ -23,6 +23,10 @@ bool buf_put_slice(struct buf *b, struct slice s);
 bool buf_put_str(struct buf *b, const char *text);
 bool buf_put_byte(struct buf *b, uint8_t byte);
 bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// As a string of JSON with its quotes; what is not UTF-8 becomes U+FFFD.
+bool buf_put_json_string(struct buf *b, struct slice s);
+// For terminals and logs: control characters but `keep` (may be empty), and what is not UTF-8, become \xNN.
+bool buf_put_printable(struct buf *b, struct slice s, const char *keep);
 static inline struct slice buf_view(const struct buf *b)
 {
 	return slice_of(b->ptr, b->len);

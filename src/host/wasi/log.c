@@ -1,4 +1,4 @@
-// What guests print: whole lines, escaped, bounded (W16, L79).
+// What guests print: whole lines, bounded (W16, L79), as bytes: who shows them escapes them.
 #include "wasi_int.h"
 
 struct wasi_state *wasi__state(struct seam_instance *i)
@@ -45,20 +45,9 @@ static void emit(struct wasi_state *s, struct seam_task *task, int fd, struct wa
 
 static void put(struct wasi_state *s, struct seam_task *task, int fd, struct wasi_line *line, uint8_t c)
 {
-	static const char hex[] = "0123456789abcdef";
-	uint8_t text[4] = {c};
-	uint32_t n = 1;
-	if ((c < 0x20 && c != '\t') || c == 0x7f) {  // no terminal escapes in the operator's log
-		text[0] = '\\';
-		text[1] = 'x';
-		text[2] = (uint8_t)hex[c >> 4];
-		text[3] = (uint8_t)hex[c & 15];
-		n = 4;
-	}
-	if (line->len + n > sizeof line->text)
+	if (line->len == sizeof line->text)
 		emit(s, task, fd, line);
-	memcpy(line->text + line->len, text, n);
-	line->len += n;
+	line->text[line->len++] = c;
 }
 
 void wasi__log_write(struct seam_instance *i, struct seam_task *task, int fd, struct slice data)

@@ -8,23 +8,6 @@
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
-void serve__put_json_string(struct buf *b, struct slice s)
-{
-	buf_put_byte(b, '"');
-	for (size_t i = 0; i < s.len; i++) {
-		uint8_t c = s.ptr[i];
-		if (c == '"' || c == '\\') {
-			buf_put_byte(b, '\\');
-			buf_put_byte(b, c);
-		} else if (c < 0x20 || c == 0x7f) {
-			buf_printf(b, "\\u%04x", c);
-		} else {
-			buf_put_byte(b, c);
-		}
-	}
-	buf_put_byte(b, '"');
-}
-
 // One write a line, so that lines of several shards do not mix. A full pipe (of which nobody reads: serving goes on) or a closed stderr loses the
 // line: there is nobody to tell.
 static void put_line(struct buf *b)
@@ -62,7 +45,7 @@ void serve__log(const struct serve_config *c, enum serve_log level, const char *
 	} else {
 		begin_json(&b, level);
 		buf_put_str(&b, ",\"message\":");
-		serve__put_json_string(&b, slice_str(text));
+		buf_put_json_string(&b, slice_str(text));
 		buf_put_byte(&b, '}');
 	}
 	put_line(&b);
@@ -93,9 +76,9 @@ static void put_call_json(struct buf *b, const struct serve_call *c, unsigned st
 {
 	const struct http_request *r = http_exchange_request(c->x);
 	buf_put_str(b, ",\"request\":{\"method\":");
-	serve__put_json_string(b, r->method);
+	buf_put_json_string(b, r->method);
 	buf_put_str(b, ",\"path\":");
-	serve__put_json_string(b, r->target);
+	buf_put_json_string(b, r->target);
 	buf_printf(b, "},\"receipt\":{\"id\":%llu,\"shard\":%u,\"outcome\":\"%s\",\"status\":%u,\"cpu_us\":%llu,\"wall_us\":%llu,\"host_calls\":%u,\"wait_us\":%llu",
 		(unsigned long long)c->id, c->shard->index, outcome(c), status, (unsigned long long)cpu_ns / 1000, (unsigned long long)wall_ns / 1000,
 		c->task.n_calls, (unsigned long long)c->task.wait_ns / 1000);
@@ -108,10 +91,10 @@ static void put_call_json(struct buf *b, const struct serve_call *c, unsigned st
 	buf_put_byte(b, '}');
 	if (!c->ok && c->state != CALL_QUEUED) {
 		buf_put_str(b, ",\"trap\":");
-		serve__put_json_string(b, slice_str(c->trap.text));
+		buf_put_json_string(b, slice_str(c->trap.text));
 		if (c->trap.backtrace[0]) {
 			buf_put_str(b, ",\"backtrace\":");
-			serve__put_json_string(b, slice_str(c->trap.backtrace));
+			buf_put_json_string(b, slice_str(c->trap.backtrace));
 		}
 	}
 	buf_put_byte(b, '}');
@@ -123,8 +106,12 @@ static void put_call_text(struct buf *b, const struct serve_call *c, unsigned st
 	buf_printf(b, "%.*s ", SLICE_ARGS(r->method));
 	buf_printf(b, "%.*s", SLICE_ARGS(slice_sub(r->target, 0, 200)));
 	buf_printf(b, " %u %.2f ms, %.2f ms CPU", status, (double)wall_ns / 1e6, (double)cpu_ns / 1e6);
-	if (!c->ok && c->state != CALL_QUEUED)
-		buf_printf(b, ": %s: %s%s%s", outcome(c), c->trap.text, c->trap.backtrace[0] ? "\n" : "", c->trap.backtrace);
+	if (!c->ok && c->state != CALL_QUEUED) {
+		buf_printf(b, ": %s: ", outcome(c));
+		buf_put_printable(b, slice_str(c->trap.text), "");
+		buf_put_str(b, c->trap.backtrace[0] ? "\n" : "");
+		buf_put_printable(b, slice_str(c->trap.backtrace), "\n");
+	}
 }
 
 void serve__log_call(const struct serve_call *c, unsigned status)
@@ -154,11 +141,12 @@ void serve__log_guest(void *ctx, struct seam_task *task, int fd, struct slice te
 		return;
 	struct buf b = {.max = 1 << 20};
 	if (as_text(config)) {
-		buf_printf(&b, "guest %s: %.*s", fd == 1 ? "stdout" : "stderr", SLICE_ARGS(text));
+		buf_printf(&b, "guest %s: ", fd == 1 ? "stdout" : "stderr");
+		buf_put_printable(&b, text, "\t");  // no terminal escapes in the operator's log
 	} else {
 		begin_json(&b, SERVE_LOG_INFO);
 		buf_printf(&b, ",\"stream\":\"%s\",\"request\":%llu,\"guest\":", fd == 1 ? "stdout" : "stderr", (unsigned long long)(c ? c->id : 0));
-		serve__put_json_string(&b, text);
+		buf_put_json_string(&b, text);
 		buf_put_byte(&b, '}');
 	}
 	put_line(&b);
@@ -166,5 +154,5 @@ void serve__log_guest(void *ctx, struct seam_task *task, int fd, struct slice te
 
 void serve__log_denial(void *ctx, enum seam_deny kind, const char *what, const char *flag)
 {
-	serve__log(ctx, SERVE_LOG_WARN, "denied: %s; %s would grant it", what, flag);
+	serve__log(ctx, SERVE_LOG_WARN, "denied: %s; no option grants it yet", what);
 }

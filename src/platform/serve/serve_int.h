@@ -175,7 +175,5 @@ void serve__log_call(const struct serve_call *call, unsigned status);
 // A line that a guest printed.
 void serve__log_guest(void *ctx, struct seam_task *task, int fd, struct slice text);
 void serve__log_denial(void *ctx, enum seam_deny kind, const char *what, const char *flag);
-// `s` as a JSON string with its quotes.
-void serve__put_json_string(struct buf *b, struct slice s);
 
 #endif

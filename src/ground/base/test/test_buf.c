@@ -1,0 +1,67 @@
+// What others wrote, in JSON and on a terminal: escaped once.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+
+static void expect_json(struct slice text, const char *want)
+{
+	struct buf b = {0};
+	assert_true(buf_put_json_string(&b, text));
+	assert_int_equal(b.len, strlen(want));
+	assert_memory_equal(b.ptr, want, b.len);
+	buf_release(&b);
+}
+
+static void expect_printable(struct slice text, const char *keep, const char *want)
+{
+	struct buf b = {0};
+	assert_true(buf_put_printable(&b, text, keep));
+	assert_int_equal(b.len, strlen(want));
+	assert_memory_equal(b.ptr ? b.ptr : (uint8_t *)"", want, b.len);
+	buf_release(&b);
+}
+
+static void json_escapes_each_character_once(void **state)
+{
+	expect_json(SLICE_LIT(""), "\"\"");
+	expect_json(SLICE_LIT("a\"b\\c\n\t"), "\"a\\\"b\\\\c\\n\\u0009\"");
+	expect_json(SLICE_LIT("\x1b[31m"), "\"\\u001b[31m\"");
+	expect_json(SLICE_LIT("r\xc3\xa4ksm\xc3\xb6rg\xc3\xa5s"), "\"r\xc3\xa4ksm\xc3\xb6rg\xc3\xa5s\"");
+	expect_json(slice_of("\0", 1), "\"\\u0000\"");
+	expect_json(SLICE_LIT("\xc2\x9b"), "\"\\u009b\"");
+}
+
+static void json_stays_utf8_whatever_it_is_given(void **state)
+{
+	expect_json(SLICE_LIT("\xff"
+						  "a\xc3"),
+		"\"\xef\xbf\xbd"
+		"a\xef\xbf\xbd\"");
+	expect_json(SLICE_LIT("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+}
+
+static void nothing_that_a_terminal_acts_on_is_printed(void **state)
+{
+	expect_printable(SLICE_LIT(""), "", "");
+	expect_printable(SLICE_LIT("a\x1b]0;x\x07\n\t"), "\t", "a\\x1b]0;x\\x07\\x0a\t");
+	expect_printable(SLICE_LIT("a\nb"), "\n", "a\nb");
+	expect_printable(SLICE_LIT("\xc2\x9b"
+							   "1m\x7f"),
+		"", "\\xc2\\x9b1m\\x7f");
+	expect_printable(SLICE_LIT("\xff\xc3\xa4"), "", "\\xff\xc3\xa4");
+	expect_printable(slice_of("\0", 1), "\n", "\\x00");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(json_escapes_each_character_once),
+		cmocka_unit_test(json_stays_utf8_whatever_it_is_given),
+		cmocka_unit_test(nothing_that_a_terminal_acts_on_is_printed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

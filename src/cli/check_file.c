@@ -1,4 +1,4 @@
-// What is given but is no component gets its own sentence (docs/cli.md).
+// What is given but is no component gets its own sentence.
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -44,7 +44,7 @@ static bool starts_like_wat(struct slice s)
 	return slice_starts_with(rest, SLICE_LIT("(")) || slice_starts_with(rest, SLICE_LIT(";;"));
 }
 
-static bool check_head(const char *path, struct slice head, bool modules_too, struct err *e)
+bool cli_check_head(const char *path, struct slice head, bool modules_too, struct err *e)
 {
 	if (wasm_is_component(head))
 		return true;
@@ -52,7 +52,7 @@ static bool check_head(const char *path, struct slice head, bool modules_too, st
 		if (modules_too)
 			return true;
 		err_set(e, ERR_INVALID, "'%s' is a core module, not a component", path);
-		return err_hint(e, "make a component of it (wasm-tools component new), or: tenon run %s", path);
+		return err_hint(e, "make a component of it: wasm-tools component new %s -o component.wasm", path);
 	}
 	if (starts_like_wat(head)) {
 		err_set(e, ERR_MALFORMED, "'%s' is WebAssembly text, not binary", path);
@@ -66,24 +66,37 @@ static bool check_head(const char *path, struct slice head, bool modules_too, st
 	return true;  // the decoder says what is wrong with it, and where
 }
 
+int cli_open_file(const char *path, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	if (fd < 0)
+		missing_file(path, errno, e);
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+		close(fd);
+		err_set(e, ERR_ENV, "'%s' is a folder", path);
+		err_hint(e, "give a .wasm in it");
+		return -1;
+	}
+	return fd;
+}
+
 bool cli_check_file(const char *path, bool modules_too, struct err *e)
 {
+	// A pipe is told by its kind: opening one would wait for who writes to it.
+	struct stat st;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		err_set(e, ERR_ENV, S_ISDIR(st.st_mode) ? "'%s' is a folder" : "'%s' is not a file", path);
+		return err_hint(e, S_ISDIR(st.st_mode) ? "tenon up %s serves the component in a folder" : "write what it gives to a file and give that", path);
+	}
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return missing_file(path, errno, e);
-	struct stat st;
 	uint8_t head[256];
-	ssize_t n = -1;
-	bool regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-	if (regular)
-		n = read(fd, head, sizeof head);
+	ssize_t n = read(fd, head, sizeof head);
 	int errnum = errno;
 	close(fd);
-	if (!regular) {
-		err_set(e, ERR_ENV, "'%s' is not a file", path);
-		return err_hint(e, S_ISDIR(st.st_mode) ? "tenon up %s runs the component in a folder" : "give a .wasm, not %s", path);
-	}
 	if (n < 0)
 		return err_set_errno(e, errnum, "cannot read '%s'", path);
-	return check_head(path, slice_of(head, (size_t)n), modules_too, e);
+	return cli_check_head(path, slice_of(head, (size_t)n), modules_too, e);
 }

@@ -15,9 +15,13 @@ enum cli_command {
 #undef COMMAND
 };
 
+#define CLI_MAX_ARGS 100000  // of a guest
+#define CLI_MAX_ENV 10000
+
 struct cli {
 	enum cli_command command;
 	bool help, version, verbose;
+	uint64_t early;  // options that were given before the command, by row
 	const char *invoke;
 	char host[256];
 	struct arena arena;
@@ -39,5 +43,9 @@ int cli_main(int argc, char **argv);
 
 // Refuses, each with a sentence of its own, what is given but is no component: text, archives, compiled artifacts, references, modules.
 NODISCARD bool cli_check_file(const char *path, bool modules_too, struct err *e);
+// The same of what has been read.
+NODISCARD bool cli_check_head(const char *path, struct slice head, bool modules_too, struct err *e);
+// Opens a file, pipe or device that is read once, with the same sentences. -1: it can't be opened.
+NODISCARD int cli_open_file(const char *path, struct err *e);
 
 #endif

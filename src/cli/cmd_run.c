@@ -5,7 +5,7 @@ int cli__command_run(struct cli *c, struct err *e)
 {
 	c->config.path = c->args.ptr[0];
 	for (uint32_t i = 0; i < c->args.len; i++)  // a program sees its own name first
-		if (!VEC_PUSH(&c->arena, &c->config.args, c->args.ptr[i], 100000))
+		if (!VEC_PUSH(&c->arena, &c->config.args, c->args.ptr[i], CLI_MAX_ARGS))
 			return err_nomem(e), 5;
 	struct serve_outcome how = {.code = 5};
 	int status;

@@ -1,7 +1,8 @@
-// tenon serve, tenon up, tenon compile, tenon inspect.
+// tenon serve, tenon up, tenon compile.
 #include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "commands.h"
 
@@ -21,15 +22,30 @@ int cli__command_compile(struct cli *c, struct err *e)
 	return 0;
 }
 
-int cli__command_inspect(struct cli *c, struct err *e)
-{
-	c->config.path = c->args.ptr[0];
-	return cli_check_file(c->config.path, true, e) && serve_inspect(&c->config, e) ? 0 : err_exit_status(e->code);
-}
-
 static int is_wasm(const struct dirent *d)
 {
 	return slice_ends_with(slice_str(d->d_name), SLICE_LIT(".wasm"));
+}
+
+// A folder of sources: which command makes a component of them, and where it puts it.
+static const char *what_to_build(const char *path)
+{
+	static const struct {
+		const char *file, *hint;
+	} kinds[] = {
+		{"Cargo.toml", "a Cargo package: cargo build --release --target wasm32-wasip2, then: tenon up target/wasm32-wasip2/release/NAME.wasm"},
+		{"package.json", "an npm package: npx jco componentize APP.js --wit wit -o app.wasm (often: npm run build), then: tenon up app.wasm"},
+		{"go.mod", "a Go module: tinygo build -target=wasip2 -o app.wasm (with --wit-package and --wit-world), then: tenon up app.wasm"},
+		{"pyproject.toml", "a Python project: componentize-py -d wit -w WORLD componentize app -o app.wasm, then: tenon up app.wasm"},
+		{"requirements.txt", "a Python project: componentize-py -d wit -w WORLD componentize app -o app.wasm, then: tenon up app.wasm"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		char file[4096];
+		snprintf(file, sizeof file, "%s/%s", path, kinds[i].file);
+		if (access(file, F_OK) == 0)
+			return kinds[i].hint;
+	}
+	return "give a component: tenon up FILE.wasm";
 }
 
 // The one .wasm of a folder.
@@ -50,7 +66,7 @@ static bool find_app(struct cli *c, const char *path, struct err *e)
 		}
 	} else if (n == 0) {
 		err_set(e, ERR_ENV, "no .wasm in the folder '%s'", path);
-		err_hint(e, "give a component: tenon up FILE.wasm");
+		err_hint(e, "%s", what_to_build(path));
 	} else {
 		err_set(e, ERR_USAGE, "%d .wasm files in the folder '%s'", n, path);
 		err_hint(e, "name the one that is meant: tenon up %s/%s", path, found[0]->d_name);

@@ -1,9 +1,22 @@
-// The command line into struct cli. options.def and serve/limits.def are the tables; a row here a line of --help and a parser.
+// The command line into struct cli. options.def and serve/limits.def are the tables: a row there is a line of --help and a parser here.
+// Each option is acted on by the commands that its row names and refused by name by the others.
 #include "cli_int.h"
 
 #include <errno.h>
 
-enum group { HIDDEN = 0, SERVERS = 1, RUN = 2, BOTH = 3, COMPILE = 4, NONE = 8 };
+// Commands, one bit each (ORDER commands.def), and marks.
+enum {
+	UP = 1 << CLI_up,
+	SERVE = 1 << CLI_serve,
+	RUN = 1 << CLI_run,
+	COMPILE = 1 << CLI_compile,
+	INSPECT = 1 << CLI_inspect,
+	SERVERS = UP | SERVE,
+	CALLS = SERVERS | RUN,
+	LOADS = CALLS | COMPILE,
+	HIDDEN = 1 << 16,
+	ANYWHERE = 1 << 17,
+};
 
 typedef bool parse_fn(struct cli *c, const char *value, struct err *e);
 
@@ -126,12 +139,12 @@ static bool parse_invoke(struct cli *c, const char *value, struct err *e)
 	return true;
 }
 
-static bool add_pair(struct cli *c, __typeof__(&((struct serve_config *)0)->env) list, const char *value, bool inherit, struct err *e)
+static bool parse_env(struct cli *c, const char *value, struct err *e)
 {
 	const char *eq = strchr(value, '=');
 	struct serve_pair pair = {0};
-	if (eq == value || *value == 0 || (!eq && !inherit))
-		return bad_value(e, "not NAME=VALUE", value, inherit ? "K=V, or K alone for the value that it has here" : "K=V");
+	if (eq == value || *value == 0)
+		return bad_value(e, "not NAME=VALUE", value, "K=V, or K alone for the value that it has here");
 	struct slice name;
 	if (!slice_dup(&c->arena, slice_of(value, eq ? (size_t)(eq - value) : strlen(value)), &name))
 		return err_nomem(e);
@@ -139,27 +152,7 @@ static bool add_pair(struct cli *c, __typeof__(&((struct serve_config *)0)->env)
 	pair.value = eq ? eq + 1 : getenv(pair.name);
 	if (!pair.value)
 		return bad_value(e, "no such variable here", value, "set it, or give K=V");
-	return VEC_PUSH(&c->arena, list, pair, 10000) || err_set(e, ERR_USAGE, "too many values");
-}
-
-static bool parse_env(struct cli *c, const char *value, struct err *e)
-{
-	return add_pair(c, &c->config.env, value, true, e);
-}
-
-static bool parse_config(struct cli *c, const char *value, struct err *e)
-{
-	return add_pair(c, (__typeof__(&c->config.env))(void *)&c->config.config, value, false, e);
-}
-
-static bool parse_dir(struct cli *c, const char *value, struct err *e)
-{
-	return VEC_PUSH(&c->arena, &c->config.dirs, value, 1000) || err_set(e, ERR_USAGE, "too many folders");
-}
-
-static bool parse_net(struct cli *c, const char *value, struct err *e)
-{
-	return VEC_PUSH(&c->arena, &c->config.nets, value, 10000) || err_set(e, ERR_USAGE, "too many addresses");
+	return VEC_PUSH(&c->arena, &c->config.env, pair, CLI_MAX_ENV) || err_set(e, ERR_USAGE, "more than %d values", CLI_MAX_ENV);
 }
 
 static bool parse_no_cache(struct cli *c, const char *value, struct err *e)
@@ -174,133 +167,153 @@ static bool parse_poison_upper(struct cli *c, const char *value, struct err *e)
 	return true;
 }
 
-// ---- tables -----------------------------------------------------------------------------------------------------
-
-static const struct option_row {
-	const char *name, *arg;
-	enum group group;
-	parse_fn *parse;
-	const char *help;
-} options[] = {
-#define OPTION(name, arg, group, parse, help) {name, arg, group, parse_##parse, help},
-#include "options.def"
-#undef OPTION
-};
-
-static const struct limit_row {
-	const char *flag;
-	size_t field;
-	char kind;
-	enum group group;
-	const char *help;
-} limits[] = {
-#define NS 't'
-#define BYTES 'b'
-#define COUNT 'n'
-#define OF_CALLS(flag) (!strcmp(flag, "cpu") || !strcmp(flag, "deadline"))  // they apply to `run`, where the default is none
-#define SERVE_LIMIT(field, flag, unit, server, run, help) \
-	{flag, offsetof(struct serve_limits, field), unit, (run) || OF_CALLS(flag) ? BOTH : SERVERS, help},
-#include "serve/limits.def"
-#undef SERVE_LIMIT
-#undef NS
-#undef BYTES
-#undef COUNT
-};
-
-static const struct command_row {
-	const char *name, *args;
-	enum group group;
-	unsigned least, most;
-	const char *summary;
-} commands[] = {
-	{"", "COMMAND ...", HIDDEN, 0, 0, ""},
-#define COMMAND(name, args, group, least, most, summary) {#name, args, group, least, most, summary},
-#include "commands.def"
-#undef COMMAND
-};
-
-static bool applies(enum group option, enum group command)
-{
-	return option == HIDDEN || command == COMPILE || (option & command);
-}
-
-// ---- parsing ----------------------------------------------------------------------------------------------------
-
-static bool set_option(struct cli *c, const char *name, size_t len, const char *value, bool *ret_took_value, struct err *e)
-{
-	enum group group = commands[c->command].group;
-	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		if (strlen(options[i].name) != len || memcmp(options[i].name, name, len) != 0 || !applies(options[i].group, group))
-			continue;
-		*ret_took_value = options[i].arg != NULL;
-		if (options[i].arg && !value)
-			return err_set(e, ERR_USAGE, "--%s needs a value (%s)", options[i].name, options[i].arg);
-		return options[i].parse(c, value, e) || err_note(e, "--%s", options[i].name);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
-		if (strlen(limits[i].flag) != len || memcmp(limits[i].flag, name, len) != 0 || !applies(limits[i].group, group))
-			continue;
-		*ret_took_value = true;
-		if (!value)
-			return err_set(e, ERR_USAGE, "--%s needs a value", limits[i].flag);
-		uint64_t *field = (uint64_t *)((char *)&c->config.limits + limits[i].field);
-		return cli__parse_quantity(value, limits[i].kind, field, e) || err_note(e, "--%s", limits[i].flag);
-	}
-	err_set(e, ERR_USAGE, "unknown option --%.*s", (int)len, name);
-	return err_hint(e, "tenon %s --help lists them", commands[c->command].name);
-}
-
 static bool parse_log(struct cli *c, const char *value, struct err *e)
 {
 	static const char *const words[] = {"error", "warn", "info", "debug", NULL};
 	int i;
-	if (!value)
-		return err_set(e, ERR_USAGE, "--log needs a value");
 	if (!parse_word("unknown log level", value, words, &i, e))
 		return false;
 	c->config.log_level = (enum serve_log)i;
 	return true;
 }
 
-// Options that stand before or after the command: --help, --version, --log, --json. *ret_known tells whether this was one.
-static bool global_option(struct cli *c, const char *arg, const char *next, bool *ret_known, bool *ret_took, struct err *e)
+static bool parse_json(struct cli *c, const char *value, struct err *e)
 {
-	*ret_known = true;
-	*ret_took = false;
-	if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
-		c->help = true;
-	else if (strcmp(arg, "--version") == 0)
-		c->version = true;
-	else if (strcmp(arg, "-v") == 0 || strcmp(arg, "--verbose") == 0)
-		c->verbose = true;
-	else if (strcmp(arg, "--json") == 0)
-		c->config.json = true;
-	else if (strcmp(arg, "--log") == 0)
-		return *ret_took = true, parse_log(c, next, e);
-	else if (strncmp(arg, "--log=", 6) == 0)
-		return parse_log(c, arg + 6, e);
-	else
-		*ret_known = false;
+	c->config.json = true;
 	return true;
 }
 
+// ---- tables -----------------------------------------------------------------------------------------------------
+
+static const struct option_row {
+	const char *name, *arg;
+	uint32_t commands;  // bits; 0: refused, `help` says why
+	parse_fn *parse;    // NULL: a limit, of this kind in this field
+	const char *help;
+	char kind;
+	size_t field;
+} options[] = {
+#define OPTION(name, arg, commands, parse, help) {name, arg, commands, parse_##parse, help, 0, 0},
+#define REFUSED(name, arg, why) {name, arg, 0, NULL, why, 0, 0},
+#include "options.def"
+#undef OPTION
+#undef REFUSED
+#define NS 't'
+#define BYTES 'b'
+#define COUNT 'n'
+#define SERVE_LIMIT(field, flag, unit, commands, server, run, help) {flag, "N", commands, NULL, help, unit, offsetof(struct serve_limits, field)},
+#include "serve/limits.def"
+#undef SERVE_LIMIT
+#undef NS
+#undef BYTES
+#undef COUNT
+};
+_Static_assert(ARRAY_LEN(options) <= 64, "struct cli.early has a bit for each");
+
+static const struct command_row {
+	const char *name, *args;
+	unsigned least, most;
+	const char *summary;
+} commands[] = {
+	{"", "COMMAND ...", 0, 0, ""},
+#define COMMAND(name, args, least, most, summary) {#name, args, least, most, summary},
+#include "commands.def"
+#undef COMMAND
+};
+
+static bool applies(const struct option_row *o, enum cli_command command)
+{
+	return o->commands & 1u << command;
+}
+
+// ---- parsing ----------------------------------------------------------------------------------------------------
+
+static const struct option_row *find_option(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
+			return &options[i];
+	return NULL;
+}
+
+static bool not_for(const struct option_row *o, enum cli_command command, struct err *e)
+{
+	err_set(e, ERR_USAGE, "--%s is no option of `tenon %s`", o->name, commands[command].name);
+	return err_hint(e, "tenon %s --help lists its options", commands[command].name);
+}
+
+// `arg` begins with "--"; `next` is what stands behind it, or NULL.
+static bool set_option(struct cli *c, const char *arg, const char *next, bool *ret_took_next, struct err *e)
+{
+	const char *name = arg + 2, *eq = strchr(name, '='), *value = eq ? eq + 1 : next;
+	const struct option_row *o = find_option(name, eq ? (size_t)(eq - name) : strlen(name));
+	if (!o) {
+		err_set(e, ERR_USAGE, "unknown option %s", arg);
+		return err_hint(e, "tenon %s%s--help lists them", commands[c->command].name, c->command ? " " : "");
+	}
+	if (!o->commands)
+		return err_set(e, ERR_USAGE, "--%s is not supported: %s", o->name, o->help);
+	if (c->command == CLI_NONE && !(o->commands & ANYWHERE)) {
+		err_set(e, ERR_USAGE, "--%s stands behind the command", o->name);
+		return err_hint(e, "usage: tenon COMMAND --%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+	}
+	if (c->command != CLI_NONE && !applies(o, c->command))
+		return not_for(o, c->command, e);
+	if (c->command == CLI_NONE)
+		c->early |= UINT64_C(1) << (o - options);
+	if (!o->arg && eq)
+		return err_set(e, ERR_USAGE, "--%s takes no value", o->name);
+	if (o->arg && !value)
+		return err_set(e, ERR_USAGE, "--%s needs a value (%s)", o->name, o->arg);
+	*ret_took_next = o->arg && !eq;
+	uint64_t *field = (uint64_t *)((char *)&c->config.limits + o->field);
+	return (o->parse ? o->parse(c, value, e) : cli__parse_quantity(value, o->kind, field, e)) || err_note(e, "--%s", o->name);
+}
+
+// What stands before or behind the command and is no row: it ends the program before any command runs.
+static bool take_global(struct cli *c, const char *arg)
+{
+	if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+		c->help = true;
+	else if (strcmp(arg, "--version") == 0 || strcmp(arg, "-V") == 0)
+		c->version = true;
+	else if (strcmp(arg, "-v") == 0 || strcmp(arg, "--verbose") == 0)
+		c->verbose = true;
+	else
+		return false;
+	return true;
+}
+
+// `help` is no command of its own: `tenon help run` is `tenon run --help`.
 static bool choose_command(struct cli *c, const char *arg, struct err *e)
 {
+	if (strcmp(arg, "help") == 0 && !c->help) {
+		c->help = true;
+		return true;
+	}
 	for (size_t i = 1; i < ARRAY_LEN(commands); i++)
 		if (strcmp(arg, commands[i].name) == 0) {
 			c->command = (enum cli_command)i;
-			serve_limits_default(&c->config.limits, commands[i].group == SERVERS);
+			serve_limits_default(&c->config.limits, SERVERS & 1u << i);
 			return true;
 		}
 	err_set(e, ERR_USAGE, "unknown command '%s'", arg);
 	return err_hint(e, "tenon --help lists the commands");
 }
 
-static bool check_count(struct cli *c, struct err *e)
+// What only the end of the line can tell.
+static bool check_whole(struct cli *c, struct err *e)
 {
 	const struct command_row *row = &commands[c->command];
-	if (c->help || c->version)
+	if (c->verbose && !c->version) {
+		err_set(e, ERR_USAGE, "--verbose goes with --version");
+		return err_hint(e, "tenon --version --verbose; --log debug makes a server say more");
+	}
+	if (c->help || c->version || c->command == CLI_NONE)
 		return true;
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		if (c->early >> i & 1 && !applies(&options[i], c->command))
+			return not_for(&options[i], c->command, e);
 	if (c->args.len >= row->least && c->args.len <= row->most)
 		return true;
 	err_set(e, ERR_USAGE, c->args.len < row->least ? "%s: something is missing" : "%s: too many arguments", row->name);
@@ -321,29 +334,25 @@ bool cli_parse(int argc, char **argv, struct cli *c, struct err *e)
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
 		bool rest_is_guests = c->command == CLI_run && c->args.len >= 1 && !c->invoke && !is_invoke(arg);
+		bool took = false;
 		if (arg[0] == '-' && arg[1] && !rest_is_guests) {
-			bool known, took = false;
-			if (!global_option(c, arg, next, &known, &took, e))
-				return false;
-			if (!known) {
-				if (strncmp(arg, "--", 2) != 0 || c->command == CLI_NONE) {
-					err_set(e, ERR_USAGE, "unknown option %s", arg);
-					return err_hint(e, "tenon --help");
-				}
-				const char *eq = strchr(arg, '=');
-				if (!set_option(c, arg + 2, eq ? (size_t)(eq - arg - 2) : strlen(arg + 2), eq ? eq + 1 : next, &took, e))
-					return false;
-				took = took && !eq;
+			if (take_global(c, arg))
+				continue;
+			if (strncmp(arg, "--", 2) != 0) {
+				err_set(e, ERR_USAGE, "unknown option %s", arg);
+				return err_hint(e, "tenon --help");
 			}
+			if (!set_option(c, arg, next, &took, e))
+				return false;
 			i += took;
 		} else if (c->command == CLI_NONE) {
 			if (!choose_command(c, arg, e))
 				return false;
-		} else if (!VEC_PUSH(&c->arena, &c->args, arg, 100000)) {
-			return err_set(e, ERR_USAGE, "too many arguments");
+		} else if (!VEC_PUSH(&c->arena, &c->args, arg, CLI_MAX_ARGS)) {
+			return err_set(e, ERR_USAGE, "more than %d arguments", CLI_MAX_ARGS);
 		}
 	}
-	return check_count(c, e);
+	return check_whole(c, e);
 }
 
 void cli_release(struct cli *c)
@@ -355,7 +364,7 @@ void cli_release(struct cli *c)
 
 static void print_program_help(void)
 {
-	printf("tenon runs WebAssembly components on servers.\n\nusage: tenon [--log error|warn|info|debug] [--json] COMMAND ...\n\n");
+	printf("tenon runs WebAssembly components on servers.\n\nusage: tenon COMMAND [OPTION...] ...\n\n");
 	for (size_t i = 1; i < ARRAY_LEN(commands); i++) {
 		char usage[64];
 		snprintf(usage, sizeof usage, "%s %s", commands[i].name, commands[i].args);
@@ -374,18 +383,17 @@ void cli_print_help(enum cli_command command)
 		return;
 	}
 	const struct command_row *row = &commands[command];
+	bool in_limits = false;
 	printf("tenon %s: %s\n\nusage: tenon %s [OPTION...] %s\n\n", row->name, row->summary, row->name, row->args);
-	if (row->group == NONE)
-		return;
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		if (options[i].group == HIDDEN || !applies(options[i].group, row->group))
+		const struct option_row *o = &options[i];
+		if (!applies(o, command) || o->commands & HIDDEN)
 			continue;
+		if (!o->parse && !in_limits)
+			printf("\nLimits (a value with its unit, or none):\n");
+		in_limits = !o->parse;
 		char left[64];
-		snprintf(left, sizeof left, "--%s %s", options[i].name, options[i].arg ? options[i].arg : "");
-		printf("  %-26s %s\n", left, options[i].help);
+		snprintf(left, sizeof left, "--%s %s", o->name, o->arg && o->parse ? o->arg : "");
+		printf("  %-26s %s\n", left, o->help);
 	}
-	printf("\nLimits (a value with its unit, or none):\n");
-	for (size_t i = 0; i < ARRAY_LEN(limits); i++)
-		if (applies(limits[i].group, row->group) && limits[i].group != HIDDEN)
-			printf("  --%-24s %s\n", limits[i].flag, limits[i].help);
 }

@@ -138,8 +138,6 @@ def server_flags(guest, case):
     flags = env_flags(case) + limit_flags(case)
     if case.get("instances") == "reused":
         flags += ["--policy", "reuse"]
-    if "http-out" in guest.get("needs", []) and case.get("grants", {}).get("network") != "none":
-        flags += ["--net", "all"]
     return flags
 
 

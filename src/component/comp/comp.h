@@ -25,6 +25,7 @@
 enum comp_feature {
 	COMP_FEATURE_ASYNC = 1,  // async built-ins and options decode and validate (nobody runs them yet)
 };
+#define COMP_FEATURES_ALL COMP_FEATURE_ASYNC
 struct comp_options {
 	uint32_t features;       // enum comp_feature
 	uint32_t core_features;  // enum wasm_feature, for the core modules inside

@@ -29,7 +29,7 @@ const char *wasm__feature_text(uint32_t feature)
 
 bool wasm__fail_feature(const struct wasm__cursor *c, const uint8_t *at, uint32_t feature, const char *what)
 {
-	wasm__fail(c, at, ERR_UNSUPPORTED, "%s: the feature '%s' is off", what, wasm__feature_text(feature));
+	wasm__fail(c, at, ERR_UNSUPPORTED, "%s: the feature '%s' is not supported", what, wasm__feature_text(feature));
 	return err_hint(c->e, "build the module without '%s'", wasm__feature_text(feature));
 }
 

@@ -58,31 +58,6 @@ static bool decode(struct serve_deployment *d, uint32_t how, const struct wasm_m
 	return true;
 }
 
-bool serve_inspect(const struct serve_config *c, struct err *e)
-{
-	struct serve_deployment d = {.config = c};
-	const struct wasm_module *const *modules;
-	int fd;
-	arena_init(&d.arena, 0);
-	bool ok = map_file(c->path, &d.file, &fd, e);
-	if (ok) {
-		close(fd);
-		ok = decode(&d, 0, &modules, e) || err_note(e, "'%s'", c->path);
-	}
-	if (ok && d.comp) {
-		struct buf b = {.max = 64 << 20};
-		comp_print(&b, d.comp);
-		ok = fwrite(b.ptr, 1, b.len, stdout) == b.len && fflush(stdout) == 0;
-		if (!ok)
-			err_set(e, ERR_ENV, "cannot write to stdout");
-		buf_release(&b);
-	} else if (ok) {
-		err_set(e, ERR_INVALID, "'%s' is a core module: it has no WIT", c->path);
-	}
-	serve__deployment_release(&d);
-	return ok;
-}
-
 static bool decode_modules(struct serve_deployment *d, uint32_t how, const struct wasm_module *const **ret, struct err *e)
 {
 	if (!decode(d, how, ret, e))
@@ -209,7 +184,7 @@ bool serve__deployment_load(struct serve_deployment *d, const struct serve_confi
 		return false;
 	if (!d->comp) {
 		err_set(e, ERR_INVALID, "'%s' is a core module, not a component", c->path);
-		return err_hint(e, "make a component of it: wasm-tools component new");
+		return err_hint(e, "make a component of it: wasm-tools component new %s -o component.wasm", c->path);
 	}
 	fill_limits(d);
 	return canon_component_new(d->comp, d->modules, &d->canon, e) && wasi_register(&d->registry, e) &&

@@ -4,7 +4,7 @@
 void serve_limits_default(struct serve_limits *l, bool server)
 {
 	*l = (struct serve_limits){
-#define SERVE_LIMIT(field, flag, unit, server_default, run_default, help) .field = server ? (server_default) : (run_default),
+#define SERVE_LIMIT(field, flag, unit, commands, server_default, run_default, help) .field = server ? (server_default) : (run_default),
 #include "limits.def"
 #undef SERVE_LIMIT
 	};

@@ -26,7 +26,7 @@ static bool check_imports(const struct wasm_module *m, struct err *e)
 	if (m->nimports == 0)
 		return true;
 	err_set(e, ERR_UNSUPPORTED, "modules that import wasi_snapshot_preview1 are not run yet");
-	return err_hint(e, "make a component of it: wasm-tools component new --adapt wasi_snapshot_preview1.command.wasm");
+	return err_hint(e, "make a component of it: wasm-tools component new MODULE.wasm --adapt wasi_snapshot_preview1.command.wasm -o component.wasm");
 }
 
 struct module_job {
@@ -72,7 +72,7 @@ static bool explain(struct module_job *j, struct err *e)
 {
 	if (j->no_start) {
 		err_set(e, ERR_LINK, "the module is no command: it exports no function _start");
-		return err_hint(e, "components have --invoke");
+		return err_hint(e, "a core module is run by its _start; of a component any export can be called with --invoke");
 	}
 	if (j->trap == TRAP_NONE)
 		return true;

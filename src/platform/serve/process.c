@@ -163,8 +163,8 @@ static void log_absent_limits(const struct serve_config *c)
 {
 	struct serve_limits standard;
 	serve_limits_default(&standard, true);
-#define SERVE_LIMIT(field, flag, unit, server_default, run_default, help) \
-	if (standard.field && !c->limits.field)                               \
+#define SERVE_LIMIT(field, flag, unit, commands, server_default, run_default, help) \
+	if (standard.field && !c->limits.field)                                         \
 		serve__log(c, SERVE_LOG_WARN, "--%s none: no limit on %s", flag, help);
 #include "limits.def"
 #undef SERVE_LIMIT

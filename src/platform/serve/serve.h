@@ -62,7 +62,4 @@ int serve_command(const struct serve_config *c, struct serve_outcome *ret, struc
 // Validates, compiles and caches; prints nothing.
 bool serve_compile(const struct serve_config *c, struct err *e);
 
-// Prints the component's world as WIT on stdout; links and runs nothing.
-bool serve_inspect(const struct serve_config *c, struct err *e);
-
 #endif

@@ -2,24 +2,66 @@
 """./dev check: the walls of the house, kept by machine. Each wall is one function below that yields what breaks it.
 
 The last line is the total: one check each; clang-tidy's is left out where build/release is not configured. A name runs just that check.
+What stood before its wall did is in tools/exceptions.txt, which only shrinks: `check.py --shrink` takes out what is not needed any more.
 """
 import json, os, re, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import fmt, rooms
+import fmt, rooms, sources
 
 TOP = rooms.TOP
 SRC = TOP / "src"
 LINE_COLUMNS = 170
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # may be as long as it is
 DATA_LINE = re.compile(r'^\s*(#define \w+ +"|"|0x|\{"|[A-Z_]+(\(| "| [A-Z_]+ "))')  # tables and bytes may be wider
-FUNCTION_LINES = 200
-FILE_LINES = 1600
-EXCEPTIONS = TOP / "tools/size_exceptions.txt"
+FUNCTION_LINES = 100
+FILE_LINES = 900
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
-WORDS = re.compile(r"[A-Za-z_]\w*")
+SYSTEM_INCLUDE = re.compile(r"^\s*#\s*include\s+<([^>]+)>", re.M)
+
+
+class Exceptions:
+    """tools/exceptions.txt: a line is `WALL: WHAT`, or `WALL: WHAT SIZE` where the wall counts something."""
+
+    def __init__(self, path):
+        self.path, self.rows, self.used = path, {}, {}
+        for line in path.read_text().splitlines() if path.exists() else []:
+            if line.strip() and not line.startswith("#"):
+                wall, what = line.split(": ", 1)
+                m = re.match(r"(.*\S) (\d+)$", what)
+                self.rows[wall, m.group(1) if m else what] = int(m.group(2)) if m else None
+
+    def excuses(self, wall, what, size=None):
+        """Whether this may stand, and notes that the line is needed (for that size)."""
+        if (wall, what) not in self.rows:
+            return False
+        self.used[wall, what] = size
+        return size is None or size <= self.rows[wall, what]
+
+    def not_needed(self, wall):
+        for (w, what), size in self.rows.items():
+            if w == wall and (w, what) not in self.used:
+                yield f"{rel(self.path)}: {wall}: {what} needs no exception any more"
+            elif w == wall and size is not None and self.used[w, what] < size:
+                yield f"{rel(self.path)}: {wall}: {what} needs {self.used[w, what]} only, not {size}"
+
+    def shrink(self, walls):
+        lines = []
+        for line in self.path.read_text().splitlines():
+            wall, _, what = line.partition(": ")
+            if line.startswith("#") or wall not in walls or not what:
+                lines.append(line)
+                continue
+            m = re.match(r"(.*\S) (\d+)$", what)
+            key = wall, m.group(1) if m else what
+            if key in self.used:
+                lines.append(f"{wall}: {key[1]} {min(self.used[key], self.rows[key])}" if m else line)
+        self.path.write_text("\n".join(lines) + "\n")
+
+
+exceptions = Exceptions(TOP / "tools/exceptions.txt")
 
 
 def rel(path):
@@ -93,96 +135,151 @@ def check_includes():
                 yield f"{rel(f)}: includes {inc}, but {room} does not stand on {other} (src/rooms.def)"
 
 
-def functions(text):
-    """(name, first line, number of lines) of each function body, found by the braces in column 0 of this house's format."""
-    lines = text.split("\n")
-    for n, line in enumerate(lines):
-        if line == "{" and n:
-            end = next((m for m in range(n, len(lines)) if lines[m] == "}"), len(lines) - 1)
-            start = n - 1
-            while start > 0 and lines[start - 1] and not lines[start - 1].startswith(("//", "#", "}", "\t}")) and lines[start][:1] in (" ", "\t"):
-                start -= 1
-            m = re.search(r"(\w+)\(", lines[start])
-            yield (m.group(1) if m else "?"), start + 1, end - start + 1
-
-
-def read_exceptions():
-    found = {}
-    for line in EXCEPTIONS.read_text().splitlines() if EXCEPTIONS.exists() else []:
-        if line.strip() and not line.startswith("#"):
-            what, size = line.rsplit(None, 1)
-            found[what] = int(size)
-    return found
-
-
 def check_sizes():
-    """Functions up to 200 lines, files up to 1,600, lines up to 170 columns; exceptions are listed with their size and only shrink."""
-    allowed, used = read_exceptions(), set()
+    """Functions up to 100 lines, files up to 900, lines up to 170 columns."""
 
     def over(what, size, limit):
-        if size <= limit:
-            return None
-        used.add(what)
-        if size <= allowed.get(what, 0):
-            return None
-        return f"{what}: {size} lines, at most {allowed.get(what, limit)}"
+        if size > limit and not exceptions.excuses("sizes", what, size):
+            return f"{what}: {size} lines, at most {exceptions.rows.get(('sizes', what), limit)}"
 
     for f in c_files("src", "tests", "tools", "fuzz", "bench"):
         text = f.read_text()
         lines = text.split("\n")
         problems = [over(rel(f), len(lines), FILE_LINES)]
         if f.suffix in (".c", ".h"):
-            problems += [over(f"{rel(f)}:{name}", size, FUNCTION_LINES) for name, _, size in functions(text)]
+            problems += [over(f"{rel(f)}:{name}", size, FUNCTION_LINES) for name, _, size, _ in sources.functions(text)]
         yield from (p for p in problems if p)
         for n, line in enumerate(STRING.sub('""', line).rstrip("\\ ") for line in lines):
             if f.suffix != ".def" and len(line.expandtabs(4)) > LINE_COLUMNS and not DATA_LINE.match(line):
                 yield f"{rel(f)}:{n + 1}: {len(line.expandtabs(4))} columns, at most {LINE_COLUMNS}"
-    for what in sorted(set(allowed) - used):
-        yield f"{rel(EXCEPTIONS)}: {what} needs no exception any more"
-
-
-DECLARED = re.compile(r"\b(\w+)\s*\((?=[^;{}]*\)[^;{}()]*;)")
-
-
-def declared(header):
-    """Names of the functions that a header declares (not those it defines in line)."""
-    text = re.sub(r"//[^\n]*|/\*.*?\*/", "", header.read_text(), flags=re.S)
-    text = re.sub(r"^\s*#(?:[^\n]*\\\n)*[^\n]*", "", text, flags=re.M)
-    while True:
-        flat = re.sub(r"\{[^{}]*\}", "{;", text)
-        if flat == text:
-            break
-        text = flat
-    for piece in text.split(";"):
-        piece = re.sub(r"\b(?:NODISCARD|PRINTF_LIKE\s*\([^)]*\)|__attribute__\s*\(\([^)]*\)\))", " ", piece).strip()
-        if not piece or "{" in piece or piece.startswith(("struct", "enum", "union")) and "(" not in piece or piece.startswith("typedef"):
-            continue
-        m = re.match(r"(?:[\w\s\*]*?[\s\*])(\w+)\s*\(", piece)
-        if m and not piece.startswith("static"):
-            yield m.group(1)
 
 
 def check_callers():
-    """What a room's header declares is used by another room, a test or a program beside src/."""
-    users = {f: set(WORDS.findall(f.read_text())) for f in c_files("src", "tests", "tools", "fuzz", "bench", "build/release/wit") if f.exists()}
+    """What a room's header declares has a caller in another room or a tool, or is marked `// for tests` and has none."""
+    tools = {f for kind, _, _, files in rooms.programs() if kind == "tool" for f in files}
+    users = {f: sources.words(f.read_text()) for f in c_files("src", "tools", "build/release/wit") + sorted(tools) if "test" not in f.parts}
     for wing, room, _, _ in rooms.rooms():
         if wing == "cli":
             continue
         folder = rooms.folder(wing, room)
         headers = sorted(folder.glob("*.h")) if room == "base" else [folder / f"{room}.h"]
-        inside = {f for f in users if folder in f.parents and "test" not in f.relative_to(folder).parts}
-        outside = [words for f, words in users.items() if f not in inside]
-        macros = set().union(*(users[h] for h in headers if h.exists())) if room == "base" else set()
+        outside = set().union(*(words for f, words in users.items() if folder not in f.parents))
         for h in headers:
             if not h.exists():
                 yield f"{rel(folder)}: has no header {room}.h"
                 continue
-            for name in declared(h):
-                if any(name in words for words in outside):
+            text = h.read_text()
+            all_words = sources.WORDS.findall(sources.code(text))
+            for name, is_for_tests in sources.declared(text):
+                # Named again in its header: by a macro or a function defined there, which others use.
+                has_caller = name in outside or all_words.count(name) > 1 or room == "base" and any(name in users[o] for o in headers if o != h)
+                if is_for_tests and has_caller:
+                    yield f"{rel(h)}: {name} has a caller: it is not only for tests"
+                if not is_for_tests and not has_caller and not exceptions.excuses("callers", f"{rel(h)} {name}"):
+                    yield f"{rel(h)}: {name} has no caller in another room or a tool"
+
+
+# C's own headers, which don't show the system below (errno.h and time.h are C's, too).
+STANDARD = set("assert ctype errno fenv float inttypes limits locale math stdarg stdatomic stdbool stddef stdint stdio stdlib string time".split())
+# Headers of libraries: a room has them by its row in rooms.def.
+LIBRARIES = {"xxhash.h": "libxxhash", "openssl": "libcrypto", "jansson.h": "jansson"}
+
+
+def check_system():
+    """Headers of the system (POSIX, Linux) only in the room sys; headers of a library where rooms.def says so."""
+    libraries = {room: libs for _, room, _, libs in rooms.rooms()}
+    for f in c_files("src"):
+        me = room_of(f)
+        if not me or me[1] == "sys" or "test" in f.relative_to(SRC).parts:
+            continue
+        for inc in SYSTEM_INCLUDE.findall(f.read_text()):
+            library = LIBRARIES.get(inc.split("/")[0])
+            if inc.removesuffix(".h") in STANDARD or inc.startswith("sanitizer/") or library and library in libraries[me[1]]:
+                continue
+            if not exceptions.excuses("system", f"{rel(f)} <{inc}>"):
+                yield f"{rel(f)}: includes <{inc}>; only sys stands on the system"
+
+
+PROCESSOR = re.compile(r"\b(__asm__|asm|__x86_64__|__SSE\w*|__AVX\w*|[xX]64_\w+|REG_[RE]\w+|gregs|fpregs|_xsave\w*|cpuid|"
+    r"R[A-D]X|R[SD]I|R[SB]P|RIP|R(?:8|9|1[0-5])|XMM\d+|[re][a-d]x|[re][sd]i|[re][sb]p|rip|xmm\d+)\b|<immintrin\.h>|<cpuid\.h>|_x64\.h\"")
+
+
+def check_processor():
+    """Code for one processor (its registers, instructions, assembly) only in files called *_x64."""
+    for f in c_files("src"):
+        if f.suffix not in (".c", ".h") or "test" in f.relative_to(SRC).parts or f.stem.endswith("_x64"):
+            continue
+        lines = sources.code(f.read_text(), keep_strings=True).split("\n")
+        found = [n + 1 for n, line in enumerate(lines) if PROCESSOR.search(re.sub(r'(?<!include )"[^"]*"', '""', line))]
+        if found and not exceptions.excuses("processor", rel(f), len(found)):
+            yield f"{rel(f)}:{found[0]}: {len(found)} lines for one processor, at most {exceptions.rows.get(('processor', rel(f)), 0)}"
+
+
+CHARGED_ROOMS = ("wasi", "link")
+ALLOCATES = re.compile(r"\b(mem_(?:alloc|zalloc|realloc)|malloc|calloc|realloc|strdup|strndup|asprintf|buf_(?:put|reserve|grow)\w*|arena_init|vec_\w*push\w*|"
+    r"map_(?:put|set|insert)\w*)\s*\(")
+
+
+def check_allocation():
+    """What a guest makes the host keep is charged to its instance: host/wasi and providers allocate by seam_mem_* only."""
+    for wing, room, _, _ in rooms.rooms():
+        for f in rooms.sources(wing, room) if room in CHARGED_ROOMS else []:
+            for name in sorted(set(ALLOCATES.findall(sources.code(f.read_text())))):
+                if not exceptions.excuses("allocation", f"{rel(f)} {name}"):
+                    yield f"{rel(f)}: {name}: memory that no account knows of (seam_mem_*)"
+
+
+# Recursion of the grammar: what is read inside what.
+GRAMMARS = {"wit": [{"wit_items.c", "wit_resolve.c"}], "comp": [{"extern.c", "types.c"}]}
+
+
+def check_circles():
+    """No circle of files within a room, where one uses what another defines, but those of a grammar."""
+    for wing, room, _, _ in rooms.rooms():
+        texts = {f.name: f.read_text() for f in rooms.sources(wing, room) if f.suffix == ".c"}
+        defines = {name: sources.defined(text) for name, text in texts.items()}
+        uses = {name: sources.words(text) - defines[name] for name, text in texts.items()}
+        edges = {a: {b for b in texts if b != a and defines[b] & uses[a]} for a in texts}
+        for circle in sources.circles(edges):
+            if any(set(circle) <= g for g in GRAMMARS.get(room, [])):
+                continue
+            home = rel(rooms.folder(wing, room))
+            listed = [what for wall, what in exceptions.rows if wall == "circles" and what.startswith(home + " ") and set(circle) <= set(what.split()[1:])]
+            if any(exceptions.excuses("circles", what) for what in listed):
+                continue
+            ways = "; ".join(f"{a} uses {min(defines[b] & uses[a])} of {b}" for a in circle for b in circle if b in edges[a])
+            yield f"{home}: a circle of {', '.join(circle)}: {ways}"
+
+
+FILE_NAME = re.compile(r"(?<![\w/.*<$}-])((?:[\w-]+/)*[\w-]+\.(?:c|h|S|def|py|wit|md))(?![\w(*]|\.\w)")
+# Names of others: the specification's reference, headers of libc in prose.
+OTHERS_FILES = {"definitions.py", "CanonicalABI.md", "Explainer.md", "Binary.md", "WIT.md", "Concurrency.md"}
+
+
+def check_files():
+    """Files that comments and pages name are there."""
+    have = {}
+    for f in tracked():
+        if f.exists():
+            have.setdefault(f.name, []).append("/" + rel(f))
+    for f in have_texts():
+        text = f.read_text(errors="replace")
+        if f.suffix == ".md":
+            named = enumerate(text.split("\n"), 1)
+        else:
+            named = sources.python_comments(text) if f.suffix == ".py" else sources.comments(text)
+        for n, line in named:
+            for name in FILE_NAME.findall(re.sub(r"https?://\S+|\.\./shared/\S*", " ", line)):
+                last = name.split("/")[-1]
+                is_placeholder = re.search(r"\b[A-Z]{2,}[./]|_NAME\.", name) or re.fullmatch(r"\w+_host\.[ch]", name)  # or made by tools/witgen
+                if any(at.endswith("/" + name) for at in have.get(last, [])) or is_placeholder or last in OTHERS_FILES:
                     continue
-                if room == "base" and h.read_text().count(name) > 1:
-                    continue
-                yield f"{rel(h)}: {name} has no caller in another room, a test or a tool"
+                if not exceptions.excuses("files", f"{rel(f)} {name}"):
+                    yield f"{rel(f)}:{n}: there is no {name}"
+
+
+def have_texts():
+    return [f for f in tracked() if f.exists() and f.suffix in (".c", ".h", ".S", ".def", ".py", ".md") and f.name != "check.py" and "corpus" not in f.parts]
 
 
 def check_words():
@@ -216,7 +313,7 @@ def check_banned():
         if f.suffix != ".c" or "test" in f.relative_to(SRC).parts:
             continue
         lines = f.read_text().split("\n")
-        for _, start, size in functions("\n".join(lines)):
+        for _, start, size, _ in sources.functions("\n".join(lines)):
             for n in range(start, start + size - 1):
                 if re.match(r"\s*#\s*(if|ifdef|ifndef)\b", lines[n]) and "sanitizer" not in lines[n].lower() and "TENON_CHECK" not in lines[n]:
                     yield f"{rel(f)}:{n + 1}: {lines[n].strip()} inside a function"
@@ -238,7 +335,8 @@ def check_tidy():
             yield from (line.replace(str(TOP) + "/", "").removeprefix("../../") for line in found)
 
 
-CHECKS = {"rooms": check_rooms, "includes": check_includes, "sizes": check_sizes, "callers": check_callers, "words": check_words,
+CHECKS = {"rooms": check_rooms, "includes": check_includes, "sizes": check_sizes, "callers": check_callers, "system": check_system,
+    "processor": check_processor, "allocation": check_allocation, "circles": check_circles, "files": check_files, "words": check_words,
     "format": check_format, "banned": check_banned, "tidy": check_tidy}
 
 
@@ -247,12 +345,16 @@ def main():
     configured = (TOP / "build/release/compile_commands.json").exists()
     named = [a for a in args if a in CHECKS] or [c for c in CHECKS if c != "tidy" or configured]
     failed = 0
+    for wall in {wall for wall, _ in exceptions.rows} - set(CHECKS):
+        sys.exit(f"error: {rel(exceptions.path)} names a wall {wall}, which does not stand")
     for name in named:
-        problems = sorted(set(CHECKS[name]()))
+        problems = sorted(set(CHECKS[name]()) | set(() if "--shrink" in args else exceptions.not_needed(name)))
         for p in problems:
             print(p)
         print(f"{'FAILED' if problems else 'ok':7} check {name}: {CHECKS[name].__doc__.split('.')[0]}" + (f" ({len(problems)})" if problems else ""))
         failed += bool(problems)
+    if "--shrink" in args:
+        exceptions.shrink(named)
     print(f"{len(named) - failed} passed, {failed} failed, 0 skipped")
     return 1 if failed else 0
 

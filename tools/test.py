@@ -66,6 +66,7 @@ def build(s):
 
 def check(s):
     s.run("python3", "tools/check.py")
+    s.run("python3", "tools/test_check.py")
 
 
 def meson_tests(s, build, *suites, prepare=True):

@@ -65,6 +65,6 @@ void *mem_zalloc(size_t size);
 void *mem_realloc(void *p, size_t size);
 void mem_free(void *p);
 // Fail the n-th allocation from now in this thread (1 = the next one); 0 turns it off.
-void mem_fail_nth(uint64_t n);
+void mem_fail_nth(uint64_t n);  // for tests
 
 #endif

@@ -44,7 +44,7 @@ int sys_signalfd_next(int fd);
 // ==== memory, memfd, page tables (sys_mem.c) =========================================================================================
 // Every call in this section and the next returns 0 (or a pointer, a descriptor) or fails with -errno (NULL), and can be made to fail:
 // the n-th one from now in this thread fails with ENOMEM (1 = the next one); 0 turns it off.
-void sys_fail_nth(uint64_t n);
+void sys_fail_nth(uint64_t n);  // for tests
 #define SYS_PAGE 4096u
 
 // Address space without memory: PROT_NONE, not reserved, not in core dumps, not for children.

@@ -258,7 +258,7 @@ static int pagemap(void)
 	return fd;
 }
 
-// ABI of the kernel (uapi/linux/fs.h since 6.7), which the headers here may lack.
+// ABI of the kernel (linux/fs since 6.7), which the headers here may lack.
 struct uapi_page_region {
 	uint64_t start, end, categories;
 };

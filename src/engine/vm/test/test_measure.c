@@ -1,4 +1,4 @@
-// What things cost, printed: calls, host calls, fiber switches, resets (measurements.md). Fails only on what is an order of magnitude off.
+// What things cost, printed: calls, host calls, fiber switches, resets. Fails only on what is an order of magnitude off.
 #include "guests.h"
 
 #include <stdio.h>

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""./dev bench serve|compile|coldstart|instantiate|kernels: both sides in one run, medians, a table and build/bench/NAME.json."""
+"""./dev bench serve|compile|coldstart|instantiate|kernels|pair: both sides in one run, medians, a table and build/bench/NAME.json."""
 import argparse, sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import bench_coldstart, bench_compile, bench_instantiate, bench_kernels, bench_serve, measure
+import bench_coldstart, bench_compile, bench_instantiate, bench_kernels, bench_pair, bench_serve, measure
 
-BENCHES = {"serve": bench_serve, "compile": bench_compile, "coldstart": bench_coldstart, "instantiate": bench_instantiate, "kernels": bench_kernels}
+BENCHES = {"serve": bench_serve, "compile": bench_compile, "coldstart": bench_coldstart, "instantiate": bench_instantiate, "kernels": bench_kernels,
+    "pair": bench_pair}
+ALONE = ("instantiate", "pair")  # no peer beside it
 
 
 def main():
@@ -20,7 +22,7 @@ def main():
         module.options(s)
     o = p.parse_args()
     measure.OUT.mkdir(parents=True, exist_ok=True)
-    o.peer = None if o.no_peer else measure.peer()
+    o.peer = None if o.no_peer or o.which in ALONE else measure.peer()
     BENCHES[o.which].run(o)
 
 

@@ -15,6 +15,7 @@ const char *trap_text(enum trap t)
 _Static_assert(offsetof(struct abi_exec, stack_limit) == 0, "exec 0");
 _Static_assert(offsetof(struct abi_exec, entry_sp) == 8, "exec 1");
 _Static_assert(offsetof(struct abi_exec, libcall_result) == 16, "exec 2");
+_Static_assert(offsetof(struct abi_exec, context) == 72, "exec 10");
 _Static_assert(offsetof(struct abi_vmctx, exec) == 0, "vmctx 0");
 _Static_assert(offsetof(struct abi_vmctx, funcs) == 8, "vmctx 1");
 _Static_assert(offsetof(struct abi_vmctx, type_ids) == 16 && offsetof(struct abi_vmctx, mem0_base) == 24, "vmctx 2, 3");

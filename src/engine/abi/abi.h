@@ -34,18 +34,20 @@ const char *trap_text(enum trap t);
 struct abi_vmctx;
 typedef struct abi_vmctx abi_vmctx;
 
-// What changes with the fiber: one a shard (thread); its contents are exchanged when another fiber runs.
+// What changes with the fiber: one a shard (thread). entry_sp, stack_limit, libcall_result, task and context are exchanged when another fiber runs.
+// `interrupt` is set about each millisecond of CPU time by the watchdog while a fiber runs, whatever it does.
 struct abi_exec {
 	uintptr_t stack_limit;  // ORDER exec 0: lowest rsp that guest code may have; UINTPTR_MAX: take the hook at the next function entry
 	void *entry_sp;         // ORDER exec 1: rsp saved by the innermost host→guest entry: where its landing pad finds its frame
 	uint64_t libcall_result;  // ORDER exec 2: second result of libcalls that may trap
 	uint32_t trap;            // enum trap being delivered to the landing pad
-	uint32_t interrupt;       // set asynchronously (watchdog); read on the way from host code to guest code
+	uint32_t interrupt;       // set asynchronously: read on the way from host code to guest code, and by host code that works long
 	uint64_t trap_pc;         // where in guest code the trap happened; 0: in host code
 	uint64_t trap_addr;       // faulting address, for memory traps
 	void *fiber;              // struct vm_fiber that runs
 	void *shard;              // struct vm_shard
-	void *reserved[4];
+	void *task;               // whose task runs: its owner's (component/canon); not vm's business
+	uint64_t context[2];      // ORDER exec 10: what context.get and context.set of the canonical ABI reach, of the task's thread that runs
 };
 
 // An entry of the store's function array: what a reference to a function means. 32 bytes.

@@ -229,13 +229,11 @@ __attribute__((noinline)) static enum trap call_many(struct vm__host *h, struct 
 	return h->fn(call, args, results);
 }
 
-// The way back into the guest: was it interrupted meanwhile, is it to end?
+// The way back into the guest: it was interrupted meanwhile. Is it to end?
 __attribute__((noinline)) static enum trap interrupted_in_host(struct vm_shard *s, enum trap t)
 {
 	s->exec.interrupt = 0;
-	enum trap end = vm__fiber_check(s);
-	if (!end && !t && s->current && vm__fiber_preempt(s))
-		end = vm__fiber_check(s);
+	enum trap end = t ? vm__fiber_check(s) : vm__fiber_give_way(s);
 	return end ? end : t;
 }
 

@@ -6,7 +6,8 @@
 //                    └───┴─preempt─► PREEMPTED   (by the interruption stub, the entry hook, or on the way back from a host function)
 //
 // 1. Only vm_fiber_resume moves a fiber to RUNNING, only code on the fiber moves it away.
-// 2. What abi_exec holds for the code that runs (entry_sp, stack_limit, libcall_result) is exchanged at the switch, here and nowhere else.
+// 2. What abi_exec holds for the code that runs (entry_sp, stack_limit, libcall_result, task, context) is exchanged at the switch, here and nowhere
+//    else.
 // 3. A stack: guard, margin of VM__STACK_MARGIN for host code, 1 MiB for the guest. The limit lies above the margin.
 // 4. A preempted fiber keeps its stores entered; who resumes fibers must not call into them meanwhile.
 // 5. The CPU clock of the thread (a system call) is read only for turns longer than 1 ms, otherwise the vDSO's clock is used. A turn is
@@ -137,6 +138,8 @@ struct vm_fiber *vm_fiber_new(struct vm_shard *s, void (*fn)(void *arg), void *a
 	f->stack_limit = f->low + VM__STACK_MARGIN;
 	f->owner = NULL;
 	f->libcall_result = 0;
+	f->task = NULL;
+	memset(f->context, 0, sizeof f->context);
 	f->budget = VM_BUDGET_NONE;
 	f->cpu_used = 0;
 	f->run_since = 0;
@@ -242,14 +245,14 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	BUG_ON(f->state == VM_FIBER_RUNNING || f->state == VM_FIBER_DONE);
 	if (how == VM_KILLED && !f->kill)
 		f->kill = TRAP_KILLED;
-	f->wake = how;
 	f->state = VM_FIBER_RUNNING;
 	vm__watchdog_wake();
 
 	struct vm_fiber *resumer = s->current;
 	void *entry_sp = exec->entry_sp;
 	uintptr_t stack_limit = s->stack_limit;
-	uint64_t libcall_result = exec->libcall_result;
+	uint64_t libcall_result = exec->libcall_result, context[2] = {exec->context[0], exec->context[1]};
+	void *task = exec->task;
 	struct vm_store *owner = s->owner;
 	f->resumer = resumer;
 	uint64_t now = sys_now_ns();
@@ -261,6 +264,8 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	exec->entry_sp = f->entry_sp;
 	exec->stack_limit = s->stack_limit = f->stack_limit;
 	exec->libcall_result = f->libcall_result;
+	exec->task = f->task;
+	memcpy(exec->context, f->context, sizeof context);
 	if (f->owner)
 		vm__own(s, f->owner);
 	san_enter(f);
@@ -273,6 +278,8 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	exec->entry_sp = entry_sp;
 	exec->stack_limit = s->stack_limit = stack_limit;
 	exec->libcall_result = libcall_result;
+	exec->task = task;
+	memcpy(exec->context, context, sizeof context);
 	if (resumer) {
 		resumer->run_since = now;
 		if (owner)
@@ -289,6 +296,8 @@ static void suspend(struct vm_shard *s, struct vm_fiber *f, enum vm_fiber_state 
 	f->entry_sp = s->exec.entry_sp;
 	f->stack_limit = s->stack_limit;
 	f->libcall_result = s->exec.libcall_result;
+	f->task = s->exec.task;
+	memcpy(f->context, s->exec.context, sizeof f->context);
 	f->owner = s->owner;
 	f->state = state;
 	san_leave(f, state == VM_FIBER_DONE);
@@ -306,41 +315,37 @@ static void fiber_main(void)
 	BUG_ON(true);
 }
 
-static enum vm_wake pause_fiber(struct vm_shard *s, enum vm_fiber_state state)
+enum vm_wake vm_fiber_park(struct vm_shard *s)
 {
 	struct vm_fiber *f = s->current;
 	BUG_ON(!f);
 	if (f->kill)
 		return VM_KILLED;
-	suspend(s, f, state);
-	return f->wake == VM_KILLED || f->kill ? VM_KILLED : VM_RESUMED;
+	suspend(s, f, VM_FIBER_PARKED);
+	return f->kill ? VM_KILLED : VM_RESUMED;
 }
 
-enum vm_wake vm_fiber_park(struct vm_shard *s)
+enum trap vm__fiber_give_way(struct vm_shard *s)
 {
-	return pause_fiber(s, VM_FIBER_PARKED);
+	struct vm_fiber *f = s->current;
+	__atomic_store_n(&s->exec.interrupt, 0, __ATOMIC_RELAXED);
+	if (!f || vm__fiber_check(s))
+		return f ? f->kill : TRAP_NONE;
+	f->preemptions++;
+	suspend(s, f, VM_FIBER_PREEMPTED);
+	return vm__fiber_check(s);
 }
 
 enum vm_wake vm_fiber_yield(struct vm_shard *s)
 {
-	s->current->preemptions++;
-	return pause_fiber(s, VM_FIBER_PREEMPTED);
-}
-
-bool vm__fiber_preempt(struct vm_shard *s)
-{
-	vm_fiber_yield(s);
-	return vm__fiber_check(s) != TRAP_NONE;
+	return vm__fiber_give_way(s) ? VM_KILLED : VM_RESUMED;
 }
 
 // From vm__preempt_stub, on the guest's stack: a long turn ends. Not NULL: the call ends, exec->trap says why.
 struct abi_exec *vm__interrupted(uint64_t pc, uint64_t rbp)
 {
 	struct vm_shard *s = vm__shard;
-	__atomic_store_n(&s->exec.interrupt, 0, __ATOMIC_RELAXED);
-	enum trap end = vm__fiber_check(s);
-	if (!end && vm__fiber_preempt(s))
-		end = s->current->kill;
+	enum trap end = vm__fiber_give_way(s);
 	if (!end)
 		return NULL;
 	s->exec.trap = end;
@@ -386,6 +391,12 @@ uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f)
 uint64_t vm_fiber_preemptions(const struct vm_fiber *f)
 {
 	return f->preemptions;
+}
+
+void vm_fiber_set_task(struct vm_fiber *f, void *task)
+{
+	BUG_ON(f->state != VM_FIBER_NEW);
+	f->task = task;
 }
 
 void vm_fiber_set_data(struct vm_fiber *f, void *data)

@@ -23,29 +23,13 @@ static uint32_t abi_libcall_stack_hook(struct abi_vmctx *ctx)
 	if (ctx->exec->stack_limit != UINTPTR_MAX || (uintptr_t)__builtin_frame_address(0) < limit)
 		return TRAP_STACK_OVERFLOW;
 	ctx->exec->stack_limit = limit;
-	__atomic_store_n(&ctx->exec->interrupt, 0, __ATOMIC_RELAXED);
-	enum trap end = vm__fiber_check(s);
-	if (!end && s->current && vm__fiber_preempt(s))
-		end = vm__fiber_check(s);
-	return end;
+	return vm__fiber_give_way(s);
 }
 
 // ---- memories ----------------------------------------------------------------------------------------------------
 // Long operations go in pieces and give others a turn between two of them (L31): nobody else is in the store meanwhile. One that began is
 // finished; a kill that arrived is delivered after it.
 #define PIECE (4u << 20)
-
-// The watchdog found the thread in a libcall: the turn is over. What is to end the call, or none.
-static __attribute__((noinline)) enum trap give_way(struct vm_shard *s)
-{
-	__atomic_store_n(&s->exec.interrupt, 0, __ATOMIC_RELAXED);
-	if (!s->current)
-		return TRAP_NONE;
-	enum trap end = vm__fiber_check(s);
-	if (!end && vm__fiber_preempt(s))
-		end = s->current->kill;
-	return end;
-}
 
 static bool is_interrupted(const struct abi_vmctx *ctx)
 {
@@ -55,7 +39,7 @@ static bool is_interrupted(const struct abi_vmctx *ctx)
 static void between_pieces(struct abi_vmctx *ctx)
 {
 	if (is_interrupted(ctx))
-		give_way(ctx->exec->shard);
+		vm__fiber_give_way(ctx->exec->shard);
 }
 
 // At the end of each operation that can be long, or that a loop can be made of: else a guest could spend its time where nothing ends it.
@@ -63,14 +47,14 @@ static uint32_t after_pieces(struct abi_vmctx *ctx, uint64_t n)
 {
 	struct vm_shard *s = ctx->exec->shard;
 	if (is_interrupted(ctx))
-		return give_way(s);
+		return vm__fiber_give_way(s);
 	return n > PIECE && s->current ? s->current->kill : TRAP_NONE;
 }
 
 // The same for a libcall that returns no trap: `frame` is its own, which is left for the landing pad.
 static void after_growing(struct abi_vmctx *ctx, void *frame)
 {
-	enum trap end = is_interrupted(ctx) ? give_way(ctx->exec->shard) : TRAP_NONE;
+	enum trap end = is_interrupted(ctx) ? vm__fiber_give_way(ctx->exec->shard) : TRAP_NONE;
 	if (LIKELY(!end))
 		return;
 	register void *f __asm__("rax") = frame;

@@ -48,6 +48,7 @@ bool vm_shard_new(struct vm_shard **ret, struct err *e)
 	}
 	s->exec.shard = s;
 	s->tid = sys_thread_id();
+	s->cpu_clock = sys_thread_cpu_clock();
 	s->cpu_read = sys_thread_cpu_ns();
 	vm__shard = s;
 	vm__watchdog_add(s);
@@ -82,6 +83,11 @@ struct vm_shard *vm_shard_current(void)
 struct abi_exec *vm_shard_exec(struct vm_shard *s)
 {
 	return &s->exec;
+}
+
+bool vm_work_is_due(const struct vm_shard *s)
+{
+	return __atomic_load_n(&s->exec.interrupt, __ATOMIC_RELAXED) != 0;
 }
 
 void vm_shard_set_on_preempted(struct vm_shard *s, void (*fn)(struct vm_fiber *f, void *arg), void *arg)

@@ -216,8 +216,12 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how);
 // On a fiber, in host code: gives the thread back to the resumer. VM_KILLED: the host function is to clean up and return a trap
 // (vm_fiber_kill_reason). Once killed, every further park returns VM_KILLED at once.
 enum vm_wake vm_fiber_park(struct vm_shard *s);
-// Gives others a turn, as if preempted (for host code that works long). VM_KILLED as above.
+// Gives others a turn, as if preempted (for host code that works long, when vm_work_is_due). Before and after it the fiber's budget is looked at:
+// VM_KILLED as above, also when CPU time or deadline is spent (vm_fiber_kill_reason says which). On the thread's own stack nothing happens.
 enum vm_wake vm_fiber_yield(struct vm_shard *s);
+// The fiber has worked for about a millisecond of CPU time since its turn began or this was answered by a yield: time to yield. Cheap. A stack
+// that is no fiber's is never asked to.
+bool vm_work_is_due(const struct vm_shard *s);
 struct vm_fiber *vm_fiber_current(struct vm_shard *s);  // NULL: the thread's own stack
 enum vm_fiber_state vm_fiber_state(const struct vm_fiber *f);
 void vm_fiber_set_budget(struct vm_fiber *f, struct vm_budget b);
@@ -231,6 +235,9 @@ uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f);
 uint64_t vm_fiber_preemptions(const struct vm_fiber *f);
 void vm_fiber_set_data(struct vm_fiber *f, void *data);
 void *vm_fiber_data(const struct vm_fiber *f);
+// What exec->task is when a new fiber begins (its context slots are zero). From then on code on the fiber may set exec->task and exec->context;
+// both stay with the fiber over its switches. The thread's own stack has its own.
+void vm_fiber_set_task(struct vm_fiber *f, void *task);
 // Stacks kept in the pool are given back (a tenant leaves, memory is short).
 void vm_shard_trim_stacks(struct vm_shard *s);
 

@@ -51,9 +51,9 @@ struct vm_shard {
 	uintptr_t thread_low, thread_high;  // the thread's own stack
 	// the watchdog's view; see watchdog.c
 	_Atomic uint64_t switches;  // changes at each switch; odd while a fiber runs
-	int tid;
+	int tid, cpu_clock;
 	struct vm_shard *next_shard;
-	uint64_t watch_seen, watch_ticks;  // the watchdog's own
+	uint64_t watch_seen, watch_cpu;  // the watchdog's own: the last turn it saw, the thread's CPU time since when it counts it
 	// CPU clock
 	uint64_t cpu_read;  // thread CPU time when it was last read
 	// pools
@@ -223,7 +223,6 @@ struct vm_fiber {
 	void *resumer_sp;
 	struct vm_fiber *resumer;
 	enum vm_fiber_state state;
-	enum vm_wake wake;
 	_Atomic uint32_t kill;  // enum trap
 	void (*fn)(void *arg);
 	void *arg, *data;
@@ -232,6 +231,8 @@ struct vm_fiber {
 	uintptr_t stack_limit;
 	struct vm_store *owner;
 	uint64_t libcall_result;
+	void *task;
+	uint64_t context[2];
 	struct vm_budget budget;
 	uint64_t cpu_used;   // up to the last switch
 	uint64_t run_since;  // CLOCK_MONOTONIC of the last switch to it
@@ -248,8 +249,8 @@ void vm__stack_bounds(const struct vm_shard *s, uintptr_t *low, uintptr_t *high)
 bool vm__in_stack_guard(const struct vm_shard *s, uintptr_t addr);
 // What ends the current fiber now: its kill reason, or a spent budget (which becomes the reason). TRAP_NONE: go on.
 enum trap vm__fiber_check(struct vm_shard *s);
-// Suspends the current fiber as preempted; true: killed.
-bool vm__fiber_preempt(struct vm_shard *s);
+// A turn ends: what ends the call, before or after others had theirs; TRAP_NONE: go on. (On the thread's own stack: at once.)
+enum trap vm__fiber_give_way(struct vm_shard *s);
 void vm__fibers_release(struct vm_shard *s);
 
 void vm__watchdog_add(struct vm_shard *s);

@@ -1,11 +1,13 @@
-// The watchdog: one thread a process that looks at every shard each tick. A fiber that was running a tick ago and has not been switched
-// since gets a signal, again at each tick until it gives way.
+// The watchdog: one thread a process that looks at every shard each tick. A fiber that has not been switched for some ticks, and has had about a
+// millisecond of the processor meanwhile, gets a signal, and again after each millisecond until it gives way.
 //
-// 1. The shard's hot path writes a counter (count_switch) and reads one flag (vm__watchdog_asleep); no clock, no lock.
+// 1. The shard's hot path writes a counter (count_switch) and reads one flag (vm__watchdog_asleep); no clock, no lock. The thread's CPU clock is
+//    read (by the watchdog: a system call) only of a turn that is older than a tick. A thread that waits for a core is left alone.
 // 2. With nothing running for a while the thread sleeps until a fiber is resumed. It looks once more, a tick after it raised the flag:
 //    who did not see the flag yet is seen then.
 // 3. The handler runs on the shard's thread. In guest code, with the stack in order, it continues at vm__preempt_stub; else it leaves
-//    two notes that are found on the way back into the guest: exec->interrupt (host functions) and a stack limit that calls the hook.
+//    two notes: exec->interrupt, found by host code that works long (vm_work_is_due) and on the way back into the guest, and a stack limit that
+//    calls the hook.
 #include "vm_int.h"
 
 #include <errno.h>
@@ -14,8 +16,10 @@
 #include <time.h>
 #include <ucontext.h>
 
-#define TICK_NS 2000000
-#define IDLE_TICKS 50
+#define TICK_NS 1000000
+#define TURN_NS 800000  // ticks come a little early or late
+#define CPU_UNKNOWN UINT64_MAX
+#define IDLE_TICKS 100
 
 _Atomic bool vm__watchdog_asleep = true;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -40,7 +44,7 @@ static bool may_look_up(const void *pc UNUSED)
 static NO_SANITIZER void on_interrupt(int sig UNUSED, void *siginfo UNUSED, void *ucontext)
 {
 	struct vm_shard *s = vm__shard;
-	if (!s || !s->current || !s->exec.entry_sp)
+	if (!s || !s->current)
 		return;
 	ucontext_t *uc = ucontext;
 	greg_t *regs = uc->uc_mcontext.gregs;
@@ -48,6 +52,8 @@ static NO_SANITIZER void on_interrupt(int sig UNUSED, void *siginfo UNUSED, void
 	const struct code_object *code = may_look_up(pc) ? code_find(pc) : NULL;
 	struct code_place place;
 	__atomic_store_n(&s->exec.interrupt, 1, __ATOMIC_RELAXED);
+	if (!s->exec.entry_sp)
+		return;
 	// A prologue may have moved rsp below the limit before it checks it: not the place to push anything.
 	if (!code || !code_object_place(code, pc, &place) || (uintptr_t)regs[REG_RSP] < s->stack_limit) {
 		s->exec.stack_limit = UINTPTR_MAX;
@@ -64,6 +70,18 @@ static void sleep_tick(void)
 	nanosleep(&t, NULL);
 }
 
+// A turn that was seen a tick ago still runs.
+static void look_at_turn(struct vm_shard *s)
+{
+	uint64_t cpu = sys_cpu_clock_ns(s->cpu_clock);
+	if (s->watch_cpu == CPU_UNKNOWN) {
+		s->watch_cpu = cpu;
+	} else if (cpu - s->watch_cpu >= TURN_NS) {
+		s->watch_cpu = cpu;
+		sys_thread_signal(s->tid, SIGURG);
+	}
+}
+
 // true: some shard is inside a fiber.
 static bool look(void)
 {
@@ -71,10 +89,12 @@ static bool look(void)
 	for (struct vm_shard *s = shards; s; s = s->next_shard) {
 		uint64_t n = atomic_load_explicit(&s->switches, memory_order_acquire);
 		busy |= n & 1;
-		if (n != s->watch_seen)
+		if (n != s->watch_seen) {
 			s->watch_seen = n;
-		else if (n & 1)
-			sys_thread_signal(s->tid, SIGURG);
+			s->watch_cpu = CPU_UNKNOWN;
+		} else if (n & 1) {
+			look_at_turn(s);
+		}
 	}
 	return busy;
 }

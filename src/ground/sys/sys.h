@@ -75,6 +75,9 @@ int sys_map_over(void *at, uint64_t size, int fd, uint64_t offset, bool code);
 // Page faults of this thread so far, minor and major.
 uint64_t sys_thread_faults(void);
 uint64_t sys_thread_cpu_ns(void);
+// This thread's CPU clock, for others (while the thread lives) / what a clock says; 0: the thread is gone.
+int sys_thread_cpu_clock(void);
+uint64_t sys_cpu_clock_ns(int clock);
 // Private pages (those that are not the file's, present or swapped out) between two page-aligned addresses, as runs [start, end).
 // Calls `fn` in ascending order; stops when it returns false (then -ECANCELED).
 struct sys_page_run {

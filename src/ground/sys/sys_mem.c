@@ -220,8 +220,19 @@ uint64_t sys_thread_faults(void)
 
 uint64_t sys_thread_cpu_ns(void)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return sys_cpu_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
+int sys_thread_cpu_clock(void)
+{
+	clockid_t id;
+	return pthread_getcpuclockid(pthread_self(), &id) ? CLOCK_THREAD_CPUTIME_ID : id;
+}
+
+uint64_t sys_cpu_clock_ns(int clock)
+{
+	struct timespec t = {0};
+	clock_gettime(clock, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 

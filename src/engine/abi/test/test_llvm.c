@@ -89,7 +89,7 @@ static void llvm_follows_every_rule_of_the_page(void **state)
 		contains_in_order((const char *)assembly.ptr, expected);
 		n++;
 	}
-	assert_int_equal(n, 6);
+	assert_int_equal(n, 7);
 }
 
 // What the page and abi.h say of a signature.

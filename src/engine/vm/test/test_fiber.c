@@ -2,6 +2,7 @@
 #include "guests.h"
 
 #include <pthread.h>
+#include <time.h>
 
 static struct vm_shard *shard;
 static struct guest guest;
@@ -137,6 +138,69 @@ static void ends_a_call_whose_budget_is_spent(void **state UNUSED)
 		vm_fiber_free(f);
 		vm_store_free(j.st);
 	}
+}
+
+// Host code on a fiber, in no guest at all: asked to yield about each millisecond, ended when its budget is spent.
+struct host_work {
+	uint64_t turns, checks;
+	enum trap end;
+};
+
+static void work_in_the_host(void *arg)
+{
+	struct host_work *w = arg;
+	for (;;) {
+		for (volatile int i = 0; i < 10000; i++)
+			;
+		w->checks++;
+		if (!vm_work_is_due(shard))
+			continue;
+		w->turns++;
+		if (vm_fiber_yield(shard) == VM_KILLED)
+			break;
+	}
+	w->end = vm_fiber_kill_reason(vm_fiber_current(shard));
+}
+
+static void host_work_yields_and_ends_with_its_budget(void **state UNUSED)
+{
+	for (int which = 0; which < 3; which++) {
+		struct host_work w = {0};
+		struct vm_fiber *f = vm_fiber_new(shard, work_in_the_host, &w);
+		uint64_t begin = sys_now_ns();
+		if (which < 2)
+			vm_fiber_set_budget(f, which ? (struct vm_budget){UINT64_MAX, begin + 30000000} : (struct vm_budget){30000000, UINT64_MAX});
+		enum vm_fiber_state s;
+		int turns = 0;
+		while ((s = vm_fiber_resume(f, VM_RESUMED)) == VM_FIBER_PREEMPTED) {
+			if (++turns == 3 && which == 2)
+				vm_fiber_kill(f, TRAP_KILLED);
+		}
+		assert_int_equal(s, VM_FIBER_DONE);
+		assert_int_equal(w.end, which == 0 ? TRAP_CPU_BUDGET : which == 1 ? TRAP_DEADLINE
+																		  : TRAP_KILLED);
+		assert_true(which == 1 || w.turns >= 3);
+		vm_fiber_free(f);
+	}
+	assert_false(vm_work_is_due(shard));
+	assert_int_equal(vm_fiber_yield(shard), VM_RESUMED);  // on the thread's own stack
+}
+
+// What waits for a core, or sleeps, is not interrupted, however long that takes: the watchdog goes by the thread's CPU time.
+static void sleep_a_while(void *arg)
+{
+	struct timespec t = {.tv_nsec = 30000000};
+	nanosleep(&t, NULL);
+	*(bool *)arg = vm_work_is_due(shard);
+}
+
+static void a_thread_that_did_not_run_is_left_alone(void **state UNUSED)
+{
+	bool due = true;
+	struct vm_fiber *f = vm_fiber_new(shard, sleep_a_while, &due);
+	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_DONE);
+	assert_false(due);
+	vm_fiber_free(f);
 }
 
 static void runs_two_endless_loops_side_by_side(void **state UNUSED)
@@ -288,6 +352,8 @@ int main(void)
 		cmocka_unit_test(resumes_a_parked_host_function_to_kill_it),
 		cmocka_unit_test(preempts_an_endless_loop_and_kills_it),
 		cmocka_unit_test(ends_a_call_whose_budget_is_spent),
+		cmocka_unit_test(host_work_yields_and_ends_with_its_budget),
+		cmocka_unit_test(a_thread_that_did_not_run_is_left_alone),
 		cmocka_unit_test(runs_two_endless_loops_side_by_side),
 		cmocka_unit_test(survives_ten_thousand_interruptions),
 		cmocka_unit_test(is_interrupted_anywhere),

@@ -119,6 +119,47 @@ static void yields_twice(void *arg)
 	++*turns;
 }
 
+// Both stay with the fiber, whatever others and the thread's own stack do meanwhile.
+static void keeps_its_task(void *arg)
+{
+	struct abi_exec *exec = vm_shard_exec(shard);
+	uint64_t *fine = arg;
+	*fine += exec->task == arg && !exec->context[0] && !exec->context[1];
+	exec->context[0] = (uintptr_t)arg;
+	exec->context[1] = ~(uint64_t)(uintptr_t)arg;
+	for (int i = 0; i < 3; i++) {
+		if (i == 1)
+			exec->task = fine + 1;
+		vm_fiber_park(shard);
+		*fine += exec->task == fine + (i > 0) && exec->context[0] == (uintptr_t)arg && exec->context[1] == ~(uint64_t)(uintptr_t)arg;
+	}
+}
+
+static void task_and_context_slots_stay_with_their_fiber(void **state UNUSED)
+{
+	uint64_t fine[8][2] = {0};
+	struct vm_fiber *f[8];
+	struct abi_exec *exec = vm_shard_exec(shard);
+	exec->task = &exec;
+	exec->context[0] = 1;
+	exec->context[1] = 2;
+	for (int i = 0; i < 8; i++) {
+		f[i] = vm_fiber_new(shard, keeps_its_task, fine[i]);
+		vm_fiber_set_task(f[i], fine[i]);
+	}
+	for (int k = 0; k < 4; k++) {
+		for (int i = 0; i < 8; i++)
+			assert_int_equal(vm_fiber_resume(f[i * 3 % 8], VM_RESUMED), k == 3 ? VM_FIBER_DONE : VM_FIBER_PARKED);
+		assert_true(exec->task == &exec && exec->context[0] == 1 && exec->context[1] == 2);
+	}
+	for (int i = 0; i < 8; i++) {
+		assert_int_equal(fine[i][0], 4);
+		vm_fiber_free(f[i]);
+	}
+	exec->task = NULL;
+	memset(exec->context, 0, sizeof exec->context);
+}
+
 static void count_ready(struct vm_fiber *f UNUSED, void *arg)
 {
 	++*(int *)arg;
@@ -155,6 +196,7 @@ int main(void)
 		cmocka_unit_test(accounts_for_the_host_as_well),
 		cmocka_unit_test(knows_who_belongs_to_whom),
 		cmocka_unit_test(makes_externs_by_hand),
+		cmocka_unit_test(task_and_context_slots_stay_with_their_fiber),
 		cmocka_unit_test(tells_of_preempted_fibers),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

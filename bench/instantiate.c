@@ -19,7 +19,7 @@ struct bench {
 	struct seam_instance image_seam, seam;
 	struct canon_image *image;
 	struct canon_instance *slot;
-	const struct comp_export_func *handler;
+	struct wasi_http_incoming_handler_exports handler;
 	struct seam_task task;
 	struct wasi_http_call http;
 	struct wasi_http_args args;
@@ -54,7 +54,7 @@ static void call_main(void *arg)
 {
 	struct bench *b = arg;
 	b->ok = (canon_slot_is_ready(b->slot) || canon_slot_start(b->slot, &b->task, &b->trap)) &&
-		canon_call_export(b->slot, b->handler, &b->task, &b->args, NULL, &b->arena, &b->trap);
+		wasi_http_incoming_handler_call_handle(&b->task, b->slot, &b->handler, b->args.request, b->args.outparam, &b->arena, &b->trap);
 }
 
 static void on_done(struct seam_task *t)
@@ -98,14 +98,8 @@ static void open_bench(struct bench *b, const char *path)
 	arena_init(&b->arena, 64 << 20);
 	if (!vm_process_init(e) || !serve__deployment_load(&b->deployment, &b->config, e) || !loop_new(&b->loop, e) || !vm_shard_new(&b->vm, e))
 		die(e, &b->trap);
-	const struct comp_plan *plan = &b->deployment.comp->plan;
-	for (uint32_t i = 0; i < plan->nexport_funcs; i++)
-		if (slice_starts_with(plan->export_funcs[i].interface, SLICE_LIT(WASI_HTTP_HANDLER "@0.2.")))
-			b->handler = &plan->export_funcs[i];
-	if (!b->handler) {
-		err_set(e, ERR_LINK, "exports no " WASI_HTTP_HANDLER);
+	if (!wasi_http_incoming_handler_bind(b->deployment.comp, b->deployment.link, &b->handler, e))
 		die(e, &b->trap);
-	}
 	seam_instance_init(&b->image_seam, b->loop, b->vm, &b->deployment.grants, NULL);
 	wasi_instance_init(&b->image_seam, &b->deployment.log);
 	run(b, image_main);

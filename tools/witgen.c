@@ -1,6 +1,7 @@
 // witgen WIT-FOLDER HOST.DEF OUT.h OUT.c: C for the world `host` of a WIT package.
 //
 //   OUT.h  structs and constants of the types, laid out as native values (wit.h), prototypes of the host functions, drop functions of resources
+//          and, for what guests export: how it is bound, and a stub a function that calls it
 //   OUT.c  constant type descriptors, thunks, the tables that seam reads (seam.h)
 //
 // Rules of the output:
@@ -450,14 +451,14 @@ static void describe(struct output *o, const struct wit_type *t)
 	buf_put_str(&o->tables, ";\n");
 }
 
-static void describe_func(struct output *o, const struct wit_func_type *f, struct slice name, bool is_public)
+static void describe_func(struct output *o, const struct wit_func_type *f, struct slice name)
 {
 	for (uint32_t i = 0; i < f->params.n; i++)
 		describe(o, f->params.fields[i].type);
 	if (f->result)
 		describe(o, f->result);
 	put_field_table(o, &f->params, "params", name);
-	buf_printf(&o->tables, "%sconst struct wit_func_type %.*s_type = {\n\t.params = ", is_public ? "" : "static ", SLICE_ARGS(name));
+	buf_printf(&o->tables, "static const struct wit_func_type %.*s_type = {\n\t.params = ", SLICE_ARGS(name));
 	put_type_value(o, &f->params, "params", name);
 	if (f->result) {
 		buf_put_str(&o->tables, ",\n\t.result = ");
@@ -640,21 +641,23 @@ static uint32_t count_resources(const struct wit_interface *x)
 	return n;
 }
 
-static void put_interface_row(struct output *o, const struct wit_interface *x, struct slice iface)
+// The description; `fixed` and thunks are of imports.
+static void put_interface_row(struct output *o, const struct wit_interface *x, struct slice iface, bool is_import)
 {
 	struct buf *b = &o->tables;
 	buf_printf(b, "static const struct seam_func funcs_%.*s[] = {\n", SLICE_ARGS(iface));
 	for (uint32_t i = 0; i < x->n_funcs; i++) {
 		const struct wit_func *f = &x->funcs[i];
 		struct slice name = func_name(o, x, f);
-		buf_printf(b, "\t{\"%.*s\", &%.*s_type, thunk_%.*s, %u, %u, %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), SLICE_ARGS(name), f->type->params.size64,
-			f->type->result ? f->type->result->size64 : 0, has_row(o, "fixed", x, f->name) ? "SEAM_FIXED" : "0");
+		buf_printf(b, "\t{\"%.*s\", &%.*s_type, %s%.*s, %u, %u, %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), is_import ? "thunk_" : "NULL",
+			is_import ? (int)name.len : 0, (const char *)name.ptr, f->type->params.size64, f->type->result ? f->type->result->size64 : 0,
+			is_import && has_row(o, "fixed", x, f->name) ? "SEAM_FIXED" : "0");
 	}
 	if (!x->n_funcs)
 		buf_put_str(b, "\t{0},\n");
-	buf_printf(b, "};\nstruct seam_interface %.*s_interface = {\"%.*s:%.*s/%.*s\", \"%.*s\", funcs_%.*s, %u, resources_%.*s, %u, 0};\n", SLICE_ARGS(iface),
-		SLICE_ARGS(x->package->ns), SLICE_ARGS(x->package->name), SLICE_ARGS(x->name), SLICE_ARGS(x->package->version.text), SLICE_ARGS(iface), x->n_funcs,
-		SLICE_ARGS(iface), count_resources(x));
+	buf_printf(b, "};\n%sstruct seam_interface %.*s_interface = {\"", is_import ? "" : "const ", SLICE_ARGS(iface));
+	wit_interface_put_id(b, x);
+	buf_printf(b, "\", funcs_%.*s, %u, resources_%.*s, %u, 0};\n", SLICE_ARGS(iface), x->n_funcs, SLICE_ARGS(iface), count_resources(x));
 }
 
 // What the guest calls.
@@ -676,31 +679,111 @@ static void put_imported(struct output *o, const struct wit_interface *x)
 		struct slice name = func_name(o, x, &x->funcs[i]);
 		declare_args(o, &x->funcs[i], name);
 		put_prototype(o, &x->funcs[i], name);
-		describe_func(o, x->funcs[i].type, name, false);
+		describe_func(o, x->funcs[i].type, name);
 		put_thunk(o, &x->funcs[i], name);
 	}
-	put_interface_row(o, x, iface);
+	put_interface_row(o, x, iface, true);
 	buf_printf(&o->interface_list, "\t&%.*s_interface,\n", SLICE_ARGS(iface));
 	o->n_interfaces++;
 }
 
-// What the host calls: types only.
+// The function's part of func_name.
+static struct slice short_name(struct output *o, const struct wit_interface *x, const struct wit_func *f)
+{
+	struct buf b = {0};
+	put_interface_name(&b, x);
+	struct slice name = slice_sub(func_name(o, x, f), b.len + 1, SIZE_MAX);
+	buf_release(&b);
+	return name;
+}
+
+static void put_call_head(struct output *o, struct buf *b, const struct wit_interface *x, const struct wit_func *f, struct slice iface)
+{
+	buf_printf(b, "bool %.*s_call_%.*s(struct seam_task *t, struct canon_instance *i, const struct %.*s_exports *x", SLICE_ARGS(iface),
+		SLICE_ARGS(short_name(o, x, f)), SLICE_ARGS(iface));
+	for (uint32_t i = 0; i < f->type->params.n; i++) {
+		buf_put_str(b, ", ");
+		put_c_type(o, b, f->type->params.fields[i].type);
+		buf_put_str(b, " arg_");
+		put_snake(b, f->type->params.fields[i].name, false);
+	}
+	if (f->type->result) {
+		buf_put_str(b, ", ");
+		put_c_type(o, b, f->type->result);
+		buf_put_str(b, " *ret");
+	}
+	buf_put_str(b, ", struct arena *arena, struct canon_trap *trap)");
+}
+
+static void put_call(struct output *o, const struct wit_interface *x, const struct wit_func *f, struct slice iface)
+{
+	struct buf *b = &o->tables;
+	struct slice name = func_name(o, x, f);
+	bool has_args = f->type->params.n != 0;
+	put_docs(&o->protos, f->docs);
+	buf_put_str(&o->protos, "NODISCARD ");
+	put_call_head(o, &o->protos, x, f, iface);
+	buf_put_str(&o->protos, ";\n");
+	put_call_head(o, b, x, f, iface);
+	buf_put_str(b, "\n{\n");
+	if (has_args)
+		buf_printf(b, "\tstruct %.*s_args args = {0};\n", SLICE_ARGS(name));
+	for (uint32_t i = 0; i < f->type->params.n; i++) {
+		buf_put_str(b, "\targs.");
+		put_member(b, f->type->params.fields[i].name);
+		buf_put_str(b, " = arg_");
+		put_snake(b, f->type->params.fields[i].name, false);
+		buf_put_str(b, ";\n");
+	}
+	buf_put_str(b, "\treturn seam_export_call(t, i, &x->");
+	put_member(b, short_name(o, x, f));
+	buf_printf(b, ", %s, %s, arena, trap);\n}\n", has_args ? "&args" : "NULL", f->type->result ? "ret" : "NULL");
+}
+
+static void put_bind(struct output *o, const struct wit_interface *x, struct slice iface)
+{
+	struct buf *h = &o->protos, *c = &o->tables;
+	buf_printf(h, "extern const struct seam_interface %.*s_interface;\n// As a component exports them, readable as an array.\nstruct %.*s_exports {\n",
+		SLICE_ARGS(iface), SLICE_ARGS(iface));
+	for (uint32_t i = 0; i < x->n_funcs; i++) {
+		buf_put_str(h, "\tstruct seam_export ");
+		put_member(h, short_name(o, x, &x->funcs[i]));
+		buf_put_str(h, ";\n");
+	}
+	buf_put_str(h, "};\n");
+	struct buf *both[] = {h, c};
+	for (int k = 0; k < 2; k++)
+		buf_printf(both[k], "%sbool %.*s_bind(const struct comp_component *comp, const struct seam_link *l, struct %.*s_exports *ret, struct err *e)%s",
+			k ? "" : "NODISCARD ", SLICE_ARGS(iface), SLICE_ARGS(iface), k ? "\n" : ";\n");
+	buf_printf(c, "{\n\t_Static_assert(sizeof *ret == %u * sizeof(struct seam_export), \"an array\");\n"
+				  "\treturn seam_export_bind(comp, l, &%.*s_interface, (struct seam_export *)ret, e);\n}\n",
+		x->n_funcs, SLICE_ARGS(iface));
+}
+
+// What the host calls: a description, how it is bound, and a stub a function.
 static void put_exported(struct output *o, const struct wit_interface *x)
 {
+	struct buf b = {0};
+	put_interface_name(&b, x);
+	struct slice iface = keep(o, &b);
 	put_heading(&o->types, x);
 	put_heading(&o->protos, x);
 	put_heading(&o->tables, x);
+	if (count_resources(x))
+		die("an interface that guests export defines resources: nobody can hold them yet", x->name);
+	if (!x->n_funcs)
+		die("an interface that guests export has no functions", x->name);
+	put_docs(&o->protos, x->docs);
+	put_resources(o, x, iface);
 	for (uint32_t i = 0; i < x->n_funcs; i++) {
 		struct slice name = func_name(o, x, &x->funcs[i]);
 		declare_args(o, &x->funcs[i], name);
-		buf_printf(&o->protos, "extern const struct wit_func_type %.*s_type;", SLICE_ARGS(name));
-		if (x->funcs[i].type->result) {
-			buf_put_str(&o->protos, "  // gives ");
-			put_c_type(o, &o->protos, x->funcs[i].type->result);
-		}
-		buf_put_byte(&o->protos, '\n');
-		describe_func(o, x->funcs[i].type, name, true);
+		describe_func(o, x->funcs[i].type, name);
 	}
+	put_interface_row(o, x, iface, false);
+	put_bind(o, x, iface);
+	for (uint32_t i = 0; i < x->n_funcs; i++)
+		put_call(o, x, &x->funcs[i], iface);
 }
 
 static void put_world(struct output *o, const struct wit_world *w)

@@ -8,6 +8,8 @@
     ! text                              a line of standard error, likewise with !~ and !*
     ? 3                                 the exit status (0 unless said)
     = NAME                              a file of this folder's files/ is there as NAME in the working directory (all commands run in an empty one)
+    + NAME 00 61 'run' [ 01 02 ]        a file of these bytes: hex, 'names' with their length before them, [ … ] with its size before it; lines of one
+                                        NAME join
 
 Several commands in a file run one after the other in the same directory. Without any `>` (or `!`) line nothing may be printed there.
 """
@@ -20,7 +22,7 @@ SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
 
 
 def parse(path):
-    commands, files, now = [], [], None
+    commands, files, made, now = [], [], {}, None
     for n, line in enumerate(path.read_text().split("\n"), 1):
         mark, text = line[:2].strip(), line[2:].lstrip(" ") if line[:2] in (">~", ">*", "!~", "!*") else line[2:]
         if mark == "$":
@@ -28,6 +30,9 @@ def parse(path):
             commands.append(now)
         elif mark == "=":
             files.append(text)
+        elif mark == "+":
+            name, _, words = text.partition(" ")
+            made[name] = made.get(name, "") + " " + words
         elif mark == "<":
             now["stdin"].append(text)
         elif mark == "?":
@@ -36,7 +41,23 @@ def parse(path):
             now[mark[0]] = (now[mark[0]] or []) + [(mark[1:], text)]
         elif line and mark != "#":
             raise ValueError(f"{path.name}:{n}: what is this line?")
-    return commands, files
+    return commands, files, made
+
+
+def assemble(text):
+    out = [b""]
+    for w in re.findall(r"'[^']*'|\S+", text):
+        if w == "[":
+            out.append(b"")
+        elif w == "]":
+            inner = out.pop()
+            out[-1] += bytes([(len(inner) >> 7 * i & 0x7F) | (0x80 if i < 4 else 0) for i in range(5)]) + inner
+        elif w[0] == "'":
+            out[-1] += bytes([len(w) - 2]) + w[1:-1].encode()
+        else:
+            out[-1] += bytes.fromhex(w)
+    assert len(out) == 1, text
+    return out[0]
 
 
 def compare(name, got, wanted):
@@ -76,10 +97,12 @@ def word(w):
 
 def run(path):
     """Problems of one test."""
-    commands, files = parse(path)
+    commands, files, made = parse(path)
     with tempfile.TemporaryDirectory(prefix="tenon-cli-") as folder:
         for name in files:
             shutil.copy(HERE / "files" / name, folder)
+        for name, text in made.items():
+            (Path(folder) / name).write_bytes(assemble(text))
         env = {"PATH": os.environ["PATH"], "HOME": folder, "NO_COLOR": "1", **{k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}}
         for c in commands:
             argv = [word(w) for w in c["argv"]]

@@ -320,14 +320,5 @@ bool canon_instance_initialize(struct canon_instance *i, uint32_t from, uint32_t
 
 const struct comp_export_func *canon_find_export(const struct canon_component *cc, struct slice interface_name, struct slice name)
 {
-	const struct comp_export_func *exact = comp_find_export(cc->comp, interface_name, name);
-	struct wit_name want, have;
-	if (exact || !interface_name.len || !wit_name_parse(interface_name, true, &want, NULL))
-		return exact;
-	for (uint32_t i = 0; i < cc->plan->nexport_funcs; i++) {
-		const struct comp_export_func *f = &cc->plan->export_funcs[i];
-		if (slice_eq(f->name, name) && f->interface.len && wit_name_parse(f->interface, true, &have, NULL) && wit_name_serves(&have, &want))
-			return f;
-	}
-	return NULL;
+	return comp_find_export(cc->comp, interface_name, name);
 }

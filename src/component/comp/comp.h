@@ -221,7 +221,9 @@ struct comp_component {
 // Decodes, validates and links. Errors: MALFORMED, INVALID, UNSUPPORTED (async and values), LIMIT, NOMEM; all with an offset.
 NODISCARD bool comp_decode(struct arena *a, struct slice bytes, const struct comp_options *opt, struct comp_component **ret, struct err *e);
 
-// NULL: none. `interface_name` empty: a function of the root.
+// The instance exported at the root that serves `name` best (wit_name_find). NULL: none.
+const struct comp_extern *comp_find_interface(const struct comp_component *c, struct slice name);
+// A function of that instance; of the root where `interface_name` is empty. NULL: none.
 const struct comp_export_func *comp_find_export(const struct comp_component *c, struct slice interface_name, struct slice name);
 
 // Prints imports and exports as the WIT of a world `root`, interfaces in line.

@@ -376,15 +376,27 @@ bool comp_decode(struct arena *a, struct slice bytes, const struct comp_options 
 	return ok;
 }
 
-static bool find_key(const struct comp_export_func *f, struct slice interface_name, struct slice name)
+static struct slice instance_name(const void *list, size_t i)
 {
-	return slice_eq(f->name, name) && slice_eq(f->interface, interface_name);
+	const struct comp_extern *x = (const struct comp_extern *)list + i;
+	return x->kind == COMP_EXTERN_INSTANCE ? x->name : slice_of("", 0);
+}
+
+const struct comp_extern *comp_find_interface(const struct comp_component *c, struct slice name)
+{
+	size_t i = name.len ? wit_name_find(name, instance_name, c->exports, c->nexports) : SIZE_MAX;
+	return i == SIZE_MAX ? NULL : &c->exports[i];
 }
 
 const struct comp_export_func *comp_find_export(const struct comp_component *c, struct slice interface_name, struct slice name)
 {
-	for (uint32_t i = 0; i < c->plan.nexport_funcs; i++)
-		if (find_key(&c->plan.export_funcs[i], interface_name, name))
-			return &c->plan.export_funcs[i];
+	const struct comp_extern *x = comp_find_interface(c, interface_name);
+	if (interface_name.len && !x)
+		return NULL;
+	for (uint32_t i = 0; i < c->plan.nexport_funcs; i++) {
+		const struct comp_export_func *f = &c->plan.export_funcs[i];
+		if (slice_eq(f->name, name) && slice_eq(f->interface, x ? x->name : interface_name))
+			return f;
+	}
 	return NULL;
 }

@@ -263,6 +263,9 @@ static inline bool wit_name_is_annotated(const struct wit_name *n)
 }
 // Does something offered under `have` serve an import of `want`? Interfaces: same path and compatible versions; else equal text.
 bool wit_name_serves(const struct wit_name *have, const struct wit_name *want);
+// Of `n` names, got by `at`, the one that serves `want` best: the same text, else the newest version. SIZE_MAX: none does. The one rule for imports, for exports
+// and for what a user names.
+size_t wit_name_find(struct slice want, struct slice (*at)(const void *list, size_t i), const void *list, size_t n);
 // The key of which two strongly unique names must differ (C8), written to `out` (cap ≥ s.len + 1); returns its length.
 // A name and its constructor do not collide ("[constructor]" stays in the key), `l` and `[method]l.l` do.
 size_t wit_name_unique_key(struct slice s, uint8_t *out);

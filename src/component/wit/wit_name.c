@@ -318,6 +318,31 @@ bool wit_name_serves(const struct wit_name *have, const struct wit_name *want)
 		wit_version_compatible(&have->version, &want->version);
 }
 
+static struct slice without_version(struct slice name)
+{
+	return slice_sub(name, 0, slice_find(name, '@'));
+}
+
+size_t wit_name_find(struct slice want_text, struct slice (*at)(const void *list, size_t i), const void *list, size_t n)
+{
+	struct wit_name want, have;
+	struct wit_version newest = {0};
+	size_t found = SIZE_MAX;
+	bool is_name = wit_name_parse(want_text, true, &want, NULL);
+	for (size_t i = 0; i < n; i++) {
+		struct slice text = at(list, i);
+		if (slice_eq(text, want_text))
+			return i;
+		if (!is_name || !slice_eq(without_version(text), without_version(want_text)) || !wit_name_parse(text, true, &have, NULL) || !wit_name_serves(&have, &want))
+			continue;
+		if (found == SIZE_MAX || wit_version_compare(&have.version, &newest) > 0) {
+			newest = have.version;
+			found = i;
+		}
+	}
+	return found;
+}
+
 size_t wit_name_unique_key(struct slice s, uint8_t *out)
 {
 	size_t n = 0, skip = 0;

@@ -9,8 +9,7 @@ struct linker {
 	const struct seam_registry *registry;
 	const struct comp_plan *plan;
 	struct seam_link *link;
-	const struct seam_resource **resources;  // by host_index; NULL: nobody has it
-	struct seam__target *targets;            // by host_funcs
+	struct seam__target *targets;  // by host_funcs
 	struct canon_host_func *funcs;
 	struct err *e;
 };
@@ -25,9 +24,9 @@ static bool no_interface(struct linker *k, struct slice name)
 	err_set(k->e, ERR_LINK, "cannot link: nothing provides the import %.*s", SLICE_ARGS(name));
 	for (uint32_t i = 0; i < k->registry->interfaces.len; i++) {
 		const struct seam_interface *f = k->registry->interfaces.ptr[i];
-		struct slice id = slice_str(f->id);
-		if (slice_starts_with(name, id) && name.len > id.len && name.ptr[id.len] == '@')
-			return err_hint(k->e, "this program has %s@%s", f->id, f->version);
+		struct slice have = slice_str(f->name);
+		if (slice_eq(slice_sub(name, 0, slice_find(name, '@')), slice_sub(have, 0, slice_find(have, '@'))))
+			return err_hint(k->e, "this program has %s", f->name);
 	}
 	if (is_wasi(name))
 		return err_hint(k->e, "this program serves the interfaces of WASI 0.2; `tenon inspect` lists what a component imports");
@@ -44,7 +43,7 @@ static bool no_function(struct linker *k, const struct comp_host_func *f, const 
 	else
 		err_set(k->e, ERR_LINK, "cannot link: nothing provides the function %.*s: %.*s", SLICE_ARGS(f->name), SLICE_ARGS(type));
 	buf_release(&b);
-	return iface ? err_hint(k->e, "this program has %s@%s: was the component built against a newer or another definition?", iface->id, iface->version)
+	return iface ? err_hint(k->e, "this program has %s: was the component built against a newer or another definition?", iface->name)
 				 : err_hint(k->e, "compose the component with one that exports it, for example by `wac plug`");
 }
 
@@ -56,18 +55,18 @@ static const struct seam_resource *find_resource(const struct seam_interface *if
 	return NULL;
 }
 
-static bool same_resource(void *ctx, const struct wit_resource *expected, const struct wit_resource *found)
+bool seam__same_resource(void *ctx, const struct wit_resource *expected, const struct wit_resource *found)
 {
-	struct linker *k = ctx;
+	const struct seam_link *l = ctx;
 	const struct comp_resource *r = comp_resource_of(found);
-	return r->host_index != COMP_NONE && k->resources[r->host_index] == CONTAINER_OF(UNCONST(expected), struct seam_resource, wit);
+	return r->host_index != COMP_NONE && l->resources[r->host_index] == CONTAINER_OF(UNCONST(expected), struct seam_resource, wit);
 }
 
 static bool link_resources(struct linker *k)
 {
 	const struct canon_resource_ops **ops = ARENA_ARRAY(&k->link->arena, const struct canon_resource_ops *, k->plan->nhost_resources + 1);
-	k->resources = ARENA_ARRAY(&k->link->arena, const struct seam_resource *, k->plan->nhost_resources + 1);
-	if (!ops || !k->resources)
+	const struct seam_resource **resources = ARENA_ARRAY(&k->link->arena, const struct seam_resource *, k->plan->nhost_resources + 1);
+	if (!ops || !resources)
 		return err_nomem(k->e);
 	for (uint32_t i = 0; i < k->plan->nhost_resources; i++) {
 		const struct comp_resource *r = k->plan->host_resources[i];
@@ -75,13 +74,14 @@ static bool link_resources(struct linker *k)
 		const struct seam_interface *iface = seam_registry_find(k->registry, import);
 		if (!iface)
 			return no_interface(k, import);
-		k->resources[i] = find_resource(iface, r->path);
-		if (!k->resources[i]) {
+		resources[i] = find_resource(iface, r->path);
+		if (!resources[i]) {
 			err_set(k->e, ERR_LINK, "cannot link: %.*s has no resource %.*s", SLICE_ARGS(import), SLICE_ARGS(r->path));
-			return err_hint(k->e, "this program has %s@%s", iface->id, iface->version);
+			return err_hint(k->e, "this program has %s", iface->name);
 		}
-		ops[i] = &k->resources[i]->ops;
+		ops[i] = &resources[i]->ops;
 	}
+	k->link->resources = resources;
 	k->link->host.resources = ops;
 	k->link->host.n_resources = k->plan->nhost_resources;
 	return true;
@@ -104,14 +104,14 @@ static bool link_func(struct linker *k, uint32_t index)
 	const struct seam_func *have = find_func(iface, f->name);
 	if (!have || (f->used && !have->fn))
 		return no_function(k, f, iface);
-	struct wit_compare c = {.same_resource = same_resource, .ctx = k, .steps = 1000000};
+	struct wit_compare c = {.same_resource = seam__same_resource, .ctx = k->link, .steps = 1000000};
 	if (!wit_func_type_equal(&c, have->type, f->type, k->e)) {
 		err_note(k->e, "the type of %.*s#%.*s is another one here", SLICE_ARGS(f->interface), SLICE_ARGS(f->name));
 		char text[sizeof(k->e->text)];
 		snprintf(text, sizeof(text), "%s", k->e->text);
 		snprintf(k->e->text, sizeof(k->e->text), "cannot link: %.*s#%.*s: %.120s", SLICE_ARGS(f->interface), SLICE_ARGS(f->name), text);
 		k->e->code = ERR_LINK;
-		return err_hint(k->e, "this program has %s@%s: was the component built against another definition?", iface->id, iface->version);
+		return err_hint(k->e, "this program has %s: was the component built against another definition?", iface->name);
 	}
 	struct seam__binding *b = ARENA_NEW(&k->link->arena, struct seam__binding);
 	if (!b)

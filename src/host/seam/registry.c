@@ -1,4 +1,4 @@
-// The interfaces that this program serves, and the version rule of imports (design §6).
+// The interfaces that this program serves.
 #include "seam.h"
 
 NODISCARD bool seam_registry_add(struct seam_registry *r, struct seam_interface *const *list, uint32_t n, struct err *e)
@@ -16,28 +16,13 @@ void seam_registry_release(struct seam_registry *r)
 	VEC_FREE(&r->interfaces);
 }
 
-// "ns:pkg/iface" of a name, and its version.
-static bool split(struct slice name, struct slice *ret_id, struct wit_version *ret_version)
+static struct slice interface_name(const void *list, size_t i)
 {
-	size_t end = slice_find(name, '@');
-	*ret_id = slice_sub(name, 0, end);
-	*ret_version = (struct wit_version){0};
-	return end == name.len || wit_version_parse(slice_sub(name, end + 1, name.len), true, ret_version);
+	return slice_str(((struct seam_interface *const *)list)[i]->name);
 }
 
 const struct seam_interface *seam_registry_find(const struct seam_registry *r, struct slice name)
 {
-	struct slice id;
-	struct wit_version want;
-	if (!split(name, &id, &want))
-		return NULL;
-	for (uint32_t i = 0; i < r->interfaces.len; i++) {
-		const struct seam_interface *f = r->interfaces.ptr[i];
-		struct wit_version have = {0};
-		if (!slice_eq_str(id, f->id) || (f->version[0] && !wit_version_parse(slice_str(f->version), true, &have)))
-			continue;
-		if (wit_version_compatible(&have, &want))
-			return f;
-	}
-	return NULL;
+	size_t i = wit_name_find(name, interface_name, r->interfaces.ptr, r->interfaces.len);
+	return i == SIZE_MAX ? NULL : r->interfaces.ptr[i];
 }

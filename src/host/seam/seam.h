@@ -20,6 +20,7 @@
 struct seam_call;
 struct seam_instance;
 struct seam_link;
+struct seam_task;
 
 // ---- interface tables (witgen fills these with constants) ---------------------------------------------------------------------------
 enum seam_result {
@@ -37,7 +38,7 @@ enum {
 struct seam_func {
 	const char *name;  // as WIT has it: "[method]output-stream.write"
 	const struct wit_func_type *type;
-	seam_fn *fn;       // NULL: not served (a guest that imports it does not link)
+	seam_fn *fn;       // NULL: not served (a guest that imports it does not link), or one that guests export
 	uint32_t args_size, ret_size;
 	uint32_t flags;    // SEAM_FIXED
 };
@@ -47,8 +48,7 @@ struct seam_resource {
 	struct canon_resource_ops ops;   // name "wasi:io/streams.output-stream"; drop, remake
 };
 struct seam_interface {
-	const char *id;       // "wasi:io/streams", no version
-	const char *version;  // newest that is served: "0.2.12"; "": none
+	const char *name;     // with the newest version: "wasi:io/streams@0.2.12"
 	const struct seam_func *funcs;
 	uint32_t n_funcs;
 	struct seam_resource *const *resources;  // those this interface defines (not those it uses)
@@ -62,7 +62,7 @@ struct seam_registry {
 };
 NODISCARD bool seam_registry_add(struct seam_registry *r, struct seam_interface *const *list, uint32_t n, struct err *e);
 void seam_registry_release(struct seam_registry *r);
-// NULL: none that serves this name (`ns:pkg/iface@version`; version rule of design §6).
+// NULL: none that serves this name (wit_name_find).
 const struct seam_interface *seam_registry_find(const struct seam_registry *r, struct slice name);
 
 // ---- linking --------------------------------------------------------------------------------------------------------------------------
@@ -70,6 +70,23 @@ const struct seam_interface *seam_registry_find(const struct seam_registry *r, s
 NODISCARD bool seam_link_new(const struct seam_registry *r, const struct comp_component *comp, struct seam_link **ret, struct err *e);
 void seam_link_free(struct seam_link *l);
 const struct canon_host *seam_link_host(const struct seam_link *l);
+
+// ---- exports that the host calls by name ------------------------------------------------------------------------------------------------
+// witgen makes of each interface that guests export: NAME_interface (its description), struct NAME_exports (a seam_export a function), NAME_bind and
+// NAME_call_FUNCTION, with parameters of C. Nobody else calls an export by name.
+struct seam_export {
+	const struct comp_export_func *func;
+};
+// Finds the component's export of the interface (wit_name_find) and compares each function of the description with what is exported, as types: a resource
+// of a parameter must be the host's own, which the component's import was linked to. `ret` has room for iface->n_funcs. ERR_LINK names the export, its
+// type and the one expected. Nothing of the guest has run, and nothing may run where this fails.
+NODISCARD bool seam_export_bind(const struct comp_component *comp, const struct seam_link *l, const struct seam_interface *iface, struct seam_export *ret,
+	struct err *e);
+// Is the interface exported, whatever its types are?
+bool seam_export_is_there(const struct comp_component *comp, const struct seam_interface *iface);
+// For the stubs: canon_call_export. `t` is what host functions see; on its fiber.
+NODISCARD bool seam_export_call(struct seam_task *t, struct canon_instance *i, const struct seam_export *x, const void *args, void *ret, struct arena *arena,
+	struct canon_trap *trap);
 
 // ---- grants (design §7) ---------------------------------------------------------------------------------------------------------------
 struct seam_pair {

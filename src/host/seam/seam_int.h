@@ -21,8 +21,11 @@ struct seam__binding {
 struct seam_link {
 	struct arena arena;
 	const struct seam__table *table;  // atomic
+	const struct seam_resource **resources;  // by host_index: ours that the import stands for
 	struct canon_host host;
 };
+// Is `found` a resource that the component imports, and `expected` ours behind it? (For struct wit_compare; ctx: the link.)
+bool seam__same_resource(void *ctx, const struct wit_resource *expected, const struct wit_resource *found);
 
 enum trap seam__dispatch(struct canon_call *canon, const void *args, void *ret);
 

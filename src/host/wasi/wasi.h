@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "http/http.h"
 #include "seam/seam.h"
+#include "wasi_host.h"
 
 // Registers all interfaces of wasi:*@0.2 that the program serves.
 NODISCARD bool wasi_register(struct seam_registry *r, struct err *e);
@@ -48,7 +49,7 @@ struct wasi_http_call {
 	void (*on_cancel)(struct wasi_http_call *c);    // the client is gone; may be NULL
 	unsigned status;
 };
-// The arguments of `handle`, as host resources of the instance: native own<incoming-request>, own<response-outparam>.
+// What `handle` is called with, as host resources of the instance: own<incoming-request>, own<response-outparam>.
 struct wasi_http_args {
 	uint32_t request, outparam;
 };

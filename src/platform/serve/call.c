@@ -126,7 +126,7 @@ static void call_main(void *arg)
 	struct canon_instance *i = c->slot->canon;
 	c->ok = c->slot->used || canon_slot_is_ready(i) || canon_slot_start(i, &c->task, &c->trap);
 	if (c->ok)
-		c->ok = canon_call_export(i, c->shard->server->handler, &c->task, &c->args, NULL, &c->arena, &c->trap);
+		c->ok = wasi_http_incoming_handler_call_handle(&c->task, i, &c->shard->server->handler, c->args.request, c->args.outparam, &c->arena, &c->trap);
 	c->cpu_ns = vm_fiber_cpu_ns(c->task.fiber);
 }
 

@@ -11,8 +11,10 @@ struct job {
 	struct seam_instance seam;
 	struct seam_task task;
 	struct canon_instance *instance;
-	const struct comp_export_func *func;
+	const struct comp_export_func *func;  // --invoke
 	void *args, *result;
+	struct wasi_cli_run_exports command;
+	struct wasi_result_void_void command_result;
 	struct arena arena;
 	struct canon_trap trap;
 	bool ok;
@@ -20,18 +22,28 @@ struct job {
 
 // ---- the call ----------------------------------------------------------------------------------------------------------------------------
 
-static void call_main(void *arg)
+static bool initialize(struct job *j)
+{
+	return canon_instance_initialize(j->instance, 0, canon_component_steps(j->deployment.canon), &j->trap);
+}
+
+static void invoke_main(void *arg)
 {
 	struct job *j = arg;
-	j->ok = canon_instance_initialize(j->instance, 0, canon_component_steps(j->deployment.canon), &j->trap) &&
-		canon_call_export(j->instance, j->func, &j->task, j->args, j->result, &j->arena, &j->trap);
+	j->ok = initialize(j) && canon_call_export(j->instance, j->func, &j->task, j->args, j->result, &j->arena, &j->trap);
+}
+
+static void command_main(void *arg)
+{
+	struct job *j = arg;
+	j->ok = initialize(j) && wasi_cli_run_call_run(&j->task, j->instance, &j->command, &j->command_result, &j->arena, &j->trap);
 }
 
 // A signal ends the process and so the call.
-static bool call(struct job *j, struct err *e)
+static bool call(struct job *j, void (*fn)(void *), struct err *e)
 {
 	struct vm_budget budget = serve__budget(&j->deployment.config->limits, loop_now_fresh_ns(j->loop));
-	return seam_task_run_to_end(&j->task, call_main, j, budget, NULL) || err_nomem(e);
+	return seam_task_run_to_end(&j->task, fn, j, budget, NULL) || err_nomem(e);
 }
 
 // ---- what it was given and what came out ----------------------------------------------------------------------------------------------
@@ -40,17 +52,15 @@ static bool find_function(struct job *j, const struct wit_wave_call *call, struc
 {
 	uint32_t found = 0;
 	const struct comp_plan *plan = &j->deployment.comp->plan;
+	const struct comp_extern *x = comp_find_interface(j->deployment.comp, call->iface);
+	if (call->iface.len && !x) {
+		err_set(e, ERR_USAGE, "no exported interface '%.*s'", SLICE_ARGS(call->iface));
+		return err_hint(e, "tenon inspect shows what the component exports");
+	}
 	for (uint32_t i = 0; i < plan->nexport_funcs; i++) {
 		const struct comp_export_func *f = &plan->export_funcs[i];
-		if (!slice_eq(f->name, call->func))
+		if (!slice_eq(f->name, call->func) || (x && !slice_eq(f->interface, x->name)))
 			continue;
-		if (call->iface.len) {
-			struct wit_name have, want;
-			bool same = slice_eq(f->interface, call->iface) ||
-				(wit_name_parse(f->interface, true, &have, NULL) && wit_name_parse(call->iface, true, &want, NULL) && wit_name_serves(&have, &want));
-			if (!same)
-				continue;
-		}
 		j->func = f;
 		found++;
 	}
@@ -149,7 +159,7 @@ int serve_invoke(const struct serve_config *c, const char *invoke, struct serve_
 	struct job j = {0};
 	*ret = (struct serve_outcome){false, 5};
 	int status;
-	if (!open_job(&j, c, e) || !parse_call(&j, invoke, e) || !instantiate(&j, e) || !call(&j, e))
+	if (!open_job(&j, c, e) || !parse_call(&j, invoke, e) || !instantiate(&j, e) || !call(&j, invoke_main, e))
 		status = err_exit_status(e->code);
 	else if (!j.ok)
 		status = trapped(&j, ret, e);
@@ -163,29 +173,23 @@ int serve_invoke(const struct serve_config *c, const char *invoke, struct serve_
 
 static bool find_command(struct job *j, struct err *e)
 {
-	const struct comp_plan *plan = &j->deployment.comp->plan;
-	for (uint32_t i = 0; i < plan->nexport_funcs && !j->func; i++) {
-		const struct comp_export_func *f = &plan->export_funcs[i];
-		if (slice_starts_with(f->interface, SLICE_LIT("wasi:cli/run@0.2.")) && slice_eq_str(f->name, "run"))
-			j->func = f;
-	}
-	if (j->func)
-		return true;
-	err_set(e, ERR_LINK, "the component is no command: it does not export wasi:cli/run");
+	const struct serve_deployment *d = &j->deployment;
+	if (seam_export_is_there(d->comp, &wasi_cli_run_interface))
+		return wasi_cli_run_bind(d->comp, d->link, &j->command, e);
+	err_set(e, ERR_LINK, "the component is no command: it does not export %s", wasi_cli_run_interface.name);
 	return err_hint(e, "--invoke 'f(1)' calls another export; tenon serve serves wasi:http/incoming-handler");
 }
 
 static int run_component(const struct serve_config *c, struct serve_outcome *ret, struct err *e)
 {
 	struct job j = {0};
-	uint8_t failed = 0;  // native result<_, _>
 	int status;
-	if (!open_job(&j, c, e) || !find_command(&j, e) || (j.result = &failed, !instantiate(&j, e)) || !call(&j, e)) {
+	if (!open_job(&j, c, e) || !find_command(&j, e) || !instantiate(&j, e) || !call(&j, command_main, e)) {
 		ret->code = status = err_exit_status(e->code);
 	} else if (!j.ok) {
 		status = trapped(&j, ret, e);
 	} else {
-		*ret = (struct serve_outcome){true, failed ? 1 : 0};
+		*ret = (struct serve_outcome){true, j.command_result.is_err ? 1 : 0};
 		status = ret->code;
 	}
 	close_job(&j);

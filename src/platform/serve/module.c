@@ -29,6 +29,33 @@ static bool check_imports(const struct wasm_module *m, struct err *e)
 	return err_hint(e, "make a component of it: wasm-tools component new MODULE.wasm --adapt wasi_snapshot_preview1.command.wasm -o component.wasm");
 }
 
+static void put_types(struct buf *b, const char *what, const struct wasm_valtype *types, uint32_t n)
+{
+	static const char *const names[] = {"i32", "i64", "f32", "f64", "v128", "ref"};
+	for (uint32_t i = 0; i < n; i++)
+		buf_printf(b, "%s%s", i ? " " : what, names[types[i].kind]);
+	buf_put_str(b, n ? ")" : "");
+}
+
+// It is called with nothing and gives nothing.
+static bool check_start(const struct wasm_module *m, struct err *e)
+{
+	const struct wasm_export *x = wasm_module_find_export(m, SLICE_LIT("_start"));
+	if (!x || x->kind != WASM_EXTERN_FUNC) {
+		err_set(e, ERR_LINK, "the module is no command: it exports no function _start");
+		return err_hint(e, "a core module is run by its _start; of a component any export can be called with --invoke");
+	}
+	const struct wasm_func_type *type = wasm_func_type_of(m, x->index);
+	if (type->nparams == 0 && type->nresults == 0)
+		return true;
+	struct buf b = {.max = 200};
+	put_types(&b, " (param ", type->params, type->nparams);
+	put_types(&b, " (result ", type->results, type->nresults);
+	err_set(e, ERR_LINK, "cannot link: the export _start is a (func%.*s); expected is a (func)", SLICE_ARGS(buf_view(&b)));
+	buf_release(&b);
+	return false;
+}
+
 struct module_job {
 	struct loop *loop;
 	struct vm_shard *vm;
@@ -36,7 +63,6 @@ struct module_job {
 	struct vm_instance *instance;
 	struct seam_task task;
 	enum trap trap;
-	bool no_start;
 };
 
 static void run_start(void *arg)
@@ -46,10 +72,8 @@ static void run_start(void *arg)
 	j->trap = vm_instance_initialize(j->instance);
 	if (j->trap != TRAP_NONE)
 		return;
-	if (!vm_instance_export(j->instance, SLICE_LIT("_start"), &start) || start.kind != WASM_EXTERN_FUNC)
-		j->no_start = true;
-	else
-		j->trap = vm_call(j->store, start.func, NULL, NULL);
+	BUG_ON(!vm_instance_export(j->instance, SLICE_LIT("_start"), &start));  // check_start
+	j->trap = vm_call(j->store, start.func, NULL, NULL);
 }
 
 static bool open_job(struct module_job *j, const struct serve_deployment *d, struct err *e)
@@ -70,10 +94,6 @@ static bool run(struct module_job *j, const struct serve_limits *l, struct err *
 
 static bool explain(struct module_job *j, struct err *e)
 {
-	if (j->no_start) {
-		err_set(e, ERR_LINK, "the module is no command: it exports no function _start");
-		return err_hint(e, "a core module is run by its _start; of a component any export can be called with --invoke");
-	}
 	if (j->trap == TRAP_NONE)
 		return true;
 	struct buf b = {.max = 4096};
@@ -89,7 +109,8 @@ int serve__run_module(const struct serve_config *c, struct serve_outcome *ret, s
 {
 	struct serve_deployment d = {0};
 	struct module_job j = {0};
-	bool ok = vm_process_init(e) && serve__deployment_compile(&d, c, e) && check_imports(d.modules[0]->m, e) && open_job(&j, &d, e) &&
+	bool ok = vm_process_init(e) && serve__deployment_compile(&d, c, e) && check_imports(d.modules[0]->m, e) && check_start(d.modules[0]->m, e) &&
+		open_job(&j, &d, e) &&
 		run(&j, &c->limits, e) && explain(&j, e);
 	*ret = (struct serve_outcome){ok, ok ? 0 : err_exit_status(e->code)};
 	if (j.store)

@@ -83,7 +83,7 @@ void serve__shard_end(struct serve_shard *s);
 struct serve_server {
 	const struct serve_config *config;
 	struct serve_deployment deployment;
-	const struct comp_export_func *handler;
+	struct wasi_http_incoming_handler_exports handler;
 	struct canon_image *image;
 	struct seam_instance image_seam;  // of the instance that the image was taken from
 	struct http_address address;

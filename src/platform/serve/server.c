@@ -198,24 +198,22 @@ static bool nothing_to_serve(struct serve_server *server, struct err *e)
 {
 	const struct serve_deployment *d = &server->deployment;
 	for (uint32_t i = 0; i < d->comp->nexports; i++) {
-		if (!slice_starts_with(d->comp->exports[i].name, SLICE_LIT("wasi:http/handler@")))
+		struct slice name = d->comp->exports[i].name;
+		if (!slice_starts_with(name, SLICE_LIT("wasi:http/handler@")) && !slice_starts_with(name, SLICE_LIT(WASI_HTTP_HANDLER "@")))
 			continue;
-		err_set(e, ERR_LINK, "the component exports %.*s, which is not served yet", SLICE_ARGS(d->comp->exports[i].name));
+		err_set(e, ERR_LINK, "cannot link: the component exports %.*s, which is not served", SLICE_ARGS(name));
 		return err_hint(e, "build it against " WASI_HTTP_HANDLER "@0.2");
 	}
-	err_set(e, ERR_LINK, "the component exports nothing to serve");
+	err_set(e, ERR_LINK, "cannot link: the component exports nothing to serve");
 	return err_hint(e, "serve wants an export of " WASI_HTTP_HANDLER "; tenon run calls other exports");
 }
 
 static bool find_handler(struct serve_server *server, struct err *e)
 {
-	const struct comp_plan *plan = &server->deployment.comp->plan;
-	for (uint32_t i = 0; i < plan->nexport_funcs && !server->handler; i++) {
-		const struct comp_export_func *f = &plan->export_funcs[i];
-		if (slice_starts_with(f->interface, SLICE_LIT(WASI_HTTP_HANDLER "@0.2.")) && slice_eq_str(f->name, "handle"))
-			server->handler = f;
-	}
-	return server->handler || nothing_to_serve(server, e);
+	const struct serve_deployment *d = &server->deployment;
+	if (!seam_export_is_there(d->comp, &wasi_http_incoming_handler_interface))
+		return nothing_to_serve(server, e);
+	return wasi_http_incoming_handler_bind(d->comp, d->link, &server->handler, e);
 }
 
 bool serve__server_load(struct serve_server *s, struct err *e)

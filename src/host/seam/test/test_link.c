@@ -16,8 +16,8 @@ static struct seam_resource stream = {.wit.name = SLICE_LIT("output-stream"), .o
 static struct seam_resource *const stream_resources[] = {&stream};
 static struct seam_func stream_funcs[] = {{.name = "[method]output-stream.flush", .fn = nothing}, {.name = "open", .fn = nothing}};
 static struct seam_interface streams = {
-	.id = "wasi:io/streams", .version = "0.2.12", .funcs = stream_funcs, .n_funcs = 2, .resources = stream_resources, .n_resources = 1};
-static struct seam_interface unversioned = {.id = "demo:plain/thing", .version = ""};
+	.name = "wasi:io/streams@0.2.12", .funcs = stream_funcs, .n_funcs = 2, .resources = stream_resources, .n_resources = 1};
+static struct seam_interface unversioned = {.name = "demo:plain/thing"};
 static struct seam_registry registry;
 
 static const struct wit_func_type *func(const struct wit_type *param, const struct wit_type *result)

@@ -17,9 +17,9 @@
 
 #include <errno.h>
 
-#define LINGER_NS UINT64_C(2000000000)
+#define LINGER_NS UINT64_C(30000000000)      // what is sent to no purpose is read away for at most so long,
+#define LINGER_IDLE_NS UINT64_C(2000000000)  // as long as some of it comes within this
 #define FRESH_NS UINT64_C(1000000000)
-enum { LINGER_BYTES = 1 << 20 };
 
 static void conn_readable(struct http_conn *c);
 static void conn_advance(struct http_conn *c);
@@ -44,14 +44,33 @@ static void read_by(struct http_conn *c, uint64_t after_ns)
 	http__conn_arm(c);
 }
 
+// What is read away has come: more may, until it is enough.
+static void read_away_on(struct http_conn *c)
+{
+	c->read_deadline = min_u64(sat_add_u64(loop_now_ns(c->server->loop), LINGER_IDLE_NS), c->end_deadline);
+	http__conn_arm(c);
+}
+
+static void begin_read_away(struct http_conn *c)
+{
+	uint64_t most = c->server->draining ? LINGER_IDLE_NS : LINGER_NS;
+	c->end_deadline = sat_add_u64(loop_now_ns(c->server->loop), most);
+	read_away_on(c);
+}
+
 // The answer to a head that never became a request.
 static void conn_reject(struct http_conn *c, unsigned status, const char *detail)
 {
+	const struct http_server_config *config = &c->server->config;
+	size_t start = c->in_start + c->scan.start;
+	bool is_head = c->in_len > start && h1_is_head_request(c->in->data + start, c->in_len - start);
 	c->server->counters.refused++;
+	if (config->on_refused)
+		config->on_refused(config->user, &c->peer, status, detail);
 	c->close_after = c->linger = true;
 	c->read_deadline = UINT64_MAX;
 	c->state = CONN_CLOSING;
-	if (http__out_error(c, status, detail, 0, false))
+	if (http__out_error(c, status, detail, 0, is_head))
 		http__out_flush(c);
 }
 
@@ -85,7 +104,7 @@ static void on_timer(struct loop_timer *t)
 // Room for more raw bytes of a body?
 static bool raw_has_room(const struct http_conn *c)
 {
-	return !c->in || raw_len(c) < BLOCK_BODY - 1024;
+	return !c->in || raw_len(c) < BLOCK_IN - 1024;
 }
 
 void http__conn_update_interest(struct http_conn *c)
@@ -153,10 +172,9 @@ void http__conn_finish_close(struct http_conn *c)
 		return;
 	}
 	drop_input(c);
-	c->drained = 0;
 	c->state = CONN_LINGER;
 	sys_shutdown_write(c->io.fd);
-	read_by(c, LINGER_NS);
+	begin_read_away(c);
 	http__conn_update_interest(c);
 }
 
@@ -180,6 +198,7 @@ void http__conn_fail(struct http_conn *c, unsigned status, const char *detail, e
 		return;
 	}
 	bool no_body = x->head.req.is_head;
+	x->answered = (uint16_t)status;
 	drop_input(c);
 	c->x = NULL;
 	http__exchange_cancel(x, why);
@@ -208,21 +227,18 @@ void http__conn_abort(struct http_conn *c, enum http_cancel why)
 static bool drain_body(struct http_conn *c)
 {
 	struct http_exchange *x = c->x;
-	uint64_t max = c->server->config.limits.drain_bytes;
 	unsigned status;
 	const char *detail;
 	if (c->close_after || x->must_continue || c->read_eof)
 		return false;
+	x->discarded = true;
 	while (!http__body_has_ended(x)) {
 		if (h1_body_in_data(&x->body)) {
-			if (x->body.left > max - c->drained)
-				return false;
 			size_t n = min_u64(x->body.left, raw_len(c));
 			if (n == 0)
 				return true;
 			h1_body_take(&x->body, n);
 			c->in_start += n;
-			c->drained += n;
 		}
 		size_t before = raw_len(c);
 		enum h1_body_state state = x->body.state;
@@ -296,14 +312,15 @@ void http__conn_try_complete(struct http_conn *c)
 		return;
 	if (!http__body_has_ended(x)) {
 		if (x->owned && !x->discarded && !x->cancelled) {
-			http__out_flush(c);
+			http__conn_turn_later(c);
 			return;
 		}
 		if (!drain_body(c)) {
 			c->close_after = true;
 		} else if (!http__body_has_ended(x)) {
+			if (c->state != CONN_DRAIN)
+				begin_read_away(c);
 			c->state = CONN_DRAIN;
-			read_by(c, c->server->config.limits.body_ns);
 			if (http__out_flush(c))
 				http__conn_update_interest(c);
 			return;
@@ -347,7 +364,7 @@ static bool head_room(struct http_conn *c)
 	}
 	if (c->in_len < c->in->cap)
 		return true;
-	struct block *b = http__block_get(s, BLOCK_HEAD);
+	struct block *b = http__block_get(s, BLOCK_IN);
 	if (!b || b->cap <= c->in_len) {
 		http__block_put(s, b);
 		return false;
@@ -391,7 +408,7 @@ static bool body_room(struct http_conn *c)
 		}
 		return true;
 	}
-	struct block *b = http__block_get(c->server, BLOCK_BODY);
+	struct block *b = http__block_get(c->server, BLOCK_IN);
 	if (!b)
 		return false;
 	memcpy(b->data, c->in->data + c->in_start, n);
@@ -427,12 +444,13 @@ static void read_body(struct http_conn *c)
 			http__conn_fail(c, 400, "the body ended early", HTTP_CANCEL_PEER);
 		return;
 	}
-	if (c->read_deadline != UINT64_MAX)
-		read_by(c, c->server->config.limits.body_ns);
 	if (c->state == CONN_DRAIN) {
+		read_away_on(c);
 		http__conn_try_complete(c);
 		return;
 	}
+	if (c->read_deadline != UINT64_MAX)
+		read_by(c, c->server->config.limits.body_ns);
 	if (!http__body_advance(x, &status, &detail)) {
 		http__conn_fail(c, status, detail, status == 413 ? HTTP_CANCEL_TOO_LARGE : HTTP_CANCEL_BAD_BODY);
 		return;
@@ -446,8 +464,8 @@ static void read_away(struct http_conn *c)
 {
 	int64_t got = sys_net.recv(c->io.fd, c->server->scratch, sizeof c->server->scratch);
 	if (got > 0)
-		c->drained += (uint64_t)got;
-	if ((got <= 0 && got != -EAGAIN) || c->drained > LINGER_BYTES)
+		read_away_on(c);
+	else if (got != -EAGAIN)
 		http__conn_close(c, HTTP_CANCEL_PEER);
 }
 
@@ -517,7 +535,6 @@ static void dispatch(struct http_conn *c, struct http_exchange *x)
 	const char *detail;
 	c->state = CONN_BUSY;
 	c->read_deadline = UINT64_MAX;
-	c->drained = 0;
 	c->close_after = !x->head.keep_alive;
 	c->requests++;
 	s->counters.requests++;
@@ -547,7 +564,9 @@ static void conn_advance(struct http_conn *c)
 			break;
 		}
 		if (n < 0) {
-			conn_reject(c, (unsigned)-n, n == H1_BAD ? "malformed head" : "the head is too large");
+			conn_reject(c, (unsigned)-n, n == H1_BAD ? "malformed head" : n == H1_TARGET_TOO_LONG ? "the target is too long"
+					: n == H1_METHOD_TOO_LONG                                                     ? "unknown method"
+																								  : "the head is too large");
 			break;
 		}
 		struct http_exchange *x = make_exchange(c, (size_t)n);
@@ -602,6 +621,10 @@ static void conn_turn(struct loop_task *t)
 		http__exchange_notify_write(c->x);
 	if (c->state == CONN_IDLE && raw_len(c) > 0)
 		conn_advance(c);
+	if ((c->state == CONN_LINGER || c->state == CONN_DRAIN) && c->server->draining) {
+		c->end_deadline = min_u64(c->end_deadline, sat_add_u64(loop_now_ns(c->server->loop), LINGER_IDLE_NS));
+		read_away_on(c);
+	}
 	if (c->state == CONN_IDLE && c->server->draining)
 		drain_idle(c);
 	else if (c->state == CONN_BUSY && c->server->draining)

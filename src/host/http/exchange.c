@@ -22,6 +22,15 @@ void http_exchange_set_owner(struct http_exchange *x, const struct http_exchange
 	x->user = user;
 }
 
+bool http_exchange_is_cancelled(const struct http_exchange *x, enum http_cancel *ret_why, unsigned *ret_status)
+{
+	if (ret_why)
+		*ret_why = x->why;
+	if (ret_status)
+		*ret_status = x->answered;
+	return x->cancelled;
+}
+
 void *http_exchange_user(const struct http_exchange *x)
 {
 	return x->user;
@@ -110,7 +119,7 @@ bool http__body_advance(struct http_exchange *x, unsigned *ret_status, const cha
 	*ret_detail = "malformed chunk";
 	if (x->body.state == H1_BODY_BAD)
 		return false;
-	if (h1_body_in_data(&x->body) && (x->body.total > max || x->body.left > max - x->body.total)) {
+	if (!x->discarded && h1_body_in_data(&x->body) && (x->body.total > max || x->body.left > max - x->body.total)) {
 		*ret_status = 413;
 		*ret_detail = "the body is longer than allowed";
 		return false;
@@ -118,7 +127,7 @@ bool http__body_advance(struct http_exchange *x, unsigned *ret_status, const cha
 	if (x->body.state != H1_BODY_TRAILERS)
 		return true;
 	*ret_detail = "malformed trailers";
-	int64_t n = h1_head_scan(&x->trailer_scan, raw.ptr, raw.len, x->server->config.limits.head_bytes - 1024, true);
+	int64_t n = h1_head_scan(&x->trailer_scan, raw.ptr, raw.len, x->server->config.limits.head_bytes, true);
 	if (n < 0)
 		*ret_status = (unsigned)-n;
 	return n == H1_MORE || (n > 0 && take_trailers(x, raw, (size_t)n, ret_status));
@@ -135,14 +144,19 @@ enum http_read http_body_peek(struct http_exchange *x, struct slice *ret_data)
 	if (!c || x->discarded)
 		return HTTP_READ_ERROR;
 	struct slice raw = raw_view(c);
+	x->reading = true;
 	if (h1_body_in_data(&x->body) && raw.len) {
 		*ret_data = slice_sub(raw, 0, min_u64(raw.len, x->body.left));
 		return HTTP_READ_DATA;
 	}
 	x->want_readable = true;
-	if (x->must_continue && !x->head_given) {
-		x->must_continue = false;
-		http__conn_send_continue(c);
+	if (x->must_continue) {
+		if (x->head_given) {
+			http__out_flush(c);  // puts it before the head
+		} else {
+			x->must_continue = false;
+			http__conn_send_continue(c);
+		}
 		if (x->cancelled)
 			return HTTP_READ_ERROR;
 	}
@@ -240,7 +254,7 @@ static bool plan_field(struct head_plan *p, const struct http_field *f, struct e
 	return true;
 }
 
-static bool plan_head(struct http_exchange *x, struct head_plan *p, const struct http_field *fields, uint32_t n, uint64_t length, struct err *e)
+static bool plan_head(struct head_plan *p, const struct http_field *fields, uint32_t n, uint64_t length, bool has_none, struct err *e)
 {
 	if (n > HTTP_FIELDS_MAX)
 		return err_set(e, ERR_LIMIT, "more than %d fields", HTTP_FIELDS_MAX);
@@ -250,7 +264,7 @@ static bool plan_head(struct http_exchange *x, struct head_plan *p, const struct
 	if (p->bytes > HTTP_HEAD_MAX)
 		return err_set(e, ERR_LIMIT, "fields of more than %d bytes", HTTP_HEAD_MAX);
 	if (length != HTTP_LENGTH_UNKNOWN) {
-		if (p->has_length && p->length != length && x->kind != BODY_NONE)
+		if (p->has_length && p->length != length && !has_none)
 			return err_set(e, ERR_INVALID, "content-length differs from the length of the body");
 		if (!p->has_length)
 			p->length = length;
@@ -259,15 +273,21 @@ static bool plan_head(struct http_exchange *x, struct head_plan *p, const struct
 	return true;
 }
 
-// RFC 9112, 6.3; RFC 9110, 6.4.1.
+// RFC 9110, 6.4.1.
+bool http_status_has_body(const struct http_exchange *x, unsigned status)
+{
+	return !x->head.req.is_head && status != 204 && status != 205 && status != 304;
+}
+
+// RFC 9112, 6.3. Of an answer that has no body the length is what the owner said, if it did (RFC 9110, 8.6); 205 must say that there is none.
 static void decide_kind(struct http_exchange *x, unsigned status, struct head_plan *p)
 {
-	if (status == 204 || status == 205) {
+	if (!http_status_has_body(x, status)) {
 		x->kind = BODY_NONE;
-		p->has_length = status == 205;
-		p->length = 0;
-	} else if (x->head.req.is_head || status == 304) {
-		x->kind = BODY_NONE;
+		if (status == 204 || status == 205) {
+			p->has_length = status == 205;
+			p->length = 0;
+		}
 	} else if (p->has_length) {
 		x->kind = BODY_LENGTH;
 		x->length = p->length;
@@ -276,11 +296,19 @@ static void decide_kind(struct http_exchange *x, unsigned status, struct head_pl
 	}
 }
 
+// Nobody has begun to read what is known to be too long to be read away.
+static bool is_too_long_to_drain(const struct http_exchange *x)
+{
+	return !x->reading && x->body.state == H1_BODY_LENGTH && x->body.left > x->server->config.limits.drain_bytes;
+}
+
+// What will be closed says so, and this is the last moment for it. An answer that lasts until the end of the connection is not among the reasons
+// here: it may still get a length (settle_length).
 static void decide_persistence(struct http_exchange *x)
 {
 	struct http_conn *c = x->conn;
 	bool more = http__body_has_ended(x) && raw_view(c).len > 0;  // another request is buffered already
-	c->close_after |= x->kind == BODY_UNTIL_CLOSE || c->read_eof || x->must_continue || (x->server->draining && !more);
+	c->close_after |= c->read_eof || x->must_continue || is_too_long_to_drain(x) || (x->server->draining && !more);
 }
 
 static uint8_t *put(uint8_t *to, struct slice s)
@@ -311,8 +339,26 @@ static uint8_t *put_fields(uint8_t *to, const struct http_field *fields, uint32_
 	return to;
 }
 
+// Framing, Connection, the empty line.
+static uint8_t *put_head_end(const struct http_exchange *x, uint8_t *to, bool has_length, uint64_t length)
+{
+	if (has_length) {
+		to = put(to, SLICE_LIT("Content-Length: "));
+		to = put_number(to, length);
+		to = put(to, SLICE_LIT("\r\n"));
+	} else if (x->kind == BODY_CHUNKED) {
+		to = put(to, SLICE_LIT("Transfer-Encoding: chunked\r\n"));
+	}
+	if (x->conn->close_after || x->kind == BODY_UNTIL_CLOSE)
+		to = put(to, SLICE_LIT("Connection: close\r\n"));
+	else if (x->head.old_keep_alive)
+		to = put(to, SLICE_LIT("Connection: keep-alive\r\n"));
+	return put(to, SLICE_LIT("\r\n"));
+}
+
 static uint8_t *put_head(struct http_exchange *x, uint8_t *to, unsigned status, const struct http_field *fields, uint32_t n, const struct head_plan *p)
 {
+	uint8_t *start = to;
 	const struct http_server_config *k = &x->server->config;
 	to = put(to, SLICE_LIT("HTTP/1.1 "));
 	to = put_number(to, status);
@@ -320,13 +366,6 @@ static uint8_t *put_head(struct http_exchange *x, uint8_t *to, unsigned status, 
 	to = put(to, slice_str(http_status_reason(status)));
 	to = put(to, SLICE_LIT("\r\n"));
 	to = put_fields(to, fields, n);
-	if (p->has_length) {
-		to = put(to, SLICE_LIT("Content-Length: "));
-		to = put_number(to, p->length);
-		to = put(to, SLICE_LIT("\r\n"));
-	} else if (x->kind == BODY_CHUNKED) {
-		to = put(to, SLICE_LIT("Transfer-Encoding: chunked\r\n"));
-	}
 	if (!k->no_date && !p->has_date)
 		to = put(to, http__date(x->server));
 	if (k->server_name && !p->has_server) {
@@ -334,11 +373,8 @@ static uint8_t *put_head(struct http_exchange *x, uint8_t *to, unsigned status, 
 		to = put(to, slice_sub(slice_str(k->server_name), 0, 64));
 		to = put(to, SLICE_LIT("\r\n"));
 	}
-	if (x->conn->close_after)
-		to = put(to, SLICE_LIT("Connection: close\r\n"));
-	else if (x->head.old_keep_alive)
-		to = put(to, SLICE_LIT("Connection: keep-alive\r\n"));
-	return put(to, SLICE_LIT("\r\n"));
+	x->head_lines = (size_t)(to - start);
+	return put_head_end(x, to, p->has_length, p->length);
 }
 
 bool http_respond_head(struct http_exchange *x, unsigned status, const struct http_field *fields, uint32_t n, uint64_t length, struct err *e)
@@ -348,8 +384,7 @@ bool http_respond_head(struct http_exchange *x, unsigned status, const struct ht
 		return err_set(e, ERR_USAGE, "the response has a head already");
 	if (status < 200 || status > 599)
 		return err_set(e, ERR_INVALID, "status %u is not one of 200..599", status);
-	x->kind = x->head.req.is_head || status == 304 ? BODY_NONE : BODY_LENGTH;
-	if (!plan_head(x, &p, fields, n, length, e))
+	if (!plan_head(&p, fields, n, length, !http_status_has_body(x, status), e))
 		return false;
 	decide_kind(x, status, &p);
 	x->head_given = true;
@@ -360,6 +395,8 @@ bool http_respond_head(struct http_exchange *x, unsigned status, const struct ht
 	uint8_t *to = http__out_reserve(c, p.bytes + 512);
 	if (!to)
 		return err_nomem(e);
+	x->head_before = http__conn_pending(c);
+	x->head_waits = true;
 	c->out_len = (size_t)(put_head(x, to, status, fields, n, &p) - c->out->data);
 	http__conn_turn_later(c);
 	return true;
@@ -367,12 +404,17 @@ bool http_respond_head(struct http_exchange *x, unsigned status, const struct ht
 
 // ---- response body ---------------------------------------------------------------------------------------------------------------
 
+// What was permitted once stays so until it is written: others' bytes in the output, heads and framing do not count (H11).
+static size_t room(const struct http_exchange *x)
+{
+	return HTTP_WINDOW - (x->conn ? min_u64(x->queued, http__conn_pending(x->conn)) : 0);
+}
+
 size_t http_body_permit(struct http_exchange *x)
 {
-	size_t pending = x->conn ? http__conn_pending(x->conn) : 0;
-	size_t room = HTTP_WINDOW - min_u64(pending, HTTP_WINDOW);
-	if (room >= PERMIT_MIN)
-		return room;
+	size_t room_now = room(x);
+	if (room_now >= PERMIT_MIN)
+		return room_now;
 	x->want_writable = true;
 	return 0;
 }
@@ -392,22 +434,63 @@ static size_t chunk_head(uint8_t out[20], size_t n)
 	return (size_t)(p - out);
 }
 
+// Data of chunk `head` at the end of the output. Returns the length of chunk head, data and CRLF; 0: memory is out.
+static size_t put_chunk(struct http_conn *c, struct slice data)
+{
+	uint8_t head[20];
+	size_t head_len = chunk_head(head, data.len);
+	uint8_t *to = http__out_reserve(c, head_len + data.len + 2);
+	if (!to)
+		return 0;
+	to = put(put(put(to, slice_of(head, head_len)), data), SLICE_LIT("\r\n"));
+	c->out_len = (size_t)(to - c->out->data);
+	return head_len + data.len + 2;
+}
+
+// The last chunk, of which nothing was sent, gets longer: so that many small writes need no more room than one large one.
+static size_t add_to_chunk(struct http_conn *c, size_t chunk, struct slice data)
+{
+	uint8_t head[20], *end = http__out_reserve(c, data.len + 8);
+	if (!end)
+		return 0;
+	uint8_t *start = end - chunk, *lf = memchr(start, '\n', chunk);
+	size_t old_len = (size_t)(end - 2 - (lf + 1)), head_len = chunk_head(head, old_len + data.len);
+	if (head_len != (size_t)(lf + 1 - start))
+		memmove(start + head_len, lf + 1, old_len);
+	memcpy(start, head, head_len);
+	uint8_t *to = put(put(start + head_len + old_len, data), SLICE_LIT("\r\n"));
+	c->out_len = (size_t)(to - c->out->data);
+	return (size_t)(to - start);
+}
+
+static bool put_data(struct http_exchange *x, struct slice data)
+{
+	struct http_conn *c = x->conn;
+	if (x->kind != BODY_CHUNKED)
+		return http__out_put(c, data.ptr, data.len);
+	bool goes_on = x->chunk && x->chunk <= http__conn_pending(c);
+	x->chunk = goes_on ? add_to_chunk(c, x->chunk, data) : put_chunk(c, data);
+	return x->chunk != 0;
+}
+
+// Without a copy of what the kernel takes.
+static bool gather_data(struct http_exchange *x, struct slice data)
+{
+	uint8_t head[20];
+	size_t head_len = x->kind == BODY_CHUNKED ? chunk_head(head, data.len) : 0, tail_len = head_len ? 2 : 0;
+	struct iovec parts[3] = {{head, head_len}, {UNCONST(data.ptr), data.len}, {"\r\n", tail_len}};
+	x->chunk = 0;
+	return http__out_gather(x->conn, parts + !head_len, head_len ? 3 : 1);
+}
+
 static enum http_write send_data(struct http_exchange *x, struct slice data)
 {
 	struct http_conn *c = x->conn;
-	uint8_t head[20];
-	size_t head_len = x->kind == BODY_CHUNKED ? chunk_head(head, data.len) : 0, tail_len = head_len ? 2 : 0;
-	if (data.len >= GATHER_MIN) {
-		struct iovec parts[3] = {{head, head_len}, {UNCONST(data.ptr), data.len}, {"\r\n", tail_len}};
-		return http__out_gather(c, parts + !head_len, head_len ? 3 : 1) ? HTTP_WRITE_OK : HTTP_WRITE_CLOSED;
-	}
-	uint8_t *to = http__out_reserve(c, head_len + data.len + tail_len);
-	if (!to)
+	x->queued = min_u64(x->queued, http__conn_pending(c)) + data.len;
+	if (data.len >= GATHER_MIN && !c->write_blocked)
+		return gather_data(x, data) ? HTTP_WRITE_OK : HTTP_WRITE_CLOSED;
+	if (!put_data(x, data))
 		return HTTP_WRITE_CLOSED;
-	to = put(to, slice_of(head, head_len));
-	to = put(to, data);
-	to = put(to, slice_of("\r\n", tail_len));
-	c->out_len = (size_t)(to - c->out->data);
 	if (http__conn_pending(c) >= FLUSH_AT)
 		return http__out_flush(c) ? HTTP_WRITE_OK : HTTP_WRITE_CLOSED;
 	http__conn_turn_later(c);
@@ -427,7 +510,7 @@ enum http_write http_body_write(struct http_exchange *x, struct slice data)
 		x->written += data.len;
 		return HTTP_WRITE_OK;
 	}
-	if (data.len > HTTP_WINDOW - min_u64(http__conn_pending(x->conn), HTTP_WINDOW))
+	if (data.len > room(x))
 		return HTTP_WRITE_NO_PERMIT;
 	x->written += data.len;
 	return send_data(x, data);
@@ -463,28 +546,45 @@ void http__exchange_notify_write(struct http_exchange *x)
 		if (c->x != x)
 			return;
 	}
-	if (x->want_writable && http__conn_pending(c) <= HTTP_WINDOW - PERMIT_MIN) {
+	if (x->want_writable && room(x) >= PERMIT_MIN) {
 		x->want_writable = false;
 		if (x->ops && x->ops->on_writable)
 			x->ops->on_writable(x->user, x);
 	}
 }
 
-static bool put_trailers(struct http_exchange *x, const struct http_field *trailers, uint32_t n)
+static bool trailers_are_valid(const struct http_field *trailers, uint32_t n, size_t *ret_bytes)
 {
-	struct http_conn *c = x->conn;
-	size_t bytes = 0;
-	if (n > HTTP_FIELDS_MAX)
-		return false;
-	for (uint32_t i = 0; i < n; i++) {
+	*ret_bytes = 0;
+	for (uint32_t i = 0; i < n && n <= HTTP_FIELDS_MAX; i++) {
 		if (!http_field_name_is_valid(trailers[i].name) || !http_field_value_is_valid(trailers[i].value))
 			return false;
-		bytes += trailers[i].name.len + trailers[i].value.len + 4;
+		*ret_bytes += trailers[i].name.len + trailers[i].value.len + 4;
 	}
-	if (bytes > HTTP_HEAD_MAX / 2)
+	return n <= HTTP_FIELDS_MAX && *ret_bytes <= HTTP_HEAD_MAX / 2;
+}
+
+// All of the body is known before anything of the answer has left: it gets its length instead of chunks, or of the end of the connection.
+static bool settle_length(struct http_exchange *x)
+{
+	struct http_conn *c = x->conn;
+	uint8_t *end = http__out_reserve(c, 128), new_end[128];
+	if (!end)
 		return false;
-	if (!x->head.req.accepts_trailers)
-		n = 0;
+	uint8_t *lines_end = c->out->data + c->out_start + x->head_before + x->head_lines;
+	uint8_t *data = end - (x->kind == BODY_CHUNKED && x->written ? 2 : 0) - x->written;
+	x->kind = BODY_LENGTH;
+	x->length = x->written;
+	size_t n = (size_t)(put_head_end(x, new_end, true, x->length) - new_end);
+	memmove(lines_end + n, data, x->length);
+	memcpy(lines_end, new_end, n);
+	c->out_len = (size_t)(lines_end + n + x->length - c->out->data);
+	return true;
+}
+
+static bool put_trailers(struct http_exchange *x, const struct http_field *trailers, uint32_t n, size_t bytes)
+{
+	struct http_conn *c = x->conn;
 	uint8_t *to = http__out_reserve(c, bytes + 8);
 	if (!to)
 		return false;
@@ -497,13 +597,30 @@ static bool put_trailers(struct http_exchange *x, const struct http_field *trail
 	return true;
 }
 
+// Whatever the framing needs at the end of a body.
+static bool put_end(struct http_exchange *x, const struct http_field *trailers, uint32_t n)
+{
+	size_t bytes;
+	if (x->bad_length || (x->kind == BODY_LENGTH && x->written != x->length) || !trailers_are_valid(trailers, n, &bytes))
+		return false;
+	if (x->kind != BODY_CHUNKED && x->kind != BODY_UNTIL_CLOSE)
+		return true;
+	if (!x->head.req.accepts_trailers)
+		n = 0;
+	if (n == 0 && x->head_waits)
+		return settle_length(x);
+	if (x->kind == BODY_CHUNKED)
+		return put_trailers(x, trailers, n, bytes);
+	x->conn->close_after = true;
+	return true;
+}
+
 bool http_body_finish(struct http_exchange *x, const struct http_field *trailers, uint32_t n)
 {
 	BUG_ON(!x->head_given);
 	if (!x->conn || x->finished)
 		return true;
-	bool ok = !x->bad_length && (x->kind != BODY_LENGTH || x->written == x->length);
-	if (!ok || (x->kind == BODY_CHUNKED && !put_trailers(x, trailers, n))) {
+	if (!put_end(x, trailers, n)) {
 		http_abort(x);
 		return false;
 	}

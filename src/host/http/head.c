@@ -6,6 +6,19 @@
 
 // ---- scan ------------------------------------------------------------------------------------------------------------------------
 
+// The head goes beyond the limit: is it a line too long, or the fields (RFC 9112, 3)?
+static int64_t too_large(const struct h1_scan *s, const uint8_t *p, size_t len, bool trailers)
+{
+	if (trailers || s->at > s->start)
+		return H1_TOO_LARGE;
+	return memchr(p + s->start, ' ', len - s->start) ? H1_TARGET_TOO_LONG : H1_METHOD_TOO_LONG;
+}
+
+bool h1_is_head_request(const uint8_t *p, size_t len)
+{
+	return len >= 5 && memcmp(p, "HEAD ", 5) == 0;
+}
+
 int64_t h1_head_scan(struct h1_scan *s, const uint8_t *p, size_t len, size_t max, bool trailers)
 {
 	if (!trailers && s->at == 0 && s->start == 0) {
@@ -26,10 +39,10 @@ int64_t h1_head_scan(struct h1_scan *s, const uint8_t *p, size_t len, size_t max
 	for (;;) {
 		const uint8_t *lf = s->at < len ? memchr(p + s->at, '\n', len - s->at) : NULL;
 		if (!lf)
-			return len - s->start >= max ? H1_TOO_LARGE : H1_MORE;
+			return len - s->start >= max ? too_large(s, p, len, trailers) : H1_MORE;
 		size_t end = (size_t)(lf - p) + 1;
 		if (end - s->start > max)
-			return H1_TOO_LARGE;
+			return too_large(s, p, end, trailers);
 		if (end - s->at < 2 || lf[-1] != '\r')
 			return H1_BAD;
 		bool empty = end - s->at == 2;
@@ -216,7 +229,7 @@ static unsigned parse_absolute(struct h1_head *h, uint8_t *t, size_t len)
 	if (len > 7 && http_name_eq(slice_of(t, 7), SLICE_LIT("http://")))
 		skip = 7;
 	else if (len > 8 && http_name_eq(slice_of(t, 8), SLICE_LIT("https://")))
-		skip = 8;
+		skip = 8, h->req.https = true;
 	else
 		return refuse(h, 400, "malformed request target");
 	uint8_t *a = t + skip, *end = t + len, *p = a;

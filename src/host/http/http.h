@@ -68,15 +68,6 @@ struct http_counters {
 	uint64_t in_flight;    // exchanges whose response is not complete
 };
 
-struct http_server_config {
-	struct http_limits limits;  // start from http_limits_default
-	// A complete head has arrived. The callee owns the exchange from here (rule 1); it may answer before it returns.
-	void (*on_request)(void *user, struct http_exchange *x);
-	void *user;
-	const char *server_name;  // value of a Server field, or NULL for none
-	bool no_date;
-};
-
 // An address "127.0.0.1:3000", "[::1]:0", "localhost:80", ":80" -> numeric; checked here, bound by http_server_listen.
 struct http_address {
 	uint8_t bytes[28];  // struct sockaddr_in or _in6
@@ -86,6 +77,17 @@ NODISCARD bool http_address_parse(struct slice text, struct http_address *ret, s
 // "127.0.0.1:3000", "[::1]:80"; the port as it is in the address. Zero-terminated, cut to `cap`.
 void http_address_print(const struct http_address *a, char *out, size_t cap);
 uint16_t http_address_port(const struct http_address *a);
+
+struct http_server_config {
+	struct http_limits limits;  // start from http_limits_default
+	// A complete head has arrived. The callee owns the exchange from here (rule 1); it may answer before it returns.
+	void (*on_request)(void *user, struct http_exchange *x);
+	void *user;
+	// A head that never became a request was answered by the server with `status` (400, 408, 414, 431…); `why` is static. May be NULL.
+	void (*on_refused)(void *user, const struct http_address *peer, unsigned status, const char *why);
+	const char *server_name;  // value of a Server field, or NULL for none
+	bool no_date;
+};
 
 NODISCARD bool http_server_new(struct loop *l, const struct http_server_config *config, struct http_server **ret, struct err *e);
 // Binds and listens. `first`: the first shard of the process: the port must be nobody's (two servers never share it by accident), and
@@ -115,6 +117,7 @@ struct http_request {
 	bool accepts_trailers;   // TE: trailers
 	bool has_length;
 	uint64_t length;         // of the body where has_length
+	bool https;              // the target was absolute and said so
 	struct http_address peer;
 };
 const struct http_request *http_exchange_request(const struct http_exchange *x);
@@ -127,6 +130,9 @@ struct http_exchange_ops {
 	void (*on_flushed)(void *user, struct http_exchange *x);   // after http_body_is_flushed gave false, once: all was handed to the kernel
 	void (*on_cancel)(void *user, struct http_exchange *x, enum http_cancel why);  // at most once; release is still the owner's to call
 };
+// The wire was lost, also when on_cancel is still to come. *ret_status: what the client was answered by the server itself (400, 408, 413), 0:
+// nothing. Both may be NULL.
+bool http_exchange_is_cancelled(const struct http_exchange *x, enum http_cancel *ret_why, unsigned *ret_status);
 // Any of the callbacks may be NULL.
 void http_exchange_set_owner(struct http_exchange *x, const struct http_exchange_ops *ops, void *user);
 void *http_exchange_user(const struct http_exchange *x);
@@ -154,13 +160,16 @@ void http_body_discard(struct http_exchange *x);
 
 // ---- response --------------------------------------------------------------------------------------------------------------------
 #define HTTP_LENGTH_UNKNOWN UINT64_MAX
-// Once. Status 200..599. `length` of the body or HTTP_LENGTH_UNKNOWN (chunked; until close for HTTP/1.0). A content-length field among
-// `fields` is allowed: it must be strict and equal to `length`, or `length` unknown (then it is the length); with HEAD or 304 it is only
-// sent. Forbidden or invalid fields, or more than the limits: false, nothing happens. The head is buffered and leaves with the first body
-// bytes, at the latest when the loop's turn ends.
+// Once. Status 200..599. `length` of the body or HTTP_LENGTH_UNKNOWN (as it turns out if the body is finished before the head leaves; else
+// chunked, or until close for HTTP/1.0). A content-length field among `fields` is allowed: it must be strict and equal to `length`, or `length`
+// unknown (then it is the length); with HEAD or 304 it is only sent, with 204 and 205 it is dropped (RFC 9110, 8.6).
+// Forbidden or invalid fields, or more than the limits: false, nothing happens. The head is buffered and leaves with the first body bytes, at the
+// latest when the loop's turn ends.
 NODISCARD bool http_respond_head(struct http_exchange *x, unsigned status, const struct http_field *fields, uint32_t n, uint64_t length, struct err *e);
+// false: to HEAD, and with 204, 205 and 304, nothing of a body is sent.
+bool http_status_has_body(const struct http_exchange *x, unsigned status);
 // Bytes that http_body_write takes now without fail: 0 or 4096..HTTP_WINDOW (W12); 0: on_writable follows. For a closed exchange it is
-// HTTP_WINDOW: the write tells.
+// HTTP_WINDOW: the write tells. It depends on what this exchange has written only: a head and HTTP_WINDOW bytes are always taken.
 size_t http_body_permit(struct http_exchange *x);
 enum http_write {
 	HTTP_WRITE_OK,
@@ -168,7 +177,7 @@ enum http_write {
 	HTTP_WRITE_NO_PERMIT, // longer than the permit; nothing taken
 	HTTP_WRITE_TOO_LONG,  // beyond the announced length; nothing taken, the response can't end cleanly any more
 };
-// All or nothing. To HEAD, 204 and 304 bytes are counted and dropped.
+// All or nothing. To HEAD, 204, 205 and 304 bytes are counted and dropped.
 enum http_write http_body_write(struct http_exchange *x, struct slice data);
 // Sends what is buffered now.
 void http_body_flush(struct http_exchange *x);

@@ -20,10 +20,13 @@ struct h1_scan {
 	size_t at;     // lines before it are checked
 	size_t start;  // of the head (after a leading empty line)
 };
-enum { H1_MORE = 0, H1_BAD = -400, H1_TOO_LARGE = -431 };
+enum { H1_MORE = 0, H1_BAD = -400, H1_TARGET_TOO_LONG = -414, H1_TOO_LARGE = -431, H1_METHOD_TOO_LONG = -501 };
 // Length of the complete head in p (counted from p), H1_MORE, or the negative status. The answer depends on the bytes only, not on how they
 // came in pieces. `max` bounds the head from s->start. `trailers`: no start line, a leading empty line is the end.
 int64_t h1_head_scan(struct h1_scan *s, const uint8_t *p, size_t len, size_t max, bool trailers);
+
+// Of a head that is not complete, or malformed: its answer has no body (RFC 9110, 9.3.2).
+bool h1_is_head_request(const uint8_t *p, size_t len);
 
 struct h1_head {
 	struct http_request req;
@@ -72,7 +75,7 @@ static inline bool h1_body_in_data(const struct h1_body *b)
 void h1_body_take(struct h1_body *b, size_t n);
 
 // ---- server.c: pools, listeners, drain ------------------------------------------------------------------------------------------
-enum { BLOCK_SMALL = 16384, BLOCK_BODY = 65536, BLOCK_HEAD = 67584, BLOCK_OUT = 147456, BLOCK_CLASSES = 4 };
+enum { BLOCK_SMALL = 16384, BLOCK_IN = 67584, BLOCK_OUT = 212992, BLOCK_CLASSES = 3 };
 struct block {
 	struct block *next;
 	uint32_t cap, class;
@@ -127,13 +130,13 @@ struct http_conn {
 	bool in_dispatch, read_eof, close_after, linger, write_blocked;
 	uint64_t requests;
 	uint64_t read_deadline, write_deadline;
+	uint64_t end_deadline;         // LINGER, DRAIN: whatever the client sends
 	struct http_exchange *x;       // BUSY and DRAIN
 	struct block *in;              // received and not consumed: in->data[in_start..in_len)
 	size_t in_start, in_len;
 	struct h1_scan scan;
 	struct block *out;             // waits to be sent: out->data[out_start..out_len)
 	size_t out_start, out_len;
-	uint64_t drained;
 	struct http_address peer;
 };
 static inline size_t http__conn_pending(const struct http_conn *c)
@@ -174,8 +177,15 @@ struct http_exchange {
 	bool owned, cancelled, cancel_pending;
 	bool told;        // the owner knows: no on_cancel
 	bool want_readable, want_writable, want_flushed;
+	bool reading;                  // the owner has begun to read the body
 	bool discarded, must_continue;   // Expect: 100-continue, not sent yet
 	bool head_given, finished, bad_length;
+	bool head_waits;                 // nothing of the head was sent: its framing may still be changed
+	uint16_t answered;               // by the server itself when the exchange was lost: 400, 408, 413
+	size_t head_before;              // head_waits: bytes of earlier answers in front of it in the output
+	size_t head_lines;               // its length up to what h1 adds last: framing, Connection, the empty line
+	size_t chunk;                  // bytes of the last chunk at the end of the output, with its framing; 0: none to be added to
+	size_t queued;                   // bytes of data in the output, at most
 	enum http_cancel why;
 	enum body_kind kind;
 	uint64_t length, written;

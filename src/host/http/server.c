@@ -28,7 +28,7 @@ const struct http_limits http_limits_default = {
 enum { SPARE_CONNS = 1024, SPARE_EXCHANGES = 1024, BACKLOG = 1024 };
 static const struct {
 	uint32_t cap, keep;
-} classes[BLOCK_CLASSES] = {{BLOCK_SMALL, 512}, {BLOCK_BODY, 64}, {BLOCK_HEAD, 16}, {BLOCK_OUT, 32}};
+} classes[BLOCK_CLASSES] = {{BLOCK_SMALL, 512}, {BLOCK_IN, 64}, {BLOCK_OUT, 32}};
 
 // ---- pools -----------------------------------------------------------------------------------------------------------------------
 

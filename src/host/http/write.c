@@ -1,10 +1,11 @@
-// What a connection sends: one buffer in order, flushed at once where the kernel takes it. At most a head, a window and the framing of one
-// write wait in it, so its largest block is enough (a static assert says so).
+// What a connection sends: one buffer in order, flushed at once where the kernel takes it. At most half a window of earlier answers of a
+// pipeline, a head, a window, trailers and the framing of one write wait in it, so its largest block is enough (a static assert says so).
 #include "http_int.h"
 
 #include <errno.h>
 
-_Static_assert(BLOCK_OUT >= HTTP_HEAD_MAX + 1024 + HTTP_WINDOW + 8192, "an output block holds a head and a window");
+_Static_assert(BLOCK_OUT >= HTTP_WINDOW / 2 + HTTP_HEAD_MAX + 1024 + HTTP_WINDOW + HTTP_HEAD_MAX / 2 + 8192,
+	"an output block holds earlier answers, a head, a window and trailers");
 
 // n bytes at the end of the output, not counted yet. NULL: memory is out; the connection is closed.
 uint8_t *http__out_reserve(struct http_conn *c, size_t n)
@@ -52,8 +53,14 @@ static bool sent(struct http_conn *c, int64_t n)
 		http__conn_close(c, HTTP_CANCEL_PEER);
 		return false;
 	}
-	if (n > 0)
+	if (n > 0) {
 		k->bytes_out += (uint64_t)n;
+		struct http_exchange *x = c->x;
+		if (x && x->head_waits && (size_t)n <= x->head_before)
+			x->head_before -= (size_t)n;
+		else if (x)
+			x->head_waits = false;
+	}
 	return true;
 }
 
@@ -76,13 +83,36 @@ static bool all_sent(struct http_conn *c)
 	return c->state != CONN_DEAD;
 }
 
+// A head is about to leave while the client waits for 100 Continue: if the body may still be read it goes before, since after the head it would
+// be part of the answer's body. The client of an answer whose owner is through with it gets none.
+static bool put_late_continue(struct http_conn *c)
+{
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct http_exchange *x = c->x;
+	if (LIKELY(!x || !x->must_continue) || !x->head_given || !x->head_waits || !x->owned || x->discarded)
+		return true;
+	x->must_continue = false;
+	c->server->counters.continues++;
+	size_t n = sizeof text - 1, behind = http__conn_pending(c) - x->head_before;
+	uint8_t *end = http__out_reserve(c, n);
+	if (!end)
+		return false;
+	memmove(end - behind + n, end - behind, behind);
+	memcpy(end - behind, text, n);
+	x->head_before += n;
+	c->out_len += n;
+	return true;
+}
+
 bool http__out_flush(struct http_conn *c)
 {
-	size_t pending = http__conn_pending(c);
 	if (c->state == CONN_DEAD)
 		return false;
-	if (pending == 0 || c->write_blocked)
+	if (http__conn_pending(c) == 0 || c->write_blocked)
 		return true;
+	if (!put_late_continue(c))
+		return false;
+	size_t pending = http__conn_pending(c);
 	struct iovec v = {c->out->data + c->out_start, pending};
 	int64_t n = sys_net.sendv(c->io.fd, &v, 1);
 	if (!sent(c, n))
@@ -98,18 +128,18 @@ bool http__out_gather(struct http_conn *c, const struct iovec *parts, int count)
 {
 	struct iovec v[8];
 	int m = 0;
-	BUG_ON(count > 7);
-	size_t pending = http__conn_pending(c), left = 0;
+	BUG_ON(count > 7 || c->write_blocked);
+	if (!put_late_continue(c))
+		return false;
+	size_t pending = http__conn_pending(c), left;
 	if (pending)
 		v[m++] = (struct iovec){c->out->data + c->out_start, pending};
 	for (int i = 0; i < count; i++)
 		v[m++] = parts[i];
-	if (!c->write_blocked) {
-		int64_t n = sys_net.sendv(c->io.fd, v, m);
-		if (!sent(c, n))
-			return false;
-		left = n > 0 ? (size_t)n : 0;
-	}
+	int64_t n = sys_net.sendv(c->io.fd, v, m);
+	if (!sent(c, n))
+		return false;
+	left = n > 0 ? (size_t)n : 0;
 	size_t own = min_u64(left, pending);
 	c->out_start += own;
 	left -= own;
@@ -121,8 +151,7 @@ bool http__out_gather(struct http_conn *c, const struct iovec *parts, int count)
 	}
 	if (http__conn_pending(c) == 0)
 		return all_sent(c);
-	if (!c->write_blocked)
-		block_writes(c);
+	block_writes(c);
 	return true;
 }
 

@@ -290,7 +290,7 @@ static void say(struct client *c, const char *text)
 	send_bytes(c, text, strlen(text));
 }
 
-static bool has(const struct client *c, const char *text)
+UNUSED static bool has(const struct client *c, const char *text)
 {
 	return c->in.len && memmem(c->in.ptr, c->in.len, text, strlen(text));
 }
@@ -328,14 +328,14 @@ static void wait_end(struct client *c)
 {
 	wait_times(c, NULL, 0);
 }
-static void wait_until(const bool *flag)
+UNUSED static void wait_until(const bool *flag)
 {
 	uint64_t give_up = sys_now_ns() + 5000 * MS;
 	while (!*flag && sys_now_ns() < give_up)
 		turn(1);
 	assert_true(*flag);
 }
-static void wait_held(int n)
+UNUSED static void wait_held(int n)
 {
 	uint64_t give_up = sys_now_ns() + 5000 * MS;
 	while (held_count != n && sys_now_ns() < give_up)
@@ -343,7 +343,7 @@ static void wait_held(int n)
 	assert_int_equal(held_count, n);
 }
 // One request, and the whole answer to it, on a fresh connection that the server ends.
-static struct client ask(const char *text)
+UNUSED static struct client ask(const char *text)
 {
 	struct client c = dial();
 	say(&c, text);

@@ -15,7 +15,7 @@ struct table_case {
 	char name[160];
 	uint8_t in[4096];
 	size_t in_len;
-	char out[4][512];
+	char out[12][512];
 	int outs;
 };
 
@@ -62,7 +62,7 @@ static inline int table_run(const char *file, void (*fn)(const struct table_case
 		} else if (!memcmp(line, "in ", 3)) {
 			c.in_len += table_unescape(line + 3, c.in + c.in_len, sizeof c.in - c.in_len);
 		} else if (!memcmp(line, "out ", 4)) {
-			assert_true(c.outs < 4);
+			assert_true(c.outs < 12);
 			snprintf(c.out[c.outs++], sizeof c.out[0], "%.500s", line + 4);
 		} else if (line[0] && line[0] != '#') {
 			fail_msg("%s: what is '%s'", file, line);

@@ -81,7 +81,24 @@ static void L83_a_head_beyond_its_limit_is_431_however_it_comes(void **state)
 	outcome(in, MAX - 1, 1, 0, got, sizeof got);
 	assert_string_equal(got, "more");
 	outcome(in, MAX, 1, 0, got, sizeof got);
-	assert_string_equal(got, "431");
+	assert_string_equal(got, "501");
+}
+
+static void a_target_beyond_the_limit_of_the_head_is_414(void **state)
+{
+	static uint8_t in[6000];
+	char got[600];
+	memset(in, 'a', sizeof in);
+	memcpy(in, "GET /", 5);
+	for (size_t step = 0; step < 3; step++) {
+		outcome(in, sizeof in, step, 0, got, sizeof got);
+		assert_string_equal(got, "414");
+	}
+	memcpy(in + 5000, " HTTP/1.1\r\nHost: a\r\n\r\n", 24);  // it has an end, but beyond
+	for (size_t step = 0; step < 3; step++) {
+		outcome(in, sizeof in, step, 0, got, sizeof got);
+		assert_string_equal(got, "414");
+	}
 }
 
 static void L83_more_than_128_fields_are_431(void **state)
@@ -191,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(heads_of_the_table_are_read_whole_and_in_pieces),
 		cmocka_unit_test(L83_a_head_beyond_its_limit_is_431_however_it_comes),
+		cmocka_unit_test(a_target_beyond_the_limit_of_the_head_is_414),
 		cmocka_unit_test(L83_more_than_128_fields_are_431),
 		cmocka_unit_test(L82_names_and_values_with_line_ends_are_invalid),
 		cmocka_unit_test(W28_connection_fields_are_forbidden),

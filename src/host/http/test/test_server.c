@@ -123,7 +123,7 @@ static void bodies_are_chunked_both_ways_in_any_pieces(void **state)
 	assert_true(chunks_are(&c, "hello, world"));
 	buf_clear(&c.in);
 	say(&c, text);
-	wait_for(&c, "5\r\nhello\r\n7\r\n, world\r\n0\r\n\r\n");
+	wait_for(&c, "Content-Length: 12\r\n\r\nhello, world");  // its end is known before its head leaves
 	hang_up(&c);
 	stop_server();
 }
@@ -159,7 +159,7 @@ static void trailers_go_both_ways_if_the_client_takes_them(void **state)
 	wait_for(&c, "1\r\na\r\n0\r\nX-Sum: 97\r\n\r\n");
 	buf_clear(&c.in);
 	say(&c, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\nX-Sum: 97\r\n\r\n");
-	wait_for(&c, "1\r\nb\r\n0\r\n\r\n");  // W34: dropped without TE
+	wait_for(&c, "Content-Length: 1\r\n\r\nb");  // W34: dropped without TE
 	hang_up(&c);
 	stop_server();
 }
@@ -203,12 +203,12 @@ static void answers_without_a_body_have_none(void **state)
 	start_server(NULL);
 	struct client c = dial();
 	say(&c, "HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n" GET("/status/204") GET("/status/304") GET("/status/205") GET("/status/200"));
-	wait_for(&c, "4\r\nbody\r\n0\r\n\r\n");
+	wait_for(&c, "Content-Length: 4\r\n\r\nbody");
 	assert_false(has(&c, "hello"));
 	assert_int_equal(count_of(&c, "body"), 1);
 	assert_int_equal(count_of(&c, "Content-Length: 5\r\n"), 1);  // HEAD tells the length
 	assert_int_equal(count_of(&c, "Content-Length: 0\r\n"), 1);  // 205
-	assert_int_equal(count_of(&c, "Content-Length"), 2);
+	assert_int_equal(count_of(&c, "Content-Length"), 3);
 	hang_up(&c);
 	stop_server();
 }
@@ -500,6 +500,212 @@ static void W30_the_head_leaves_before_the_body_is_finished(void **state)
 	stop_server();
 }
 
+static void H4_continue_goes_before_a_head_that_was_given_first(void **state)
+{
+	start_server(NULL);
+	for (int pipelined = 0; pipelined < 2; pipelined++) {
+		struct client c = dial();
+		if (pipelined)
+			say(&c, GET("/hello") "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+		else
+			say(&c, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+		wait_times(&c, "HTTP/1.1 200 OK\r\n", 1 + pipelined);
+		uint8_t *go_on = memmem(c.in.ptr, c.in.len, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", 42);
+		assert_non_null(go_on);
+		assert_true(pipelined == (go_on > c.in.ptr));
+		say(&c, "hello");
+		wait_for(&c, "5\r\nhello\r\n0\r\n\r\n");
+		assert_int_equal(count_of(&c, "100 Continue"), 1);
+		hang_up(&c);
+	}
+	stop_server();
+}
+
+static void H4_an_owner_that_reads_later_finds_the_body_coming(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, "POST /hold HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+	wait_held(1);
+	assert_true(http_respond_head(held->x, 200, NULL, 0, 2, NULL));
+	wait_for(&c, "100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n");  // the head leaves, and somebody may still read
+	say(&c, "hello");
+	turn(3);
+	struct slice data;
+	assert_int_equal(http_body_peek(held->x, &data), HTTP_READ_DATA);
+	assert_true(slice_eq_str(data, "hello"));
+	http_body_consume(held->x, 5);
+	assert_int_equal(http_body_write(held->x, SLICE_LIT("ok")), HTTP_WRITE_OK);
+	assert_true(http_body_finish(held->x, NULL, 0));
+	let_go(held);
+	wait_end(&c);
+	assert_true(has(&c, "\r\n\r\nok"));
+	hang_up(&c);
+	stop_server();
+}
+
+static void H3_the_answer_to_a_body_that_nobody_reads_is_not_lost(void **state)
+{
+	enum { N = 5 << 20 };
+	static const char *const heads[] = {
+		"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5242880\r\n\r\n",
+		"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5242880\r\n\r\n",
+		"POST /x HTTP/1.1\r\nHost: a b\r\nContent-Length: 5242880\r\n\r\n",
+	};
+	static const char *const answers[] = {"hello", "413 Content Too Large", "400 Bad Request"};
+	struct http_limits l = http_limits_default;
+	l.body_bytes = N;
+	uint8_t *body = mem_zalloc(N);
+	for (size_t k = 0; k < ARRAY_LEN(heads); k++) {
+		l.body_bytes -= k == 1;
+		start_server(&l);
+		struct client c = dial();
+		say(&c, heads[k]);
+		send_bytes(&c, body, N);
+		shutdown(c.fd, SHUT_WR);
+		wait_end(&c);
+		assert_true(has(&c, answers[k]) && has(&c, "Connection: close") && !c.reset);
+		hang_up(&c);
+		stop_server();
+	}
+	mem_free(body);
+}
+
+static void H11_what_was_permitted_is_taken(void **state)
+{
+	static uint8_t data[HTTP_WINDOW], large[30000];
+	start_server(NULL);
+	memset(data, 'q', sizeof data);
+	memset(large, 'l', sizeof large);
+	struct http_field fields[2] = {{SLICE_LIT("X-Large"), slice_of(large, sizeof large)}, {SLICE_LIT("X-Too"), slice_of(large, sizeof large)}};
+	static const size_t pieces[] = {HTTP_WINDOW, 8192, 1000, 7, 1};
+	for (size_t k = 0; k < ARRAY_LEN(pieces); k++) {
+		struct client c = dial();
+		int small = 4096;
+		setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+		say(&c, GET("/hello") GET("/hello") GET("/hold"));
+		wait_held(1);
+		assert_int_equal(http_body_permit(held->x), HTTP_WINDOW);  // before there is a head
+		assert_true(http_respond_head(held->x, 200, fields, 2, HTTP_LENGTH_UNKNOWN, NULL));
+		for (size_t at = 0; at < HTTP_WINDOW; at += pieces[k]) {
+			size_t n = min_u64(pieces[k], HTTP_WINDOW - at);
+			assert_int_equal(http_body_write(held->x, slice_of(data, n)), HTTP_WRITE_OK);
+		}
+		assert_true(http_body_finish(held->x, NULL, 0));
+		let_go(held);
+		uint64_t give_up = sys_now_ns() + 5000 * MS;
+		while (count_of(&c, "q") < HTTP_WINDOW && sys_now_ns() < give_up) {
+			turn(1);
+			receive_some(&c);
+		}
+		assert_int_equal(count_of(&c, "q"), HTTP_WINDOW);
+		hang_up(&c);
+	}
+	stop_server();
+}
+
+static void H11_many_small_writes_to_a_client_that_reads_nothing_are_one_chunk(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	int small = 65536;
+	setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	say(&c, GET("/hold"));
+	wait_held(1);
+	assert_true(http_respond_head(held->x, 200, NULL, 0, HTTP_LENGTH_UNKNOWN, NULL));
+	uint64_t total = 0, before = 0;
+	for (int round = 0; round < 400 && http_body_permit(held->x); round++, turn(1))
+		for (size_t permit = http_body_permit(held->x); permit; permit--, total++)
+			assert_int_equal(http_body_write(held->x, slice_of(&"0123456789abcdef"[total % 16], 1)), HTTP_WRITE_OK);
+	assert_int_equal(http_body_permit(held->x), 0);
+	assert_true(http_body_finish(held->x, NULL, 0));
+	let_go(held);
+	uint64_t give_up = sys_now_ns() + 20000 * MS;
+	while ((c.in.len < 5 || memcmp(c.in.ptr + c.in.len - 5, "0\r\n\r\n", 5)) && sys_now_ns() < give_up) {
+		turn(1);
+		receive_some(&c);
+	}
+	uint8_t *p = (uint8_t *)memmem(c.in.ptr, c.in.len, "\r\n\r\n", 4) + 4;
+	int chunks = 0;
+	for (size_t size; (size = strtoul((char *)p, NULL, 16)); chunks++) {
+		p = (uint8_t *)memchr(p, '\n', 20) + 1;
+		for (size_t i = 0; i < size; i++)
+			assert_int_equal(p[i], "0123456789abcdef"[before++ % 16]);
+		p += size + 2;
+	}
+	assert_true(before == total && chunks < 1000);
+	hang_up(&c);
+	stop_server();
+}
+
+static void H12_a_length_without_a_body_is_kept_or_dropped(void **state)
+{
+	static const struct {
+		unsigned status;
+		const char *kept;
+	} rows[] = {{304, "Content-Length: 1234\r\n"}, {204, "\r\n\r\n"}, {205, "Content-Length: 0\r\n"}};
+	struct http_field length = {SLICE_LIT("content-length"), SLICE_LIT("1234")};
+	start_server(NULL);
+	for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+		struct client c = dial();
+		say(&c, GET("/hold") GET("/hello"));
+		wait_held(1);
+		assert_false(http_status_has_body(held->x, rows[k].status));
+		assert_true(http_respond_head(held->x, rows[k].status, &length, 1, HTTP_LENGTH_UNKNOWN, NULL));
+		assert_true(http_body_finish(held->x, NULL, 0));
+		let_go(held);
+		wait_for(&c, "hello");
+		assert_true(has(&c, rows[k].kept));
+		assert_int_equal(count_of(&c, "ontent-"), rows[k].status == 204 ? 1 : 2);
+		hang_up(&c);
+	}
+	stop_server();
+}
+
+static void H10_an_exchange_knows_how_it_was_lost(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	enum http_cancel why;
+	unsigned status;
+	struct slice data;
+	say(&c, "POST /hold HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n");
+	wait_held(1);
+	assert_int_equal(http_body_peek(held->x, &data), HTTP_READ_DATA);
+	assert_false(http_exchange_is_cancelled(held->x, NULL, NULL));
+	http_body_consume(held->x, 5);
+	assert_true(http_exchange_is_cancelled(held->x, &why, &status));  // at once: before on_cancel
+	assert_int_equal(cancels, 0);
+	assert_int_equal(why, HTTP_CANCEL_BAD_BODY);
+	assert_int_equal(status, 400);
+	assert_int_equal(http_body_peek(held->x, &data), HTTP_READ_ERROR);
+	answer(held->x, "too late");
+	let_go(held);
+	wait_end(&c);
+	assert_true(has(&c, "400 Bad Request") && !has(&c, "too late"));
+	hang_up(&c);
+	stop_server();
+}
+
+static void H17_an_absolute_target_says_its_scheme(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, "GET https://b/hold HTTP/1.1\r\nHost: a\r\n\r\n");
+	wait_held(1);
+	assert_true(http_exchange_request(held->x)->https);
+	assert_true(slice_eq_str(http_exchange_request(held->x)->authority, "b"));
+	answer(held->x, "ok");
+	let_go(held);
+	wait_for(&c, "ok");
+	say(&c, "GET http://b/hold HTTP/1.1\r\nHost: a\r\n\r\n");
+	wait_held(1);
+	assert_false(http_exchange_request(held->x)->https);
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -527,6 +733,14 @@ int main(void)
 		cmocka_unit_test(L88_a_client_that_does_not_read_holds_the_writer_back),
 		cmocka_unit_test(fields_of_a_response_are_checked_and_kept_in_order),
 		cmocka_unit_test(W30_the_head_leaves_before_the_body_is_finished),
+		cmocka_unit_test(H4_continue_goes_before_a_head_that_was_given_first),
+		cmocka_unit_test(H4_an_owner_that_reads_later_finds_the_body_coming),
+		cmocka_unit_test(H3_the_answer_to_a_body_that_nobody_reads_is_not_lost),
+		cmocka_unit_test(H11_what_was_permitted_is_taken),
+		cmocka_unit_test(H11_many_small_writes_to_a_client_that_reads_nothing_are_one_chunk),
+		cmocka_unit_test(H12_a_length_without_a_body_is_kept_or_dropped),
+		cmocka_unit_test(H10_an_exchange_knows_how_it_was_lost),
+		cmocka_unit_test(H17_an_absolute_target_says_its_scheme),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 //
 // An outgoing body, and who changes its state:
 //   held (until response-outparam.set) → on the wire (send) → finished (finish, abandon) or over (the call is gone)
+#include "wasi_host.h"
 #include "wasi_int.h"
 
 enum { HELD_MAX = HTTP_WINDOW };
@@ -29,8 +30,10 @@ void wasi__body_unref(void *p)
 	struct wasi_http_body *b = p;
 	if (!b || --b->refs)
 		return;
-	if (b->call && b->call->in == b)
+	if (b->call && b->call->in == b) {
 		b->call->in = NULL;
+		http_body_discard(b->call->x);
+	}
 	if (b->call && b->call->out == b)
 		b->call->out = NULL;
 	buf_release(&b->held);
@@ -45,23 +48,48 @@ static struct http_exchange *exchange(const struct wasi_http_body *b)
 
 // ---- in ----------------------------------------------------------------------------------------------------------------------------
 
+// A body that can't be read to its end never looks as if it had been: also one whose call is over.
 static enum wasi_io in_peek(struct wasi_input *in, struct slice *ret)
 {
 	struct wasi_http_body *b = in->of;
 	struct http_exchange *x = exchange(b);
-	if (!x || b->ended)
+	if (b->ended)
 		return WASI_IO_CLOSED;
-	switch (http_body_peek(x, ret)) {
+	switch (x ? http_body_peek(x, ret) : HTTP_READ_ERROR) {
 	case HTTP_READ_DATA:
 		return WASI_IO_OK;
 	case HTTP_READ_AGAIN:
 		return WASI_IO_AGAIN;
-	case HTTP_READ_END:
 	case HTTP_READ_ERROR:
+		return WASI_IO_FAILED;
+	case HTTP_READ_END:
 		break;
 	}
 	b->ended = true;
 	return WASI_IO_CLOSED;
+}
+
+struct wasi_error wasi__body_error(const struct wasi_http_call *call)
+{
+	static const struct wasi_error errors[] = {
+		[HTTP_CANCEL_PEER] = {"the client is gone", true, WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED},
+		[HTTP_CANCEL_TIMEOUT] = {"the body did not arrive in time", true, WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_READ_TIMEOUT},
+		[HTTP_CANCEL_BAD_BODY] = {"the body is malformed", true, WASI_HTTP_TYPES_ERROR_CODE_HTTP_PROTOCOL_ERROR},
+		[HTTP_CANCEL_TOO_LARGE] = {"the body is longer than allowed", true, WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_BODY_SIZE},
+		[HTTP_CANCEL_SERVER] = {"the request was ended by the server", true, WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED},
+		[HTTP_CANCEL_NOMEM] = {"the server is out of memory", true, WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR},
+	};
+	enum http_cancel why;
+	if (call && call->x && http_exchange_is_cancelled(call->x, &why, NULL))
+		return errors[why];
+	return (struct wasi_error){"the request is over", true, WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED};
+}
+
+static struct wasi_error in_take_error(struct wasi_input *in)
+{
+	struct wasi_http_body *b = in->of;
+	b->ended = true;
+	return wasi__body_error(b->call);
 }
 
 static void in_consume(struct wasi_input *in, size_t n)
@@ -80,7 +108,7 @@ static void in_release(struct wasi_input *in)
 
 struct wasi_input *wasi__body_input(struct wasi_http_body *b)
 {
-	static const struct wasi_input_ops ops = {in_peek, in_consume, in_release};
+	static const struct wasi_input_ops ops = {in_peek, in_consume, in_release, in_take_error};
 	struct wasi_input *in = mem_zalloc(sizeof *in);
 	if (!in)
 		return NULL;
@@ -120,7 +148,10 @@ static enum wasi_io out_write(struct wasi_output *out, struct seam_task *task, s
 // a call of its own. It waits only while the client does not take what was sent before.
 static enum wasi_io out_flush(struct wasi_output *out)
 {
+	const struct wasi_http_body *b = out->of;
 	size_t n = 0;
+	if (!b->call && !is_closed(b))
+		return WASI_IO_OK;  // held until the response is set: nothing to wait for
 	enum wasi_io r = out_permit(out, &n);
 	return r == WASI_IO_OK && n == 0 ? WASI_IO_AGAIN : r;
 }
@@ -168,8 +199,8 @@ void wasi__body_send(struct wasi_http_body *b, struct wasi_http_call *call)
 {
 	b->call = call;
 	call->out = b;
-	if (b->held.len && http_body_write(call->x, buf_view(&b->held)) != HTTP_WRITE_OK)
-		b->length = 0;  // longer than announced: it can't end cleanly (W32)
+	if (b->held.len && http_body_write(call->x, buf_view(&b->held)) == HTTP_WRITE_TOO_LONG)
+		b->length = 0;  // it can't end cleanly (W32)
 	buf_release(&b->held);
 	if (b->abandoned)
 		http_abort(call->x);

@@ -13,8 +13,11 @@ static bool string_of(struct seam_call *c, struct slice s, struct wasi_option_st
 void wasi_http_types_incoming_request_drop(struct canon_instance *i, void *object)
 {
 	struct wasi_http_request *r = object;
-	if (r->call)
+	if (r->call) {
 		r->call->request = NULL;
+		if (!r->consumed)
+			http_body_discard(r->call->x);
+	}
 	mem_free(r);
 }
 
@@ -57,8 +60,12 @@ enum seam_result wasi_http_types_incoming_request_path_with_query(struct seam_ca
 enum seam_result wasi_http_types_incoming_request_scheme(struct seam_call *c, const struct wasi_http_types_incoming_request_scheme_args *args,
 	struct wasi_option_http_types_scheme *ret)
 {
+	struct wasi_http_request *r;
+	const struct http_request *h = request(c, args->self, &r);
+	if (!h)
+		return SEAM_TRAP;
 	ret->is_some = true;
-	ret->some.tag = WASI_HTTP_TYPES_SCHEME_HTTP;
+	ret->some.tag = h->https ? WASI_HTTP_TYPES_SCHEME_HTTPS : WASI_HTTP_TYPES_SCHEME_HTTP;
 	return SEAM_OK;
 }
 
@@ -139,6 +146,12 @@ enum seam_result wasi_http_types_incoming_body_stream(struct seam_call *c, const
 	return wasi__input_handle(c, wasi__body_input(b), &ret->ok) ? SEAM_OK : SEAM_TRAP;
 }
 
+// Nothing is said of sizes: all that is known is the limit.
+static struct wasi_http_types_error_code error_code(const struct wasi_error *error)
+{
+	return (struct wasi_http_types_error_code){.tag = error->http_code};
+}
+
 struct future_trailers {
 	struct wasi_http_body *body;
 	bool taken;
@@ -213,8 +226,9 @@ enum seam_result wasi_http_types_future_trailers_get(struct seam_call *c, const 
 		return SEAM_OK;
 	t->taken = true;
 	if (io == WASI_IO_CLOSED) {
+		struct wasi_error error = wasi__body_error(t->body->call);
 		ret->some.ok.is_err = true;
-		ret->some.ok.err.tag = WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED;
+		ret->some.ok.err = error_code(&error);
 		return SEAM_OK;
 	}
 	uint32_t n;
@@ -378,25 +392,37 @@ static bool announced_length(const struct wasi_fields *f, uint64_t *ret)
 	return true;
 }
 
+// The length of a body that is all here: as long as nobody said one. Not of one that isn't sent: what a GET would have got is not known (RFC 9110, 8.6).
+static uint64_t known_length(const struct wasi_http_call *call, const struct wasi_http_response *r, uint64_t announced)
+{
+	const struct wasi_http_body *b = r->body;
+	if (announced != HTTP_LENGTH_UNKNOWN || !http_status_has_body(call->x, r->status))
+		return announced;
+	if (!b)
+		return 0;
+	return b->finished && !b->abandoned && !b->trailers ? b->held.len : HTTP_LENGTH_UNKNOWN;
+}
+
+static void refuse_response(struct wasi_http_call *call, struct wasi_http_body *b)
+{
+	http_respond_error(call->x, 500, 0);
+	call->set_error = call->finished = true;
+	if (b)
+		b->over = true;
+}
+
 static void send_response(struct wasi_http_call *call, struct wasi_http_response *r)
 {
-	struct err e;
-	err_clear(&e);
-	uint64_t announced, length;
+	uint64_t announced;
 	struct wasi_http_body *b = r->body;
-	bool ok = announced_length(r->headers, &announced);
-	length = announced;
-	if (length == HTTP_LENGTH_UNKNOWN && (!b || (b->finished && !b->abandoned && !b->trailers)))
-		length = b ? b->held.len : 0;  // all of it is here
-	ok = ok && http_respond_head(call->x, r->status, r->headers->list, r->headers->n, length, &e);
-	if (!ok) {
-		http_respond_error(call->x, 500, 0);
-		call->set_error = call->finished = true;
+	if (!announced_length(r->headers, &announced) ||
+		!http_respond_head(call->x, r->status, r->headers->list, r->headers->n, known_length(call, r, announced), NULL)) {
+		refuse_response(call, b);
 		return;
 	}
 	call->status = r->status;
 	if (b) {
-		b->length = http_exchange_request(call->x)->is_head ? HTTP_LENGTH_UNKNOWN : announced;
+		b->length = http_status_has_body(call->x, r->status) ? announced : HTTP_LENGTH_UNKNOWN;
 		wasi__body_send(b, call);
 	} else if (http_body_finish(call->x, NULL, 0)) {
 		wasi__call_finished(call);
@@ -426,10 +452,12 @@ enum seam_result wasi_http_types_response_outparam_set(struct seam_call *c, cons
 	return SEAM_OK;
 }
 
-// No stream's error is one of HTTP yet: bodies only close.
 enum seam_result wasi_http_types_http_error_code(struct seam_call *c, const struct wasi_http_types_http_error_code_args *args,
 	struct wasi_option_http_types_error_code *ret)
 {
-	ret->is_some = false;
+	const struct wasi_error *error = seam_resource_get(c, &wasi_io_error_error_resource, args->err);
+	ret->is_some = error->of_http;
+	if (error->of_http)
+		ret->some = error_code(error);
 	return SEAM_OK;
 }

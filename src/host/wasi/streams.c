@@ -94,6 +94,23 @@ static enum seam_result peek(struct seam_call *c, struct wasi_input *in, bool bl
 	}
 }
 
+// What a guest gets from an input that has ended or failed.
+static enum seam_result input_error(struct seam_call *c, struct wasi_input *in, enum wasi_io io, stream_error *ret)
+{
+	*ret = closed;
+	if (io != WASI_IO_FAILED)
+		return SEAM_OK;
+	struct wasi_error *error = mem_alloc(sizeof *error);
+	if (!error)
+		return wasi__no_memory(c);
+	*error = in->ops->take_error(in);
+	ret->tag = WASI_IO_STREAMS_STREAM_ERROR_LAST_OPERATION_FAILED;
+	if (seam_resource_new(c, &wasi_io_error_error_resource, error, &ret->last_operation_failed))
+		return SEAM_OK;
+	mem_free(error);
+	return SEAM_TRAP;
+}
+
 static enum seam_result read_some(struct seam_call *c, uint32_t self, uint64_t len, bool blocking, struct wasi_result_list_u8_io_streams_stream_error *ret)
 {
 	struct wasi_input *in = input(c, self);
@@ -104,10 +121,9 @@ static enum seam_result read_some(struct seam_call *c, uint32_t self, uint64_t l
 	enum seam_result r = peek(c, in, blocking, &io, &there);
 	if (r != SEAM_OK)
 		return r;
-	if (io == WASI_IO_CLOSED) {
+	if (io == WASI_IO_CLOSED || io == WASI_IO_FAILED) {
 		ret->is_err = true;
-		ret->err = closed;
-		return SEAM_OK;
+		return input_error(c, in, io, &ret->err);
 	}
 	there = slice_sub(there, 0, min_u64(len, READ_MAX));
 	if (!seam_bytes(c, there, &ret->ok))
@@ -139,11 +155,9 @@ static enum seam_result skip_some(struct seam_call *c, uint32_t self, uint64_t l
 	enum seam_result r = peek(c, in, blocking, &io, &there);
 	if (r != SEAM_OK)
 		return r;
-	ret->is_err = io == WASI_IO_CLOSED;
-	if (ret->is_err) {
-		ret->err = closed;
-		return SEAM_OK;
-	}
+	ret->is_err = io == WASI_IO_CLOSED || io == WASI_IO_FAILED;
+	if (ret->is_err)
+		return input_error(c, in, io, &ret->err);
 	ret->ok = min_u64(len, there.len);
 	if (ret->ok)
 		in->ops->consume(in, ret->ok);
@@ -362,11 +376,10 @@ static enum seam_result splice_some(struct seam_call *c, struct wasi_output *out
 	} else {
 		there.len = 0;
 	}
-	ret->is_err = io == WASI_IO_CLOSED;
+	ret->is_err = io == WASI_IO_CLOSED || io == WASI_IO_FAILED;
 	if (ret->is_err)
-		ret->err = closed;
-	else
-		ret->ok = there.len;
+		return input_error(c, in, io, &ret->err);
+	ret->ok = there.len;
 	return SEAM_OK;
 }
 
@@ -490,13 +503,14 @@ enum seam_result wasi_io_poll_poll(struct seam_call *c, const struct wasi_io_pol
 }
 
 // ---- error ---------------------------------------------------------------------------------------------------------------------------
-// No stream here fails but by closing: nobody makes an error yet.
 
 void wasi_io_error_error_drop(struct canon_instance *i, void *object)
 {
+	mem_free(object);
 }
 
 enum seam_result wasi_io_error_error_to_debug_string(struct seam_call *c, const struct wasi_io_error_error_to_debug_string_args *args, struct wit_string *ret)
 {
-	return seam_string(c, SLICE_LIT("stream error"), ret) ? SEAM_OK : SEAM_TRAP;
+	const struct wasi_error *error = seam_resource_get(c, &wasi_io_error_error_resource, args->self);
+	return seam_string(c, slice_str(error->text), ret) ? SEAM_OK : SEAM_TRAP;
 }

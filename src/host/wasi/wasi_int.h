@@ -39,7 +39,19 @@ struct wasi_pollable {
 NODISCARD bool wasi__pollable_new(struct seam_call *c, struct wasi_pollable p, uint32_t *ret_rep);
 
 // ---- streams -------------------------------------------------------------------------------------------------------------------------
-enum wasi_io { WASI_IO_OK, WASI_IO_AGAIN, WASI_IO_CLOSED };
+enum wasi_io {
+	WASI_IO_OK,
+	WASI_IO_AGAIN,
+	WASI_IO_CLOSED,
+	WASI_IO_FAILED,  // of inputs: it will not come to its end; told once (take_error), closed afterwards
+};
+
+// What the handle of a wasi:io error stands for.
+struct wasi_error {
+	const char *text;   // static
+	bool of_http;       // http-error-code has an answer
+	uint8_t http_code;  // WASI_HTTP_TYPES_ERROR_CODE_*
+};
 
 struct wasi_input;
 struct wasi_input_ops {
@@ -47,6 +59,8 @@ struct wasi_input_ops {
 	enum wasi_io (*peek)(struct wasi_input *in, struct slice *ret);
 	void (*consume)(struct wasi_input *in, size_t n);
 	void (*release)(struct wasi_input *in);
+	// After WASI_IO_FAILED: why. It is closed from then on.
+	struct wasi_error (*take_error)(struct wasi_input *in);  // NULL: it never fails
 };
 struct wasi_input {
 	const struct wasi_input_ops *ops;
@@ -124,13 +138,15 @@ struct wasi_http_body {
 	struct wasi_event ready;      // readable (in), writable (out)
 	bool stream_taken;
 	uint32_t streams;             // live streams: finish traps while there are any (W29)
-	bool ended;       // in: read to its end
+	bool ended;       // in: read to its end, or its failure was told
 	bool finished, abandoned;     // out: finished, or dropped unfinished; before the response is set writes are kept in `held`
 	struct buf held;
 	struct wasi_fields *trailers; // out: finished before the response was set
 	uint64_t length, written;     // out: Content-Length that the guest set, or HTTP_LENGTH_UNKNOWN
 };
 struct wasi_http_body *wasi__body_new(struct wasi_http_call *call);
+// Why the request's body of a call that is lost, or over (NULL), will not come to its end.
+struct wasi_error wasi__body_error(const struct wasi_http_call *call);
 struct wasi_http_body *wasi__body_ref(struct wasi_http_body *b);
 void wasi__body_unref(void *b);
 struct wasi_input *wasi__body_input(struct wasi_http_body *b);

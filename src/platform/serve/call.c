@@ -397,7 +397,10 @@ static void finish(struct serve_call *c)
 	c->state = CALL_ENDED;
 	loop_timer_cancel(s->loop, &c->timer);
 	wasi_flush_logs(&c->slot->seam, &c->task);
-	serve__log_call(c, c->http.head_set && !c->http.set_error ? c->http.status : status);
+	unsigned answered;  // by http, when the request was lost
+	http_exchange_is_cancelled(c->x, NULL, &answered);
+	serve__log_call(c, answered ? answered : c->http.head_set && !c->http.set_error ? c->http.status
+																					: status);
 	wasi_http_end(&c->http, clean || exited, status);
 	slot_give(c->slot, s, clean);
 	unlist_running(c);

@@ -51,11 +51,35 @@ void serve__log(const struct serve_config *c, enum serve_log level, const char *
 	put_line(&b);
 }
 
+// What became of a request whose wire was lost, whatever its guest made of that.
+static const char *lost(enum http_cancel why, bool answered)
+{
+	switch (why) {
+	case HTTP_CANCEL_PEER:
+		return "client gone";
+	case HTTP_CANCEL_TIMEOUT:
+		return answered ? "body too slow" : "client gone";
+	case HTTP_CANCEL_BAD_BODY:
+		return "malformed body";
+	case HTTP_CANCEL_TOO_LARGE:
+		return "body too large";
+	case HTTP_CANCEL_SERVER:
+		return "killed";
+	case HTTP_CANCEL_NOMEM:
+		break;
+	}
+	return "out of memory";
+}
+
 // Outcome of a call in one word.
 static const char *outcome(const struct serve_call *c)
 {
+	enum http_cancel why;
+	unsigned answered;
 	if (c->state == CALL_QUEUED)
 		return "refused";
+	if (http_exchange_is_cancelled(c->x, &why, &answered) && (c->ok || c->trap.trap == TRAP_KILLED))
+		return lost(why, answered != 0);
 	if (c->ok)
 		return c->http.head_set ? "ok" : "no response";
 	switch (c->trap.trap) {
@@ -117,7 +141,7 @@ static void put_call_text(struct buf *b, const struct serve_call *c, unsigned st
 void serve__log_call(const struct serve_call *c, unsigned status)
 {
 	const struct serve_config *config = c->shard->server->config;
-	bool failed = !c->ok || !c->http.head_set;
+	bool failed = !c->ok || !c->http.head_set || http_exchange_is_cancelled(c->x, NULL, NULL);
 	enum serve_log level = failed ? SERVE_LOG_WARN : as_text(config) ? SERVE_LOG_INFO
 																	 : SERVE_LOG_DEBUG;
 	if (level > config->log_level)

@@ -1,0 +1,165 @@
+"""HTTP of guests that answer in unusual orders: lengths, permits, broken bodies, expectations. Guests of ../shared where they are there."""
+import socket
+
+from harness import HELLO, MISBEHAVE, SHARED, Server, Skip, check, shared_guest
+
+END = " HTTP/1.1\r\nHost: a\r\n"
+CHUNKED = "Transfer-Encoding: chunked\r\n\r\n"
+
+
+def _fault(name):
+    at = SHARED / "faults" / name
+    if not at.exists():
+        raise Skip("../shared is not there")
+    return at
+
+
+def _raw(server, data, seconds=5, until=None):
+    """What comes back on a connection until it ends, `until` has come, or nothing comes for so long; and how it ended."""
+    with socket.create_connection(server.addr) as c:
+        c.settimeout(seconds)
+        out, how = b"", "open"
+        try:
+            c.sendall(data.encode() if isinstance(data, str) else data)
+            while until is None or until not in out:
+                part = c.recv(1 << 16)
+                if not part:
+                    how = "end"
+                    break
+                out += part
+        except TimeoutError:
+            pass
+        except ConnectionError:
+            how = "reset"
+        return out, how
+
+
+# ---- how a body may end -----------------------------------------------------------------------------------------------------------------
+
+def H10_a_malformed_body_is_an_error_for_its_reader():
+    with Server(_fault("quirk.wasm"), log="debug") as s:
+        out, how = _raw(s, "POST /?read=all&w=3" + END + CHUNKED + "5\r\nhello\r\nZZ\r\n")
+        check(out.startswith(b"HTTP/1.1 400 ") and how == "end", f"{out[:100]} {how}")
+        r = s.receipt("/?read=all&w=3")
+        check(r["outcome"] == "malformed body" and r["status"] == 400, f"{r}")
+
+
+def H10_a_body_beyond_max_body_is_an_error_for_its_reader():
+    with Server(_fault("bytes.wasm"), "--max-body", "8", log="debug") as s:
+        out, how = _raw(s, "POST /echo/0" + END + CHUNKED + "5\r\nhello\r\n5\r\nhello\r\n0\r\n\r\n")
+        check(b"0\r\n\r\n" not in out.split(b"\r\n\r\n", 1)[-1], f"{out} ended cleanly")
+        check(s.receipt("/echo/0")["outcome"] == "body too large", s.log_text())
+
+
+def H10_the_receipt_says_why_a_body_did_not_come():
+    with Server(MISBEHAVE, "--body-timeout", "200ms", log="debug") as s:
+        out, how = _raw(s, "POST /nobody-reads" + END + CHUNKED + "5\r\nhello\r\nZZ\r\n", 1)
+        check(out.startswith(b"HTTP/1.1 200 "), f"{out}")
+        for name, data, want in (("echo", "5\r\nhello\r\nZZ\r\n", "malformed body"), ("splice", "5\r\nhello\r\n", "client gone")):
+            _raw(s, f"POST /{name}" + END + CHUNKED + data)
+            r = s.receipt(f"/{name}")
+            check(r["outcome"] == want, f"{r}")
+
+
+# ---- permits ----------------------------------------------------------------------------------------------------------------------------
+
+def H11_what_was_permitted_before_the_response_was_set_is_sent():
+    with Server(_fault("bytes.wasm")) as s:
+        a = s.get("/latewrite/0")
+        check(a.status == 200 and len(a.body) == 65536 and not a.aborted, f"{a.status} {len(a.body)} {a.error}")
+    with Server(_fault("quirk.wasm")) as s:
+        for n in (0, 1, 4096, 50000, 65463, 65464, 65535, 65536):
+            a = s.get(f"/?set=after&w={n}")
+            check(a.status == 200 and len(a.body) == n and not a.aborted, f"{n}: {a.status} {len(a.body)} {a.error}")
+        a = s.get("/?set=after&w=50000&h=x-a:" + "a" * 20000)
+        check(a.status == 200 and len(a.body) == 50000 and not a.aborted, f"{a.status} {len(a.body)} {a.error}")
+
+
+def H11_an_answer_does_not_depend_on_what_is_pipelined_before_it():
+    with Server(_fault("quirk.wasm")) as s, s.connect() as c:
+        sizes = [3000, 63000, 65536, 1, 0, 40000, 65536, 65536, 20000, 65000]
+        c.send("".join(f"GET /?set={'after' if n % 2 == 0 else 'before'}&w={n}&how=nb" + END + "\r\n" for n in sizes))
+        for n in sizes:
+            a = c.answer()
+            check(a.status == 200 and len(a.body) == n and not a.aborted, f"{n}: {a.status} {len(a.body)} {a.error}")
+
+
+# ---- lengths ----------------------------------------------------------------------------------------------------------------------------
+
+def H12_a_length_without_a_body_does_not_end_the_connection():
+    with Server(_fault("quirk.wasm")) as s, s.connect() as c:
+        for set_when in ("before", "after"):
+            for status, kept in ((304, ["1234"]), (204, []), (205, ["0"])):
+                a = c.get(f"/?status={status}&h=content-length:1234&set={set_when}")
+                check(a.status == status and a.values("content-length") == kept and not a.aborted, f"{status}: {a.headers} {a.error}")
+        check(c.get("/?w=3").status == 200, "the connection is lost")
+
+
+def H13_no_length_is_made_up():
+    with Server(_fault("quirk.wasm")) as s, s.connect() as c:
+        for set_when in ("before", "after"):
+            for w in (0, 5):
+                for method, status in (("HEAD", 200), ("GET", 304), ("GET", 204), ("HEAD", 404)):
+                    a = c.get(f"/?status={status}&set={set_when}&w={w}", method)
+                    check(a.status == status and not a.values("content-length") and not a.aborted, f"{method} {status} {set_when}: {a.headers}")
+        check(c.get("/?w=3").status == 200, "the connection is lost")
+
+
+def H17_the_scheme_is_that_of_an_absolute_target():
+    with Server(_fault("quirk.wasm")) as s:
+        for target, want in (("https://b/dump", b"Scheme::Https"), ("http://b/dump", b"Scheme::Http)"), ("/dump", b"Scheme::Http)")):
+            out, _ = _raw(s, f"GET {target}" + END + "Connection: close\r\n\r\n")
+            check(want in out, f"{target}: {out}")
+
+
+def H19_an_answer_whose_end_is_known_has_a_length():
+    with Server(HELLO) as s:
+        out, how = _raw(s, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n")
+        check(how == "end" and out.count(b"\r\nContent-Length: ") + out.count(b"\r\ncontent-length: ") == 2 and out.count(b"Connection: keep-alive") == 1, f"{out} {how}")
+    with Server(MISBEHAVE) as s:
+        out, how = _raw(s, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        check(out.count(b"Content-Length: 13\r\n") == 2 and b"chunked" not in out, f"{out} {how}")
+
+
+# ---- what will be closed says so --------------------------------------------------------------------------------------------------------
+
+def H2_an_answer_says_that_the_connection_ends():
+    with Server(shared_guest("http/hello-rust.wasm")) as s:
+        head = "POST /" + END + "Content-Length: 70000\r\n\r\n"
+        out, how = _raw(s, head.encode() + bytes(70000))
+        check(out.startswith(b"HTTP/1.1 405 ") and b"\r\nConnection: close\r\n" in out and how == "end", f"{out} {how}")
+        with s.connect() as c:
+            for _ in range(3):
+                c.ask("/", "POST", body="x" * 60000)
+                a = c.answer()
+                check(a.status == 405 and not a.values("connection"), f"{a.status} {a.headers}")
+                c.ask("/", "POST", body="x" * 70000, chunked=True)
+                a = c.answer()
+                check(a.status == 405 and not a.values("connection"), f"{a.status} {a.headers}")
+
+
+def H3_an_early_answer_to_a_large_body_is_not_lost():
+    for flags in ((), ("--max-body", "1MiB")):
+        with Server(HELLO, *flags) as s:
+            for chunked in (False, True):
+                a = s.post("/nowhere", b"x" * (5 << 20), chunked=chunked)
+                check(a.status == (413 if flags and not chunked else 404) and not a.error, f"{flags} chunked={chunked}: {a.status} {a.error}")
+
+
+def H4_continue_is_sent_to_a_client_of_a_guest_that_answers_first():
+    for guest, path in ((MISBEHAVE, "/echo"), (MISBEHAVE, "/splice")):
+        with Server(guest) as s, s.connect(timeout=5) as c:
+            c.send("POST " + path + END + "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+            line = c.reader.file.readline()
+            check(line == b"HTTP/1.1 100 Continue\r\n", f"{line}")
+            c.reader.file.readline()
+            c.send("hello")
+            a = c.answer()
+            check(a.status == 200 and a.body == b"hello", f"{a.status} {a.body} {a.error}")
+
+
+def H16_a_long_target_is_414():
+    with Server(HELLO) as s:
+        for n in (66000, 200000):
+            out, how = _raw(s, "GET /" + "a" * n + END + "\r\n")
+            check(out.startswith(b"HTTP/1.1 414 ") and how == "end", f"{n}: {out[:60]} {how}")

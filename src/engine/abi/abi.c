@@ -27,6 +27,20 @@ _Static_assert(offsetof(struct abi_table, elems) == 0 && offsetof(struct abi_tab
 _Static_assert(sizeof(struct abi_import) == 16 && offsetof(struct abi_import, vmctx) == 8, "import");
 _Static_assert(TRAP_NONE == 0 && TRAP_COUNT < 128, "one byte holds a trap");
 
+const struct abi_libcall_row abi_libcall_rows[ABI_LIBCALL_COUNT] = {
+#define P(kind, param) , ABI_##kind
+#define LIBCALL(NAME, name, traps, gives, takes)            \
+	[ABI_LIBCALL_##NAME] = {                                \
+		.may_trap = traps,                                  \
+		.result = ABI_##gives,                              \
+		.nargs = sizeof((const uint8_t[]){ABI_NONE takes}), \
+		.args = {ABI_NONE takes},                           \
+	},
+#include "libcalls.def"
+#undef LIBCALL
+#undef P
+};
+
 void abi_layout(const struct wasm_module *m, struct abi_layout *ret)
 {
 	// Counts are bounded by the decoder (limits.def): the sum stays far below 2^32.

@@ -14,9 +14,9 @@
 //      goes to the trap STACK_OVERFLOW (or to the hook, when limit is UINTPTR_MAX) if it is below.
 //  R7. A call that may leave the instance (import, table, reference) loads code and vmctx of the callee, sets r13 and
 //      r14 = [r13 + mem0_base], calls, and restores its own r13 and r14 afterwards.
-//  R8. C functions (libcalls.def) are called by the C convention through vmctx->libcalls[i] with vmctx as first argument; direction flag
-//      clear, rsp 16-aligned. Those that may trap return an enum trap in eax (0: none); generated code jumps to vmctx->libcalls[TRAP_EXIT] ... see
-//      ABI_LIBCALL_RAISE: it never returns and continues at the landing pad.
+//  R8. C functions (libcalls.def) are called by the C convention through vmctx->libcalls with vmctx as first argument; direction flag clear,
+//      rsp 16-aligned. Those that may trap return an enum trap in eax (0: none), their result lies in exec->libcall_result. On a trap generated
+//      code calls a stub that jumps to `raise`, which never returns and continues at the landing pad.
 #ifndef TENON_ABI_H
 #define TENON_ABI_H
 
@@ -32,7 +32,7 @@ enum trap {
 const char *trap_text(enum trap t);
 
 struct abi_vmctx;
-typedef struct abi_vmctx abi_vmctx;
+struct abi_libcalls;
 
 // What changes with the fiber: one a shard (thread). entry_sp, stack_limit, libcall_result, task and context are exchanged when another fiber runs.
 // `interrupt` is set about each millisecond of CPU time by the watchdog while a fiber runs, whatever it does.
@@ -81,7 +81,7 @@ struct abi_vmctx {
 	const uint32_t *type_ids;      // module type index → canonical id
 	uint8_t *mem0_base;
 	struct abi_memory *mem0;
-	void *const *libcalls;         // enum abi_libcall → C function
+	const struct abi_libcalls *libcalls;
 	const uint32_t *func_refs;     // module function index → index in funcs (for ref.func)
 	void *instance;                // struct vm_instance
 };
@@ -119,12 +119,38 @@ struct abi_sig {
 void abi_classify(const struct wasm_func_type *type, struct abi_loc *locs, struct abi_sig *ret);
 
 // ---- C functions that generated code calls (R8) -----------------------------------------------------------------
-// LIBCALL(NAME, name, may_trap): prototypes are below; the array vmctx->libcalls is indexed by the enum.
 enum abi_libcall {
-#define LIBCALL(NAME, name, may_trap) ABI_LIBCALL_##NAME,
+#define LIBCALL(NAME, name, may_trap, result, params) ABI_LIBCALL_##NAME,
 #include "libcalls.def"
 #undef LIBCALL
 	ABI_LIBCALL_COUNT
 };
+
+// Kinds of parameters and results; what they are in C.
+enum abi_libcall_kind { ABI_NONE, ABI_IMM, ABI_I32, ABI_I64 };
+#define ABI__C_NONE void
+#define ABI__C_IMM uint32_t
+#define ABI__C_I32 uint32_t
+#define ABI__C_I64 uint64_t
+#define ABI__C_RESULT_0(result) ABI__C_##result
+#define ABI__C_RESULT_1(result) uint32_t
+
+// The table that vmctx->libcalls points to: function i at 8 * i.
+struct abi_libcalls {
+#define P(kind, param) , ABI__C_##kind param
+#define LIBCALL(NAME, name, may_trap, result, params) ABI__C_RESULT_##may_trap(result) (*name)(struct abi_vmctx * ctx params);
+#include "libcalls.def"
+#undef LIBCALL
+#undef P
+};
+_Static_assert(sizeof(struct abi_libcalls) == 8 * ABI_LIBCALL_COUNT, "one pointer a row");
+
+// The rows for compilers: arguments by the C convention, of which the first (ABI_NONE here) is vmctx; then the immediates; then the values.
+struct abi_libcall_row {
+	bool may_trap;
+	uint8_t result;  // enum abi_libcall_kind
+	uint8_t nargs, args[6];
+};
+extern const struct abi_libcall_row abi_libcall_rows[ABI_LIBCALL_COUNT];
 
 #endif

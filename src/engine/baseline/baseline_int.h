@@ -357,7 +357,8 @@ void baseline__merge(struct comp *c, const struct ctl *t);
 void baseline__epilogue(struct comp *c);
 void baseline__restore_preserved(struct comp *c);
 uint8_t baseline__cond(struct comp *c, struct val *v);
-void baseline__libcall(struct comp *c, enum abi_libcall id, const uint32_t *imms, unsigned nimms, unsigned nargs);
+void baseline__libcall(struct comp *c, enum abi_libcall id, const uint32_t *imms);
+void baseline__libcall_result(struct comp *c);
 static inline bool baseline__next_is(const struct comp *c, enum wasm_op op)
 {
 	return *c->p == wasm_ops[op].code;

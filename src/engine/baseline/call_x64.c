@@ -308,35 +308,53 @@ void baseline__emit_call_ref(struct comp *c, unsigned w, unsigned tail)
 }
 
 // ---- the runtime ------------------------------------------------------------------------------------------------
-// vmctx, the immediates, then the top nargs values by the C convention; the result is in rax. Traps if the function may.
-void baseline__libcall(struct comp *c, enum abi_libcall id, const uint32_t *imms, unsigned nimms, unsigned nargs)
+static void check_argument(const struct val *v, uint8_t kind)
 {
-	static const bool may_trap[] = {
-#define LIBCALL(NAME, name, trap) [ABI_LIBCALL_##NAME] = trap,
-#include "abi/libcalls.def"
-#undef LIBCALL
-	};
+	// An i32 has a zero upper half (R5), so that it may be passed where 64 bits are wanted.
+	BUG_ON(is_float(v->type) || kind == ABI_IMM || (kind == ABI_I32 && width_of(v->type) == W64));
+}
+
+// By its row (libcalls.def): vmctx, the immediates, then as many values from the top of the stack as are left. A result is in rax. Traps if the
+// function may.
+void baseline__libcall(struct comp *c, enum abi_libcall id, const uint32_t *imms)
+{
+	const struct abi_libcall_row *row = &abi_libcall_rows[id];
 	struct placing p = {0};
 	struct x64 *a = &c->a;
-	BUG_ON(1 + nimms + nargs > 6);
-	baseline__spill_temps_below(c, c->sp - nargs);
+	unsigned first = 1;
+	while (first < row->nargs && row->args[first] == ABI_IMM)
+		first++;
+	unsigned nvalues = row->nargs - first;
+	baseline__spill_temps_below(c, c->sp - nvalues);
 	baseline__save_pins(c);
-	for (unsigned i = 0; i < nargs; i++)
-		place_register(c, &p, baseline__args[1 + nimms + i], &c->stack[c->sp - nargs + i]);
+	for (unsigned i = 0; i < nvalues; i++) {
+		const struct val *v = &c->stack[c->sp - nvalues + i];
+		check_argument(v, row->args[first + i]);
+		place_register(c, &p, baseline__args[first + i], v);
+	}
 	place_all(c, &p);
-	baseline__truncate(c, c->sp - nargs);
-	for (unsigned i = 0; i < nimms; i++)
-		x64_mov_ri(a, baseline__args[1 + i], imms[i]);
+	baseline__truncate(c, c->sp - nvalues);
+	for (unsigned i = 1; i < first; i++)
+		x64_mov_ri(a, baseline__args[i], imms[i - 1]);
 	x64_mov_rr(a, W64, RDI, R13);
 	x64_mov_rm(a, W64, RAX, at_vmctx(offsetof(struct abi_vmctx, libcalls)));
 	baseline__site(c, TRAP_NONE);
 	x64_call_m(a, x64_at(x64_r64(RAX), (int32_t)(8 * id)));
-	if (may_trap[id]) {
+	if (row->may_trap) {
 		struct ool *o = baseline__ool(c, OOL_RAISE);
 		x64_test_rr(a, W32, RAX, RAX);
 		x64_jcc(a, CC_NE, &o->from);
 	}
+	if (row->may_trap && row->result)
+		baseline__libcall_result(c);
 	drop_caches(c);
 	baseline__reload_pins(c);
 	c->lock = 0;
+}
+
+// What a function that may trap left for us, to rax.
+void baseline__libcall_result(struct comp *c)
+{
+	x64_mov_rm(&c->a, W64, RAX, at_vmctx(offsetof(struct abi_vmctx, exec)));
+	x64_mov_rm(&c->a, W64, RAX, x64_at(x64_r64(RAX), offsetof(struct abi_exec, libcall_result)));
 }

@@ -283,8 +283,7 @@ static void ool_trunc(struct comp *c, const struct ool *o)
 		uint32_t fine = x64_short_jcc(a, CC_E);
 		call_stub(c, BASELINE_STUB_RAISE);
 		x64_short_bind(a, fine);
-		x64_mov_rm(a, W64, RAX, at_vmctx(offsetof(struct abi_vmctx, exec)));
-		x64_mov_rm(a, W64, RAX, x64_at(x64_r64(RAX), offsetof(struct abi_exec, libcall_result)));
+		baseline__libcall_result(c);
 	}
 	x64_mov_rr(a, o->w, o->dst, RAX);
 	at = 0;

@@ -253,7 +253,7 @@ void baseline__emit_ref_as_non_null(struct comp *c, unsigned w, unsigned arg)
 void baseline__emit_memory_grow(struct comp *c, unsigned w, unsigned arg)
 {
 	uint32_t memory = wasm_read_u32(&c->p);
-	baseline__libcall(c, ABI_LIBCALL_MEMORY_GROW, &memory, 1, 1);
+	baseline__libcall(c, ABI_LIBCALL_MEMORY_GROW, &memory);
 	x64_mov_rr(&c->a, W32, RAX, RAX);  // -1 as an i32
 	baseline__finish(c, WASM_I32, RAX);
 }
@@ -261,12 +261,12 @@ void baseline__emit_memory_grow(struct comp *c, unsigned w, unsigned arg)
 void baseline__emit_table_grow(struct comp *c, unsigned w, unsigned arg)
 {
 	uint32_t table = wasm_read_u32(&c->p);
-	baseline__libcall(c, ABI_LIBCALL_TABLE_GROW, &table, 1, 2);
+	baseline__libcall(c, ABI_LIBCALL_TABLE_GROW, &table);
 	x64_mov_rr(&c->a, W32, RAX, RAX);
 	baseline__finish(c, WASM_I32, RAX);
 }
 
-// w: immediates in the code, which are the first arguments, the first two exchanged if arg says so
+// w: immediates in the code, which are the first arguments
 void baseline__emit_bulk(struct comp *c, unsigned w, unsigned id)
 {
 	uint32_t imms[2] = {0};
@@ -278,5 +278,5 @@ void baseline__emit_bulk(struct comp *c, unsigned w, unsigned id)
 		imms[0] = imms[1];
 		imms[1] = t;
 	}
-	baseline__libcall(c, id, imms, w, id == ABI_LIBCALL_DATA_DROP || id == ABI_LIBCALL_ELEM_DROP ? 0 : 3);
+	baseline__libcall(c, id, imms);
 }

@@ -5,7 +5,7 @@
 #include "sys/sys.h"
 
 #define MAGIC 0x65646f636e6f6e74ull  // "tnoncode"
-#define VERSION 2u
+#define VERSION 3u
 
 struct header {
 	uint64_t magic;

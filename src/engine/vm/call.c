@@ -271,7 +271,7 @@ static bool host_func_new(struct vm_store *st, uint32_t type_id, vm_host_fn fn, 
 	struct vm__host *h = sig ? ARENA_NEW(&st->arena, struct vm__host) : NULL;
 	if (!h)
 		return err_nomem(e);
-	h->ctx = (struct abi_vmctx){.exec = &st->shard->exec, .libcalls = vm__libcalls};
+	h->ctx = (struct abi_vmctx){.exec = &st->shard->exec, .libcalls = &vm__libcalls};
 	h->sig = sig;
 	h->pop = (uint64_t)sig->abi.stack_cells * 8;
 	h->fn = fn;

@@ -84,7 +84,7 @@ _Static_assert(sizeof(struct vm__host_regs) == 128 && offsetof(struct vm__host_r
 _Static_assert(offsetof(struct vm__host, ctx) == 0, "r13 is both");
 
 // rdi = vmctx, esi = trap, [rsp] = guest pc.
-NAKED void vm__raise(void)
+NAKED void vm__raise(struct abi_vmctx *ctx UNUSED, uint32_t trap UNUSED)
 {
 	__asm__ volatile(
 		"mov (%%rsp), %%rdx\n mov %%rbp, %%rcx\n"

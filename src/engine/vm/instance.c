@@ -197,7 +197,7 @@ bool vm_instance_allocate(struct vm_store *st, struct vm_module *mod, const stru
 	*inst->ctx = (struct abi_vmctx){.exec = &st->shard->exec,
 		.funcs = st->funcs,
 		.type_ids = mod->type_ids,
-		.libcalls = vm__libcalls,
+		.libcalls = &vm__libcalls,
 		.func_refs = inst->func_refs,
 		.instance = inst};
 	// Linked in now, so that a growing function array finds it.

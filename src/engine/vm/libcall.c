@@ -51,24 +51,12 @@ static uint32_t after_pieces(struct abi_vmctx *ctx, uint64_t n)
 	return n > PIECE && s->current ? s->current->kill : TRAP_NONE;
 }
 
-// The same for a libcall that returns no trap: `frame` is its own, which is left for the landing pad.
-static void after_growing(struct abi_vmctx *ctx, void *frame)
-{
-	enum trap end = is_interrupted(ctx) ? vm__fiber_give_way(ctx->exec->shard) : TRAP_NONE;
-	if (LIKELY(!end))
-		return;
-	register void *f __asm__("rax") = frame;
-	register struct abi_vmctx *c __asm__("rdi") = ctx;
-	register uint32_t t __asm__("esi") = end;
-	__asm__ volatile("lea 8(%0), %%rsp\n mov (%0), %%rbp\n jmp vm__raise" : : "r"(f), "r"(c), "r"(t) : "memory");
-	__builtin_unreachable();
-}
-
-static uint64_t abi_libcall_memory_grow(struct abi_vmctx *ctx, uint32_t memory, uint64_t delta)
+static uint32_t abi_libcall_memory_grow(struct abi_vmctx *ctx, uint32_t memory, uint64_t delta)
 {
 	uint64_t old = vm_memory_grow(of(ctx)->memories[memory], delta);
-	after_growing(ctx, __builtin_frame_address(0));
-	return old;
+	enum trap end = after_pieces(ctx, 0);
+	ctx->exec->libcall_result = old;
+	return end;
 }
 
 static uint32_t abi_libcall_memory_fill(struct abi_vmctx *ctx, uint32_t memory, uint64_t dst, uint32_t value, uint64_t n)
@@ -124,11 +112,12 @@ static void abi_libcall_data_drop(struct abi_vmctx *ctx, uint32_t data)
 }
 
 // ---- tables ------------------------------------------------------------------------------------------------------
-static uint64_t abi_libcall_table_grow(struct abi_vmctx *ctx, uint32_t table, uint32_t init, uint64_t delta)
+static uint32_t abi_libcall_table_grow(struct abi_vmctx *ctx, uint32_t table, uint32_t init, uint64_t delta)
 {
 	uint64_t old = vm_table_grow(of(ctx)->tables[table], delta, init);
-	after_growing(ctx, __builtin_frame_address(0));
-	return old;
+	enum trap end = after_pieces(ctx, 0);
+	ctx->exec->libcall_result = old;
+	return end;
 }
 
 static uint32_t abi_libcall_table_fill(struct abi_vmctx *ctx, uint32_t table, uint64_t i, uint32_t value, uint64_t n)
@@ -186,21 +175,6 @@ static void abi_libcall_elem_drop(struct abi_vmctx *ctx, uint32_t elem)
 }
 
 // ---- floats ------------------------------------------------------------------------------------------------------
-// A NaN operand gives a quiet NaN of it; zeros are told apart by sign.
-#define MIN_MAX(name, T, op, sign)                                       \
-	static T abi_libcall_##name(struct abi_vmctx *ctx UNUSED, T a, T b)  \
-	{                                                                    \
-		if (isnan(a) || isnan(b))                                        \
-			return a + b;                                                \
-		if (a == 0 && b == 0)                                            \
-			return (sign) ? (signbit(a) ? a : b) : (signbit(a) ? b : a); \
-		return a op b ? a : b;                                           \
-	}
-MIN_MAX(f32_min, float, <, true)
-MIN_MAX(f32_max, float, >, false)
-MIN_MAX(f64_min, double, <, true)
-MIN_MAX(f64_max, double, >, false)
-
 // The eight conversions in their two forms. Bounds are the exact floats between which truncation fits: low < x < high.
 struct conversion {
 	double low, high;
@@ -277,8 +251,8 @@ static uint64_t abi_libcall_trunc_sat(struct abi_vmctx *ctx UNUSED, uint32_t op,
 }
 
 #define abi_libcall_raise vm__raise
-void *const vm__libcalls[ABI_LIBCALL_COUNT] = {
-#define LIBCALL(NAME, name, may_trap) [ABI_LIBCALL_##NAME] = (void *)abi_libcall_##name,
+const struct abi_libcalls vm__libcalls = {
+#define LIBCALL(NAME, name, may_trap, result, params) .name = abi_libcall_##name,
 #include "abi/libcalls.def"
 #undef LIBCALL
 };

@@ -190,7 +190,7 @@ enum trap vm__enter(struct abi_vmctx *ctx, const void *code, struct vm__regs *re
 extern const char vm__pad[];
 void vm__host_stub(void);
 void vm__preempt_stub(void);
-void vm__raise(void);
+void vm__raise(struct abi_vmctx *ctx, uint32_t trap);
 void vm__switch(void **save, void *to);
 void *vm__switch_prepare(void *stack_top, void (*fn)(void));
 
@@ -202,7 +202,7 @@ struct vm__host_regs {
 uint32_t vm__host_dispatch(struct vm__host *h, struct vm__host_regs *r, uint64_t *stack);
 struct abi_exec *vm__trap_raised(struct abi_vmctx *ctx, uint32_t trap, uint64_t pc, uint64_t rbp);
 struct abi_exec *vm__interrupted(uint64_t pc, uint64_t rbp);
-extern void *const vm__libcalls[ABI_LIBCALL_COUNT];
+extern const struct abi_libcalls vm__libcalls;
 // Writes n references of an element segment into a table; checks first, writes then.
 enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n);
 bool vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, uint64_t *ret);

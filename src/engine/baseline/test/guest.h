@@ -182,17 +182,18 @@ static inline uint64_t fake_trunc_sat(struct abi_vmctx *ctx, uint32_t op, uint64
 	return (bits * 7 + op) & (wasm_ops[op].sig[2] == 'i' ? UINT32_MAX : UINT64_MAX);
 }
 
-static inline uint64_t fake_grow(struct abi_vmctx *ctx, uint32_t memory, uint64_t delta)
+static inline uint32_t fake_grow(struct abi_vmctx *ctx, uint32_t memory, uint64_t delta)
 {
-	return delta == 1 ? 1 : UINT64_MAX;
+	ctx->exec->libcall_result = delta == 1 ? 1 : UINT64_MAX;
+	return TRAP_NONE;
 }
 
-static void *const fake_libcalls[ABI_LIBCALL_COUNT] = {
-	[ABI_LIBCALL_RAISE] = (void *)fake_raise,
-	[ABI_LIBCALL_STACK_HOOK] = (void *)fake_hook,
-	[ABI_LIBCALL_TRUNC] = (void *)fake_trunc,
-	[ABI_LIBCALL_TRUNC_SAT] = (void *)fake_trunc_sat,
-	[ABI_LIBCALL_MEMORY_GROW] = (void *)fake_grow,
+static const struct abi_libcalls fake_libcalls = {
+	.raise = fake_raise,
+	.stack_hook = fake_hook,
+	.trunc = fake_trunc,
+	.trunc_sat = fake_trunc_sat,
+	.memory_grow = fake_grow,
 };
 
 static inline uint8_t *cell(void)
@@ -241,7 +242,7 @@ static inline void guest_init(struct guest *g, struct source *s, const struct ba
 		.type_ids = g->type_ids,
 		.mem0_base = g->memory.base,
 		.mem0 = &g->memory,
-		.libcalls = fake_libcalls,
+		.libcalls = &fake_libcalls,
 		.func_refs = g->refs,
 	};
 	((struct abi_memory **)((char *)g->ctx + g->layout.memories))[0] = &g->memory;

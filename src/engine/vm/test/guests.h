@@ -18,7 +18,7 @@
 _Static_assert(offsetof(struct abi_vmctx, exec) == 0 && offsetof(struct abi_vmctx, funcs) == 8 && offsetof(struct abi_vmctx, mem0_base) == 24 &&
 		offsetof(struct abi_vmctx, mem0) == 32 && offsetof(struct abi_vmctx, libcalls) == 40,
 	"the guests' view of a vmctx");
-_Static_assert(offsetof(struct abi_exec, stack_limit) == 0, "the guests' view of exec");
+_Static_assert(offsetof(struct abi_exec, stack_limit) == 0 && offsetof(struct abi_exec, libcall_result) == 16, "the guests' view of exec");
 
 // A guest function `name`; its site (if any) is the label name_site, with `trap`.
 #define GUEST(name, text)                                                                                         \
@@ -66,7 +66,9 @@ GUEST(busy, "push %rbp\n mov %rsp,%rbp\n push %rbx\n push %r12\n push %r15\n pus
 			"jmp 3f\n 2: xor %eax,%eax\n 3: pop %r13\n pop %r15\n pop %r12\n pop %rbx\n pop %rbp\n ret")
 #define BUSY_RESULT (3 + 5 + 7 + 11 + 3 + 5 + 7 + 11 + 13 + 17 + 19 + 23 + 29)
 // memory.grow(0, edi)
-GUEST(grow, "push %rbp\n mov %rsp,%rbp\n mov %edi,%edx\n xor %esi,%esi\n mov %r13,%rdi\n mov 40(%r13),%rax\n call *16(%rax)\n pop %rbp\n ret")
+GUEST(grow, "push %rbp\n mov %rsp,%rbp\n mov %edi,%edx\n xor %esi,%esi\n mov %r13,%rdi\n mov 40(%r13),%rax\n call *16(%rax)\n test %eax,%eax\n"
+			"jnz 1f\n mov (%r13),%rax\n mov 16(%rax),%rax\n pop %rbp\n ret\n"
+			"1: mov %r13,%rdi\n mov %eax,%esi\n mov 40(%r13),%rax\n call *(%rax)\n ud2")
 // own global 0 (at vmctx + edi) += esi; returns it
 GUEST(bump, "mov %edi,%edi\n add %esi,(%r13,%rdi)\n mov (%r13,%rdi),%eax\n ret")
 _Static_assert(ABI_LIBCALL_RAISE == 0 && ABI_LIBCALL_STACK_HOOK == 1 && ABI_LIBCALL_MEMORY_GROW == 2, "the guests' view of libcalls");

@@ -279,8 +279,6 @@ static void grows_memory_up_to_its_limits(void **state UNUSED)
 // L31: overlaps larger than a piece, both ways.
 static void copies_long_overlapping_ranges(void **state UNUSED)
 {
-	uint32_t (*copy)(struct abi_vmctx *, uint32_t, uint32_t, uint64_t, uint64_t, uint64_t) = (uint32_t (*)(struct abi_vmctx *, uint32_t, uint32_t, uint64_t,
-		uint64_t, uint64_t))vm__libcalls[ABI_LIBCALL_MEMORY_COPY];
 	struct vm_store *st;
 	struct vm_instance *inst;
 	struct guest big;
@@ -292,13 +290,13 @@ static void copies_long_overlapping_ranges(void **state UNUSED)
 		uint64_t from = way ? MIB : 0, to = way ? 0 : MIB;
 		for (uint32_t i = 0; i < 4 * MIB; i++)
 			words[i] = i;
-		assert_int_equal(copy(vm_instance_vmctx(inst), 0, 0, to, from, 15 * MIB), TRAP_NONE);
+		assert_int_equal(vm__libcalls.memory_copy(vm_instance_vmctx(inst), 0, 0, to, from, 15 * MIB), TRAP_NONE);
 		for (uint32_t i = 0; i < 15 * MIB / 4; i++)
 			assert_true(words[to / 4 + i] == from / 4 + i);
 	}
-	assert_int_equal(copy(vm_instance_vmctx(inst), 0, 0, 0, 1, 16 * MIB), TRAP_MEMORY_OUT_OF_BOUNDS);
-	assert_int_equal(copy(vm_instance_vmctx(inst), 0, 0, 16 * MIB, 16 * MIB, 0), TRAP_NONE);
-	assert_int_equal(copy(vm_instance_vmctx(inst), 0, 0, 16 * MIB + 1, 0, 0), TRAP_MEMORY_OUT_OF_BOUNDS);
+	assert_int_equal(vm__libcalls.memory_copy(vm_instance_vmctx(inst), 0, 0, 0, 1, 16 * MIB), TRAP_MEMORY_OUT_OF_BOUNDS);
+	assert_int_equal(vm__libcalls.memory_copy(vm_instance_vmctx(inst), 0, 0, 16 * MIB, 16 * MIB, 0), TRAP_NONE);
+	assert_int_equal(vm__libcalls.memory_copy(vm_instance_vmctx(inst), 0, 0, 16 * MIB + 1, 0, 0), TRAP_MEMORY_OUT_OF_BOUNDS);
 	vm_store_free(st);
 	guest_release(&big);
 }

@@ -118,7 +118,7 @@ static void request(struct vm_instance *inst, unsigned seed)
 			assert_int_equal(guest_call(inst, G_STORE, at, seed, NULL), TRAP_NONE);
 	}
 	if (seed & 0x80000)
-		((void (*)(struct abi_vmctx *, uint32_t))vm__libcalls[ABI_LIBCALL_DATA_DROP])(vm_instance_vmctx(inst), 0);
+		vm__libcalls.data_drop(vm_instance_vmctx(inst), 0);
 }
 
 static void equals_the_image_after_every_reset(void **state UNUSED)

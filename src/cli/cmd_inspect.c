@@ -162,8 +162,9 @@ static void put_module_names(struct buf *b, const struct wasm_module *m)
 static bool print(const struct cli *c, const struct comp_component *comp, const struct wasm_module *module, struct err *e)
 {
 	struct buf text = {.max = MAX_OUTPUT}, json = {.max = MAX_OUTPUT * 2};
+	bool ok = true;
 	if (comp)
-		comp_print(&text, comp);
+		ok = comp_print(&text, comp, e);
 	else
 		print_module(&text, module);
 	if (c->config.json) {
@@ -179,10 +180,9 @@ static bool print(const struct cli *c, const struct comp_component *comp, const 
 		buf_put_str(&json, "}\n");
 	}
 	const struct buf *out = c->config.json ? &json : &text;
-	bool ok = true;
-	if (text.failed || json.failed)
+	if (ok && (text.failed || json.failed))
 		ok = err_set(e, ERR_LIMIT, "what is to be printed is larger than %zu MiB", MAX_OUTPUT >> 20);
-	else if (fwrite(out->ptr, 1, out->len, stdout) != out->len || fflush(stdout) != 0)
+	else if (ok && (fwrite(out->ptr, 1, out->len, stdout) != out->len || fflush(stdout) != 0))
 		ok = err_set_errno(e, errno, "cannot write to stdout");
 	buf_release(&text);
 	buf_release(&json);

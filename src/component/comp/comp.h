@@ -201,7 +201,9 @@ struct comp_extern {
 	const struct wit_func_type *func;    // FUNC, and TYPE of a function type
 	const struct wit_type *type;         // TYPE: a value type, or
 	const struct wit_resource *resource; // TYPE: a resource type
-	bool is_alias;        // TYPE: the resource has been seen before (eq, not sub)
+	// TYPE: each name that the binary gives a type is an address of its own (of a value type `type` itself), never to be looked into; `of` is the
+	// name, or the type without name, that this is a new name of, or NULL.
+	const void *name_id, *of;
 	uint32_t n;        // INSTANCE
 	const struct comp_extern *items;
 	struct slice implements, external_id;  // attributes; may be empty
@@ -226,7 +228,8 @@ const struct comp_extern *comp_find_interface(const struct comp_component *c, st
 // A function of that instance; of the root where `interface_name` is empty. NULL: none.
 const struct comp_export_func *comp_find_export(const struct comp_component *c, struct slice interface_name, struct slice name);
 
-// Prints imports and exports as the WIT of a world `root`, interfaces in line.
-void comp_print(struct buf *b, const struct comp_component *c);
+// Prints imports and exports as WIT: a world `root` and, behind it, the interfaces that it names, by package. What is read from that is equal as
+// types, but where a comment "Not in WIT" says what WIT has no form for. Errors: LIMIT, NOMEM.
+NODISCARD bool comp_print(struct buf *b, const struct comp_component *c, struct err *e);
 
 #endif

@@ -101,6 +101,7 @@ struct entity {
 	bool is_sub;   // TYPE: introduces the resource
 	struct ty ty;
 	const struct mtype *module;
+	const void *of;  // TYPE: the wit_type or res that this is a new name of; may be NULL
 };
 struct item {
 	struct slice name, implements, external_id;

@@ -220,6 +220,9 @@ static bool add_extern(struct dec *d, struct scope *s, bool is_import, struct it
 		r->is_import = is_import;
 		e->ty = (struct ty){.kind = TY_RESOURCE, .res = r};
 	} else if (e->kind == COMP_EXTERN_TYPE) {
+		// A primitive that has no name yet is a constant: nothing is a name of it.
+		bool is_constant = e->ty.kind == TY_VALUE && e->ty.value->kind < WIT_N_PRIMITIVES && e->ty.value == wit_type_primitive(e->ty.value->kind);
+		e->of = is_constant ? NULL : e->ty.p;
 		if (!comp__ty_rename(d, &e->ty, it->name, &e->ty))
 			return false;
 	} else if (e->kind == COMP_EXTERN_INSTANCE && !comp__open(d, e->ty.inst, s->binder, is_import, &e->ty.inst)) {

@@ -604,11 +604,18 @@ static bool describe(struct linker *l, struct frame *f, const struct item *x, st
 	*ret = (struct comp_extern){.name = x->name, .kind = x->e.kind, .implements = x->implements, .external_id = x->external_id};
 	if (x->e.kind == COMP_EXTERN_FUNC || (x->e.kind == COMP_EXTERN_TYPE && x->e.ty.kind == TY_FUNC))
 		return comp__subst_func(&f->types, x->e.ty.func, &ret->func);
-	if (x->e.kind == COMP_EXTERN_TYPE && x->e.ty.kind == TY_VALUE)
-		return comp__subst_type(&f->types, x->e.ty.value, &ret->type);
+	if (x->e.kind == COMP_EXTERN_TYPE && x->e.ty.kind == TY_VALUE) {
+		const struct wit_type *of = NULL;
+		if (!comp__subst_type(&f->types, x->e.ty.value, &ret->type) || (x->e.of && !comp__subst_type(&f->types, x->e.of, &of)))
+			return false;
+		ret->name_id = ret->type;
+		ret->of = of;
+		return true;
+	}
 	if (x->e.kind == COMP_EXTERN_TYPE && x->e.ty.kind == TY_RESOURCE) {
-		ret->is_alias = !x->e.is_sub && x->e.ty.res->is_import;
 		ret->resource = resolve_wit(f, x->e.ty.res);
+		ret->name_id = x->e.ty.res;
+		ret->of = x->e.of;
 		return ret->resource || comp__at(l->d, 0);
 	}
 	if (x->e.kind == COMP_EXTERN_INSTANCE)

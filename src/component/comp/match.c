@@ -32,6 +32,12 @@ static bool same_resource(void *ctx, const struct wit_resource *expected, const 
 
 static bool match_entity(struct matcher *m, const struct entity *found, const struct entity *expected);
 
+// A primitive type that nobody gave a name.
+static bool is_constant(const struct wit_type *t)
+{
+	return t->kind < WIT_N_PRIMITIVES && t == wit_type_primitive(t->kind);
+}
+
 static bool match_value(struct matcher *m, const struct wit_type *found, const struct wit_type *expected)
 {
 	struct wit_compare c = {.same_resource = same_resource, .ctx = m, .steps = m->d->steps};
@@ -40,7 +46,7 @@ static bool match_value(struct matcher *m, const struct wit_type *found, const s
 	if (!ok)
 		return comp__at(m->d, comp__offset(m->d));
 	for (const struct env *env = m->expected; env; env = env->outer)
-		if (env->pairs && expected != found && expected->kind >= WIT_N_PRIMITIVES) {
+		if (env->pairs && expected != found && !is_constant(expected)) {
 			env->pairs->has_pairs = true;
 			if (!comp__ptrmap_put(m->d, &env->pairs->memo, expected, found))
 				return false;

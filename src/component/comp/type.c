@@ -19,7 +19,7 @@ static uint32_t ptrmap_slot(const struct ptrmap *m, const void *key)
 
 const void *comp__ptrmap_get(const struct ptrmap *m, const void *key)
 {
-	return m->cap ? m->vals[ptrmap_slot(m, key)] : NULL;
+	return m->cap && key ? m->vals[ptrmap_slot(m, key)] : NULL;
 }
 
 bool comp__ptrmap_put(struct dec *d, struct ptrmap *m, const void *key, const void *val)
@@ -142,7 +142,7 @@ bool comp__ty_rename(struct dec *d, const struct ty *t, struct slice name, struc
 		*r = *t->res;
 		r->wit.name = name;
 		ret->res = r;
-	} else if (t->kind == TY_VALUE && t->value->kind >= WIT_N_PRIMITIVES) {
+	} else if (t->kind == TY_VALUE) {
 		struct wit_type *copy = arena_copy(d->a, t->value, sizeof(*copy), _Alignof(struct wit_type));
 		if (!copy)
 			return err_nomem(d->e);
@@ -163,15 +163,22 @@ static bool subst_res(struct subst *s, const struct wit_resource *w, const struc
 	*ret = w;
 	if (r->owner != s->from)
 		return true;
-	if (!s->targets[r->slot]) {
-		struct res *fresh = comp__res_new(s->d, s->into, r->wit.name);
-		if (!fresh)
-			return false;
-		fresh->is_import = s->is_import;
-		s->targets[r->slot] = fresh;
+	const struct res *to = s->targets[r->slot], *known = comp__ptrmap_get(&s->memo, r);
+	bool is_given = to && comp__ptrmap_get(&s->memo, to) != to;
+	if (known || is_given) {
+		*ret = known ? &known->wit : &to->wit;
+		return true;
 	}
-	*ret = &s->targets[r->slot]->wit;
-	return true;
+	// Names of a type that is made anew stay apart: one resource for each, all of one slot; the first one is noted as its own.
+	struct res *fresh = to ? arena_copy(&s->d->s, to, sizeof(*to), _Alignof(struct res)) : comp__res_new(s->d, s->into, r->wit.name);
+	if (!fresh)
+		return comp__full(s->d);
+	fresh->wit.name = r->wit.name;
+	fresh->is_import = s->is_import;
+	if (!to && !comp__ptrmap_put(s->d, &s->memo, s->targets[r->slot] = fresh, fresh))
+		return false;
+	*ret = &fresh->wit;
+	return comp__ptrmap_put(s->d, &s->memo, r, fresh);
 }
 
 static bool subst_fields(struct subst *s, const struct wit_type *t, const struct wit_field **ret)
@@ -194,13 +201,17 @@ static bool subst_fields(struct subst *s, const struct wit_type *t, const struct
 // Layouts do not depend on resources, so that a copy with other pointers is enough.
 bool comp__subst_type(struct subst *s, const struct wit_type *t, const struct wit_type **ret)
 {
-	if (t->kind < WIT_N_PRIMITIVES || (!s->has_pairs && !(t->flags & WIT_HAS_HANDLE))) {
+	if (!s->has_pairs && !(t->flags & WIT_HAS_HANDLE)) {
 		*ret = t;
 		return true;
 	}
 	const struct wit_type *known = comp__ptrmap_get(&s->memo, t);
 	if (known) {
 		*ret = known;
+		return true;
+	}
+	if (t->kind < WIT_N_PRIMITIVES) {
+		*ret = t;
 		return true;
 	}
 	struct wit_type copy = *t;
@@ -244,7 +255,7 @@ static bool subst_items(struct subst *s, const struct items *from, struct items 
 		struct entity to;
 		if (!comp__subst_entity(s, &from->ptr[i].e, &to))
 			return false;
-		if (to.ty.p == from->ptr[i].e.ty.p)
+		if (to.ty.p == from->ptr[i].e.ty.p && to.of == from->ptr[i].e.of)
 			continue;
 		if (!fresh && !(fresh = arena_copy(&s->d->s, from->ptr, from->len * sizeof(*fresh), _Alignof(struct item))))
 			return comp__full(s->d);
@@ -305,10 +316,25 @@ static bool subst_ty(struct subst *s, const struct ty *t, struct ty *ret)
 	return comp__ptrmap_put(s->d, &s->memo, t->p, ret->p);
 }
 
+// What a named type is a name of.
+static bool subst_name(struct subst *s, const struct entity *e, const void **ret)
+{
+	struct ty of = {.kind = e->ty.kind, .p = e->of}, to;
+	*ret = e->of;
+	if (e->ty.kind != TY_VALUE && e->ty.kind != TY_RESOURCE)
+		return true;
+	if (!subst_ty(s, &of, &to))
+		return false;
+	*ret = to.p;
+	return true;
+}
+
 bool comp__subst_entity(struct subst *s, const struct entity *e, struct entity *ret)
 {
 	*ret = *e;
 	if (!comp__steps(s->d, 1))
+		return false;
+	if (e->of && !subst_name(s, e, &ret->of))
 		return false;
 	return e->kind == COMP_EXTERN_MODULE || subst_ty(s, &e->ty, &ret->ty);
 }

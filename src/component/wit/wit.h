@@ -366,6 +366,8 @@ bool wit_interface_put_id(struct buf *b, const struct wit_interface *i);
 
 // Prints WIT text. What is printed reads back as an equal model.
 void wit_print_package(struct buf *b, const struct wit_package *p);
+// "ns:name@1.2.3", keywords escaped.
+void wit_print_package_id(struct buf *b, const struct wit_package *p);
 void wit_print_world(struct buf *b, const struct wit_world *w);
 void wit_print_interface(struct buf *b, const struct wit_interface *i);
 // Anonymous form; names come from `types` (NULL: all is spelled out, resources by their name).

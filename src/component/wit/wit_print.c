@@ -21,7 +21,7 @@ static void names_init(struct names *n, const struct wit_typedef *types, uint32_
 		const void *const *p = types[i].resource ? (const void *const *)&types[i].resource : (const void *const *)&types[i].type;
 		bool no_memory;
 		// The first name wins; without memory the type is spelled out.
-		if (types[i].resource || types[i].type->kind >= WIT_N_PRIMITIVES)
+		if (types[i].resource || types[i].type->kind >= WIT_N_PRIMITIVES || types[i].type != wit_type_primitive(types[i].type->kind))
 			if (!map_insert(&n->map, address_of(p), i, &no_memory))
 				continue;
 	}
@@ -99,6 +99,8 @@ static void put_anonymous(struct buf *b, const struct wit_type *t, const struct 
 static void put_type(struct buf *b, const struct wit_type *t, const struct names *names, bool own_spelled)
 {
 	const struct wit_typedef *d = names_find(names, t);
+	if (b->failed)  // what is shared may be much when it is spelled out
+		return;
 	if (d && !own_spelled) {
 		put_id(b, d->name);
 		return;
@@ -425,15 +427,20 @@ void wit_print_world(struct buf *b, const struct wit_world *w)
 	names_release(&names);
 }
 
-void wit_print_package(struct buf *b, const struct wit_package *p)
+void wit_print_package_id(struct buf *b, const struct wit_package *p)
 {
-	put_docs(b, 0, p->docs);
-	buf_put_str(b, "package ");
 	put_id(b, p->ns);
 	buf_put_byte(b, ':');
 	put_id(b, p->name);
 	if (p->version.present)
 		buf_printf(b, "@%.*s", SLICE_ARGS(p->version.text));
+}
+
+void wit_print_package(struct buf *b, const struct wit_package *p)
+{
+	put_docs(b, 0, p->docs);
+	buf_put_str(b, "package ");
+	wit_print_package_id(b, p);
 	buf_put_str(b, ";\n");
 	for (uint32_t i = 0; i < p->n_interfaces; i++) {
 		buf_put_byte(b, '\n');

@@ -48,6 +48,7 @@ struct abi_exec {
 	void *shard;              // struct vm_shard
 	void *task;               // whose task runs: its owner's (component/canon); not vm's business
 	uint64_t context[2];      // ORDER exec 10: what context.get and context.set of the canonical ABI reach, of the task's thread that runs
+	uint64_t work;            // of host code since it last looked at `interrupt` (vm_work)
 };
 
 // An entry of the store's function array: what a reference to a function means. 32 bytes.

@@ -70,7 +70,7 @@ struct ool {
 	struct x64_label from, back;
 };
 
-struct pool {
+struct pooled {
 	uint32_t at;  // displacement field
 	uint64_t bits;
 };
@@ -87,7 +87,7 @@ struct baseline_scratch {
 	ctl;
 	VEC(struct ool)
 	ool;
-	VEC(struct pool)
+	VEC(struct pooled)
 	pool;
 };
 

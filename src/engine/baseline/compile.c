@@ -347,7 +347,7 @@ static void emit_pool(struct comp *c)
 	x64_room(a, 64);
 	x64_align(a, 8);
 	for (uint32_t i = 0; i < c->s->pool.len; i++) {
-		const struct pool *p = &c->s->pool.ptr[i];
+		const struct pooled *p = &c->s->pool.ptr[i];
 		unsigned h = (unsigned)((p->bits * 0x9e3779b97f4a7c15ull) >> 58);
 		x64_room(a, 16);
 		if (seen[h].bits != p->bits) {

@@ -32,11 +32,11 @@ void baseline__store(struct comp *c, unsigned type, struct x64_mem m, unsigned r
 // The displacement field that was emitted last means a constant at the function's end.
 void baseline__pool_ref(struct comp *c, uint64_t bits)
 {
-	struct pool *p = VEC_ADD(NULL, &c->s->pool, 1u << 24);
+	struct pooled *p = VEC_ADD(NULL, &c->s->pool, 1u << 24);
 	if (!p)
 		baseline__fail_nomem(c);
 	else
-		*p = (struct pool){x64_pos(&c->a) - 4, bits};
+		*p = (struct pooled){x64_pos(&c->a) - 4, bits};
 }
 
 void baseline__load_const(struct comp *c, unsigned type, unsigned reg, uint64_t imm)

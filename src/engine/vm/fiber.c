@@ -341,6 +341,15 @@ enum vm_wake vm_fiber_yield(struct vm_shard *s)
 	return vm__fiber_give_way(s) ? VM_KILLED : VM_RESUMED;
 }
 
+enum trap vm_work_slow(struct abi_exec *exec)
+{
+	struct vm_shard *s = exec->shard;
+	exec->work = 0;
+	if (UNLIKELY(vm_work_is_due(s)))
+		return vm__fiber_give_way(s);
+	return s->current ? s->current->kill : TRAP_NONE;
+}
+
 // From vm__preempt_stub, on the guest's stack: a long turn ends. Not NULL: the call ends, exec->trap says why.
 struct abi_exec *vm__interrupted(uint64_t pc, uint64_t rbp)
 {

@@ -122,7 +122,7 @@ static bool capture_rest(struct vm_store *st, struct vm_image *img)
 	}
 	each_byte_run(st, img, true, true);
 	img->nfuncs = st->nfuncs;
-	img->used = st->used - st->host_used;
+	img->used = st->own_used;
 	img->table_elements = st->table_elements;
 	return true;
 }
@@ -224,7 +224,9 @@ bool vm__image_load_rest(struct vm_store *st, const struct vm_image *img, bool o
 	}
 	each_byte_run(st, img, false, !only_dirty || st->segments_dirty);
 	st->segments_dirty = false;
-	st->used = st->peak = img->used + st->host_used;
+	st->account.used += img->used - st->own_used;
+	st->account.peak = st->account.used;
+	st->own_used = img->used;
 	st->table_elements = img->table_elements;
 	return true;
 }

@@ -14,6 +14,7 @@ bool vm_store_new(struct vm_shard *s, const struct vm_limits *limits, struct vm_
 		return err_nomem(e);
 	st->shard = s;
 	st->limits = limits ? *limits : VM_LIMITS_DEFAULT;
+	st->account.limit = st->limits.memory;
 	arena_init(&st->arena, 0);
 	st->instances_end = &st->instances;
 	st->memories_end = &st->memories;
@@ -83,43 +84,31 @@ void *vm_store_owner(const struct vm_store *st)
 // ---- account -----------------------------------------------------------------------------------------------------
 bool vm__charge(struct vm_store *st, uint64_t bytes)
 {
-	if (st->used > st->limits.memory || bytes > st->limits.memory - st->used)
+	if (!account_charge(&st->account, bytes))
 		return false;
-	st->used += bytes;
-	if (st->used > st->peak)
-		st->peak = st->used;
+	st->own_used += bytes;
 	return true;
 }
 
 static void uncharge(struct vm_store *st, uint64_t bytes)
 {
-	BUG_ON(bytes > st->used);
-	st->used -= bytes;
+	account_uncharge(&st->account, bytes);
+	st->own_used -= bytes;
 }
 
-bool vm_store_charge(struct vm_store *st, uint64_t bytes)
+struct account *vm_store_account(struct vm_store *st)
 {
-	if (!vm__charge(st, bytes))
-		return false;
-	st->host_used += bytes;
-	return true;
-}
-
-void vm_store_uncharge(struct vm_store *st, uint64_t bytes)
-{
-	BUG_ON(bytes > st->host_used);
-	st->host_used -= bytes;
-	uncharge(st, bytes);
+	return &st->account;
 }
 
 uint64_t vm_store_memory_used(const struct vm_store *st)
 {
-	return st->used;
+	return st->account.used;
 }
 
 uint64_t vm_store_memory_peak(const struct vm_store *st)
 {
-	return st->peak;
+	return st->account.peak;
 }
 
 // ---- functions ---------------------------------------------------------------------------------------------------
@@ -250,11 +239,14 @@ static bool table_reserve(struct vm_table *t, uint64_t length)
 	return true;
 }
 
+static bool has_elements(const struct vm_store *st, uint64_t delta)
+{
+	return st->table_elements <= st->limits.table_elements && delta <= st->limits.table_elements - st->table_elements;
+}
+
 static bool table_charge(struct vm_store *st, uint64_t delta)
 {
-	if (st->table_elements > st->limits.table_elements || delta > st->limits.table_elements - st->table_elements)
-		return false;
-	if (!vm__charge(st, delta * sizeof(uint32_t)))
+	if (!has_elements(st, delta) || !vm__charge(st, delta * sizeof(uint32_t)))
 		return false;
 	st->table_elements += delta;
 	return true;
@@ -273,10 +265,15 @@ bool vm_table_new(struct vm_store *st, const struct wasm_table_type *type, const
 	if (!t)
 		return err_nomem(e);
 	uint64_t length = type->limits.min;
-	if (!table_charge(st, length)) {
+	if (!has_elements(st, length)) {
 		err_set(e, ERR_LIMIT, "table limit exceeded: a table of %llu elements does not fit in the instance's %llu", (unsigned long long)length,
 			(unsigned long long)st->limits.table_elements);
-		return err_hint(e, "raise the limits on table elements and memory");
+		return err_hint(e, "raise the limit (--table-elements)");
+	}
+	if (!table_charge(st, length)) {
+		err_set(e, ERR_LIMIT, "memory limit exceeded: a table of %llu elements does not fit in the instance's %llu bytes", (unsigned long long)length,
+			(unsigned long long)st->limits.memory);
+		return err_hint(e, "raise the limit (--memory)");
 	}
 	t->type = *type;
 	t->m = m;

@@ -69,7 +69,7 @@ void vm_module_unref(struct vm_module *m);
 
 // ---- store ------------------------------------------------------------------------------------------------------
 struct vm_limits {
-	uint64_t memory;          // bytes: memories, tables and what vm_store_charge is told; UINT64_MAX: none
+	uint64_t memory;          // bytes: memories, tables and what else is charged to vm_store_account; UINT64_MAX: none
 	uint64_t table_elements;  // of all tables together
 	uint64_t stack;           // bytes a guest may use of a stack (at most 1 MiB on fibers)
 	bool survives_traps;      // false: a trap poisons the store, every later vm_call returns TRAP_POISONED
@@ -83,9 +83,8 @@ void vm_store_free(struct vm_store *st);
 struct vm_shard *vm_store_shard(const struct vm_store *st);
 bool vm_store_is_poisoned(const struct vm_store *st);
 void vm_store_poison(struct vm_store *st);
-// The memory account, also for what the host holds on behalf of the store. false: over the limit, nothing is charged.
-NODISCARD bool vm_store_charge(struct vm_store *st, uint64_t bytes);
-void vm_store_uncharge(struct vm_store *st, uint64_t bytes);
+// The memory account: memories, tables and what the host holds on behalf of the store.
+struct account *vm_store_account(struct vm_store *st);
 uint64_t vm_store_memory_used(const struct vm_store *st);
 uint64_t vm_store_memory_peak(const struct vm_store *st);  // since the last reset
 // The host is about to write into a memory of this store though its guest is not the one that runs (rule 4).
@@ -222,6 +221,16 @@ enum vm_wake vm_fiber_yield(struct vm_shard *s);
 // The fiber has worked for about a millisecond of CPU time since its turn began or this was answered by a yield: time to yield. Cheap. A stack
 // that is no fiber's is never asked to.
 bool vm_work_is_due(const struct vm_shard *s);
+// Work of host code on a guest's behalf: bytes read or written, VM_WORK_ITEM for what is looked at one by one. Counts, and each VM_WORK_LOOK yields if it is
+// due, with the stores of the fiber held. Not TRAP_NONE: the call is to end, by budget, deadline or kill. A loop over what a guest made tells it at
+// least every VM_WORK_LOOK, also where nothing is copied.
+enum { VM_WORK_LOOK = 64 << 10, VM_WORK_ITEM = 16 };
+enum trap vm_work_slow(struct abi_exec *exec);
+static inline enum trap vm_work(struct abi_exec *exec, uint64_t bytes)
+{
+	exec->work += bytes;
+	return LIKELY(exec->work < VM_WORK_LOOK) ? TRAP_NONE : vm_work_slow(exec);
+}
 struct vm_fiber *vm_fiber_current(struct vm_shard *s);  // NULL: the thread's own stack
 enum vm_fiber_state vm_fiber_state(const struct vm_fiber *f);
 void vm_fiber_set_budget(struct vm_fiber *f, struct vm_budget b);

@@ -139,8 +139,9 @@ struct vm_store {
 	struct abi_func *funcs;
 	uint32_t nfuncs, funcs_cap;
 	bool poisoned, segments_dirty;
-	uint64_t used, peak, table_elements;
-	uint64_t host_used;  // of `used`: what vm_store_charge was told by others; not the image's business
+	struct account account;
+	uint64_t own_used;  // of the account: memories and tables, which an image restores
+	uint64_t table_elements;
 	// in order of creation
 	struct vm_instance *instances, **instances_end;
 	struct vm_memory *memories, **memories_end;

@@ -8,21 +8,33 @@ struct arena_chunk {
 	_Alignas(64) uint8_t data[];
 };
 
-enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 1 << 20 };
+enum { FIRST_CHUNK = 4080, LARGEST_CHUNK = 1 << 20 };  // the first with a pool's header is a page
 
 void arena_init(struct arena *a, size_t max)
 {
-	*a = (struct arena){.max = max ? max : SIZE_MAX};
+	arena_init_pool(a, max, NULL);
+}
+
+void arena_init_pool(struct arena *a, size_t max, struct pool *pool)
+{
+	*a = (struct arena){.max = max ? max : SIZE_MAX, .pool = pool};
+}
+
+static void free_chunk(struct arena *a, struct arena_chunk *c)
+{
+	if (a->pool)
+		pool_free(c);
+	else
+		mem_free(c);
 }
 
 void arena_release(struct arena *a)
 {
 	for (struct arena_chunk *c = a->first, *next; c; c = next) {
 		next = c->next;
-		mem_free(c);
+		free_chunk(a, c);
 	}
-	size_t max = a->max;
-	*a = (struct arena){.max = max};
+	*a = (struct arena){.max = a->max, .pool = a->pool};
 }
 
 static void use_chunk(struct arena *a, struct arena_chunk *c)
@@ -39,7 +51,7 @@ void arena_clear(struct arena *a)
 	for (struct arena_chunk *c = a->first->next, *next; c; c = next) {
 		next = c->next;
 		a->used -= c->size;
-		mem_free(c);
+		free_chunk(a, c);
 	}
 	a->first->next = NULL;
 	use_chunk(a, a->first);
@@ -54,7 +66,7 @@ void arena_rewind_slow(struct arena *a, struct arena_mark m)
 	for (struct arena_chunk *c = m.current->next, *next; c; c = next) {
 		next = c->next;
 		a->used -= c->size;
-		mem_free(c);
+		free_chunk(a, c);
 	}
 	m.current->next = NULL;
 	use_chunk(a, m.current);
@@ -68,7 +80,7 @@ static bool add_chunk(struct arena *a, size_t size)
 		want = size + sizeof(struct arena_chunk) + 64;
 	if (want < size || want > a->max - a->used)
 		return false;
-	struct arena_chunk *c = mem_alloc(want);
+	struct arena_chunk *c = a->pool ? pool_alloc(a->pool, want) : mem_alloc(want);
 	if (!c)
 		return false;
 	c->next = NULL;

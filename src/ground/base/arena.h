@@ -2,7 +2,7 @@
 #ifndef TENON_BASE_ARENA_H
 #define TENON_BASE_ARENA_H
 
-#include "util.h"
+#include "pool.h"
 
 struct arena_chunk;
 
@@ -11,10 +11,13 @@ struct arena {
 	uint8_t *next, *end;  // free space of the current chunk
 	size_t used;          // bytes of all chunks
 	size_t max;           // bytes it may take from the heap at most
+	struct pool *pool;    // where they come from; NULL: the heap
 };
 
 // `max` bounds the heap memory of the arena in bytes (0: no bound). Allocates nothing yet.
 void arena_init(struct arena *a, size_t max);
+// The same with memory of a pool, which must outlive it.
+void arena_init_pool(struct arena *a, size_t max, struct pool *pool);
 // Frees everything; the arena may be used again.
 void arena_release(struct arena *a);
 // Forgets everything but keeps the first chunk, so that a request that fits in it allocates nothing.

@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "account.h"
 #include "arena.h"
 #include "buf.h"
 #include "err.h"
 #include "hash.h"
 #include "map.h"
+#include "pool.h"
 #include "sanitize.h"
 #include "slice.h"
 #include "utf.h"

@@ -6,8 +6,11 @@
 
 void buf_release(struct buf *b)
 {
-	mem_free(b->ptr);
-	*b = (struct buf){.max = b->max};
+	if (b->pool)
+		pool_free(b->ptr);
+	else
+		mem_free(b->ptr);
+	*b = (struct buf){.max = b->max, .pool = b->pool};
 }
 
 void buf_clear(struct buf *b)
@@ -27,7 +30,7 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
 			cap = need;
 		if (b->max && cap > b->max)
 			cap = b->max;
-		uint8_t *p = mem_realloc(b->ptr, cap);
+		uint8_t *p = b->pool ? pool_realloc(b->pool, b->ptr, cap) : mem_realloc(b->ptr, cap);
 		if (!p)
 			goto fail;
 		b->ptr = p;

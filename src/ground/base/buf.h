@@ -2,12 +2,14 @@
 #ifndef TENON_BASE_BUF_H
 #define TENON_BASE_BUF_H
 
+#include "pool.h"
 #include "slice.h"
 
 struct buf {
 	uint8_t *ptr;
 	size_t len, cap;
 	size_t max;    // 0: none
+	struct pool *pool;  // where the storage comes from; NULL: the heap
 	bool failed;   // an append did not fit or memory was out; sticky until buf_clear
 };
 

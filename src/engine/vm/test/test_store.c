@@ -32,8 +32,8 @@ static void accounts_for_the_host_as_well(void **state UNUSED)
 	limits.memory = 4 * 65536;
 	guest_make(shard, &guest, NULL, NULL, &limits, &st, &inst);
 	uint64_t own = vm_store_memory_used(st);
-	assert_true(vm_store_charge(st, 2 * 65536));
-	assert_false(vm_store_charge(st, 65536));
+	assert_true(account_charge(vm_store_account(st), 2 * 65536));
+	assert_false(account_charge(vm_store_account(st), 65536));
 	assert_int_equal(guest_call(inst, G_GROW, 1, 0, &r), TRAP_NONE);
 	assert_int_equal((uint32_t)r, UINT32_MAX);
 	assert_true(vm_image_capture(st, &img, &e));
@@ -41,7 +41,7 @@ static void accounts_for_the_host_as_well(void **state UNUSED)
 	assert_true(vm_store_attach(st, img, &e));
 	assert_ptr_equal(vm_store_image(st), img);
 	assert_int_equal(vm_store_memory_used(st), own + 2 * 65536);
-	vm_store_uncharge(st, 2 * 65536);
+	account_uncharge(vm_store_account(st), 2 * 65536);
 	assert_int_equal(vm_memory_grow(vm_instance_extern(inst, WASM_EXTERN_MEMORY, 0).memory, 1), 1);
 	assert_int_equal(vm_store_memory_peak(st), own + 2 * 65536);
 	assert_true(vm_store_reset(st));

@@ -1,0 +1,166 @@
+#include "pool.h"
+
+#include <string.h>
+
+// In front of each block. What is charged is the whole block and what malloc adds to it.
+struct pool_block {
+	union {
+		struct pool *pool;         // in use; NULL: of the heap
+		struct pool_block *next;   // kept
+	};
+	uint64_t size;  // with this header, as it was asked of the heap
+};
+_Static_assert(sizeof(struct pool_block) == 16, "blocks are aligned to 16");
+
+enum { HEAP_OVERHEAD = 16, KEPT_MAX = 16 << 10 };
+
+static const uint16_t classes[POOL_CLASSES] = {32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192};
+
+// POOL_CLASSES: too large to be kept.
+static unsigned class_of(size_t size)
+{
+	unsigned c = 0;
+	while (c < POOL_CLASSES && classes[c] < size)
+		c++;
+	return c;
+}
+
+void pool_init(struct pool *p, struct account *account)
+{
+	*p = (struct pool){.account = account};
+}
+
+static void drop_kept(struct pool *p)
+{
+	for (unsigned c = 0; c < POOL_CLASSES; c++) {
+		for (struct pool_block *b = p->kept[c], *next; b; b = next) {
+			next = b->next;
+			mem_free(b);
+		}
+		p->kept[c] = NULL;
+	}
+	p->kept_bytes = 0;
+}
+
+void pool_release(struct pool *p)
+{
+	BUG_ON(p->blocks != 0);
+	drop_kept(p);
+}
+
+void pool_detach(struct pool *p)
+{
+	p->account = NULL;
+}
+
+static bool charge(struct pool *p, uint64_t size)
+{
+	p->over = p->account && !account_charge(p->account, size + HEAP_OVERHEAD);
+	return !p->over;
+}
+
+static void uncharge(struct pool *p, uint64_t size)
+{
+	if (p->account)
+		account_uncharge(p->account, size + HEAP_OVERHEAD);
+}
+
+static struct pool_block *take(struct pool *p, size_t want)
+{
+	unsigned c = class_of(want);
+	size_t size = c < POOL_CLASSES ? classes[c] : want;
+	if (!charge(p, size))
+		return NULL;
+	struct pool_block *b = c < POOL_CLASSES ? p->kept[c] : NULL;
+	if (b) {
+		p->kept[c] = b->next;
+		p->kept_bytes -= (uint32_t)size;
+	} else {
+		b = mem_alloc(size);
+		if (!b) {
+			uncharge(p, size);
+			return NULL;
+		}
+		b->size = size;
+	}
+	b->pool = p;
+	p->blocks++;
+	return b;
+}
+
+void *pool_alloc(struct pool *p, size_t size)
+{
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	size_t want = (size + sizeof(struct pool_block) + 15) & ~(size_t)15;
+	struct pool_block *b;
+	if (p) {
+		b = take(p, want);
+	} else if ((b = mem_alloc(want))) {
+		*b = (struct pool_block){.size = want};
+	}
+	return b ? b + 1 : NULL;
+}
+
+void *pool_zalloc(struct pool *p, size_t size)
+{
+	void *block = pool_alloc(p, size);
+	return block ? memset(block, 0, size) : NULL;
+}
+
+// Large ones move by the system's means.
+static void *grow_large(struct pool *p, struct pool_block *b, size_t want)
+{
+	size_t old = b->size;
+	if (p && !charge(p, want))
+		return NULL;
+	struct pool_block *moved = mem_realloc(b, want);
+	if (p)
+		uncharge(p, moved ? old : want);
+	if (!moved)
+		return NULL;
+	moved->size = want;
+	return moved + 1;
+}
+
+void *pool_realloc(struct pool *p, void *block, size_t size)
+{
+	if (!block)
+		return pool_alloc(p, size);
+	struct pool_block *b = (struct pool_block *)block - 1;
+	if (size > SIZE_MAX / 2)
+		return NULL;
+	size_t want = (size + sizeof(*b) + 15) & ~(size_t)15;
+	if (want <= b->size)
+		return block;
+	if (!p || class_of(b->size) == POOL_CLASSES)
+		return grow_large(p, b, want);
+	void *copy = pool_alloc(p, size);
+	if (!copy)
+		return NULL;
+	memcpy(copy, block, b->size - sizeof(*b));
+	pool_free(block);
+	return copy;
+}
+
+void pool_free(void *block)
+{
+	if (!block)
+		return;
+	struct pool_block *b = (struct pool_block *)block - 1;
+	struct pool *p = b->pool;
+	if (!p) {
+		mem_free(b);
+		return;
+	}
+	unsigned c = class_of(b->size);
+	uncharge(p, b->size);
+	p->blocks--;
+	if (c == POOL_CLASSES || p->kept_bytes + b->size > KEPT_MAX) {
+		mem_free(b);
+		return;
+	}
+	b->next = p->kept[c];
+	p->kept[c] = b;
+	p->kept_bytes += (uint32_t)b->size;
+}

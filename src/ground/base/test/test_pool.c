@@ -1,0 +1,131 @@
+// Accounts, pools and what is built on them.
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+
+static void an_account_holds_at_its_bounds(void **s)
+{
+	struct account a = {.limit = 10};
+	assert_true(account_charge(&a, 10));
+	assert_false(account_charge(&a, 1));
+	assert_true(account_charge(&a, 0));
+	account_uncharge(&a, 4);
+	assert_false(account_charge(&a, UINT64_MAX));
+	assert_true(account_charge(&a, 4));
+	assert_int_equal(a.peak, 10);
+	struct account none = {.limit = UINT64_MAX};
+	assert_true(account_charge(&none, UINT64_MAX));
+	assert_false(account_charge(&none, 1));
+}
+
+static void what_is_in_use_is_charged_and_what_is_kept_is_not(void **s)
+{
+	struct account a = {.limit = UINT64_MAX};
+	struct pool p;
+	void *blocks[100];
+	pool_init(&p, &a);
+	for (size_t n = 1; n < 100000; n = n * 3 + 1) {
+		for (int k = 0; k < 100; k++)
+			assert_non_null(blocks[k] = pool_alloc(&p, n));
+		assert_true(a.used >= 100 * n);
+		assert_true(a.used <= 100 * (n + n / 2 + 64));
+		for (int k = 0; k < 100; k++)
+			pool_free(blocks[k]);
+		assert_int_equal(a.used, 0);
+		assert_true(p.kept_bytes <= 16384);
+	}
+	pool_release(&p);
+}
+
+static void a_block_that_was_freed_serves_again_without_the_heap(void **s)
+{
+	struct pool p;
+	pool_init(&p, NULL);
+	void *first = pool_zalloc(&p, 100);
+	pool_free(first);
+	mem_fail_nth(1);
+	void *again = pool_zalloc(&p, 90);
+	mem_fail_nth(0);
+	assert_ptr_equal(first, again);
+	pool_free(again);
+	pool_release(&p);
+}
+
+static void the_limit_refuses_and_says_that_it_was_the_limit(void **s)
+{
+	struct account a = {.limit = 1200};
+	struct pool p;
+	pool_init(&p, &a);
+	void *b = pool_alloc(&p, 500);
+	assert_non_null(b);
+	assert_null(pool_alloc(&p, 500));
+	assert_true(p.over);
+	assert_null(pool_realloc(&p, b, 2000));
+	assert_true(p.over);
+	pool_free(b);
+	mem_fail_nth(1);
+	assert_null(pool_alloc(&p, 800));
+	mem_fail_nth(0);
+	assert_false(p.over);
+	assert_null(pool_alloc(&p, SIZE_MAX));
+	assert_int_equal(a.used, 0);
+	pool_release(&p);
+}
+
+static void growing_keeps_the_bytes_and_the_account(void **s)
+{
+	struct account a = {.limit = 64 << 20};
+	struct pool p;
+	pool_init(&p, &a);
+	uint8_t *b = NULL;
+	for (size_t n = 1; n < (8 << 20); n *= 2) {
+		assert_non_null(b = pool_realloc(&p, b, n));
+		b[n - 1] = (uint8_t)(n >> 3);
+		for (size_t k = 1; k < n; k *= 2)
+			assert_int_equal(b[k - 1], (uint8_t)(k >> 3));
+		assert_true(a.used >= n && a.used <= 2 * n + 64);
+	}
+	pool_free(b);
+	assert_int_equal(a.used, 0);
+	pool_release(&p);
+}
+
+static void arenas_and_buffers_charge_through_a_pool(void **s)
+{
+	struct account a = {.limit = 1 << 20};
+	struct pool p;
+	struct arena arena;
+	pool_init(&p, &a);
+	arena_init_pool(&arena, 0, &p);
+	struct arena_mark mark = arena_mark(&arena);
+	while (arena_alloc(&arena, 1000, 8)) {
+	}
+	assert_true(p.over);
+	assert_true(a.used > 900 << 10 || a.used > a.limit / 2);
+	arena_rewind(&arena, mark);
+	struct buf b = {.pool = &p};
+	uint8_t chunk[512] = {0};
+	while (buf_put(&b, chunk, sizeof chunk)) {
+	}
+	assert_true(b.len >= 500 << 10 && b.len <= a.limit);
+	buf_release(&b);
+	arena_release(&arena);
+	assert_int_equal(a.used, 0);
+	pool_release(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_account_holds_at_its_bounds),
+		cmocka_unit_test(what_is_in_use_is_charged_and_what_is_kept_is_not),
+		cmocka_unit_test(a_block_that_was_freed_serves_again_without_the_heap),
+		cmocka_unit_test(the_limit_refuses_and_says_that_it_was_the_limit),
+		cmocka_unit_test(growing_keeps_the_bytes_and_the_account),
+		cmocka_unit_test(arenas_and_buffers_charge_through_a_pool),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

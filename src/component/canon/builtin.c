@@ -16,7 +16,7 @@ static enum trap canon_resource_new(struct vm_call *call, const uint64_t *args, 
 	uint32_t index;
 	struct canon__handle h = {.kind = HANDLE_OWN, .rt = b->plan->resource->index, .rep = (uint32_t)args[0]};
 	if (!canon__table_add(i, canon__table_of(i, b->plan->instance), h, &index))
-		return vm_trapf(call->shard, TRAP_OUT_OF_MEMORY, "too many resource handles");
+		return vm_trapf(call->shard, TRAP_OUT_OF_MEMORY, "%s", canon__handles_full(i, canon__table_of(i, b->plan->instance)->len));
 	results[0] = index;
 	return TRAP_NONE;
 }

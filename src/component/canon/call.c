@@ -24,6 +24,34 @@ bool canon__fail(struct canon__cx *cx, enum trap t, const char *fmt, ...)
 	return false;
 }
 
+bool canon__no_room(struct canon__cx *cx, const char *what, uint64_t n)
+{
+	if (cx->inst->pool.over)
+		return canon__fail(cx, TRAP_OUT_OF_MEMORY, "no memory for %s of %llu bytes: the instance's limit is reached (--memory)", what, (unsigned long long)n);
+	return canon__fail(cx, TRAP_OUT_OF_MEMORY, "%s of %llu bytes exceeds the memory of one call", what, (unsigned long long)n);
+}
+
+bool canon__ended(struct canon__cx *cx, enum trap t)
+{
+	return canon__fail(cx, t, "%s", trap_text(t));
+}
+
+bool canon__copy(struct canon__cx *cx, void *dst, const void *src, uint64_t n)
+{
+	if (LIKELY(n <= VM_WORK_LOOK)) {
+		if (n)
+			memmove(dst, src, n);
+		return canon__work(cx, n);
+	}
+	for (uint64_t at = 0; at < n; at += VM_WORK_LOOK) {
+		uint64_t piece = min_u64(n - at, VM_WORK_LOOK);
+		memmove((uint8_t *)dst + at, (const uint8_t *)src + at, piece);
+		if (!canon__work(cx, piece))
+			return false;
+	}
+	return true;
+}
+
 static void remember(struct canon_instance *i, enum trap t, const char *text, const struct vm_trap_info *info)
 {
 	if (i->trap.trap != TRAP_NONE)
@@ -177,7 +205,7 @@ static void *room(struct canon__cx *cx, void *small, uint32_t size)
 		return small;
 	void *p = arena_alloc(cx->arena, size, 8);
 	if (!p)
-		canon__fail(cx, TRAP_OUT_OF_MEMORY, "a value of %u bytes exceeds the memory of one call", size);
+		canon__no_room(cx, "a value", size);
 	return p;
 }
 
@@ -223,8 +251,7 @@ static bool lower_host(struct canon__lower *l, struct canon__cx *cx, const uint6
 		return false;
 	if (ret && !canon__lower_flat_values(cx, MAX_FLAT_RESULTS, ret, type->result, &args[l->out_param], &results))
 		return false;
-	canon__deliver_resolve(l->inst, l->plan->instance, &subtask);
-	return true;
+	return canon__deliver_resolve(cx, &subtask);
 }
 
 enum trap canon__lower_host(struct vm_call *call, const uint64_t *args, uint64_t *results)
@@ -389,8 +416,8 @@ enum trap canon__lower_component(struct vm_call *call, const uint64_t *args, uin
 	struct arena_mark mark = arena_mark(&i->arena);
 	struct caller from = {.component = caller, .cx = &cx, .lower = l, .flat_args = args, .flat_results = results};
 	enum trap t = canon_lift(i, l->lift, &from);
-	if (t == TRAP_NONE)
-		canon__deliver_resolve(i, caller, &subtask);
+	if (t == TRAP_NONE && !canon__deliver_resolve(&cx, &subtask))
+		t = cx.trap;
 	arena_rewind(&i->arena, mark);
 	return t == TRAP_NONE ? TRAP_NONE : trap_to_guest(call, i, t);
 }
@@ -434,7 +461,8 @@ enum trap canon__destroy(struct canon_instance *i, uint32_t rt, uint32_t rep, ui
 	}
 	if (!r->dtor)
 		return TRAP_NONE;
-	struct canon__task task = {.parent = i->task, .component = r->component, .depth = i->task ? i->task->depth + 1 : 0};
+	// Of one's own resource it is no call between components: the stack bounds those.
+	struct canon__task task = {.parent = i->task, .component = r->component, .depth = i->task ? i->task->depth + (caller != r->component) : 0};
 	if (i->limits.call_depth && task.depth > i->limits.call_depth) {
 		snprintf(i->message, sizeof(i->message), "calls between components are nested too deeply (limit %u)", i->limits.call_depth);
 		return TRAP_STACK_OVERFLOW;

@@ -60,7 +60,7 @@ struct canon_host {
 
 // Limits of one instance; 0: none.
 struct canon_limits {
-	uint64_t memory_bytes;     // memories and host buffers (design §10)
+	uint64_t memory_bytes;     // memories, tables and what the host keeps on the instance's behalf
 	uint64_t table_elements;
 	uint32_t handles;          // guest and host handles, each
 	uint32_t call_depth;       // of calls between components
@@ -89,6 +89,8 @@ uint32_t canon_component_steps(const struct canon_component *cc);
 void canon_instance_free(struct canon_instance *i);
 void *canon_instance_user(const struct canon_instance *i);
 struct vm_store *canon_instance_store(const struct canon_instance *i);
+// Host memory of the instance: charged to it (limits.memory_bytes), freed with pool_free before the instance is.
+struct pool *canon_instance_pool(struct canon_instance *i);
 bool canon_instance_is_dead(const struct canon_instance *i);
 
 // ---- calls ------------------------------------------------------------------------------------------------------------------------
@@ -114,7 +116,7 @@ enum trap canon_call_exit(struct canon_call *c, int32_t code);
 
 // ---- host resources ---------------------------------------------------------------------------------------------------------------
 // The table of host objects that guests hold handles to; rep is what own<T> and borrow<T> are in native values. 0 is never a rep.
-// false: the instance has too many.
+// false: there is no room, canon_handles_full says for which limit.
 NODISCARD bool canon_host_resource_new(struct canon_instance *i, const struct canon_resource_ops *ops, void *object, uint32_t *ret_rep);
 // NULL: no such rep, or of another type.
 void *canon_host_resource_get(struct canon_instance *i, const struct canon_resource_ops *ops, uint32_t rep);
@@ -122,6 +124,7 @@ void *canon_host_resource_get(struct canon_instance *i, const struct canon_resou
 void *canon_host_resource_take(struct canon_instance *i, const struct canon_resource_ops *ops, uint32_t rep);
 // Runs ops->drop.
 void canon_host_resource_drop(struct canon_instance *i, uint32_t rep);
+const char *canon_handles_full(const struct canon_instance *i);
 uint32_t canon_host_resource_count(const struct canon_instance *i);
 
 // ---- resources of guests, held by the host ---------------------------------------------------------------------------------------

@@ -65,6 +65,10 @@ struct canon__cx {
 
 // Sets cx->trap and the instance's message; returns false.
 bool canon__fail(struct canon__cx *cx, enum trap t, const char *fmt, ...) PRINTF_LIKE(3, 4);
+// The same for want of memory, with the limit that was met: `what`, of `n` bytes, had no room.
+bool canon__no_room(struct canon__cx *cx, const char *what, uint64_t n);
+// memmove in pieces, as work. The areas must not overlap where dst > src.
+bool canon__copy(struct canon__cx *cx, void *dst, const void *src, uint64_t n);
 
 // Values (lift.c, lower.c). `t` is never NULL; dst and src are native.
 bool canon__load(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, void *dst);
@@ -166,7 +170,9 @@ struct canon_component {
 
 struct canon_instance {
 	struct vm_shard *shard;
+	struct abi_exec *exec;
 	struct vm_store *store;
+	struct pool pool;           // what the host keeps on its behalf, within limits.memory_bytes
 	const struct canon_component *cc;
 	const struct canon_host *host;
 	struct canon_limits limits;
@@ -193,6 +199,14 @@ struct canon_instance {
 	char message[256];          // of canon__fail
 	struct canon_trap trap;     // the first one: the innermost
 };
+
+// Work on the guest's values, by its bytes or VM_WORK_ITEM for what is looked at one by one. false: the call is to end. It may give others a turn.
+bool canon__ended(struct canon__cx *cx, enum trap t);
+static inline bool canon__work(struct canon__cx *cx, uint64_t bytes)
+{
+	enum trap t = vm_work(cx->inst->exec, bytes);
+	return LIKELY(t == TRAP_NONE) || canon__ended(cx, t);
+}
 
 // The runtime type that a descriptor's resource means: its index in the plan's resources.
 static inline uint32_t canon__resource_index(const struct wit_resource *r)
@@ -222,17 +236,19 @@ enum trap canon__destroy(struct canon_instance *i, uint32_t rt, uint32_t rep, ui
 vm_host_fn canon__builtin_fn(unsigned kind);
 
 // ---- state (image.c) ----
-bool canon__table_reserve(struct canon__table *t, uint32_t want);
+bool canon__table_reserve(struct canon_instance *i, struct canon__table *t, uint32_t want);
 
 // Handles (handles.c): lift_own, lift_borrow, lower_own, lower_borrow and the table.
 struct canon__table *canon__table_of(struct canon_instance *i, uint32_t component);
 struct canon__handle *canon__table_get(struct canon__table *t, uint32_t index);
 bool canon__table_add(struct canon_instance *i, struct canon__table *t, struct canon__handle h, uint32_t *ret);
+// Why there is no room in a table of `n` entries.
+const char *canon__handles_full(const struct canon_instance *i, uint32_t n);
 void canon__table_remove(struct canon_instance *i, struct canon__table *t, uint32_t index);
 bool canon__lift_own(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret_rep);
 bool canon__lift_borrow(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret_rep);
 bool canon__lower_own(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index);
 bool canon__lower_borrow(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index);
-void canon__deliver_resolve(struct canon_instance *i, uint32_t component, struct canon__subtask *s);
+bool canon__deliver_resolve(struct canon__cx *cx, struct canon__subtask *s);
 
 #endif

@@ -18,19 +18,26 @@ struct canon__handle *canon__table_get(struct canon__table *t, uint32_t index)
 }
 
 // Room for `want` entries.
-bool canon__table_reserve(struct canon__table *t, uint32_t want)
+bool canon__table_reserve(struct canon_instance *i, struct canon__table *t, uint32_t want)
 {
 	if (want <= t->cap)
 		return true;
 	uint32_t cap = t->cap ? t->cap : 16;
 	while (cap < want)
 		cap *= 2;
-	struct canon__handle *array = mem_realloc(t->array, (size_t)cap * sizeof(*array));
+	struct canon__handle *array = pool_realloc(&i->pool, t->array, (size_t)cap * sizeof(*array));
 	if (!array)
 		return false;
 	t->array = array;
 	t->cap = cap;
 	return true;
+}
+
+const char *canon__handles_full(const struct canon_instance *i, uint32_t n)
+{
+	if (n > MAX_TABLE_LENGTH || (i->limits.handles && n >= i->limits.handles))
+		return "too many resource handles: the instance's limit is reached (--handles)";
+	return i->pool.over ? "no memory for another resource handle: the instance's limit is reached (--memory)" : "no memory for another resource handle";
 }
 
 // false: the table is full (the limit of the instance, C31's bound) or memory is out.
@@ -44,12 +51,12 @@ bool canon__table_add(struct canon_instance *i, struct canon__table *t, struct c
 		return true;
 	}
 	if (t->len == 0) {
-		if (!canon__table_reserve(t, 1))
+		if (!canon__table_reserve(i, t, 1))
 			return false;
 		t->array[0] = (struct canon__handle){0};
 		t->len = 1;
 	}
-	if (t->len > MAX_TABLE_LENGTH || (i->limits.handles && t->len > i->limits.handles) || !canon__table_reserve(t, t->len + 1))
+	if (t->len > MAX_TABLE_LENGTH || (i->limits.handles && t->len > i->limits.handles) || !canon__table_reserve(i, t, t->len + 1))
 		return false;
 	*ret = t->len++;
 	t->array[*ret] = h;
@@ -101,7 +108,7 @@ static bool add_lender(struct canon__cx *cx, struct canon__handle *h, uint32_t i
 	if (s->n == (s->cap ? s->cap : ARRAY_LEN(s->few))) {
 		uint32_t *more = s->n > MAX_TABLE_LENGTH ? NULL : arena_alloc(cx->arena, sizeof(uint32_t) * s->n * 2, 4);
 		if (!more)
-			return canon__fail(cx, TRAP_OUT_OF_MEMORY, "too many borrowed handles in one call");
+			return canon__no_room(cx, "a list of borrowed handles", sizeof(uint32_t) * 2 * (uint64_t)s->n);
 		memcpy(more, list, sizeof(uint32_t) * s->n);
 		list = s->lenders = more;
 		s->cap = s->n * 2;
@@ -122,20 +129,24 @@ bool canon__lift_borrow(struct canon__cx *cx, uint32_t index, const struct wit_t
 }
 
 // The callee's resolution has been delivered: nothing is lent any more (C33).
-void canon__deliver_resolve(struct canon_instance *i, uint32_t component, struct canon__subtask *s)
+bool canon__deliver_resolve(struct canon__cx *cx, struct canon__subtask *s)
 {
 	const uint32_t *list = s->cap ? s->lenders : s->few;
-	struct canon__table *t = canon__table_of(i, component);
-	for (uint32_t k = 0; k < s->n; k++)
+	struct canon__table *t = canon__table_of(cx->inst, cx->component);
+	for (uint32_t k = 0; k < s->n; k++) {
 		t->array[list[k]].lends--;
+		if (k % 1024 == 1023 && !canon__work(cx, 1024 * VM_WORK_ITEM))
+			return false;
+	}
 	s->n = s->cap = 0;
+	return true;
 }
 
 static bool add(struct canon__cx *cx, struct canon__handle h, uint32_t *ret)
 {
 	if (canon__table_add(cx->inst, canon__table_of(cx->inst, cx->component), h, ret))
 		return true;
-	return canon__fail(cx, TRAP_OUT_OF_MEMORY, "too many resource handles");
+	return canon__fail(cx, TRAP_OUT_OF_MEMORY, "%s", canon__handles_full(cx->inst, canon__table_of(cx->inst, cx->component)->len));
 }
 
 bool canon__lower_own(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index)

@@ -2,12 +2,12 @@
 // dropped the youngest first: what was made from something is younger than it.
 #include "canon_int.h"
 
-static bool reserve(struct canon__host_table *t)
+static bool reserve(struct canon_instance *i, struct canon__host_table *t)
 {
 	if (t->len < t->cap)
 		return true;
 	uint32_t cap = t->cap ? t->cap * 2 : 16;
-	struct canon__host_entry *array = mem_realloc(t->array, (size_t)cap * sizeof(*array));
+	struct canon__host_entry *array = pool_realloc(&i->pool, t->array, (size_t)cap * sizeof(*array));
 	if (!array)
 		return false;
 	if (!t->cap) {
@@ -26,7 +26,7 @@ bool canon_host_resource_new(struct canon_instance *i, const struct canon_resour
 		return false;
 	uint32_t rep = t->free;
 	if (!rep) {
-		if (!reserve(t))
+		if (!reserve(i, t))
 			return false;
 		rep = t->len++;
 	} else {
@@ -88,6 +88,11 @@ void canon_host_resource_drop(struct canon_instance *i, uint32_t rep)
 		old.ops->drop(i, old.object);
 }
 
+const char *canon_handles_full(const struct canon_instance *i)
+{
+	return canon__handles_full(i, i->host_table.count);
+}
+
 uint32_t canon_host_resource_count(const struct canon_instance *i)
 {
 	return i->host_table.count;
@@ -107,7 +112,7 @@ void canon__host_table_clear(struct canon_instance *i)
 void canon__host_table_release(struct canon_instance *i)
 {
 	canon__host_table_clear(i);
-	mem_free(i->host_table.array);
+	pool_free(i->host_table.array);
 	i->host_table = (struct canon__host_table){0};
 }
 
@@ -129,7 +134,7 @@ bool canon__host_table_remake(struct canon_instance *i, const struct canon__host
 	if (from->len == 0)
 		return true;
 	if (t->cap < from->len) {
-		struct canon__host_entry *array = mem_realloc(t->array, (size_t)from->cap * sizeof(*array));
+		struct canon__host_entry *array = pool_realloc(&i->pool, t->array, (size_t)from->cap * sizeof(*array));
 		if (!array)
 			return false;
 		t->array = array;

@@ -73,6 +73,7 @@ static bool capture(struct canon_image *m, struct canon_instance *i, struct err 
 {
 	if (!vm_image_capture(i->store, &m->vm, e))
 		return false;
+	pool_detach(&i->pool);
 	vm_store_free(i->store);  // the cells are worth more elsewhere
 	i->store = NULL;
 	i->shard = NULL;
@@ -165,7 +166,7 @@ static bool restore_tables(struct canon_instance *i)
 	for (uint32_t k = 0; k < i->n_components; k++) {
 		struct canon__table *t = &i->components[k].handles;
 		const struct canon__table *f = &from->components[k].handles;
-		if (!canon__table_reserve(t, f->len))
+		if (!canon__table_reserve(i, t, f->len))
 			return false;
 		if (f->len)
 			memcpy(t->array, f->array, f->len * sizeof(*f->array));

@@ -155,22 +155,29 @@ static struct vm_extern resolve(struct canon_instance *i, const struct comp_core
 	return (struct vm_extern){.kind = WASM_EXTERN_FUNC};
 }
 
+static bool allocate_one(struct canon_instance *i, uint32_t index, const uint32_t *lowers, const uint32_t *builtins, struct arena *scratch, struct err *e)
+{
+	const struct comp_core_instance *p = &i->cc->plan->core_instances[index];
+	struct vm_extern *imports = ARENA_ARRAY(scratch, struct vm_extern, p->nimports + 1);
+	if (!imports)
+		return err_nomem(e);
+	for (uint32_t n = 0; n < p->nimports; n++)
+		imports[n] = resolve(i, &p->imports[n], lowers, builtins);
+	return vm_instance_allocate(i->store, i->cc->modules[p->module], imports, p->nimports, &i->core[index], e) || err_note(e, "core instance %u", index);
+}
+
 static bool allocate_core(struct canon_instance *i, const uint32_t *lowers, const uint32_t *builtins, struct err *e)
 {
 	const struct comp_plan *plan = i->cc->plan;
-	for (uint32_t k = 0; k < plan->nsteps; k++) {
-		uint32_t index = plan->steps[k].index;
-		const struct comp_core_instance *p = &plan->core_instances[index];
-		struct vm_extern *imports = ARENA_ARRAY(&i->arena, struct vm_extern, p->nimports + 1);
-		if (!imports)
-			return err_nomem(e);
-		for (uint32_t n = 0; n < p->nimports; n++)
-			imports[n] = resolve(i, &p->imports[n], lowers, builtins);
-		if (!vm_instance_allocate(i->store, i->cc->modules[p->module], imports, p->nimports, &i->core[index], e))
-			return err_note(e, "core instance %u", index);
-		arena_clear(&i->arena);
+	struct arena scratch;
+	arena_init(&scratch, 0);
+	bool ok = true;
+	for (uint32_t k = 0; ok && k < plan->nsteps; k++) {
+		ok = allocate_one(i, plan->steps[k].index, lowers, builtins, &scratch, e);
+		arena_clear(&scratch);
 	}
-	return true;
+	arena_release(&scratch);
+	return ok;
 }
 
 static void resolve_options(struct canon_instance *i, const struct comp_canon_options *p, const uint32_t *lowers, const uint32_t *builtins,
@@ -218,6 +225,7 @@ static bool allocate(struct canon_instance *i, struct err *e)
 	if (!vm_store_new(i->shard, &limits, &i->store, e))
 		return false;
 	vm_store_set_owner(i->store, i);
+	pool_init(&i->pool, vm_store_account(i->store));
 	if (!allocate_tables(i))
 		return err_nomem(e);
 	uint32_t *lowers = ARENA_ARRAY(&i->own, uint32_t, plan->nlowers + 1);
@@ -236,13 +244,14 @@ bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc
 	struct canon_instance *i = mem_zalloc(sizeof(*i));
 	if (!i)
 		return err_nomem(e);
-	*i = (struct canon_instance){.shard = shard, .cc = cc, .host = host, .user = user};
+	*i = (struct canon_instance){.shard = shard, .exec = vm_shard_exec(shard), .cc = cc, .host = host, .user = user};
 	if (limits)
 		i->limits = *limits;
 	else
 		canon_limits_default(&i->limits);
 	arena_init(&i->own, 0);
-	arena_init(&i->arena, i->limits.call_bytes);
+	pool_init(&i->pool, NULL);
+	arena_init_pool(&i->arena, i->limits.call_bytes, &i->pool);
 	if (!allocate(i, e)) {
 		canon_instance_free(i);
 		return false;
@@ -258,11 +267,12 @@ void canon_instance_free(struct canon_instance *i)
 	canon__host_table_release(i);
 	if (i->host->reset)
 		i->host->reset(i, true);
-	vm_store_free(i->store);
 	for (uint32_t k = 0; i->components && k < i->n_components; k++)
-		mem_free(i->components[k].handles.array);
-	arena_release(&i->own);
+		pool_free(i->components[k].handles.array);
 	arena_release(&i->arena);
+	pool_release(&i->pool);
+	vm_store_free(i->store);
+	arena_release(&i->own);
 	mem_free(i);
 }
 
@@ -274,6 +284,11 @@ void *canon_instance_user(const struct canon_instance *i)
 struct vm_store *canon_instance_store(const struct canon_instance *i)
 {
 	return i->store;
+}
+
+struct pool *canon_instance_pool(struct canon_instance *i)
+{
+	return &i->pool;
 }
 
 bool canon_instance_is_dead(const struct canon_instance *i)

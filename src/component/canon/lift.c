@@ -85,8 +85,20 @@ static bool lift_handle(struct canon__cx *cx, uint32_t index, const struct wit_t
 static bool load_elements(struct canon__cx *cx, uint32_t ptr, uint32_t length, const struct wit_type *elem, uint8_t *dst)
 {
 	for (uint32_t i = 0; i < length; i++)
-		if (!canon__load(cx, ptr + i * elem->size32, elem, dst + (size_t)i * elem->size64))
+		if (!canon__work(cx, VM_WORK_ITEM) || !canon__load(cx, ptr + i * elem->size32, elem, dst + (size_t)i * elem->size64))
 			return false;
+	return true;
+}
+
+// Of a list that host code may keep, or that must not change under the callee.
+static bool copy_list(struct canon__cx *cx, const void **p, uint64_t bytes)
+{
+	void *copy = arena_alloc(cx->arena, bytes, 8);
+	if (!copy)
+		return canon__no_room(cx, "a list", bytes);
+	if (!canon__copy(cx, copy, *p, bytes))
+		return false;
+	*p = copy;
 	return true;
 }
 
@@ -105,14 +117,14 @@ static bool load_list_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t le
 	}
 	if (canon__is_plain(elem)) {
 		const void *p = at(cx, ptr);
-		if (cx->copy && !(p = arena_copy(cx->arena, p, bytes, 8)))
-			return canon__fail(cx, TRAP_OUT_OF_MEMORY, "a list of %llu bytes exceeds the memory of one call", (unsigned long long)bytes);
+		if (cx->copy && !copy_list(cx, &p, bytes))
+			return false;
 		put_list(dst, p, length);
 		return true;
 	}
 	uint8_t *p = arena_alloc(cx->arena, (size_t)length * elem->size64, 8);
 	if (!p)
-		return canon__fail(cx, TRAP_OUT_OF_MEMORY, "a list of %u elements exceeds the memory of one call", length);
+		return canon__no_room(cx, "a list", (uint64_t)length * elem->size64);
 	if (!load_elements(cx, ptr, length, elem, p))
 		return false;
 	put_list(dst, p, length);
@@ -181,6 +193,8 @@ bool canon__load(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, v
 		return load_elements(cx, ptr, t->n, t->elem, dst);
 	case WIT_RECORD:
 	case WIT_TUPLE:
+		if (!canon__work(cx, t->n * VM_WORK_ITEM))
+			return false;
 		for (uint32_t i = 0; i < t->n; i++) {
 			const struct wit_field *f = &t->fields[i];
 			if (!canon__load(cx, ptr + f->offset32, f->type, (uint8_t *)dst + f->offset64))
@@ -269,7 +283,7 @@ bool canon__lift_flat(struct canon__cx *cx, const uint64_t **vi, const struct wi
 	}
 	case WIT_FIXED_LIST:
 		for (uint32_t i = 0; i < t->n; i++)
-			if (!canon__lift_flat(cx, vi, t->elem, (uint8_t *)dst + (size_t)i * t->elem->size64))
+			if (!canon__work(cx, VM_WORK_ITEM) || !canon__lift_flat(cx, vi, t->elem, (uint8_t *)dst + (size_t)i * t->elem->size64))
 				return false;
 		return true;
 	case WIT_RECORD:

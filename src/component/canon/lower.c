@@ -49,7 +49,7 @@ static bool lower_handle(struct canon__cx *cx, const void *src, const struct wit
 static bool store_elements(struct canon__cx *cx, const uint8_t *src, uint32_t n, const struct wit_type *elem, uint32_t ptr)
 {
 	for (uint32_t i = 0; i < n; i++)
-		if (!canon__store(cx, src + (size_t)i * elem->size64, elem, ptr + i * elem->size32))
+		if (!canon__work(cx, VM_WORK_ITEM) || !canon__store(cx, src + (size_t)i * elem->size64, elem, ptr + i * elem->size32))
 			return false;
 	return true;
 }
@@ -64,10 +64,8 @@ static bool store_list_into_range(struct canon__cx *cx, const struct wit_list *v
 	*ret_length = (uint32_t)v->len;
 	if (v->len == 0)
 		return true;
-	if (canon__is_plain(elem)) {
-		memmove(at(cx, *ret_ptr), v->ptr, bytes);
-		return true;
-	}
+	if (canon__is_plain(elem))
+		return canon__copy(cx, at(cx, *ret_ptr), v->ptr, bytes);
 	return store_elements(cx, v->ptr, (uint32_t)v->len, elem, *ret_ptr);
 }
 
@@ -130,6 +128,8 @@ bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *
 		return store_elements(cx, src, t->n, t->elem, ptr);
 	case WIT_RECORD:
 	case WIT_TUPLE:
+		if (!canon__work(cx, t->n * VM_WORK_ITEM))
+			return false;
 		for (uint32_t i = 0; i < t->n; i++) {
 			const struct wit_field *f = &t->fields[i];
 			if (!canon__store(cx, (const uint8_t *)src + f->offset64, f->type, ptr + f->offset32))
@@ -223,7 +223,7 @@ bool canon__lower_flat(struct canon__cx *cx, const void *src, const struct wit_t
 		return true;
 	case WIT_FIXED_LIST:
 		for (uint32_t i = 0; i < t->n; i++)
-			if (!canon__lower_flat(cx, (const uint8_t *)src + (size_t)i * t->elem->size64, t->elem, vo))
+			if (!canon__work(cx, VM_WORK_ITEM) || !canon__lower_flat(cx, (const uint8_t *)src + (size_t)i * t->elem->size64, t->elem, vo))
 				return false;
 		return true;
 	case WIT_RECORD:

@@ -8,16 +8,27 @@
 #include "canon_int.h"
 
 struct source {
+	struct canon__cx *cx;
 	const uint8_t *p;
 	size_t units, i;
+	size_t look;        // where to tell how much was done
+	bool ended;         // the call was ended meanwhile
 	unsigned encoding;  // as native
 };
+enum { PIECE = 4096 };  // characters at a time
 
-// false: the end, or (i < units) malformed.
+// false: the end, or (i < units) malformed, or the call is to end.
 static bool next(struct source *s, uint32_t *ret)
 {
 	if (s->i >= s->units)
 		return false;
+	if (UNLIKELY(s->i >= s->look)) {
+		s->look = s->i + PIECE;
+		if (!canon__work(s->cx, PIECE * VM_WORK_ITEM / 2)) {
+			s->ended = true;
+			return false;
+		}
+	}
 	unsigned n = 1;
 	switch (s->encoding) {
 	case CANON_UTF8:
@@ -44,9 +55,10 @@ static uint8_t *at(const struct canon__cx *cx, uint32_t ptr)
 	return cx->memory->base + ptr;
 }
 
-static bool malformed(struct canon__cx *cx, unsigned encoding)
+// Why next stopped before the end.
+static bool malformed(const struct source *s)
 {
-	return canon__fail(cx, TRAP_CANON, encoding == CANON_UTF8 ? "invalid utf-8 in a string" : "unpaired surrogate in a utf-16 string");
+	return !s->ended && canon__fail(s->cx, TRAP_CANON, s->encoding == CANON_UTF8 ? "invalid utf-8 in a string" : "unpaired surrogate in a utf-16 string");
 }
 
 // ---- lifting ----
@@ -59,13 +71,26 @@ static bool to_native(struct canon__cx *cx, struct source *s, struct wit_string 
 	while (next(s, &c))
 		len += utf8_encode(c, bytes);
 	if (!at_end(s))
-		return malformed(cx, s->encoding);
+		return malformed(s);
 	uint8_t *out = arena_alloc(cx->arena, len ? len : 1, 1);
 	if (!out)
-		return canon__fail(cx, TRAP_OUT_OF_MEMORY, "a string of %zu bytes exceeds the memory of one call", len);
+		return canon__no_room(cx, "a string", len);
 	*dst = (struct wit_string){out, len};
-	for (s->i = 0; next(s, &c);)
+	for (s->i = s->look = 0; next(s, &c);)
 		out += utf8_encode(c, out);
+	return at_end(s) || malformed(s);
+}
+
+// utf8_is_valid in pieces: one that ends within a character goes on with it.
+static bool is_valid_utf8(struct source *s)
+{
+	for (size_t at = 0; at < s->units;) {
+		size_t n = utf8_valid_prefix(slice_of(s->p + at, min_u64(s->units - at, VM_WORK_LOOK)));
+		s->ended = !canon__work(s->cx, n);
+		if (n == 0 || s->ended)
+			return false;
+		at += n;
+	}
 	return true;
 }
 
@@ -74,18 +99,18 @@ static bool is_valid(struct source *s)
 	if (s->encoding == CANON_LATIN1)
 		return true;
 	if (s->encoding == CANON_UTF8)
-		return utf8_is_valid(slice_of(s->p, s->units));
+		return is_valid_utf8(s);
 	uint32_t c;
 	while (next(s, &c)) {
 	}
 	bool ok = at_end(s);
-	s->i = 0;
+	s->i = s->look = 0;
 	return ok;
 }
 
 bool canon__load_string_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t tagged_code_units, struct wit_string *dst)
 {
-	struct source s = {.units = tagged_code_units, .encoding = cx->encoding};
+	struct source s = {.cx = cx, .units = tagged_code_units, .encoding = cx->encoding};
 	if (cx->encoding == CANON_LATIN1_UTF16) {
 		if (tagged_code_units & UTF16_TAG)
 			s.units = tagged_code_units ^ UTF16_TAG;
@@ -102,12 +127,18 @@ bool canon__load_string_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t 
 	s.p = at(cx, ptr);
 	if (!cx->between && s.encoding != CANON_UTF8)
 		return to_native(cx, &s, dst);
+	// What may change is copied first: what was checked is what is used.
+	if (cx->copy && bytes) {
+		uint8_t *copy = arena_alloc(cx->arena, bytes, 2);
+		if (!copy)
+			return canon__no_room(cx, "a string", bytes);
+		if (!canon__copy(cx, copy, s.p, bytes))
+			return false;
+		s.p = copy;
+	}
 	if (!is_valid(&s))
-		return malformed(cx, s.encoding);
-	const uint8_t *p = s.p;
-	if (cx->copy && bytes && !(p = arena_copy(cx->arena, p, bytes, 2)))
-		return canon__fail(cx, TRAP_OUT_OF_MEMORY, "a string of %llu bytes exceeds the memory of one call", (unsigned long long)bytes);
-	*dst = (struct wit_string){p, s.units | (size_t)s.encoding << CANON_STRING_SHIFT};
+		return malformed(&s);
+	*dst = (struct wit_string){s.p, s.units | (size_t)s.encoding << CANON_STRING_SHIFT};
 	return true;
 }
 
@@ -141,11 +172,13 @@ static bool store_string_copy(struct canon__cx *cx, struct source *s, uint32_t d
 	uint8_t *out = at(cx, *ptr);
 	if (s->encoding == CANON_LATIN1 && dst_code_unit_size == 2) {
 		for (size_t i = 0; i < s->units; i++) {
+			if (i % PIECE == 0 && !canon__work(cx, PIECE))
+				return false;
 			out[2 * i] = s->p[i];
 			out[2 * i + 1] = 0;
 		}
-	} else if (bytes) {
-		memmove(out, s->p, bytes);
+	} else if (!canon__copy(cx, out, s->p, bytes)) {
+		return false;
 	}
 	*units = (uint32_t)s->units;
 	return true;
@@ -160,12 +193,12 @@ static bool put_utf8(struct canon__cx *cx, struct source *s, uint32_t ptr, uint6
 	while (next(s, &c)) {
 		unsigned n = utf8_encode(c, bytes);
 		if (n > cap - at_byte)
-			return malformed(cx, s->encoding);
+			return malformed(s);
 		memcpy(out + at_byte, bytes, n);
 		at_byte += n;
 	}
 	*ret = at_byte;
-	return at_end(s) || malformed(cx, s->encoding);
+	return at_end(s) || malformed(s);
 }
 
 static bool put_utf16(struct canon__cx *cx, struct source *s, uint32_t ptr, uint64_t at_byte, uint64_t cap, uint64_t *ret)
@@ -176,12 +209,12 @@ static bool put_utf16(struct canon__cx *cx, struct source *s, uint32_t ptr, uint
 	while (next(s, &c)) {
 		unsigned n = 2 * utf16_encode(c, bytes);
 		if (n > cap - at_byte)
-			return malformed(cx, s->encoding);
+			return malformed(s);
 		memcpy(out + at_byte, bytes, n);
 		at_byte += n;
 	}
 	*ret = at_byte;
-	return at_end(s) || malformed(cx, s->encoding);
+	return at_end(s) || malformed(s);
 }
 
 static bool store_string_to_utf8(struct canon__cx *cx, struct source *s, uint64_t worst_case_size, uint32_t *ptr, uint32_t *units)
@@ -194,7 +227,7 @@ static bool store_string_to_utf8(struct canon__cx *cx, struct source *s, uint64_
 		size_t before = s->i;
 		uint32_t c;
 		if (!next(s, &c))
-			return malformed(cx, s->encoding);
+			return malformed(s);
 		if (c < 0x80) {
 			out[done++] = (uint8_t)c;
 			continue;
@@ -231,7 +264,7 @@ static bool store_string_to_latin1_or_utf16(struct canon__cx *cx, struct source 
 		size_t before = s->i;
 		uint32_t c;
 		if (!next(s, &c))
-			return malformed(cx, s->encoding);
+			return malformed(s);
 		if (c < 0x100) {
 			out[done++] = (uint8_t)c;
 			continue;
@@ -242,6 +275,8 @@ static bool store_string_to_latin1_or_utf16(struct canon__cx *cx, struct source 
 			return false;
 		out = at(cx, *ptr);
 		for (uint64_t j = done; j-- > 0;) {  // inflated in place, from the end
+			if (j % PIECE == 0 && !canon__work(cx, PIECE))
+				return false;
 			out[2 * j] = out[j];
 			out[2 * j + 1] = 0;
 		}
@@ -264,15 +299,21 @@ static bool store_probably_utf16_to_latin1_or_utf16(struct canon__cx *cx, struct
 	if (!canon__allocate(cx, 2, src_byte_length, ptr))
 		return false;
 	uint8_t *out = at(cx, *ptr);
-	if (src_byte_length)
-		memmove(out, s->p, src_byte_length);
-	for (size_t i = 0; i < s->units; i++)
+	if (!canon__copy(cx, out, s->p, src_byte_length))
+		return false;
+	for (size_t i = 0; i < s->units; i++) {
+		if (i % PIECE == 0 && !canon__work(cx, PIECE))
+			return false;
 		if (out[2 * i + 1]) {
 			*units = (uint32_t)s->units | UTF16_TAG;
 			return true;
 		}
-	for (size_t i = 0; i < s->units; i++)
+	}
+	for (size_t i = 0; i < s->units; i++) {
+		if (i % PIECE == 0 && !canon__work(cx, PIECE))
+			return false;
 		out[i] = out[2 * i];
+	}
 	*units = (uint32_t)s->units;
 	return canon__reallocate(cx, *ptr, src_byte_length, 1, s->units, ptr);
 }
@@ -280,7 +321,7 @@ static bool store_probably_utf16_to_latin1_or_utf16(struct canon__cx *cx, struct
 bool canon__store_string_into_range(struct canon__cx *cx, const struct wit_string *v, uint32_t *ptr, uint32_t *units)
 {
 	unsigned encoding = (unsigned)(v->len >> CANON_STRING_SHIFT);
-	struct source s = {.p = v->ptr, .units = v->len & ((UINT64_C(1) << CANON_STRING_SHIFT) - 1), .encoding = encoding};
+	struct source s = {.cx = cx, .p = v->ptr, .units = v->len & ((UINT64_C(1) << CANON_STRING_SHIFT) - 1), .encoding = encoding};
 	if (s.units > MAX_STRING_BYTE_LENGTH)
 		return canon__fail(cx, TRAP_CANON, "string of %zu bytes is too long", s.units);
 	switch (cx->encoding) {

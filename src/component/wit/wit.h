@@ -391,5 +391,11 @@ NODISCARD bool wit_wave_parse_args(struct arena *a, struct slice args, const str
 NODISCARD bool wit_wave_parse(struct arena *a, struct slice text, const struct wit_type *type, void *ret, struct err *e);
 // Prints a native value. false: it holds something that WAVE has no form for (a handle).
 NODISCARD bool wit_wave_print(struct buf *b, const struct wit_type *type, const void *value, struct err *e);
+// The same of what may be long: `take` is called about each KiB of text or each thousand values, may empty the buffer, and ends it with false and *e.
+struct wit_wave_sink {
+	bool (*take)(void *ctx, struct buf *b, struct err *e);
+	void *ctx;
+};
+NODISCARD bool wit_wave_print_to(struct buf *b, const struct wit_wave_sink *sink, const struct wit_type *type, const void *value, struct err *e);
 
 #endif

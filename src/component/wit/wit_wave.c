@@ -634,17 +634,41 @@ static void put_scalar(struct buf *b, uint32_t c)
 		buf_put(b, utf, utf8_encode(c, utf));
 }
 
-static void put_string(struct buf *b, const struct wit_string *s)
+// Where the text goes, and who is told how much there is of it.
+struct writer {
+	struct buf *b;
+	const struct wit_wave_sink *sink;  // NULL: nobody
+	size_t told;     // the length of b then
+	uint32_t steps;  // values since then
+	struct err *e;
+};
+enum { TELL = 1024 };  // bytes of text, or values; a float of twenty bytes takes long to find
+
+// false: the text is not wanted any more.
+static bool tell(struct writer *w)
+{
+	if (!w->sink || (w->b->len - w->told < TELL && w->steps < TELL))
+		return true;
+	bool go_on = w->sink->take(w->sink->ctx, w->b, w->e);
+	w->told = w->b->len;
+	w->steps = 0;
+	return go_on;
+}
+
+static bool put_string(struct writer *w, const struct wit_string *s)
 {
 	struct slice rest = slice_of(s->ptr, s->len);
-	buf_put_byte(b, '"');
+	buf_put_byte(w->b, '"');
 	while (rest.len) {
 		uint32_t c = 0xfffd;
 		unsigned n = utf8_decode(rest, &c);
-		put_scalar(b, c);
+		put_scalar(w->b, c);
 		rest = slice_sub(rest, n ? n : 1, SIZE_MAX);
+		if (!tell(w))
+			return false;
 	}
-	buf_put_byte(b, '"');
+	buf_put_byte(w->b, '"');
+	return true;
 }
 
 // The shortest digits that read back as the same number.
@@ -696,35 +720,39 @@ static void put_float(struct buf *b, double d, bool is_f32)
 	}
 }
 
-static bool put_value(struct buf *b, const struct wit_type *t, const uint8_t *v, struct err *e);
+static bool put_value(struct writer *w, const struct wit_type *t, const uint8_t *v);
 
-static bool put_list(struct buf *b, const struct wit_type *elem, const uint8_t *at, size_t n, struct err *e)
+static bool put_list(struct writer *w, const struct wit_type *elem, const uint8_t *at, size_t n)
 {
+	struct buf *b = w->b;
 	buf_put_byte(b, '[');
 	for (size_t i = 0; i < n && !b->failed; i++) {
 		buf_put_str(b, i ? ", " : "");
-		if (!put_value(b, elem, at + i * elem->size64, e))
+		if (!put_value(w, elem, at + i * elem->size64))
 			return false;
 	}
 	buf_put_byte(b, ']');
 	return true;
 }
 
-static bool put_tuple(struct buf *b, const struct wit_type *t, const uint8_t *v, struct err *e)
+static bool put_tuple(struct writer *w, const struct wit_type *t, const uint8_t *v)
 {
+	struct buf *b = w->b;
 	buf_put_byte(b, '(');
 	for (uint32_t i = 0; i < t->n; i++) {
 		buf_put_str(b, i ? ", " : "");
-		if (!put_value(b, t->fields[i].type, v + t->fields[i].offset64, e))
+		if (!put_value(w, t->fields[i].type, v + t->fields[i].offset64))
 			return false;
 	}
 	buf_put_byte(b, ')');
 	return true;
 }
 
-static bool put_record(struct buf *b, const struct wit_type *t, const uint8_t *v, struct err *e)
+static bool put_record(struct writer *w, const struct wit_type *t, const uint8_t *v)
 {
+	struct buf *b = w->b;
 	bool any = false;
+	w->steps += t->n;
 	buf_put_byte(b, '{');
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct wit_field *f = &t->fields[i];
@@ -732,25 +760,26 @@ static bool put_record(struct buf *b, const struct wit_type *t, const uint8_t *v
 			continue;
 		buf_printf(b, "%s%.*s: ", any ? ", " : "", SLICE_ARGS(f->name));
 		any = true;
-		if (!put_value(b, f->type, v + f->offset64, e))
+		if (!put_value(w, f->type, v + f->offset64))
 			return false;
 	}
 	buf_put_str(b, any ? "}" : ":}");
 	return true;
 }
 
-static bool put_case(struct buf *b, const struct wit_type *t, const uint8_t *v, struct err *e)
+static bool put_case(struct writer *w, const struct wit_type *t, const uint8_t *v)
 {
+	struct buf *b = w->b;
 	uint32_t i = wit_discriminant_load(v, t->discriminant_size);
 	if (i >= t->n)
-		return err_set(e, ERR_USAGE, "a %s with the unknown case %u", wit_kind_name(t->kind), i);
+		return err_set(w->e, ERR_USAGE, "a %s with the unknown case %u", wit_kind_name(t->kind), i);
 	const struct wit_field *f = &t->fields[i];
 	bool own = t->kind == WIT_VARIANT || t->kind == WIT_ENUM;
 	buf_printf(b, "%s%.*s", own && is_keyword(f->name) ? "%" : "", SLICE_ARGS(f->name));
 	if (!f->type)
 		return true;
 	buf_put_byte(b, '(');
-	if (!put_value(b, f->type, v + t->payload64, e))
+	if (!put_value(w, f->type, v + t->payload64))
 		return false;
 	buf_put_byte(b, ')');
 	return true;
@@ -777,8 +806,12 @@ static void put_flags(struct buf *b, const struct wit_type *t, const uint8_t *v)
 		load_;                            \
 	})
 
-static bool put_value(struct buf *b, const struct wit_type *t, const uint8_t *v, struct err *e)
+static bool put_value(struct writer *w, const struct wit_type *t, const uint8_t *v)
 {
+	struct buf *b = w->b;
+	w->steps++;
+	if (!tell(w))
+		return false;
 	switch ((enum wit_kind)t->kind) {
 	case WIT_BOOL:
 		return buf_put_str(b, *v ? "true" : "false"), true;
@@ -808,29 +841,35 @@ static bool put_value(struct buf *b, const struct wit_type *t, const uint8_t *v,
 		buf_put_byte(b, '\'');
 		return true;
 	case WIT_STRING:
-		return put_string(b, (const struct wit_string *)v), true;
+		return put_string(w, (const struct wit_string *)v);
 	case WIT_LIST:
 	case WIT_MAP:
-		return put_list(b, t->elem, ((const struct wit_list *)v)->ptr, ((const struct wit_list *)v)->len, e);
+		return put_list(w, t->elem, ((const struct wit_list *)v)->ptr, ((const struct wit_list *)v)->len);
 	case WIT_FIXED_LIST:
-		return put_list(b, t->elem, v, t->n, e);
+		return put_list(w, t->elem, v, t->n);
 	case WIT_RECORD:
-		return put_record(b, t, v, e);
+		return put_record(w, t, v);
 	case WIT_TUPLE:
-		return put_tuple(b, t, v, e);
+		return put_tuple(w, t, v);
 	case WIT_FLAGS:
 		return put_flags(b, t, v), true;
 	case WIT_VARIANT:
 	case WIT_ENUM:
 	case WIT_OPTION:
 	case WIT_RESULT:
-		return put_case(b, t, v, e);
+		return put_case(w, t, v);
 	default:
-		return no_form(t, e);
+		return no_form(t, w->e);
 	}
+}
+
+bool wit_wave_print_to(struct buf *b, const struct wit_wave_sink *sink, const struct wit_type *type, const void *value, struct err *e)
+{
+	struct writer w = {.b = b, .sink = sink, .e = e};
+	return put_value(&w, type, value) && (!b->failed || err_set(e, ERR_LIMIT, "the text of the value is too long"));
 }
 
 bool wit_wave_print(struct buf *b, const struct wit_type *type, const void *value, struct err *e)
 {
-	return put_value(b, type, value, e) && (!b->failed || err_set(e, ERR_LIMIT, "the text of the value is too long"));
+	return wit_wave_print_to(b, NULL, type, value, e);
 }

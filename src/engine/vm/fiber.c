@@ -345,7 +345,7 @@ enum trap vm_work_slow(struct abi_exec *exec)
 {
 	struct vm_shard *s = exec->shard;
 	exec->work = 0;
-	if (UNLIKELY(vm_work_is_due(s)))
+	if (UNLIKELY(__atomic_load_n(&exec->interrupt, __ATOMIC_RELAXED)))
 		return vm__fiber_give_way(s);
 	return s->current ? s->current->kill : TRAP_NONE;
 }

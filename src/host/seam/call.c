@@ -45,6 +45,18 @@ enum trap seam__dispatch(struct canon_call *canon, const void *args, void *ret)
 	return TRAP_HOST;
 }
 
+enum seam_result seam_work(struct seam_call *c, uint64_t bytes)
+{
+	enum trap t = vm_work(vm_shard_exec(c->task->shard), bytes);
+	if (LIKELY(t == TRAP_NONE))
+		return SEAM_OK;
+	if (!c->task->killed) {
+		c->task->killed = true;
+		c->task->kill_trap = t;
+	}
+	return SEAM_KILLED;
+}
+
 static uint64_t budget(const struct seam_call *c)
 {
 	return c->instance->grants && c->instance->grants->call_bytes ? c->instance->grants->call_bytes : SEAM_CALL_BYTES;
@@ -53,7 +65,9 @@ static uint64_t budget(const struct seam_call *c)
 void *seam_alloc(struct seam_call *c, size_t size, size_t align)
 {
 	void *p = size > budget(c) ? NULL : arena_zalloc(seam_arena(c), size, align);
-	if (!p)
+	if (!p && size <= budget(c) && canon_instance_pool(c->canon->instance)->over)
+		seam_no_memory(c);
+	else if (!p)
 		seam_trap(c, "%s needs more host memory than one call may have (%llu bytes)", c->func->name, (unsigned long long)budget(c));
 	return p;
 }
@@ -95,17 +109,26 @@ enum seam_result seam_exit(struct seam_call *c, int32_t code)
 	return SEAM_EXIT;
 }
 
-bool seam_charge(struct seam_call *c, uint64_t bytes)
+void *seam_mem_alloc(struct canon_instance *i, size_t size)
 {
-	if (bytes > budget(c) || c->task->bytes > budget(c) - bytes)
-		return false;
-	c->task->bytes += bytes;
-	return true;
+	return pool_alloc(canon_instance_pool(i), size);
 }
 
-void seam_uncharge(struct seam_call *c, uint64_t bytes)
+void *seam_mem_zalloc(struct canon_instance *i, size_t size)
 {
-	c->task->bytes -= min_u64(bytes, c->task->bytes);
+	return pool_zalloc(canon_instance_pool(i), size);
+}
+
+void seam_mem_free(void *p)
+{
+	pool_free(p);
+}
+
+enum seam_result seam_no_memory(struct seam_call *c)
+{
+	if (canon_instance_pool(c->canon->instance)->over)
+		return seam_trap(c, "no memory for what %s makes: the instance's limit is reached (--memory)", c->func->name);
+	return seam_trap(c, "the host is out of memory");
 }
 
 void seam_deny(struct seam_call *c, enum seam_deny kind, const char *what, const char *flag)
@@ -121,7 +144,7 @@ bool seam_resource_new(struct seam_call *c, const struct seam_resource *type, vo
 {
 	if (canon_host_resource_new(c->canon->instance, &type->ops, object, ret))
 		return true;
-	seam_trap(c, "too many resource handles: no room for another %s", type->ops.name);
+	seam_trap(c, "no room for another %s: %s", type->ops.name, canon_handles_full(c->canon->instance));
 	return false;
 }
 

@@ -130,7 +130,6 @@ struct seam_task {
 	enum trap kill_trap;             // what the guest's call ends with
 	uint32_t n_calls;                // host calls, all
 	uint64_t wait_ns;                // time parked
-	uint64_t bytes;                  // host memory alive on behalf of this task (L77)
 	uint32_t calls[SEAM_MAX_INTERFACES];  // by seam_interface.index
 };
 // A task without a fiber of its own, for what runs on the thread's stack or on a fiber that somebody else made.
@@ -191,11 +190,20 @@ static inline struct slice seam_list_bytes(struct wit_list l)
 }
 enum seam_result seam_trap(struct seam_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 enum seam_result seam_exit(struct seam_call *c, int32_t code);
-// Charges host memory that lives beyond the call (buffers) to the task; false: over the budget, nothing charged.
-NODISCARD bool seam_charge(struct seam_call *c, uint64_t bytes);
-void seam_uncharge(struct seam_call *c, uint64_t bytes);
+// Work on what a guest gave or asked for, by its bytes, or VM_WORK_ITEM for what is looked at one by one: told before each piece of at most VM_WORK_LOOK. It
+// may give others a turn. Not SEAM_OK: return it, the call is being ended.
+enum seam_result seam_work(struct seam_call *c, uint64_t bytes);
 // Logs, once for each kind, that `what` was denied and which flag would grant it.
 void seam_deny(struct seam_call *c, enum seam_deny kind, const char *what, const char *flag);
+
+// Host memory that lives beyond the call: it is charged to the instance (--memory) and freed with seam_mem_free at the latest when its resource is dropped.
+// NULL: over the limit, or memory is out: the interface's error if it has one, else return seam_no_memory.
+NODISCARD void *seam_mem_alloc(struct canon_instance *i, size_t size);
+NODISCARD void *seam_mem_zalloc(struct canon_instance *i, size_t size);
+#define SEAM_MEM_NEW(i, T) ((T *)seam_mem_zalloc((i), sizeof(T)))
+void seam_mem_free(void *p);
+// Traps, and says which limit was met.
+enum seam_result seam_no_memory(struct seam_call *c);
 
 // Resources. An object is the host function's own struct; its drop (ops.drop) runs when the guest drops the handle, at reset and at free.
 // new: false when there are too many handles (the message is set: return SEAM_TRAP; the object is still the caller's).

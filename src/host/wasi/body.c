@@ -7,15 +7,17 @@
 
 enum { HELD_MAX = HTTP_WINDOW };
 
-struct wasi_http_body *wasi__body_new(struct wasi_http_call *call)
+struct wasi_http_body *wasi__body_new(struct canon_instance *i, struct wasi_http_call *call)
 {
-	struct wasi_http_body *b = mem_zalloc(sizeof *b);
+	struct wasi_http_body *b = seam_mem_zalloc(i, sizeof *b);
 	if (!b)
 		return NULL;
+	b->instance = i;
 	b->refs = 1;
 	b->call = call;
 	b->length = HTTP_LENGTH_UNKNOWN;
 	b->held.max = HELD_MAX;
+	b->held.pool = canon_instance_pool(i);
 	return b;
 }
 
@@ -38,7 +40,7 @@ void wasi__body_unref(void *p)
 		b->call->out = NULL;
 	buf_release(&b->held);
 	wasi__fields_unref(b->trailers);
-	mem_free(b);
+	seam_mem_free(b);
 }
 
 static struct http_exchange *exchange(const struct wasi_http_body *b)
@@ -109,7 +111,7 @@ static void in_release(struct wasi_input *in)
 struct wasi_input *wasi__body_input(struct wasi_http_body *b)
 {
 	static const struct wasi_input_ops ops = {in_peek, in_consume, in_release, in_take_error};
-	struct wasi_input *in = mem_zalloc(sizeof *in);
+	struct wasi_input *in = seam_mem_zalloc(b->instance, sizeof *in);
 	if (!in)
 		return NULL;
 	*in = (struct wasi_input){.ops = &ops, .refs = 1, .readable = &b->ready, .of = wasi__body_ref(b)};
@@ -166,7 +168,7 @@ static void out_release(struct wasi_output *out)
 struct wasi_output *wasi__body_output(struct wasi_http_body *b)
 {
 	static const struct wasi_output_ops ops = {out_permit, out_write, out_flush, out_release};
-	struct wasi_output *out = mem_zalloc(sizeof *out);
+	struct wasi_output *out = seam_mem_zalloc(b->instance, sizeof *out);
 	if (!out)
 		return NULL;
 	*out = (struct wasi_output){.ops = &ops, .refs = 1, .writable = &b->ready, .of = wasi__body_ref(b)};

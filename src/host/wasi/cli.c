@@ -50,7 +50,7 @@ enum seam_result wasi_cli_exit_exit_with_code(struct seam_call *c, const struct 
 }
 
 // ---- standard streams ------------------------------------------------------------------------------------------------------------------
-// `of` is the seam instance; the kind is told by the operations. They are always ready (no event), and can be made anew in any instance: an image may
+// `of` is the instance; the kind is told by the operations. They are always ready (no event), and can be made anew in any instance: an image may
 // hold them.
 
 static enum wasi_io closed_peek(struct wasi_input *in, struct slice *ret)
@@ -83,8 +83,9 @@ static enum wasi_io nothing_to_flush(struct wasi_output *out)
 
 static enum wasi_io write_fd(struct wasi_output *out, struct seam_task *task, struct slice data, int fd)
 {
-	struct seam_instance *i = out->of;
-	if (!i->grants->stdio) {
+	struct canon_instance *i = out->of;
+	const struct seam_instance *seam = canon_instance_user(i);
+	if (!seam->grants->stdio) {
 		wasi__log_write(i, task, fd, data);
 		return WASI_IO_OK;
 	}
@@ -109,21 +110,22 @@ static enum wasi_io write_stderr(struct wasi_output *out, struct seam_task *task
 	return write_fd(out, task, data, STDERR_FILENO);
 }
 
+enum { LINES_PIECE = 256 };  // each byte of it may be a line
 static const struct wasi_input_ops stdin_ops = {closed_peek, closed_consume, input_release};
-static const struct wasi_output_ops stdout_ops = {always_permit, write_stdout, nothing_to_flush, output_release};
-static const struct wasi_output_ops stderr_ops = {always_permit, write_stderr, nothing_to_flush, output_release};
+static const struct wasi_output_ops stdout_ops = {always_permit, write_stdout, nothing_to_flush, output_release, LINES_PIECE};
+static const struct wasi_output_ops stderr_ops = {always_permit, write_stderr, nothing_to_flush, output_release, LINES_PIECE};
 
-static struct wasi_input *standard_input(struct seam_instance *i)
+static struct wasi_input *standard_input(struct canon_instance *i)
 {
-	struct wasi_input *in = mem_zalloc(sizeof *in);
+	struct wasi_input *in = SEAM_MEM_NEW(i, struct wasi_input);
 	if (in)
 		*in = (struct wasi_input){.ops = &stdin_ops, .refs = 1, .of = i};
 	return in;
 }
 
-static struct wasi_output *standard_output(struct seam_instance *i, const struct wasi_output_ops *ops)
+static struct wasi_output *standard_output(struct canon_instance *i, const struct wasi_output_ops *ops)
 {
-	struct wasi_output *out = mem_zalloc(sizeof *out);
+	struct wasi_output *out = SEAM_MEM_NEW(i, struct wasi_output);
 	if (out)
 		*out = (struct wasi_output){.ops = ops, .refs = 1, .of = i};
 	return out;
@@ -132,30 +134,30 @@ static struct wasi_output *standard_output(struct seam_instance *i, const struct
 bool wasi_io_streams_input_stream_remake(struct canon_instance *i, const void *object, void **ret)
 {
 	const struct wasi_input *in = object;
-	*ret = in->ops == &stdin_ops ? standard_input(canon_instance_user(i)) : NULL;
+	*ret = in->ops == &stdin_ops ? standard_input(i) : NULL;
 	return *ret != NULL;
 }
 
 bool wasi_io_streams_output_stream_remake(struct canon_instance *i, const void *object, void **ret)
 {
 	const struct wasi_output *out = object;
-	*ret = out->ops == &stdout_ops || out->ops == &stderr_ops ? standard_output(canon_instance_user(i), out->ops) : NULL;
+	*ret = out->ops == &stdout_ops || out->ops == &stderr_ops ? standard_output(i, out->ops) : NULL;
 	return *ret != NULL;
 }
 
 enum seam_result wasi_cli_stdin_get_stdin(struct seam_call *c, uint32_t *ret)
 {
-	return wasi__input_handle(c, standard_input(c->instance), ret) ? SEAM_OK : SEAM_TRAP;
+	return wasi__input_handle(c, standard_input(c->canon->instance), ret) ? SEAM_OK : SEAM_TRAP;
 }
 
 enum seam_result wasi_cli_stdout_get_stdout(struct seam_call *c, uint32_t *ret)
 {
-	return wasi__output_handle(c, standard_output(c->instance, &stdout_ops), ret) ? SEAM_OK : SEAM_TRAP;
+	return wasi__output_handle(c, standard_output(c->canon->instance, &stdout_ops), ret) ? SEAM_OK : SEAM_TRAP;
 }
 
 enum seam_result wasi_cli_stderr_get_stderr(struct seam_call *c, uint32_t *ret)
 {
-	return wasi__output_handle(c, standard_output(c->instance, &stderr_ops), ret) ? SEAM_OK : SEAM_TRAP;
+	return wasi__output_handle(c, standard_output(c->canon->instance, &stderr_ops), ret) ? SEAM_OK : SEAM_TRAP;
 }
 
 // ---- terminals: none of the streams is one (W15) -----------------------------------------------------------------------------------------

@@ -37,8 +37,3 @@ enum seam_result wasi__event_wait(struct seam_call *c, struct wasi_event *ev)
 	wasi__event_unwatch(&w);
 	return r;
 }
-
-enum seam_result wasi__no_memory(struct seam_call *c)
-{
-	return seam_trap(c, "the host is out of memory");
-}

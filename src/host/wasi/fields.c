@@ -1,16 +1,16 @@
 // wasi:http/types.fields: order and duplicates kept, names as given (W27). Most have a few short fields: those lie in the object.
 #include "wasi_int.h"
 
-struct wasi_fields *wasi__fields_new(void)
+struct wasi_fields *wasi__fields_new(struct canon_instance *i)
 {
-	struct wasi_fields *f = mem_alloc(sizeof *f);
+	struct wasi_fields *f = seam_mem_alloc(i, sizeof *f);
 	if (!f)
 		return NULL;
 	memset(f, 0, offsetof(struct wasi_fields, first_bytes));
+	f->instance = i;
 	f->refs = 1;
 	f->list = f->first_list;
 	f->cap = ARRAY_LEN(f->first_list);
-	arena_init(&f->arena, 2 * HTTP_HEAD_MAX);
 	return f;
 }
 
@@ -20,37 +20,52 @@ struct wasi_fields *wasi__fields_ref(struct wasi_fields *f)
 	return f;
 }
 
+// The texts of a field, which lie one behind the other.
+static void drop_texts(struct wasi_fields *f, const struct http_field *field)
+{
+	const uint8_t *at = field->name.ptr;
+	if (at < f->first_bytes || at >= f->first_bytes + sizeof f->first_bytes)
+		seam_mem_free(UNCONST(at));
+}
+
 void wasi__fields_unref(void *p)
 {
 	struct wasi_fields *f = p;
 	if (!f || --f->refs)
 		return;
+	for (uint32_t k = 0; k < f->n; k++)
+		drop_texts(f, &f->list[k]);
 	if (f->list != f->first_list)
-		mem_free(f->list);
-	arena_release(&f->arena);
-	mem_free(f);
+		seam_mem_free(f->list);
+	seam_mem_free(f);
 }
 
-static bool copy(struct wasi_fields *f, struct slice s, struct slice *ret)
+// Names are not empty, so each field's texts have an address of their own.
+static bool copy(struct wasi_fields *f, struct slice name, struct slice value, struct http_field *ret)
 {
+	size_t n = name.len + value.len;
 	uint8_t *at;
-	if (s.len <= sizeof f->first_bytes - f->first_used) {
+	if (f->n == 0)
+		f->first_used = 0;
+	if (n <= sizeof f->first_bytes - f->first_used) {
 		at = f->first_bytes + f->first_used;
-		f->first_used += (uint32_t)s.len;
+		f->first_used += (uint32_t)n;
 	} else {
-		at = arena_alloc(&f->arena, s.len, 1);
+		at = seam_mem_alloc(f->instance, n);
 	}
 	if (!at)
 		return false;
-	if (s.len)
-		memcpy(at, s.ptr, s.len);
-	*ret = slice_of(at, s.len);
+	memcpy(at, name.ptr, name.len);
+	if (value.len)
+		memcpy(at + name.len, value.ptr, value.len);
+	ret->name = slice_of(at, name.len);
+	ret->value = slice_of(at + name.len, value.len);
 	return true;
 }
 
 static bool grow(struct wasi_fields *f)
 {
-	struct http_field *list = mem_alloc(HTTP_FIELDS_MAX * sizeof *list);
+	struct http_field *list = seam_mem_alloc(f->instance, HTTP_FIELDS_MAX * sizeof *list);
 	if (!list)
 		return false;
 	memcpy(list, f->list, f->n * sizeof *list);
@@ -65,8 +80,7 @@ static enum wasi_fields_error add(struct wasi_fields *f, struct slice name, stru
 		return WASI_FIELDS_SIZE;
 	if (f->n == f->cap && !grow(f))
 		return WASI_FIELDS_NOMEM;
-	struct http_field *field = &f->list[f->n];
-	if (!copy(f, name, &field->name) || !copy(f, value, &field->value))
+	if (!copy(f, name, value, &f->list[f->n]))
 		return WASI_FIELDS_NOMEM;
 	f->bytes += (uint32_t)(name.len + value.len);
 	f->n++;
@@ -77,6 +91,8 @@ static enum wasi_fields_error check_name(const struct wasi_fields *f, struct sli
 {
 	if (f->immutable)
 		return WASI_FIELDS_IMMUTABLE;
+	if (name.len > HTTP_HEAD_MAX)
+		return WASI_FIELDS_SIZE;  // before anybody looks at so many bytes
 	if (!http_field_name_is_valid(name))
 		return WASI_FIELDS_SYNTAX;
 	return http_field_is_forbidden(name) ? WASI_FIELDS_FORBIDDEN : WASI_FIELDS_OK;
@@ -87,6 +103,8 @@ enum wasi_fields_error wasi__fields_append(struct wasi_fields *f, struct slice n
 	enum wasi_fields_error bad = check_name(f, name);
 	if (bad)
 		return bad;
+	if (value.len > HTTP_HEAD_MAX)
+		return WASI_FIELDS_SIZE;
 	return http_field_value_is_valid(value) ? add(f, name, value) : WASI_FIELDS_SYNTAX;
 }
 
@@ -97,13 +115,40 @@ enum wasi_fields_error wasi__fields_delete(struct wasi_fields *f, struct slice n
 		return bad;
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < f->n; i++) {
-		if (http_name_eq(f->list[i].name, name))
+		if (http_name_eq(f->list[i].name, name)) {
 			f->bytes -= (uint32_t)(f->list[i].name.len + f->list[i].value.len);
-		else
+			drop_texts(f, &f->list[i]);
+		} else {
 			f->list[kept++] = f->list[i];
+		}
 	}
 	f->n = kept;
 	return WASI_FIELDS_OK;
+}
+
+// What there is under the name gives way to the values, or nothing changes.
+enum wasi_fields_error wasi__fields_set(struct wasi_fields *f, struct slice name, const struct wit_list *values, size_t n)
+{
+	enum wasi_fields_error bad = check_name(f, name);
+	if (bad)
+		return bad;
+	uint64_t bytes = f->bytes, count = f->n;
+	for (uint32_t i = 0; i < f->n; i++)
+		if (http_name_eq(f->list[i].name, name)) {
+			bytes -= f->list[i].name.len + f->list[i].value.len;
+			count--;
+		}
+	for (size_t k = 0; k < n; k++) {
+		bytes += name.len + values[k].len;
+		if (++count > HTTP_FIELDS_MAX || bytes > HTTP_HEAD_MAX)
+			return WASI_FIELDS_SIZE;
+		if (!http_field_value_is_valid(seam_list_bytes(values[k])))
+			return WASI_FIELDS_SYNTAX;
+	}
+	bad = wasi__fields_delete(f, name);
+	for (size_t k = 0; bad == WASI_FIELDS_OK && k < n; k++)
+		bad = add(f, name, seam_list_bytes(values[k]));
+	return bad;
 }
 
 bool wasi__fields_fill(struct wasi_fields *f, const struct http_field *list, uint32_t n)
@@ -123,7 +168,7 @@ bool wasi__fields_fill(struct wasi_fields *f, const struct http_field *list, uin
 
 struct wasi_fields *wasi__fields_clone(const struct wasi_fields *f)
 {
-	struct wasi_fields *g = wasi__fields_new();
+	struct wasi_fields *g = wasi__fields_new(f->instance);
 	for (uint32_t i = 0; g && i < f->n; i++)
 		if (add(g, f->list[i].name, f->list[i].value) != WASI_FIELDS_OK) {
 			wasi__fields_unref(g);

@@ -28,26 +28,26 @@ static void on_cancel(void *user, struct http_exchange *x, enum http_cancel why)
 
 static bool new_request(struct wasi_http_call *c, struct canon_instance *i, uint32_t *ret)
 {
-	c->request = mem_zalloc(sizeof *c->request);
+	c->request = seam_mem_zalloc(i, sizeof *c->request);
 	if (!c->request)
 		return false;
 	c->request->call = c;
 	if (canon_host_resource_new(i, &wasi_http_types_incoming_request_resource.ops, c->request, ret))
 		return true;
-	mem_free(c->request);
+	seam_mem_free(c->request);
 	c->request = NULL;
 	return false;
 }
 
 static bool new_outparam(struct wasi_http_call *c, struct canon_instance *i, uint32_t *ret)
 {
-	c->outparam = mem_zalloc(sizeof *c->outparam);
+	c->outparam = seam_mem_zalloc(i, sizeof *c->outparam);
 	if (!c->outparam)
 		return false;
 	c->outparam->call = c;
 	if (canon_host_resource_new(i, &wasi_http_types_response_outparam_resource.ops, c->outparam, ret))
 		return true;
-	mem_free(c->outparam);
+	seam_mem_free(c->outparam);
 	c->outparam = NULL;
 	return false;
 }

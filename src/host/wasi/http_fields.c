@@ -15,7 +15,7 @@ static struct wasi_fields *fields(struct seam_call *c, uint32_t rep)
 static enum seam_result new_handle(struct seam_call *c, struct wasi_fields *f, uint32_t *ret)
 {
 	if (!f)
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	if (seam_resource_new(c, &wasi_http_types_fields_resource, f, ret))
 		return SEAM_OK;
 	wasi__fields_unref(f);
@@ -32,7 +32,7 @@ static enum seam_result answer(struct seam_call *c, enum wasi_fields_error how, 
 		[WASI_FIELDS_SIZE] = WASI_HTTP_TYPES_HEADER_ERROR_FORBIDDEN,
 	};
 	if (how == WASI_FIELDS_NOMEM)
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	*is_err = how != WASI_FIELDS_OK;
 	if (*is_err)
 		err->tag = tags[how];
@@ -41,14 +41,14 @@ static enum seam_result answer(struct seam_call *c, enum wasi_fields_error how, 
 
 enum seam_result wasi_http_types_fields_new(struct seam_call *c, uint32_t *ret)
 {
-	return new_handle(c, wasi__fields_new(), ret);
+	return new_handle(c, wasi__fields_new(c->canon->instance), ret);
 }
 
 enum seam_result wasi_http_types_fields_from_list(struct seam_call *c, const struct wasi_http_types_fields_from_list_args *args,
 	struct wasi_result_own_http_types_fields_http_types_header_error *ret)
 {
 	const struct wasi_tuple2_string_list_u8 *list = args->entries.ptr;
-	struct wasi_fields *f = wasi__fields_new();
+	struct wasi_fields *f = wasi__fields_new(c->canon->instance);
 	enum wasi_fields_error how = f ? WASI_FIELDS_OK : WASI_FIELDS_NOMEM;
 	for (size_t k = 0; how == WASI_FIELDS_OK && k < args->entries.len; k++)
 		how = wasi__fields_append(f, seam_slice(list[k].f0), seam_list_bytes(list[k].f1));
@@ -83,14 +83,7 @@ enum seam_result wasi_http_types_fields_has(struct seam_call *c, const struct wa
 enum seam_result wasi_http_types_fields_set(struct seam_call *c, const struct wasi_http_types_fields_set_args *args,
 	struct wasi_result_void_http_types_header_error *ret)
 {
-	struct wasi_fields *f = fields(c, args->self);
-	const struct wit_list *values = args->value.ptr;
-	for (size_t k = 0; k < args->value.len; k++)  // all or nothing
-		if (!http_field_value_is_valid(seam_list_bytes(values[k])))
-			return answer(c, f->immutable ? WASI_FIELDS_IMMUTABLE : WASI_FIELDS_SYNTAX, &ret->is_err, &ret->err);
-	enum wasi_fields_error how = wasi__fields_delete(f, seam_slice(args->name));
-	for (size_t k = 0; how == WASI_FIELDS_OK && k < args->value.len; k++)
-		how = wasi__fields_append(f, seam_slice(args->name), seam_list_bytes(values[k]));
+	enum wasi_fields_error how = wasi__fields_set(fields(c, args->self), seam_slice(args->name), args->value.ptr, args->value.len);
 	return answer(c, how, &ret->is_err, &ret->err);
 }
 

@@ -5,21 +5,22 @@
 // ---- outgoing request -------------------------------------------------------------------------------------------------------------------
 
 struct outgoing_request {
-	struct arena arena;  // of the texts; a setter that is called again and again fails in the end
 	struct wasi_fields *headers;
 	struct wasi_http_body *body;
 	struct wasi_http_types_method method;
 	struct wasi_option_string path, authority;
 	struct wasi_option_http_types_scheme scheme;
+	uint8_t *texts[4];  // what those four point to: each is given back when it is set anew
 };
-enum { TEXTS_MAX = 256 << 10 };
+enum { TEXT_METHOD, TEXT_PATH, TEXT_AUTHORITY, TEXT_SCHEME };
 
 static void free_request(struct outgoing_request *r)
 {
+	for (size_t k = 0; k < ARRAY_LEN(r->texts); k++)
+		seam_mem_free(r->texts[k]);
 	wasi__fields_unref(r->headers);
 	wasi__body_unref(r->body);
-	arena_release(&r->arena);
-	mem_free(r);
+	seam_mem_free(r);
 }
 
 void wasi_http_types_outgoing_request_drop(struct canon_instance *i, void *object)
@@ -35,12 +36,11 @@ static struct outgoing_request *request(struct seam_call *c, uint32_t rep)
 enum seam_result wasi_http_types_outgoing_request_new(struct seam_call *c, const struct wasi_http_types_outgoing_request_new_args *args, uint32_t *ret)
 {
 	struct wasi_fields *headers = seam_resource_take(c, &wasi_http_types_fields_resource, args->headers);
-	struct outgoing_request *r = mem_zalloc(sizeof *r);
+	struct outgoing_request *r = SEAM_MEM_NEW(c->canon->instance, struct outgoing_request);
 	if (!r) {
 		wasi__fields_unref(headers);
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	}
-	arena_init(&r->arena, TEXTS_MAX);
 	r->headers = headers;
 	headers->immutable = true;
 	if (seam_resource_new(c, &wasi_http_types_outgoing_request_resource, r, ret))
@@ -56,9 +56,9 @@ enum seam_result wasi_http_types_outgoing_request_body(struct seam_call *c, cons
 	ret->is_err = r->body != NULL;
 	if (r->body)
 		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_new(NULL);
+	struct wasi_http_body *b = wasi__body_new(c->canon->instance, NULL);
 	if (!b)
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_resource, b, &ret->ok)) {
 		wasi__body_unref(b);
 		return SEAM_TRAP;
@@ -67,13 +67,26 @@ enum seam_result wasi_http_types_outgoing_request_body(struct seam_call *c, cons
 	return SEAM_OK;
 }
 
-// Keeps a text. false: too many of them.
-static bool keep(struct outgoing_request *r, struct wit_string *s)
+// Longer than a head may be: nobody looks at it.
+static bool fits(struct wit_string s)
 {
-	struct slice kept;
-	if (!slice_dup(&r->arena, seam_slice(*s), &kept))
+	return s.len <= HTTP_HEAD_MAX;
+}
+
+// Keeps a copy in the place of the text before it (NULL: there is none now). false: a trap, memory is out.
+static bool keep(struct seam_call *c, struct outgoing_request *r, unsigned which, struct wit_string *s)
+{
+	uint8_t *text = s ? seam_mem_alloc(c->canon->instance, s->len) : NULL;
+	if (s && !text) {
+		seam_no_memory(c);
 		return false;
-	*s = (struct wit_string){kept.ptr, kept.len};
+	}
+	if (s && s->len)
+		memcpy(text, s->ptr, s->len);
+	if (s)
+		s->ptr = text;
+	seam_mem_free(r->texts[which]);
+	r->texts[which] = text;
 	return true;
 }
 
@@ -95,9 +108,12 @@ enum seam_result wasi_http_types_outgoing_request_set_method(struct seam_call *c
 	struct outgoing_request *r = request(c, args->self);
 	struct wasi_http_types_method m = args->method;
 	bool other = m.tag == WASI_HTTP_TYPES_METHOD_OTHER;
-	ret->is_err = other && (!http_method_is_valid(seam_slice(m.other)) || !keep(r, &m.other));
-	if (!ret->is_err)
-		r->method = m;
+	ret->is_err = other && !(fits(m.other) && http_method_is_valid(seam_slice(m.other)));
+	if (ret->is_err)
+		return SEAM_OK;
+	if (!keep(c, r, TEXT_METHOD, other ? &m.other : NULL))
+		return SEAM_TRAP;
+	r->method = m;
 	return SEAM_OK;
 }
 
@@ -113,9 +129,12 @@ enum seam_result wasi_http_types_outgoing_request_set_path_with_query(struct sea
 {
 	struct outgoing_request *r = request(c, args->self);
 	struct wasi_option_string path = args->path_with_query;
-	ret->is_err = path.is_some && (!http_target_is_valid(seam_slice(path.some)) || !keep(r, &path.some));
-	if (!ret->is_err)
-		r->path = path;
+	ret->is_err = path.is_some && !(fits(path.some) && http_target_is_valid(seam_slice(path.some)));
+	if (ret->is_err)
+		return SEAM_OK;
+	if (!keep(c, r, TEXT_PATH, path.is_some ? &path.some : NULL))
+		return SEAM_TRAP;
+	r->path = path;
 	return SEAM_OK;
 }
 
@@ -133,9 +152,12 @@ enum seam_result wasi_http_types_outgoing_request_set_scheme(struct seam_call *c
 	struct outgoing_request *r = request(c, args->self);
 	struct wasi_option_http_types_scheme scheme = args->scheme;
 	bool other = scheme.is_some && scheme.some.tag == WASI_HTTP_TYPES_SCHEME_OTHER;
-	ret->is_err = other && !keep(r, &scheme.some.other);
-	if (!ret->is_err)
-		r->scheme = scheme;
+	ret->is_err = other && !fits(scheme.some.other);
+	if (ret->is_err)
+		return SEAM_OK;
+	if (!keep(c, r, TEXT_SCHEME, other ? &scheme.some.other : NULL))
+		return SEAM_TRAP;
+	r->scheme = scheme;
 	return SEAM_OK;
 }
 
@@ -151,9 +173,12 @@ enum seam_result wasi_http_types_outgoing_request_set_authority(struct seam_call
 {
 	struct outgoing_request *r = request(c, args->self);
 	struct wasi_option_string authority = args->authority;
-	ret->is_err = authority.is_some && (!http_authority_is_valid(seam_slice(authority.some), NULL, NULL) || !keep(r, &authority.some));
-	if (!ret->is_err)
-		r->authority = authority;
+	ret->is_err = authority.is_some && !(fits(authority.some) && http_authority_is_valid(seam_slice(authority.some), NULL, NULL));
+	if (ret->is_err)
+		return SEAM_OK;
+	if (!keep(c, r, TEXT_AUTHORITY, authority.is_some ? &authority.some : NULL))
+		return SEAM_TRAP;
+	r->authority = authority;
 	return SEAM_OK;
 }
 
@@ -175,17 +200,17 @@ struct request_options {
 
 void wasi_http_types_request_options_drop(struct canon_instance *i, void *object)
 {
-	mem_free(object);
+	seam_mem_free(object);
 }
 
 enum seam_result wasi_http_types_request_options_new(struct seam_call *c, uint32_t *ret)
 {
-	struct request_options *o = mem_zalloc(sizeof *o);
+	struct request_options *o = SEAM_MEM_NEW(c->canon->instance, struct request_options);
 	if (!o)
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	if (seam_resource_new(c, &wasi_http_types_request_options_resource, o, ret))
 		return SEAM_OK;
-	mem_free(o);
+	seam_mem_free(o);
 	return SEAM_TRAP;
 }
 
@@ -216,7 +241,7 @@ enum seam_result wasi_http_outgoing_handler_handle(struct seam_call *c, const st
 {
 	free_request(seam_resource_take(c, &wasi_http_types_outgoing_request_resource, args->request));
 	if (args->options.is_some)
-		mem_free(seam_resource_take(c, &wasi_http_types_request_options_resource, args->options.some));
+		seam_mem_free(seam_resource_take(c, &wasi_http_types_request_options_resource, args->options.some));
 	seam_deny(c, SEAM_DENY_HTTP_OUT, "an outgoing HTTP request", "--net");
 	ret->is_err = true;
 	ret->err.tag = WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_DENIED;

@@ -18,7 +18,7 @@ void wasi_http_types_incoming_request_drop(struct canon_instance *i, void *objec
 		if (!r->consumed)
 			http_body_discard(r->call->x);
 	}
-	mem_free(r);
+	seam_mem_free(r);
 }
 
 // NULL, and a trap: the request is over (a handle that was kept from one call to the next).
@@ -81,7 +81,7 @@ enum seam_result wasi_http_types_incoming_request_authority(struct seam_call *c,
 static enum seam_result fields_handle(struct seam_call *c, struct wasi_fields *f, uint32_t *ret)
 {
 	if (!f)
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	if (seam_resource_new(c, &wasi_http_types_fields_resource, wasi__fields_ref(f), ret))
 		return SEAM_OK;
 	wasi__fields_unref(f);
@@ -96,10 +96,10 @@ enum seam_result wasi_http_types_incoming_request_headers(struct seam_call *c, c
 	if (!h)
 		return SEAM_TRAP;
 	if (!r->call->headers) {
-		struct wasi_fields *f = wasi__fields_new();
+		struct wasi_fields *f = wasi__fields_new(c->canon->instance);
 		if (!f || !wasi__fields_fill(f, h->fields, h->field_count)) {
 			wasi__fields_unref(f);
-			return wasi__no_memory(c);
+			return seam_no_memory(c);
 		}
 		f->immutable = true;
 		r->call->headers = f;
@@ -116,9 +116,9 @@ enum seam_result wasi_http_types_incoming_request_consume(struct seam_call *c, c
 	ret->is_err = r->consumed;
 	if (r->consumed)
 		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_new(r->call);
+	struct wasi_http_body *b = wasi__body_new(c->canon->instance, r->call);
 	if (!b)
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	if (!seam_resource_new(c, &wasi_http_types_incoming_body_resource, b, &ret->ok)) {
 		wasi__body_unref(b);
 		return SEAM_TRAP;
@@ -160,17 +160,17 @@ struct future_trailers {
 enum seam_result wasi_http_types_incoming_body_finish(struct seam_call *c, const struct wasi_http_types_incoming_body_finish_args *args, uint32_t *ret)
 {
 	struct wasi_http_body *b = seam_resource_take(c, &wasi_http_types_incoming_body_resource, args->this);
-	struct future_trailers *t = b->streams ? NULL : mem_zalloc(sizeof *t);
+	struct future_trailers *t = b->streams ? NULL : seam_mem_zalloc(c->canon->instance, sizeof *t);
 	if (!t) {
 		bool live = b->streams;
 		wasi__body_unref(b);
-		return live ? seam_trap(c, "incoming-body.finish while its stream is alive") : wasi__no_memory(c);
+		return live ? seam_trap(c, "incoming-body.finish while its stream is alive") : seam_no_memory(c);
 	}
 	t->body = b;
 	if (seam_resource_new(c, &wasi_http_types_future_trailers_resource, t, ret))
 		return SEAM_OK;
 	wasi__body_unref(b);
-	mem_free(t);
+	seam_mem_free(t);
 	return SEAM_TRAP;
 }
 
@@ -178,7 +178,7 @@ void wasi_http_types_future_trailers_drop(struct canon_instance *i, void *object
 {
 	struct future_trailers *t = object;
 	wasi__body_unref(t->body);
-	mem_free(t);
+	seam_mem_free(t);
 }
 
 // Reads away what the guest left of the body. WASI_IO_OK: its end was reached; WASI_IO_AGAIN: not yet; WASI_IO_CLOSED: it was lost.
@@ -235,10 +235,10 @@ enum seam_result wasi_http_types_future_trailers_get(struct seam_call *c, const 
 	const struct http_field *list = http_body_trailers(t->body->call->x, &n);
 	if (n == 0)
 		return SEAM_OK;
-	struct wasi_fields *f = wasi__fields_new();
+	struct wasi_fields *f = wasi__fields_new(c->canon->instance);
 	if (!f || !wasi__fields_fill(f, list, n)) {
 		wasi__fields_unref(f);
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	}
 	ret->some.ok.ok.is_some = true;
 	enum seam_result r = fields_handle(c, f, &ret->some.ok.ok.some);
@@ -252,7 +252,7 @@ static void free_response(struct wasi_http_response *r)
 {
 	wasi__fields_unref(r->headers);
 	wasi__body_unref(r->body);
-	mem_free(r);
+	seam_mem_free(r);
 }
 
 void wasi_http_types_outgoing_response_drop(struct canon_instance *i, void *object)
@@ -268,10 +268,10 @@ static struct wasi_http_response *response(struct seam_call *c, uint32_t rep)
 enum seam_result wasi_http_types_outgoing_response_new(struct seam_call *c, const struct wasi_http_types_outgoing_response_new_args *args, uint32_t *ret)
 {
 	struct wasi_fields *headers = seam_resource_take(c, &wasi_http_types_fields_resource, args->headers);
-	struct wasi_http_response *r = mem_zalloc(sizeof *r);
+	struct wasi_http_response *r = seam_mem_zalloc(c->canon->instance, sizeof *r);
 	if (!r) {
 		wasi__fields_unref(headers);
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	}
 	r->status = 200;
 	r->headers = headers;
@@ -311,9 +311,9 @@ enum seam_result wasi_http_types_outgoing_response_body(struct seam_call *c, con
 	ret->is_err = r->body != NULL;
 	if (r->body)
 		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_new(NULL);
+	struct wasi_http_body *b = wasi__body_new(c->canon->instance, NULL);
 	if (!b)
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_resource, b, &ret->ok)) {
 		wasi__body_unref(b);
 		return SEAM_TRAP;
@@ -369,7 +369,7 @@ void wasi_http_types_response_outparam_drop(struct canon_instance *i, void *obje
 	struct wasi_http_outparam *o = object;
 	if (o->call)
 		o->call->outparam = NULL;
-	mem_free(o);
+	seam_mem_free(o);
 }
 
 // 1xx responses are not sent: HTTP/1.1 clients must do without them.
@@ -446,7 +446,7 @@ enum seam_result wasi_http_types_response_outparam_set(struct seam_call *c, cons
 		if (call->on_head && !call->finished)
 			call->on_head(call);
 	}
-	mem_free(o);
+	seam_mem_free(o);
 	if (r)
 		free_response(r);
 	return SEAM_OK;

@@ -12,7 +12,7 @@ static void state_reset(struct seam_instance *i)
 	if (!s)
 		return;
 	for (int k = 0; k < 2; k++) {
-		mem_free(s->lines[k]);
+		seam_mem_free(s->lines[k]);
 		s->lines[k] = NULL;
 	}
 	s->logged = 0;
@@ -50,12 +50,12 @@ static void put(struct wasi_state *s, struct seam_task *task, int fd, struct was
 	line->text[line->len++] = c;
 }
 
-void wasi__log_write(struct seam_instance *i, struct seam_task *task, int fd, struct slice data)
+void wasi__log_write(struct canon_instance *i, struct seam_task *task, int fd, struct slice data)
 {
-	struct wasi_state *s = wasi__state(i);
+	struct wasi_state *s = wasi__state(canon_instance_user(i));
 	if (!s || !s->log || s->log_cut)
 		return;
-	if (!s->lines[fd - 1] && !(s->lines[fd - 1] = mem_zalloc(sizeof *s->lines[0])))
+	if (!s->lines[fd - 1] && !(s->lines[fd - 1] = seam_mem_zalloc(i, sizeof *s->lines[0])))
 		return;
 	struct wasi_line *line = s->lines[fd - 1];
 	for (size_t k = 0; k < data.len; k++) {

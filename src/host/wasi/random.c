@@ -5,7 +5,7 @@
 #include "wasi_host.h"
 #include "wasi_int.h"
 
-enum { RANDOM_MAX = 1 << 20 };  // bytes a call: more traps (L77)
+enum { RANDOM_MAX = 1 << 20, RANDOM_PIECE = 64 << 10 };  // bytes a call, more traps (L77); bytes between two looks at the time
 
 static bool fill(void *into, size_t n)
 {
@@ -25,8 +25,13 @@ static enum seam_result random_bytes(struct seam_call *c, uint64_t n, struct wit
 	uint8_t *bytes = seam_alloc(c, n, 1);
 	if (!bytes)
 		return SEAM_TRAP;
-	if (!fill(bytes, n))
-		return seam_trap(c, "the system gives no random bytes");
+	for (uint64_t at = 0; at < n; at += RANDOM_PIECE) {
+		if (!fill(bytes + at, min_u64(n - at, RANDOM_PIECE)))
+			return seam_trap(c, "the system gives no random bytes");
+		enum seam_result r = seam_work(c, VM_WORK_LOOK);
+		if (r != SEAM_OK)
+			return r;
+	}
 	*ret = (struct wit_list){bytes, n};
 	return SEAM_OK;
 }

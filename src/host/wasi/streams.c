@@ -24,7 +24,7 @@ void wasi__input_unref(void *p)
 	if (!in || --in->refs)
 		return;
 	in->ops->release(in);
-	mem_free(in);
+	seam_mem_free(in);
 }
 
 struct wasi_output *wasi__output_ref(struct wasi_output *out)
@@ -39,7 +39,7 @@ void wasi__output_unref(void *p)
 	if (!out || --out->refs)
 		return;
 	out->ops->release(out);
-	mem_free(out);
+	seam_mem_free(out);
 }
 
 bool wasi__input_handle(struct seam_call *c, struct wasi_input *in, uint32_t *ret_rep)
@@ -47,7 +47,7 @@ bool wasi__input_handle(struct seam_call *c, struct wasi_input *in, uint32_t *re
 	if (in && seam_resource_new(c, &wasi_io_streams_input_stream_resource, in, ret_rep))
 		return true;
 	if (!in)
-		wasi__no_memory(c);
+		seam_no_memory(c);
 	wasi__input_unref(in);
 	return false;
 }
@@ -57,7 +57,7 @@ bool wasi__output_handle(struct seam_call *c, struct wasi_output *out, uint32_t 
 	if (out && seam_resource_new(c, &wasi_io_streams_output_stream_resource, out, ret_rep))
 		return true;
 	if (!out)
-		wasi__no_memory(c);
+		seam_no_memory(c);
 	wasi__output_unref(out);
 	return false;
 }
@@ -100,14 +100,14 @@ static enum seam_result input_error(struct seam_call *c, struct wasi_input *in, 
 	*ret = closed;
 	if (io != WASI_IO_FAILED)
 		return SEAM_OK;
-	struct wasi_error *error = mem_alloc(sizeof *error);
+	struct wasi_error *error = seam_mem_alloc(c->canon->instance, sizeof *error);
 	if (!error)
-		return wasi__no_memory(c);
+		return seam_no_memory(c);
 	*error = in->ops->take_error(in);
 	ret->tag = WASI_IO_STREAMS_STREAM_ERROR_LAST_OPERATION_FAILED;
 	if (seam_resource_new(c, &wasi_io_error_error_resource, error, &ret->last_operation_failed))
 		return SEAM_OK;
-	mem_free(error);
+	seam_mem_free(error);
 	return SEAM_TRAP;
 }
 
@@ -218,6 +218,25 @@ enum seam_result wasi_io_streams_output_stream_check_write(struct seam_call *c, 
 	return SEAM_OK;
 }
 
+// Writes what the stream has permitted, in pieces as it likes them. *ret_io: WASI_IO_CLOSED where it ended.
+static enum seam_result write_some(struct seam_call *c, struct wasi_output *out, struct slice data, enum wasi_io *ret_io)
+{
+	*ret_io = WASI_IO_OK;
+	if (!out->ops->piece) {
+		*ret_io = out->ops->write(out, c->task, data);
+		return SEAM_OK;
+	}
+	while (data.len && *ret_io == WASI_IO_OK) {
+		struct slice piece = slice_sub(data, 0, out->ops->piece);
+		*ret_io = out->ops->write(out, c->task, piece);
+		data = slice_sub(data, piece.len, data.len);
+		enum seam_result r = seam_work(c, VM_WORK_LOOK);
+		if (r != SEAM_OK)
+			return r;
+	}
+	return SEAM_OK;
+}
+
 enum seam_result wasi_io_streams_output_stream_write(struct seam_call *c, const struct wasi_io_streams_output_stream_write_args *args,
 	struct wasi_result_void_io_streams_stream_error *ret)
 {
@@ -226,9 +245,12 @@ enum seam_result wasi_io_streams_output_stream_write(struct seam_call *c, const 
 	if (data.len > out->promised)
 		return seam_trap(c, "write of %zu bytes where check-write permits %llu", data.len, (unsigned long long)out->promised);
 	out->promised -= data.len;
-	if (out->ops->write(out, c->task, data) != WASI_IO_OK)
+	enum wasi_io io;
+	enum seam_result r = write_some(c, wasi__output_ref(out), data, &io);
+	wasi__output_unref(out);
+	if (r == SEAM_OK && io != WASI_IO_OK)
 		set_closed(ret);
-	return SEAM_OK;
+	return r;
 }
 
 // Writes all of it, waiting where the stream takes less. *ret_closed: the stream ended.
@@ -242,17 +264,15 @@ static enum seam_result write_all(struct seam_call *c, struct wasi_output *out, 
 			return SEAM_OK;
 		}
 		struct slice piece = slice_sub(data, 0, n);
-		if (piece.len) {
-			if (out->ops->write(out, c->task, piece) != WASI_IO_OK) {
-				*ret_closed = true;
-				return SEAM_OK;
-			}
-			data = slice_sub(data, piece.len, data.len);
-			continue;
-		}
-		enum seam_result r = wasi__event_wait(c, out->writable);
+		enum wasi_io io = WASI_IO_OK;
+		enum seam_result r = piece.len ? write_some(c, out, piece, &io) : wasi__event_wait(c, out->writable);
 		if (r != SEAM_OK)
 			return r;
+		if (io == WASI_IO_CLOSED) {
+			*ret_closed = true;
+			return SEAM_OK;
+		}
+		data = slice_sub(data, piece.len, data.len);
 	}
 	return SEAM_OK;
 }
@@ -316,15 +336,18 @@ enum seam_result wasi_io_streams_output_stream_write_zeroes(struct seam_call *c,
 	if (args->len > out->promised)
 		return seam_trap(c, "write-zeroes of %llu bytes where check-write permits %llu", (unsigned long long)args->len, (unsigned long long)out->promised);
 	out->promised -= args->len;
-	for (uint64_t left = args->len; left;) {
+	enum wasi_io io = WASI_IO_OK;
+	enum seam_result r = SEAM_OK;
+	wasi__output_ref(out);
+	for (uint64_t left = args->len; left && r == SEAM_OK && io == WASI_IO_OK;) {
 		size_t n = min_u64(left, sizeof zeroes);
-		if (out->ops->write(out, c->task, slice_of(zeroes, n)) != WASI_IO_OK) {
-			set_closed(ret);
-			break;
-		}
+		r = write_some(c, out, slice_of(zeroes, n), &io);
 		left -= n;
 	}
-	return SEAM_OK;
+	wasi__output_unref(out);
+	if (r == SEAM_OK && io != WASI_IO_OK)
+		set_closed(ret);
+	return r;
 }
 
 enum seam_result wasi_io_streams_output_stream_blocking_write_zeroes_and_flush(struct seam_call *c,
@@ -369,9 +392,8 @@ static enum seam_result splice_some(struct seam_call *c, struct wasi_output *out
 		io = in->ops->peek(in, &there);  // the view is dead after a wait
 	if (io == WASI_IO_OK) {
 		there = slice_sub(there, 0, min_u64(len, permit));
-		if (there.len && out->ops->write(out, c->task, there) != WASI_IO_OK)
-			io = WASI_IO_CLOSED;
-		else if (there.len)
+		io = there.len ? out->ops->write(out, c->task, there) : WASI_IO_OK;
+		if (there.len && io == WASI_IO_OK)
 			in->ops->consume(in, there.len);
 	} else {
 		there.len = 0;
@@ -399,15 +421,15 @@ enum seam_result wasi_io_streams_output_stream_blocking_splice(struct seam_call 
 
 bool wasi__pollable_new(struct seam_call *c, struct wasi_pollable p, uint32_t *ret_rep)
 {
-	struct wasi_pollable *object = mem_alloc(sizeof *object);
+	struct wasi_pollable *object = seam_mem_alloc(c->canon->instance, sizeof *object);
 	if (object) {
 		*object = p;
 		if (seam_resource_new(c, &wasi_io_poll_pollable_resource, object, ret_rep))
 			return true;
 	} else {
-		wasi__no_memory(c);
+		seam_no_memory(c);
 	}
-	mem_free(object);
+	seam_mem_free(object);
 	if (p.release)
 		p.release(p.of);
 	return false;
@@ -418,7 +440,7 @@ void wasi_io_poll_pollable_drop(struct canon_instance *i, void *object)
 	struct wasi_pollable *p = object;
 	if (p->release)
 		p->release(p->of);
-	mem_free(p);
+	seam_mem_free(p);
 }
 
 static bool is_ready(const struct wasi_pollable *p, uint64_t now_ns)
@@ -442,6 +464,9 @@ static enum seam_result wait_for_any(struct seam_call *c, struct wasi_pollable *
 {
 	for (;;) {
 		uint64_t next_ns;
+		enum seam_result r = seam_work(c, (uint64_t)n * 4 * VM_WORK_ITEM);
+		if (r != SEAM_OK)
+			return r;
 		if (any_ready(list, n, loop_now_fresh_ns(c->task->loop), &next_ns))
 			return SEAM_OK;
 		struct seam_park park;
@@ -449,7 +474,7 @@ static enum seam_result wait_for_any(struct seam_call *c, struct wasi_pollable *
 		for (uint32_t k = 0; k < n; k++)
 			if (list[k]->event)
 				wasi__event_watch(list[k]->event, &waiters[k], &park);
-		enum seam_result r = seam_park_until(c, &park, next_ns, NULL);
+		r = seam_park_until(c, &park, next_ns, NULL);
 		for (uint32_t k = 0; k < n; k++)
 			wasi__event_unwatch(&waiters[k]);
 		if (r != SEAM_OK)
@@ -506,7 +531,7 @@ enum seam_result wasi_io_poll_poll(struct seam_call *c, const struct wasi_io_pol
 
 void wasi_io_error_error_drop(struct canon_instance *i, void *object)
 {
-	mem_free(object);
+	seam_mem_free(object);
 }
 
 enum seam_result wasi_io_error_error_to_debug_string(struct seam_call *c, const struct wasi_io_error_error_to_debug_string_args *args, struct wit_string *ret)

@@ -10,9 +10,6 @@
 
 #include "wasi.h"
 
-// The guest traps because the host has no memory for what it asked.
-enum seam_result wasi__no_memory(struct seam_call *c);
-
 // ---- events: what a call can wait for ------------------------------------------------------------------------------------------------
 struct wasi_waiter {
 	struct wasi_waiter *next, **prev;
@@ -77,6 +74,7 @@ struct wasi_output_ops {
 	// WASI_IO_AGAIN: not yet flushed, `writable` fires.
 	enum wasi_io (*flush)(struct wasi_output *out);
 	void (*release)(struct wasi_output *out);
+	uint32_t piece;  // bytes that take long enough to look at the time after them (a line may be written for each); 0: a write is fast
 };
 struct wasi_output {
 	const struct wasi_output_ops *ops;
@@ -104,34 +102,36 @@ struct wasi_state {
 	struct wasi_line *lines[2];  // unfinished lines of stdout and stderr
 };
 struct wasi_state *wasi__state(struct seam_instance *i);
-// Text that a guest printed, cut into lines.
-void wasi__log_write(struct seam_instance *i, struct seam_task *task, int fd, struct slice data);
+// Text that a guest printed, cut into lines. Without memory for a line it is lost.
+void wasi__log_write(struct canon_instance *i, struct seam_task *task, int fd, struct slice data);
 
 // ---- fields ----------------------------------------------------------------------------------------------------------------------------
 enum wasi_fields_error { WASI_FIELDS_OK, WASI_FIELDS_SYNTAX, WASI_FIELDS_FORBIDDEN, WASI_FIELDS_IMMUTABLE, WASI_FIELDS_SIZE, WASI_FIELDS_NOMEM };
 struct wasi_fields {
+	struct canon_instance *instance;
 	uint32_t refs;
 	bool immutable;
 	uint32_t n, cap;
 	uint32_t bytes;              // of names and values: bounded by HTTP_HEAD_MAX
-	struct http_field *list;     // first_list, or on the heap
+	struct http_field *list;     // first_list, or a block of its own
 	struct http_field first_list[8];
-	struct arena arena;          // names and values beyond first_bytes
-	uint32_t first_used;
+	uint32_t first_used;         // of first_bytes: a field's name and value lie there, or in a block of their own
 	uint8_t first_bytes[512];
 };
-struct wasi_fields *wasi__fields_new(void);  // NULL: memory is out
+struct wasi_fields *wasi__fields_new(struct canon_instance *i);  // NULL: memory is out
 struct wasi_fields *wasi__fields_clone(const struct wasi_fields *f);
 struct wasi_fields *wasi__fields_ref(struct wasi_fields *f);
 void wasi__fields_unref(void *f);
 // Copies. Checks syntax, forbidden names, limits (L82, L83, W27, W28).
 enum wasi_fields_error wasi__fields_append(struct wasi_fields *f, struct slice name, struct slice value);
 enum wasi_fields_error wasi__fields_delete(struct wasi_fields *f, struct slice name);
+enum wasi_fields_error wasi__fields_set(struct wasi_fields *f, struct slice name, const struct wit_list *values, size_t n);
 // What came over the wire, without what guests do not see. false: memory is out.
 NODISCARD bool wasi__fields_fill(struct wasi_fields *f, const struct http_field *list, uint32_t n);
 
 // ---- bodies ------------------------------------------------------------------------------------------------------------------------------
 struct wasi_http_body {
+	struct canon_instance *instance;
 	uint32_t refs;
 	struct wasi_http_call *call;  // NULL: not yet sent (out), or over
 	bool over;
@@ -144,7 +144,7 @@ struct wasi_http_body {
 	struct wasi_fields *trailers; // out: finished before the response was set
 	uint64_t length, written;     // out: Content-Length that the guest set, or HTTP_LENGTH_UNKNOWN
 };
-struct wasi_http_body *wasi__body_new(struct wasi_http_call *call);
+struct wasi_http_body *wasi__body_new(struct canon_instance *i, struct wasi_http_call *call);
 // Why the request's body of a call that is lost, or over (NULL), will not come to its end.
 struct wasi_error wasi__body_error(const struct wasi_http_call *call);
 struct wasi_http_body *wasi__body_ref(struct wasi_http_body *b);

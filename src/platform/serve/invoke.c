@@ -15,12 +15,44 @@ struct job {
 	void *args, *result;
 	struct wasi_cli_run_exports command;
 	struct wasi_result_void_void command_result;
-	struct arena arena;
+	struct arena arena;   // of the arguments
+	struct arena values;  // of the result: the instance's memory
 	struct canon_trap trap;
-	bool ok;
+	struct err *e;        // why the result can't be printed
+	bool ok, printed;
 };
+enum { WRITE_SIZE = 64 << 10 };
 
 // ---- the call ----------------------------------------------------------------------------------------------------------------------------
+
+// What is there of the result's text goes out; the guest, which made the value, pays for the time.
+static bool write_out(struct job *j, struct buf *b, struct err *e)
+{
+	bool ok = fwrite(b->ptr, 1, b->len, stdout) == b->len && fflush(stdout) == 0;
+	buf_clear(b);
+	return ok || err_set(e, ERR_ENV, "cannot write to stdout");
+}
+
+static bool take_text(void *ctx, struct buf *b, struct err *e)
+{
+	struct job *j = ctx;
+	j->trap.trap = vm_work(vm_shard_exec(j->vm), VM_WORK_LOOK);
+	if (j->trap.trap == TRAP_NONE)
+		return b->len < WRITE_SIZE || write_out(j, b, e);
+	snprintf(j->trap.text, sizeof j->trap.text, "%s", trap_text(j->trap.trap));
+	return j->ok = false;
+}
+
+static void print_result(struct job *j, struct err *e)
+{
+	struct buf b = {0};
+	const struct wit_type *type = j->func->type->result;
+	struct wit_wave_sink sink = {take_text, j};
+	j->printed = type ? wit_wave_print_to(&b, &sink, type, j->result, e) : buf_put_str(&b, "()");
+	if (j->printed)
+		j->printed = buf_put_byte(&b, '\n') ? write_out(j, &b, e) : err_nomem(e);
+	buf_release(&b);
+}
 
 static bool initialize(struct job *j)
 {
@@ -30,13 +62,15 @@ static bool initialize(struct job *j)
 static void invoke_main(void *arg)
 {
 	struct job *j = arg;
-	j->ok = initialize(j) && canon_call_export(j->instance, j->func, &j->task, j->args, j->result, &j->arena, &j->trap);
+	j->ok = initialize(j) && canon_call_export(j->instance, j->func, &j->task, j->args, j->result, &j->values, &j->trap);
+	if (j->ok)
+		print_result(j, j->e);
 }
 
 static void command_main(void *arg)
 {
 	struct job *j = arg;
-	j->ok = initialize(j) && wasi_cli_run_call_run(&j->task, j->instance, &j->command, &j->command_result, &j->arena, &j->trap);
+	j->ok = initialize(j) && wasi_cli_run_call_run(&j->task, j->instance, &j->command, &j->command_result, &j->values, &j->trap);
 }
 
 // A signal ends the process and so the call.
@@ -87,22 +121,6 @@ static bool parse_call(struct job *j, const char *invoke, struct err *e)
 	return wit_wave_parse_args(&j->arena, call.args, type, j->args, e);
 }
 
-static bool print_result(struct job *j, struct err *e)
-{
-	struct buf b = {.max = 1 << 30};
-	const struct wit_type *type = j->func->type->result;
-	bool ok = type ? wit_wave_print(&b, type, j->result, e) : buf_put_str(&b, "()");
-	if (ok && !buf_put_byte(&b, '\n'))
-		ok = err_nomem(e);
-	if (ok) {
-		fwrite(b.ptr, 1, b.len, stdout);
-		if (fflush(stdout) != 0)
-			ok = err_set(e, ERR_ENV, "cannot write to stdout");
-	}
-	buf_release(&b);
-	return ok;
-}
-
 static int trapped(struct job *j, struct serve_outcome *ret, struct err *e)
 {
 	enum trap t = j->trap.trap;
@@ -135,15 +153,18 @@ static bool open_job(struct job *j, const struct serve_config *c, struct err *e)
 static bool instantiate(struct job *j, struct err *e)
 {
 	struct serve_deployment *d = &j->deployment;
+	j->e = e;
 	seam_instance_init(&j->seam, j->loop, j->vm, &d->grants, NULL);
 	wasi_instance_init(&j->seam, &d->log);
 	if (!canon_instance_new(j->vm, d->canon, seam_link_host(d->link), &d->limits, &j->seam, &j->instance, e))
 		return false;
+	arena_init_pool(&j->values, 0, canon_instance_pool(j->instance));
 	return true;
 }
 
 static void close_job(struct job *j)
 {
+	arena_release(&j->values);
 	if (j->instance)
 		canon_instance_free(j->instance);
 	if (j->vm)
@@ -164,7 +185,7 @@ int serve_invoke(const struct serve_config *c, const char *invoke, struct serve_
 	else if (!j.ok)
 		status = trapped(&j, ret, e);
 	else
-		status = print_result(&j, e) ? 0 : err_exit_status(e->code);
+		status = j.printed ? 0 : err_exit_status(e->code);
 	if (!ret->by_guest)
 		ret->code = status;
 	close_job(&j);

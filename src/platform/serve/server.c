@@ -216,6 +216,15 @@ static bool find_handler(struct serve_server *server, struct err *e)
 	return wasi_http_incoming_handler_bind(d->comp, d->link, &server->handler, e);
 }
 
+// A request can't be served with less: its own handle and that of its answer.
+static bool has_handles(const struct serve_limits *l, struct err *e)
+{
+	if (l->handles != 1)
+		return true;
+	err_set(e, ERR_LIMIT, "each request needs two handles, the limit is 1");
+	return err_hint(e, "raise the limit (--handles)");
+}
+
 bool serve__server_load(struct serve_server *s, struct err *e)
 {
 	const struct serve_config *c = s->config;
@@ -227,7 +236,7 @@ bool serve__server_load(struct serve_server *s, struct err *e)
 		return err_nomem(e);
 	for (unsigned i = 0; i < s->n_shards; i++)
 		s->shards[i] = (struct serve_shard){.server = s, .index = i};
-	return http_address_parse(slice_str(address), &s->address, e) && serve__deployment_load(&s->deployment, c, e) && find_handler(s, e);
+	return has_handles(&c->limits, e) && http_address_parse(slice_str(address), &s->address, e) && serve__deployment_load(&s->deployment, c, e) && find_handler(s, e);
 }
 
 bool serve__server_start(struct serve_server *s, struct serve_thread *first, struct err *e)

@@ -47,6 +47,14 @@ static bool fake_realloc(struct canon__cx *cx, uint32_t old, uint32_t old_size, 
 	return true;
 }
 
+// One for the thread, for good.
+static struct vm_shard *fake_shard(void)
+{
+	struct vm_shard *s = vm_shard_current();
+	assert_true(s || vm_shard_new(&s, NULL));
+	return s;
+}
+
 static struct fake *fake_new(void)
 {
 	struct fake *f = mem_zalloc(sizeof(*f));
@@ -55,7 +63,9 @@ static struct fake *fake_new(void)
 	f->inst.n_components = 2;
 	for (int i = 0; i < 2; i++)
 		f->components[i].may_enter = f->components[i].may_leave = true;
-	arena_init(&f->inst.arena, 16 << 20);
+	pool_init(&f->inst.pool, NULL);
+	arena_init_pool(&f->inst.arena, 16 << 20, &f->inst.pool);
+	f->inst.exec = vm_shard_exec(fake_shard());
 	f->next = 1024;
 	f->cx = (struct canon__cx){.inst = &f->inst, .memory = &f->memory, .encoding = CANON_UTF8, .arena = &f->inst.arena, .reallocate = fake_realloc};
 	return f;
@@ -65,8 +75,9 @@ static void fake_free(struct fake *f)
 {
 	arena_release(&f->inst.arena);
 	for (int i = 0; i < 2; i++)
-		mem_free(f->components[i].handles.array);
-	mem_free(f->inst.host_table.array);
+		pool_free(f->components[i].handles.array);
+	pool_free(f->inst.host_table.array);
+	pool_release(&f->inst.pool);
 	mem_free(f);
 }
 

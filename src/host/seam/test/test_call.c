@@ -1,4 +1,4 @@
-// What a host function may do: budgets (L77), denials.
+// What a host function may do: denials, what the host keeps.
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -26,20 +26,6 @@ static void init(struct fixture *f)
 	seam_instance_init(&f->instance, NULL, NULL, &f->grants, NULL);
 	seam_task_init(&f->task, NULL, NULL, NULL);
 	f->call = (struct seam_call){.task = &f->task, .instance = &f->instance};
-}
-
-static void host_memory_of_a_task_is_bounded_l77(void **s)
-{
-	struct fixture f;
-	init(&f);
-	assert_true(seam_charge(&f.call, 600));
-	assert_false(seam_charge(&f.call, 401));
-	assert_false(seam_charge(&f.call, UINT64_MAX));
-	assert_true(seam_charge(&f.call, 400));
-	seam_uncharge(&f.call, 1000);
-	assert_true(seam_charge(&f.call, 1000));
-	seam_uncharge(&f.call, UINT64_MAX);
-	assert_int_equal(f.task.bytes, 0);
 }
 
 static void each_kind_of_denial_is_logged_once(void **s)
@@ -82,7 +68,6 @@ static void a_host_side_is_told_of_resets_and_of_the_end(void **s)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(host_memory_of_a_task_is_bounded_l77),
 		cmocka_unit_test(each_kind_of_denial_is_logged_once),
 		cmocka_unit_test(a_host_side_is_told_of_resets_and_of_the_end),
 	};

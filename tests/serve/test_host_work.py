@@ -1,0 +1,55 @@
+"""What a guest makes the host do is its time: it ends at the budget, and others get their turns meanwhile."""
+import subprocess, tempfile, time
+from pathlib import Path
+
+import hungry
+from harness import Server, Skip, check, config
+
+
+def each_kind_of_host_work_ends_with_the_budget():
+    table, bad = [], []
+    for kind, make in hungry.WORK.items():
+        # Of many lines some are dropped, a receipt as well: then what the process used is asked of the system, in hundredths of a second.
+        with tempfile.TemporaryDirectory() as d, Server(make().write(Path(d) / "guest.wasm"), "--cpu", "100ms", "--deadline", "60s", "--log-bytes", "none") as s:
+            s.settle()
+            before = s.cpu_seconds()
+            a = s.get("/", timeout=60)
+            used = s.cpu_seconds() - before if kind == "empty_lines" else s.receipt("/")["cpu_us"] / 1e6
+            table.append(f"{kind} {used * 1000:.0f}")
+            if a.status != 503 or not 0.07 < used < 0.3:
+                bad.append(f"{kind}: {a.status} after {used:.2f} s")
+    check(not bad, "; ".join(bad))
+    return "ms of CPU: " + ", ".join(table)
+
+
+def a_deadline_and_a_signal_end_it_too():
+    with tempfile.TemporaryDirectory() as d:
+        at = hungry.same_name_again_and_again().write(Path(d) / "guest.wasm")
+        with Server(at, "--cpu", "none", "--deadline", "1s") as s:
+            check(s.get("/").status == 504 and s.receipt("/")["outcome"] == "deadline exceeded", f"{s.receipts()}")
+        with Server(at, "--cpu", "none", "--deadline", "none", "--drain", "500ms") as s, s.connect() as c:
+            c.ask("/")
+            time.sleep(0.3)
+            s.signal()
+            check(s.wait(20) is not None, "a signal doesn't end it")
+
+
+def others_are_answered_beside_it():
+    with tempfile.TemporaryDirectory() as d:
+        at = hungry.same_name_again_and_again().write(Path(d) / "guest.wasm")
+        with Server(at, "--cpu", "2s", "--deadline", "60s") as s, s.connect() as busy:
+            busy.ask("/")
+            time.sleep(0.3)
+            check(s.get("/\0bad").status == 400, "the shard is gone")
+            check(not s.receipts("/"), "the guest had ended")
+            check(busy.answer().status == 503, "it did not end at its budget")
+
+
+def printing_a_result_is_the_guests_time():
+    with tempfile.TemporaryDirectory() as d:
+        at = hungry.printed().write(Path(d) / "guest.wasm")
+        began = time.monotonic()
+        p = subprocess.run([str(config.tenon), "run", "--cpu", "300ms", "--invoke", "f()", str(at)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+        check(p.returncode == 124 and b"budget" in p.stderr and len(p.stdout) > 1000, f"{p.returncode} {p.stderr} {len(p.stdout)}")
+        p = subprocess.run([str(config.tenon), "run", "--invoke", "f()", str(at)], stdout=subprocess.PIPE, timeout=120)
+        check(p.returncode == 0 and p.stdout.count(b",") == 999999 and p.stdout.endswith(b"]\n"), f"{p.returncode} {len(p.stdout)}")

@@ -220,6 +220,14 @@ enum wasi_finish wasi__body_finish(struct wasi_http_body *b, struct wasi_fields 
 	return b->call ? end_on_wire(b) : WASI_FINISH_OK;
 }
 
+void wasi__body_lost(struct wasi_http_body *b)
+{
+	if (b->call)
+		return;
+	b->over = true;
+	wasi__event_fire(&b->ready);
+}
+
 void wasi__body_abandon(struct wasi_http_body *b)
 {
 	if (b->finished || b->over)

@@ -19,6 +19,8 @@ static void free_request(struct outgoing_request *r)
 	for (size_t k = 0; k < ARRAY_LEN(r->texts); k++)
 		seam_mem_free(r->texts[k]);
 	wasi__fields_unref(r->headers);
+	if (r->body)
+		wasi__body_lost(r->body);
 	wasi__body_unref(r->body);
 	seam_mem_free(r);
 }

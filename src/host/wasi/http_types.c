@@ -251,6 +251,8 @@ enum seam_result wasi_http_types_future_trailers_get(struct seam_call *c, const 
 static void free_response(struct wasi_http_response *r)
 {
 	wasi__fields_unref(r->headers);
+	if (r->body)
+		wasi__body_lost(r->body);
 	wasi__body_unref(r->body);
 	seam_mem_free(r);
 }

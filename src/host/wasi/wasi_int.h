@@ -170,6 +170,8 @@ enum wasi_finish { WASI_FINISH_OK, WASI_FINISH_SHORT, WASI_FINISH_CLOSED };
 // Keeps a reference on the trailers when the response is still to be set.
 enum wasi_finish wasi__body_finish(struct wasi_http_body *b, struct wasi_fields *trailers);
 void wasi__call_finished(struct wasi_http_call *call);
+// Its response or request is gone. If that was never sent nobody will take what is written: the body is closed.
+void wasi__body_lost(struct wasi_http_body *b);
 // Dropped without finish: never a clean end (L87).
 void wasi__body_abandon(struct wasi_http_body *b);
 

@@ -1,0 +1,596 @@
+// Guests that misuse wasi:http/types: handles kept over calls, wrong orders of drops, bodies finished twice, streams used after their parents, fields at
+// their limits (W26 to W35, L82, L83, L87).
+// PROGRAM(test_wasi_http, "wasi tier cmocka", "")
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "puppet.h"
+
+#define TYPES_ "wasi:http/types"
+#define STREAMS "wasi:io/streams"
+#define NEW_FIELDS "[constructor]fields"
+#define APPEND "[method]fields.append"
+#define SET "[method]fields.set"
+#define DELETE "[method]fields.delete"
+#define GET "[method]fields.get"
+#define ENTRIES "[method]fields.entries"
+#define FROM_LIST "[static]fields.from-list"
+#define METHOD "[method]incoming-request.method"
+#define REQUEST_HEADERS "[method]incoming-request.headers"
+#define CONSUME "[method]incoming-request.consume"
+#define IN_STREAM "[method]incoming-body.stream"
+#define IN_FINISH "[static]incoming-body.finish"
+#define GET_TRAILERS "[method]future-trailers.get"
+#define WAIT_TRAILERS "[method]future-trailers.subscribe"
+#define NEW_RESPONSE "[constructor]outgoing-response"
+#define SET_STATUS "[method]outgoing-response.set-status-code"
+#define RESPONSE_HEADERS "[method]outgoing-response.headers"
+#define RESPONSE_BODY "[method]outgoing-response.body"
+#define OUT_STREAM "[method]outgoing-body.write"
+#define OUT_FINISH "[static]outgoing-body.finish"
+#define SET_RESPONSE "[static]response-outparam.set"
+#define NEW_REQUEST "[constructor]outgoing-request"
+#define REQUEST_BODY "[method]outgoing-request.body"
+#define CHECK_WRITE "[method]output-stream.check-write"
+#define WRITE "[method]output-stream.write"
+#define BLOCKING_WRITE "[method]output-stream.blocking-write-and-flush"
+#define BLOCKING_ZEROES "[method]output-stream.blocking-write-zeroes-and-flush"
+#define SPLICE "[method]output-stream.splice"
+#define BLOCKING_READ "[method]input-stream.blocking-read"
+#define READ "[method]input-stream.read"
+
+static const char *const functions[] = {
+	TYPES_,
+	NEW_FIELDS,
+	TYPES_,
+	APPEND,
+	TYPES_,
+	SET,
+	TYPES_,
+	DELETE,
+	TYPES_,
+	GET,
+	TYPES_,
+	ENTRIES,
+	TYPES_,
+	FROM_LIST,
+	TYPES_,
+	METHOD,
+	TYPES_,
+	REQUEST_HEADERS,
+	TYPES_,
+	CONSUME,
+	TYPES_,
+	IN_STREAM,
+	TYPES_,
+	IN_FINISH,
+	TYPES_,
+	GET_TRAILERS,
+	TYPES_,
+	WAIT_TRAILERS,
+	TYPES_,
+	NEW_RESPONSE,
+	TYPES_,
+	SET_STATUS,
+	TYPES_,
+	RESPONSE_HEADERS,
+	TYPES_,
+	RESPONSE_BODY,
+	TYPES_,
+	OUT_STREAM,
+	TYPES_,
+	OUT_FINISH,
+	TYPES_,
+	SET_RESPONSE,
+	TYPES_,
+	NEW_REQUEST,
+	TYPES_,
+	REQUEST_BODY,
+	STREAMS,
+	CHECK_WRITE,
+	STREAMS,
+	WRITE,
+	STREAMS,
+	BLOCKING_WRITE,
+	STREAMS,
+	BLOCKING_ZEROES,
+	STREAMS,
+	SPLICE,
+	STREAMS,
+	BLOCKING_READ,
+	STREAMS,
+	READ,
+	NULL,
+};
+
+static struct loop *loop;
+static struct http_server *server;
+static struct puppet p;
+static struct wasi_http_call call;
+static struct http_exchange *arrived;
+static int client = -1;
+static char answer[1 << 20];
+static uint32_t request, outparam;  // the guest's handles
+
+static void on_request(void *user, struct http_exchange *x)
+{
+	arrived = x;
+}
+
+static void turn(void)
+{
+	for (int i = 0; i < 20; i++)
+		loop_run_once(loop, 0);
+}
+
+// A request comes in; the guest holds its two handles.
+static void begin(const char *text)
+{
+	struct wasi_http_args args;
+	struct err e = {0};
+	int pair[2];
+	if (client < 0) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0 || !http_server_adopt(server, pair[0], &e))
+			fail_msg("%s", e.text);
+		client = pair[1];
+	}
+	arrived = NULL;
+	assert_int_equal(write(client, text, strlen(text)), strlen(text));
+	for (int i = 0; i < 1000 && !arrived; i++)
+		loop_run_once(loop, MILLISECOND);
+	assert_non_null(arrived);
+	call = (struct wasi_http_call){0};
+	assert_true(wasi_http_begin(&call, p.instance, arrived, &args));
+	request = puppet_adopt(&p, &wasi_http_types_incoming_request_resource, args.request);
+	outparam = puppet_adopt(&p, &wasi_http_types_response_outparam_resource, args.outparam);
+}
+
+// The export has returned; what the client got.
+static const char *end(bool clean)
+{
+	wasi_http_end(&call, clean, 500);
+	size_t n = 0;
+	for (int i = 0; i < 50; i++) {
+		turn();
+		ssize_t got = read(client, answer + n, sizeof answer - 1 - n);
+		n += got > 0 ? (size_t)got : 0;
+	}
+	answer[n] = 0;
+	return answer;
+}
+#define STARTS(text, with) assert_memory_equal(text, with, strlen(with))
+
+static int open_one(void **s)
+{
+	p = (struct puppet){.loop = loop};
+	puppet_open(&p, functions);
+	return 0;
+}
+
+static int close_one(void **s)
+{
+	puppet_close(&p);
+	if (client >= 0)
+		close(client);
+	client = -1;
+	turn();
+	return 0;
+}
+
+// The puppet goes on where its instance has trapped: a new one.
+static void renew(void)
+{
+	puppet_close(&p);
+	open_one(NULL);
+}
+
+// Results: an option's or result's payload lies behind its tag, aligned.
+static uint32_t ok_handle(const char *name, uint32_t self)
+{
+	CALL(&p, name, self);
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT), 0);
+	return puppet_word(&p, PUPPET_RESULT + 4);
+}
+static bool is_err(void)
+{
+	return puppet_peek(&p, PUPPET_RESULT) != 0;
+}
+static uint32_t new_fields(void)
+{
+	return (uint32_t)CALL0(&p, NEW_FIELDS);
+}
+static uint32_t new_response(void)
+{
+	return (uint32_t)CALL(&p, NEW_RESPONSE, new_fields());
+}
+// result<_, header-error> fits a register: ok is 0, else 1 and the case.
+static void append(uint32_t fields, struct slice name, struct slice value)
+{
+	CALL(&p, APPEND, fields, puppet_poke(&p, 0, name), name.len, puppet_poke(&p, 8192, value), value.len);
+}
+static void set_ok(uint32_t response)
+{
+	CALL(&p, SET_RESPONSE, outparam, 0, response);
+}
+static void finish(uint32_t body)
+{
+	CALL(&p, OUT_FINISH, body);
+}
+
+#define HELLO "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+#define POSTED "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+
+// ---- the response ----------------------------------------------------------------------------------------------------------------------------
+
+static void a_response_is_set_and_its_body_written(void **s)
+{
+	begin(HELLO);
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response);
+	set_ok(response);
+	uint32_t stream = ok_handle(OUT_STREAM, body);
+	CALL(&p, BLOCKING_WRITE, stream, puppet_poke(&p, 0, SLICE_LIT("hello")), 5);
+	puppet_drop(&p, &wasi_io_streams_output_stream_resource, stream);
+	finish(body);
+	const char *a = end(true);
+	STARTS(a, "HTTP/1.1 200 ");
+	assert_non_null(strstr(a, "hello"));
+}
+
+static void a_response_set_twice_traps(void **s)
+{
+	begin(HELLO);
+	set_ok(new_response());
+	TRAPS(&p, TRAP_HANDLE, NULL, SET_RESPONSE, outparam, 0, new_response());
+	STARTS(end(false), "HTTP/1.1 200 ");
+}
+
+static void a_response_that_was_never_set_is_a_500(void **s)
+{
+	begin(HELLO);
+	puppet_drop(&p, &wasi_http_types_response_outparam_resource, outparam);
+	puppet_drop(&p, &wasi_http_types_incoming_request_resource, request);
+	STARTS(end(true), "HTTP/1.1 500 ");
+}
+
+static void an_error_for_a_response_is_a_500_and_its_body_closed(void **s)
+{
+	begin(HELLO);
+	CALL(&p, SET_RESPONSE, outparam, 1);
+	STARTS(end(true), "HTTP/1.1 500 ");
+}
+
+static void a_body_is_given_once(void **s)
+{
+	begin(POSTED);
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response);
+	CALL(&p, RESPONSE_BODY, response);
+	assert_true(is_err());
+	ok_handle(OUT_STREAM, body);
+	CALL(&p, OUT_STREAM, body);
+	assert_true(is_err());
+	uint32_t in = ok_handle(CONSUME, request);
+	CALL(&p, CONSUME, request);
+	assert_true(is_err());
+	ok_handle(IN_STREAM, in);
+	CALL(&p, IN_STREAM, in);
+	assert_true(is_err());
+	STARTS(end(true), "HTTP/1.1 500 ");
+}
+
+static void a_body_finished_twice_traps(void **s)
+{
+	begin(HELLO);
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response);
+	finish(body);
+	set_ok(response);
+	TRAPS(&p, TRAP_HANDLE, NULL, OUT_FINISH, body);
+	STARTS(end(false), "HTTP/1.1 200 ");
+}
+
+static void a_body_finished_under_its_stream_traps(void **s)
+{
+	begin(HELLO);
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response);
+	ok_handle(OUT_STREAM, body);
+	TRAPS(&p, TRAP_HOST, "while its stream is alive", OUT_FINISH, body);
+	STARTS(end(false), "HTTP/1.1 500 ");
+}
+
+static void a_body_read_to_its_trailers_under_its_stream_traps(void **s)
+{
+	begin(POSTED);
+	uint32_t in = ok_handle(CONSUME, request);
+	ok_handle(IN_STREAM, in);
+	TRAPS(&p, TRAP_HOST, "while its stream is alive", IN_FINISH, in);
+	end(false);
+}
+
+// Nobody will ever take what is written: the stream is closed, and a write that would wait for ever is not begun.
+static void the_body_of_a_response_that_was_dropped_is_closed(void **s)
+{
+	begin(HELLO);
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response), stream = ok_handle(OUT_STREAM, body);
+	puppet_drop(&p, &wasi_http_types_outgoing_response_resource, response);
+	int n = 0;
+	do
+		CALL(&p, BLOCKING_ZEROES, stream, 4096);
+	while (!is_err() && ++n < 1000);
+	assert_true(is_err());
+	STARTS(end(true), "HTTP/1.1 500 ");
+}
+
+static void the_body_of_a_response_that_could_not_be_sent_is_closed(void **s)
+{
+	begin(HELLO);
+	uint32_t fields = new_fields();
+	append(fields, SLICE_LIT("content-length"), SLICE_LIT("not a number"));
+	uint32_t response = (uint32_t)CALL(&p, NEW_RESPONSE, fields), body = ok_handle(RESPONSE_BODY, response), stream = ok_handle(OUT_STREAM, body);
+	set_ok(response);
+	int n = 0;
+	do
+		CALL(&p, BLOCKING_ZEROES, stream, 4096);
+	while (!is_err() && ++n < 1000);
+	assert_true(is_err());
+	STARTS(end(true), "HTTP/1.1 500 ");
+}
+
+static void the_body_of_a_request_that_was_dropped_is_closed(void **s)
+{
+	uint32_t out = (uint32_t)CALL(&p, NEW_REQUEST, new_fields()), body = ok_handle(REQUEST_BODY, out), stream = ok_handle(OUT_STREAM, body);
+	puppet_drop(&p, &wasi_http_types_outgoing_request_resource, out);
+	CALL(&p, CHECK_WRITE, stream);
+	assert_true(is_err());
+}
+
+static void more_than_was_announced_is_no_clean_end(void **s)
+{
+	begin(HELLO);
+	uint32_t fields = new_fields();
+	append(fields, SLICE_LIT("content-length"), SLICE_LIT("3"));
+	uint32_t response = (uint32_t)CALL(&p, NEW_RESPONSE, fields), body = ok_handle(RESPONSE_BODY, response), stream = ok_handle(OUT_STREAM, body);
+	set_ok(response);
+	CALL(&p, BLOCKING_WRITE, stream, puppet_poke(&p, 0, SLICE_LIT("12345")), 5);
+	puppet_drop(&p, &wasi_io_streams_output_stream_resource, stream);
+	CALL(&p, OUT_FINISH, body);
+	assert_true(is_err());
+	const char *a = end(true);
+	assert_null(strstr(a, "12345"));
+	char byte;
+	assert_int_equal(read(client, &byte, 1), 0);  // closed: nothing follows on this connection
+}
+
+static void less_than_was_announced_is_no_clean_end(void **s)
+{
+	begin(HELLO);
+	uint32_t fields = new_fields();
+	append(fields, SLICE_LIT("content-length"), SLICE_LIT("10"));
+	uint32_t response = (uint32_t)CALL(&p, NEW_RESPONSE, fields), body = ok_handle(RESPONSE_BODY, response), stream = ok_handle(OUT_STREAM, body);
+	set_ok(response);
+	CALL(&p, BLOCKING_WRITE, stream, puppet_poke(&p, 0, SLICE_LIT("12345")), 5);
+	puppet_drop(&p, &wasi_io_streams_output_stream_resource, stream);
+	CALL(&p, OUT_FINISH, body);
+	assert_true(is_err());
+	end(true);
+	char byte;
+	assert_int_equal(read(client, &byte, 1), 0);
+}
+
+static void a_status_is_from_200_to_599(void **s)
+{
+	static const struct {
+		uint32_t status;
+		bool ok;
+	} rows[] = {{0, false}, {99, false}, {100, false}, {101, false}, {199, false}, {200, true}, {599, true}, {600, false}, {65535, false}};
+	begin(HELLO);
+	uint32_t response = new_response();
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(CALL(&p, SET_STATUS, response, rows[i].status) == 0, rows[i].ok);
+	set_ok(response);
+	STARTS(end(true), "HTTP/1.1 599 ");
+}
+
+// ---- parents and children --------------------------------------------------------------------------------------------------------------------
+
+static void streams_outlive_their_parents(void **s)
+{
+	begin(POSTED);
+	uint32_t in = ok_handle(CONSUME, request), in_stream = ok_handle(IN_STREAM, in);
+	puppet_drop(&p, &wasi_http_types_incoming_body_resource, in);
+	puppet_drop(&p, &wasi_http_types_incoming_request_resource, request);
+	CALL(&p, BLOCKING_READ, in_stream, 100);
+	assert_false(is_err());
+	assert_int_equal(puppet_word(&p, PUPPET_RESULT + 8), 5);
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response), out_stream = ok_handle(OUT_STREAM, body);
+	set_ok(response);
+	puppet_drop(&p, &wasi_http_types_outgoing_body_resource, body);  // never a clean end
+	CALL(&p, BLOCKING_WRITE, out_stream, PUPPET_ARGS, 5);
+	assert_true(is_err());
+	end(true);
+	char byte;
+	assert_int_equal(read(client, &byte, 1), 0);
+}
+
+static void headers_of_a_response_outlive_it_and_can_not_be_changed(void **s)
+{
+	begin(HELLO);
+	uint32_t response = new_response(), headers = (uint32_t)CALL(&p, RESPONSE_HEADERS, response);
+	append(headers, SLICE_LIT("a"), SLICE_LIT("b"));
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT), 1);
+	set_ok(response);
+	CALL(&p, GET, headers, puppet_poke(&p, 0, SLICE_LIT("a")), 1);
+	STARTS(end(true), "HTTP/1.1 200 ");
+	CALL(&p, ENTRIES, headers);
+	assert_int_equal(puppet_word(&p, PUPPET_RESULT + 4), 0);
+}
+
+// ---- handles kept over calls -----------------------------------------------------------------------------------------------------------------
+
+static void the_request_of_a_call_that_is_over_traps(void **s)
+{
+	static const char *const calls[] = {METHOD, REQUEST_HEADERS, CONSUME};
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		begin(HELLO);
+		STARTS(end(true), "HTTP/1.1 500 ");
+		TRAPS(&p, TRAP_HOST, "is over", calls[i], request);
+		renew();
+	}
+}
+
+static void a_response_for_a_call_that_is_over_goes_nowhere(void **s)
+{
+	begin(HELLO);
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response), stream = ok_handle(OUT_STREAM, body);
+	end(true);
+	set_ok(response);
+	int n = 0;
+	do
+		CALL(&p, BLOCKING_ZEROES, stream, 4096);
+	while (!is_err() && ++n < 1000);
+	assert_true(is_err());
+	puppet_drop(&p, &wasi_io_streams_output_stream_resource, stream);
+	CALL(&p, OUT_FINISH, body);
+	assert_true(is_err());
+}
+
+static void bodies_of_a_call_that_is_over_are_at_their_end(void **s)
+{
+	begin(POSTED);
+	uint32_t in = ok_handle(CONSUME, request), in_stream = ok_handle(IN_STREAM, in);
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response), stream = ok_handle(OUT_STREAM, body);
+	set_ok(response);
+	CALL(&p, BLOCKING_WRITE, stream, PUPPET_ARGS, 5);
+	end(true);
+	close(client);  // the answer was not finished
+	client = -1;
+	begin(HELLO);
+	CALL(&p, READ, in_stream, 100);
+	assert_true(is_err());
+	CALL(&p, BLOCKING_WRITE, stream, PUPPET_ARGS, 5);
+	assert_true(is_err());
+	puppet_drop(&p, &wasi_io_streams_input_stream_resource, in_stream);
+	uint32_t trailers = (uint32_t)CALL(&p, IN_FINISH, in);
+	CALL(&p, GET_TRAILERS, trailers);
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT), 1);
+	CALL(&p, GET_TRAILERS, trailers);
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT), 1);
+	set_ok(new_response());
+	STARTS(end(true), "HTTP/1.1 200 ");
+}
+
+static void a_client_that_goes_closes_the_streams(void **s)
+{
+	begin("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nhello");
+	uint32_t in = ok_handle(CONSUME, request), in_stream = ok_handle(IN_STREAM, in);
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response), stream = ok_handle(OUT_STREAM, body);
+	set_ok(response);
+	close(client);
+	client = -1;
+	for (int i = 0; i < 1000 && !call.cancelled; i++)
+		loop_run_once(loop, MILLISECOND);
+	assert_true(call.cancelled);
+	CALL(&p, BLOCKING_READ, in_stream, 100);
+	CALL(&p, BLOCKING_READ, in_stream, 100);
+	assert_true(is_err());
+	CALL(&p, BLOCKING_WRITE, stream, PUPPET_ARGS, 5);
+	assert_true(is_err());
+	wasi_http_end(&call, true, 500);
+}
+
+// ---- fields ----------------------------------------------------------------------------------------------------------------------------------
+
+static void fields_take_what_fits_and_refuse_the_rest(void **s)
+{
+	uint32_t fields = new_fields();
+	uint32_t name = puppet_poke(&p, 0, SLICE_LIT("x-name"));
+	uint32_t n = 0;
+	for (; n < 100000; n++) {
+		CALL(&p, APPEND, fields, name, 6, PUPPET_HEAP + 1, 0);
+		if (is_err())
+			break;
+	}
+	assert_true(n > 10 && n < 100000);
+	CALL(&p, ENTRIES, fields);
+	assert_int_equal(puppet_word(&p, PUPPET_RESULT + 4), n);
+	CALL(&p, DELETE, fields, name, 6);
+	CALL(&p, ENTRIES, fields);
+	assert_int_equal(puppet_word(&p, PUPPET_RESULT + 4), 0);
+	CALL(&p, APPEND, fields, name, 6, PUPPET_ARGS + 4096, 0);
+	assert_false(is_err());
+}
+
+static void names_and_values_are_checked(void **s)
+{
+	static const char *const names[] = {"", " ", "a b", "a:", "a\n", "\x7f", "\xc3\xa9", "connection", "Transfer-Encoding", "host"};
+	uint32_t fields = new_fields();
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		append(fields, slice_str(names[i]), SLICE_LIT("v"));
+		if (!is_err())
+			fail_msg("a field '%s' was taken", names[i]);
+	}
+	static const char *const values[] = {"a\r\nb: c", "\n", "a\x01", "\x7f"};
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		append(fields, SLICE_LIT("x"), slice_str(values[i]));
+		if (!is_err())
+			fail_msg("value %zu was taken", i);
+	}
+	append(fields, SLICE_LIT("x"), slice_of("a\0b", 3));
+	assert_true(is_err());
+	CALL(&p, ENTRIES, fields);
+	assert_int_equal(puppet_word(&p, PUPPET_RESULT + 4), 0);
+}
+
+static void a_list_of_fields_outside_the_memory_traps(void **s)
+{
+	TRAPS(&p, TRAP_CANON, NULL, FROM_LIST, PUPPET_PAGES * 65536 - 8, 1);
+	renew();
+	TRAPS(&p, TRAP_CANON, NULL, FROM_LIST, 0, UINT32_MAX);
+}
+
+static int setup(void **s)
+{
+	struct err e = {0};
+	struct http_server_config config = {.limits = http_limits_default, .on_request = on_request};
+	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e) || !loop_new(&loop, &e) || !http_server_new(loop, &config, &server, &e))
+		fail_msg("%s", e.text);
+	return 0;
+}
+
+static int teardown(void **s)
+{
+	http_server_free(server);
+	vm_shard_free(shard);
+	loop_free(loop);
+	return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_one, close_one)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_response_is_set_and_its_body_written),
+		TEST(a_response_set_twice_traps),
+		TEST(a_response_that_was_never_set_is_a_500),
+		TEST(an_error_for_a_response_is_a_500_and_its_body_closed),
+		TEST(a_body_is_given_once),
+		TEST(a_body_finished_twice_traps),
+		TEST(a_body_finished_under_its_stream_traps),
+		TEST(a_body_read_to_its_trailers_under_its_stream_traps),
+		TEST(the_body_of_a_response_that_was_dropped_is_closed),
+		TEST(the_body_of_a_response_that_could_not_be_sent_is_closed),
+		TEST(the_body_of_a_request_that_was_dropped_is_closed),
+		TEST(more_than_was_announced_is_no_clean_end),
+		TEST(less_than_was_announced_is_no_clean_end),
+		TEST(a_status_is_from_200_to_599),
+		TEST(streams_outlive_their_parents),
+		TEST(headers_of_a_response_outlive_it_and_can_not_be_changed),
+		TEST(the_request_of_a_call_that_is_over_traps),
+		TEST(a_response_for_a_call_that_is_over_goes_nowhere),
+		TEST(bodies_of_a_call_that_is_over_are_at_their_end),
+		TEST(a_client_that_goes_closes_the_streams),
+		TEST(fields_take_what_fits_and_refuse_the_rest),
+		TEST(names_and_values_are_checked),
+		TEST(a_list_of_fields_outside_the_memory_traps),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

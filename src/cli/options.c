@@ -228,6 +228,25 @@ static bool applies(const struct option_row *o, enum cli_command command)
 
 // ---- parsing ----------------------------------------------------------------------------------------------------
 
+// What a limit may be where that is less than all.
+static bool in_range(const struct option_row *o, uint64_t value, struct err *e)
+{
+	static const struct {
+		size_t field;
+		uint64_t least, most;
+	} ranges[] = {
+#define SERVE_LIMIT(...)
+#define SERVE_RANGE(name, low, high) {offsetof(struct serve_limits, name), low, high},
+#include "serve/limits.def"
+#undef SERVE_LIMIT
+	};
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
+		if (ranges[i].field == o->field && (value < ranges[i].least || value > ranges[i].most))
+			return err_set(e, ERR_USAGE, "out of range: from %llu to %llu%s", (unsigned long long)ranges[i].least, (unsigned long long)ranges[i].most,
+				o->kind == 'b' ? " bytes" : "");
+	return true;
+}
+
 static const struct option_row *find_option(const char *name, size_t len)
 {
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
@@ -267,7 +286,8 @@ static bool set_option(struct cli *c, const char *arg, const char *next, bool *r
 		return err_set(e, ERR_USAGE, "--%s needs a value (%s)", o->name, o->arg);
 	*ret_took_next = o->arg && !eq;
 	uint64_t *field = (uint64_t *)((char *)&c->config.limits + o->field);
-	return (o->parse ? o->parse(c, value, e) : cli__parse_quantity(value, o->kind, field, e)) || err_note(e, "--%s", o->name);
+	bool ok = o->parse ? o->parse(c, value, e) : cli__parse_quantity(value, o->kind, field, e) && in_range(o, *field, e);
+	return ok || err_note(e, "--%s", o->name);
 }
 
 // What stands before or behind the command and is no row: it ends the program before any command runs.

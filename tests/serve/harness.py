@@ -44,7 +44,7 @@ class Server:
             argv = ["taskset", "-c", str(core)] + argv
         self.lines, self.ended, self.shards = [], False, shards
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, preexec_fn=lambda: [resource.setrlimit(what, (value, value)) for what, value in limits])
+            start_new_session=True, preexec_fn=lambda: [resource.setrlimit(what, value if isinstance(value, tuple) else (value, value)) for what, value in limits])
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self._read_log, daemon=True)
         self.reader.start()

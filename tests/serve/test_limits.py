@@ -1,5 +1,5 @@
 """Every flag of src/platform/serve/limits.def, end to end: below it all is well, beyond it the caller gets what the table in docs/serve.md says."""
-import re, socket, time
+import resource, re, socket, time
 
 from harness import FILES, HELLO, MISBEHAVE, TOP, Many, Server, check, exchange
 
@@ -229,6 +229,85 @@ def write_timeout_cuts_who_reads_nothing():
         check(r["outcome"] == "client gone" and 450000 < r["wall_us"] < 6000000, f"{r}")
         a = c.answer()
         check(a.aborted and len(a.body) < 64 << 20, f"{len(a.body)} bytes")
+
+
+def body_total_is_408():
+    with Server(HELLO, "--body-total", "400ms") as s, s.connect() as c:
+        c.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        began = time.monotonic()
+        try:
+            while time.monotonic() - began < 1.5:  # quick enough, and always something
+                c.send("x" * 100)
+                time.sleep(0.02)
+        except OSError:
+            pass
+        check(c.answer().status == 408, "it may take as long as it likes")
+
+
+def min_rate_ends_who_sends_or_takes_in_drops():
+    with Server(MISBEHAVE, "--calls", "6", log="debug") as s:
+        held = [s.connect(rcvbuf=4096) for _ in range(6)]
+        for k, c in enumerate(held):
+            if k < 3:
+                c.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+            else:
+                c.ask("/flood")
+        for _ in range(60):
+            for k, c in enumerate(held[:3]):
+                try:
+                    c.send("x")
+                except OSError:
+                    pass
+            time.sleep(0.5)
+            if len(s.receipts("/echo")) + len(s.receipts("/flood")) == 6:
+                break
+        check(s.get("/").status == 200, "they hold all places")
+        for path, outcome in (("/echo", "client gone"), ("/flood", "client gone")):
+            for r in s.receipts(path):
+                check(r["receipt"]["outcome"] == outcome and 9e6 < r["receipt"]["wall_us"] < 28e6, f"{r}")
+        for c in held:
+            c.close()
+
+
+def connections_beyond_the_limit_close_the_longest_idle():
+    for shards in (1, 2):
+        with Server(HELLO, "--connections", "3", shards=shards) as s:
+            held = []
+            for n in range(9):
+                held.append(s.connect(timeout=10))
+                check(held[-1].get("/").status == 200, f"connection {n} is not served")
+            check(sum(c.ends_within(0.3) is None for c in held) <= 3, "more are open")
+            for c in held:
+                c.close()
+            check(s.log_text().count("--connections") == 1, f"said once: {s.log_text()}")
+
+
+def connections_per_client_turns_away():
+    for shards in (1, 2):
+        with Server(HELLO, "--connections-per-client", "2", shards=shards) as s:
+            with s.connect() as a, s.connect() as b:
+                check(a.get("/").status == 200 and b.get("/").status == 200, "fewer than allowed")
+                for _ in range(5):
+                    with s.connect(timeout=5) as c:
+                        check(c.ends_within(5) is not None, "one more than allowed")
+                check(a.get("/").status == 200, "others suffer")
+            for _ in range(20):
+                check(s.get("/").status == 200, "its place is not free again")
+            check(s.log_text().count("--connections-per-client") == 1, f"said once: {s.log_text()}")
+
+
+def as_many_connections_as_descriptors_allow():
+    with Server(HELLO, limits=[(resource.RLIMIT_NOFILE, (100, 300))]) as s:
+        held = []
+        for n in range(400):
+            c = s.connect(timeout=10)
+            held.append(c)
+            if n % 40 == 0 or n > 380:
+                check(c.get("/").status == 200, f"connection {n} is not served")
+        check(s.get("/").status == 200 and held[-1].get("/").status == 200, "new ones hang")
+        for c in held:
+            c.close()
+        check(s.log_text().count("are open") == 1, f"said once: {s.log_text()}")
 
 
 # ---- places -----------------------------------------------------------------------------------------------------------------------------

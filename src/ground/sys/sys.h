@@ -28,6 +28,11 @@ void sys_close(int fd);
 void sys_shutdown_write(int fd);
 // The next close sends RST.
 void sys_linger_zero(int fd);
+// Bytes that were sent and have not been taken by the other side's kernel.
+uint64_t sys_out_queue(int fd);
+// Raises the limit on descriptors to what it may be. Returns that.
+uint64_t sys_raise_descriptors(void);
+void sys_random(void *into, size_t n);
 
 // All four return -errno on failure. ctl: `op` is EPOLL_CTL_*.
 int sys_epoll_new(void);

@@ -4,11 +4,15 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -102,6 +106,31 @@ void sys_linger_zero(int fd)
 {
 	struct linger l = {.l_onoff = 1, .l_linger = 0};
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
+}
+
+uint64_t sys_out_queue(int fd)
+{
+	int n = 0;
+	return ioctl(fd, SIOCOUTQ, &n) < 0 || n < 0 ? 0 : (uint64_t)n;
+}
+
+uint64_t sys_raise_descriptors(void)
+{
+	struct rlimit l;
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return 1024;
+	rlim_t soft = l.rlim_cur;
+	l.rlim_cur = l.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &l) < 0 ? soft : l.rlim_cur;
+}
+
+void sys_random(void *into, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		ssize_t got = getrandom((uint8_t *)into + at, n - at, 0);
+		BUG_ON(got < 0 && errno != EINTR);
+		at += got > 0 ? (size_t)got : 0;
+	}
 }
 
 int sys_epoll_new(void)

@@ -52,6 +52,25 @@ bool http_address_parse(struct slice text, struct http_address *ret, struct err 
 	return true;
 }
 
+bool http__address_key(const struct http_address *a, uint8_t key[16])
+{
+	uint16_t family;
+	memcpy(&family, a->bytes, sizeof family);
+	if (a->len >= sizeof(struct sockaddr_in) && family == AF_INET) {
+		memcpy(key, a->bytes + offsetof(struct sockaddr_in, sin_addr), 4);
+		return true;
+	}
+	if (a->len != sizeof(struct sockaddr_in6) || family != AF_INET6)
+		return false;
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	const uint8_t *ip = a->bytes + offsetof(struct sockaddr_in6, sin6_addr);
+	if (memcmp(ip, mapped, sizeof mapped) == 0)
+		memcpy(key, ip + 12, 4);
+	else
+		memcpy(key + 4, ip, 8);  // a network of 64 bits is one client's
+	return true;
+}
+
 uint16_t http_address_port(const struct http_address *a)
 {
 	uint16_t port;  // at the same place in both

@@ -44,6 +44,35 @@ static void read_by(struct http_conn *c, uint64_t after_ns)
 	http__conn_arm(c);
 }
 
+void http__conn_await_body(struct http_conn *c)
+{
+	const struct http_limits *l = &c->server->config.limits;
+	uint64_t now = loop_now_ns(c->server->loop);
+	if (c->read_deadline != UINT64_MAX)
+		return;  // it waits already: asking again gives the client no time
+	http__meter_wait(&c->x->sending, now);
+	c->read_deadline = min_u64(sat_add_u64(now, l->body_ns), http__meter_deadline(&c->x->sending, l, l->body_total_ns));
+	http__conn_arm(c);
+}
+
+void http__conn_have_body(struct http_conn *c)
+{
+	http__meter_stop(&c->x->sending, &c->server->config.limits, loop_now_ns(c->server->loop));
+	c->read_deadline = UINT64_MAX;
+}
+
+// Some of it came.
+static void take_body(struct http_conn *c, size_t n)
+{
+	const struct http_limits *l = &c->server->config.limits;
+	uint64_t now = loop_now_ns(c->server->loop);
+	http__meter_take(&c->x->sending, l, now, n);
+	if (c->read_deadline == UINT64_MAX)
+		return;
+	c->read_deadline = min_u64(sat_add_u64(now, l->body_ns), http__meter_deadline(&c->x->sending, l, l->body_total_ns));
+	http__conn_arm(c);
+}
+
 // What is read away has come: more may, until it is enough.
 static void read_away_on(struct http_conn *c)
 {
@@ -79,6 +108,8 @@ static void on_timer(struct loop_timer *t)
 	struct http_conn *c = CONTAINER_OF(t, struct http_conn, timer);
 	struct http_server *s = c->server;
 	uint64_t now = loop_now_ns(s->loop);
+	if (now >= c->write_deadline)
+		http__out_look(c);
 	if (now >= c->write_deadline) {
 		s->counters.timeouts++;
 		sys_linger_zero(c->io.fd);
@@ -173,6 +204,8 @@ void http__conn_finish_close(struct http_conn *c)
 	}
 	drop_input(c);
 	c->state = CONN_LINGER;
+	http__gate_leave_client(c->server->gate, c->client);  // who sees the end may come again
+	c->client = NULL;
 	sys_shutdown_write(c->io.fd);
 	begin_read_away(c);
 	http__conn_update_interest(c);
@@ -295,6 +328,7 @@ static void complete(struct http_conn *c)
 		return;
 	}
 	c->state = CONN_IDLE;
+	c->idle_since = loop_now_ns(s->loop);
 	c->scan = (struct h1_scan){0};
 	read_by(c, s->config.limits.idle_ns);
 	if (more && c->in_dispatch)
@@ -435,6 +469,7 @@ static void read_body(struct http_conn *c)
 		http__conn_update_interest(c);
 		return;
 	}
+	size_t before = c->in_len;
 	if (!receive(c)) {
 		if (c->state == CONN_DEAD || !c->read_eof)
 			return;
@@ -449,8 +484,7 @@ static void read_body(struct http_conn *c)
 		http__conn_try_complete(c);
 		return;
 	}
-	if (c->read_deadline != UINT64_MAX)
-		read_by(c, c->server->config.limits.body_ns);
+	take_body(c, c->in_len - before);
 	if (!http__body_advance(x, &status, &detail)) {
 		http__conn_fail(c, status, detail, status == 413 ? HTTP_CANCEL_TOO_LARGE : HTTP_CANCEL_BAD_BODY);
 		return;
@@ -518,6 +552,7 @@ static struct http_exchange *make_exchange(struct http_conn *c, size_t len)
 		return NULL;
 	}
 	x->conn = c;
+	http__meter_start(&x->sending, &s->config.limits);
 	x->head_block = c->in;
 	x->head_end = end;
 	x->must_continue = x->head.expects_continue;
@@ -603,6 +638,15 @@ static void drain_idle(struct http_conn *c)
 	}
 }
 
+void http__conn_evict(struct http_conn *c)
+{
+	read_head(c);
+	if (c->state != CONN_IDLE)
+		return;
+	c->server->counters.evicted++;
+	http__conn_close(c, HTTP_CANCEL_SERVER);
+}
+
 // A request that has arrived behind the one in flight, and is not read yet, came in time: what is known to wait is not cut.
 static void drain_busy(struct http_conn *c)
 {
@@ -660,11 +704,23 @@ static void on_io(struct loop_io *io, uint32_t ready)
 
 bool http__conn_open(struct http_server *s, int fd, const struct http_address *peer, struct err *e)
 {
+	struct http_client *client;
+	if (!http__gate_enter_client(s->gate, peer, &client)) {
+		s->counters.turned_away++;
+		http__gate_leave(s->gate);
+		sys_close(fd);
+		return err_set(e, ERR_LIMIT, "the client has too many connections");
+	}
 	struct http_conn *c = http__conn_new(s);
 	if (!c) {
+		http__gate_leave_client(s->gate, client);
+		http__gate_leave(s->gate);
 		sys_close(fd);
 		return err_nomem(e);
 	}
+	c->client = client;
+	c->idle_since = loop_now_ns(s->loop);
+	http__meter_start(&c->taking, &s->config.limits);
 	c->state = CONN_IDLE;
 	c->peer = *peer;
 	c->timer.fn = on_timer;

@@ -160,8 +160,7 @@ enum http_read http_body_peek(struct http_exchange *x, struct slice *ret_data)
 		if (x->cancelled)
 			return HTTP_READ_ERROR;
 	}
-	c->read_deadline = sat_add_u64(loop_now_ns(x->server->loop), x->server->config.limits.body_ns);
-	http__conn_arm(c);
+	http__conn_await_body(c);
 	http__conn_update_interest(c);
 	return HTTP_READ_AGAIN;
 }
@@ -205,7 +204,7 @@ void http_body_discard(struct http_exchange *x)
 	x->discarded = true;
 	x->want_readable = false;
 	if (x->conn) {
-		x->conn->read_deadline = UINT64_MAX;
+		http__conn_have_body(x->conn);
 		http__conn_try_complete(x->conn);
 	}
 }
@@ -218,7 +217,7 @@ void http__exchange_notify_read(struct http_exchange *x)
 	if (!http__body_has_ended(x) && !(h1_body_in_data(&x->body) && raw_view(c).len))
 		return;
 	x->want_readable = false;
-	c->read_deadline = UINT64_MAX;
+	http__conn_have_body(c);
 	if (x->ops && x->ops->on_readable)
 		x->ops->on_readable(x->user, x);
 }

@@ -52,17 +52,20 @@ struct http_limits {
 	uint32_t fields;           // at most HTTP_FIELDS_MAX; 431
 	uint64_t body_bytes;       // 413; HTTP_NO_LIMIT: none
 	uint32_t drain_bytes;      // unread rest of a request body that is read away to keep the connection
-	uint32_t connections;      // open at once; beyond it nothing is accepted
 	uint64_t idle_ns;          // between requests: close
 	uint64_t head_ns;          // first byte to end of head: 408
 	uint64_t body_ns;          // no progress of a body that the owner waits for: 408 before the head of the answer, else cut
+	uint64_t body_total_ns;    // that the client may take for a request's body: as body_ns
 	uint64_t write_ns;         // the client takes nothing of what waits to be sent: cut
+	uint64_t min_rate;         // bytes a second of a body, either way, that the client must send or take: as body_ns, or cut; 0: any
+	uint64_t grace_ns;         // before that counts
 };
 extern const struct http_limits http_limits_default;
 
 struct http_counters {
 	uint64_t accepted, closed, requests, responses, refused;  // refused: heads answered by us (400, 431...)
 	uint64_t cancelled, aborted, timeouts, continues;
+	uint64_t evicted, turned_away;  // idle connections closed for others; connections of clients that have too many
 	uint64_t bytes_in, bytes_out, recv_calls, send_calls, want_calls;
 	uint64_t connections;  // open now
 	uint64_t in_flight;    // exchanges whose response is not complete
@@ -78,6 +81,13 @@ NODISCARD bool http_address_parse(struct slice text, struct http_address *ret, s
 void http_address_print(const struct http_address *a, char *out, size_t cap);
 uint16_t http_address_port(const struct http_address *a);
 
+// The connections of several servers, on any threads: at most `connections` together and `per_client` of one address (of a network of 64 bits, for
+// IPv6), each HTTP_NO_LIMIT for none. Where places are short the longest idle are closed; if none is idle, accepting waits. Outlives its servers.
+struct http_gate;
+NODISCARD bool http_gate_new(uint64_t connections, uint64_t per_client, struct http_gate **ret, struct err *e);
+void http_gate_free(struct http_gate *g);
+enum http_full { HTTP_FULL_CONNECTIONS, HTTP_FULL_CLIENT, HTTP_FULL_DESCRIPTORS };
+
 struct http_server_config {
 	struct http_limits limits;  // start from http_limits_default
 	// A complete head has arrived. The callee owns the exchange from here (rule 1); it may answer before it returns.
@@ -85,6 +95,9 @@ struct http_server_config {
 	void *user;
 	// A head that never became a request was answered by the server with `status` (400, 408, 414, 431…); `why` is static. May be NULL.
 	void (*on_refused)(void *user, const struct http_address *peer, unsigned status, const char *why);
+	struct http_gate *gate;  // borrowed; NULL: no limit
+	// What is short, told for the first time in the life of the gate. May be NULL.
+	void (*on_full)(void *user, enum http_full what, const struct http_address *peer);
 	const char *server_name;  // value of a Server field, or NULL for none
 	bool no_date;
 };

@@ -74,6 +74,38 @@ static inline bool h1_body_in_data(const struct h1_body *b)
 // n bytes of data were taken.
 void h1_body_take(struct h1_body *b, size_t n);
 
+// ---- meter.c: how long a client is waited for while a body moves ----------------------------------------------------------------
+struct http_meter {
+	uint64_t credit_ns;  // how long it may keep us waiting now
+	uint64_t waited_ns;  // in all
+	uint64_t since_ns;   // we wait, and have counted up to then; 0: we don't
+};
+void http__meter_start(struct http_meter *m, const struct http_limits *l);
+void http__meter_wait(struct http_meter *m, uint64_t now_ns);
+// The client sent or took bytes.
+void http__meter_take(struct http_meter *m, const struct http_limits *l, uint64_t now_ns, uint64_t bytes);
+void http__meter_stop(struct http_meter *m, const struct http_limits *l, uint64_t now_ns);
+// When it will have been too slow, if nothing comes. `total_ns` bounds all waiting together.
+uint64_t http__meter_deadline(const struct http_meter *m, const struct http_limits *l, uint64_t total_ns);
+
+// ---- gate.c: places for connections ----------------------------------------------------------------------------------------------
+// A place for a connection, before it is accepted; `anyway`: also beyond the limit.
+bool http__gate_enter(struct http_gate *g, bool anyway);
+void http__gate_leave(struct http_gate *g);
+uint64_t http__gate_max(const struct http_gate *g);
+// true: for the first time.
+bool http__gate_says(struct http_gate *g, enum http_full what);
+struct http_client;
+// false: it has as many as it may. *ret is NULL where nobody counts.
+bool http__gate_enter_client(struct http_gate *g, const struct http_address *peer, struct http_client **ret);
+void http__gate_leave_client(struct http_gate *g, struct http_client *c);
+void http__gate_join(struct http_gate *g, struct http_server *s);
+void http__gate_part(struct http_gate *g, struct http_server *s);
+// Another server shall close a connection that is idle, on its own thread.
+void http__gate_ask_another(struct http_gate *g, struct http_server *but);
+// What connections of one client have in common, in 16 bytes; false: it has no address.
+bool http__address_key(const struct http_address *a, uint8_t key[16]);
+
 // ---- server.c: pools, listeners, drain ------------------------------------------------------------------------------------------
 enum { BLOCK_SMALL = 16384, BLOCK_IN = 67584, BLOCK_OUT = 212992, BLOCK_CLASSES = 3 };
 struct block {
@@ -93,6 +125,10 @@ struct http_server {
 	struct http_listener listeners[LISTENERS_MAX];
 	uint32_t listener_count;
 	bool draining, freed, paused;
+	struct http_gate *gate;
+	struct http_server *gate_next;
+	bool room_asked;                            // atomic: room_remote is posted
+	struct loop_remote room_remote;
 	void (*on_drained)(void *user);
 	void *drained_user;
 	struct loop_timer accept_timer;
@@ -131,6 +167,10 @@ struct http_conn {
 	uint64_t requests;
 	uint64_t read_deadline, write_deadline;
 	uint64_t end_deadline;         // LINGER, DRAIN: whatever the client sends
+	uint64_t idle_since;           // IDLE
+	struct http_client *client;
+	struct http_meter taking;      // of what is sent
+	uint64_t out_queue, took_ns;   // write_blocked: bytes in the kernel, and when the client last took some
 	struct http_exchange *x;       // BUSY and DRAIN
 	struct block *in;              // received and not consumed: in->data[in_start..in_len)
 	size_t in_start, in_len;
@@ -155,11 +195,18 @@ void http__conn_fail(struct http_conn *c, unsigned status, const char *detail, e
 void http__conn_abort(struct http_conn *c, enum http_cancel why);
 void http__conn_turn_later(struct http_conn *c);
 void http__conn_arm(struct http_conn *c);
+// The owner waits for more of the request's body, or not any more.
+void http__conn_await_body(struct http_conn *c);
+void http__conn_have_body(struct http_conn *c);
+// Closes it if nothing has come on it.
+void http__conn_evict(struct http_conn *c);
 void http__conn_update_interest(struct http_conn *c);
 void http__conn_send_continue(struct http_conn *c);
 
 uint8_t *http__out_reserve(struct http_conn *c, size_t n);
 bool http__out_put(struct http_conn *c, const void *data, size_t n);
+// write_deadline is over: has the client taken something of what the kernel holds? Then it is later.
+void http__out_look(struct http_conn *c);
 // false: the connection is gone.
 bool http__out_flush(struct http_conn *c);
 // Sends what waits, then the parts; keeps what the kernel does not take.
@@ -190,6 +237,7 @@ struct http_exchange {
 	enum body_kind kind;
 	uint64_t length, written;
 	size_t head_end;                 // in head_block: where the raw body may begin again
+	struct http_meter sending;       // of the client, the body
 	struct h1_body body;
 	struct h1_scan trailer_scan;
 	struct block *head_block, *trailer_block;

@@ -18,11 +18,13 @@ const struct http_limits http_limits_default = {
 	.fields = HTTP_FIELDS_MAX,
 	.body_bytes = HTTP_NO_LIMIT,
 	.drain_bytes = 65536,
-	.connections = 16384,
 	.idle_ns = 75 * SECOND,
 	.head_ns = 10 * SECOND,
 	.body_ns = 30 * SECOND,
+	.body_total_ns = 3600 * SECOND,
 	.write_ns = 30 * SECOND,
+	.min_rate = 500,
+	.grace_ns = 10 * SECOND,
 };
 
 enum { SPARE_CONNS = 1024, SPARE_EXCHANGES = 1024, BACKLOG = 1024 };
@@ -81,7 +83,7 @@ struct http_exchange *http__exchange_new(struct http_server *s)
 
 static void server_memory_free(struct http_server *s)
 {
-	if (s->freed && s->exchanges == 0)
+	if (s->freed && s->exchanges == 0 && !__atomic_load_n(&s->room_asked, __ATOMIC_ACQUIRE))
 		mem_free(s);
 }
 
@@ -138,6 +140,8 @@ void http__conn_bury(struct http_conn *c)
 	s->graveyard = c;
 	s->counters.connections--;
 	s->counters.closed++;
+	http__gate_leave_client(s->gate, c->client);
+	http__gate_leave(s->gate);
 	if (s->paused && !loop_timer_is_armed(&s->accept_timer))
 		resume_accepting(s);
 	loop_post(s->loop, &s->task);
@@ -199,6 +203,48 @@ struct slice http__date(struct http_server *s)
 
 // ---- accepting -------------------------------------------------------------------------------------------------------------------
 
+enum { EVICT_MOST = 32, EVICT_PART = 64 };
+
+// Closes some of those that are idle longest, so that there is room for a while: one that nobody reads from any more has nothing to lose. false:
+// none is idle.
+static bool close_idle(struct http_server *s)
+{
+	struct http_conn *oldest[EVICT_MOST];
+	uint64_t most = http__gate_max(s->gate) / EVICT_PART;
+	size_t n = 0, max = most > EVICT_MOST ? EVICT_MOST : most ? (size_t)most
+															  : 1;
+	for (struct http_conn *c = s->conns; c; c = c->next) {
+		if (c->state != CONN_IDLE || http__conn_pending(c))
+			continue;
+		if (n == max && c->idle_since >= oldest[n - 1]->idle_since)
+			continue;
+		size_t at = n < max ? n++ : n - 1;
+		for (; at > 0 && oldest[at - 1]->idle_since > c->idle_since; at--)
+			oldest[at] = oldest[at - 1];
+		oldest[at] = c;
+	}
+	uint64_t before = s->counters.evicted;
+	for (size_t i = 0; i < n; i++)
+		http__conn_evict(oldest[i]);
+	return s->counters.evicted > before;
+}
+
+static void on_room_asked(struct loop_remote *r)
+{
+	struct http_server *s = CONTAINER_OF(r, struct http_server, room_remote);
+	__atomic_store_n(&s->room_asked, false, __ATOMIC_RELEASE);
+	if (s->freed)
+		server_memory_free(s);
+	else
+		close_idle(s);
+}
+
+static void say_full(struct http_server *s, enum http_full what, const struct http_address *peer)
+{
+	if (s->config.on_full && http__gate_says(s->gate, what))
+		s->config.on_full(s->config.user, what, peer);
+}
+
 static void on_accept_timer(struct loop_timer *t)
 {
 	resume_accepting(CONTAINER_OF(t, struct http_server, accept_timer));
@@ -213,22 +259,48 @@ static void pause_accepting(struct http_server *s, uint64_t for_ns)
 		loop_timer_set(s->loop, &s->accept_timer, loop_now_ns(s->loop) + for_ns);
 }
 
+// A place for one more. Where there is none, and one is known to wait for it: one is made, or accepting waits.
+static bool enter(struct http_server *s, bool waits)
+{
+	if (http__gate_enter(s->gate, s->draining))
+		return true;
+	if (!waits)
+		return false;
+	say_full(s, HTTP_FULL_CONNECTIONS, NULL);
+	if (close_idle(s) && http__gate_enter(s->gate, false))
+		return true;
+	http__gate_ask_another(s->gate, s);
+	pause_accepting(s, SECOND / 100);
+	return false;
+}
+
+// Descriptors are short though there are places: somebody else has them.
+static bool is_short(int64_t fd)
+{
+	return fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM;
+}
+
 // Takes what waits. At most `max`: the other connections want their turn too.
 static void accept_waiting(struct http_listener *l, uint32_t max)
 {
 	struct http_server *s = l->server;
 	for (uint32_t i = 0; i < max; i++) {
-		if (s->counters.connections >= s->config.limits.connections && !s->draining) {
-			pause_accepting(s, 0);
+		if (!enter(s, i == 0))
 			return;
-		}
 		struct http_address peer = {.len = sizeof peer.bytes};
 		int64_t fd = sys_net.accept(l->io.fd, peer.bytes, &peer.len);
-		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM)
+		if (fd < 0)
+			http__gate_leave(s->gate);
+		if (is_short(fd)) {
+			say_full(s, HTTP_FULL_DESCRIPTORS, NULL);
+			if (close_idle(s))
+				continue;
 			pause_accepting(s, SECOND / 10);  // level-triggered: else the loop would spin on it
+		}
 		if (fd < 0)
 			return;
-		http__conn_open(s, (int)fd, &peer, NULL);
+		if (!http__conn_open(s, (int)fd, &peer, NULL) && s->counters.turned_away)
+			say_full(s, HTTP_FULL_CLIENT, &peer);
 	}
 }
 
@@ -264,6 +336,7 @@ bool http_server_adopt(struct http_server *s, int fd, struct err *e)
 	struct http_address peer = {0};
 	if (s->draining)
 		return err_set(e, ERR_ENV, "the server is draining");
+	http__gate_enter(s->gate, true);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // fails for other kinds of sockets: nothing to do there
 	return http__conn_open(s, fd, &peer, e);
 }
@@ -276,6 +349,11 @@ bool http_server_new(struct loop *l, const struct http_server_config *config, st
 	if (!s)
 		return err_nomem(e);
 	BUG_ON(!config->on_request);
+	s->gate = config->gate;
+	if (!s->gate && !http_gate_new(HTTP_NO_LIMIT, HTTP_NO_LIMIT, &s->gate, e)) {
+		mem_free(s);
+		return false;
+	}
 	s->loop = l;
 	s->config = *config;
 	struct http_limits *m = &s->config.limits;
@@ -283,6 +361,8 @@ bool http_server_new(struct loop *l, const struct http_server_config *config, st
 	m->fields = (uint32_t)min_u64(m->fields, HTTP_FIELDS_MAX);
 	s->task.fn = server_turn;
 	s->accept_timer.fn = on_accept_timer;
+	s->room_remote.fn = on_room_asked;
+	http__gate_join(s->gate, s);
 	*ret = s;
 	return true;
 }
@@ -326,6 +406,9 @@ void http_server_free(struct http_server *s)
 	deliver_cancels(s);
 	loop_task_cancel(&s->task);
 	clear_graveyard(s);
+	http__gate_part(s->gate, s);
+	if (!s->config.gate)
+		http_gate_free(s->gate);
 	s->freed = true;
 	for (struct http_conn *c = s->spare_conns, *next; c; c = next) {
 		next = c->next;

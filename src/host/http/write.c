@@ -64,11 +64,31 @@ static bool sent(struct http_conn *c, int64_t n)
 	return true;
 }
 
-static void block_writes(struct http_conn *c)
+// What the client has taken since we looked last, of what was offered meanwhile. The kernel holds megabytes and tells of room only when much of it is
+// free: it is asked what is left.
+static void look_at_queue(struct http_conn *c, uint64_t offered)
+{
+	const struct http_limits *l = &c->server->config.limits;
+	uint64_t now = loop_now_ns(c->server->loop), left = sys_out_queue(c->io.fd), there = c->out_queue + offered;
+	uint64_t took = c->taking.since_ns && there > left ? there - left : 0;
+	if (took || !c->taking.since_ns)
+		c->took_ns = now;
+	http__meter_wait(&c->taking, now);
+	http__meter_take(&c->taking, l, now, took);
+	c->out_queue = left;
+	c->write_deadline = min_u64(sat_add_u64(c->took_ns, l->write_ns), http__meter_deadline(&c->taking, l, HTTP_NO_LIMIT));
+	http__conn_arm(c);
+}
+
+void http__out_look(struct http_conn *c)
+{
+	look_at_queue(c, 0);
+}
+
+static void block_writes(struct http_conn *c, int64_t sent_now)
 {
 	c->write_blocked = true;
-	c->write_deadline = sat_add_u64(loop_now_ns(c->server->loop), c->server->config.limits.write_ns);
-	http__conn_arm(c);
+	look_at_queue(c, sent_now > 0 ? (uint64_t)sent_now : 0);
 	http__conn_update_interest(c);
 }
 
@@ -77,6 +97,8 @@ static bool all_sent(struct http_conn *c)
 	http__block_put(c->server, c->out);
 	c->out = NULL;
 	c->out_start = c->out_len = 0;
+	if (UNLIKELY(c->taking.since_ns))
+		http__meter_stop(&c->taking, &c->server->config.limits, loop_now_ns(c->server->loop));
 	c->write_deadline = UINT64_MAX;
 	if (c->state == CONN_CLOSING)
 		http__conn_finish_close(c);
@@ -120,7 +142,7 @@ bool http__out_flush(struct http_conn *c)
 	c->out_start += n > 0 ? (size_t)n : 0;
 	if (http__conn_pending(c) == 0)
 		return all_sent(c);
-	block_writes(c);
+	block_writes(c, n);
 	return true;
 }
 
@@ -151,7 +173,7 @@ bool http__out_gather(struct http_conn *c, const struct iovec *parts, int count)
 	}
 	if (http__conn_pending(c) == 0)
 		return all_sent(c);
-	block_writes(c);
+	block_writes(c, n);
 	return true;
 }
 

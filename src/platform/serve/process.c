@@ -201,9 +201,29 @@ static bool allocate(struct serve_process *p, const struct serve_config *const *
 	return true;
 }
 
+enum { DESCRIPTORS_KEPT = 64, DESCRIPTORS_A_THREAD = 8 };
+
+// The process has one gate for connections: what --connections says of the first server, or what descriptors allow besides those that it needs.
+static bool open_gate(struct serve_process *p, const struct serve_limits *l, struct err *e)
+{
+	uint64_t have = sys_raise_descriptors(), kept = DESCRIPTORS_KEPT + DESCRIPTORS_A_THREAD * p->n_threads;
+	uint64_t most = have > 2 * kept ? have - kept : have / 2, connections = l->connections ? l->connections : most;
+	if (connections > most) {
+		err_set(e, ERR_ENV, "--connections %llu: descriptors allow %llu", (unsigned long long)connections, (unsigned long long)most);
+		return err_hint(e, "raise the limit (ulimit -Hn is %llu)", (unsigned long long)have);
+	}
+	if (!http_gate_new(connections, l->connections_per_client ? l->connections_per_client : HTTP_NO_LIMIT, &p->gate, e))
+		return false;
+	for (unsigned i = 0; i < p->n_servers; i++) {
+		p->servers[i].gate = p->gate;
+		p->servers[i].connections = connections;
+	}
+	return true;
+}
+
 static bool open_process(struct serve_process *p, const struct serve_config *const *configs, struct err *e)
 {
-	if (!allocate(p, configs, e) || !vm_process_init(e))
+	if (!allocate(p, configs, e) || !open_gate(p, &configs[0]->limits, e) || !vm_process_init(e))
 		return false;
 	for (unsigned i = 0; i < p->n_servers; i++)
 		if (!serve__server_load(&p->servers[i], e))
@@ -228,6 +248,7 @@ static void close_process(struct serve_process *p)
 		serve__server_release(&p->servers[i]);
 	for (unsigned i = 0; p->threads && i < p->n_threads; i++)
 		loop_free(p->threads[i].loop);
+	http_gate_free(p->gate);
 	mem_free(p->servers);
 	mem_free(p->threads);
 }

@@ -87,6 +87,8 @@ struct serve_server {
 	struct canon_image *image;
 	struct seam_instance image_seam;  // of the instance that the image was taken from
 	struct http_address address;
+	struct http_gate *gate;  // the process's
+	uint64_t connections;    // that it lets in
 	struct serve_shard *shards;  // one a thread
 	unsigned n_shards;
 	uint64_t process_memory;  // bytes; beyond it no slot is made
@@ -124,6 +126,7 @@ void serve__thread_end(struct serve_thread *t);
 struct serve_process {
 	struct serve_server *servers;
 	unsigned n_servers;
+	struct http_gate *gate;
 	struct serve_thread *threads;
 	unsigned n_threads;
 	int signal_fd;

@@ -19,19 +19,40 @@ static uint64_t or_none(uint64_t limit)
 static struct http_limits http_limits_of(const struct serve_limits *l)
 {
 	struct http_limits h = http_limits_default;
-	h.head_bytes = (uint32_t)min_u64(or_none(l->head_bytes), HTTP_HEAD_MAX);
-	h.fields = (uint32_t)min_u64(or_none(l->head_fields), HTTP_FIELDS_MAX);
+	h.head_bytes = (uint32_t)l->head_bytes;  // in limits.def's range
+	h.fields = (uint32_t)l->head_fields;
 	h.body_bytes = or_none(l->max_body);
 	h.idle_ns = or_none(l->idle_timeout);
 	h.head_ns = or_none(l->head_timeout);
 	h.body_ns = or_none(l->body_timeout);
+	h.body_total_ns = or_none(l->body_total);
 	h.write_ns = or_none(l->write_timeout);
+	h.min_rate = l->min_rate;
 	return h;
+}
+
+static void on_full(void *user, enum http_full what, const struct http_address *peer)
+{
+	const struct serve_shard *s = user;
+	char client[64];
+	switch (what) {
+	case HTTP_FULL_CONNECTIONS:
+		serve__log(s->server->config, SERVE_LOG_WARN, "%llu connections are open: the longest idle are closed for new ones (--connections)",
+			(unsigned long long)s->server->connections);
+		break;
+	case HTTP_FULL_CLIENT:
+		http_address_print(peer, client, sizeof client);
+		serve__log(s->server->config, SERVE_LOG_WARN, "client %s has as many connections as it may: others are closed at once (--connections-per-client)", client);
+		break;
+	case HTTP_FULL_DESCRIPTORS:
+		serve__log(s->server->config, SERVE_LOG_WARN, "no descriptor is left: the longest idle connections are closed for new ones");
+		break;
+	}
 }
 
 static uint64_t share(uint64_t limit, unsigned n)
 {
-	return limit ? (limit + n - 1) / n : UINT64_MAX;
+	return limit ? limit / n + (limit % n != 0) : UINT64_MAX;
 }
 
 bool serve__shard_open(struct serve_shard *s, struct serve_thread *t, struct err *e)
@@ -40,7 +61,7 @@ bool serve__shard_open(struct serve_shard *s, struct serve_thread *t, struct err
 	const struct serve_limits *l = &server->config->limits;
 	s->max_calls = share(l->calls, server->n_shards);
 	s->max_queue = share(l->queue, server->n_shards);
-	struct http_server_config config = {.limits = http_limits_of(l), .on_request = on_request, .user = s};
+	struct http_server_config config = {.limits = http_limits_of(l), .on_request = on_request, .user = s, .gate = server->gate, .on_full = on_full};
 	s->thread = t;
 	s->loop = t->loop;
 	s->vm = t->vm;

@@ -204,10 +204,9 @@ UNUSED static void on_drained(void *user)
 	drained = true;
 }
 
-static void start_server(const struct http_limits *limits)
+static void start_server_with(struct http_server_config config)
 {
 	struct err e = {0};
-	struct http_server_config config = {.limits = limits ? *limits : http_limits_default, .on_request = on_request};
 	held = NULL;
 	held_count = cancels = 0;
 	drained = false;
@@ -216,6 +215,11 @@ static void start_server(const struct http_limits *limits)
 	assert_true(http_address_parse(SLICE_LIT("127.0.0.1:0"), &address, &e));
 	if (!http_server_listen(server, &address, true, &e))
 		fail_msg("%s", e.text);
+}
+
+static void start_server(const struct http_limits *limits)
+{
+	start_server_with((struct http_server_config){.limits = limits ? *limits : http_limits_default, .on_request = on_request});
 }
 
 static void stop_server(void)

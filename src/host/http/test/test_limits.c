@@ -191,20 +191,255 @@ static void a_client_that_takes_nothing_is_cut_off(void **state)
 	stop_server();
 }
 
+static struct http_gate *gate;
+static int full_count, accepts_left;
+static enum http_full last_full;
+
+static void on_full(void *user, enum http_full what, const struct http_address *peer)
+{
+	full_count++;
+	last_full = what;
+}
+
+static void start_gated(uint64_t connections, uint64_t per_client)
+{
+	full_count = 0;
+	assert_true(http_gate_new(connections, per_client, &gate, NULL));
+	start_server_with((struct http_server_config){.limits = http_limits_default, .on_request = on_request, .gate = gate, .on_full = on_full});
+}
+
+static void stop_gated(void)
+{
+	stop_server();
+	http_gate_free(gate);
+}
+
+static void wait_ms(unsigned ms)
+{
+	uint64_t until = sys_now_ns() + ms * MS;
+	while (sys_now_ns() < until)
+		turn(1);
+}
+
 static void connections_beyond_the_limit_wait(void **state)
 {
-	struct http_limits l = http_limits_default;
-	l.connections = 2;
-	start_server(&l);
-	struct client a = dial(), b = dial(), c = dial();
+	start_gated(2, HTTP_NO_LIMIT);
+	struct client a = dial(), b = dial();
+	say(&a, GET("/hold"));
+	say(&b, GET("/hold"));
+	wait_held(2);
+	struct client c = dial();
 	say(&c, GET("/hello"));
 	turn(10);
 	receive_some(&c);
-	assert_int_equal(c.in.len, 0);
+	assert_int_equal(c.in.len, 0);  // none is idle
 	assert_int_equal(http_server_counters(server)->connections, 2);
-	hang_up(&a);
+	let_go(held);
 	wait_for(&c, "hello");
+	assert_int_equal(full_count, 1);
+	hang_up(&a);
 	hang_up(&b);
+	hang_up(&c);
+	stop_gated();
+}
+
+static void H6_the_longest_idle_makes_room(void **state)
+{
+	start_gated(3, HTTP_NO_LIMIT);
+	struct client c[6];
+	for (int i = 0; i < 3; i++) {
+		c[i] = dial();
+		say(&c[i], GET("/hello"));
+		wait_for(&c[i], "hello");
+		wait_ms(3);
+	}
+	say(&c[0], GET("/hello"));  // now the second is idle longest
+	wait_times(&c[0], "hello", 2);
+	for (int i = 3; i < 6; i++) {
+		c[i] = dial();
+		say(&c[i], GET("/hello"));
+		wait_for(&c[i], "hello");
+		wait_end(&c[i == 5 ? 0 : i - 2]);
+		wait_ms(3);
+	}
+	assert_int_equal(http_server_counters(server)->evicted, 3);
+	assert_int_equal(http_server_counters(server)->connections, 3);
+	assert_int_equal(full_count, 1);  // said once
+	for (int i = 0; i < 6; i++)
+		hang_up(&c[i]);
+	stop_gated();
+}
+
+static void H6_another_server_is_asked_for_room(void **state)
+{
+	struct http_server *first;
+	start_gated(2, HTTP_NO_LIMIT);
+	struct client a = dial(), b = dial();
+	say(&a, GET("/hello"));
+	say(&b, GET("/hello"));
+	wait_for(&a, "hello");
+	wait_for(&b, "hello");
+	first = server;
+	struct http_server_config config = {.limits = http_limits_default, .on_request = on_request, .gate = gate};
+	assert_true(http_server_new(loop, &config, &server, NULL));
+	assert_true(http_address_parse(SLICE_LIT("127.0.0.1:0"), &address, NULL));
+	assert_true(http_server_listen(server, &address, true, NULL));
+	struct client c = dial();
+	say(&c, GET("/hello"));
+	wait_for(&c, "hello");
+	assert_int_equal(http_server_counters(first)->connections, 1);
+	http_server_free(server);
+	server = first;
+	hang_up(&a);
+	hang_up(&b);
+	hang_up(&c);
+	stop_gated();
+}
+
+static int64_t accept_short(int fd, void *addr, uint32_t *len)
+{
+	return accepts_left-- > 0 ? sys_net_real.accept(fd, addr, len) : -EMFILE;
+}
+
+static void H6_where_descriptors_are_short_idle_ones_are_closed(void **state)
+{
+	start_gated(1000, HTTP_NO_LIMIT);
+	struct client a = dial(), b = dial();
+	say(&a, GET("/hello"));
+	say(&b, GET("/hello"));
+	wait_for(&a, "hello");
+	wait_for(&b, "hello");
+	accepts_left = 0;
+	sys_net.accept = accept_short;
+	struct client c = dial();
+	say(&c, GET("/hello"));
+	wait_end(&a);
+	wait_end(&b);
+	sys_net = sys_net_real;
+	wait_for(&c, "hello");
+	assert_int_equal(last_full, HTTP_FULL_DESCRIPTORS);
+	hang_up(&a);
+	hang_up(&b);
+	hang_up(&c);
+	stop_gated();
+}
+
+static void H5_a_client_has_so_many_connections(void **state)
+{
+	start_gated(HTTP_NO_LIMIT, 2);
+	struct client a = dial(), b = dial(), c = dial();
+	say(&a, GET("/hello"));
+	wait_for(&a, "hello");
+	wait_end(&c);
+	assert_int_equal(c.in.len, 0);
+	assert_int_equal(http_server_counters(server)->turned_away, 1);
+	assert_int_equal(last_full, HTTP_FULL_CLIENT);
+	hang_up(&b);
+	hang_up(&c);
+	turn(5);
+	c = dial();
+	say(&c, GET("/hello"));
+	wait_for(&c, "hello");
+	hang_up(&a);
+	hang_up(&c);
+	stop_gated();
+}
+
+static void H5_a_body_in_drops_is_too_slow(void **state)
+{
+	struct http_limits l = http_limits_default;
+	l.min_rate = 1000;
+	l.grace_ns = 100 * MS;
+	start_server(&l);
+	for (int echo = 0; echo < 2; echo++) {
+		struct client c = dial();
+		say(&c, echo ? "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" : "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+		for (int i = 0; i < 500 && !c.eof; i++) {  // 200 bytes a second
+			send_bytes(&c, "x", 1);
+			wait_ms(5);
+			receive_some(&c);
+		}
+		wait_end(&c);
+		assert_int_equal(has(&c, "HTTP/1.1 408 "), !echo);
+		assert_true(held->cancelled && held->why == HTTP_CANCEL_TIMEOUT);
+		let_go(held);
+		hang_up(&c);
+	}
+	stop_server();
+}
+
+static void H5_a_body_that_is_quick_enough_goes_on_beyond_the_grace(void **state)
+{
+	struct http_limits l = http_limits_default;
+	l.min_rate = 1;
+	l.grace_ns = 20 * MS;
+	start_server(&l);
+	struct client c = dial();
+	say(&c, "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n");
+	for (int i = 0; i < 20; i++) {
+		send_bytes(&c, "x", 1);  // each is worth a second
+		turn(2);
+	}
+	wait_for(&c, "got 20");
+	hang_up(&c);
+	stop_server();
+}
+
+static void H5_a_body_has_a_total_time(void **state)
+{
+	struct http_limits l = http_limits_default;
+	l.body_total_ns = 100 * MS;
+	start_server(&l);
+	struct client c = dial();
+	say(&c, "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+	for (int i = 0; i < 1000 && !c.eof; i++) {
+		send_bytes(&c, "0123456789", 10);
+		wait_ms(2);
+		receive_some(&c);
+	}
+	wait_end(&c);
+	assert_true(has(&c, "HTTP/1.1 408 "));
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
+static void H5_a_client_that_takes_drops_is_cut_off(void **state)
+{
+	struct http_limits l = http_limits_default;
+	l.min_rate = 100000000;
+	l.grace_ns = 150 * MS;
+	start_server(&l);
+	struct client c = dial();
+	say(&c, GET("/big"));
+	wait_held(1);
+	uint64_t give_up = sys_now_ns() + 20000 * MS;
+	while (!held->cancelled && sys_now_ns() < give_up) {
+		char some[100];
+		ssize_t got = recv(c.fd, some, sizeof some, 0);
+		(void)got;
+		wait_ms(2);
+	}
+	assert_true(held->cancelled && held->why == HTTP_CANCEL_TIMEOUT);
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
+static void an_owner_that_asks_again_gives_the_client_no_time(void **state)
+{
+	struct http_limits l = http_limits_default;
+	l.body_ns = 100 * MS;
+	start_server(&l);
+	struct client c = dial();
+	say(&c, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+	wait_held(1);
+	uint64_t give_up = sys_now_ns() + 5000 * MS;
+	struct slice data;
+	while (http_body_peek(held->x, &data) == HTTP_READ_AGAIN && sys_now_ns() < give_up)
+		wait_ms(5);
+	assert_int_equal(http_body_peek(held->x, &data), HTTP_READ_ERROR);
+	let_go(held);
 	hang_up(&c);
 	stop_server();
 }
@@ -398,6 +633,15 @@ int main(void)
 		cmocka_unit_test(a_body_without_progress_is_408_or_the_end),
 		cmocka_unit_test(a_client_that_takes_nothing_is_cut_off),
 		cmocka_unit_test(connections_beyond_the_limit_wait),
+		cmocka_unit_test(H6_the_longest_idle_makes_room),
+		cmocka_unit_test(H6_another_server_is_asked_for_room),
+		cmocka_unit_test(H6_where_descriptors_are_short_idle_ones_are_closed),
+		cmocka_unit_test(H5_a_client_has_so_many_connections),
+		cmocka_unit_test(H5_a_body_in_drops_is_too_slow),
+		cmocka_unit_test(H5_a_body_that_is_quick_enough_goes_on_beyond_the_grace),
+		cmocka_unit_test(H5_a_body_has_a_total_time),
+		cmocka_unit_test(H5_a_client_that_takes_drops_is_cut_off),
+		cmocka_unit_test(an_owner_that_asks_again_gives_the_client_no_time),
 		cmocka_unit_test(a_drain_cuts_no_request),
 		cmocka_unit_test(two_servers_never_share_a_port_by_accident),
 		cmocka_unit_test(freeing_the_server_cancels_what_owners_hold),

@@ -147,22 +147,15 @@ bool tier_file_has_code(const struct tier_file *f)
 
 // ---- vm modules ------------------------------------------------------------------------------------------------------------------------
 
-static void drop_code(void *arg)
-{
-	code_object_unref(arg);
-}
-
 // `mapping`: NULL, or what the artifacts are views of.
 static bool publish(struct code_mapping *mapping, const struct wasm_module *m, const struct code_artifact *a, struct vm_module **ret, struct err *e)
 {
 	struct code_object *code;
 	if (!(mapping && code_publish_mapped(mapping, a, m, NULL, &code, NULL)) && !code_publish(a, m, NULL, &code, e))
 		return false;
-	if (!vm_module_new(m, code, drop_code, code, ret, e)) {
-		code_object_unref(code);
-		return false;
-	}
-	return true;
+	bool ok = vm_module_new(m, code, NULL, NULL, ret, e);
+	code_object_unref(code);  // the module has its own reference
+	return ok;
 }
 
 static bool publish_all(struct code_mapping *mapping, const struct wasm_module *const *modules, uint32_t n, const struct code_artifact *artifacts,

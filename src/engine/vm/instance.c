@@ -2,6 +2,8 @@
 // follows the specification's order: globals, tables' initial values, element segments, data segments, start function.
 #include "vm_int.h"
 
+#include <pthread.h>
+
 // ---- modules -----------------------------------------------------------------------------------------------------
 bool vm_module_new(const struct wasm_module *m, struct code_object *code, void (*drop)(void *arg), void *drop_arg, struct vm_module **ret, struct err *e)
 {
@@ -12,7 +14,7 @@ bool vm_module_new(const struct wasm_module *m, struct code_object *code, void (
 		mem_free(ids);
 		return err_nomem(e);
 	}
-	*mod = (struct vm_module){.m = m, .code = code, .type_ids = ids, .refs = 1, .drop = drop, .drop_arg = drop_arg};
+	*mod = (struct vm_module){.m = m, .code = code_object_ref(code), .type_ids = ids, .refs = 1, .drop = drop, .drop_arg = drop_arg};
 	for (uint32_t i = 0; i < m->ntypes; i++)
 		ids[i] = m->types[i].id;
 	abi_layout(m, &mod->layout);
@@ -30,10 +32,65 @@ void vm_module_unref(struct vm_module *m)
 {
 	if (!m || __atomic_sub_fetch(&m->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	code_object_unref(m->code);
 	if (m->drop)
 		m->drop(m->drop_arg);
 	mem_free(m->type_ids);
 	mem_free(m);
+}
+
+// ---- versions of code --------------------------------------------------------------------------------------------
+// Between reading the pointer and counting the reference nobody may let the object go.
+static pthread_mutex_t code_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void vm_module_set_code(struct vm_module *m, struct code_object *code)
+{
+	code_object_ref(code);
+	pthread_mutex_lock(&code_lock);
+	struct code_object *old = m->code;
+	m->code = code;
+	__atomic_store_n(&m->code_version, m->code_version + 1, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&code_lock);
+	code_object_unref(old);
+}
+
+static void take_code(struct vm_instance *inst)
+{
+	struct code_object *old = inst->code;
+	pthread_mutex_lock(&code_lock);
+	inst->code = code_object_ref(inst->mod->code);
+	inst->code_version = inst->mod->code_version;
+	pthread_mutex_unlock(&code_lock);
+	code_object_unref(old);
+}
+
+static const void *code_of(const struct vm_instance *inst, uint32_t func)
+{
+	return code_object_func(inst->code, func - inst->mod->m->nimported_funcs);
+}
+
+static void link_imported_funcs(struct vm_instance *inst)
+{
+	struct abi_import *imports = (struct abi_import *)((uint8_t *)inst->ctx + inst->mod->layout.imported_funcs);
+	for (uint32_t i = 0; i < inst->mod->m->nimported_funcs; i++) {
+		const struct abi_func *f = &inst->store->funcs[inst->func_refs[i]];
+		imports[i] = (struct abi_import){f->code, f->vmctx};
+	}
+}
+
+// Code pointers stand in the store's function array and, of functions that are imported, in the importers' vmctx: nowhere else. Images and
+// references hold indices.
+void vm__relink_slow(struct vm_store *st)
+{
+	for (struct vm_instance *i = st->instances; i; i = i->next) {
+		if (i->code_version == __atomic_load_n(&i->mod->code_version, __ATOMIC_RELAXED))
+			continue;
+		take_code(i);
+		for (uint32_t f = i->mod->m->nimported_funcs; f < i->mod->m->nfuncs; f++)
+			st->funcs[i->func_refs[f]].code = code_of(i, f);
+	}
+	for (struct vm_instance *i = st->instances; i; i = i->next)
+		link_imported_funcs(i);
 }
 
 // ---- import checks -----------------------------------------------------------------------------------------------
@@ -129,12 +186,9 @@ static void link_imports(struct vm_instance *inst, const struct vm_extern *impor
 	for (uint32_t i = 0; i < m->nimports; i++) {
 		uint32_t index = m->imports[i].index;
 		switch (imports[i].kind) {
-		case WASM_EXTERN_FUNC: {
-			const struct abi_func *f = &inst->store->funcs[imports[i].func];
-			((struct abi_import *)at(inst->ctx, l->imported_funcs))[index] = (struct abi_import){f->code, f->vmctx};
+		case WASM_EXTERN_FUNC:
 			inst->func_refs[index] = imports[i].func;
 			break;
-		}
 		case WASM_EXTERN_TABLE:
 			inst->tables[index] = imports[i].table;
 			break;
@@ -149,6 +203,7 @@ static void link_imports(struct vm_instance *inst, const struct vm_extern *impor
 			break;
 		}
 	}
+	link_imported_funcs(inst);
 }
 
 static bool make_own(struct vm_instance *inst, struct err *e)
@@ -170,7 +225,7 @@ static bool make_own(struct vm_instance *inst, struct err *e)
 		inst->globals[m->nimported_globals + i] = &globals[i];
 	}
 	for (uint32_t i = m->nimported_funcs; i < m->nfuncs; i++) {
-		struct abi_func f = {.code = code_object_func(inst->mod->code, i - m->nimported_funcs),
+		struct abi_func f = {.code = code_of(inst, i),
 			.vmctx = inst->ctx,
 			.type = inst->mod->type_ids[m->funcs[i].type],
 			.index = i,
@@ -202,6 +257,7 @@ bool vm_instance_allocate(struct vm_store *st, struct vm_module *mod, const stru
 		.instance = inst};
 	// Linked in now, so that a growing function array finds it.
 	vm_module_ref(mod);
+	take_code(inst);
 	*st->instances_end = inst;
 	st->instances_end = &inst->next;
 	link_imports(inst, imports);
@@ -366,6 +422,11 @@ enum trap vm_instance_initialize(struct vm_instance *inst)
 struct vm_module *vm_instance_module(const struct vm_instance *inst)
 {
 	return inst->mod;
+}
+
+const struct code_object *vm_instance_code(const struct vm_instance *inst)
+{
+	return inst->code;
 }
 
 struct vm_store *vm_instance_store(const struct vm_instance *inst)

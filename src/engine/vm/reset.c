@@ -197,6 +197,7 @@ bool vm_store_reset(struct vm_store *st)
 		s->faults_read = n;
 	}
 	st->stats.resets++;
+	vm__relink(st);
 	if (!restore_memories(st) || !vm__image_load_rest(st, st->image, true)) {
 		st->poisoned = true;
 		return false;

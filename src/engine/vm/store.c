@@ -43,8 +43,10 @@ void vm_store_free(struct vm_store *st)
 	}
 	for (struct vm_table *t = st->tables; t; t = t->next)
 		mem_free(t->abi.elems);
-	for (struct vm_instance *i = st->instances; i; i = i->next)
+	for (struct vm_instance *i = st->instances; i; i = i->next) {
+		code_object_unref(i->code);
 		vm_module_unref(i->mod);
+	}
 	vm_image_unref(st->image);
 	mem_free(st->funcs);
 	arena_release(&st->arena);

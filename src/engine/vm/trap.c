@@ -74,7 +74,7 @@ enum trap vm__trap_finish(struct vm_store *st, enum trap t)
 	struct vm_shard *s = st->shard;
 	for (uint32_t i = 0; i < s->info.nframes; i++) {
 		for (struct vm_instance *inst = st->instances; inst && !s->info.frames[i].module; inst = inst->next)
-			if (inst->mod->code == s->frame_code[i])
+			if (inst->code == s->frame_code[i])
 				s->info.frames[i].module = inst->mod;
 	}
 	s->pending = t;

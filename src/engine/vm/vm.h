@@ -54,18 +54,22 @@ void vm_shard_set_on_preempted(struct vm_shard *s, void (*fn)(struct vm_fiber *f
 // ---- module -----------------------------------------------------------------------------------------------------
 struct vm_module {
 	const struct wasm_module *m;
-	struct code_object *code;
+	struct code_object *code;  // the version that instances get from now on (vm_module_set_code); to be read by vm only
+	uint32_t code_version;     // counts them, atomic
 	struct abi_layout layout;
 	uint32_t *type_ids;        // module type index → canonical id
 	uint32_t refs;             // atomic
-	void (*drop)(void *arg);   // called with the last reference: the owner of m and code lets them go
+	void (*drop)(void *arg);   // called with the last reference: the owner of m lets it go
 	void *drop_arg;
 };
-// `m` and `code` must live until `drop` is called (drop may be NULL).
+// `m` must live until `drop` is called (drop may be NULL). Takes a reference of its own on the code.
 NODISCARD bool vm_module_new(const struct wasm_module *m, struct code_object *code, void (*drop)(void *arg), void *drop_arg, struct vm_module **ret,
 	struct err *e);
 struct vm_module *vm_module_ref(struct vm_module *m);
 void vm_module_unref(struct vm_module *m);
+// From any thread: other code of the same module. Instances that are allocated from now on run it; a slot from its next reset on, since no call is
+// in it then. What runs goes on in the code that it runs, which lives as long as an instance is linked to it. Takes a reference.
+void vm_module_set_code(struct vm_module *m, struct code_object *code);
 
 // ---- store ------------------------------------------------------------------------------------------------------
 struct vm_limits {
@@ -168,6 +172,8 @@ enum trap vm_instance_initialize(struct vm_instance *inst);
 enum trap vm_instance_initialize_segments(struct vm_instance *inst);
 enum trap vm_instance_start(struct vm_instance *inst);
 struct vm_module *vm_instance_module(const struct vm_instance *inst);
+// The version that it is linked to.
+const struct code_object *vm_instance_code(const struct vm_instance *inst);  // for tests
 struct vm_store *vm_instance_store(const struct vm_instance *inst);
 struct abi_vmctx *vm_instance_vmctx(const struct vm_instance *inst);
 // Anything in the instance's index spaces / by its export's name (false: no such export).

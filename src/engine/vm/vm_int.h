@@ -123,6 +123,8 @@ struct vm__host {
 struct vm_instance {
 	struct vm_store *store;
 	struct vm_module *mod;
+	struct code_object *code;  // the version of the module's that it is linked to; counted
+	uint32_t code_version;
 	struct abi_vmctx *ctx;
 	struct vm_instance *next;
 	uint32_t *func_refs;
@@ -206,6 +208,17 @@ struct abi_exec *vm__interrupted(uint64_t pc, uint64_t rbp);
 extern const struct abi_libcalls vm__libcalls;
 // Writes n references of an element segment into a table; checks first, writes then.
 enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n);
+// Instances whose module has other code by now are linked to it. No call is in the store.
+void vm__relink_slow(struct vm_store *st);
+static inline void vm__relink(struct vm_store *st)
+{
+	for (const struct vm_instance *i = st->instances; i; i = i->next) {
+		if (UNLIKELY(i->code_version != __atomic_load_n(&i->mod->code_version, __ATOMIC_RELAXED))) {
+			vm__relink_slow(st);
+			return;
+		}
+	}
+}
 bool vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, uint64_t *ret);
 
 // ---- traps -------------------------------------------------------------------------------------------------------

@@ -180,7 +180,9 @@ static UNUSED void guest_init(struct guest *g, uint64_t pages, uint64_t max_page
 	g->m.nmemories = 1, g->m.memories = &g->memory, g->m.ntables = 1, g->m.tables = &g->table;
 	g->m.nglobals = 1, g->m.globals = &g->global;
 	g->m.nelems = 1, g->m.elems = &g->elem, g->m.ndata = 1, g->m.data = &g->data;
-	assert_true(vm_module_new(&g->m, guest_publish(), NULL, NULL, &g->mod, &e));
+	struct code_object *code = guest_publish();
+	assert_true(vm_module_new(&g->m, code, NULL, NULL, &g->mod, &e));
+	code_object_unref(code);
 }
 
 static UNUSED void guest_release(struct guest *g)

@@ -1,6 +1,8 @@
 // Canonical definitions: lift, lower and built-ins; their options and the core types they need (CanonicalABI.md, "Canonical Definitions").
 #include "comp_int.h"
 
+#include <stdio.h>
+
 #define MAX_FLAT_ASYNC 4
 
 static const struct builtin {
@@ -132,10 +134,7 @@ static bool set_encoding(struct dec *d, struct canon *c, uint8_t encoding)
 
 static bool need_async(struct dec *d, const char *what)
 {
-	if (d->opt->features & COMP_FEATURE_ASYNC)
-		return true;
-	return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "%s is not supported: async components (WASI 0.3) can't be run yet", what) ||
-		err_hint(d->e, "build the component for WASI 0.2, without async exports or imports");
+	return comp__need(d, COMP_FEATURE_ASYNC, comp__offset(d) - 1, what);
 }
 
 static bool option(struct dec *d, const struct scope *s, struct canon *c)
@@ -436,9 +435,10 @@ static bool builtin(struct dec *d, struct scope *s, unsigned kind, uint64_t at)
 	struct canon *c = canon_new(d);
 	if (!c)
 		return false;
-	if (b->feature & ~d->opt->features)
-		return FAIL_AT(d, UNSUPPORTED, at, "`%s` is not supported: async components (WASI 0.3) can't be run yet", b->text) ||
-			err_hint(d->e, "build the component for WASI 0.2, without async exports or imports");
+	char what[64];
+	snprintf(what, sizeof what, "`%s`", b->text);
+	if (b->feature && !comp__need(d, b->feature, at, what))
+		return false;
 	c->builtin = (uint8_t)kind;
 	for (const char *i = b->immediates; *i; i++)
 		if (!immediate(d, s, *i, c))

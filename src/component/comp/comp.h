@@ -22,15 +22,22 @@
 #define COMP_MAX_INSTANCES 1000    // component instances of a plan
 #define COMP_MAX_CORE_INSTANCES 10000
 
+// What of the component model decodes and validates, as the Explainer's emoji group it. Core types, whether of a module inside or of a core type in
+// a component, go by the features of `wasm`.
 enum comp_feature {
-	COMP_FEATURE_ASYNC = 1,  // async built-ins and options decode and validate (nobody runs them yet)
+	COMP_FEATURE_ASYNC = 1 << 0,          // async functions, streams, futures, their options and built-ins (nobody runs them yet)
+	COMP_FEATURE_THREADING = 1 << 1,      // thread.* built-ins but thread.yield
+	COMP_FEATURE_ERROR_CONTEXT = 1 << 2,  // the type and its built-ins
+	COMP_FEATURE_FIXED_LISTS = 1 << 3,    // fixed-length lists
+	COMP_FEATURE_MAP = 1 << 4,
 };
-#define COMP_FEATURES_ALL COMP_FEATURE_ASYNC
+#define COMP_FEATURES_ALL 0x1fu
+#define COMP_FEATURES_DEFAULT (COMP_FEATURE_FIXED_LISTS | COMP_FEATURE_MAP)  // what is run
 struct comp_options {
 	uint32_t features;       // enum comp_feature
 	uint32_t core_features;  // enum wasm_feature, for the core modules inside
 };
-#define COMP_OPTIONS_DEFAULT ((struct comp_options){.core_features = WASM_FEATURES_DEFAULT})
+#define COMP_OPTIONS_DEFAULT ((struct comp_options){.features = COMP_FEATURES_DEFAULT, .core_features = WASM_FEATURES_DEFAULT})
 
 // ---- references between the plan's tables -------------------------------------------------------------------------------------------
 

@@ -188,7 +188,7 @@ enum scope_kind { SCOPE_COMPONENT, SCOPE_CTYPE, SCOPE_ITYPE };
 // Names of the imports, or of the exports, of a scope.
 struct names {
 	struct map keys;       // strongly unique keys → 1
-	struct map resources;  // label in lower case → const struct res *
+	struct map resources;  // label → const struct res *
 	bool names_types;      // types get a name here; false for instances made of what is there already
 };
 struct scope {
@@ -253,6 +253,9 @@ bool comp__bool(struct dec *d, bool *ret);
 bool comp__byte_is(struct dec *d, uint8_t want, const char *what);
 bool comp__bad_byte(struct dec *d, uint8_t byte, const char *what);
 bool comp__steps(struct dec *d, uint64_t n);
+// Is the feature on? Else an error at `at` that names `what` and the feature.
+bool comp__need(struct dec *d, uint32_t feature, uint64_t at, const char *what);
+bool comp__need_core(struct dec *d, uint32_t feature, uint64_t at, const char *what);
 bool comp__sort(struct dec *d, uint8_t *ret);
 bool comp__core_sort(struct dec *d, uint8_t *ret);
 const char *comp__sort_name(unsigned sort);

@@ -248,9 +248,11 @@ static bool core_valtype(struct dec *d, struct wasm_valtype *ret)
 		return true;
 	case 0x7b:
 		ret->kind = WASM_V128;
-		return true;
+		return comp__need_core(d, WASM_FEATURE_SIMD, comp__offset(d) - 1, "v128");
 	case 0x70:
 	case 0x6f:
+		if (!comp__need_core(d, WASM_FEATURE_REFERENCE_TYPES, comp__offset(d) - 1, "a reference type"))
+			return false;
 		*ret = (struct wasm_valtype){.kind = WASM_REF, .nullable = 1, .heap = b == 0x70 ? WASM_HEAP_FUNC : WASM_HEAP_EXTERN};
 		return true;
 	default:
@@ -296,6 +298,8 @@ static bool core_limits(struct dec *d, struct wasm_limits *ret, bool is_memory)
 		return false;
 	if (flags > 0x07)
 		return comp__bad_byte(d, flags, "limits");
+	if (flags & 2 && !comp__need_core(d, WASM_FEATURE_THREADS, comp__offset(d) - 1, "shared memory"))
+		return false;
 	if (flags & 4)
 		return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "64-bit memories and tables are not supported in component types");
 	if (!comp__u32(d, &min) || (flags & 1 && !comp__u32(d, &max)))
@@ -319,7 +323,7 @@ static bool core_extern_type(struct dec *d, const struct core_type *types, uint3
 	*ret = (struct core_extern){.kind = kind};
 	switch (kind) {
 	case WASM_EXTERN_TAG:
-		if (!comp__byte_is(d, 0, "tag attribute"))
+		if (!comp__need_core(d, WASM_FEATURE_EXCEPTIONS, comp__offset(d) - 1, "a tag") || !comp__byte_is(d, 0, "tag attribute"))
 			return false;
 		__attribute__((fallthrough));
 	case WASM_EXTERN_FUNC:

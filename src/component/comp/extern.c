@@ -75,16 +75,6 @@ bool comp__extern_name(struct dec *d, struct item *ret)
 
 // ---- name rules (C8) ----
 
-static struct slice lower_case(struct dec *d, struct slice s)
-{
-	uint8_t *p = arena_alloc(&d->s, s.len + 1, 1);
-	if (!p)
-		return slice_of(NULL, 0);
-	for (size_t i = 0; i < s.len; i++)
-		p[i] = s.ptr[i] >= 'A' && s.ptr[i] <= 'Z' ? s.ptr[i] + 32 : s.ptr[i];
-	return slice_of(p, s.len);
-}
-
 static bool is_handle_to(const struct wit_type *t, unsigned kind, const struct res *r)
 {
 	return t && t->kind == kind && res_same(res_of(t->resource), r);
@@ -96,10 +86,7 @@ static bool check_annotated(struct dec *d, const struct names *n, const struct w
 	if (e->kind != COMP_EXTERN_FUNC)
 		return FAIL(d, INVALID, "`%.*s` is not a func", SLICE_ARGS(name->text));
 	const struct wit_func_type *f = e->ty.func;
-	struct slice key = lower_case(d, name->resource);
-	if (!key.ptr)
-		return comp__full(d);
-	const struct res *r = n->resources.len && map_get(&n->resources, key, &value) ? (const struct res *)value : NULL;
+	const struct res *r = n->resources.len && map_get(&n->resources, name->resource, &value) ? (const struct res *)value : NULL;
 	if (name->kind == WIT_NAME_STATIC)
 		return r || FAIL(d, INVALID, "static resource name is not known in this context: `%.*s`", SLICE_ARGS(name->resource));
 	if (name->kind == WIT_NAME_METHOD) {
@@ -114,6 +101,8 @@ static bool check_annotated(struct dec *d, const struct names *n, const struct w
 			FAIL(d, INVALID, "function does not match expected resource name `%.*s`: `%.*s`", SLICE_ARGS(name->resource), SLICE_ARGS(name->text));
 	}
 	const struct wit_type *t = f->result;
+	if (f->is_async)
+		return FAIL(d, INVALID, "a constructor cannot be async: `%.*s`", SLICE_ARGS(name->text));
 	if (!t)
 		return FAIL(d, INVALID, "function should return one value: `%.*s`", SLICE_ARGS(name->text));
 	if (t->kind == WIT_RESULT)
@@ -140,10 +129,7 @@ bool comp__names_add(struct dec *d, struct names *n, bool is_export, const struc
 	if (wit_name_is_annotated(&name))
 		return check_annotated(d, n, &name, &it->e);
 	if (n->names_types && it->e.kind == COMP_EXTERN_TYPE && it->e.ty.kind == TY_RESOURCE && name.kind == WIT_NAME_LABEL) {
-		struct slice label = lower_case(d, it->name);
-		if (!label.ptr)
-			return comp__full(d);
-		if (!map_insert(&n->resources, label, (uintptr_t)it->e.ty.res, &nomem) && nomem)
+		if (!map_insert(&n->resources, it->name, (uintptr_t)it->e.ty.res, &nomem) && nomem)
 			return comp__full(d);
 	}
 	return true;

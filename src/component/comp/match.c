@@ -62,8 +62,19 @@ static bool match_func(struct matcher *m, const struct wit_func_type *found, con
 	return ok || comp__at(m->d, comp__offset(m->d));
 }
 
+// An instantiation's argument gives its name to what the component calls by a name of its own.
+static bool remember_name(struct matcher *m, const struct res *found, const struct res *expected)
+{
+	for (const struct env *env = m->expected; env; env = env->outer)
+		if (env->pairs && env->binder == expected->owner)
+			return comp__ptrmap_get(&env->pairs->memo, expected) || comp__ptrmap_put(m->d, &env->pairs->memo, expected, look_up(m->found, found));
+	return true;
+}
+
 static bool match_resource(struct matcher *m, const struct res *found, const struct res *expected)
 {
+	if (!remember_name(m, found, expected))
+		return false;
 	for (const struct env *env = m->expected; env; env = env->outer)
 		if (env->binder == expected->owner) {
 			if (!env->targets[expected->slot] && env->imports == expected->is_import) {

@@ -27,6 +27,32 @@ bool comp__steps(struct dec *d, uint64_t n)
 	return true;
 }
 
+bool comp__need(struct dec *d, uint32_t feature, uint64_t at, const char *what)
+{
+	static const struct {
+		uint32_t feature;
+		const char *text, *hint;
+	} features[] = {
+		{COMP_FEATURE_ASYNC, "async components (WASI 0.3) can't be run yet", "build the component for WASI 0.2, without async exports or imports"},
+		{COMP_FEATURE_THREADING, "threads within a component can't be run yet", "build the component without threads"},
+		{COMP_FEATURE_ERROR_CONTEXT, "error contexts can't be made yet", "build the component with an error type of its own"},
+		{COMP_FEATURE_FIXED_LISTS, "fixed-length lists are off", "build the component with lists or tuples"},
+		{COMP_FEATURE_MAP, "maps are off", "build the component with lists of tuples"},
+	};
+	if (d->opt->features & feature)
+		return true;
+	size_t i = 0;
+	while (features[i].feature != feature)
+		i++;
+	FAIL_AT(d, UNSUPPORTED, at, "%s is not supported: %s", what, features[i].text);
+	return err_hint(d->e, "%s", features[i].hint);
+}
+
+bool comp__need_core(struct dec *d, uint32_t feature, uint64_t at, const char *what)
+{
+	return d->opt->core_features & feature || FAIL_AT(d, UNSUPPORTED, at, "%s is not supported in core types of a component", what);
+}
+
 bool comp__u8(struct dec *d, uint8_t *ret)
 {
 	if (d->p == d->end)

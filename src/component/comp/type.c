@@ -164,19 +164,18 @@ static bool subst_res(struct subst *s, const struct wit_resource *w, const struc
 	if (r->owner != s->from)
 		return true;
 	const struct res *to = s->targets[r->slot], *known = comp__ptrmap_get(&s->memo, r);
-	bool is_given = to && comp__ptrmap_get(&s->memo, to) != to;
-	if (known || is_given) {
-		*ret = known ? &known->wit : &to->wit;
+	if (known) {
+		*ret = &known->wit;
 		return true;
 	}
-	// Names of a type that is made anew stay apart: one resource for each, all of one slot; the first one is noted as its own.
+	// Names of a type stay apart: one resource for each, all of one slot. The names that were given as arguments are known already.
 	struct res *fresh = to ? arena_copy(&s->d->s, to, sizeof(*to), _Alignof(struct res)) : comp__res_new(s->d, s->into, r->wit.name);
 	if (!fresh)
 		return comp__full(s->d);
 	fresh->wit.name = r->wit.name;
-	fresh->is_import = s->is_import;
-	if (!to && !comp__ptrmap_put(s->d, &s->memo, s->targets[r->slot] = fresh, fresh))
-		return false;
+	fresh->is_import = to ? to->is_import : s->is_import;
+	if (!to)
+		s->targets[r->slot] = fresh;
 	*ret = &fresh->wit;
 	return comp__ptrmap_put(s->d, &s->memo, r, fresh);
 }
@@ -425,6 +424,14 @@ static bool parts_visible(struct dec *d, const struct wit_type *t, const struct 
 	return true;
 }
 
+static bool is_imported(const struct scope *s, const void *name)
+{
+	for (; s; s = s->kind == SCOPE_COMPONENT ? NULL : s->outer)
+		if (comp__ptrmap_get(&s->imported, name))
+			return true;
+	return false;
+}
+
 static bool visible_entity(struct dec *d, struct scope *s, const struct entity *e, bool is_import, bool *ret);
 
 static bool visible_ty(struct dec *d, struct scope *s, const struct ty *t, bool is_import, bool *ret)
@@ -459,6 +466,11 @@ static bool visible_entity(struct dec *d, struct scope *s, const struct entity *
 		return false;
 	if (e->kind != COMP_EXTERN_TYPE || !*ret)
 		return true;
+	// An import that is equal to another type can only be so to one that has been imported.
+	if (is_import && !e->is_sub && e->ty.kind == TY_RESOURCE && e->of && !is_imported(s, e->of)) {
+		*ret = false;
+		return true;
+	}
 	return (!is_import || comp__ptrmap_put(d, &s->imported, e->ty.p, e->ty.p)) && comp__ptrmap_put(d, &s->exported, e->ty.p, e->ty.p);
 }
 

@@ -80,14 +80,20 @@ static const struct wit_type *primitive(uint8_t code)
 	return NULL;
 }
 
+// The primitive type of a code, which has just been read.
+static bool primitive_type(struct dec *d, uint8_t code, const char *what, const struct wit_type **ret)
+{
+	*ret = primitive(code);
+	if (*ret && (*ret)->kind == WIT_ERROR_CONTEXT && !comp__need(d, COMP_FEATURE_ERROR_CONTEXT, comp__offset(d) - 1, "`error-context`"))
+		return false;
+	return *ret || comp__bad_byte(d, code, what);
+}
+
 bool comp__valtype(struct dec *d, struct scope *s, const struct wit_type **ret)
 {
 	int64_t index;
-	if (d->p < d->end && (*d->p & 0xc0) == 0x40) {
-		uint8_t b = *d->p++;
-		*ret = primitive(b);
-		return *ret || comp__bad_byte(d, b, "component value type");
-	}
+	if (d->p < d->end && (*d->p & 0xc0) == 0x40)
+		return primitive_type(d, *d->p++, "component value type", ret);
 	if (!comp__s33(d, &index))
 		return false;
 	if (index < 0)
@@ -155,6 +161,8 @@ static bool stream_type(struct dec *d, struct scope *s, bool is_stream, const st
 {
 	const struct wit_type *elem;
 	const char *what = is_stream ? "stream" : "future";
+	if (!comp__need(d, COMP_FEATURE_ASYNC, comp__offset(d) - 1, is_stream ? "`stream`" : "`future`"))
+		return false;
 	if (!optional_valtype(d, s, &elem))
 		return false;
 	if (elem && elem->flags & WIT_HAS_BORROW)
@@ -213,7 +221,7 @@ static bool value_type(struct dec *d, struct scope *s, uint8_t code, const struc
 	case 0x70:
 		return comp__valtype(d, s, &t) && wit_type_list(d->a, t, ret, d->e);
 	case 0x67:
-		return comp__valtype(d, s, &t) && comp__u32(d, &n) && empty_is_invalid(d, n, "fixed-length list must have at least one element") &&
+		return comp__need(d, COMP_FEATURE_FIXED_LISTS, comp__offset(d) - 1, "a list of a fixed length") && comp__valtype(d, s, &t) && comp__u32(d, &n) && empty_is_invalid(d, n, "fixed-length list must have at least one element") &&
 			wit_type_fixed_list(d->a, t, n, ret, d->e);
 	case 0x6f:
 		return tuple_type(d, s, ret);
@@ -231,10 +239,9 @@ static bool value_type(struct dec *d, struct scope *s, uint8_t code, const struc
 	case 0x65:
 		return stream_type(d, s, code == 0x66, ret);
 	case 0x63:
-		return comp__valtype(d, s, &t) && comp__valtype(d, s, &u) && wit_type_map(d->a, t, u, ret, d->e);
+		return comp__need(d, COMP_FEATURE_MAP, comp__offset(d) - 1, "`map`") && comp__valtype(d, s, &t) && comp__valtype(d, s, &u) && wit_type_map(d->a, t, u, ret, d->e);
 	default:
-		*ret = primitive(code);
-		return *ret || comp__bad_byte(d, code, "component defined type");
+		return primitive_type(d, code, "component defined type", ret);
 	}
 }
 
@@ -361,7 +368,7 @@ static bool def_type(struct dec *d, struct scope *s, uint64_t at, struct ty *ret
 	case 0x40:
 	case 0x43:
 		ret->kind = TY_FUNC;
-		return func_type(d, s, b == 0x43, &ret->func);
+		return (b == 0x40 || comp__need(d, COMP_FEATURE_ASYNC, comp__offset(d) - 1, "an async function type")) && func_type(d, s, b == 0x43, &ret->func);
 	case 0x41:
 		return scope_type(d, s, SCOPE_CTYPE, ret);
 	case 0x42:

@@ -4,7 +4,7 @@
 // Invariants:
 //  1. A wit_type is immutable once its constructor returned it; it lies in an arena or is a constant of the program (witgen).
 //  2. Whatever can be computed from a type alone is computed at construction: layouts, flat core types, effective size. Nobody else computes it.
-//  3. depth ≤ WIT_MAX_DEPTH, sizes < 2^28 also with 64-bit pointers (C6), effective size ≤ WIT_MAX_EFFECTIVE_SIZE (L55): code that walks a
+//  3. depth ≤ WIT_MAX_DEPTH, sizes < 2^28 also with 64-bit pointers (C6; a map's entry: < 2^28 + 2^27), effective size ≤ WIT_MAX_EFFECTIVE_SIZE (L55): code that walks a
 //     type may recurse on it.
 //  4. The layout with 64-bit pointers is the C layout of host values (see "native values").
 //  5. Resources are equal when their pointers are equal.
@@ -241,10 +241,6 @@ enum wit_name_kind {
 	WIT_NAME_METHOD,       // [method]r.m
 	WIT_NAME_STATIC,       // [static]r.m
 	WIT_NAME_INTERFACE,    // ns:pkg/iface@version (iface may be a path of several)
-	WIT_NAME_URL,          // url=<…>
-	WIT_NAME_HASH,         // integrity=<…>
-	WIT_NAME_LOCKED,       // locked-dep=<…>
-	WIT_NAME_UNLOCKED,     // unlocked-dep=<…>
 };
 // A name of an import or export, taken apart; slices point into the text.
 struct wit_name {
@@ -252,7 +248,7 @@ struct wit_name {
 	struct slice text;               // the whole
 	struct slice label;              // label; the function's part of an annotated name
 	struct slice resource;           // annotated names
-	struct slice ns, package, iface;  // interface names; locked, unlocked: ns and package
+	struct slice ns, package, iface;  // interface names
 	struct wit_version version;
 };
 // `is_export`: forms that only imports may have are refused.

@@ -252,57 +252,31 @@ static bool parse_interface(struct slice s, struct wit_name *n, struct err *e)
 		err_note(e, "`%.*s` is not a valid extern name", SLICE_ARGS(s));
 }
 
-// url=<…>, integrity=<…>, locked-dep=<ns:pkg@v>, unlocked-dep=<ns:pkg@{…}>: only imports of modules and components.
-static bool parse_reference(struct slice s, bool is_export, struct wit_name *n, bool *ret_known, struct err *e)
+// Forms of names that components had once: today's grammar has plain names and names of interfaces only.
+static bool is_reference(struct slice s)
 {
-	static const struct {
-		const char *prefix;
-		enum wit_name_kind kind;
-	} forms[] = {{"url=<", WIT_NAME_URL}, {"integrity=<", WIT_NAME_HASH}, {"locked-dep=<", WIT_NAME_LOCKED}, {"unlocked-dep=<", WIT_NAME_UNLOCKED}};
-	*ret_known = false;
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		if (!slice_starts_with(s, slice_str(forms[i].prefix)))
-			continue;
-		*ret_known = true;
-		struct slice rest = slice_sub(s, strlen(forms[i].prefix), SIZE_MAX);
-		size_t end = slice_find(rest, '>');
-		if (is_export)
-			return err_set(e, ERR_INVALID, "name `%.*s` is not a valid export name", SLICE_ARGS(s));
-		if (end == rest.len)
-			return err_set(e, ERR_INVALID, "failed to find `>` in `%.*s`", SLICE_ARGS(s));
-		n->kind = forms[i].kind;
-		n->label = slice_sub(rest, 0, end);
-		struct slice tail = slice_sub(rest, end + 1, SIZE_MAX);
-		if (slice_starts_with(tail, SLICE_LIT(",integrity=<")) && n->kind != WIT_NAME_HASH && slice_ends_with(tail, SLICE_LIT(">")))
-			tail.len = 0;
-		if (tail.len)
-			return err_set(e, ERR_INVALID, "trailing characters found: `%.*s`", SLICE_ARGS(tail));
-		if (n->kind == WIT_NAME_URL || n->kind == WIT_NAME_HASH)
-			return slice_find(n->label, '<') == n->label.len || err_set(e, ERR_INVALID, "`%.*s` cannot contain `<`", SLICE_ARGS(s));
-		struct slice dep = n->label;
-		return take_package(s, &dep, n, e);
-	}
-	return true;
+	static const char *const forms[] = {"url=<", "integrity=<", "locked-dep=<", "unlocked-dep=<"};
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++)
+		if (slice_starts_with(s, slice_str(forms[i])))
+			return true;
+	return false;
 }
 
 bool wit_name_parse(struct slice s, bool is_export, struct wit_name *ret, struct err *e)
 {
 	struct wit_name n = {.kind = WIT_NAME_LABEL, .text = s};
-	bool known;
-	if (!parse_reference(s, is_export, &n, &known, e))
-		return false;
-	if (!known) {
-		if (s.len && s.ptr[0] == '[') {
-			if (!parse_annotated(s, &n, e))
-				return false;
-		} else if (slice_find(s, ':') < s.len) {
-			if (!parse_interface(s, &n, e))
-				return false;
-		} else {
-			n.label = s;
-			if (!label_check(s, s, e))
-				return false;
-		}
+	if (is_reference(s))
+		return err_set(e, ERR_UNSUPPORTED, "`%.*s` is not a valid extern name: names of URLs, hashes and dependencies are not supported", SLICE_ARGS(s));
+	if (s.len && s.ptr[0] == '[') {
+		if (!parse_annotated(s, &n, e))
+			return false;
+	} else if (slice_find(s, ':') < s.len) {
+		if (!parse_interface(s, &n, e))
+			return false;
+	} else {
+		n.label = s;
+		if (!label_check(s, s, e))
+			return false;
 	}
 	*ret = n;
 	return true;

@@ -138,15 +138,20 @@ static bool draft_check(struct draft *d, uint64_t max_size, struct err *e)
 	return true;
 }
 
-static bool draft_finish(struct arena *a, struct draft *d, const struct wit_type **ret, struct err *e)
+static bool draft_finish_within(struct arena *a, struct draft *d, uint64_t max_size, const struct wit_type **ret, struct err *e)
 {
-	if (!draft_check(d, WIT_MAX_VALUE_SIZE, e))
+	if (!draft_check(d, max_size, e))
 		return false;
 	struct wit_type *t = arena_copy(a, &d->t, sizeof(d->t), _Alignof(struct wit_type));
 	if (!t)
 		return err_nomem(e);
 	*ret = t;
 	return true;
+}
+
+static bool draft_finish(struct arena *a, struct draft *d, const struct wit_type **ret, struct err *e)
+{
+	return draft_finish_within(a, d, WIT_MAX_VALUE_SIZE, ret, e);
 }
 
 bool wit_label_is_valid(struct slice s)
@@ -255,7 +260,16 @@ bool wit_type_map(struct arena *a, const struct wit_type *key, const struct wit_
 	if (key->kind > WIT_STRING || key->kind == WIT_F32 || key->kind == WIT_F64)
 		return err_set(e, ERR_INVALID, "map key type must be an integer, bool, char or string, not %s", wit_kind_name(key->kind));
 	const struct wit_type *pair, *list;
-	if (!wit_type_tuple(a, (const struct wit_type *[]){key, value}, 2, &pair, e) || !wit_type_list(a, pair, &list, e))
+	struct draft d = draft_of(WIT_TUPLE);
+	struct wit_field *f = ARENA_ARRAY(a, struct wit_field, 2);
+	if (!f)
+		return err_nomem(e);
+	draft_field(&d, &f[0], (struct slice){0}, key);
+	draft_field(&d, &f[1], (struct slice){0}, value);
+	d.t.fields = f;
+	d.t.n = 2;
+	// The entry is no type that anybody declared: its parts are within the bound, it need not be.
+	if (!draft_finish_within(a, &d, WIT_MAX_VALUE_SIZE + WIT_MAX_VALUE_SIZE / 2, &pair, e) || !wit_type_list(a, pair, &list, e))
 		return false;
 	struct wit_type *t = arena_copy(a, list, sizeof(*list), _Alignof(struct wit_type));
 	if (!t)

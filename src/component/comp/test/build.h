@@ -125,7 +125,7 @@ struct decoded {
 __attribute__((unused)) static void decode_bytes(struct decoded *d, uint32_t features)
 {
 	struct comp_options opt = COMP_OPTIONS_DEFAULT;
-	opt.features = features;
+	opt.features |= features;
 	arena_init(&d->arena, 0);
 	err_clear(&d->e);
 	d->ok = comp_decode(&d->arena, buf_view(&d->bytes), &opt, &d->c, &d->e);
@@ -153,17 +153,23 @@ __attribute__((unused)) static void accepts(const char *text)
 	decoded_release(&d);
 }
 
-// Rejected with this code, a text that has `part`, and an offset within the input.
-__attribute__((unused)) static void rejects(const char *text, enum err_code code, const char *part)
+// The same with features that are off by default.
+__attribute__((unused)) static void rejects_with(uint32_t features, const char *text, enum err_code code, const char *part)
 {
 	struct decoded d = {0};
 	build_text(&d.bytes, text);
-	decode_bytes(&d, 0);
+	decode_bytes(&d, features);
 	assert_false(d.ok);
 	if (d.e.code != code || !strstr(d.e.text, part) || d.e.offset > d.bytes.len)
 		fail_msg("expected %s '%s', got %s '%s' at 0x%llx\n%s", err_code_name(code), part, err_code_name(d.e.code), d.e.text,
 			(unsigned long long)d.e.offset, text);
 	decoded_release(&d);
+}
+
+// Rejected with this code, a text that has `part`, and an offset within the input.
+__attribute__((unused)) static void rejects(const char *text, enum err_code code, const char *part)
+{
+	rejects_with(0, text, code, part);
 }
 
 #endif

@@ -129,6 +129,7 @@ def serve(s):
 
 
 def scripts(s):
+    s.run("python3", "tests/conform/test_runner.py")
     for folder in ("core", "component/values", "component/resources", "component/linking", "component/validation", "component/binary", "component/async"):
         at = SHARED / "conformance" / folder
         if not at.is_dir():

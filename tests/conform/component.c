@@ -37,6 +37,12 @@ bool component_load(struct script *s, struct slice bytes, struct component **ret
 	return true;
 }
 
+const char *component_needs(const struct component *c)
+{
+	const struct comp_plan *p = &c->comp->plan;
+	return p->unlinkable || p->nhost_funcs || p->nhost_resources ? "the component needs a host" : NULL;
+}
+
 struct initialization {
 	struct component_instance *instance;
 	struct canon_trap trap;
@@ -65,6 +71,7 @@ bool component_instantiate(struct script *s, struct component *c, struct compone
 		return err_set(e, ERR_LINK, "%s", c->comp->plan.unlinkable);
 	struct canon_limits limits;
 	canon_limits_default(&limits);
+	limits.memory_bytes = 0;  // what a script asks for is there until the machine has no more
 	i->component = c;
 	if (!canon_instance_new(s->shard, c->canon, &no_host, &limits, NULL, &i->canon, e))
 		return false;

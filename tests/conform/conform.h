@@ -16,6 +16,7 @@ enum verdict { PASSED, FAILED, SKIPPED };
 struct outcome {
 	enum verdict verdict;
 	char why[400];  // FAILED: what happened; SKIPPED: the reason that is counted
+	bool counts;    // SKIPPED: counted though it asserts nothing
 };
 #define OUTCOME_PASSED ((struct outcome){.verdict = PASSED})
 struct outcome failed(const char *fmt, ...) PRINTF_LIKE(1, 2);
@@ -33,6 +34,7 @@ struct component_instance;
 enum entity_kind { ENTITY_NONE, ENTITY_FAILED, ENTITY_SKIPPED, ENTITY_CORE_MODULE, ENTITY_CORE_INSTANCE, ENTITY_COMPONENT, ENTITY_COMPONENT_INSTANCE };
 struct entity {
 	enum entity_kind kind;
+	const char *reason;  // of SKIPPED; NULL: superseded
 	union {
 		struct core_module *core_module;
 		struct vm_instance *core_instance;
@@ -91,6 +93,8 @@ bool spectest_make(struct script *s, struct err *e);
 bool spectest_find(struct script *s, struct slice name, struct vm_extern *ret);
 
 // ---- component.c ----------------------------------------------------------------------------------------------------------------------
+// Why a component can't be instantiated here, or NULL: what it imports is provided by nobody.
+const char *component_needs(const struct component *c);
 bool component_load(struct script *s, struct slice bytes, struct component **ret, struct err *e);
 bool component_instantiate(struct script *s, struct component *c, struct component_instance **ret, struct call_result *trap, struct err *e);
 struct call_result component_invoke(struct script *s, struct component_instance *i, const json_t *action, const json_t *expected, struct outcome *mismatch);

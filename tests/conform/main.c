@@ -131,7 +131,7 @@ static void count(const struct run *r, const struct script *s, const json_t *c, 
 		t->failed++;
 		if (r->options.verbose)
 			printf("FAILED %s:%lld %s: %s\n", s->name, (long long)json_integer_value(json_object_get(c, "line")), json_text(c, "type"), o.why);
-	} else if (is_assertion(c)) {
+	} else if (is_assertion(c) || o.counts) {
 		if (o.verdict == SKIPPED)
 			count_skipped(t, o.why, 1);
 		else

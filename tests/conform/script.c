@@ -41,6 +41,18 @@ void names_set(struct names *n, const char *name, size_t len, struct entity e)
 		BUG_ON(!VEC_PUSH(NULL, &n->list, ((struct name_entry){name, len, e}), 1u << 20));
 }
 
+static struct outcome skipped_step(const char *why)
+{
+	struct outcome o = skipped(why);
+	o.counts = true;
+	return o;
+}
+
+static const char *reason_of(const struct entity *e)
+{
+	return e->reason ? e->reason : "superseded";
+}
+
 static struct entity *find_named(struct names *n, const json_t *name)
 {
 	return name ? names_find(n, json_string_value(name), json_string_length(name)) : NULL;
@@ -81,15 +93,20 @@ static bool instantiate(struct script *s, struct entity def, struct entity *ret,
 static struct outcome step_instance(struct script *s, struct entity def, const json_t *name)
 {
 	struct err e = {0};
-	struct call_result trap;
+	struct call_result trap = {0};
 	struct entity inst = {0};
-	bool ok = instantiate(s, def, &inst, &trap, &e);
+	const char *needs = def.kind == ENTITY_COMPONENT ? component_needs(def.component) : NULL;
+	bool ok = !needs && instantiate(s, def, &inst, &trap, &e);
+	if (!needs && !ok && !trap.trap && (e.code == ERR_LIMIT || e.code == ERR_NOMEM || e.code == ERR_ENV))
+		needs = "more memory than there is";
 	if (!ok)
-		inst = (struct entity){.kind = ENTITY_FAILED};
+		inst = (struct entity){.kind = needs ? ENTITY_SKIPPED : ENTITY_FAILED, .reason = needs};
 	s->current = inst;
 	set_named(&s->instances, name, inst);
 	if (ok)
 		return OUTCOME_PASSED;
+	if (needs)
+		return skipped_step(needs);
 	return trap.trap ? failed("traps while instantiating: %s", trap.text) : failed_err("does not link", &e);
 }
 
@@ -123,9 +140,9 @@ static struct outcome step_module_instance(struct script *s, const json_t *c)
 	struct entity *def = json_is_string(module) ? find_named(&s->definitions, module) : &s->current_definition;
 	if (def && (def->kind == ENTITY_CORE_MODULE || def->kind == ENTITY_COMPONENT))
 		return step_instance(s, *def, json_is_string(name) ? name : NULL);
-	s->current = (struct entity){.kind = def && def->kind == ENTITY_SKIPPED ? ENTITY_SKIPPED : ENTITY_FAILED};
+	s->current = def && def->kind == ENTITY_SKIPPED ? *def : (struct entity){.kind = ENTITY_FAILED};
 	set_named(&s->instances, json_is_string(name) ? name : NULL, s->current);
-	return s->current.kind == ENTITY_SKIPPED ? skipped("superseded") : failed("the definition did not load");
+	return s->current.kind == ENTITY_SKIPPED ? skipped(reason_of(&s->current)) : failed("the definition did not load");
 }
 
 static struct outcome step_register(struct script *s, const json_t *c)
@@ -133,7 +150,7 @@ static struct outcome step_register(struct script *s, const json_t *c)
 	const json_t *name = json_object_get(c, "name");
 	struct entity *e = name ? find_named(&s->instances, name) : &s->current;
 	if (!e || e->kind <= ENTITY_SKIPPED)
-		return e && e->kind == ENTITY_SKIPPED ? skipped("superseded") : failed("no such instance");
+		return e && e->kind == ENTITY_SKIPPED ? skipped(reason_of(e)) : failed("no such instance");
 	set_named(&s->registered, json_object_get(c, "as"), *e);
 	return OUTCOME_PASSED;
 }
@@ -213,6 +230,10 @@ static struct outcome assert_not_instantiated(struct script *s, const json_t *c)
 	struct call_result trap;
 	if (!load(s, c, &def, &e))
 		return failed_err("does not load", &e);
+	if (def.kind == ENTITY_COMPONENT && should_trap && component_needs(def.component))
+		return skipped(component_needs(def.component));
+	if (def.kind == ENTITY_COMPONENT && component_needs(def.component))
+		return OUTCOME_PASSED;  // nobody provides what it imports
 	if (instantiate(s, def, &inst, &trap, &e))
 		return failed("is instantiated, should not: %s", json_text(c, "text"));
 	if (should_trap)
@@ -225,6 +246,16 @@ static struct outcome step_action(struct script *s, const json_t *c)
 	struct outcome mismatch;
 	struct call_result r = act(s, c, NULL, &mismatch);
 	return r.end == CALL_RETURNED ? OUTCOME_PASSED : failed("%s", r.text);
+}
+
+static struct outcome no_threads(struct script *s, const json_t *c)
+{
+	return skipped_step("needs threads");
+}
+
+static struct outcome no_exceptions(struct script *s, const json_t *c)
+{
+	return skipped("needs exceptions or stack switching");
 }
 
 static struct outcome not_run(struct script *s, const json_t *c)
@@ -251,6 +282,10 @@ static const struct {
 	{"assert_malformed", assert_not_loaded, false},
 	{"assert_invalid_custom", not_run, false},
 	{"assert_malformed_custom", not_run, false},
+	{"assert_exception", no_exceptions, true},
+	{"assert_suspension", no_exceptions, true},
+	{"thread", no_threads, false},
+	{"wait", no_threads, false},
 };
 
 struct outcome script_command(struct script *s, const json_t *c)
@@ -261,7 +296,7 @@ struct outcome script_command(struct script *s, const json_t *c)
 		if (commands[i].runs) {
 			struct entity *target = action_target(s, json_object_get(c, "action"));
 			if (target && target->kind == ENTITY_SKIPPED)
-				return skipped("superseded");
+				return skipped(reason_of(target));
 		}
 		return commands[i].run(s, c);
 	}

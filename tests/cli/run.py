@@ -16,6 +16,9 @@ Several commands in a file run one after the other in the same directory. Withou
 import os, re, shlex, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import pages
+
 TOP = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
@@ -126,6 +129,11 @@ def main():
             continue
         except Exception as e:
             problems = [f"{t.name}: {type(e).__name__}: {e}"]
+        for p in problems:
+            print("FAILED  " + p)
+        failed += bool(problems)
+        passed += not problems
+    for name, problems in [] if sys.argv[1:] else pages.tests():
         for p in problems:
             print("FAILED  " + p)
         failed += bool(problems)

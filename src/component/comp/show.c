@@ -449,7 +449,8 @@ static bool show_extern(struct show *s, const struct comp_extern *e)
 		return show_type(s, &s->world, e);
 	} else {
 		note(s, "%.*s %.*s: a %s", SLICE_ARGS(word_of(s)), SLICE_ARGS(e->name), kind_text(e->kind));
-		return true;
+		// Functions use a value type that is exported beside them: a world can only have it as its own.
+		return e->kind != COMP_EXTERN_TYPE || !e->type || show_type(s, &s->world, e);
 	}
 	return !shown || (s->is_import ? PUSH(&s->d, &s->imports, out) : PUSH(&s->d, &s->exports, out));
 }

@@ -78,7 +78,7 @@ static void on_request(void *user, struct http_exchange *x)
 {
 	struct bench *b = user;
 	b->began = now_ns();
-	b->http = (struct wasi_http_call){0};
+	b->http = (struct wasi_http_call){.wasi = &b->deployment.wasi};
 	if (!wasi_http_begin(&b->http, b->slot, x, &b->args))
 		die(b->e, &b->trap);
 	run(b, call_main);
@@ -101,10 +101,8 @@ static void open_bench(struct bench *b, const char *path)
 	if (!wasi_http_incoming_handler_bind(b->deployment.comp, b->deployment.link, &b->handler, e))
 		die(e, &b->trap);
 	seam_instance_init(&b->image_seam, b->loop, b->vm, &b->deployment.grants, NULL);
-	wasi_instance_init(&b->image_seam, &b->deployment.log);
 	run(b, image_main);
 	seam_instance_init(&b->seam, b->loop, b->vm, &b->deployment.grants, NULL);
-	wasi_instance_init(&b->seam, &b->deployment.log);
 	if (!canon_slot_new(b->vm, b->image, &b->seam, &b->slot, e))
 		die(e, &b->trap);
 }

@@ -113,7 +113,7 @@ def check_includes():
         room = me[1]
         for inc in INCLUDE.findall(f.read_text()):
             if "/" not in inc:
-                generated = inc == f"{room}_host.h"  # by tools/witgen, in the build tree
+                generated = inc in (f"{room}_host.h", f"{room}_provider.h")  # by tools/witgen, in the build tree
                 if not generated and not (f.parent / inc).exists() and not (rooms.folder(*me) / inc).exists():
                     yield f"{rel(f)}: includes {inc}, which is not in its room"
                 continue

@@ -1,471 +1,16 @@
-// witgen WIT-FOLDER HOST.DEF OUT.h OUT.c: C for the world `host` of a WIT package.
+// witgen WIT-FOLDER HOST.DEF OUT.h OUT.c PROVIDER.h PROVIDER.c: C for the world `host` of a WIT package.
 //
-//   OUT.h  structs and constants of the types, laid out as native values (wit.h), prototypes of the host functions, drop functions of resources
-//          and, for what guests export: how it is bound, and a stub a function that calls it
-//   OUT.c  constant type descriptors, thunks, the tables that seam reads (seam.h)
+//   OUT.h, OUT.c            structs and constants of the types, laid out as native values (wit.h); descriptions of the interfaces, which seam reads (seam.h);
+//                           for what guests import: a struct NAME_ops of the functions, for whoever serves it; for what guests export: how it is bound, and
+//                           a stub a function that calls it
+//   PROVIDER.h, PROVIDER.c  for the provider that serves all of it: prototypes of its functions, its NAME_ops, the classes of its objects
 //
 // Rules of the output:
 //  1. `ns:pkg/iface` and a name in it become ns_pkg_iface_name; what has no name in WIT gets one from its parts, and is shared by all that use it.
 //  2. Names of namespace `wasi` lose it within the names of parts: result<u64, stream-error> is wasi_result_u64_io_streams_stream_error.
 //  3. Layouts are asserted against the model's, field by field.
-//  4. Each function that the world imports is called by a thunk: without a definition the program does not link, with another type it does not compile.
-#include "wit/wit.h"
-
-struct output {
-	struct arena arena;
-	struct buf types, protos, tables;  // of the header, of the header, of the C file
-	struct map names;                  // address of a type → its C name (text in the arena)
-	struct map declared, described;    // C name → type: what is written already
-	struct map rows;                   // rows of host.def, "kind interface name" → 0 (1: used)
-	struct buf interface_list;
-	uint32_t n_interfaces;
-};
-
-static _Noreturn void die(const char *text, struct slice what)
-{
-	fprintf(stderr, "witgen: %s: %.*s\n", text, SLICE_ARGS(what));
-	exit(1);
-}
-
-static struct slice keep(struct output *o, struct buf *b)
-{
-	struct slice s;
-	if (b->failed || !slice_dup(&o->arena, buf_view(b), &s))
-		die("out of memory", (struct slice){0});
-	buf_release(b);
-	return s;
-}
-
-// false: it was there already (*ret_old).
-static bool remember(struct map *m, struct slice key, const void *value, uintptr_t *ret_old)
-{
-	bool no_memory = false;
-	if (map_get(m, key, ret_old))
-		return false;
-	if (!map_insert(m, key, (uintptr_t)value, &no_memory))
-		die("out of memory", key);
-	return true;
-}
-
-// ---- names ----
-
-static void put_snake(struct buf *b, struct slice s, bool upper)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		uint8_t c = s.ptr[i];
-		c = c == '-' || c == '.' ? '_' : c;
-		if (!upper && c >= 'A' && c <= 'Z')
-			c += 32;
-		if (upper && c >= 'a' && c <= 'z')
-			c -= 32;
-		buf_put_byte(b, c);
-	}
-}
-
-// A member or parameter: words of C get a '_'.
-static void put_member(struct buf *b, struct slice s)
-{
-	static const char *const words[] = {"auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for",
-		"goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct",
-		"switch", "typedef", "union", "unsigned", "void", "volatile", "while", "bool", "true", "false", "tag", "is_err", "is_some"};
-	put_snake(b, s, false);
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (slice_eq_str(s, words[i]))
-			buf_put_byte(b, '_');
-}
-
-static void put_interface_name(struct buf *b, const struct wit_interface *x)
-{
-	put_snake(b, x->package->ns, false);
-	buf_put_byte(b, '_');
-	put_snake(b, x->package->name, false);
-	buf_put_byte(b, '_');
-	put_snake(b, x->name, false);
-}
-
-static struct slice c_name(struct output *o, const struct wit_interface *x, struct slice name)
-{
-	struct buf b = {0};
-	put_interface_name(&b, x);
-	buf_put_byte(&b, '_');
-	put_snake(&b, name, false);
-	return keep(o, &b);
-}
-
-static struct slice address_key(struct output *o, const void *p)
-{
-	const void **key = arena_copy(&o->arena, &p, sizeof(p), _Alignof(void *));
-	if (!key)
-		die("out of memory", (struct slice){0});
-	return slice_of(key, sizeof(p));
-}
-
-static void name_it(struct output *o, const void *what, struct slice name)
-{
-	uintptr_t old;
-	struct slice *s = arena_copy(&o->arena, &name, sizeof(name), _Alignof(struct slice));
-	if (!s)
-		die("out of memory", name);
-	remember(&o->names, address_key(o, what), s, &old);
-}
-
-static bool name_of(struct output *o, const void *what, struct slice *ret)
-{
-	uintptr_t v;
-	if (!map_get(&o->names, slice_of(&what, sizeof(what)), &v))
-		return false;
-	*ret = *(const struct slice *)v;
-	return true;
-}
-
-// The part that a type is in the name of another.
-static void put_part(struct output *o, struct buf *b, const struct wit_type *t)
-{
-	struct slice name;
-	if (!t) {
-		buf_put_str(b, "void");
-		return;
-	}
-	if (name_of(o, t, &name) || (t->resource && name_of(o, t->resource, &name))) {
-		if (t->resource)
-			buf_printf(b, "%s_", wit_kind_name(t->kind));
-		buf_put_slice(b, slice_starts_with(name, SLICE_LIT("wasi_")) ? slice_sub(name, 5, SIZE_MAX) : name);
-		return;
-	}
-	if (t->kind == WIT_ERROR_CONTEXT) {
-		buf_put_str(b, "error_context");
-		return;
-	}
-	buf_put_str(b, wit_kind_name(t->kind));
-	if (t->kind == WIT_TUPLE || t->kind == WIT_FIXED_LIST)
-		buf_printf(b, "%u", t->n);
-	for (uint32_t i = 0; wit_kind_is_variant(t->kind) || t->kind == WIT_TUPLE ? i < t->n : 0; i++) {
-		if (t->kind == WIT_OPTION && i == 0)
-			continue;
-		buf_put_byte(b, '_');
-		put_part(o, b, t->fields[i].type);
-	}
-	if (t->elem || t->kind == WIT_STREAM || t->kind == WIT_FUTURE) {
-		buf_put_byte(b, '_');
-		put_part(o, b, t->elem);
-	}
-}
-
-// The whole name of a type that has a struct or a descriptor.
-static struct slice type_name(struct output *o, const struct wit_type *t)
-{
-	struct slice name;
-	if (!t->resource && name_of(o, t, &name))
-		return name;
-	struct buf b = {0};
-	buf_put_str(&b, "wasi_");
-	put_part(o, &b, t);
-	return keep(o, &b);
-}
-
-// ---- types of C ----
-
-static bool has_struct(const struct wit_type *t)
-{
-	return wit_kind_is_record(t->kind) || (wit_kind_is_variant(t->kind) && t->kind != WIT_ENUM) || t->kind == WIT_FIXED_LIST;
-}
-
-static void put_c_type(struct output *o, struct buf *b, const struct wit_type *t)
-{
-	static const char *const scalars[WIT_N_KINDS] = {
-		[WIT_BOOL] = "bool",
-		[WIT_S8] = "int8_t",
-		[WIT_U8] = "uint8_t",
-		[WIT_S16] = "int16_t",
-		[WIT_U16] = "uint16_t",
-		[WIT_S32] = "int32_t",
-		[WIT_U32] = "uint32_t",
-		[WIT_S64] = "int64_t",
-		[WIT_U64] = "uint64_t",
-		[WIT_F32] = "float",
-		[WIT_F64] = "double",
-		[WIT_CHAR] = "uint32_t",
-		[WIT_STRING] = "struct wit_string",
-		[WIT_ERROR_CONTEXT] = "uint32_t",
-		[WIT_LIST] = "struct wit_list",
-		[WIT_MAP] = "struct wit_list",
-		[WIT_OWN] = "uint32_t",
-		[WIT_BORROW] = "uint32_t",
-		[WIT_STREAM] = "uint32_t",
-		[WIT_FUTURE] = "uint32_t",
-	};
-	if (scalars[t->kind])
-		buf_put_str(b, scalars[t->kind]);
-	else if (t->kind == WIT_ENUM || t->kind == WIT_FLAGS)
-		buf_printf(b, "uint%u_t", t->discriminant_size * 8u);
-	else
-		buf_printf(b, "struct %.*s", SLICE_ARGS(type_name(o, t)));
-}
-
-// What a plain C type does not tell.
-static void put_comment(struct output *o, struct buf *b, const struct wit_type *t)
-{
-	struct slice name;
-	if (t->kind == WIT_OWN || t->kind == WIT_BORROW) {
-		if (name_of(o, t->resource, &name))
-			buf_printf(b, "  // %s<%.*s>", wit_kind_name(t->kind), SLICE_ARGS(name));
-	} else if (wit_kind_is_list(t->kind)) {
-		buf_put_str(b, "  // of ");
-		if (t->elem->resource && name_of(o, t->elem->resource, &name))
-			buf_printf(b, "%s<%.*s>", wit_kind_name(t->elem->kind), SLICE_ARGS(name));
-		else
-			put_c_type(o, b, t->elem);
-	} else if ((t->kind == WIT_ENUM || t->kind == WIT_FLAGS) && name_of(o, t, &name)) {
-		buf_put_str(b, "  // ");
-		put_snake(b, name, true);
-		buf_put_str(b, "_…");
-	} else if (t->kind == WIT_CHAR) {
-		buf_put_str(b, "  // char");
-	}
-}
-
-static void declare_type(struct output *o, const struct wit_type *t);
-
-static void declare_parts(struct output *o, const struct wit_type *t)
-{
-	for (uint32_t i = 0; t->kind != WIT_FIXED_LIST && i < t->n; i++)
-		if (t->fields[i].type)
-			declare_type(o, t->fields[i].type);
-	if (t->elem)
-		declare_type(o, t->elem);
-}
-
-static void put_field_name(struct buf *b, const struct wit_type *t, uint32_t i)
-{
-	if (t->kind == WIT_TUPLE)
-		buf_printf(b, "f%u", i);
-	else
-		put_member(b, t->fields[i].name);
-}
-
-// Fields of a struct, members of a union.
-static void put_fields(struct output *o, struct buf *b, const struct wit_type *t, const char *tabs)
-{
-	for (uint32_t i = 0; i < t->n; i++) {
-		const struct wit_type *p = t->fields[i].type;
-		if (!p)
-			continue;
-		buf_put_str(b, tabs);
-		put_c_type(o, b, p);
-		buf_put_byte(b, ' ');
-		put_field_name(b, t, i);
-		buf_put_byte(b, ';');
-		put_comment(o, b, p);
-		buf_put_byte(b, '\n');
-	}
-}
-
-// Constants of the cases or flags.
-static void put_constants(struct output *o, const struct wit_type *t, struct slice name)
-{
-	struct buf *b = &o->types;
-	buf_put_str(b, "enum {\n");
-	for (uint32_t i = 0; i < t->n; i++) {
-		buf_put_byte(b, '\t');
-		put_snake(b, name, true);
-		buf_put_byte(b, '_');
-		put_snake(b, t->fields[i].name, true);
-		if (t->kind == WIT_FLAGS)
-			buf_printf(b, " = 1u << %u", i);
-		buf_put_str(b, ",\n");
-	}
-	buf_put_str(b, "};\n");
-}
-
-static void put_struct_body(struct output *o, const struct wit_type *t)
-{
-	struct buf *b = &o->types;
-	if (t->kind == WIT_FIXED_LIST) {
-		buf_put_byte(b, '\t');
-		put_c_type(o, b, t->elem);
-		buf_printf(b, " e[%u];\n", t->n);
-	} else if (wit_kind_is_record(t->kind)) {
-		put_fields(o, b, t, "\t");
-	} else if (t->kind == WIT_OPTION) {
-		buf_put_str(b, "\tbool is_some;\n");
-		put_fields(o, b, t, "\t");
-	} else {
-		bool any = false;
-		for (uint32_t i = 0; i < t->n; i++)
-			any |= t->fields[i].type != NULL;
-		if (t->kind == WIT_RESULT)
-			buf_put_str(b, "\tbool is_err;\n");
-		else
-			buf_printf(b, "\tuint%u_t tag;\n", t->discriminant_size * 8u);
-		if (any) {
-			buf_put_str(b, "\tunion {\n");
-			put_fields(o, b, t, "\t\t");
-			buf_put_str(b, "\t};\n");
-		}
-	}
-}
-
-static void put_asserts(struct output *o, const struct wit_type *t, struct slice name)
-{
-	struct buf *b = &o->types;
-	buf_printf(b, "_Static_assert(sizeof(struct %.*s) == %u && _Alignof(struct %.*s) == %u", SLICE_ARGS(name), t->size64, SLICE_ARGS(name), t->align64);
-	for (uint32_t i = 0; t->kind != WIT_FIXED_LIST && i < t->n; i++) {
-		if (!t->fields[i].type)
-			continue;
-		buf_printf(b, "\n\t&& offsetof(struct %.*s, ", SLICE_ARGS(name));
-		put_field_name(b, t, i);
-		buf_printf(b, ") == %u", t->fields[i].offset64);
-	}
-	buf_put_str(b, ", \"layout of native values\");\n");
-}
-
-static void declare_struct(struct output *o, const struct wit_type *t, struct slice name)
-{
-	buf_printf(&o->types, "struct %.*s {\n", SLICE_ARGS(name));
-	put_struct_body(o, t);
-	buf_put_str(&o->types, "};\n");
-	put_asserts(o, t, name);
-}
-
-// The struct of a type and those of its parts before it, each once.
-static void declare_type(struct output *o, const struct wit_type *t)
-{
-	struct slice name;
-	uintptr_t old;
-	declare_parts(o, t);
-	if (!has_struct(t) && t->kind != WIT_ENUM && t->kind != WIT_FLAGS)
-		return;
-	name = type_name(o, t);
-	if (!remember(&o->declared, name, t, &old)) {
-		struct wit_compare c = {.steps = 1000000};
-		if (!wit_type_equal(&c, (const struct wit_type *)old, t, NULL))
-			die("two types have one name in C", name);
-		return;
-	}
-	buf_put_byte(&o->types, '\n');
-	if (t->kind == WIT_VARIANT || t->kind == WIT_ENUM || t->kind == WIT_FLAGS)
-		put_constants(o, t, name);
-	if (has_struct(t))
-		declare_struct(o, t, name);
-}
-
-// ---- descriptors ----
-
-static void put_text(struct buf *b, struct slice s)
-{
-	buf_printf(b, "TEXT(\"%.*s\")", SLICE_ARGS(s));
-}
-
-static void put_ref(struct output *o, struct buf *b, const struct wit_type *t)
-{
-	static const char *const names[WIT_N_PRIMITIVES] = {"WIT_BOOL", "WIT_S8", "WIT_U8", "WIT_S16", "WIT_U16", "WIT_S32", "WIT_U32", "WIT_S64", "WIT_U64", "WIT_F32",
-		"WIT_F64", "WIT_CHAR", "WIT_STRING", "WIT_ERROR_CONTEXT"};
-	if (!t)
-		buf_put_str(b, "NULL");
-	else if (t->kind < WIT_N_PRIMITIVES)
-		buf_printf(b, "&wit_primitives[%s]", names[t->kind]);
-	else
-		buf_printf(b, "&type_%.*s", SLICE_ARGS(type_name(o, t)));
-}
-
-static const char *kind_constant(unsigned kind)
-{
-	static const char *const names[WIT_N_KINDS] = {
-		[WIT_LIST] = "WIT_LIST",
-		[WIT_FIXED_LIST] = "WIT_FIXED_LIST",
-		[WIT_MAP] = "WIT_MAP",
-		[WIT_RECORD] = "WIT_RECORD",
-		[WIT_TUPLE] = "WIT_TUPLE",
-		[WIT_VARIANT] = "WIT_VARIANT",
-		[WIT_ENUM] = "WIT_ENUM",
-		[WIT_OPTION] = "WIT_OPTION",
-		[WIT_RESULT] = "WIT_RESULT",
-		[WIT_FLAGS] = "WIT_FLAGS",
-		[WIT_OWN] = "WIT_OWN",
-		[WIT_BORROW] = "WIT_BORROW",
-		[WIT_STREAM] = "WIT_STREAM",
-		[WIT_FUTURE] = "WIT_FUTURE",
-	};
-	return names[kind];
-}
-
-// The array of fields under the name PREFIX_NAME; nothing if there are none. (A method `stat` of `descriptor` and a record `descriptor-stat`
-// have one name in C, hence the prefixes.)
-static void put_field_table(struct output *o, const struct wit_type *t, const char *prefix, struct slice name)
-{
-	struct buf *b = &o->tables;
-	if (t->kind == WIT_FIXED_LIST || t->n == 0)
-		return;
-	buf_printf(b, "static const struct wit_field %s_%.*s[] = {\n", prefix, SLICE_ARGS(name));
-	for (uint32_t i = 0; i < t->n; i++) {
-		buf_put_str(b, "\t{");
-		put_text(b, t->fields[i].name);
-		buf_put_str(b, ", ");
-		put_ref(o, b, t->fields[i].type);
-		buf_printf(b, ", %u, %u},\n", t->fields[i].offset32, t->fields[i].offset64);
-	}
-	buf_put_str(b, "};\n");
-}
-
-// All members of the struct, precomputed.
-static void put_type_value(struct output *o, const struct wit_type *t, const char *prefix, struct slice name)
-{
-	struct buf *b = &o->tables;
-	struct slice res;
-	buf_printf(b, "{.kind = %s, .flags = %u, .discriminant_size = %u, .depth = %u, .align32 = %u, .align64 = %u, .n_flat = %u, .flat = {", kind_constant(t->kind),
-		t->flags, t->discriminant_size, t->depth, t->align32, t->align64, t->n_flat);
-	for (unsigned i = 0; i < t->n_flat && i < WIT_MAX_FLAT; i++)
-		buf_printf(b, "%s0x%x", i ? ", " : "", t->flat[i]);
-	buf_printf(b, "},\n\t.size32 = %u, .size64 = %u, .payload32 = %u, .payload64 = %u, .effective_size = %u, .n = %u", t->size32, t->size64, t->payload32,
-		t->payload64, t->effective_size, t->n);
-	if (t->kind != WIT_FIXED_LIST && t->n)
-		buf_printf(b, ", .fields = %s_%.*s", prefix, SLICE_ARGS(name));
-	if (t->elem) {
-		buf_put_str(b, ", .elem = ");
-		put_ref(o, b, t->elem);
-	}
-	if (t->resource) {
-		if (!name_of(o, t->resource, &res))
-			die("resource without a name", t->resource->name);
-		buf_printf(b, ", .resource = &%.*s_resource.wit", SLICE_ARGS(res));
-	}
-	buf_put_str(b, "}");
-}
-
-static void describe(struct output *o, const struct wit_type *t)
-{
-	uintptr_t old;
-	if (t->kind < WIT_N_PRIMITIVES)
-		return;
-	for (uint32_t i = 0; t->kind != WIT_FIXED_LIST && i < t->n; i++)
-		if (t->fields[i].type)
-			describe(o, t->fields[i].type);
-	if (t->elem)
-		describe(o, t->elem);
-	struct slice name = type_name(o, t);
-	if (!remember(&o->described, name, t, &old))
-		return;
-	put_field_table(o, t, "fields", name);
-	buf_printf(&o->tables, "static const struct wit_type type_%.*s = ", SLICE_ARGS(name));
-	put_type_value(o, t, "fields", name);
-	buf_put_str(&o->tables, ";\n");
-}
-
-static void describe_func(struct output *o, const struct wit_func_type *f, struct slice name)
-{
-	for (uint32_t i = 0; i < f->params.n; i++)
-		describe(o, f->params.fields[i].type);
-	if (f->result)
-		describe(o, f->result);
-	put_field_table(o, &f->params, "params", name);
-	buf_printf(&o->tables, "static const struct wit_func_type %.*s_type = {\n\t.params = ", SLICE_ARGS(name));
-	put_type_value(o, &f->params, "params", name);
-	if (f->result) {
-		buf_put_str(&o->tables, ",\n\t.result = ");
-		put_ref(o, &o->tables, f->result);
-	}
-	buf_printf(&o->tables, ",\n\t.is_async = %s};\n", f->is_async ? "true" : "false");
-}
+//  4. Each function that the world imports is named in PROVIDER.c: without a definition the program does not link, with another type it does not compile.
+#include "witgen.h"
 
 // ---- functions ----
 
@@ -508,11 +53,9 @@ static void declare_args(struct output *o, const struct wit_func *f, struct slic
 	declare_struct(o, &f->type->params, keep(o, &b));
 }
 
-static void put_prototype(struct output *o, const struct wit_func *f, struct slice name)
+static void put_params(struct output *o, struct buf *b, const struct wit_func *f, struct slice name)
 {
-	struct buf *b = &o->protos;
-	put_docs(b, f->docs);
-	buf_printf(b, "enum seam_result %.*s(struct seam_call *c", SLICE_ARGS(name));
+	buf_put_str(b, "(struct seam_call *c");
 	if (f->type->params.n)
 		buf_printf(b, ", const struct %.*s_args *args", SLICE_ARGS(name));
 	if (f->type->result) {
@@ -526,11 +69,34 @@ static void put_prototype(struct output *o, const struct wit_func *f, struct sli
 	buf_put_byte(b, '\n');
 }
 
-static void put_thunk(struct output *o, const struct wit_func *f, struct slice name)
+// Of a struct NAME_ops.
+static void put_member_of_ops(struct output *o, const struct wit_func *f, struct slice name, struct slice member)
+{
+	put_docs(&o->protos, f->docs);
+	buf_put_str(&o->protos, "\tenum seam_result (*");
+	put_member(&o->protos, member);
+	buf_put_byte(&o->protos, ')');
+	put_params(o, &o->protos, f, name);
+}
+
+// Calls the member.
+static void put_adapter(struct output *o, const struct wit_func *f, struct slice iface, struct slice name, struct slice member)
 {
 	buf_printf(&o->tables,
-		"static enum seam_result thunk_%.*s(struct seam_call *c, UNUSED const void *args, UNUSED void *ret)\n{\n\treturn %.*s(c%s%s);\n}\n",
-		SLICE_ARGS(name), SLICE_ARGS(name), f->type->params.n ? ", args" : "", f->type->result ? ", ret" : "");
+		"static enum seam_result call_%.*s(const void *ops, struct seam_call *c, UNUSED const void *args, UNUSED void *ret)\n{\n"
+		"\treturn ((const struct %.*s_ops *)ops)->",
+		SLICE_ARGS(name), SLICE_ARGS(iface));
+	put_member(&o->tables, member);
+	buf_printf(&o->tables, "(c%s%s);\n}\n", f->type->params.n ? ", args" : "", f->type->result ? ", ret" : "");
+}
+
+static void put_provided(struct output *o, const struct wit_func *f, struct slice name, struct slice member)
+{
+	buf_printf(&o->provided, "enum seam_result %.*s", SLICE_ARGS(name));
+	put_params(o, &o->provided, f, name);
+	buf_put_str(&o->provides, "\t.");
+	put_member(&o->provides, member);
+	buf_printf(&o->provides, " = %.*s,\n", SLICE_ARGS(name));
 }
 
 // ---- host.def ----
@@ -596,21 +162,25 @@ static void name_types(struct output *o, const struct wit_interface *x)
 	}
 }
 
-static void put_resource(struct output *o, const struct wit_interface *x, const struct wit_typedef *t)
+// Identity in the description, class in the provider.
+static void put_resource(struct output *o, const struct wit_interface *x, const struct wit_typedef *t, struct slice iface)
 {
 	struct slice name = c_name(o, x, t->name);
 	bool remake = has_row(o, "remake", x, t->name);
-	buf_printf(&o->protos, "extern struct seam_resource %.*s_resource;\n", SLICE_ARGS(name));
-	buf_printf(&o->protos, "void %.*s_drop(struct canon_instance *i, void *object);\n", SLICE_ARGS(name));
-	if (remake)
-		buf_printf(&o->protos, "bool %.*s_remake(struct canon_instance *i, const void *object, void **ret);\n", SLICE_ARGS(name));
-	buf_printf(&o->tables, "struct seam_resource %.*s_resource = {.wit = {", SLICE_ARGS(name));
+	buf_printf(&o->protos, "extern const struct seam_resource %.*s_resource;\n", SLICE_ARGS(name));
+	buf_printf(&o->tables, "const struct seam_resource %.*s_resource = {.wit = {", SLICE_ARGS(name));
 	put_text(&o->tables, t->name);
-	buf_printf(&o->tables, "}, .ops = {.name = \"%.*s:%.*s/%.*s.%.*s\", .drop = %.*s_drop", SLICE_ARGS(x->package->ns), SLICE_ARGS(x->package->name),
-		SLICE_ARGS(x->name), SLICE_ARGS(t->name), SLICE_ARGS(name));
+	buf_printf(&o->tables, "}, .interface = &%.*s_interface};\n", SLICE_ARGS(iface));
+	buf_printf(&o->provided, "extern const struct canon_resource_ops %.*s_class;\n", SLICE_ARGS(name));
+	buf_printf(&o->provided, "void %.*s_drop(struct canon_instance *i, void *object);\n", SLICE_ARGS(name));
 	if (remake)
-		buf_printf(&o->tables, ", .remake = %.*s_remake", SLICE_ARGS(name));
-	buf_put_str(&o->tables, "}};\n");
+		buf_printf(&o->provided, "bool %.*s_remake(struct canon_instance *i, const void *object, void **ret);\n", SLICE_ARGS(name));
+	buf_printf(&o->provides, "const struct canon_resource_ops %.*s_class = {\n\t&%.*s_resource.wit, \"%.*s:%.*s/%.*s.%.*s\", %.*s_drop, ", SLICE_ARGS(name),
+		SLICE_ARGS(name), SLICE_ARGS(x->package->ns), SLICE_ARGS(x->package->name), SLICE_ARGS(x->name), SLICE_ARGS(t->name), SLICE_ARGS(name));
+	if (remake)
+		buf_printf(&o->provides, "%.*s_remake};\n", SLICE_ARGS(name));
+	else
+		buf_put_str(&o->provides, "NULL};\n");
 }
 
 static void put_heading(struct buf *b, const struct wit_interface *x)
@@ -625,8 +195,8 @@ static void put_resources(struct output *o, const struct wit_interface *x, struc
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < x->n_types; i++)
 		if (x->types[i].resource && is_definition(&x->types[i]))
-			put_resource(o, x, &x->types[i]);
-	buf_printf(&o->tables, "static struct seam_resource *const resources_%.*s[] = {", SLICE_ARGS(iface));
+			put_resource(o, x, &x->types[i], iface);
+	buf_printf(&o->tables, "static const struct seam_resource *const resources_%.*s[] = {", SLICE_ARGS(iface));
 	for (uint32_t i = 0; i < x->n_types; i++)
 		if (x->types[i].resource && is_definition(&x->types[i]) && ++n)
 			buf_printf(&o->tables, "&%.*s_resource, ", SLICE_ARGS(c_name(o, x, x->types[i].name)));
@@ -641,7 +211,7 @@ static uint32_t count_resources(const struct wit_interface *x)
 	return n;
 }
 
-// The description; `fixed` and thunks are of imports.
+// The description; `fixed` and adapters are of imports.
 static void put_interface_row(struct output *o, const struct wit_interface *x, struct slice iface, bool is_import)
 {
 	struct buf *b = &o->tables;
@@ -649,42 +219,15 @@ static void put_interface_row(struct output *o, const struct wit_interface *x, s
 	for (uint32_t i = 0; i < x->n_funcs; i++) {
 		const struct wit_func *f = &x->funcs[i];
 		struct slice name = func_name(o, x, f);
-		buf_printf(b, "\t{\"%.*s\", &%.*s_type, %s%.*s, %u, %u, %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), is_import ? "thunk_" : "NULL",
+		buf_printf(b, "\t{\"%.*s\", &%.*s_type, %s%.*s, %u, %u, %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), is_import ? "call_" : "NULL",
 			is_import ? (int)name.len : 0, (const char *)name.ptr, f->type->params.size64, f->type->result ? f->type->result->size64 : 0,
 			is_import && has_row(o, "fixed", x, f->name) ? "SEAM_FIXED" : "0");
 	}
 	if (!x->n_funcs)
 		buf_put_str(b, "\t{0},\n");
-	buf_printf(b, "};\n%sstruct seam_interface %.*s_interface = {\"", is_import ? "" : "const ", SLICE_ARGS(iface));
+	buf_printf(b, "};\nconst struct seam_interface %.*s_interface = {\"", SLICE_ARGS(iface));
 	wit_interface_put_id(b, x);
-	buf_printf(b, "\", funcs_%.*s, %u, resources_%.*s, %u, 0};\n", SLICE_ARGS(iface), x->n_funcs, SLICE_ARGS(iface), count_resources(x));
-}
-
-// What the guest calls.
-static void put_imported(struct output *o, const struct wit_interface *x)
-{
-	struct buf b = {0};
-	put_interface_name(&b, x);
-	struct slice iface = keep(o, &b);
-	put_heading(&o->types, x);
-	put_heading(&o->protos, x);
-	put_heading(&o->tables, x);
-	put_docs(&o->protos, x->docs);
-	for (uint32_t i = 0; i < x->n_types; i++)
-		if (is_definition(&x->types[i]) && x->types[i].type)
-			declare_type(o, x->types[i].type);
-	buf_printf(&o->protos, "extern struct seam_interface %.*s_interface;\n", SLICE_ARGS(iface));
-	put_resources(o, x, iface);
-	for (uint32_t i = 0; i < x->n_funcs; i++) {
-		struct slice name = func_name(o, x, &x->funcs[i]);
-		declare_args(o, &x->funcs[i], name);
-		put_prototype(o, &x->funcs[i], name);
-		describe_func(o, x->funcs[i].type, name);
-		put_thunk(o, &x->funcs[i], name);
-	}
-	put_interface_row(o, x, iface, true);
-	buf_printf(&o->interface_list, "\t&%.*s_interface,\n", SLICE_ARGS(iface));
-	o->n_interfaces++;
+	buf_printf(b, "\", funcs_%.*s, %u, resources_%.*s, %u};\n", SLICE_ARGS(iface), x->n_funcs, SLICE_ARGS(iface), count_resources(x));
 }
 
 // The function's part of func_name.
@@ -695,6 +238,44 @@ static struct slice short_name(struct output *o, const struct wit_interface *x, 
 	struct slice name = slice_sub(func_name(o, x, f), b.len + 1, SIZE_MAX);
 	buf_release(&b);
 	return name;
+}
+
+// What the guest calls.
+static void put_imported(struct output *o, const struct wit_interface *x)
+{
+	struct buf b = {0};
+	put_interface_name(&b, x);
+	struct slice iface = keep(o, &b);
+	struct buf *all[] = {&o->types, &o->protos, &o->tables, &o->provided, &o->provides};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		put_heading(all[i], x);
+	put_docs(&o->protos, x->docs);
+	for (uint32_t i = 0; i < x->n_types; i++)
+		if (is_definition(&x->types[i]) && x->types[i].type)
+			declare_type(o, x->types[i].type);
+	buf_printf(&o->protos, "extern const struct seam_interface %.*s_interface;\n", SLICE_ARGS(iface));
+	put_resources(o, x, iface);
+	if (x->n_funcs) {
+		buf_printf(&o->protos, "struct %.*s_ops {\n", SLICE_ARGS(iface));
+		buf_printf(&o->provides, "static const struct %.*s_ops ops_%.*s = {\n", SLICE_ARGS(iface), SLICE_ARGS(iface));
+	}
+	for (uint32_t i = 0; i < x->n_funcs; i++) {
+		const struct wit_func *f = &x->funcs[i];
+		struct slice name = func_name(o, x, f), member = short_name(o, x, f);
+		declare_args(o, f, name);
+		describe_func(o, f->type, name);
+		put_member_of_ops(o, f, name, member);
+		put_adapter(o, f, iface, name, member);
+		put_provided(o, f, name, member);
+	}
+	if (x->n_funcs) {
+		buf_printf(&o->protos, "};\n_Static_assert(sizeof(struct %.*s_ops) == %u * sizeof(void *), \"readable as an array\");\n", SLICE_ARGS(iface), x->n_funcs);
+		buf_put_str(&o->provides, "};\n");
+	}
+	put_interface_row(o, x, iface, true);
+	buf_printf(&o->interface_list, "\t{&%.*s_interface, %s%.*s},\n", SLICE_ARGS(iface), x->n_funcs ? "&ops_" : "NULL", x->n_funcs ? (int)iface.len : 0,
+		(const char *)iface.ptr);
+	o->n_interfaces++;
 }
 
 static void put_call_head(struct output *o, struct buf *b, const struct wit_interface *x, const struct wit_func *f, struct slice iface)
@@ -843,22 +424,57 @@ static void write_file(const char *path, const struct buf *parts, size_t n)
 		die("cannot write", slice_str(path));
 }
 
-static void write_all(struct output *o, const char *header, const char *source)
+// "wasi_host" of a path to wasi_host.h.
+static struct slice base_name(const char *path)
 {
-	struct buf h[4] = {0}, c[3] = {0};
-	const char *base = strrchr(header, '/');
-	buf_put_str(&h[0], "// Made by tools/witgen from wit/: native types and host functions.\n#ifndef TENON_WASI_HOST_H\n#define TENON_WASI_HOST_H\n\n"
-					   "#include \"seam/seam.h\"\n#include \"wit/wit.h\"\n");
+	const char *slash = strrchr(path, '/');
+	struct slice s = slice_str(slash ? slash + 1 : path);
+	return slice_sub(s, 0, slice_find(s, '.'));
+}
+
+static void put_guard(struct buf *b, const char *path)
+{
+	buf_put_str(b, "TENON_");
+	put_snake(b, base_name(path), true);
+	buf_put_str(b, "_H");
+}
+
+static void put_header_top(struct buf *b, const char *path, const char *what)
+{
+	buf_printf(b, "// Made by tools/witgen from wit/: %s.\n#ifndef ", what);
+	put_guard(b, path);
+	buf_put_str(b, "\n#define ");
+	put_guard(b, path);
+	buf_put_str(b, "\n\n");
+}
+
+static void write_all(struct output *o, char **paths)
+{
+	struct buf h[4] = {0}, c[2] = {0}, ph[3] = {0}, pc[3] = {0};
+	struct slice base = base_name(paths[0]), provider = base_name(paths[2]);
+	put_header_top(&h[0], paths[0], "native types and descriptions of interfaces");
+	buf_put_str(&h[0], "#include \"seam/seam.h\"\n#include \"wit/wit.h\"\n");
 	h[1] = o->types;
 	h[2] = o->protos;
-	buf_printf(&h[3], "\n// All of them.\nextern struct seam_interface *const wasi_host_interfaces[%u];\n\n#endif\n", o->n_interfaces);
-	buf_printf(&c[0], "// Made by tools/witgen from wit/: type descriptors and tables of host functions.\n#include \"%s\"\n\n"
+	buf_put_str(&h[3], "\n#endif\n");
+	buf_printf(&c[0], "// Made by tools/witgen from wit/: descriptions of interfaces.\n#include \"%.*s.h\"\n\n"
 					  "#define TEXT(s) {(const uint8_t *)(s), sizeof(s) - 1}\n",
-		base ? base + 1 : header);
+		SLICE_ARGS(base));
 	c[1] = o->tables;
-	buf_printf(&c[2], "\nstruct seam_interface *const wasi_host_interfaces[%u] = {\n%.*s};\n", o->n_interfaces, SLICE_ARGS(buf_view(&o->interface_list)));
-	write_file(header, h, ARRAY_LEN(h));
-	write_file(source, c, ARRAY_LEN(c));
+	put_header_top(&ph[0], paths[2], "who serves all of it");
+	buf_printf(&ph[0], "#include \"%.*s.h\"\n", SLICE_ARGS(base));
+	ph[1] = o->provided;
+	buf_printf(&ph[2], "\n// All of it.\nstruct %.*s_row {\n\tconst struct seam_interface *interface;\n\tconst void *ops;\n};\n"
+					   "extern const struct %.*s_row %.*s[%u];\n\n#endif\n",
+		SLICE_ARGS(provider), SLICE_ARGS(provider), SLICE_ARGS(provider), o->n_interfaces);
+	buf_printf(&pc[0], "// Made by tools/witgen from wit/: who serves all of it.\n#include \"%.*s.h\"\n", SLICE_ARGS(provider));
+	pc[1] = o->provides;
+	buf_printf(&pc[2], "\nconst struct %.*s_row %.*s[%u] = {\n%.*s};\n", SLICE_ARGS(provider), SLICE_ARGS(provider), o->n_interfaces,
+		SLICE_ARGS(buf_view(&o->interface_list)));
+	write_file(paths[0], h, ARRAY_LEN(h));
+	write_file(paths[1], c, ARRAY_LEN(c));
+	write_file(paths[2], ph, ARRAY_LEN(ph));
+	write_file(paths[3], pc, ARRAY_LEN(pc));
 }
 
 int main(int argc, char **argv)
@@ -867,8 +483,8 @@ int main(int argc, char **argv)
 	struct output o = {0};
 	struct wit_packages packages;
 	struct err e = {0};
-	if (argc != 5) {
-		fprintf(stderr, "usage: witgen WIT-FOLDER HOST.DEF OUT.h OUT.c\n");
+	if (argc != 7) {
+		fprintf(stderr, "usage: witgen WIT-FOLDER HOST.DEF OUT.h OUT.c PROVIDER.h PROVIDER.c\n");
 		return 2;
 	}
 	arena_init(&o.arena, 0);
@@ -886,6 +502,6 @@ int main(int argc, char **argv)
 	read_rows(&o, rows);
 	put_world(&o, w);
 	check_rows(&o, rows);
-	write_all(&o, argv[3], argv[4]);
+	write_all(&o, &argv[3]);
 	return 0;
 }

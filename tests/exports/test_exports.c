@@ -4,6 +4,7 @@
 #include "comp/test/build.h"
 #include "wasi/wasi.h"
 
+static struct wasi wasi;
 static struct seam_registry registry;
 
 // A core module with a function "f" of that type that traps, a memory "m", a realloc "r"; all of its instance; types; one function lifted from "f".
@@ -70,7 +71,7 @@ static void the_types_of_wasi_are_bound(void **state)
 static void a_run_of_another_type_is_refused(void **state)
 {
 	static const char *const components[] = {
-		RUN_OF("00 00", "01 40 00 01 00 ", "00"),                                                      // no result
+		RUN_OF("00 00", "01 40 00 01 00 ", "00"),                                                    // no result
 		RUN_OF("00 01 7f", "02 6f 04 77 77 77 77 40 00 00 00 ", "01"),                                    // four u64
 		RUN_OF("00 01 7f", "01 40 00 00 79 ", "00"),                                                      // u32
 		RUN_OF("00 01 7e", "01 40 00 00 77 ", "00"),                                                      // u64
@@ -209,7 +210,8 @@ int main(void)
 		cmocka_unit_test(core_functions_that_are_called_have_their_types),
 	};
 	struct err e = {0};
-	if (!wasi_register(&registry, &e))
+	wasi_init(&wasi, NULL);
+	if (!wasi_register(&wasi, &registry, &e))
 		return 1;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	seam_registry_release(&registry);

@@ -8,7 +8,7 @@
 #include "../engine/guest.h"
 #include "seam/seam.h"
 #include "wasi/wasi.h"
-#include "wasi_host.h"
+#include "wasi_provider.h"
 
 // Where the guest's things lie: results that don't fit a register, what a test pokes, and from there on what realloc gives.
 enum { PUPPET_RESULT = 1024, PUPPET_ARGS = 4096, PUPPET_HEAP = 1 << 20, PUPPET_PAGES = 64 };
@@ -318,8 +318,8 @@ static void component_text(struct puppet_maker *m, struct buf *out)
 	for (uint32_t i = 0; i < m->n_resources; i++)
 		m->resources[i].type = UINT32_MAX;
 	say(out, COMPONENT);
-	for (uint32_t k = 0; k < ARRAY_LEN(wasi_host_interfaces); k++) {
-		const struct seam_interface *iface = wasi_host_interfaces[k];
+	for (uint32_t k = 0; k < ARRAY_LEN(wasi_provider); k++) {
+		const struct seam_interface *iface = wasi_provider[k].interface;
 		bool needed = false;
 		for (uint32_t i = 0; i < m->n_funcs; i++)
 			if (m->of[i] == iface) {
@@ -384,6 +384,7 @@ struct puppet {
 	struct puppet_maker maker;
 	struct buf bytes;
 	struct loaded loaded;
+	struct wasi wasi;
 	struct seam_registry registry;
 	struct seam_link *link;
 	struct loop *loop;
@@ -546,8 +547,8 @@ static bool is_interface(const struct seam_interface *iface, const char *name)
 
 static void puppet_want(struct puppet_maker *m, const char *interface, const char *name)
 {
-	for (uint32_t k = 0; k < ARRAY_LEN(wasi_host_interfaces); k++) {
-		const struct seam_interface *iface = wasi_host_interfaces[k];
+	for (uint32_t k = 0; k < ARRAY_LEN(wasi_provider); k++) {
+		const struct seam_interface *iface = wasi_provider[k].interface;
 		for (uint32_t i = 0; is_interface(iface, interface) && i < iface->n_funcs; i++)
 			if (strcmp(iface->funcs[i].name, name) == 0) {
 				assert_true(m->n_funcs < PUPPET_FUNCS);
@@ -573,10 +574,10 @@ static void puppet_open(struct puppet *p, const char *const *wanted)
 	assert_true(buf_put_byte(&text, 0));
 	build_text(&p->bytes, (const char *)text.ptr);
 	buf_release(&text);
-	if (!load_component(&p->loaded, buf_view(&p->bytes), &e) || !wasi_register(&p->registry, &e) || !seam_link_new(&p->registry, p->loaded.comp, &p->link, &e))
+	wasi_init(&p->wasi, &p->log);
+	if (!load_component(&p->loaded, buf_view(&p->bytes), &e) || !wasi_register(&p->wasi, &p->registry, &e) || !seam_link_new(&p->registry, p->loaded.comp, &p->link, &e))
 		fail_msg("%s at 0x%llx (%s)", e.text, (unsigned long long)e.offset, e.where);
 	seam_instance_init(&p->seam, p->loop, shard, &p->grants, p);
-	wasi_instance_init(&p->seam, &p->log);
 	if (!canon_instance_new(shard, p->loaded.canon, seam_link_host(p->link), NULL, &p->seam, &p->instance, &e))
 		fail_msg("%s", e.text);
 	p->func = NULL;

@@ -139,7 +139,7 @@ static void begin(const char *text)
 	for (int i = 0; i < 1000 && !arrived; i++)
 		loop_run_once(loop, MILLISECOND);
 	assert_non_null(arrived);
-	call = (struct wasi_http_call){0};
+	call = (struct wasi_http_call){.wasi = &p.wasi};
 	assert_true(wasi_http_begin(&call, p.instance, arrived, &args));
 	request = puppet_adopt(&p, &wasi_http_types_incoming_request_resource, args.request);
 	outparam = puppet_adopt(&p, &wasi_http_types_response_outparam_resource, args.outparam);

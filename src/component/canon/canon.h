@@ -42,20 +42,29 @@ struct canon_host_func {
 	void *data;  // canon_call.data
 	uint32_t flags;
 };
-// A kind of resource that the host implements. `wit` is its identity for host code.
+// Objects of one kind as one provider makes them. What kind they are of is told by `type`, by identity; two providers have two of these.
 struct canon_resource_ops {
-	const char *name;
+	const struct wit_resource *type;
+	const char *name;  // "wasi:io/streams.output-stream"
 	void (*drop)(struct canon_instance *i, void *object);  // the handle is gone; may be NULL
 	// A fresh object that equals `object`, for another instance of the same image; NULL: can't be made anew (the image is cut before it exists).
 	bool (*remake)(struct canon_instance *i, const void *object, void **ret);
 };
 // What stands behind a component's root imports, in the order of comp's host imports (comp.h): resolved once a load.
 struct canon_host {
-	const struct canon_host_func *funcs;                // by index in plan->host_funcs; fn NULL where not `used`
-	const struct canon_resource_ops *const *resources;  // by host_index
-	uint32_t n_funcs, n_resources;
-	// After its host resources were dropped, at reset and at the end: forget what else was kept for the instance. May be NULL.
+	const struct canon_host_func *funcs;  // by index in plan->host_funcs; fn NULL where not `used`
+	uint32_t n_funcs;
+	// Each may be NULL; none is called for an instance without `user`.
+	// An instance begins (before anything else is called for it). false: no memory.
+	bool (*open)(const struct canon_host *h, struct canon_instance *i);
+	// After its host resources were dropped, at reset and at the end: forget what else was kept for the instance.
 	void (*reset)(struct canon_instance *i, bool end);
+	// The instance is an image's from now on: nothing is called in it any more, and it may be freed on another thread.
+	void (*keep)(struct canon_instance *i);
+	// An object of an image is made anew in `i`: who owns it there. false: no memory.
+	bool (*adopt)(struct canon_instance *i, void *owner, void **ret_owner);
+	// An object has left the table: dropped, or taken.
+	void (*gone)(struct canon_instance *i, void *owner);
 };
 
 // Limits of one instance; 0: none.
@@ -116,12 +125,14 @@ enum trap canon_call_exit(struct canon_call *c, int32_t code);
 
 // ---- host resources ---------------------------------------------------------------------------------------------------------------
 // The table of host objects that guests hold handles to; rep is what own<T> and borrow<T> are in native values. 0 is never a rep.
-// false: there is no room, canon_handles_full says for which limit.
-NODISCARD bool canon_host_resource_new(struct canon_instance *i, const struct canon_resource_ops *ops, void *object, uint32_t *ret_rep);
+// `owner` (may be NULL) is canon_host's: it hears when the object leaves. false: there is no room, canon_handles_full says for which limit.
+NODISCARD bool canon_host_resource_new(struct canon_instance *i, const struct canon_resource_ops *ops, void *owner, void *object, uint32_t *ret_rep);
 // NULL: no such rep, or of another type.
-void *canon_host_resource_get(struct canon_instance *i, const struct canon_resource_ops *ops, uint32_t rep);
+void *canon_host_resource_get(struct canon_instance *i, const struct wit_resource *type, uint32_t rep);
 // Takes the object out without dropping it: for own<T> parameters that the host consumes. NULL as above.
-void *canon_host_resource_take(struct canon_instance *i, const struct canon_resource_ops *ops, uint32_t rep);
+void *canon_host_resource_take(struct canon_instance *i, const struct wit_resource *type, uint32_t rep);
+// NULL: no such rep, or nobody's.
+void *canon_host_resource_owner(const struct canon_instance *i, uint32_t rep);
 // Runs ops->drop.
 void canon_host_resource_drop(struct canon_instance *i, uint32_t rep);
 const char *canon_handles_full(const struct canon_instance *i);

@@ -91,7 +91,7 @@ bool canon__reallocate(struct canon__cx *cx, uint32_t old, uint64_t old_size, ui
 // ---- host resources (host_resource.c) ----
 struct canon__host_entry {
 	const struct canon_resource_ops *ops;  // NULL: free
-	void *object;
+	void *owner, *object;
 	uint32_t prev, next;  // in order of creation; of a free entry: next free
 };
 // Entry 0 is the list's head and never a rep.
@@ -112,7 +112,6 @@ bool canon__host_table_can_remake(const struct canon_instance *i, const char **r
 struct canon__resource {
 	uint32_t component;  // that implements it; CANON__HOST: the host
 	uint32_t dtor;       // function of the store; 0: none
-	const struct canon_resource_ops *ops;  // of the host
 };
 #define CANON__HOST UINT32_MAX
 

@@ -19,7 +19,7 @@ static bool reserve(struct canon_instance *i, struct canon__host_table *t)
 	return true;
 }
 
-bool canon_host_resource_new(struct canon_instance *i, const struct canon_resource_ops *ops, void *object, uint32_t *ret_rep)
+bool canon_host_resource_new(struct canon_instance *i, const struct canon_resource_ops *ops, void *owner, void *object, uint32_t *ret_rep)
 {
 	struct canon__host_table *t = &i->host_table;
 	if (i->limits.handles && t->count >= i->limits.handles)
@@ -34,7 +34,7 @@ bool canon_host_resource_new(struct canon_instance *i, const struct canon_resour
 	}
 	struct canon__host_entry *head = t->array;
 	uint32_t last = head->prev;
-	t->array[rep] = (struct canon__host_entry){.ops = ops, .object = object, .prev = last, .next = 0};
+	t->array[rep] = (struct canon__host_entry){.ops = ops, .owner = owner, .object = object, .prev = last, .next = 0};
 	t->array[last].next = rep;
 	head->prev = rep;
 	t->count++;
@@ -43,7 +43,7 @@ bool canon_host_resource_new(struct canon_instance *i, const struct canon_resour
 	return true;
 }
 
-static struct canon__host_entry *find(struct canon__host_table *t, uint32_t rep)
+static struct canon__host_entry *find(const struct canon__host_table *t, uint32_t rep)
 {
 	return rep && rep < t->len && t->array[rep].ops ? &t->array[rep] : NULL;
 }
@@ -58,22 +58,36 @@ static void unlink_entry(struct canon__host_table *t, uint32_t rep)
 	t->count--;
 }
 
-void *canon_host_resource_get(struct canon_instance *i, const struct canon_resource_ops *ops, uint32_t rep)
+// After the object is where it goes.
+static void tell_owner(struct canon_instance *i, void *owner)
+{
+	if (owner && i->host->gone)
+		i->host->gone(i, owner);
+}
+
+void *canon_host_resource_get(struct canon_instance *i, const struct wit_resource *type, uint32_t rep)
 {
 	struct canon__host_entry *en = find(&i->host_table, rep);
 	i->dirty = true;  // who asks may change the object: at a reset it is made anew
-	return en && en->ops == ops ? en->object : NULL;
+	return en && en->ops->type == type ? en->object : NULL;
 }
 
-void *canon_host_resource_take(struct canon_instance *i, const struct canon_resource_ops *ops, uint32_t rep)
+void *canon_host_resource_owner(const struct canon_instance *i, uint32_t rep)
+{
+	const struct canon__host_entry *en = find(&i->host_table, rep);
+	return en ? en->owner : NULL;
+}
+
+void *canon_host_resource_take(struct canon_instance *i, const struct wit_resource *type, uint32_t rep)
 {
 	struct canon__host_entry *en = find(&i->host_table, rep);
-	if (!en || en->ops != ops)
+	if (!en || en->ops->type != type)
 		return NULL;
-	void *object = en->object;
+	struct canon__host_entry old = *en;
 	unlink_entry(&i->host_table, rep);
 	i->dirty = true;
-	return object;
+	tell_owner(i, old.owner);
+	return old.object;
 }
 
 void canon_host_resource_drop(struct canon_instance *i, uint32_t rep)
@@ -86,6 +100,7 @@ void canon_host_resource_drop(struct canon_instance *i, uint32_t rep)
 	i->dirty = true;
 	if (old.ops->drop)
 		old.ops->drop(i, old.object);
+	tell_owner(i, old.owner);
 }
 
 const char *canon_handles_full(const struct canon_instance *i)
@@ -127,6 +142,18 @@ bool canon__host_table_can_remake(const struct canon_instance *i, const char **r
 	return true;
 }
 
+static bool make_anew(struct canon_instance *i, const struct canon__host_entry *old, struct canon__host_entry *ret)
+{
+	void *owner = NULL;
+	if (old->owner && i->host->adopt && !i->host->adopt(i, old->owner, &owner))
+		return false;
+	ret->owner = owner;
+	if (old->ops->remake(i, old->object, &ret->object))
+		return true;
+	tell_owner(i, owner);
+	return false;
+}
+
 bool canon__host_table_remake(struct canon_instance *i, const struct canon__host_table *from)
 {
 	struct canon__host_table *t = &i->host_table;
@@ -149,7 +176,7 @@ bool canon__host_table_remake(struct canon_instance *i, const struct canon__host
 	t->count = from->count;
 	for (uint32_t rep = from->array[0].next; rep; rep = from->array[rep].next) {
 		const struct canon__host_entry *old = &from->array[rep];
-		if (!old->ops->remake(i, old->object, &t->array[rep].object)) {
+		if (!make_anew(i, old, &t->array[rep])) {
 			// Only what was made is left: cut the ring here.
 			t->array[old->prev].next = 0;
 			t->array[0].prev = old->prev;

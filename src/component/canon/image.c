@@ -78,6 +78,8 @@ static bool capture(struct canon_image *m, struct canon_instance *i, struct err 
 	i->store = NULL;
 	i->shard = NULL;
 	m->template = i;
+	if (i->user && i->host->keep)
+		i->host->keep(i);
 	return true;
 }
 
@@ -240,7 +242,7 @@ bool canon_slot_reset(struct canon_instance *i)
 	arena_clear(&i->arena);
 	if (i->dirty)
 		canon__host_table_clear(i);
-	if (i->host->reset)
+	if (i->user && i->host->reset)
 		i->host->reset(i, false);
 	if (i->dirty && !restore_tables(i))
 		return false;

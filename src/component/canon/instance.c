@@ -208,9 +208,7 @@ static void resolve_all(struct canon_instance *i, const uint32_t *lowers, const 
 		const struct comp_resource *p = plan->resources[k];
 		struct canon__resource *r = &i->resources[k];
 		r->component = p->instance == COMP_NONE ? CANON__HOST : p->instance;
-		if (p->instance == COMP_NONE)
-			r->ops = i->host->resources[p->host_index];
-		else
+		if (p->instance != COMP_NONE)
 			r->dtor = resolve(i, &p->dtor, lowers, builtins).func;
 	}
 }
@@ -256,6 +254,10 @@ bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc
 		canon_instance_free(i);
 		return false;
 	}
+	if (user && host->open && !host->open(host, i)) {
+		canon_instance_free(i);
+		return err_nomem(e);
+	}
 	*ret = i;
 	return true;
 }
@@ -265,7 +267,7 @@ void canon_instance_free(struct canon_instance *i)
 	if (!i)
 		return;
 	canon__host_table_release(i);
-	if (i->host->reset)
+	if (i->user && i->host->reset)
 		i->host->reset(i, true);
 	for (uint32_t k = 0; i->components && k < i->n_components; k++)
 		pool_free(i->components[k].handles.array);

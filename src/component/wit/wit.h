@@ -231,7 +231,7 @@ struct wit_version {
 // semver 2.0. `allow_canonical`: also `1`, `0.2`, the canonical forms (C9).
 NODISCARD bool wit_version_parse(struct slice s, bool allow_canonical, struct wit_version *ret);
 // Same canonical version (C9): `major`, or `0.minor`, or `0.0.patch`; with a pre-release only the same text. Both absent: compatible.
-bool wit_version_compatible(const struct wit_version *a, const struct wit_version *b);
+bool wit_version_compatible(const struct wit_version *a, const struct wit_version *b);  // for tests
 // Order of semver, build metadata ignored.
 int wit_version_compare(const struct wit_version *a, const struct wit_version *b);
 
@@ -258,7 +258,7 @@ static inline bool wit_name_is_annotated(const struct wit_name *n)
 	return n->kind >= WIT_NAME_CONSTRUCTOR && n->kind <= WIT_NAME_STATIC;
 }
 // Does something offered under `have` serve an import of `want`? Interfaces: same path and compatible versions; else equal text.
-bool wit_name_serves(const struct wit_name *have, const struct wit_name *want);
+bool wit_name_serves(const struct wit_name *have, const struct wit_name *want);  // for tests
 // Of `n` names, got by `at`, the one that serves `want` best: the same text, else the newest version. SIZE_MAX: none does. The one rule for imports, for exports
 // and for what a user names.
 size_t wit_name_find(struct slice want, struct slice (*at)(const void *list, size_t i), const void *list, size_t n);

@@ -19,7 +19,7 @@ struct err {
 	uint32_t line, col;  // from 1; 0: none
 	char text[320];      // what went wrong, one line
 	char where[320];     // context added on the way up, innermost first: "module 'x', in component 'y'"
-	char hint[256];      // what to do; may be empty
+	char hint[1024];     // what to do; may be empty
 };
 
 // All return false, so that `return err_set(...)` is the usual way out. `e` may be NULL (the caller only wants to know whether).

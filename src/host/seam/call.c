@@ -9,30 +9,35 @@ void seam_instance_init(struct seam_instance *i, struct loop *loop, struct vm_sh
 	seam_task_init(&i->boot, loop, shard, NULL);
 }
 
-void seam_instance_reset(struct seam_instance *i)
+// The guest holds objects of a provider that is not bound any more: their calls go to it.
+static bool find_provider(struct seam_call *c, uint32_t index, const void *args)
 {
-	if (i->wasi_reset)
-		i->wasi_reset(i);
+	const struct seam_func *f = c->local->targets[index].func;
+	if (!f->type->params.n || seam__local_of_handles(c->canon->instance, f, args, &c->local))
+		return true;
+	c->func = f;
+	seam_trap(c, "%s: the handles are of different providers, since one was replaced", f->name);
+	return false;
 }
 
-void seam_instance_release(struct seam_instance *i)
-{
-	if (i->wasi_release)
-		i->wasi_release(i);
-}
-
-// canon_host_fn of all bindings: count, find the provider in the link table, call it.
+// canon_host_fn of all host functions: count, find the provider in the shard's table, call it.
 enum trap seam__dispatch(struct canon_call *canon, const void *args, void *ret)
 {
-	const struct seam__binding *b = canon->data;
-	const struct seam__table *table = __atomic_load_n(&b->link->table, __ATOMIC_ACQUIRE);
-	const struct seam__target *target = &table->targets[b->index];
 	struct seam_instance *instance = canon_instance_user(canon->instance);
 	struct seam_task *task = canon->context ? canon->context : &instance->boot;
+	uint32_t index = (uint32_t)(uintptr_t)canon->data;
 	task->n_calls++;
-	task->calls[target->interface->index]++;
-	struct seam_call c = {.canon = canon, .task = task, .instance = instance, .interface = target->interface, .func = target->func};
-	switch (target->func->fn(&c, args, ret)) {
+	struct seam_call c = {.canon = canon, .task = task, .instance = instance, .local = instance->local};
+	if (UNLIKELY(instance->mixed) && !find_provider(&c, index, args))
+		return TRAP_HOST;
+	const struct seam__target *target = &c.local->targets[index];
+	c.binding = target->binding;
+	c.func = target->func;
+	c.local->calls++;
+	enum seam_result r = target->call(target->ops, &c, args, ret);
+	if (UNLIKELY(--c.local->calls == 0))
+		seam__local_idle(c.local);
+	switch (r) {
 	case SEAM_OK:
 		return TRAP_NONE;
 	case SEAM_EXIT:
@@ -140,20 +145,56 @@ void seam_deny(struct seam_call *c, enum seam_deny kind, const char *what, const
 	g->log_denial(g->log_ctx, kind, what, flag);
 }
 
-bool seam_resource_new(struct seam_call *c, const struct seam_resource *type, void *object, uint32_t *ret)
+void *seam_state(struct seam_call *c)
 {
-	if (canon_host_resource_new(c->canon->instance, &type->ops, object, ret))
+	struct seam_provider *p = c->binding->provider;
+	struct seam__seat *seat = p->ops->instance_new ? seam__seat_open(c->instance, c->local, p, c->binding->slot) : NULL;
+	return seat ? seam__seat_state(c->instance, seat) : NULL;
+}
+
+static bool give(struct seam_instance *s, struct seam__seat *seat, const struct canon_resource_ops *of, void *object, uint32_t *ret)
+{
+	if (!canon_host_resource_new(s->canon, of, seat, object, ret)) {
+		seam__seat_settle(s, seat);
+		return false;
+	}
+	seat->objects++;
+	s->mixed |= seat->local != s->local;
+	return true;
+}
+
+bool seam_instance_give(struct canon_instance *i, struct seam_provider *p, const struct canon_resource_ops *of, void *object, uint32_t *ret)
+{
+	struct seam_instance *s = canon_instance_user(i);
+	const struct seam_resource *r = CONTAINER_OF(UNCONST(of->type), struct seam_resource, wit);
+	const struct seam_table *t = s->local->table;
+	for (uint32_t k = 0; k < t->n; k++) {
+		if (t->bindings[k].interface != r->interface || t->bindings[k].provider != p)
+			continue;
+		struct seam__seat *seat = seam__seat_open(s, s->local, p, t->bindings[k].slot);
+		return seat && give(s, seat, of, object, ret);
+	}
+	return false;
+}
+
+bool seam_resource_new(struct seam_call *c, const struct canon_resource_ops *of, void *object, uint32_t *ret)
+{
+	struct seam__seat *seat = seam__seat_open(c->instance, c->local, c->binding->provider, c->binding->slot);
+	if (seat && give(c->instance, seat, of, object, ret))
 		return true;
-	seam_trap(c, "no room for another %s: %s", type->ops.name, canon_handles_full(c->canon->instance));
+	if (seat)
+		seam_trap(c, "no room for another %s: %s", of->name, canon_handles_full(c->canon->instance));
+	else
+		seam_no_memory(c);
 	return false;
 }
 
 void *seam_resource_get(struct seam_call *c, const struct seam_resource *type, uint32_t rep)
 {
-	return canon_host_resource_get(c->canon->instance, &type->ops, rep);
+	return canon_host_resource_get(c->canon->instance, &type->wit, rep);
 }
 
 void *seam_resource_take(struct seam_call *c, const struct seam_resource *type, uint32_t rep)
 {
-	return canon_host_resource_take(c->canon->instance, &type->ops, rep);
+	return canon_host_resource_take(c->canon->instance, &type->wit, rep);
 }

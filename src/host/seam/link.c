@@ -1,55 +1,100 @@
-// Linking a component's root imports to the interfaces of this program (design §6, §7, §8).
+// Linking a component's root imports to what is offered (design §6, §7, §8).
 //
-// 1. An interface is found by its name and the version rule; of it, what the component imports (called or not) is compared, as types. Resources are equal when
-//    they stand for the same resource of ours: by the interface's id and the type's name.
-// 2. Nothing of the guest has run when this fails, and the error names the interface, the function, the type expected and a way out.
+// 1. An interface is found by its label or its name; of it, what the component imports (called or not) is compared, as types. Resources are equal when they
+//    stand for the same resource of ours: by the interface and the type's name. So a link has one description for each import, whoever serves it.
+// 2. Nothing of the guest has run when this fails, and the error names everything that is not served, each with a way out.
+// 3. What shares resources has one provider: an object never comes to one that did not make it.
 #include "seam_int.h"
+
+enum { MAX_TEXT = 4096, MAX_TOLD = 12 };
 
 struct linker {
 	const struct seam_registry *registry;
+	const struct comp_component *comp;
 	const struct comp_plan *plan;
 	struct seam_link *link;
-	struct seam__target *targets;  // by host_funcs
-	struct canon_host_func *funcs;
-	struct err *e;
+	const struct seam_offer **offers;  // by import; NULL: none, and it was told
+	uint32_t n_missing;
+	struct buf names, ways;  // of what is missing, where it is more than one thing
+	struct err first, *e;
 };
 
-static bool is_wasi(struct slice name)
+// One thing is missing: `e` says what, and how to get it.
+static void is_missing(struct linker *k, struct slice name, const struct err *e)
 {
-	return slice_starts_with(name, SLICE_LIT("wasi:"));
+	if (k->n_missing++ == 0)
+		k->first = *e;
+	if (k->n_missing > MAX_TOLD)
+		return;
+	buf_printf(&k->names, "%s%.*s", k->n_missing > 1 ? ", " : "", SLICE_ARGS(name));
+	buf_printf(&k->ways, "\n        %.*s: %s", SLICE_ARGS(name), e->hint);
 }
 
-static bool no_interface(struct linker *k, struct slice name)
+// false when something is missing.
+static bool tell_missing(struct linker *k)
 {
-	err_set(k->e, ERR_LINK, "cannot link: nothing provides the import %.*s", SLICE_ARGS(name));
-	for (uint32_t i = 0; i < k->registry->interfaces.len; i++) {
-		const struct seam_interface *f = k->registry->interfaces.ptr[i];
-		struct slice have = slice_str(f->name);
-		if (slice_eq(slice_sub(name, 0, slice_find(name, '@')), slice_sub(have, 0, slice_find(have, '@'))))
-			return err_hint(k->e, "this program has %s", f->name);
+	if (k->n_missing == 1) {
+		err_set(k->e, k->first.code, "%s", k->first.text);
+		if (k->first.where[0])
+			err_note(k->e, "%s", k->first.where);
+		err_hint(k->e, "%s", k->first.hint);
+	} else if (k->n_missing) {
+		const char *more = k->n_missing > MAX_TOLD ? ", …" : "";
+		err_set(k->e, ERR_LINK, "cannot link: nothing provides %u imports: %.*s%s", k->n_missing, SLICE_ARGS(buf_view(&k->names)), more);
+		err_hint(k->e, "what would serve each:%.*s%s", SLICE_ARGS(buf_view(&k->ways)), more);
 	}
-	if (is_wasi(name))
-		return err_hint(k->e, "this program serves the interfaces of WASI 0.2; `tenon inspect` lists what a component imports");
-	return err_hint(k->e, "compose the component with one that exports it, for example by `wac plug`");
+	return k->n_missing == 0;
 }
 
-static bool no_function(struct linker *k, const struct comp_host_func *f, const struct seam_interface *iface)
+static struct slice implements_of(const struct linker *k, uint32_t import)
 {
-	struct buf b = {.max = 4096};
-	wit_print_func_type(&b, f->type, NULL, 0);
-	struct slice type = b.len ? buf_view(&b) : SLICE_LIT("func");
-	if (f->interface.len)
-		err_set(k->e, ERR_LINK, "cannot link: %.*s has no function %.*s: %.*s", SLICE_ARGS(f->interface), SLICE_ARGS(f->name), SLICE_ARGS(type));
-	else
-		err_set(k->e, ERR_LINK, "cannot link: nothing provides the function %.*s: %.*s", SLICE_ARGS(f->name), SLICE_ARGS(type));
-	buf_release(&b);
-	return iface ? err_hint(k->e, "this program has %s: was the component built against a newer or another definition?", iface->name)
-				 : err_hint(k->e, "compose the component with one that exports it, for example by `wac plug`");
+	return import < k->comp->nimports ? k->comp->imports[import].implements : slice_of("", 0);
 }
+
+static void no_interface(struct linker *k, uint32_t import)
+{
+	struct slice name = k->plan->imports[import].name, meant = implements_of(k, import).len ? implements_of(k, import) : name;
+	struct err e = {0};
+	err_set(&e, ERR_LINK, "cannot link: nothing provides the import %.*s", SLICE_ARGS(name));
+	for (uint32_t i = 0; i < k->registry->offers.len; i++) {
+		struct slice have = slice_str(k->registry->offers.ptr[i].interface->name);
+		if (slice_eq(slice_sub(meant, 0, slice_find(meant, '@')), slice_sub(have, 0, slice_find(have, '@'))))
+			err_hint(&e, "this program has %.*s", SLICE_ARGS(have));
+	}
+	if (slice_starts_with(meant, SLICE_LIT("wasi:")))
+		err_hint(&e, "this program serves the interfaces of WASI 0.2; `tenon inspect` lists what a component imports");
+	err_hint(&e, "compose the component with one that exports it, for example by `wac plug`");
+	is_missing(k, name, &e);
+}
+
+static bool no_module(struct linker *k, struct slice name)
+{
+	struct err e = {0};
+	err_set(&e, ERR_LINK, "cannot link: the component imports a module or component: %.*s", SLICE_ARGS(name));
+	err_hint(&e, "compose the component with it, for example by `wac plug`");
+	is_missing(k, name, &e);
+	return true;
+}
+
+// An interface that nobody has is missing also when nothing of it is called: it was imported to be there.
+static bool find_offers(struct linker *k)
+{
+	for (uint32_t i = 0; i < k->plan->nimports; i++) {
+		const struct comp_import *p = &k->plan->imports[i];
+		if (p->kind == COMP_EXTERN_MODULE || p->kind == COMP_EXTERN_COMPONENT)
+			no_module(k, p->name);
+		k->offers[i] = p->kind == COMP_EXTERN_INSTANCE ? seam_registry_find(k->registry, p->name, implements_of(k, i)) : NULL;
+		if (p->kind == COMP_EXTERN_INSTANCE && (p->n_funcs || p->n_resources) && !k->offers[i])
+			no_interface(k, i);
+	}
+	return true;
+}
+
+// ---- the first time: descriptions ------------------------------------------------------------------------------------------------------
 
 static const struct seam_resource *find_resource(const struct seam_interface *iface, struct slice name)
 {
-	for (uint32_t i = 0; iface && i < iface->n_resources; i++)
+	for (uint32_t i = 0; i < iface->n_resources; i++)
 		if (slice_eq(iface->resources[i]->wit.name, name))
 			return iface->resources[i];
 	return NULL;
@@ -59,115 +104,258 @@ bool seam__same_resource(void *ctx, const struct wit_resource *expected, const s
 {
 	const struct seam_link *l = ctx;
 	const struct comp_resource *r = comp_resource_of(found);
-	return r->host_index != COMP_NONE && l->resources[r->host_index] == CONTAINER_OF(UNCONST(expected), struct seam_resource, wit);
+	return r->host_index != COMP_NONE && l->resources[r->host_index] && &l->resources[r->host_index]->wit == expected;
 }
 
 static bool link_resources(struct linker *k)
 {
-	const struct canon_resource_ops **ops = ARENA_ARRAY(&k->link->arena, const struct canon_resource_ops *, k->plan->nhost_resources + 1);
-	const struct seam_resource **resources = ARENA_ARRAY(&k->link->arena, const struct seam_resource *, k->plan->nhost_resources + 1);
-	if (!ops || !resources)
+	k->link->resources = ARENA_ARRAY(&k->link->arena, const struct seam_resource *, k->plan->nhost_resources + 1);
+	if (!k->link->resources)
 		return err_nomem(k->e);
 	for (uint32_t i = 0; i < k->plan->nhost_resources; i++) {
 		const struct comp_resource *r = k->plan->host_resources[i];
-		struct slice import = k->plan->imports[r->import].name;
-		const struct seam_interface *iface = seam_registry_find(k->registry, import);
-		if (!iface)
-			return no_interface(k, import);
-		resources[i] = find_resource(iface, r->path);
-		if (!resources[i]) {
-			err_set(k->e, ERR_LINK, "cannot link: %.*s has no resource %.*s", SLICE_ARGS(import), SLICE_ARGS(r->path));
-			return err_hint(k->e, "this program has %s", iface->name);
+		const struct comp_import *import = &k->plan->imports[r->import];
+		const struct seam_interface *iface = k->link->interfaces[r->import];
+		struct err e = {0};
+		if (iface && (k->link->resources[i] = find_resource(iface, r->path)))
+			continue;
+		if (iface) {
+			err_set(&e, ERR_LINK, "cannot link: %.*s has no resource %.*s", SLICE_ARGS(import->name), SLICE_ARGS(r->path));
+			err_hint(&e, "this program has %s", iface->name);
+		} else if (import->kind == COMP_EXTERN_INSTANCE) {
+			continue;  // told already
+		} else {
+			err_set(&e, ERR_LINK, "cannot link: nothing provides the resource %.*s", SLICE_ARGS(r->path));
+			err_hint(&e, "compose the component with one that exports it, for example by `wac plug`");
 		}
-		ops[i] = &resources[i]->ops;
+		is_missing(k, r->path, &e);
 	}
-	k->link->resources = resources;
-	k->link->host.resources = ops;
-	k->link->host.n_resources = k->plan->nhost_resources;
 	return true;
 }
 
-static const struct seam_func *find_func(const struct seam_interface *iface, struct slice name)
+// The function's number; COMP_NONE: the interface has none.
+static uint32_t find_func(const struct seam_interface *iface, struct slice name)
 {
 	for (uint32_t i = 0; iface && i < iface->n_funcs; i++)
 		if (slice_eq_str(name, iface->funcs[i].name))
-			return &iface->funcs[i];
-	return NULL;
+			return i;
+	return COMP_NONE;
 }
 
-static bool link_func(struct linker *k, uint32_t index)
+// "iface#func", or "func".
+static struct slice full_name(char ret[160], const struct comp_host_func *f)
+{
+	int n = snprintf(ret, 160, f->interface.len ? "%.*s#%.*s" : "%.*s%.*s", SLICE_ARGS(f->interface), SLICE_ARGS(f->name));
+	return slice_of(ret, min_u64((uint64_t)n, 159));
+}
+
+static void no_function(struct linker *k, const struct comp_host_func *f)
+{
+	const struct seam_interface *iface = k->link->interfaces[f->import];
+	struct err e = {0};
+	struct buf b = {.max = MAX_TEXT};
+	char name[160];
+	wit_print_func_type(&b, f->type, NULL, 0);
+	struct slice type = b.len ? buf_view(&b) : SLICE_LIT("func");
+	if (iface) {
+		err_set(&e, ERR_LINK, "cannot link: %.*s has no function %.*s: %.*s", SLICE_ARGS(f->interface), SLICE_ARGS(f->name), SLICE_ARGS(type));
+		err_hint(&e, "this program has %s: was the component built against a newer or another definition?", iface->name);
+	} else {
+		err_set(&e, ERR_LINK, "cannot link: nothing provides the function %.*s: %.*s", SLICE_ARGS(f->name), SLICE_ARGS(type));
+		err_hint(&e, "compose the component with one that exports it, for example by `wac plug`");
+	}
+	buf_release(&b);
+	is_missing(k, full_name(name, f), &e);
+}
+
+static void other_type(struct linker *k, const struct comp_host_func *f, const struct err *why)
+{
+	struct err e = {0};
+	char name[160];
+	struct slice full = full_name(name, f);
+	err_set(&e, ERR_LINK, "cannot link: %.*s: %s", SLICE_ARGS(full), why->text);
+	if (why->where[0])
+		err_note(&e, "%s", why->where);
+	err_note(&e, "the type of %.*s is another one here", SLICE_ARGS(full));
+	err_hint(&e, "this program has %s: was the component built against another definition?", k->link->interfaces[f->import]->name);
+	is_missing(k, full, &e);
+}
+
+static void link_func(struct linker *k, uint32_t index, struct canon_host_func *ret)
 {
 	const struct comp_host_func *f = &k->plan->host_funcs[index];
-	const struct seam_interface *iface = f->interface.len ? seam_registry_find(k->registry, f->interface) : NULL;
-	if (f->interface.len && !iface)
-		return no_interface(k, f->interface);
-	const struct seam_func *have = find_func(iface, f->name);
-	if (!have || (f->used && !have->fn))
-		return no_function(k, f, iface);
+	const struct seam_interface *iface = k->link->interfaces[f->import];
+	uint32_t number = find_func(iface, f->name);
+	if (number == COMP_NONE) {
+		if (iface || !f->interface.len)
+			no_function(k, f);
+		return;
+	}
+	const struct seam_func *have = &iface->funcs[number];
 	struct wit_compare c = {.same_resource = seam__same_resource, .ctx = k->link, .steps = 1000000};
-	if (!wit_func_type_equal(&c, have->type, f->type, k->e)) {
-		err_note(k->e, "the type of %.*s#%.*s is another one here", SLICE_ARGS(f->interface), SLICE_ARGS(f->name));
-		char text[sizeof(k->e->text)];
-		snprintf(text, sizeof(text), "%s", k->e->text);
-		snprintf(k->e->text, sizeof(k->e->text), "cannot link: %.*s#%.*s: %.120s", SLICE_ARGS(f->interface), SLICE_ARGS(f->name), text);
-		k->e->code = ERR_LINK;
-		return err_hint(k->e, "this program has %s: was the component built against another definition?", iface->name);
+	struct err why = {0};
+	if (!wit_func_type_equal(&c, have->type, f->type, &why)) {
+		other_type(k, f, &why);
+		return;
 	}
-	struct seam__binding *b = ARENA_NEW(&k->link->arena, struct seam__binding);
-	if (!b)
+	k->link->imports[index] = (struct seam__import){f->import, number};
+	*ret = (struct canon_host_func){
+		.fn = seam__dispatch, .data = (void *)(uintptr_t)index, .flags = have->flags & SEAM_FIXED ? 0 : CANON_HOST_CUTS};
+}
+
+static bool describe(struct linker *k)
+{
+	struct seam_link *l = k->link;
+	uint32_t n = k->plan->nhost_funcs;
+	struct canon_host_func *funcs = ARENA_ARRAY(&l->arena, struct canon_host_func, n + 1);
+	l->imports = ARENA_ARRAY(&l->arena, struct seam__import, n + 1);
+	l->interfaces = ARENA_ARRAY(&l->arena, const struct seam_interface *, k->plan->nimports + 1);
+	if (!funcs || !l->imports || !l->interfaces)
 		return err_nomem(k->e);
-	*b = (struct seam__binding){k->link, index};
-	k->targets[index] = (struct seam__target){iface, have};
-	k->funcs[index] = (struct canon_host_func){.fn = seam__dispatch, .data = b, .flags = have->flags & SEAM_FIXED ? 0 : CANON_HOST_CUTS};
-	return true;
+	if (!find_offers(k))
+		return false;
+	for (uint32_t i = 0; i < k->plan->nimports; i++)
+		l->interfaces[i] = k->offers[i] ? k->offers[i]->interface : NULL;
+	if (!link_resources(k))
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		link_func(k, i, &funcs[i]);
+	l->host = (struct canon_host){.funcs = funcs,
+		.n_funcs = n,
+		.open = seam__instance_open,
+		.reset = seam__instance_reset,
+		.keep = seam__instance_keep,
+		.adopt = seam__object_adopt,
+		.gone = seam__object_gone};
+	return tell_missing(k);
 }
 
-static bool link_imports(struct linker *k)
+// ---- each time: who serves them ----------------------------------------------------------------------------------------------------------
+
+static bool is_served(const void *ops, uint32_t number)
 {
-	// An interface that nobody has is an error also when nothing of it is called: it was imported to be there.
+	void (*fn)(void);
+	memcpy(&fn, (const char *)ops + number * sizeof fn, sizeof fn);
+	return fn != NULL;
+}
+
+static bool fill_bindings(struct linker *k, struct seam_table *t)
+{
+	t->bindings = ARENA_ARRAY(&t->arena, struct seam_binding, k->plan->nimports + 1);
+	if (!t->bindings)
+		return err_nomem(k->e);
 	for (uint32_t i = 0; i < k->plan->nimports; i++) {
-		const struct comp_import *p = &k->plan->imports[i];
-		if (p->kind == COMP_EXTERN_INSTANCE && (p->n_funcs || p->n_resources) && !seam_registry_find(k->registry, p->name))
-			return no_interface(k, p->name);
-		if (p->kind == COMP_EXTERN_MODULE || p->kind == COMP_EXTERN_COMPONENT)
-			return err_set(k->e, ERR_LINK, "cannot link: the component imports a module or component: %.*s", SLICE_ARGS(p->name));
+		const struct seam_offer *o = k->offers[i];
+		if (!o)
+			continue;
+		if (o->interface != k->link->interfaces[i])
+			return err_set(k->e, ERR_LINK, "cannot link: %s is described in another way than when the component was loaded", o->interface->name);
+		t->bindings[i] = (struct seam_binding){.interface = o->interface, .ops = o->ops, .provider = o->provider};
 	}
 	return true;
 }
 
-static void reset(struct canon_instance *i, bool end)
+static bool fill_targets(struct linker *k, struct seam_table *t)
 {
-	struct seam_instance *s = canon_instance_user(i);
-	if (s && end)
-		seam_instance_release(s);
-	else if (s)
-		seam_instance_reset(s);
+	const struct seam_link *l = k->link;
+	t->targets = ARENA_ARRAY(&t->arena, struct seam__target, k->plan->nhost_funcs + 1);
+	if (!t->targets)
+		return err_nomem(k->e);
+	for (uint32_t i = 0; i < k->plan->nhost_funcs; i++) {
+		const struct seam_binding *b = &t->bindings[l->imports[i].import];
+		const struct seam_func *f = &b->interface->funcs[l->imports[i].func];
+		t->targets[i] = (struct seam__target){f->call, b->ops, b, f};
+		if (k->plan->host_funcs[i].used && !is_served(b->ops, l->imports[i].func))
+			no_function(k, &k->plan->host_funcs[i]);
+	}
+	return tell_missing(k);
+}
+
+struct sharing {
+	const struct seam_link *link;
+	const struct seam_table *table;
+	const struct seam_binding *binding;
+	const struct seam_binding *other;
+};
+
+static bool has_the_same_provider(void *ctx, const struct wit_resource *r)
+{
+	struct sharing *s = ctx;
+	const struct comp_resource *c = comp_resource_of(r);
+	if (c->host_index == COMP_NONE)
+		return true;
+	s->other = &s->table->bindings[c->import];
+	return s->other->provider == s->binding->provider;
+}
+
+static bool check_sharing(struct linker *k, const struct seam_table *t)
+{
+	for (uint32_t i = 0; i < k->plan->nhost_funcs; i++) {
+		const struct wit_func_type *type = k->plan->host_funcs[i].type;
+		struct sharing s = {.link = k->link, .table = t, .binding = t->targets[i].binding};
+		if (wit_type_each_resource(&type->params, has_the_same_provider, &s) &&
+			(!type->result || wit_type_each_resource(type->result, has_the_same_provider, &s)))
+			continue;
+		err_set(k->e, ERR_LINK, "cannot link: %s is served by %s and %s by %s, but they share resources", s.binding->interface->name,
+			s.binding->provider->ops->name, s.other->interface->name, s.other->provider->ops->name);
+		return err_hint(k->e, "one provider serves both");
+	}
+	return true;
+}
+
+static bool table_new(struct linker *k, struct seam_table **ret)
+{
+	struct seam_table *t = seam__table_new(k->link);
+	if (!t)
+		return err_nomem(k->e);
+	if (!fill_bindings(k, t) || !fill_targets(k, t) || !check_sharing(k, t)) {
+		seam_table_free(t);
+		return false;
+	}
+	seam__table_place(t, k->plan->nimports);
+	*ret = t;
+	return true;
+}
+
+static void linker_init(struct linker *k, const struct seam_registry *r, struct seam_link *l, struct err *e)
+{
+	*k = (struct linker){.registry = r, .comp = l->comp, .plan = &l->comp->plan, .link = l, .names.max = MAX_TEXT, .ways.max = MAX_TEXT, .e = e};
+}
+
+static bool linker_end(struct linker *k, bool ok)
+{
+	buf_release(&k->names);
+	buf_release(&k->ways);
+	return ok;
+}
+
+bool seam_table_new(struct seam_link *l, const struct seam_registry *r, struct seam_table **ret, struct err *e)
+{
+	struct linker k;
+	const struct seam_offer **offers = mem_zalloc((l->comp->plan.nimports + 1) * sizeof(*offers));
+	linker_init(&k, r, l, e);
+	k.offers = offers;
+	bool ok = offers ? find_offers(&k) && tell_missing(&k) && table_new(&k, ret) : err_nomem(e);
+	mem_free(offers);
+	return linker_end(&k, ok);
 }
 
 bool seam_link_new(const struct seam_registry *r, const struct comp_component *comp, struct seam_link **ret, struct err *e)
 {
+	struct linker k;
+	struct err own = {0};
 	struct seam_link *l = mem_zalloc(sizeof(*l));
 	if (!l)
 		return err_nomem(e);
+	l->comp = comp;
 	arena_init(&l->arena, 0);
-	struct err own = {0};
-	struct linker k = {.registry = r, .plan = &comp->plan, .link = l, .e = e ? e : &own};
-	uint32_t n = comp->plan.nhost_funcs;
-	struct seam__table *table = ARENA_NEW(&l->arena, struct seam__table);
-	k.targets = ARENA_ARRAY(&l->arena, struct seam__target, n + 1);
-	k.funcs = ARENA_ARRAY(&l->arena, struct canon_host_func, n + 1);
-	bool ok = table && k.targets && k.funcs ? link_imports(&k) && link_resources(&k) : err_nomem(k.e);
-	for (uint32_t i = 0; ok && i < n; i++)
-		ok = link_func(&k, i);
-	if (!ok) {
+	linker_init(&k, r, l, e ? e : &own);
+	const struct seam_offer **offers = ARENA_ARRAY(&l->arena, const struct seam_offer *, comp->plan.nimports + 1);
+	k.offers = offers;
+	if (!linker_end(&k, offers ? describe(&k) && table_new(&k, &l->table) : err_nomem(k.e))) {
 		seam_link_free(l);
 		return false;
 	}
-	*table = (struct seam__table){.version = 1, .targets = k.targets, .n = n};
-	l->table = table;
-	l->host.funcs = k.funcs;
-	l->host.n_funcs = n;
-	l->host.reset = reset;
 	*ret = l;
 	return true;
 }
@@ -176,6 +364,7 @@ void seam_link_free(struct seam_link *l)
 {
 	if (!l)
 		return;
+	seam__link_release(l);
 	arena_release(&l->arena);
 	mem_free(l);
 }

@@ -1,11 +1,12 @@
-// How a host function meets a guest: interface tables made by tools/witgen, linking of a component's imports, grants, the byte budget, receipts,
-// parking a call.
+// How a host function meets a guest: descriptions of interfaces made by tools/witgen, who serves them (providers, bindings), linking of a component's
+// imports, exports that the host calls, grants, the byte budget, parking a call.
 //
 // Invariants:
-//  1. Each call from a guest to the world goes through seam's dispatcher: it is counted, charged and attributed to its request there.
-//  2. Which provider stands behind an interface is read from the shard's link table (immutable, versioned) at each call, never from an
-//     instance, an image or compiled code (design §8).
-//  3. A host function blocks nothing: it parks its fiber (seam_park); seam_wake only makes the call ready, and it resumes from the loop's ready
+//  1. Each call from a guest to the world goes through seam's dispatcher: it is counted and attributed to its request there.
+//  2. Which provider stands behind an interface is read from the shard's table (immutable, versioned) at each call, never from an instance, an image or
+//     compiled code (design §8). A call that is given handles goes to the provider that made their objects, whatever is bound now.
+//  3. A provider lives until its last object, its last call and what it keeps for instances are gone.
+//  4. A host function blocks nothing: it parks its fiber (seam_park); seam_wake only makes the call ready, and it resumes from the loop's ready
 //     queue and from nowhere else. A parked call is always resumed, with SEAM_KILLED if it is to end, and returns.
 #ifndef TENON_SEAM_H
 #define TENON_SEAM_H
@@ -18,19 +19,23 @@
 #include "wit/wit.h"
 
 struct seam_call;
+struct seam__local;
+struct seam__part;
+struct seam__seat;
 struct seam_instance;
 struct seam_link;
 struct seam_task;
 
-// ---- interface tables (witgen fills these with constants) ---------------------------------------------------------------------------
+// ---- interfaces, as descriptions (witgen fills these with constants) ------------------------------------------------------------------
 enum seam_result {
 	SEAM_OK,      // *ret is filled
 	SEAM_TRAP,    // the guest traps; seam_trap gave the message
 	SEAM_EXIT,    // clean stop; seam_exit gave the code
 	SEAM_KILLED,  // seam_park said so: the call is being ended
 };
-// `args` points to the struct of parameters (wit native layout), NULL if there are none; `ret` to the zeroed result, NULL if there is none.
-typedef enum seam_result seam_fn(struct seam_call *c, const void *args, void *ret);
+// Calls the function's member of `ops`, a struct NAME_ops. `args` points to the struct of parameters (wit native layout), NULL if there are none; `ret` to
+// the zeroed result, NULL if there is none.
+typedef enum seam_result seam_fn(const void *ops, struct seam_call *c, const void *args, void *ret);
 
 enum {
 	SEAM_FIXED = 1,  // the answer is fixed for the deployment, nothing of the world changes: does not cut an image (design §5)
@@ -38,38 +43,96 @@ enum {
 struct seam_func {
 	const char *name;  // as WIT has it: "[method]output-stream.write"
 	const struct wit_func_type *type;
-	seam_fn *fn;       // NULL: not served (a guest that imports it does not link), or one that guests export
+	seam_fn *call;     // NULL: guests export it
 	uint32_t args_size, ret_size;
 	uint32_t flags;    // SEAM_FIXED
 };
-// A resource that the host implements. Identity is the address of `wit` (own and borrow types of `type` descriptors point to it).
-struct seam_resource {
-	struct wit_resource wit;         // name as in WIT: "output-stream"
-	struct canon_resource_ops ops;   // name "wasi:io/streams.output-stream"; drop, remake
-};
 struct seam_interface {
-	const char *name;     // with the newest version: "wasi:io/streams@0.2.12"
+	const char *name;  // with the newest version: "wasi:io/streams@0.2.12"
 	const struct seam_func *funcs;
 	uint32_t n_funcs;
-	struct seam_resource *const *resources;  // those this interface defines (not those it uses)
+	const struct seam_resource *const *resources;  // those this interface defines (not those it uses)
 	uint32_t n_resources;
-	uint32_t index;  // among the registered ones; set by seam_registry_add: for receipts
 };
-// All interfaces of this program.
+// A resource that an interface defines. Identity is the address of `wit` (own and borrow types of `type` descriptors point to it).
+struct seam_resource {
+	struct wit_resource wit;  // name as in WIT: "output-stream"
+	const struct seam_interface *interface;
+};
+
+// ---- who serves them --------------------------------------------------------------------------------------------------------------------
+// A provider serves interfaces. Of an interface it has a struct NAME_ops, one member a function in the order of the description (NULL: not served), and of a
+// resource a class (struct canon_resource_ops). What it keeps for the process it embeds `struct seam_provider` in.
+struct seam_provider;
+struct seam_provider_ops {
+	const char *name;
+	// The last reference is gone, on whichever thread had it. NULL: nothing to do.
+	void (*close)(struct seam_provider *p);
+	// What it keeps for one instance, made when it first asks (seam_state); all NULL: nothing. new: NULL without memory. reset: the next call must find it as
+	// new made it. All on the instance's thread, but for free when the instance is an image's.
+	void *(*instance_new)(struct seam_provider *p, struct canon_instance *i);
+	void (*instance_reset)(struct seam_provider *p, struct canon_instance *i, void *state);
+	void (*instance_free)(struct seam_provider *p, struct canon_instance *i, void *state);
+	// A task has ended in the instance. NULL: nothing to do.
+	void (*task_end)(struct seam_provider *p, struct canon_instance *i, struct seam_task *t, void *state);
+};
+// Why somebody holds a provider.
+enum seam_reason {
+	SEAM_HELD_BY_MAKER,
+	SEAM_HELD_BY_OFFER,  // a registry
+	SEAM_HELD_BY_TABLE,  // in which calls, objects and what is kept for instances hold the table
+	SEAM_REASONS
+};
+struct seam_provider {
+	const struct seam_provider_ops *ops;
+	uint32_t refs, held[SEAM_REASONS];  // atomic; held: the same by reason, for whoever looks why it is still there
+};
+// Held once, by its maker.
+void seam_provider_init(struct seam_provider *p, const struct seam_provider_ops *ops);
+void seam_provider_unref(struct seam_provider *p, enum seam_reason why);
+
+// What may stand behind imports: an interface as a provider serves it. `label` (NULL: none): only for imports of that name that implement the interface.
+struct seam_offer {
+	const char *label;
+	const struct seam_interface *interface;
+	const void *ops;  // struct NAME_ops; NULL where the interface has no functions
+	struct seam_provider *provider;
+};
 struct seam_registry {
-	VEC(struct seam_interface *)
-	interfaces;
+	VEC(struct seam_offer)
+	offers;
 };
-NODISCARD bool seam_registry_add(struct seam_registry *r, struct seam_interface *const *list, uint32_t n, struct err *e);
+// Holds the providers until release.
+NODISCARD bool seam_registry_add(struct seam_registry *r, const struct seam_offer *list, uint32_t n, struct err *e);
 void seam_registry_release(struct seam_registry *r);
-// NULL: none that serves this name (wit_name_find).
-const struct seam_interface *seam_registry_find(const struct seam_registry *r, struct slice name);
+// The offer for an import of that name: where it implements an interface (else `implements` is empty) one with its name as label, else one without a label
+// whose interface serves what is meant (wit_name_find). NULL: none.
+const struct seam_offer *seam_registry_find(const struct seam_registry *r, struct slice name, struct slice implements);
 
 // ---- linking --------------------------------------------------------------------------------------------------------------------------
-// Resolves the root imports of a component; ERR_LINK names interface, function, type and a hint. The link must outlive instances and images.
+// What stands behind one import now.
+struct seam_binding {
+	const struct seam_interface *interface;  // NULL: the import is no instance
+	const void *ops;
+	struct seam_provider *provider;
+	uint32_t slot;  // of what the provider keeps for an instance
+};
+// The bindings of all imports of a component, by import. Immutable.
+struct seam_table;
+// Resolves the root imports of a component and binds them for the first time; ERR_LINK names all that are not served, each with its type and a way out. The
+// link must outlive instances and images.
 NODISCARD bool seam_link_new(const struct seam_registry *r, const struct comp_component *comp, struct seam_link **ret, struct err *e);
 void seam_link_free(struct seam_link *l);
 const struct canon_host *seam_link_host(const struct seam_link *l);
+// Binds the same imports anew; of each interface the description must be the one that the link has. From any thread.
+NODISCARD bool seam_table_new(struct seam_link *l, const struct seam_registry *r, struct seam_table **ret, struct err *e);  // for tests
+// One that was not published.
+void seam_table_free(struct seam_table *t);  // for tests
+// From any thread. Each shard takes it up between two calls; calls under way and objects stay in the table that they began in, and it goes when they are
+// gone. Takes the table over; false: no memory, and the table is still the caller's.
+NODISCARD bool seam_link_publish(struct seam_link *l, struct seam_table *t);  // for tests
+// How many tables somebody still reads, the published one among them.
+uint32_t seam_link_tables(struct seam_link *l);  // for tests
 
 // ---- exports that the host calls by name ------------------------------------------------------------------------------------------------
 // witgen makes of each interface that guests export: NAME_interface (its description), struct NAME_exports (a seam_export a function), NAME_bind and
@@ -117,7 +180,6 @@ struct seam_grants {
 
 // ---- instances ------------------------------------------------------------------------------------------------------------------------
 // The task: one call of an export on behalf of one request. It is the `context` of canon_call_export.
-#define SEAM_MAX_INTERFACES 96
 struct seam_task {
 	struct loop *loop;
 	struct vm_shard *shard;
@@ -130,7 +192,6 @@ struct seam_task {
 	enum trap kill_trap;             // what the guest's call ends with
 	uint32_t n_calls;                // host calls, all
 	uint64_t wait_ns;                // time parked
-	uint32_t calls[SEAM_MAX_INTERFACES];  // by seam_interface.index
 };
 // A task without a fiber of its own, for what runs on the thread's stack or on a fiber that somebody else made.
 void seam_task_init(struct seam_task *t, struct loop *loop, struct vm_shard *shard, void *request);
@@ -151,23 +212,33 @@ void seam_task_kill(struct seam_task *t, enum trap trap);
 struct seam_instance {
 	struct seam_grants *grants;
 	void *owner;                 // serve's or a test's
-	void *wasi;      // wasi's per-instance state
-	void (*wasi_reset)(struct seam_instance *i);    // at each reset; NULL: none
-	void (*wasi_release)(struct seam_instance *i);  // at the end; NULL: none
 	struct seam_task boot;       // of calls without a context
+	// seam's: what calls go through now; what providers keep here, by slot.
+	struct canon_instance *canon;
+	struct seam__local *local;
+	struct seam__part *part;
+	struct seam_instance *next, **prev;
+	struct seam__seat **seats;
+	uint32_t n_seats;
+	bool mixed;  // holds, perhaps, objects of a provider that is not bound any more
 };
 void seam_instance_init(struct seam_instance *i, struct loop *loop, struct vm_shard *shard, struct seam_grants *grants, void *owner);
-// Forget what the host kept for the instance (wasi_reset, wasi_release). Called by canon at each reset, and when the instance is freed.
-void seam_instance_reset(struct seam_instance *i);
-void seam_instance_release(struct seam_instance *i);
+// A task has ended here: providers hear it. Before the instance is reset.
+void seam_instance_task_end(struct seam_instance *i, struct seam_task *t);
+// What a provider that has objects in the instance keeps for it; made if it isn't there (for canon_resource_ops.remake). NULL: no memory.
+void *seam_instance_state(struct canon_instance *i, const struct seam_provider *p);
+// A handle that the guest did not ask for, for an argument of an export. The class's interface must be bound to `p`. false: it is not, too many handles, or
+// no memory; the object is still the caller's.
+NODISCARD bool seam_instance_give(struct canon_instance *i, struct seam_provider *p, const struct canon_resource_ops *of, void *object, uint32_t *ret);
 
 // ---- what a host function may do ------------------------------------------------------------------------------------------------------
 struct seam_call {
 	struct canon_call *canon;
 	struct seam_task *task;
 	struct seam_instance *instance;
-	const struct seam_interface *interface;
+	const struct seam_binding *binding;
 	const struct seam_func *func;
+	struct seam__local *local;  // seam's: the table that the call is in
 };
 static inline struct arena *seam_arena(struct seam_call *c)
 {
@@ -205,9 +276,12 @@ void seam_mem_free(void *p);
 // Traps, and says which limit was met.
 enum seam_result seam_no_memory(struct seam_call *c);
 
+// What the provider that is called keeps for the instance; made at first use. NULL: no memory.
+void *seam_state(struct seam_call *c);
+
 // Resources. An object is the host function's own struct; its drop (ops.drop) runs when the guest drops the handle, at reset and at free.
 // new: false when there are too many handles (the message is set: return SEAM_TRAP; the object is still the caller's).
-NODISCARD bool seam_resource_new(struct seam_call *c, const struct seam_resource *type, void *object, uint32_t *ret);
+NODISCARD bool seam_resource_new(struct seam_call *c, const struct canon_resource_ops *of, void *object, uint32_t *ret);
 // NULL can't happen for a rep that came as an argument of that type, but for one that was taken in the same call.
 void *seam_resource_get(struct seam_call *c, const struct seam_resource *type, uint32_t rep);
 // own<T> argument: the object is the caller's now; the handle is gone.

@@ -4,29 +4,108 @@
 
 #include "seam.h"
 
-// What stands behind each import now. Immutable; another one is published by a pointer store (design §8).
+// ---- providers (provider.c) -------------------------------------------------------------------------------------------------------------
+void seam__provider_ref(struct seam_provider *p, enum seam_reason why);
+
+// ---- what stands behind imports (binding.c) -----------------------------------------------------------------------------------------
+// A function that is imported.
 struct seam__target {
-	const struct seam_interface *interface;
+	seam_fn *call;
+	const void *ops;
+	const struct seam_binding *binding;
 	const struct seam_func *func;
 };
-struct seam__table {
-	uint64_t version;
-	struct seam__target *targets;  // by binding
-	uint32_t n;
-};
-struct seam__binding {
+struct seam_table {
 	struct seam_link *link;
-	uint32_t index;
+	uint64_t version;
+	uint32_t refs;  // under the link's lock: of the link or the maker, of each shard that is not done with it, of images
+	uint32_t n;     // bindings
+	struct seam_binding *bindings;  // by import
+	struct seam__target *targets;   // by host function
+	struct seam_table *next;        // of the link's, under its lock
+	struct arena arena;
+};
+
+// A table in a shard.
+struct seam__local {
+	const struct seam__target *targets;
+	struct seam_table *table;  // a reference
+	uint32_t calls;  // under way, and one while new calls go through it
+	uint32_t seats;  // open ones
+	struct seam__part *part;
+	struct seam__local *next;
+};
+// What a provider has in an instance: objects, and what it keeps. At its slot; open while it has any of them.
+struct seam__seat {
+	struct seam_provider *provider;
+	uint32_t slot;
+	uint32_t objects;
+	void *state;
+	struct seam__local *local;  // that keeps the provider alive; NULL: not open, or
+	struct seam_table *table;   // a reference, in an image's instance
+};
+// A link in a shard. Made with its first instance, gone with its last.
+struct seam__part {
+	struct seam_link *link;
+	struct loop *loop;
+	struct seam__part *next;  // of the link's
+	struct seam__local *current, *locals;  // all of them, the current one among them
+	struct seam_instance *instances;
+	// Under the link's lock.
+	uint32_t n;              // instances
+	struct seam__local *incoming;  // published and not yet taken up
+	struct seam__local *spare;
+	bool posted;
+	struct loop_remote remote;
+};
+
+// Of a function that the host provides: its import, its number in the interface.
+struct seam__import {
+	uint32_t import, func;
 };
 struct seam_link {
 	struct arena arena;
-	const struct seam__table *table;  // atomic
-	const struct seam_resource **resources;  // by host_index: ours that the import stands for
+	const struct comp_component *comp;
+	const struct seam_interface **interfaces;  // by import; NULL: the import is no instance
+	const struct seam_resource **resources;    // by host_index: ours that the import stands for
+	struct seam__import *imports;              // by host function
 	struct canon_host host;
+	uint8_t lock;  // of what follows
+	uint64_t version;
+	struct seam_table *table;   // the published one
+	struct seam_table *tables;  // all
+	struct seam__part *parts;
 };
+
+// The empty table of a link, in its list; one reference. NULL: no memory.
+struct seam_table *seam__table_new(struct seam_link *l);
+// The table's bindings, `n`, are filled: holds their providers, and gives each its slot: the one it has already, or one that is free.
+void seam__table_place(struct seam_table *t, uint32_t n);
+void seam__table_unref(struct seam_table *t);
+void seam__link_release(struct seam_link *l);
+// What canon tells (canon_host).
+bool seam__instance_open(const struct canon_host *h, struct canon_instance *i);
+void seam__instance_reset(struct canon_instance *i, bool end);
+void seam__instance_keep(struct canon_instance *i);
+bool seam__object_adopt(struct canon_instance *i, void *owner, void **ret_owner);
+void seam__object_gone(struct canon_instance *i, void *owner);
+// The open seat of a provider, for one more object or for its state; NULL: no memory. `local`: of the call, or the instance's.
+struct seam__seat *seam__seat_open(struct seam_instance *s, struct seam__local *local, struct seam_provider *p, uint32_t slot);
+// Made if it isn't there. NULL: nothing is kept, or no memory.
+void *seam__seat_state(struct seam_instance *s, struct seam__seat *seat);
+// Nothing was put into it after all.
+void seam__seat_settle(struct seam_instance *s, struct seam__seat *seat);
+// Nobody calls through it any more, and it is not the current one.
+void seam__local_idle(struct seam__local *l);
+
+// The table that has the provider of the handles in `args`; without handles *at stays. false: they are of more than one provider. (handles.c)
+bool seam__local_of_handles(const struct canon_instance *i, const struct seam_func *f, const void *args, struct seam__local **at);
+
+// ---- linking (link.c) -----------------------------------------------------------------------------------------------------------------
 // Is `found` a resource that the component imports, and `expected` ours behind it? (For struct wit_compare; ctx: the link.)
 bool seam__same_resource(void *ctx, const struct wit_resource *expected, const struct wit_resource *found);
 
+// canon_host_fn of all functions; data: the number of the host function.
 enum trap seam__dispatch(struct canon_call *canon, const void *args, void *ret);
 
 #endif

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "wasi_host.h"
 #include "wasi_int.h"
+#include "wasi_provider.h"
 
 // ---- environment -----------------------------------------------------------------------------------------------------------------------
 
@@ -50,8 +50,8 @@ enum seam_result wasi_cli_exit_exit_with_code(struct seam_call *c, const struct 
 }
 
 // ---- standard streams ------------------------------------------------------------------------------------------------------------------
-// `of` is the instance; the kind is told by the operations. They are always ready (no event), and can be made anew in any instance: an image may
-// hold them.
+// `of` of an output is the state of the instance; the kind is told by the operations. They are always ready (no event), and can be made anew in any
+// instance: an image may hold them.
 
 static enum wasi_io closed_peek(struct wasi_input *in, struct slice *ret)
 {
@@ -83,10 +83,10 @@ static enum wasi_io nothing_to_flush(struct wasi_output *out)
 
 static enum wasi_io write_fd(struct wasi_output *out, struct seam_task *task, struct slice data, int fd)
 {
-	struct canon_instance *i = out->of;
-	const struct seam_instance *seam = canon_instance_user(i);
+	struct wasi_state *s = out->of;
+	const struct seam_instance *seam = canon_instance_user(s->instance);
 	if (!seam->grants->stdio) {
-		wasi__log_write(i, task, fd, data);
+		wasi__log_write(s, task, fd, data);
 		return WASI_IO_OK;
 	}
 	while (data.len) {
@@ -119,15 +119,15 @@ static struct wasi_input *standard_input(struct canon_instance *i)
 {
 	struct wasi_input *in = SEAM_MEM_NEW(i, struct wasi_input);
 	if (in)
-		*in = (struct wasi_input){.ops = &stdin_ops, .refs = 1, .of = i};
+		*in = (struct wasi_input){.ops = &stdin_ops, .refs = 1};
 	return in;
 }
 
-static struct wasi_output *standard_output(struct canon_instance *i, const struct wasi_output_ops *ops)
+static struct wasi_output *standard_output(struct wasi_state *s, const struct wasi_output_ops *ops)
 {
-	struct wasi_output *out = SEAM_MEM_NEW(i, struct wasi_output);
+	struct wasi_output *out = s ? SEAM_MEM_NEW(s->instance, struct wasi_output) : NULL;
 	if (out)
-		*out = (struct wasi_output){.ops = ops, .refs = 1, .of = i};
+		*out = (struct wasi_output){.ops = ops, .refs = 1, .of = s};
 	return out;
 }
 
@@ -141,7 +141,9 @@ bool wasi_io_streams_input_stream_remake(struct canon_instance *i, const void *o
 bool wasi_io_streams_output_stream_remake(struct canon_instance *i, const void *object, void **ret)
 {
 	const struct wasi_output *out = object;
-	*ret = out->ops == &stdout_ops || out->ops == &stderr_ops ? standard_output(i, out->ops) : NULL;
+	bool is_standard = out->ops == &stdout_ops || out->ops == &stderr_ops;
+	struct wasi_state *from = is_standard ? out->of : NULL;
+	*ret = from ? standard_output(seam_instance_state(i, &from->wasi->seam), out->ops) : NULL;
 	return *ret != NULL;
 }
 
@@ -152,12 +154,12 @@ enum seam_result wasi_cli_stdin_get_stdin(struct seam_call *c, uint32_t *ret)
 
 enum seam_result wasi_cli_stdout_get_stdout(struct seam_call *c, uint32_t *ret)
 {
-	return wasi__output_handle(c, standard_output(c->canon->instance, &stdout_ops), ret) ? SEAM_OK : SEAM_TRAP;
+	return wasi__output_handle(c, standard_output(seam_state(c), &stdout_ops), ret) ? SEAM_OK : SEAM_TRAP;
 }
 
 enum seam_result wasi_cli_stderr_get_stderr(struct seam_call *c, uint32_t *ret)
 {
-	return wasi__output_handle(c, standard_output(c->canon->instance, &stderr_ops), ret) ? SEAM_OK : SEAM_TRAP;
+	return wasi__output_handle(c, standard_output(seam_state(c), &stderr_ops), ret) ? SEAM_OK : SEAM_TRAP;
 }
 
 // ---- terminals: none of the streams is one (W15) -----------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 #include <time.h>
 
 #include "sys/sys.h"
-#include "wasi_host.h"
 #include "wasi_int.h"
+#include "wasi_provider.h"
 
 enum seam_result wasi_clocks_monotonic_clock_now(struct seam_call *c, uint64_t *ret)
 {

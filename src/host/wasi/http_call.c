@@ -1,6 +1,6 @@
 // One HTTP request on its way through a guest: how room http's exchange and the guest's handles meet, and part again.
-#include "wasi_host.h"
 #include "wasi_int.h"
+#include "wasi_provider.h"
 
 static void on_readable(void *user, struct http_exchange *x)
 {
@@ -26,13 +26,18 @@ static void on_cancel(void *user, struct http_exchange *x, enum http_cancel why)
 		c->on_cancel(c);
 }
 
+static bool give(struct wasi_http_call *c, struct canon_instance *i, const struct canon_resource_ops *of, void *object, uint32_t *ret)
+{
+	return seam_instance_give(i, &c->wasi->seam, of, object, ret);
+}
+
 static bool new_request(struct wasi_http_call *c, struct canon_instance *i, uint32_t *ret)
 {
 	c->request = seam_mem_zalloc(i, sizeof *c->request);
 	if (!c->request)
 		return false;
 	c->request->call = c;
-	if (canon_host_resource_new(i, &wasi_http_types_incoming_request_resource.ops, c->request, ret))
+	if (give(c, i, &wasi_http_types_incoming_request_class, c->request, ret))
 		return true;
 	seam_mem_free(c->request);
 	c->request = NULL;
@@ -45,7 +50,7 @@ static bool new_outparam(struct wasi_http_call *c, struct canon_instance *i, uin
 	if (!c->outparam)
 		return false;
 	c->outparam->call = c;
-	if (canon_host_resource_new(i, &wasi_http_types_response_outparam_resource.ops, c->outparam, ret))
+	if (give(c, i, &wasi_http_types_response_outparam_class, c->outparam, ret))
 		return true;
 	seam_mem_free(c->outparam);
 	c->outparam = NULL;

@@ -1,6 +1,6 @@
 // wasi:http/types.fields as host functions.
-#include "wasi_host.h"
 #include "wasi_int.h"
+#include "wasi_provider.h"
 
 void wasi_http_types_fields_drop(struct canon_instance *i, void *object)
 {
@@ -16,7 +16,7 @@ static enum seam_result new_handle(struct seam_call *c, struct wasi_fields *f, u
 {
 	if (!f)
 		return seam_no_memory(c);
-	if (seam_resource_new(c, &wasi_http_types_fields_resource, f, ret))
+	if (seam_resource_new(c, &wasi_http_types_fields_class, f, ret))
 		return SEAM_OK;
 	wasi__fields_unref(f);
 	return SEAM_TRAP;

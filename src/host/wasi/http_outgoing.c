@@ -1,6 +1,6 @@
 // wasi:http: requests that guests make. They can be built; to send one is denied (HTTP-request-denied), as nothing is granted yet.
-#include "wasi_host.h"
 #include "wasi_int.h"
+#include "wasi_provider.h"
 
 // ---- outgoing request -------------------------------------------------------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ enum seam_result wasi_http_types_outgoing_request_new(struct seam_call *c, const
 	}
 	r->headers = headers;
 	headers->immutable = true;
-	if (seam_resource_new(c, &wasi_http_types_outgoing_request_resource, r, ret))
+	if (seam_resource_new(c, &wasi_http_types_outgoing_request_class, r, ret))
 		return SEAM_OK;
 	free_request(r);
 	return SEAM_TRAP;
@@ -61,7 +61,7 @@ enum seam_result wasi_http_types_outgoing_request_body(struct seam_call *c, cons
 	struct wasi_http_body *b = wasi__body_new(c->canon->instance, NULL);
 	if (!b)
 		return seam_no_memory(c);
-	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_resource, b, &ret->ok)) {
+	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_class, b, &ret->ok)) {
 		wasi__body_unref(b);
 		return SEAM_TRAP;
 	}
@@ -188,7 +188,7 @@ enum seam_result wasi_http_types_outgoing_request_headers(struct seam_call *c, c
 	uint32_t *ret)
 {
 	struct wasi_fields *f = wasi__fields_ref(request(c, args->self)->headers);
-	if (seam_resource_new(c, &wasi_http_types_fields_resource, f, ret))
+	if (seam_resource_new(c, &wasi_http_types_fields_class, f, ret))
 		return SEAM_OK;
 	wasi__fields_unref(f);
 	return SEAM_TRAP;
@@ -210,7 +210,7 @@ enum seam_result wasi_http_types_request_options_new(struct seam_call *c, uint32
 	struct request_options *o = SEAM_MEM_NEW(c->canon->instance, struct request_options);
 	if (!o)
 		return seam_no_memory(c);
-	if (seam_resource_new(c, &wasi_http_types_request_options_resource, o, ret))
+	if (seam_resource_new(c, &wasi_http_types_request_options_class, o, ret))
 		return SEAM_OK;
 	seam_mem_free(o);
 	return SEAM_TRAP;

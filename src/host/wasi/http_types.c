@@ -1,6 +1,6 @@
 // wasi:http/types: the request that came in and the response that goes out.
-#include "wasi_host.h"
 #include "wasi_int.h"
+#include "wasi_provider.h"
 
 static bool string_of(struct seam_call *c, struct slice s, struct wasi_option_string *ret)
 {
@@ -82,7 +82,7 @@ static enum seam_result fields_handle(struct seam_call *c, struct wasi_fields *f
 {
 	if (!f)
 		return seam_no_memory(c);
-	if (seam_resource_new(c, &wasi_http_types_fields_resource, wasi__fields_ref(f), ret))
+	if (seam_resource_new(c, &wasi_http_types_fields_class, wasi__fields_ref(f), ret))
 		return SEAM_OK;
 	wasi__fields_unref(f);
 	return SEAM_TRAP;
@@ -119,7 +119,7 @@ enum seam_result wasi_http_types_incoming_request_consume(struct seam_call *c, c
 	struct wasi_http_body *b = wasi__body_new(c->canon->instance, r->call);
 	if (!b)
 		return seam_no_memory(c);
-	if (!seam_resource_new(c, &wasi_http_types_incoming_body_resource, b, &ret->ok)) {
+	if (!seam_resource_new(c, &wasi_http_types_incoming_body_class, b, &ret->ok)) {
 		wasi__body_unref(b);
 		return SEAM_TRAP;
 	}
@@ -167,7 +167,7 @@ enum seam_result wasi_http_types_incoming_body_finish(struct seam_call *c, const
 		return live ? seam_trap(c, "incoming-body.finish while its stream is alive") : seam_no_memory(c);
 	}
 	t->body = b;
-	if (seam_resource_new(c, &wasi_http_types_future_trailers_resource, t, ret))
+	if (seam_resource_new(c, &wasi_http_types_future_trailers_class, t, ret))
 		return SEAM_OK;
 	wasi__body_unref(b);
 	seam_mem_free(t);
@@ -278,7 +278,7 @@ enum seam_result wasi_http_types_outgoing_response_new(struct seam_call *c, cons
 	r->status = 200;
 	r->headers = headers;
 	headers->immutable = true;
-	if (seam_resource_new(c, &wasi_http_types_outgoing_response_resource, r, ret))
+	if (seam_resource_new(c, &wasi_http_types_outgoing_response_class, r, ret))
 		return SEAM_OK;
 	free_response(r);
 	return SEAM_TRAP;
@@ -316,7 +316,7 @@ enum seam_result wasi_http_types_outgoing_response_body(struct seam_call *c, con
 	struct wasi_http_body *b = wasi__body_new(c->canon->instance, NULL);
 	if (!b)
 		return seam_no_memory(c);
-	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_resource, b, &ret->ok)) {
+	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_class, b, &ret->ok)) {
 		wasi__body_unref(b);
 		return SEAM_TRAP;
 	}

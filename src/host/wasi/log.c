@@ -1,16 +1,17 @@
 // What guests print: whole lines, bounded (W16, L79), as bytes: who shows them escapes them.
 #include "wasi_int.h"
 
-struct wasi_state *wasi__state(struct seam_instance *i)
+static void *state_new(struct seam_provider *p, struct canon_instance *i)
 {
-	return i->wasi;
+	struct wasi_state *s = SEAM_MEM_NEW(i, struct wasi_state);
+	if (s)
+		*s = (struct wasi_state){.wasi = CONTAINER_OF(p, struct wasi, seam), .instance = i};
+	return s;
 }
 
-static void state_reset(struct seam_instance *i)
+static void state_reset(struct seam_provider *p, struct canon_instance *i, void *state)
 {
-	struct wasi_state *s = i->wasi;
-	if (!s)
-		return;
+	struct wasi_state *s = state;
 	for (int k = 0; k < 2; k++) {
 		seam_mem_free(s->lines[k]);
 		s->lines[k] = NULL;
@@ -19,27 +20,16 @@ static void state_reset(struct seam_instance *i)
 	s->log_cut = false;
 }
 
-static void state_drop(struct seam_instance *i)
+static void state_free(struct seam_provider *p, struct canon_instance *i, void *state)
 {
-	state_reset(i);
-	mem_free(i->wasi);
-	i->wasi = NULL;
-}
-
-void wasi_instance_init(struct seam_instance *i, const struct wasi_log *log)
-{
-	struct wasi_state *s = mem_zalloc(sizeof *s);
-	if (s)
-		s->log = log;  // without state nothing is logged: memory is out anyway
-	i->wasi = s;
-	i->wasi_reset = state_reset;
-	i->wasi_release = state_drop;
+	state_reset(p, i, state);
+	seam_mem_free(state);
 }
 
 static void emit(struct wasi_state *s, struct seam_task *task, int fd, struct wasi_line *line)
 {
-	if (s->log && s->log->line)
-		s->log->line(s->log->ctx, task, fd, slice_of(line->text, line->len));
+	const struct wasi_log *log = s->wasi->log;
+	log->line(log->ctx, task, fd, slice_of(line->text, line->len));
 	line->len = 0;
 }
 
@@ -50,16 +40,16 @@ static void put(struct wasi_state *s, struct seam_task *task, int fd, struct was
 	line->text[line->len++] = c;
 }
 
-void wasi__log_write(struct canon_instance *i, struct seam_task *task, int fd, struct slice data)
+void wasi__log_write(struct wasi_state *s, struct seam_task *task, int fd, struct slice data)
 {
-	struct wasi_state *s = wasi__state(canon_instance_user(i));
-	if (!s || !s->log || s->log_cut)
+	const struct wasi_log *log = s->wasi->log;
+	if (!log || !log->line || s->log_cut)
 		return;
-	if (!s->lines[fd - 1] && !(s->lines[fd - 1] = seam_mem_zalloc(i, sizeof *s->lines[0])))
+	if (!s->lines[fd - 1] && !(s->lines[fd - 1] = seam_mem_zalloc(s->instance, sizeof *s->lines[0])))
 		return;
 	struct wasi_line *line = s->lines[fd - 1];
 	for (size_t k = 0; k < data.len; k++) {
-		if (s->log->max_bytes && s->logged >= s->log->max_bytes) {
+		if (log->max_bytes && s->logged >= log->max_bytes) {
 			static const char cut[] = "… (cut: the limit of log output a call is reached)";
 			line->len = line->len > sizeof line->text - sizeof cut ? (uint32_t)(sizeof line->text - sizeof cut) : line->len;
 			memcpy(line->text + line->len, cut, sizeof cut - 1);
@@ -76,14 +66,21 @@ void wasi__log_write(struct canon_instance *i, struct seam_task *task, int fd, s
 	}
 }
 
-void wasi_flush_logs(struct seam_instance *i, struct seam_task *task)
+// Ends the lines that the task left unfinished.
+static void task_end(struct seam_provider *p, struct canon_instance *i, struct seam_task *task, void *state)
 {
-	struct wasi_state *s = wasi__state(i);
-	if (!s)
-		return;
+	struct wasi_state *s = state;
 	for (int k = 0; k < 2; k++)
 		if (s->lines[k] && s->lines[k]->len)
 			emit(s, task, k + 1, s->lines[k]);
 	s->logged = 0;
 	s->log_cut = false;
 }
+
+const struct seam_provider_ops wasi__provider_ops = {
+	.name = "wasi",
+	.instance_new = state_new,
+	.instance_reset = state_reset,
+	.instance_free = state_free,
+	.task_end = task_end,
+};

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <sys/random.h>
 
-#include "wasi_host.h"
 #include "wasi_int.h"
+#include "wasi_provider.h"
 
 enum { RANDOM_MAX = 1 << 20, RANDOM_PIECE = 64 << 10 };  // bytes a call, more traps (L77); bytes between two looks at the time
 

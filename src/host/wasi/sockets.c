@@ -5,7 +5,7 @@ static char the_network;  // its identity is all there is to it
 
 enum seam_result wasi_sockets_instance_network_instance_network(struct seam_call *c, uint32_t *ret)
 {
-	return seam_resource_new(c, &wasi_sockets_network_network_resource, &the_network, ret) ? SEAM_OK : SEAM_TRAP;
+	return seam_resource_new(c, &wasi_sockets_network_network_class, &the_network, ret) ? SEAM_OK : SEAM_TRAP;
 }
 
 void wasi_sockets_network_network_drop(struct canon_instance *i, void *object)

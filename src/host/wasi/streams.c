@@ -1,6 +1,6 @@
 // wasi:io: streams, pollables, errors. What a stream is made of stands behind wasi_input_ops and wasi_output_ops.
-#include "wasi_host.h"
 #include "wasi_int.h"
+#include "wasi_provider.h"
 
 enum {
 	READ_MAX = 64 << 10,         // a read gives at most this, whatever was asked for (W14)
@@ -44,7 +44,7 @@ void wasi__output_unref(void *p)
 
 bool wasi__input_handle(struct seam_call *c, struct wasi_input *in, uint32_t *ret_rep)
 {
-	if (in && seam_resource_new(c, &wasi_io_streams_input_stream_resource, in, ret_rep))
+	if (in && seam_resource_new(c, &wasi_io_streams_input_stream_class, in, ret_rep))
 		return true;
 	if (!in)
 		seam_no_memory(c);
@@ -54,7 +54,7 @@ bool wasi__input_handle(struct seam_call *c, struct wasi_input *in, uint32_t *re
 
 bool wasi__output_handle(struct seam_call *c, struct wasi_output *out, uint32_t *ret_rep)
 {
-	if (out && seam_resource_new(c, &wasi_io_streams_output_stream_resource, out, ret_rep))
+	if (out && seam_resource_new(c, &wasi_io_streams_output_stream_class, out, ret_rep))
 		return true;
 	if (!out)
 		seam_no_memory(c);
@@ -105,7 +105,7 @@ static enum seam_result input_error(struct seam_call *c, struct wasi_input *in, 
 		return seam_no_memory(c);
 	*error = in->ops->take_error(in);
 	ret->tag = WASI_IO_STREAMS_STREAM_ERROR_LAST_OPERATION_FAILED;
-	if (seam_resource_new(c, &wasi_io_error_error_resource, error, &ret->last_operation_failed))
+	if (seam_resource_new(c, &wasi_io_error_error_class, error, &ret->last_operation_failed))
 		return SEAM_OK;
 	seam_mem_free(error);
 	return SEAM_TRAP;
@@ -424,7 +424,7 @@ bool wasi__pollable_new(struct seam_call *c, struct wasi_pollable p, uint32_t *r
 	struct wasi_pollable *object = seam_mem_alloc(c->canon->instance, sizeof *object);
 	if (object) {
 		*object = p;
-		if (seam_resource_new(c, &wasi_io_poll_pollable_resource, object, ret_rep))
+		if (seam_resource_new(c, &wasi_io_poll_pollable_class, object, ret_rep))
 			return true;
 	} else {
 		seam_no_memory(c);

@@ -3,8 +3,8 @@
 #ifndef TENON_WASI_UNREACHED_H
 #define TENON_WASI_UNREACHED_H
 
-#include "wasi_host.h"
 #include "wasi_int.h"
+#include "wasi_provider.h"
 
 #define UNREACHED(name, type)                                                             \
 	enum seam_result name(struct seam_call *c, const struct name##_args *args, type *ret) \

@@ -10,8 +10,15 @@
 #include "seam/seam.h"
 #include "wasi_host.h"
 
-// Registers all interfaces of wasi:*@0.2 that the program serves.
-NODISCARD bool wasi_register(struct seam_registry *r, struct err *e);
+struct wasi_log;
+// The provider of the interfaces of wasi:*@0.2, with what it needs for the instances of one deployment. Its maker must outlive them all.
+struct wasi {
+	struct seam_provider seam;
+	const struct wasi_log *log;  // borrowed; NULL: nothing that guests print goes anywhere
+};
+void wasi_init(struct wasi *w, const struct wasi_log *log);
+// Offers all of them.
+NODISCARD bool wasi_register(struct wasi *w, struct seam_registry *r, struct err *e);
 
 // Is this a function of wasi_snapshot_preview1, of this type? ERR_LINK otherwise.
 bool wasi_preview1_check(struct slice name, const struct wasm_func_type *type, struct err *e);
@@ -24,10 +31,6 @@ struct wasi_log {
 	void *ctx;
 	uint64_t max_bytes;  // a call; 0: none. What is over is dropped, and said once.
 };
-// For instances of one deployment; borrowed, must outlive them. Call it after seam_instance_init.
-void wasi_instance_init(struct seam_instance *i, const struct wasi_log *log);
-// Ends the lines that a call left unfinished. After the export returned, before the reset.
-void wasi_flush_logs(struct seam_instance *i, struct seam_task *task);
 
 // ---- wasi:http/incoming-handler -----------------------------------------------------------------------------------------------------
 // Name of the export that serve calls, in any 0.2.x.
@@ -35,6 +38,7 @@ void wasi_flush_logs(struct seam_instance *i, struct seam_task *task);
 
 // One request on its way through a guest. Embedded in serve's call; lives until the exchange is released.
 struct wasi_http_call {
+	struct wasi *wasi;
 	struct http_exchange *x;  // NULL once it is gone
 	bool head_set;            // response-outparam.set was called
 	bool set_error;           // with an error: answered by the host
@@ -53,7 +57,7 @@ struct wasi_http_call {
 struct wasi_http_args {
 	uint32_t request, outparam;
 };
-// The caller has zeroed *c and set its on_* callbacks. Takes the exchange's owner callbacks for itself; c->on_cancel is called after wasi has noted it.
+// The caller has zeroed *c and set `wasi` and its on_* callbacks. Takes the exchange's owner callbacks for itself; c->on_cancel is called after wasi has noted it.
 // false: too many handles, or memory is out: answer 503.
 NODISCARD bool wasi_http_begin(struct wasi_http_call *c, struct canon_instance *i, struct http_exchange *x, struct wasi_http_args *ret);
 // The export has returned (or trapped: `clean` false). What was not set is answered with `status_if_unset` (500, 503, 504); what was begun and not

@@ -96,14 +96,15 @@ struct wasi_line {
 	uint32_t len;
 };
 struct wasi_state {
-	const struct wasi_log *log;
+	struct wasi *wasi;
+	struct canon_instance *instance;
 	uint64_t logged;      // bytes of this call
 	bool log_cut;
 	struct wasi_line *lines[2];  // unfinished lines of stdout and stderr
 };
-struct wasi_state *wasi__state(struct seam_instance *i);
+extern const struct seam_provider_ops wasi__provider_ops;
 // Text that a guest printed, cut into lines. Without memory for a line it is lost.
-void wasi__log_write(struct canon_instance *i, struct seam_task *task, int fd, struct slice data);
+void wasi__log_write(struct wasi_state *s, struct seam_task *task, int fd, struct slice data);
 
 // ---- fields ----------------------------------------------------------------------------------------------------------------------------
 enum wasi_fields_error { WASI_FIELDS_OK, WASI_FIELDS_SYNTAX, WASI_FIELDS_FORBIDDEN, WASI_FIELDS_IMMUTABLE, WASI_FIELDS_SIZE, WASI_FIELDS_NOMEM };

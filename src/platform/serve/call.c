@@ -81,7 +81,6 @@ static struct serve_slot *slot_take(struct serve_shard *s, struct err *e)
 	}
 	struct serve_deployment *d = &s->server->deployment;
 	seam_instance_init(&slot->seam, s->loop, s->vm, &d->grants, slot);
-	wasi_instance_init(&slot->seam, &d->log);
 	if (!canon_slot_new(s->vm, s->server->image, &slot->seam, &slot->canon, e)) {
 		mem_free(slot);
 		return NULL;
@@ -348,6 +347,7 @@ static bool prepare(struct serve_call *c)
 		log_shortage(s, e.text);
 		return false;
 	}
+	c->http.wasi = &s->server->deployment.wasi;
 	c->http.on_head = on_head;
 	c->http.on_finished = on_finished;
 	c->http.on_cancel = on_cancel;
@@ -396,7 +396,7 @@ static void finish(struct serve_call *c)
 	unsigned status = clean || exited ? 500 : status_of(c);
 	c->state = CALL_ENDED;
 	loop_timer_cancel(s->loop, &c->timer);
-	wasi_flush_logs(&c->slot->seam, &c->task);
+	seam_instance_task_end(&c->slot->seam, &c->task);
 	unsigned answered;  // by http, when the request was lost
 	http_exchange_is_cancelled(c->x, NULL, &answered);
 	serve__log_call(c, answered ? answered : c->http.head_set && !c->http.set_error ? c->http.status

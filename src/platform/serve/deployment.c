@@ -187,7 +187,8 @@ bool serve__deployment_load(struct serve_deployment *d, const struct serve_confi
 		return err_hint(e, "make a component of it: wasm-tools component new %s -o component.wasm", c->path);
 	}
 	fill_limits(d);
-	return canon_component_new(d->comp, d->modules, &d->canon, e) && wasi_register(&d->registry, e) &&
+	wasi_init(&d->wasi, &d->log);
+	return canon_component_new(d->comp, d->modules, &d->canon, e) && wasi_register(&d->wasi, &d->registry, e) &&
 		seam_link_new(&d->registry, d->comp, &d->link, e) && fill_grants(d, e);
 }
 
@@ -197,6 +198,8 @@ void serve__deployment_release(struct serve_deployment *d)
 		close(d->grants.dirs[i].fd);
 	seam_link_free(d->link);
 	seam_registry_release(&d->registry);
+	if (d->wasi.seam.ops)
+		seam_provider_unref(&d->wasi.seam, SEAM_HELD_BY_MAKER);
 	canon_component_free(d->canon);
 	for (uint32_t i = 0; d->modules && i < d->n_modules; i++)
 		vm_module_unref(d->modules[i]);

@@ -28,6 +28,7 @@ struct serve_deployment {
 	struct vm_module **modules;
 	uint32_t n_modules;
 	struct canon_component *canon;
+	struct wasi wasi;
 	struct seam_registry registry;
 	struct seam_link *link;
 	struct seam_grants grants;

@@ -159,11 +159,10 @@ static bool take_image(struct serve_server *server, const bool *stop, struct err
 	struct serve_shard *s = &server->shards[0];
 	struct image_job j = {.server = server, .e = e};
 	seam_instance_init(&server->image_seam, s->loop, s->vm, &server->deployment.grants, NULL);
-	wasi_instance_init(&server->image_seam, &server->deployment.log);
 	seam_task_init(&j.task, s->loop, s->vm, NULL);
 	if (!seam_task_run_to_end(&j.task, image_main, &j, serve__budget(&server->config->limits, loop_now_fresh_ns(s->loop)), stop))
 		return err_nomem(e);
-	wasi_flush_logs(&server->image_seam, &j.task);
+	seam_instance_task_end(&server->image_seam, &j.task);
 	if (!j.ok && e->code == ERR_NONE)
 		explain_image(&j, e);
 	return j.ok;
@@ -269,7 +268,6 @@ bool serve__server_start(struct serve_server *s, struct serve_thread *first, str
 void serve__server_release(struct serve_server *s)
 {
 	canon_image_free(s->image);
-	seam_instance_reset(&s->image_seam);
 	serve__deployment_release(&s->deployment);
 	mem_free(s->shards);
 }

@@ -113,20 +113,21 @@ static bool on_remake(struct canon_instance *i, const void *object, void **ret)
 	*ret = UNCONST(object);
 	return *(const char *)object != 'x';
 }
-static const struct canon_resource_ops ops = {"test", on_drop, on_remake}, others = {"other", on_drop, NULL};
+static const struct wit_resource kind, other_kind;
+static const struct canon_resource_ops ops = {&kind, "test", on_drop, on_remake}, others = {&other_kind, "other", on_drop, NULL};
 
 static void host_objects_are_found_by_rep_and_type_only_l65(void **s)
 {
 	struct fake *f = fake_new();
 	uint32_t a, b;
-	assert_true(canon_host_resource_new(&f->inst, &ops, "a", &a));
-	assert_true(canon_host_resource_new(&f->inst, &others, "b", &b));
-	assert_ptr_equal(canon_host_resource_get(&f->inst, &ops, a), "a");
-	assert_null(canon_host_resource_get(&f->inst, &others, a));
-	assert_null(canon_host_resource_get(&f->inst, &ops, 0));
-	assert_null(canon_host_resource_get(&f->inst, &ops, 99));
-	assert_ptr_equal(canon_host_resource_take(&f->inst, &ops, a), "a");
-	assert_null(canon_host_resource_get(&f->inst, &ops, a));
+	assert_true(canon_host_resource_new(&f->inst, &ops, NULL, "a", &a));
+	assert_true(canon_host_resource_new(&f->inst, &others, NULL, "b", &b));
+	assert_ptr_equal(canon_host_resource_get(&f->inst, &kind, a), "a");
+	assert_null(canon_host_resource_get(&f->inst, &other_kind, a));
+	assert_null(canon_host_resource_get(&f->inst, &kind, 0));
+	assert_null(canon_host_resource_get(&f->inst, &kind, 99));
+	assert_ptr_equal(canon_host_resource_take(&f->inst, &kind, a), "a");
+	assert_null(canon_host_resource_get(&f->inst, &kind, a));
 	n_dropped = 0;
 	canon__host_table_release(&f->inst);
 	assert_int_equal(n_dropped, 1);
@@ -139,10 +140,10 @@ static void host_objects_are_dropped_children_first(void **s)
 	uint32_t rep[4];
 	const char *names[] = {"a", "b", "c", "d"};
 	for (int i = 0; i < 4; i++)
-		assert_true(canon_host_resource_new(&f->inst, &ops, UNCONST(names[i]), &rep[i]));
+		assert_true(canon_host_resource_new(&f->inst, &ops, NULL, UNCONST(names[i]), &rep[i]));
 	n_dropped = 0;
 	canon_host_resource_drop(&f->inst, rep[1]);
-	assert_true(canon_host_resource_new(&f->inst, &ops, "e", &rep[1]));  // takes b's place, but is the youngest
+	assert_true(canon_host_resource_new(&f->inst, &ops, NULL, "e", &rep[1]));  // takes b's place, but is the youngest
 	canon__host_table_clear(&f->inst);
 	assert_memory_equal(dropped, "bedca", 5);
 	assert_int_equal(canon_host_resource_count(&f->inst), 0);
@@ -154,24 +155,24 @@ static void a_host_table_is_made_anew_with_the_same_reps(void **s)
 	struct fake *f = fake_new(), *g = fake_new();
 	uint32_t a = 0, b = 0, c = 0, rep;
 	const char *name;
-	assert_true(canon_host_resource_new(&f->inst, &ops, "a", &a) && canon_host_resource_new(&f->inst, &ops, "b", &b));
-	assert_true(canon_host_resource_new(&f->inst, &ops, "c", &c));
+	assert_true(canon_host_resource_new(&f->inst, &ops, NULL, "a", &a) && canon_host_resource_new(&f->inst, &ops, NULL, "b", &b));
+	assert_true(canon_host_resource_new(&f->inst, &ops, NULL, "c", &c));
 	canon_host_resource_drop(&f->inst, b);
 	assert_true(canon__host_table_can_remake(&f->inst, &name));
 	assert_true(canon__host_table_remake(&g->inst, &f->inst.host_table));
-	assert_ptr_equal(canon_host_resource_get(&g->inst, &ops, c), "c");
-	assert_true(canon_host_resource_new(&g->inst, &ops, "d", &rep));
+	assert_ptr_equal(canon_host_resource_get(&g->inst, &kind, c), "c");
+	assert_true(canon_host_resource_new(&g->inst, &ops, NULL, "d", &rep));
 	assert_int_equal(rep, b);
 	n_dropped = 0;
 	canon__host_table_clear(&g->inst);
 	assert_memory_equal(dropped, "dca", 3);
 	// One that can't be made: nothing half-made is left behind.
-	assert_true(canon_host_resource_new(&f->inst, &ops, "x", &rep));
+	assert_true(canon_host_resource_new(&f->inst, &ops, NULL, "x", &rep));
 	assert_false(canon__host_table_remake(&g->inst, &f->inst.host_table));
 	n_dropped = 0;
 	canon__host_table_clear(&g->inst);
 	assert_int_equal(n_dropped, 2);
-	assert_true(canon_host_resource_new(&f->inst, &others, "o", &rep));
+	assert_true(canon_host_resource_new(&f->inst, &others, NULL, "o", &rep));
 	assert_false(canon__host_table_can_remake(&f->inst, &name));
 	assert_string_equal(name, "other");
 	fake_free(f);

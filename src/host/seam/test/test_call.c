@@ -41,35 +41,10 @@ static void each_kind_of_denial_is_logged_once(void **s)
 	assert_int_equal(n_logged, 2);
 }
 
-static unsigned n_resets, n_releases;
-static void on_reset(struct seam_instance *i)
-{
-	n_resets++;
-}
-static void on_release(struct seam_instance *i)
-{
-	n_releases++;
-}
-
-static void a_host_side_is_told_of_resets_and_of_the_end(void **s)
-{
-	struct fixture f;
-	init(&f);
-	seam_instance_reset(&f.instance);  // nobody wants to know
-	seam_instance_release(&f.instance);
-	f.instance.wasi_reset = on_reset;
-	f.instance.wasi_release = on_release;
-	seam_instance_reset(&f.instance);
-	seam_instance_release(&f.instance);
-	assert_int_equal(n_resets, 1);
-	assert_int_equal(n_releases, 1);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_kind_of_denial_is_logged_once),
-		cmocka_unit_test(a_host_side_is_told_of_resets_and_of_the_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

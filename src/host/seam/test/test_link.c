@@ -6,18 +6,26 @@
 
 #include "seam/seam.h"
 
-static enum seam_result nothing(struct seam_call *c, const void *args, void *ret)
+static enum seam_result nothing(const void *ops, struct seam_call *c, const void *args, void *ret)
 {
 	return SEAM_OK;
 }
 
 static struct arena arena;
-static struct seam_resource stream = {.wit.name = SLICE_LIT("output-stream"), .ops.name = "wasi:io/streams.output-stream"};
-static struct seam_resource *const stream_resources[] = {&stream};
-static struct seam_func stream_funcs[] = {{.name = "[method]output-stream.flush", .fn = nothing}, {.name = "open", .fn = nothing}};
-static struct seam_interface streams = {
+static const struct seam_interface streams;
+static const struct seam_resource stream = {.wit.name = SLICE_LIT("output-stream"), .interface = &streams};
+static const struct seam_resource *const stream_resources[] = {&stream};
+static struct seam_func stream_funcs[] = {{.name = "[method]output-stream.flush", .call = nothing}, {.name = "open", .call = nothing}};
+static const struct seam_interface streams = {
 	.name = "wasi:io/streams@0.2.12", .funcs = stream_funcs, .n_funcs = 2, .resources = stream_resources, .n_resources = 1};
-static struct seam_interface unversioned = {.name = "demo:plain/thing"};
+static const struct seam_interface unversioned = {.name = "demo:plain/thing"};
+static void op(void)
+{
+}
+static void (*const stream_ops[])(void) = {op, op};
+static void (*const half_ops[])(void) = {NULL, op};
+static const struct seam_provider_ops provider_ops = {.name = "ours"};
+static struct seam_provider provider;
 static struct seam_registry registry;
 
 static const struct wit_func_type *func(const struct wit_type *param, const struct wit_type *result)
@@ -55,7 +63,7 @@ static void an_older_or_newer_patch_is_the_same_interface(void **s)
 		{"", false},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if ((seam_registry_find(&registry, slice_str(rows[i].name)) != NULL) != rows[i].found)
+		if ((seam_registry_find(&registry, slice_str(rows[i].name), slice_of("", 0)) != NULL) != rows[i].found)
 			fail_msg("%s", rows[i].name);
 }
 
@@ -88,7 +96,6 @@ static void what_is_imported_is_compared_as_types_with_resources_by_name(void **
 		fail_msg("%s", e.text);
 	const struct canon_host *h = seam_link_host(l);
 	assert_int_equal(h->n_funcs, 1);
-	assert_ptr_equal(h->resources[0], &stream.ops);
 	assert_int_equal(h->funcs[0].flags, CANON_HOST_CUTS);
 	seam_link_free(l);
 }
@@ -120,6 +127,83 @@ static void what_nobody_has_is_named(void **s)
 	refused(&g, "input-stream");
 }
 
+static void a_function_that_is_used_must_be_served(void **s)
+{
+	struct guest g;
+	struct seam_link *l;
+	struct seam_registry half = {0};
+	struct err e = {0};
+	const struct seam_offer offer = {NULL, &streams, half_ops, &provider};
+	assert_true(seam_registry_add(&half, &offer, 1, &e));
+	guest_init(&g, "wasi:io/streams@0.2.0", "[method]output-stream.flush", true);
+	assert_false(seam_link_new(&half, &g.comp, &l, &e));
+	assert_int_equal(e.code, ERR_LINK);
+	err_clear(&e);
+	guest_init(&g, "wasi:io/streams@0.2.0", "[method]output-stream.flush", false);
+	assert_true(seam_link_new(&half, &g.comp, &l, &e));
+	seam_link_free(l);
+	seam_registry_release(&half);
+	assert_int_equal(provider.held[SEAM_HELD_BY_TABLE], 0);
+}
+
+static void an_import_finds_its_label_before_its_name(void **s)
+{
+	struct seam_provider primary, other;
+	struct seam_registry r = {0};
+	struct err e = {0};
+	seam_provider_init(&primary, &provider_ops);
+	seam_provider_init(&other, &provider_ops);
+	const struct seam_offer list[] = {{"primary", &streams, stream_ops, &primary}, {NULL, &streams, stream_ops, &other}};
+	assert_true(seam_registry_add(&r, list, 2, &e));
+	static const struct {
+		const char *name, *implements;
+		int found;
+	} rows[] = {
+		{"primary", "wasi:io/streams@0.2.0", 0},
+		{"backup", "wasi:io/streams@0.2.0", 1},
+		{"primary", "wasi:io/streams@0.3.0", -1},
+		{"primary", "", -1},
+		{"wasi:io/streams@0.2.1", "", 1},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const struct seam_offer *o = seam_registry_find(&r, slice_str(rows[i].name), slice_str(rows[i].implements));
+		if ((o ? (int)(o - r.offers.ptr) : -1) != rows[i].found)
+			fail_msg("%s", rows[i].name);
+	}
+	seam_registry_release(&r);
+	assert_int_equal(primary.refs, 1);
+	assert_int_equal(other.refs, 1);
+}
+
+static void everything_that_is_missing_is_named_with_what_would_serve_it(void **s)
+{
+	struct comp_import imports[] = {
+		{.name = SLICE_LIT("demo:absent/thing"), .kind = COMP_EXTERN_INSTANCE, .n_funcs = 1},
+		{.name = SLICE_LIT("wasi:io/streams@9.0.0"), .kind = COMP_EXTERN_INSTANCE, .n_funcs = 1},
+		{.name = SLICE_LIT("wasi:io/streams@0.2.0"), .kind = COMP_EXTERN_INSTANCE, .n_funcs = 2},
+		{.name = SLICE_LIT("wasi:nn/graph@0.2.0"), .kind = COMP_EXTERN_INSTANCE, .n_funcs = 1},
+	};
+	const struct wit_func_type *type = func(NULL, NULL);
+	struct comp_host_func funcs[] = {
+		{.import = 0, .interface = imports[0].name, .name = SLICE_LIT("f"), .type = type},
+		{.import = 1, .interface = imports[1].name, .name = SLICE_LIT("f"), .type = type},
+		{.import = 2, .interface = imports[2].name, .name = SLICE_LIT("f"), .type = type},
+		{.import = 2, .interface = imports[2].name, .name = SLICE_LIT("open"), .type = func(wit_type_primitive(WIT_U8), NULL)},
+		{.import = 3, .interface = imports[3].name, .name = SLICE_LIT("f"), .type = type},
+	};
+	struct comp_component comp = {.plan = {.imports = imports, .nimports = 4, .host_funcs = funcs, .nhost_funcs = 5}};
+	struct seam_link *l;
+	struct err e = {0};
+	assert_false(seam_link_new(&registry, &comp, &l, &e));
+	assert_int_equal(e.code, ERR_LINK);
+	assert_string_equal(e.text, "cannot link: nothing provides 5 imports: demo:absent/thing, wasi:io/streams@9.0.0, wasi:nn/graph@0.2.0, wasi:io/streams@0.2.0#f, "
+								"wasi:io/streams@0.2.0#open");
+	assert_non_null(strstr(e.hint, "demo:absent/thing: compose the component"));
+	assert_non_null(strstr(e.hint, "wasi:io/streams@9.0.0: this program has wasi:io/streams@0.2.12"));
+	assert_non_null(strstr(e.hint, "wasi:nn/graph@0.2.0: this program serves the interfaces of WASI 0.2"));
+	assert_non_null(strstr(e.hint, "wasi:io/streams@0.2.0#open: this program has wasi:io/streams@0.2.12: was the component"));
+}
+
 static void a_function_that_is_imported_must_be_there_also_when_nothing_calls_it(void **s)
 {
 	struct guest g;
@@ -133,11 +217,15 @@ int main(void)
 		cmocka_unit_test(an_older_or_newer_patch_is_the_same_interface),
 		cmocka_unit_test(what_is_imported_is_compared_as_types_with_resources_by_name),
 		cmocka_unit_test(what_nobody_has_is_named),
+		cmocka_unit_test(a_function_that_is_used_must_be_served),
+		cmocka_unit_test(an_import_finds_its_label_before_its_name),
+		cmocka_unit_test(everything_that_is_missing_is_named_with_what_would_serve_it),
 		cmocka_unit_test(a_function_that_is_imported_must_be_there_also_when_nothing_calls_it),
 	};
 	struct err e = {0};
 	arena_init(&arena, 0);
-	struct seam_interface *list[] = {&streams, &unversioned};
+	const struct seam_offer list[] = {{NULL, &streams, stream_ops, &provider}, {NULL, &unversioned, NULL, &provider}};
+	seam_provider_init(&provider, &provider_ops);
 	stream_funcs[0].type = func(borrow(&stream.wit), NULL);
 	stream_funcs[1].type = func(NULL, NULL);
 	if (!seam_registry_add(&registry, list, 2, &e))

@@ -1,0 +1,35 @@
+// Inside of tools/witgen: what its two files share.
+#ifndef TOOLS_WITGEN_H
+#define TOOLS_WITGEN_H
+
+#include "wit/wit.h"
+
+struct output {
+	struct arena arena;
+	struct buf types, protos, tables;  // of the header, of the header, of the C file
+	struct buf provided, provides;     // of the provider's header and C file
+	struct map names;                  // address of a type → its C name (text in the arena)
+	struct map declared, described;    // C name → type: what is written already
+	struct map rows;                   // rows of host.def, "kind interface name" → 0 (1: used)
+	struct buf interface_list;
+	uint32_t n_interfaces;
+};
+
+_Noreturn void die(const char *text, struct slice what);
+struct slice keep(struct output *o, struct buf *b);
+bool remember(struct map *m, struct slice key, const void *value, uintptr_t *ret_old);
+void put_snake(struct buf *b, struct slice s, bool upper);
+void put_member(struct buf *b, struct slice s);
+void put_interface_name(struct buf *b, const struct wit_interface *x);
+struct slice c_name(struct output *o, const struct wit_interface *x, struct slice name);
+void name_it(struct output *o, const void *what, struct slice name);
+bool has_struct(const struct wit_type *t);
+void put_c_type(struct output *o, struct buf *b, const struct wit_type *t);
+void put_comment(struct output *o, struct buf *b, const struct wit_type *t);
+void declare_parts(struct output *o, const struct wit_type *t);
+void declare_struct(struct output *o, const struct wit_type *t, struct slice name);
+void declare_type(struct output *o, const struct wit_type *t);
+void put_text(struct buf *b, struct slice s);
+void describe_func(struct output *o, const struct wit_func_type *f, struct slice name);
+
+#endif

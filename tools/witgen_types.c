@@ -1,0 +1,446 @@
+// Types: their names in C, their structs, their descriptors.
+#include "witgen.h"
+
+_Noreturn void die(const char *text, struct slice what)
+{
+	fprintf(stderr, "witgen: %s: %.*s\n", text, SLICE_ARGS(what));
+	exit(1);
+}
+
+struct slice keep(struct output *o, struct buf *b)
+{
+	struct slice s;
+	if (b->failed || !slice_dup(&o->arena, buf_view(b), &s))
+		die("out of memory", (struct slice){0});
+	buf_release(b);
+	return s;
+}
+
+// false: it was there already (*ret_old).
+bool remember(struct map *m, struct slice key, const void *value, uintptr_t *ret_old)
+{
+	bool no_memory = false;
+	if (map_get(m, key, ret_old))
+		return false;
+	if (!map_insert(m, key, (uintptr_t)value, &no_memory))
+		die("out of memory", key);
+	return true;
+}
+
+// ---- names ----
+
+void put_snake(struct buf *b, struct slice s, bool upper)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		uint8_t c = s.ptr[i];
+		c = c == '-' || c == '.' ? '_' : c;
+		if (!upper && c >= 'A' && c <= 'Z')
+			c += 32;
+		if (upper && c >= 'a' && c <= 'z')
+			c -= 32;
+		buf_put_byte(b, c);
+	}
+}
+
+// A member or parameter: words of C get a '_'.
+void put_member(struct buf *b, struct slice s)
+{
+	static const char *const words[] = {"auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for",
+		"goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct",
+		"switch", "typedef", "union", "unsigned", "void", "volatile", "while", "bool", "true", "false", "tag", "is_err", "is_some"};
+	put_snake(b, s, false);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (slice_eq_str(s, words[i]))
+			buf_put_byte(b, '_');
+}
+
+void put_interface_name(struct buf *b, const struct wit_interface *x)
+{
+	put_snake(b, x->package->ns, false);
+	buf_put_byte(b, '_');
+	put_snake(b, x->package->name, false);
+	buf_put_byte(b, '_');
+	put_snake(b, x->name, false);
+}
+
+struct slice c_name(struct output *o, const struct wit_interface *x, struct slice name)
+{
+	struct buf b = {0};
+	put_interface_name(&b, x);
+	buf_put_byte(&b, '_');
+	put_snake(&b, name, false);
+	return keep(o, &b);
+}
+
+static struct slice address_key(struct output *o, const void *p)
+{
+	const void **key = arena_copy(&o->arena, &p, sizeof(p), _Alignof(void *));
+	if (!key)
+		die("out of memory", (struct slice){0});
+	return slice_of(key, sizeof(p));
+}
+
+void name_it(struct output *o, const void *what, struct slice name)
+{
+	uintptr_t old;
+	struct slice *s = arena_copy(&o->arena, &name, sizeof(name), _Alignof(struct slice));
+	if (!s)
+		die("out of memory", name);
+	remember(&o->names, address_key(o, what), s, &old);
+}
+
+static bool name_of(struct output *o, const void *what, struct slice *ret)
+{
+	uintptr_t v;
+	if (!map_get(&o->names, slice_of(&what, sizeof(what)), &v))
+		return false;
+	*ret = *(const struct slice *)v;
+	return true;
+}
+
+// The part that a type is in the name of another.
+static void put_part(struct output *o, struct buf *b, const struct wit_type *t)
+{
+	struct slice name;
+	if (!t) {
+		buf_put_str(b, "void");
+		return;
+	}
+	if (name_of(o, t, &name) || (t->resource && name_of(o, t->resource, &name))) {
+		if (t->resource)
+			buf_printf(b, "%s_", wit_kind_name(t->kind));
+		buf_put_slice(b, slice_starts_with(name, SLICE_LIT("wasi_")) ? slice_sub(name, 5, SIZE_MAX) : name);
+		return;
+	}
+	if (t->kind == WIT_ERROR_CONTEXT) {
+		buf_put_str(b, "error_context");
+		return;
+	}
+	buf_put_str(b, wit_kind_name(t->kind));
+	if (t->kind == WIT_TUPLE || t->kind == WIT_FIXED_LIST)
+		buf_printf(b, "%u", t->n);
+	for (uint32_t i = 0; wit_kind_is_variant(t->kind) || t->kind == WIT_TUPLE ? i < t->n : 0; i++) {
+		if (t->kind == WIT_OPTION && i == 0)
+			continue;
+		buf_put_byte(b, '_');
+		put_part(o, b, t->fields[i].type);
+	}
+	if (t->elem || t->kind == WIT_STREAM || t->kind == WIT_FUTURE) {
+		buf_put_byte(b, '_');
+		put_part(o, b, t->elem);
+	}
+}
+
+// The whole name of a type that has a struct or a descriptor.
+static struct slice type_name(struct output *o, const struct wit_type *t)
+{
+	struct slice name;
+	if (!t->resource && name_of(o, t, &name))
+		return name;
+	struct buf b = {0};
+	buf_put_str(&b, "wasi_");
+	put_part(o, &b, t);
+	return keep(o, &b);
+}
+
+// ---- types of C ----
+
+bool has_struct(const struct wit_type *t)
+{
+	return wit_kind_is_record(t->kind) || (wit_kind_is_variant(t->kind) && t->kind != WIT_ENUM) || t->kind == WIT_FIXED_LIST;
+}
+
+void put_c_type(struct output *o, struct buf *b, const struct wit_type *t)
+{
+	static const char *const scalars[WIT_N_KINDS] = {
+		[WIT_BOOL] = "bool",
+		[WIT_S8] = "int8_t",
+		[WIT_U8] = "uint8_t",
+		[WIT_S16] = "int16_t",
+		[WIT_U16] = "uint16_t",
+		[WIT_S32] = "int32_t",
+		[WIT_U32] = "uint32_t",
+		[WIT_S64] = "int64_t",
+		[WIT_U64] = "uint64_t",
+		[WIT_F32] = "float",
+		[WIT_F64] = "double",
+		[WIT_CHAR] = "uint32_t",
+		[WIT_STRING] = "struct wit_string",
+		[WIT_ERROR_CONTEXT] = "uint32_t",
+		[WIT_LIST] = "struct wit_list",
+		[WIT_MAP] = "struct wit_list",
+		[WIT_OWN] = "uint32_t",
+		[WIT_BORROW] = "uint32_t",
+		[WIT_STREAM] = "uint32_t",
+		[WIT_FUTURE] = "uint32_t",
+	};
+	if (scalars[t->kind])
+		buf_put_str(b, scalars[t->kind]);
+	else if (t->kind == WIT_ENUM || t->kind == WIT_FLAGS)
+		buf_printf(b, "uint%u_t", t->discriminant_size * 8u);
+	else
+		buf_printf(b, "struct %.*s", SLICE_ARGS(type_name(o, t)));
+}
+
+// What a plain C type does not tell.
+void put_comment(struct output *o, struct buf *b, const struct wit_type *t)
+{
+	struct slice name;
+	if (t->kind == WIT_OWN || t->kind == WIT_BORROW) {
+		if (name_of(o, t->resource, &name))
+			buf_printf(b, "  // %s<%.*s>", wit_kind_name(t->kind), SLICE_ARGS(name));
+	} else if (wit_kind_is_list(t->kind)) {
+		buf_put_str(b, "  // of ");
+		if (t->elem->resource && name_of(o, t->elem->resource, &name))
+			buf_printf(b, "%s<%.*s>", wit_kind_name(t->elem->kind), SLICE_ARGS(name));
+		else
+			put_c_type(o, b, t->elem);
+	} else if ((t->kind == WIT_ENUM || t->kind == WIT_FLAGS) && name_of(o, t, &name)) {
+		buf_put_str(b, "  // ");
+		put_snake(b, name, true);
+		buf_put_str(b, "_…");
+	} else if (t->kind == WIT_CHAR) {
+		buf_put_str(b, "  // char");
+	}
+}
+
+void declare_parts(struct output *o, const struct wit_type *t)
+{
+	for (uint32_t i = 0; t->kind != WIT_FIXED_LIST && i < t->n; i++)
+		if (t->fields[i].type)
+			declare_type(o, t->fields[i].type);
+	if (t->elem)
+		declare_type(o, t->elem);
+}
+
+static void put_field_name(struct buf *b, const struct wit_type *t, uint32_t i)
+{
+	if (t->kind == WIT_TUPLE)
+		buf_printf(b, "f%u", i);
+	else
+		put_member(b, t->fields[i].name);
+}
+
+// Fields of a struct, members of a union.
+static void put_fields(struct output *o, struct buf *b, const struct wit_type *t, const char *tabs)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		const struct wit_type *p = t->fields[i].type;
+		if (!p)
+			continue;
+		buf_put_str(b, tabs);
+		put_c_type(o, b, p);
+		buf_put_byte(b, ' ');
+		put_field_name(b, t, i);
+		buf_put_byte(b, ';');
+		put_comment(o, b, p);
+		buf_put_byte(b, '\n');
+	}
+}
+
+// Constants of the cases or flags.
+static void put_constants(struct output *o, const struct wit_type *t, struct slice name)
+{
+	struct buf *b = &o->types;
+	buf_put_str(b, "enum {\n");
+	for (uint32_t i = 0; i < t->n; i++) {
+		buf_put_byte(b, '\t');
+		put_snake(b, name, true);
+		buf_put_byte(b, '_');
+		put_snake(b, t->fields[i].name, true);
+		if (t->kind == WIT_FLAGS)
+			buf_printf(b, " = 1u << %u", i);
+		buf_put_str(b, ",\n");
+	}
+	buf_put_str(b, "};\n");
+}
+
+static void put_struct_body(struct output *o, const struct wit_type *t)
+{
+	struct buf *b = &o->types;
+	if (t->kind == WIT_FIXED_LIST) {
+		buf_put_byte(b, '\t');
+		put_c_type(o, b, t->elem);
+		buf_printf(b, " e[%u];\n", t->n);
+	} else if (wit_kind_is_record(t->kind)) {
+		put_fields(o, b, t, "\t");
+	} else if (t->kind == WIT_OPTION) {
+		buf_put_str(b, "\tbool is_some;\n");
+		put_fields(o, b, t, "\t");
+	} else {
+		bool any = false;
+		for (uint32_t i = 0; i < t->n; i++)
+			any |= t->fields[i].type != NULL;
+		if (t->kind == WIT_RESULT)
+			buf_put_str(b, "\tbool is_err;\n");
+		else
+			buf_printf(b, "\tuint%u_t tag;\n", t->discriminant_size * 8u);
+		if (any) {
+			buf_put_str(b, "\tunion {\n");
+			put_fields(o, b, t, "\t\t");
+			buf_put_str(b, "\t};\n");
+		}
+	}
+}
+
+static void put_asserts(struct output *o, const struct wit_type *t, struct slice name)
+{
+	struct buf *b = &o->types;
+	buf_printf(b, "_Static_assert(sizeof(struct %.*s) == %u && _Alignof(struct %.*s) == %u", SLICE_ARGS(name), t->size64, SLICE_ARGS(name), t->align64);
+	for (uint32_t i = 0; t->kind != WIT_FIXED_LIST && i < t->n; i++) {
+		if (!t->fields[i].type)
+			continue;
+		buf_printf(b, "\n\t&& offsetof(struct %.*s, ", SLICE_ARGS(name));
+		put_field_name(b, t, i);
+		buf_printf(b, ") == %u", t->fields[i].offset64);
+	}
+	buf_put_str(b, ", \"layout of native values\");\n");
+}
+
+void declare_struct(struct output *o, const struct wit_type *t, struct slice name)
+{
+	buf_printf(&o->types, "struct %.*s {\n", SLICE_ARGS(name));
+	put_struct_body(o, t);
+	buf_put_str(&o->types, "};\n");
+	put_asserts(o, t, name);
+}
+
+// The struct of a type and those of its parts before it, each once.
+void declare_type(struct output *o, const struct wit_type *t)
+{
+	struct slice name;
+	uintptr_t old;
+	declare_parts(o, t);
+	if (!has_struct(t) && t->kind != WIT_ENUM && t->kind != WIT_FLAGS)
+		return;
+	name = type_name(o, t);
+	if (!remember(&o->declared, name, t, &old)) {
+		struct wit_compare c = {.steps = 1000000};
+		if (!wit_type_equal(&c, (const struct wit_type *)old, t, NULL))
+			die("two types have one name in C", name);
+		return;
+	}
+	buf_put_byte(&o->types, '\n');
+	if (t->kind == WIT_VARIANT || t->kind == WIT_ENUM || t->kind == WIT_FLAGS)
+		put_constants(o, t, name);
+	if (has_struct(t))
+		declare_struct(o, t, name);
+}
+
+// ---- descriptors ----
+
+void put_text(struct buf *b, struct slice s)
+{
+	buf_printf(b, "TEXT(\"%.*s\")", SLICE_ARGS(s));
+}
+
+static void put_ref(struct output *o, struct buf *b, const struct wit_type *t)
+{
+	static const char *const names[WIT_N_PRIMITIVES] = {"WIT_BOOL", "WIT_S8", "WIT_U8", "WIT_S16", "WIT_U16", "WIT_S32", "WIT_U32", "WIT_S64", "WIT_U64", "WIT_F32",
+		"WIT_F64", "WIT_CHAR", "WIT_STRING", "WIT_ERROR_CONTEXT"};
+	if (!t)
+		buf_put_str(b, "NULL");
+	else if (t->kind < WIT_N_PRIMITIVES)
+		buf_printf(b, "&wit_primitives[%s]", names[t->kind]);
+	else
+		buf_printf(b, "&type_%.*s", SLICE_ARGS(type_name(o, t)));
+}
+
+static const char *kind_constant(unsigned kind)
+{
+	static const char *const names[WIT_N_KINDS] = {
+		[WIT_LIST] = "WIT_LIST",
+		[WIT_FIXED_LIST] = "WIT_FIXED_LIST",
+		[WIT_MAP] = "WIT_MAP",
+		[WIT_RECORD] = "WIT_RECORD",
+		[WIT_TUPLE] = "WIT_TUPLE",
+		[WIT_VARIANT] = "WIT_VARIANT",
+		[WIT_ENUM] = "WIT_ENUM",
+		[WIT_OPTION] = "WIT_OPTION",
+		[WIT_RESULT] = "WIT_RESULT",
+		[WIT_FLAGS] = "WIT_FLAGS",
+		[WIT_OWN] = "WIT_OWN",
+		[WIT_BORROW] = "WIT_BORROW",
+		[WIT_STREAM] = "WIT_STREAM",
+		[WIT_FUTURE] = "WIT_FUTURE",
+	};
+	return names[kind];
+}
+
+// The array of fields under the name PREFIX_NAME; nothing if there are none. (A method `stat` of `descriptor` and a record `descriptor-stat`
+// have one name in C, hence the prefixes.)
+static void put_field_table(struct output *o, const struct wit_type *t, const char *prefix, struct slice name)
+{
+	struct buf *b = &o->tables;
+	if (t->kind == WIT_FIXED_LIST || t->n == 0)
+		return;
+	buf_printf(b, "static const struct wit_field %s_%.*s[] = {\n", prefix, SLICE_ARGS(name));
+	for (uint32_t i = 0; i < t->n; i++) {
+		buf_put_str(b, "\t{");
+		put_text(b, t->fields[i].name);
+		buf_put_str(b, ", ");
+		put_ref(o, b, t->fields[i].type);
+		buf_printf(b, ", %u, %u},\n", t->fields[i].offset32, t->fields[i].offset64);
+	}
+	buf_put_str(b, "};\n");
+}
+
+// All members of the struct, precomputed.
+static void put_type_value(struct output *o, const struct wit_type *t, const char *prefix, struct slice name)
+{
+	struct buf *b = &o->tables;
+	struct slice res;
+	buf_printf(b, "{.kind = %s, .flags = %u, .discriminant_size = %u, .depth = %u, .align32 = %u, .align64 = %u, .n_flat = %u, .flat = {", kind_constant(t->kind),
+		t->flags, t->discriminant_size, t->depth, t->align32, t->align64, t->n_flat);
+	for (unsigned i = 0; i < t->n_flat && i < WIT_MAX_FLAT; i++)
+		buf_printf(b, "%s0x%x", i ? ", " : "", t->flat[i]);
+	buf_printf(b, "},\n\t.size32 = %u, .size64 = %u, .payload32 = %u, .payload64 = %u, .effective_size = %u, .n = %u", t->size32, t->size64, t->payload32,
+		t->payload64, t->effective_size, t->n);
+	if (t->kind != WIT_FIXED_LIST && t->n)
+		buf_printf(b, ", .fields = %s_%.*s", prefix, SLICE_ARGS(name));
+	if (t->elem) {
+		buf_put_str(b, ", .elem = ");
+		put_ref(o, b, t->elem);
+	}
+	if (t->resource) {
+		if (!name_of(o, t->resource, &res))
+			die("resource without a name", t->resource->name);
+		buf_printf(b, ", .resource = &%.*s_resource.wit", SLICE_ARGS(res));
+	}
+	buf_put_str(b, "}");
+}
+
+static void describe(struct output *o, const struct wit_type *t)
+{
+	uintptr_t old;
+	if (t->kind < WIT_N_PRIMITIVES)
+		return;
+	for (uint32_t i = 0; t->kind != WIT_FIXED_LIST && i < t->n; i++)
+		if (t->fields[i].type)
+			describe(o, t->fields[i].type);
+	if (t->elem)
+		describe(o, t->elem);
+	struct slice name = type_name(o, t);
+	if (!remember(&o->described, name, t, &old))
+		return;
+	put_field_table(o, t, "fields", name);
+	buf_printf(&o->tables, "static const struct wit_type type_%.*s = ", SLICE_ARGS(name));
+	put_type_value(o, t, "fields", name);
+	buf_put_str(&o->tables, ";\n");
+}
+
+void describe_func(struct output *o, const struct wit_func_type *f, struct slice name)
+{
+	for (uint32_t i = 0; i < f->params.n; i++)
+		describe(o, f->params.fields[i].type);
+	if (f->result)
+		describe(o, f->result);
+	put_field_table(o, &f->params, "params", name);
+	buf_printf(&o->tables, "static const struct wit_func_type %.*s_type = {\n\t.params = ", SLICE_ARGS(name));
+	put_type_value(o, &f->params, "params", name);
+	if (f->result) {
+		buf_put_str(&o->tables, ",\n\t.result = ");
+		put_ref(o, &o->tables, f->result);
+	}
+	buf_printf(&o->tables, ",\n\t.is_async = %s};\n", f->is_async ? "true" : "false");
+}

@@ -186,7 +186,7 @@ static bool make_import(struct run *r, const struct wasm_module *m, const struct
 		return vm_memory_new(r->store, &m->memories[im->index], &ret->memory, NULL);
 	if (im->kind == WASM_EXTERN_TABLE)
 		return may_be_null(&m->tables[im->index].type.elem, 1) && vm_table_new(r->store, &m->tables[im->index].type, m, 0, &ret->table, NULL);
-	return may_be_null(&m->globals[im->index].type.type, 1) && vm_global_new(r->store, &m->globals[im->index].type, m, 0, &ret->global, NULL);
+	return may_be_null(&m->globals[im->index].type.type, 1) && vm_global_new(r->store, &m->globals[im->index].type, m, (const uint64_t[2]){0}, &ret->global, NULL);
 }
 
 static bool instantiate(struct run *r, struct vm_module *mod)
@@ -210,8 +210,11 @@ static void look_at(struct run *r, const struct wasm_module *m)
 		mix(&r->out, vm_memory_length(mem));
 		mix(&r->out, hash_u64(slice_of(vm_memory_base(mem), min_u64(vm_memory_length(mem), 1 << 20))));
 	}
-	for (uint32_t i = 0; i < m->nglobals; i++)
-		mix(&r->out, vm_global_get(vm_instance_extern(r->instance, WASM_EXTERN_GLOBAL, i).global));
+	for (uint32_t i = 0; i < m->nglobals; i++) {
+		uint64_t v[2];
+		vm_global_get(vm_instance_extern(r->instance, WASM_EXTERN_GLOBAL, i).global, v);
+		mix(&r->out, v[0]);
+	}
 	for (uint32_t i = 0; i < m->ntables; i++) {
 		struct vm_table *t = vm_instance_extern(r->instance, WASM_EXTERN_TABLE, i).table;
 		uint32_t ref;

@@ -162,7 +162,8 @@ struct outcome core_get(struct script *s, struct vm_instance *i, const json_t *a
 	struct vm_extern x;
 	if (!find_export(i, action, WASM_EXTERN_GLOBAL, &x))
 		return failed("no such global");
-	uint64_t got = vm_global_get(x.global);
+	uint64_t got;
+	vm_global_get(x.global, &got);
 	struct wasm_valtype type = vm_global_type(x.global)->type;
 	struct wasm_func_type as_result = {.nresults = 1, .results = &type};
 	return expected ? compare(&as_result, &got, expected) : OUTCOME_PASSED;

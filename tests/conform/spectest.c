@@ -50,7 +50,7 @@ static bool make(struct script *s, const struct item *it, struct vm_extern *x, s
 		return vm_host_func_new(s->store, &func, print_nothing, NULL, it->name, &x->func, e);
 	case GLOBAL:
 		x->kind = WASM_EXTERN_GLOBAL;
-		return vm_global_new(s->store, &global, NULL, it->bits, &x->global, e);
+		return vm_global_new(s->store, &global, NULL, &it->bits, &x->global, e);
 	case TABLE:
 		x->kind = WASM_EXTERN_TABLE;
 		return vm_table_new(s->store, &table, NULL, 0, &x->table, e);

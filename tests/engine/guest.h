@@ -29,6 +29,7 @@
 #define DATA_COUNT "0c "
 
 static struct vm_shard *shard;
+static uint32_t features = WASM_FEATURES_DEFAULT;
 static bool poison;  // compile in the debug mode that fills the upper halves of 32-bit values
 // Much of everything, and a trap is not the end.
 static const struct vm_limits ample = {.memory = 16ull << 30, .table_elements = 20000000, .stack = 1u << 20, .survives_traps = true};
@@ -49,7 +50,7 @@ static inline bool guest_compile(struct guest *g, struct err *e)
 	struct tier_options opt = {.no_cache = true, .threads = 1, .poison_upper = poison};
 	struct tier_stats stats;
 	arena_init(&g->arena, 0);
-	if (!vm_process_handle_signals(e) || !wasm_decode(&g->arena, buf_view(&g->bytes), WASM_FEATURES_DEFAULT, 0, &g->m, e))
+	if (!vm_process_handle_signals(e) || !wasm_decode(&g->arena, buf_view(&g->bytes), features, 0, &g->m, e))
 		return false;
 	m = g->m;
 	return tier_compile(&m, 1, buf_view(&g->bytes), NULL, &opt, &g->mod, &stats, e);

@@ -14,8 +14,7 @@
 				 "call_indirect #0 #0 local.get #0 i32.const #2 i32.sub call #1 i32.add end end ] "                                                                                                  \
 				 "[ 00 local.get #0 call #1 local.get #0 call #0 i32.add end ] "
 
-enum { SHARDS = 2,
-	ROUNDS = 1000 };
+enum { SHARDS = 2, ROUNDS = 1000 };
 static struct guest two[2];  // the same module, compiled in two ways
 static _Atomic uint64_t ready, seen[SHARDS];
 static _Atomic bool stop, failed;

@@ -41,6 +41,18 @@ const struct abi_libcall_row abi_libcall_rows[ABI_LIBCALL_COUNT] = {
 #undef P
 };
 
+static bool has_v128(const struct wasm_module *m)
+{
+	bool has = false;
+	for (uint32_t i = 0; i < m->ntypes && !has; i++) {
+		const struct wasm_func_type *t = &m->types[i].func;
+		has = abi_cells_of(t->params, t->nparams) + abi_cells_of(t->results, t->nresults) > t->nparams + t->nresults;
+	}
+	for (uint32_t i = 0; i < m->nglobals && !has; i++)
+		has = m->globals[i].type.type.kind == WASM_V128;
+	return has;
+}
+
 void abi_layout(const struct wasm_module *m, struct abi_layout *ret)
 {
 	// Counts are bounded by the decoder (limits.def): the sum stays far below 2^32.
@@ -59,33 +71,51 @@ void abi_layout(const struct wasm_module *m, struct abi_layout *ret)
 	at += ret->globals_size;
 	BUG_ON(at > INT32_MAX);
 	ret->size = (uint32_t)at;
+	ret->has_v128 = has_v128(m);
 }
 
-static struct abi_loc next_int(uint32_t *ints, uint32_t *cells)
+uint32_t abi_cells_of(const struct wasm_valtype *types, uint32_t n)
 {
-	if (*ints < 6)
-		return (struct abi_loc){ABI_GPR, (uint16_t)(*ints)++};
-	return (struct abi_loc){ABI_STACK, (uint16_t)(*cells)++};
+	uint32_t cells = 0;
+	for (uint32_t i = 0; i < n; i++)
+		cells += abi_cells(types[i].kind);
+	return cells;
+}
+
+struct places {
+	uint32_t ints, floats, stack, at;
+};
+
+static struct abi_loc next_place(struct places *p, uint8_t kind)
+{
+	struct abi_loc l = {.cells = (uint8_t)abi_cells(kind), .at = (uint16_t)p->at};
+	bool in_xmm = kind == WASM_F32 || kind == WASM_F64 || kind == WASM_V128;
+	p->at += l.cells;
+	if (!in_xmm && p->ints < 6) {
+		l.place = ABI_GPR;
+		l.index = (uint16_t)p->ints++;
+	} else if (in_xmm && p->floats < 8) {
+		l.place = ABI_XMM;
+		l.index = (uint16_t)p->floats++;
+	} else {
+		l.place = ABI_STACK;
+		l.index = (uint16_t)p->stack;
+		p->stack += l.cells;
+	}
+	return l;
 }
 
 void abi_classify(const struct wasm_func_type *type, struct abi_loc *locs, struct abi_sig *ret)
 {
-	uint32_t ints = 0, floats = 0, cells = 0;
-	for (uint32_t i = 0; i < type->nparams; i++) {
-		uint8_t kind = type->params[i].kind;
-		if (kind != WASM_F32 && kind != WASM_F64)
-			locs[i] = next_int(&ints, &cells);
-		else if (floats < 8)
-			locs[i] = (struct abi_loc){ABI_XMM, (uint16_t)floats++};
-		else
-			locs[i] = (struct abi_loc){ABI_STACK, (uint16_t)cells++};
-	}
+	struct places p = {0};
+	for (uint32_t i = 0; i < type->nparams; i++)
+		locs[i] = next_place(&p, type->params[i].kind);
 	ret->nparams = type->nparams;
 	ret->params = locs;
+	ret->arg_cells = p.at;
 	ret->by_pointer = type->nresults > 1;
+	ret->results_pointer = (struct abi_loc){.place = ABI_GPR};
 	if (ret->by_pointer)
-		ret->results_pointer = next_int(&ints, &cells);
-	else
-		ret->results_pointer = (struct abi_loc){ABI_GPR, 0};
-	ret->stack_cells = (cells + 1) & ~1u;
+		ret->results_pointer = next_place(&p, WASM_I64);
+	ret->stack_cells = (p.stack + 1) & ~1u;
 }

@@ -3,11 +3,11 @@
 // The convention of guest functions on x86-64 ("guest convention"):
 //  R1. r13 = vmctx of the function's instance, r14 = base of its memory 0 (r14 == r13->mem0_base whenever a guest function is entered;
 //      unspecified if the instance has no memory). Both are preserved by every guest function.
-//  R2. Integer and reference parameters in rdi rsi rdx rcx r8 r9, floats in xmm0..7, the rest on the stack in 8-byte cells, in order,
+//  R2. Integer and reference parameters in rdi rsi rdx rcx r8 r9, floats and vectors in xmm0..7, the rest on the stack in cells (R9), in order,
 //      first one at the lowest address (at [rsp+8] on entry). The area is a multiple of 16 bytes, rsp+8 is 16-aligned at entry,
 //      and the callee pops it (ret n), so that tail calls need no trampoline.
 //  R3. One result: rax (integers, references) or xmm0. More than one: a hidden last integer parameter points to an array of
-//      8-byte cells that the callee fills, in order.
+//      cells that the callee fills, in order.
 //  R4. rbx rbp r12 r13 r14 r15 are preserved by the callee; all else is not. rbp is the frame pointer in every guest function.
 //  R5. An i32 in a register or a cell has zero upper bits; f32 likewise in cells. A reference is a 32-bit integer, null is 0.
 //  R6. No red zone. A function compares rsp with exec->stack_limit at entry, after its frame is allocated and before it writes to it, and
@@ -17,6 +17,8 @@
 //  R8. C functions (libcalls.def) are called by the C convention through vmctx->libcalls with vmctx as first argument; direction flag clear,
 //      rsp 16-aligned. Those that may trap return an enum trap in eax (0: none), their result lies in exec->libcall_result. On a trap generated
 //      code calls a stub that jumps to `raise`, which never returns and continues at the landing pad.
+//  R9. A cell has 8 bytes; a value takes as many as abi_cells says of its type: two of a v128, low half first, aligned to 8. Where values lie one
+//      after the other (stack parameters, arrays of results and arguments) the n-th begins where those before it end.
 #ifndef TENON_ABI_H
 #define TENON_ABI_H
 
@@ -96,6 +98,7 @@ struct abi_layout {
 	uint32_t globals;           // own globals, 16 bytes each, in order: all of the image that is in the vmctx
 	uint32_t globals_size;
 	uint32_t size;              // of the whole vmctx
+	bool has_v128;              // some type that the module names holds one
 };
 struct abi_import {
 	const void *code;
@@ -107,14 +110,23 @@ void abi_layout(const struct wasm_module *m, struct abi_layout *ret);
 enum abi_place { ABI_GPR, ABI_XMM, ABI_STACK };
 struct abi_loc {
 	uint8_t place;   // enum abi_place
-	uint16_t index;  // register number in order (0 = rdi / xmm0), or cell number on the stack
+	uint8_t cells;   // of its type
+	uint16_t index;  // register number in order (0 = rdi / xmm0), or number of its first cell on the stack
+	uint16_t at;     // number of its first cell in an array of all arguments
 };
+static inline uint32_t abi_cells(uint8_t val_kind)
+{
+	return val_kind == WASM_V128 ? 2 : 1;
+}
+// Of n values one after the other.
+uint32_t abi_cells_of(const struct wasm_valtype *types, uint32_t n);
 struct abi_sig {
 	uint32_t nparams;        // without the hidden one
 	struct abi_loc *params;  // nparams
 	bool by_pointer;         // results go by pointer
 	struct abi_loc results_pointer;
 	uint32_t stack_cells;    // rounded up to an even number
+	uint32_t arg_cells;      // of all parameters
 };
 // locs must have room for type->nparams entries.
 void abi_classify(const struct wasm_func_type *type, struct abi_loc *locs, struct abi_sig *ret);

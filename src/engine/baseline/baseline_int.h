@@ -37,7 +37,7 @@ struct val {
 	uint8_t reserved;
 	uint32_t local;      // K_LOCAL; K_SLOT: its height
 	union {
-		uint64_t imm;   // K_CONST, zero-extended
+		uint64_t imm;   // K_CONST, zero-extended; a v128 that isn't zero is never K_CONST: it comes from the constants at the function's end
 		uint32_t link;  // K_LOCAL: the next older entry of the same local, plus 1
 	};
 };
@@ -130,7 +130,7 @@ struct comp {
 	// frame
 	uint32_t preserved;  // mask of callee-saved registers in use
 	int32_t save_vmctx, results_home;
-	uint32_t slots_base, max_results, max_cells;
+	uint32_t slots_base, slot_size, max_results, max_cells;  // slot_size: 16 where a v128 may lie on the stack, else 8
 	uint32_t cells;  // own stack parameters
 	uint32_t frame_at;
 };
@@ -149,9 +149,14 @@ static inline bool is_float(unsigned type)
 {
 	return type == WASM_F32 || type == WASM_F64;
 }
+static inline bool in_xmm(unsigned type)
+{
+	return is_float(type) || type == WASM_V128;
+}
+// Of a scalar.
 static inline enum x64_width width_of(unsigned type)
 {
-	return type == WASM_I64 || type == WASM_F64 ? W64 : W32;
+	return type == WASM_I64 || type == WASM_F64 || type == WASM_V128 ? W64 : W32;
 }
 static inline struct x64_mem at_rbp(int32_t disp)
 {
@@ -177,7 +182,7 @@ static inline struct x64_mem slot_of(struct comp *c, uint32_t height)
 {
 	if (height >= c->max_slot)
 		c->max_slot = height + 1;
-	return at_rbp(-(int32_t)(c->slots_base + 8 * (height + 1)));
+	return at_rbp(-(int32_t)(c->slots_base + c->slot_size * (height + 1)));
 }
 static inline void drop_cache(struct comp *c, unsigned reg)
 {
@@ -272,6 +277,8 @@ void baseline__load(struct comp *c, unsigned type, unsigned reg, struct x64_mem 
 void baseline__store(struct comp *c, unsigned type, struct x64_mem m, unsigned reg);
 void baseline__store_val(struct comp *c, struct x64_mem m, const struct val *v);
 void baseline__store_cell(struct comp *c, struct x64_mem m, const struct val *v);
+// From memory to a cell, through xmm15.
+void baseline__copy_to_cell(struct comp *c, unsigned type, struct x64_mem to, struct x64_mem from);
 void baseline__load_const(struct comp *c, unsigned type, unsigned reg, uint64_t imm);
 void baseline__pool_ref(struct comp *c, uint64_t bits);
 void baseline__claim(struct comp *c, unsigned reg);

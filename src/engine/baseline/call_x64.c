@@ -178,18 +178,20 @@ static void push_call_results(struct comp *c, const struct wasm_func_type *type)
 {
 	if (type->nresults == 1) {
 		unsigned kind = type->results[0].kind;
-		baseline__finish(c, kind, is_float(kind) ? XMM0 : RAX);
+		baseline__finish(c, kind, in_xmm(kind) ? XMM0 : RAX);
 		return;
 	}
 	// From the area at the frame's bottom, which the next call may use again, to the slots.
-	if (type->nresults > c->max_results)
-		c->max_results = type->nresults;
+	uint32_t at = 0;
 	for (uint32_t i = 0; i < type->nresults; i++) {
+		unsigned kind = type->results[i].kind;
 		x64_room(&c->a, 64);
-		x64_movs_rm(&c->a, W64, XMM15, x64_at(x64_r64(RSP), (int32_t)(8 * i)));
-		push_slot(c, type->results[i].kind);
-		x64_movs_mr(&c->a, W64, slot_of(c, c->sp - 1), XMM15);
+		push_slot(c, kind);
+		baseline__copy_to_cell(c, kind == WASM_V128 ? WASM_V128 : WASM_I64, slot_of(c, c->sp - 1), x64_at(x64_r64(RSP), (int32_t)(8 * at)));
+		at += abi_cells((uint8_t)kind);
 	}
+	if (at > c->max_results)
+		c->max_results = at;
 }
 
 static void emit_call(struct comp *c, struct callee *f)
@@ -311,7 +313,7 @@ void baseline__emit_call_ref(struct comp *c, unsigned w, unsigned tail)
 static void check_argument(const struct val *v, uint8_t kind)
 {
 	// An i32 has a zero upper half (R5), so that it may be passed where 64 bits are wanted.
-	BUG_ON(is_float(v->type) || kind == ABI_IMM || (kind == ABI_I32 && width_of(v->type) == W64));
+	BUG_ON(in_xmm(v->type) || kind == ABI_IMM || (kind == ABI_I32 && width_of(v->type) == W64));
 }
 
 // By its row (libcalls.def): vmctx, the immediates, then as many values from the top of the stack as are left. A result is in rax. Traps if the

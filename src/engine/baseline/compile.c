@@ -95,16 +95,20 @@ static void lay_out_frame(struct comp *c, const struct abi_sig *sig)
 	c->save_vmctx = -(at += 8);
 	if (sig->by_pointer)
 		c->results_home = -(at += 8);
+	// (A local of a v128 that is never mentioned puts none on the stack.)
+	bool has_v128 = c->layout->has_v128;
 	for (uint32_t k = 0; k < c->s->nused; k++) {
 		uint32_t i = c->s->used[k];
 		struct local *l = &c->locals[i];
+		has_v128 |= l->type == WASM_V128;
 		bool on_stack = i < sig->nparams && sig->params[i].place == ABI_STACK;
 		if (l->pin != NO_REG && !(c->saved_pins & BIT(l->pin)))
 			continue;
 		// Parameters that came on the stack stay there: the cells are ours.
-		l->home = on_stack ? 16 + 8 * sig->params[i].index : -(at += 8);
+		l->home = on_stack ? 16 + 8 * sig->params[i].index : -(at += (int32_t)(8 * abi_cells(l->type)));
 	}
 	c->slots_base = (uint32_t)at;
+	c->slot_size = has_v128 ? 16 : 8;
 }
 
 static void store_preserved(struct comp *c)
@@ -132,17 +136,17 @@ void baseline__epilogue(struct comp *c)
 static void zero_homes(struct comp *c, uint32_t nparams)
 {
 	struct x64 *a = &c->a;
-	int32_t low = 0, high = 0;
+	int32_t low = 0, end = 0;
 	for (uint32_t k = nparams; k < c->s->nused; k++) {
 		const struct local *l = &c->locals[c->s->used[k]];
 		if (l->pin != NO_REG)
 			continue;
 		low = l->home;
-		high = high ? high : l->home;
+		end = end ? end : l->home + (int32_t)(8 * abi_cells(l->type));
 	}
-	if (!high)
+	if (!end)
 		return;
-	uint32_t n = (uint32_t)(high - low) / 8 + 1;
+	uint32_t n = (uint32_t)(end - low) / 8;
 	x64_logic_rr(a, LOGIC_XOR, XMM15, XMM15);
 	if (n > 32) {
 		struct x64_label again = X64_LABEL;
@@ -233,7 +237,7 @@ static void prologue(struct comp *c, const struct abi_sig *sig)
 static void patch_frame(struct comp *c)
 {
 	// The largest call area is counted in, so that the check covers it (L37).
-	uint64_t size = c->slots_base + 8ull * c->max_slot + 8ull * c->max_results + 8ull * c->max_cells;
+	uint64_t size = c->slots_base + (uint64_t)c->slot_size * c->max_slot + 8ull * c->max_results + 8ull * c->max_cells;
 	size = align_up_u64(size, 16);
 	if (size > MAX_FRAME) {
 		err_set(c->e, ERR_LIMIT, "the function's frame takes %llu bytes, %d are allowed", (unsigned long long)size, MAX_FRAME);
@@ -267,11 +271,16 @@ static void trap(struct comp *c, enum trap t)
 static void ool_trunc(struct comp *c, const struct ool *o)
 {
 	struct x64 *a = &c->a;
-	uint32_t live = o->live & ~(c->preserved | BIT(XMM15)), n = (uint32_t)__builtin_popcount(live);
-	int32_t size = (int32_t)((8 * n + 15) & ~15u), at = 0;
+	uint32_t live = o->live & ~(c->preserved | BIT(XMM15));
+	int32_t step[2] = {8, (int32_t)c->slot_size}, at = 0;  // of a general register, of a vector register
+	int32_t size = (step[0] * __builtin_popcount(live & ~ALL_XMM) + step[1] * __builtin_popcount(live & ALL_XMM) + 15) & ~15;
+	unsigned vector = c->slot_size == 16 ? WASM_V128 : WASM_F64;
 	x64_alu_ri(a, W64, ALU_SUB, RSP, size);
-	for (uint32_t mask = live; mask; mask &= mask - 1, at += 8)
-		baseline__store(c, __builtin_ctz(mask) >= XMM0 ? WASM_F64 : WASM_I64, x64_at(x64_r64(RSP), at), (unsigned)__builtin_ctz(mask));
+	for (uint32_t mask = live; mask; mask &= mask - 1) {
+		unsigned r = (unsigned)__builtin_ctz(mask);
+		baseline__store(c, r >= XMM0 ? vector : WASM_I64, x64_at(x64_r64(RSP), at), r);
+		at += step[r >= XMM0];
+	}
 	x64_mov_rx(a, o->is_float64 ? W64 : W32, RDX, o->src);
 	x64_mov_ri(a, RSI, o->op);
 	x64_mov_rr(a, W64, RDI, R13);
@@ -287,8 +296,11 @@ static void ool_trunc(struct comp *c, const struct ool *o)
 	}
 	x64_mov_rr(a, o->w, o->dst, RAX);
 	at = 0;
-	for (uint32_t mask = live; mask; mask &= mask - 1, at += 8)
-		baseline__load(c, __builtin_ctz(mask) >= XMM0 ? WASM_F64 : WASM_I64, (unsigned)__builtin_ctz(mask), x64_at(x64_r64(RSP), at));
+	for (uint32_t mask = live; mask; mask &= mask - 1) {
+		unsigned r = (unsigned)__builtin_ctz(mask);
+		baseline__load(c, r >= XMM0 ? vector : WASM_I64, r, x64_at(x64_r64(RSP), at));
+		at += step[r >= XMM0];
+	}
 	x64_alu_ri(a, W64, ALU_ADD, RSP, size);
 }
 

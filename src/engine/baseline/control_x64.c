@@ -23,7 +23,7 @@ static bool by_register(const struct ctl *t)
 
 static uint8_t result_register(const struct ctl *t)
 {
-	return is_float(result_type(t, 0).kind) ? XMM0 : RAX;
+	return in_xmm(result_type(t, 0).kind) ? XMM0 : RAX;
 }
 
 // ---- merges -----------------------------------------------------------------------------------------------------
@@ -37,9 +37,11 @@ static void merge_return(struct comp *c, uint32_t n)
 			baseline__store_val(c, slot_of(c, c->sp - n + i), &v[i]);
 	}
 	x64_mov_rm(&c->a, W64, RAX, at_rbp(c->results_home));
+	uint32_t at = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		x64_room(&c->a, 64);
-		struct x64_mem cell = x64_at(x64_r64(RAX), (int32_t)(8 * i));
+		struct x64_mem cell = x64_at(x64_r64(RAX), (int32_t)(8 * at));
+		at += abi_cells(v[i].type);
 		struct x64_mem from = slot_of(c, c->sp - n + i);
 		if (v[i].kind == K_CONST) {
 			baseline__store_cell(c, cell, &v[i]);
@@ -47,8 +49,7 @@ static void merge_return(struct comp *c, uint32_t n)
 		}
 		if (v[i].kind == K_LOCAL && baseline__reg_of(c, &v[i]) == NO_REG)
 			from = at_rbp(c->locals[v[i].local].home);
-		x64_movs_rm(&c->a, width_of(v[i].type), XMM15, from);  // the upper half becomes zero (R5)
-		x64_movs_mr(&c->a, W64, cell, XMM15);
+		baseline__copy_to_cell(c, v[i].type, cell, from);
 	}
 }
 

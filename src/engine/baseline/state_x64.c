@@ -14,7 +14,9 @@ void baseline__move_rr(struct comp *c, unsigned type, unsigned d, unsigned s)
 
 void baseline__load(struct comp *c, unsigned type, unsigned reg, struct x64_mem m)
 {
-	if (reg >= XMM0)
+	if (type == WASM_V128)
+		x64_movups_rm(&c->a, reg, m);
+	else if (reg >= XMM0)
 		x64_movs_rm(&c->a, width_of(type), reg, m);
 	else
 		x64_mov_rm(&c->a, width_of(type), reg, m);
@@ -23,7 +25,9 @@ void baseline__load(struct comp *c, unsigned type, unsigned reg, struct x64_mem 
 // i32 are stored as four bytes and so come back zero-extended (L2).
 void baseline__store(struct comp *c, unsigned type, struct x64_mem m, unsigned reg)
 {
-	if (reg >= XMM0)
+	if (type == WASM_V128)
+		x64_movups_mr(&c->a, m, reg);
+	else if (reg >= XMM0)
 		x64_movs_mr(&c->a, width_of(type), m, reg);
 	else
 		x64_mov_mr(&c->a, width_of(type), m, reg);
@@ -49,6 +53,7 @@ void baseline__load_const(struct comp *c, unsigned type, unsigned reg, uint64_t 
 	} else if (!imm) {
 		x64_logic_rr(&c->a, LOGIC_XOR, reg, reg);
 	} else {
+		BUG_ON(type == WASM_V128);
 		x64_movs_rm(&c->a, width_of(type), reg, x64_at(x64_r64(X64_RIP), 0));
 		baseline__pool_ref(c, imm);
 	}
@@ -69,7 +74,10 @@ void baseline__move_to(struct comp *c, unsigned reg, const struct val *v)
 
 static void store_const(struct comp *c, unsigned type, struct x64_mem m, uint64_t imm)
 {
-	if (width_of(type) == W32) {
+	if (type == WASM_V128) {
+		x64_logic_rr(&c->a, LOGIC_XOR, XMM15, XMM15);
+		x64_movups_mr(&c->a, m, XMM15);
+	} else if (width_of(type) == W32) {
 		x64_mov_mi(&c->a, W32, m, (uint32_t)imm);
 	} else if ((int64_t)imm == (int32_t)imm) {
 		x64_mov_mi(&c->a, W64, m, (uint32_t)imm);
@@ -102,6 +110,14 @@ void baseline__store_cell(struct comp *c, struct x64_mem m, const struct val *v)
 		m.disp += 4;
 		x64_mov_mi(&c->a, W32, m, 0);
 	}
+}
+
+// A 32-bit load into an xmm register clears the rest (R5).
+void baseline__copy_to_cell(struct comp *c, unsigned type, struct x64_mem to, struct x64_mem from)
+{
+	unsigned whole = type == WASM_V128 ? WASM_V128 : WASM_F64;
+	baseline__load(c, width_of(type) == W32 ? WASM_F32 : whole, XMM15, from);
+	baseline__store(c, whole, to, XMM15);
 }
 
 // ---- temps ------------------------------------------------------------------------------------------------------
@@ -180,7 +196,7 @@ void baseline__materialize(struct comp *c, struct val *v)
 
 uint8_t baseline__use_reg_slow(struct comp *c, struct val *v)
 {
-	uint8_t r = alloc(c, is_float(v->type));
+	uint8_t r = alloc(c, in_xmm(v->type));
 	baseline__move_to(c, r, v);
 	if (v->kind == K_LOCAL) {
 		set_cache(c, r, v->local);
@@ -195,7 +211,7 @@ uint8_t baseline__own_reg(struct comp *c, struct val *v)
 {
 	if (v->kind == K_REG)
 		return v->reg;
-	uint8_t r = alloc(c, is_float(v->type));
+	uint8_t r = alloc(c, in_xmm(v->type));
 	baseline__move_to(c, r, v);
 	v->kind = K_REG;
 	v->reg = r;
@@ -226,7 +242,7 @@ void baseline__flush_refs(struct comp *c, uint32_t local)
 		uint32_t i = l->lazy - 1;
 		struct val *v = &c->stack[i];
 		uint32_t older = v->link;
-		uint8_t r = alloc(c, is_float(v->type));
+		uint8_t r = alloc(c, in_xmm(v->type));
 		baseline__move_to(c, r, v);
 		baseline__produced(c, v->type, r);
 		c->lock &= ~BIT(r);

@@ -457,6 +457,10 @@ static inline void x64_movs_mr(struct x64 *a, enum x64_width f, struct x64_mem m
 {
 	x64__sse_rm(a, x64__scalar(f), 0, 0x11, s, m);
 }
+static inline void x64_movups_rm(struct x64 *a, unsigned d, struct x64_mem m)
+{
+	x64__0f_rm(a, 0, 0x10, d, m);
+}
 static inline void x64_movups_mr(struct x64 *a, struct x64_mem m, unsigned s)
 {
 	x64__0f_rm(a, 0, 0x11, s, m);

@@ -8,7 +8,7 @@
 static struct vm__sig *sig_new(uint32_t type_id)
 {
 	const struct wasm_func_type *type = wasm_interned_func_type(type_id);
-	if (!type || type->nparams > VM__MAX_PARAMS - 1)
+	if (!type || type->nparams > VM__MAX_CELLS / 2)
 		return NULL;
 	struct vm__sig *sig = mem_zalloc(sizeof *sig);
 	struct abi_loc *locs = mem_zalloc(sizeof *locs * (type->nparams + 1));
@@ -30,6 +30,8 @@ static struct vm__sig *sig_new(uint32_t type_id)
 		sig->result = VM__RESULT_NONE;
 	else if (type->results[0].kind == WASM_F32)
 		sig->result = VM__RESULT_F32;
+	else if (type->results[0].kind == WASM_V128)
+		sig->result = VM__RESULT_V128;
 	else
 		sig->result = type->results[0].kind == WASM_F64 ? VM__RESULT_F64 : VM__RESULT_INT;
 	return sig;
@@ -82,18 +84,22 @@ struct vm__sig *vm__sig_of(struct vm_shard *s, uint32_t type_id)
 }
 
 // ---- into the guest ----------------------------------------------------------------------------------------------
-static void put_param(struct vm__regs *regs, struct abi_loc loc, uint64_t value)
+static void put_param(struct vm__regs *regs, struct abi_loc loc, const uint64_t *value)
 {
-	switch (loc.place) {
-	case ABI_GPR:
-		regs->gpr[loc.index] = value;
-		break;
-	case ABI_XMM:
-		regs->xmm[loc.index] = value;
-		break;
-	default:
-		regs->stack[loc.index] = value;
-	}
+	uint64_t *to = loc.place == ABI_GPR ? &regs->gpr[loc.index] : loc.place == ABI_XMM ? regs->xmm[loc.index]
+																					   : &regs->stack[loc.index];
+	to[0] = value[0];
+	if (UNLIKELY(loc.cells == 2))
+		to[1] = value[1];
+}
+
+static void put_params(struct vm__regs *regs, const struct abi_sig *sig, const uint64_t *args, uint64_t *results)
+{
+	for (uint32_t i = 0; i < sig->nparams; i++)
+		put_param(regs, sig->params[i], args + sig->params[i].at);
+	uint64_t pointer = (uintptr_t)results;
+	if (sig->by_pointer)
+		put_param(regs, sig->results_pointer, &pointer);
 }
 
 static enum trap refuse(struct vm_shard *s, struct vm_store *st, enum trap t)
@@ -118,15 +124,12 @@ static void set_stack_limit(struct vm_shard *s, const struct vm_store *st, uintp
 static enum trap enter_on_stack(struct vm_store *st, const struct abi_func *f, const struct vm__sig *sig, struct vm__regs *regs, const uint64_t *args,
 	uint64_t *results)
 {
-	uint64_t cells[VM__MAX_PARAMS + 3];
+	uint64_t cells[VM__MAX_CELLS + 1];
 	regs->stack = cells;
 	regs->nstack = sig->abi.stack_cells;
 	if (regs->nstack)
 		cells[regs->nstack - 1] = 0;
-	for (uint32_t i = 0; i < sig->abi.nparams; i++)
-		put_param(regs, sig->abi.params[i], args[i]);
-	if (sig->abi.by_pointer)
-		put_param(regs, sig->abi.results_pointer, (uintptr_t)results);
+	put_params(regs, &sig->abi, args, results);
 	return vm__enter(f->vmctx, f->code, regs, &st->shard->exec);
 }
 
@@ -157,10 +160,7 @@ enum trap vm_call(struct vm_store *st, uint32_t func, const uint64_t *args, uint
 	enum trap t;
 	regs.nstack = 0;
 	if (LIKELY(!sig->abi.stack_cells)) {
-		for (uint32_t i = 0; i < sig->abi.nparams; i++)
-			put_param(&regs, sig->abi.params[i], args[i]);
-		if (sig->abi.by_pointer)
-			put_param(&regs, sig->abi.results_pointer, (uintptr_t)results);
+		put_params(&regs, &sig->abi, args, results);
 		t = vm__enter(f.vmctx, f.code, &regs, exec);
 	} else {
 		t = enter_on_stack(st, &f, sig, &regs, args, results);
@@ -174,10 +174,13 @@ enum trap vm_call(struct vm_store *st, uint32_t func, const uint64_t *args, uint
 		results[0] = regs.rax;
 		break;
 	case VM__RESULT_F32:
-		results[0] = (uint32_t)regs.xmm0;
+		results[0] = (uint32_t)regs.xmm0[0];
 		break;
 	case VM__RESULT_F64:
-		results[0] = regs.xmm0;
+		results[0] = regs.xmm0[0];
+		break;
+	case VM__RESULT_V128:
+		memcpy(results, regs.xmm0, sizeof regs.xmm0);
 		break;
 	default:
 		break;
@@ -197,34 +200,28 @@ const struct wasm_func_type *vm_func_type(const struct vm_store *st, uint32_t fu
 }
 
 // ---- into the host -----------------------------------------------------------------------------------------------
-static uint64_t get_param(const struct vm__host_regs *r, const uint64_t *stack, struct abi_loc loc)
+static const uint64_t *get_param(const struct vm__host_regs *r, const uint64_t *stack, struct abi_loc loc)
 {
-	switch (loc.place) {
-	case ABI_GPR:
-		return r->gpr[loc.index];
-	case ABI_XMM:
-		return r->xmm[loc.index];
-	default:
-		return stack[loc.index];
-	}
+	return loc.place == ABI_GPR ? &r->gpr[loc.index] : loc.place == ABI_XMM ? r->xmm[loc.index]
+																			: &stack[loc.index];
 }
 
 // f32 cells have zero upper bits (R5), a register need not.
-static uint64_t clean_param(const struct wasm_valtype *type, uint64_t v)
-{
-	return type->kind == WASM_F32 ? (uint32_t)v : v;
-}
-
 static void gather(const struct vm__host *h, const struct vm__host_regs *r, const uint64_t *stack, uint64_t *args)
 {
 	const struct vm__sig *sig = h->sig;
-	for (uint32_t i = 0; i < sig->abi.nparams; i++)
-		args[i] = clean_param(&sig->type->params[i], get_param(r, stack, sig->abi.params[i]));
+	for (uint32_t i = 0; i < sig->abi.nparams; i++) {
+		struct abi_loc loc = sig->abi.params[i];
+		const uint64_t *v = get_param(r, stack, loc);
+		args[loc.at] = sig->type->params[i].kind == WASM_F32 ? (uint32_t)v[0] : v[0];
+		if (UNLIKELY(loc.cells == 2))
+			args[loc.at + 1] = v[1];
+	}
 }
 
 __attribute__((noinline)) static enum trap call_many(struct vm__host *h, struct vm_call *call, struct vm__host_regs *r, uint64_t *stack, uint64_t *results)
 {
-	uint64_t args[VM__MAX_PARAMS];
+	uint64_t args[VM__MAX_CELLS];
 	gather(h, r, stack, args);
 	return h->fn(call, args, results);
 }
@@ -246,20 +243,20 @@ uint32_t vm__host_dispatch(struct vm__host *h, struct vm__host_regs *r, uint64_t
 	if (UNLIKELY((uintptr_t)r < s->stack_limit))
 		return TRAP_STACK_OVERFLOW;
 	struct vm_call call = {.store = h->store, .shard = s, .exec = exec, .data = h->data, .type = sig->type};
-	uint64_t result = 0;
-	uint64_t *results = sig->result == VM__RESULT_POINTER ? (uint64_t *)(uintptr_t)get_param(r, stack, sig->abi.results_pointer) : &result;
+	uint64_t result[2] = {0};
+	uint64_t *results = sig->result == VM__RESULT_POINTER ? (uint64_t *)(uintptr_t)*get_param(r, stack, sig->abi.results_pointer) : result;
 	enum trap t;
 	if (sig->direct) {
 		t = h->fn(&call, r->gpr, results);
-	} else if (LIKELY(sig->abi.nparams <= FEW)) {
+	} else if (LIKELY(sig->abi.arg_cells <= FEW)) {
 		uint64_t args[FEW];
 		gather(h, r, stack, args);
 		t = h->fn(&call, args, results);
 	} else {
 		t = call_many(h, &call, r, stack, results);
 	}
-	r->gpr[0] = result;
-	r->xmm[0] = result;
+	r->gpr[0] = result[0];
+	memcpy(r->xmm[0], result, sizeof result);
 	if (UNLIKELY(exec->interrupt))
 		t = interrupted_in_host(s, t);
 	return t;
@@ -288,7 +285,7 @@ static bool host_func_new(struct vm_store *st, uint32_t type_id, vm_host_fn fn, 
 bool vm_host_func_new(struct vm_store *st, const struct wasm_func_type *type, vm_host_fn fn, void *data, const char *name, uint32_t *ret_func,
 	struct err *e)
 {
-	if (type->nparams > VM__MAX_PARAMS - 1)
+	if (type->nparams > VM__MAX_CELLS / 2)
 		return err_set(e, ERR_LIMIT, "host function '%s' has too many parameters", name ? name : "");
 	uint32_t id = wasm_intern_func_type(type);
 	return id ? host_func_new(st, id, fn, data, name, ret_func, e) : err_nomem(e);

@@ -8,6 +8,8 @@
 // 4. Stubs are not guest code: code_find does not know them, so the signal handler never redirects inside of them.
 #include "vm_int.h"
 
+#include <cpuid.h>
+
 #define REG_GPR(i) (offsetof(struct vm__regs, gpr) + 8 * (i))
 #define REG_XMM(i) (offsetof(struct vm__regs, xmm) + 8 * (i))
 #define NAKED __attribute__((naked, noinline, used))
@@ -31,13 +33,13 @@ NAKED enum trap vm__enter(struct abi_vmctx *ctx UNUSED, const void *code UNUSED,
 		"1: pushq -8(%%rsi,%%rcx,8)\n"
 		"dec %%rcx\n jnz 1b\n"
 		"2:\n"
-		"movsd %c[xmm]+0(%%r10), %%xmm0\n movsd %c[xmm]+8(%%r10), %%xmm1\n movsd %c[xmm]+16(%%r10), %%xmm2\n movsd %c[xmm]+24(%%r10), %%xmm3\n"
-		"movsd %c[xmm]+32(%%r10), %%xmm4\n movsd %c[xmm]+40(%%r10), %%xmm5\n movsd %c[xmm]+48(%%r10), %%xmm6\n movsd %c[xmm]+56(%%r10), %%xmm7\n"
+		"movups %c[xmm]+0(%%r10), %%xmm0\n movups %c[xmm]+16(%%r10), %%xmm1\n movups %c[xmm]+32(%%r10), %%xmm2\n movups %c[xmm]+48(%%r10), %%xmm3\n"
+		"movups %c[xmm]+64(%%r10), %%xmm4\n movups %c[xmm]+80(%%r10), %%xmm5\n movups %c[xmm]+96(%%r10), %%xmm6\n movups %c[xmm]+112(%%r10), %%xmm7\n"
 		"mov 0(%%r10), %%rdi\n mov 8(%%r10), %%rsi\n mov 16(%%r10), %%rdx\n mov 24(%%r10), %%rcx\n mov 32(%%r10), %%r8\n mov 40(%%r10), %%r9\n"
 		"call *%%rax\n"
 		"pop %%rdx\n pop %%rcx\n"
 		"mov %%rax, %c[rax](%%rdx)\n"
-		"movsd %%xmm0, %c[xmm0](%%rdx)\n"
+		"movups %%xmm0, %c[xmm0](%%rdx)\n"
 		"xor %%eax, %%eax\n"
 		"3: popq %c[entry_sp](%%rcx)\n"
 		"pop %%r15\n pop %%r14\n pop %%r13\n pop %%r12\n pop %%rbx\n pop %%rbp\n"
@@ -62,12 +64,12 @@ NAKED void vm__host_stub(void)
 		"push %%rbp\n mov %%rsp, %%rbp\n"
 		"sub %[frame], %%rsp\n"
 		"mov %%rdi, 0(%%rsp)\n mov %%rsi, 8(%%rsp)\n mov %%rdx, 16(%%rsp)\n mov %%rcx, 24(%%rsp)\n mov %%r8, 32(%%rsp)\n mov %%r9, 40(%%rsp)\n"
-		"movsd %%xmm0, 48(%%rsp)\n movsd %%xmm1, 56(%%rsp)\n movsd %%xmm2, 64(%%rsp)\n movsd %%xmm3, 72(%%rsp)\n"
-		"movsd %%xmm4, 80(%%rsp)\n movsd %%xmm5, 88(%%rsp)\n movsd %%xmm6, 96(%%rsp)\n movsd %%xmm7, 104(%%rsp)\n"
+		"movups %%xmm0, 48(%%rsp)\n movups %%xmm1, 64(%%rsp)\n movups %%xmm2, 80(%%rsp)\n movups %%xmm3, 96(%%rsp)\n"
+		"movups %%xmm4, 112(%%rsp)\n movups %%xmm5, 128(%%rsp)\n movups %%xmm6, 144(%%rsp)\n movups %%xmm7, 160(%%rsp)\n"
 		"mov %%r13, %%rdi\n mov %%rsp, %%rsi\n lea 16(%%rbp), %%rdx\n"
 		"call vm__host_dispatch\n"
 		"test %%eax, %%eax\n jnz 2f\n"
-		"mov 0(%%rsp), %%rax\n movsd 48(%%rsp), %%xmm0\n"
+		"mov 0(%%rsp), %%rax\n movups 48(%%rsp), %%xmm0\n"
 		"mov %c[pop](%%r13), %%rcx\n"
 		"leave\n"
 		"test %%rcx, %%rcx\n jnz 1f\n"
@@ -80,7 +82,7 @@ NAKED void vm__host_stub(void)
 		:
 		: [frame] "i"(sizeof(struct vm__host_regs)), [pop] "i"(offsetof(struct vm__host, pop)), [entry_sp] "i"(offsetof(struct abi_exec, entry_sp)));
 }
-_Static_assert(sizeof(struct vm__host_regs) == 128 && offsetof(struct vm__host_regs, xmm) == 48, "frame of vm__host_stub, a multiple of 16");
+_Static_assert(sizeof(struct vm__host_regs) == 176 && offsetof(struct vm__host_regs, xmm) == 48, "frame of vm__host_stub, a multiple of 16");
 _Static_assert(offsetof(struct vm__host, ctx) == 0, "r13 is both");
 
 // rdi = vmctx, esi = trap, [rsp] = guest pc.
@@ -96,7 +98,38 @@ NAKED void vm__raise(struct abi_vmctx *ctx UNUSED, uint32_t trap UNUSED)
 		: [entry_sp] "i"(offsetof(struct abi_exec, entry_sp)));
 }
 
-// [rsp] = pc of the interrupted instruction; every register as it was there.
+// What vm__preempt_stub saves of vector registers, by what the processor has and the system has turned on. mask 0: fxsave.
+static struct {
+	uint64_t size;  // of the area, a multiple of 64
+	uint32_t mask;  // of XSAVE's components
+	uint32_t compact;
+} xstate __asm__("vm__xstate") __attribute__((used)) = {.size = 512};
+
+#define XSTATE_VECTORS 0xe6u  // SSE, AVX, opmask, ZMM_Hi256, Hi16_ZMM: code of guests may use them; no x87, no tiles
+
+void vm__xstate_probe(void)
+{
+	unsigned a, b, c, d;
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !__get_cpuid_count(13, 1, &a, &b, &c, &d))
+		return;
+	unsigned low, high, end = 576;  // legacy area and header
+	bool compact = a & 2;
+	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	uint32_t mask = low & XSTATE_VECTORS;
+	for (unsigned i = 2; i < 8; i++) {
+		if (!(mask & 1u << i) || !__get_cpuid_count(13, i, &a, &b, &c, &d))
+			continue;
+		unsigned at = !compact ? b : c & 2 ? (end + 63) & ~63u
+										   : end;
+		if (at + a > end)
+			end = at + a;
+	}
+	xstate.size = (end + 63) & ~63u;
+	xstate.mask = mask;
+	xstate.compact = compact;
+}
+
+// [rsp] = pc of the interrupted instruction; every register as it was there. The header of the area is zero but for what xsave writes.
 NAKED void vm__preempt_stub(void)
 {
 	__asm__ volatile(
@@ -104,19 +137,23 @@ NAKED void vm__preempt_stub(void)
 		"push %%rax\n push %%rcx\n push %%rdx\n push %%rbx\n push %%rbp\n push %%rsi\n push %%rdi\n"
 		"push %%r8\n push %%r9\n push %%r10\n push %%r11\n push %%r12\n push %%r13\n push %%r14\n push %%r15\n"
 		"mov %%rsp, %%rbx\n"
-		"and $-16, %%rsp\n sub $256, %%rsp\n"
-		"movaps %%xmm0, 0(%%rsp)\n movaps %%xmm1, 16(%%rsp)\n movaps %%xmm2, 32(%%rsp)\n movaps %%xmm3, 48(%%rsp)\n"
-		"movaps %%xmm4, 64(%%rsp)\n movaps %%xmm5, 80(%%rsp)\n movaps %%xmm6, 96(%%rsp)\n movaps %%xmm7, 112(%%rsp)\n"
-		"movaps %%xmm8, 128(%%rsp)\n movaps %%xmm9, 144(%%rsp)\n movaps %%xmm10, 160(%%rsp)\n movaps %%xmm11, 176(%%rsp)\n"
-		"movaps %%xmm12, 192(%%rsp)\n movaps %%xmm13, 208(%%rsp)\n movaps %%xmm14, 224(%%rsp)\n movaps %%xmm15, 240(%%rsp)\n"
-		"mov 128(%%rbx), %%rdi\n mov %%rbp, %%rsi\n"
+		"sub vm__xstate(%%rip), %%rsp\n and $-64, %%rsp\n"
+		"mov vm__xstate+8(%%rip), %%eax\n xor %%edx, %%edx\n"
+		"test %%eax, %%eax\n jz 3f\n"
+		"mov %%rdx, 512(%%rsp)\n mov %%rdx, 520(%%rsp)\n mov %%rdx, 528(%%rsp)\n mov %%rdx, 536(%%rsp)\n"
+		"mov %%rdx, 544(%%rsp)\n mov %%rdx, 552(%%rsp)\n mov %%rdx, 560(%%rsp)\n mov %%rdx, 568(%%rsp)\n"
+		"cmpl $0, vm__xstate+12(%%rip)\n jne 2f\n"
+		"xsave64 (%%rsp)\n jmp 4f\n"
+		"2: xsavec64 (%%rsp)\n jmp 4f\n"
+		"3: fxsave64 (%%rsp)\n"
+		"4: mov 128(%%rbx), %%rdi\n mov %%rbp, %%rsi\n"
 		"call vm__interrupted\n"
 		"test %%rax, %%rax\n jnz 1f\n"
-		"movaps 0(%%rsp), %%xmm0\n movaps 16(%%rsp), %%xmm1\n movaps 32(%%rsp), %%xmm2\n movaps 48(%%rsp), %%xmm3\n"
-		"movaps 64(%%rsp), %%xmm4\n movaps 80(%%rsp), %%xmm5\n movaps 96(%%rsp), %%xmm6\n movaps 112(%%rsp), %%xmm7\n"
-		"movaps 128(%%rsp), %%xmm8\n movaps 144(%%rsp), %%xmm9\n movaps 160(%%rsp), %%xmm10\n movaps 176(%%rsp), %%xmm11\n"
-		"movaps 192(%%rsp), %%xmm12\n movaps 208(%%rsp), %%xmm13\n movaps 224(%%rsp), %%xmm14\n movaps 240(%%rsp), %%xmm15\n"
-		"mov %%rbx, %%rsp\n"
+		"mov vm__xstate+8(%%rip), %%eax\n xor %%edx, %%edx\n"
+		"test %%eax, %%eax\n jz 5f\n"
+		"xrstor64 (%%rsp)\n jmp 6f\n"
+		"5: fxrstor64 (%%rsp)\n"
+		"6: mov %%rbx, %%rsp\n"
 		"pop %%r15\n pop %%r14\n pop %%r13\n pop %%r12\n pop %%r11\n pop %%r10\n pop %%r9\n pop %%r8\n"
 		"pop %%rdi\n pop %%rsi\n pop %%rbp\n pop %%rbx\n pop %%rdx\n pop %%rcx\n pop %%rax\n"
 		"popfq\n ret\n"
@@ -125,6 +162,7 @@ NAKED void vm__preempt_stub(void)
 		:
 		: [entry_sp] "i"(offsetof(struct abi_exec, entry_sp)));
 }
+_Static_assert(offsetof(__typeof__(xstate), mask) == 8 && offsetof(__typeof__(xstate), compact) == 12, "the stub's view of xstate");
 
 // Saves the callee-saved registers and rsp (in *save), takes those that a former vm__switch or vm__switch_prepare left at `to`.
 NAKED void vm__switch(void **save UNUSED, void *to UNUSED)

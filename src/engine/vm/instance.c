@@ -296,38 +296,41 @@ static uint64_t eval_binary(uint16_t op, uint64_t a, uint64_t b)
 }
 
 // The stack of a valid expression may be deeper than CONST_STACK: then it lives on the heap.
-bool vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, uint64_t *ret)
+bool vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, uint64_t ret[2])
 {
-	uint64_t small[CONST_STACK], *stack = small;
+	uint64_t small[CONST_STACK][2], (*stack)[2] = small;
 	if (x->nops > CONST_STACK && !(stack = mem_alloc(sizeof *stack * x->nops)))
 		return false;
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < x->nops; i++) {
 		const struct wasm_const_op *op = &x->ops[i];
+		uint64_t *top = stack[n++];
+		top[1] = 0;
 		switch (op->op) {
 		case WASM_OP_GLOBAL_GET:
-			stack[n++] = vm_global_get(inst->globals[op->imm]);
+			vm_global_get(inst->globals[op->imm], top);
 			break;
 		case WASM_OP_REF_NULL:
-			stack[n++] = 0;
+			top[0] = 0;
 			break;
 		case WASM_OP_REF_FUNC:
-			stack[n++] = inst->func_refs[op->imm];
+			top[0] = inst->func_refs[op->imm];
 			break;
 		case WASM_OP_I32_CONST:
 		case WASM_OP_F32_CONST:
-			stack[n++] = (uint32_t)op->imm;
+			top[0] = (uint32_t)op->imm;
 			break;
 		case WASM_OP_I64_CONST:
 		case WASM_OP_F64_CONST:
-			stack[n++] = op->imm;
+			top[0] = op->imm;
 			break;
 		default:
-			n--;
-			stack[n - 1] = eval_binary(op->op, stack[n - 1], stack[n]);
+			n -= 2;
+			stack[n - 1][0] = eval_binary(op->op, stack[n - 1][0], stack[n][0]);
 		}
 	}
-	*ret = n ? stack[n - 1] : 0;
+	ret[0] = n ? stack[n - 1][0] : 0;
+	ret[1] = n ? stack[n - 1][1] : 0;
 	if (stack != small)
 		mem_free(stack);
 	return true;
@@ -336,19 +339,19 @@ bool vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr
 static enum trap init_elem(struct vm_instance *inst, uint32_t index)
 {
 	const struct wasm_elem *seg = &inst->mod->m->elems[index];
-	uint64_t offset;
-	if (!vm__const_eval(inst, &seg->offset, &offset))
+	uint64_t offset[2];
+	if (!vm__const_eval(inst, &seg->offset, offset))
 		return TRAP_OUT_OF_MEMORY;
-	return vm__table_init(inst, inst->tables[seg->table], index, offset, 0, seg->count);
+	return vm__table_init(inst, inst->tables[seg->table], index, offset[0], 0, seg->count);
 }
 
 static enum trap init_data(struct vm_instance *inst, uint32_t index)
 {
 	const struct wasm_data *seg = &inst->mod->m->data[index];
-	uint64_t offset;
-	if (!vm__const_eval(inst, &seg->offset, &offset))
+	uint64_t offset[2];
+	if (!vm__const_eval(inst, &seg->offset, offset))
 		return TRAP_OUT_OF_MEMORY;
-	uint8_t *to = vm_memory_map(&inst->memories[seg->memory]->abi, offset, seg->bytes.len);
+	uint8_t *to = vm_memory_map(&inst->memories[seg->memory]->abi, offset[0], seg->bytes.len);
 	if (!to)
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
 	if (seg->bytes.len)
@@ -360,17 +363,17 @@ static enum trap initialize(struct vm_instance *inst)
 {
 	const struct wasm_module *m = inst->mod->m;
 	for (uint32_t i = m->nimported_globals; i < m->nglobals; i++) {
-		uint64_t v;
-		if (!vm__const_eval(inst, &m->globals[i].init, &v))
+		uint64_t v[2];
+		if (!vm__const_eval(inst, &m->globals[i].init, v))
 			return TRAP_OUT_OF_MEMORY;
 		vm_global_set(inst->globals[i], v);
 	}
 	for (uint32_t i = m->nimported_tables; i < m->ntables; i++) {
-		uint64_t v = 0;
-		if (m->tables[i].has_init && !vm__const_eval(inst, &m->tables[i].init, &v))
+		uint64_t v[2] = {0};
+		if (m->tables[i].has_init && !vm__const_eval(inst, &m->tables[i].init, v))
 			return TRAP_OUT_OF_MEMORY;
-		for (uint64_t k = 0; v && k < inst->tables[i]->abi.length; k++)
-			inst->tables[i]->abi.elems[k] = (uint32_t)v;
+		for (uint64_t k = 0; v[0] && k < inst->tables[i]->abi.length; k++)
+			inst->tables[i]->abi.elems[k] = (uint32_t)v[0];
 	}
 	for (uint32_t i = 0; i < m->nelems; i++) {
 		enum trap t = m->elems[i].mode == WASM_SEGMENT_ACTIVE ? init_elem(inst, i) : TRAP_NONE;

@@ -150,12 +150,12 @@ enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t 
 		return TRAP_TABLE_OUT_OF_BOUNDS;
 	t->abi.dirty = 1;
 	for (uint64_t k = 0; k < n; k++) {
-		uint64_t ref;
+		uint64_t ref[2];
 		if (seg->funcs)
-			ref = inst->func_refs[seg->funcs[src + k]];
-		else if (!vm__const_eval(inst, &seg->exprs[src + k], &ref))
+			ref[0] = inst->func_refs[seg->funcs[src + k]];
+		else if (!vm__const_eval(inst, &seg->exprs[src + k], ref))
 			return TRAP_OUT_OF_MEMORY;
-		t->abi.elems[dst + k] = (uint32_t)ref;
+		t->abi.elems[dst + k] = (uint32_t)ref[0];
 	}
 	return TRAP_NONE;
 }

@@ -15,6 +15,7 @@ bool vm_process_init(struct err *e)
 	bool ok = init_done;
 	if (!ok) {
 		buf_clear(&description);
+		vm__xstate_probe();
 		ok = vm_process_handle_signals(e) && vm__watchdog_init(e) && vm__cells_probe(&description);
 		if (ok)
 			vm__reset_probe(&description);

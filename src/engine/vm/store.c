@@ -338,7 +338,7 @@ uint64_t vm_table_grow(struct vm_table *t, uint64_t delta, uint32_t init)
 }
 
 // ---- globals -----------------------------------------------------------------------------------------------------
-bool vm_global_new(struct vm_store *st, const struct wasm_global_type *type, const struct wasm_module *m, uint64_t init, struct vm_global **ret,
+bool vm_global_new(struct vm_store *st, const struct wasm_global_type *type, const struct wasm_module *m, const uint64_t *init, struct vm_global **ret,
 	struct err *e)
 {
 	struct vm_global *g = ARENA_NEW(&st->arena, struct vm_global);
@@ -346,8 +346,8 @@ bool vm_global_new(struct vm_store *st, const struct wasm_global_type *type, con
 		return err_nomem(e);
 	g->type = *type;
 	g->m = m;
-	g->own[0] = init;
 	g->cell = g->own;
+	vm_global_set(g, init);
 	*st->globals_end = g;
 	st->globals_end = &g->next;
 	*ret = g;
@@ -359,18 +359,19 @@ static bool is_32(const struct vm_global *g)
 	return g->type.type.kind == WASM_I32 || g->type.type.kind == WASM_F32 || g->type.type.kind == WASM_REF;
 }
 
-uint64_t vm_global_get(const struct vm_global *g)
+void vm_global_get(const struct vm_global *g, uint64_t *ret)
 {
-	uint64_t v;
-	memcpy(&v, g->cell, sizeof v);
-	return is_32(g) ? (uint32_t)v : v;
+	memcpy(ret, g->cell, 8 * abi_cells(g->type.type.kind));
+	if (is_32(g))
+		ret[0] = (uint32_t)ret[0];
 }
 
-void vm_global_set(struct vm_global *g, uint64_t value)
+void vm_global_set(struct vm_global *g, const uint64_t *value)
 {
-	if (is_32(g))
-		value = (uint32_t)value;
-	memcpy(g->cell, &value, sizeof value);
+	uint64_t low = is_32(g) ? (uint32_t)value[0] : value[0];
+	memcpy(g->cell, &low, sizeof low);
+	if (g->type.type.kind == WASM_V128)
+		memcpy((uint8_t *)g->cell + 8, &value[1], 8);
 }
 
 const struct wasm_global_type *vm_global_type(const struct vm_global *g)

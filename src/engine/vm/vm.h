@@ -9,7 +9,8 @@
 //  4. Guest memory is written on the shard's own thread, by the guest or by host code on its behalf. Who writes into a memory of a
 //     store other than the one whose guest called (or is being called) says so by vm_store_touch *before* it writes.
 //  5. References are indices: of functions into the store's function array, of externs whatever the host says; null is 0.
-//  6. Values cross as uint64_t cells: i32 and f32 zero-extended, i64 and f64 as their bits, references zero-extended.
+//  6. Values cross as uint64_t cells: i32 and f32 zero-extended, i64 and f64 as their bits, references zero-extended; a v128 takes two, low half
+//     first (abi.h R9). Arrays of arguments and results have abi_cells_of(types, n) cells.
 //  7. A killed or trapped store is not reset but freed and made anew.
 #ifndef TENON_VM_H
 #define TENON_VM_H
@@ -112,7 +113,7 @@ struct vm_extern {
 NODISCARD bool vm_memory_new(struct vm_store *st, const struct wasm_memory_type *type, struct vm_memory **ret, struct err *e);
 NODISCARD bool vm_table_new(struct vm_store *st, const struct wasm_table_type *type, const struct wasm_module *m, uint32_t init, struct vm_table **ret,
 	struct err *e);
-NODISCARD bool vm_global_new(struct vm_store *st, const struct wasm_global_type *type, const struct wasm_module *m, uint64_t init, struct vm_global **ret,
+NODISCARD bool vm_global_new(struct vm_store *st, const struct wasm_global_type *type, const struct wasm_module *m, const uint64_t *init, struct vm_global **ret,
 	struct err *e);
 
 // `base` never changes; `length` may after anything that runs the guest.
@@ -130,8 +131,9 @@ uint64_t vm_table_length(const struct vm_table *t);
 NODISCARD bool vm_table_get(const struct vm_table *t, uint64_t i, uint32_t *ret);
 NODISCARD bool vm_table_set(struct vm_table *t, uint64_t i, uint32_t ref);
 uint64_t vm_table_grow(struct vm_table *t, uint64_t delta, uint32_t init);
-uint64_t vm_global_get(const struct vm_global *g);
-void vm_global_set(struct vm_global *g, uint64_t value);
+// As many cells as its type has.
+void vm_global_get(const struct vm_global *g, uint64_t *ret);
+void vm_global_set(struct vm_global *g, const uint64_t *value);
 const struct wasm_global_type *vm_global_type(const struct vm_global *g);
 
 // ---- functions --------------------------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ struct vm_call {
 	void *data;
 	const struct wasm_func_type *type;
 };
-// `args` has nparams cells, `results` nresults cells to be filled unless a trap is returned. Returning TRAP_NONE goes on in the guest.
+// `args` and `results` have the cells of the type (rule 6); results are to be filled unless a trap is returned. Returning TRAP_NONE goes on in the guest.
 typedef enum trap (*vm_host_fn)(struct vm_call *call, const uint64_t *args, uint64_t *results);
 // The type holds numeric and abstract reference types only and is interned (a copy lives in the process). `name` (a literal, or what
 // outlives the store) is for messages.
@@ -153,7 +155,7 @@ NODISCARD bool vm_host_func_new(struct vm_store *st, const struct wasm_func_type
 NODISCARD bool vm_host_func_new_id(struct vm_store *st, uint32_t type_id, vm_host_fn fn, void *data, const char *name, uint32_t *ret_func, struct err *e);
 
 // Calls function `func` of the store, on the stack that runs now: a fiber's, or the thread's own (then nothing interrupts it).
-// args: nparams cells; results: nresults cells, written on TRAP_NONE only.
+// args and results: the cells of the type (rule 6); results are written on TRAP_NONE only.
 enum trap vm_call(struct vm_store *st, uint32_t func, const uint64_t *args, uint64_t *results);
 // Canonical type id of a function / the type itself.
 uint32_t vm_func_type_id(const struct vm_store *st, uint32_t func);

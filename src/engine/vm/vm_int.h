@@ -15,7 +15,7 @@
 #define VM__CELL_SIZE (6 * VM__GIB)  // 4 for the index, 2 for offsets; the next cell's rear half is not needed: its own guard begins at once
 #define VM__FRONT_GUARD (2 * VM__GIB)
 #define VM__WASM_PAGE 65536u
-#define VM__MAX_PARAMS 1001u  // 1,000 and the hidden one (L58)
+#define VM__MAX_CELLS 2001u  // 1,000 parameters of two cells and the hidden one (L58)
 #define VM__STACK_MARGIN (128u << 10)  // of every stack, for host code and for saved registers
 
 // ---- cells -------------------------------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ struct vm__sig {
 	bool direct;       // every parameter in a general register, in order: the register array is the argument array
 	uint8_t result;    // enum vm__result
 };
-enum vm__result { VM__RESULT_NONE, VM__RESULT_INT, VM__RESULT_F32, VM__RESULT_F64, VM__RESULT_POINTER };
+enum vm__result { VM__RESULT_NONE, VM__RESULT_INT, VM__RESULT_F32, VM__RESULT_F64, VM__RESULT_V128, VM__RESULT_POINTER };
 
 // ---- shard -------------------------------------------------------------------------------------------------------
 struct vm_shard {
@@ -183,23 +183,24 @@ static inline void vm__bit_set(uint8_t *bits, uint32_t i)
 // ---- entry_x64.c -------------------------------------------------------------------------------------------------
 struct vm__regs {
 	uint64_t gpr[6];   // ORDER regs
-	uint64_t xmm[8];
+	uint64_t xmm[8][2];
 	uint64_t *stack;   // cells, an even number
 	uint64_t nstack;
-	uint64_t rax, xmm0;  // results
+	uint64_t rax, xmm0[2];  // results
 };
 enum trap vm__enter(struct abi_vmctx *ctx, const void *code, struct vm__regs *regs, struct abi_exec *exec);
 // Where unwinding of the innermost entry goes on; rsp must be exec->entry_sp.
 extern const char vm__pad[];
 void vm__host_stub(void);
 void vm__preempt_stub(void);
+// Which vector registers there are to be saved: once a process, before any stub runs.
+void vm__xstate_probe(void);
 void vm__raise(struct abi_vmctx *ctx, uint32_t trap);
 void vm__switch(void **save, void *to);
 void *vm__switch_prepare(void *stack_top, void (*fn)(void));
 
 struct vm__host_regs {
-	uint64_t gpr[6], xmm[8];  // results come back in gpr[0], xmm[0]
-	uint64_t pad[2];
+	uint64_t gpr[6], xmm[8][2];  // results come back in gpr[0], xmm[0]
 };
 // called by the stubs
 uint32_t vm__host_dispatch(struct vm__host *h, struct vm__host_regs *r, uint64_t *stack);
@@ -219,7 +220,8 @@ static inline void vm__relink(struct vm_store *st)
 		}
 	}
 }
-bool vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, uint64_t *ret);
+// The value's cells, the second 0 where it has one only. false: memory is out.
+bool vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, uint64_t ret[2]);
 
 // ---- traps -------------------------------------------------------------------------------------------------------
 // Notes trap, message, frames (signal-safe). `pc` in guest code or 0, `rbp` of the innermost frame.

@@ -65,6 +65,11 @@ GUEST(busy, "push %rbp\n mov %rsp,%rbp\n push %rbx\n push %r12\n push %r15\n pus
 			"add %rbx,%rax\n add %rcx,%rax\n add %rdx,%rax\n add %rsi,%rax\n add %r8,%rax\n add %r9,%rax\n add %r10,%rax\n add %r12,%rax\n add %r15,%rax\n"
 			"jmp 3f\n 2: xor %eax,%eax\n 3: pop %r13\n pop %r15\n pop %r12\n pop %rbx\n pop %rbp\n ret")
 #define BUSY_RESULT (3 + 5 + 7 + 11 + 3 + 5 + 7 + 11 + 13 + 17 + 19 + 23 + 29)
+// ymm0..15 from memory, counts down, ymm0..15 to memory at 512. Needs AVX.
+#define YMMS(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
+#define YMM_LOAD(i) "vmovups 32*" #i "(%r14),%ymm" #i "\n"
+#define YMM_STORE(i) "vmovups %ymm" #i ",512+32*" #i "(%r14)\n"
+GUEST(wide, "push %rbp\n mov %rsp,%rbp\n" YMMS(YMM_LOAD) "1: sub $1,%rdi\n jnz 1b\n" YMMS(YMM_STORE) "vzeroupper\n pop %rbp\n ret")
 // memory.grow(0, edi)
 GUEST(grow, "push %rbp\n mov %rsp,%rbp\n mov %edi,%edx\n xor %esi,%esi\n mov %r13,%rdi\n mov 40(%r13),%rax\n call *16(%rax)\n test %eax,%eax\n"
 			"jnz 1f\n mov (%r13),%rax\n mov 16(%rax),%rax\n pop %rbp\n ret\n"
@@ -89,6 +94,7 @@ enum guest_func {
 	G_RECURSE,
 	G_SPIN,
 	G_BUSY,
+	G_WIDE,
 	G_GROW,
 	G_BUMP,
 	G_COUNT
@@ -114,6 +120,7 @@ static const struct guest_row guest_rows[G_COUNT] = {
 	[G_RECURSE] = {guest_recurse, guest_recurse_end, NULL, TRAP_NONE, ":"},
 	[G_SPIN] = {guest_spin, guest_spin_end, NULL, TRAP_NONE, ":"},
 	[G_BUSY] = {guest_busy, guest_busy_end, NULL, TRAP_NONE, "l:l"},
+	[G_WIDE] = {guest_wide, guest_wide_end, NULL, TRAP_NONE, "l:"},
 	[G_GROW] = {guest_grow, guest_grow_end, NULL, TRAP_NONE, "i:i"},
 	[G_BUMP] = {guest_bump, guest_bump_end, NULL, TRAP_NONE, "ii:i"},
 };

@@ -269,6 +269,47 @@ static void survives_ten_thousand_interruptions(void **state UNUSED)
 	vm_store_free(j.st);
 }
 
+// What runs meanwhile uses the vector registers, too.
+static void clobber_vectors(struct vm_fiber *f UNUSED, void *arg)
+{
+	++*(uint64_t *)arg;
+	__asm__ volatile("vpcmpeqd %%xmm0, %%xmm0, %%xmm0\n vinsertf128 $1, %%xmm0, %%ymm0, %%ymm0\n vmovaps %%ymm0, %%ymm7\n vmovaps %%ymm0, %%ymm15\n"
+					 "vmovaps %%ymm0, %%ymm1\n vmovaps %%ymm0, %%ymm8\n vzeroupper"
+		:
+		:
+		: "xmm0", "xmm1", "xmm7", "xmm8", "xmm15");
+}
+
+static void upper_halves_of_vector_registers_survive_a_preemption(void **state UNUSED)
+{
+	if (!__builtin_cpu_supports("avx"))
+		skip();
+	struct pest p = {.tid = sys_thread_id()};
+	pthread_t thread;
+	struct job j = {.func = G_WIDE, .a = 200000};
+	uint64_t clobbered = 0, begin = sys_now_ns();
+	guest_make(shard, &guest, NULL, NULL, NULL, &j.st, &j.inst);
+	uint8_t *memory = vm_memory_base(vm_instance_extern(j.inst, WASM_EXTERN_MEMORY, 0).memory);
+	for (int i = 0; i < 512; i++)
+		memory[i] = (uint8_t)(i * 7 + (i >> 8));
+	vm_shard_set_on_preempted(shard, clobber_vectors, &clobbered);
+	assert_int_equal(pthread_create(&thread, NULL, pester, &p), 0);
+	while (clobbered < 300 && sys_now_ns() - begin < 60000000000ull) {
+		struct vm_fiber *f = vm_fiber_new(shard, run_job, &j);
+		memset(memory + 512, 0, 512);
+		while (vm_fiber_resume(f, VM_RESUMED) != VM_FIBER_DONE)
+			;
+		assert_int_equal(j.trap, TRAP_NONE);
+		assert_memory_equal(memory + 512, memory, 512);
+		vm_fiber_free(f);
+	}
+	p.stop = true;
+	pthread_join(thread, NULL);
+	vm_shard_set_on_preempted(shard, NULL, NULL);
+	assert_true(clobbered >= 30);
+	vm_store_free(j.st);
+}
+
 // The same while guest and host call each other all the time: stubs, trampolines, libcalls, host code, landing pads.
 static enum trap host_doubles(struct vm_call *call, const uint64_t *args, uint64_t *results)
 {
@@ -356,6 +397,7 @@ int main(void)
 		cmocka_unit_test(a_thread_that_did_not_run_is_left_alone),
 		cmocka_unit_test(runs_two_endless_loops_side_by_side),
 		cmocka_unit_test(survives_ten_thousand_interruptions),
+		cmocka_unit_test(upper_halves_of_vector_registers_survive_a_preemption),
 		cmocka_unit_test(is_interrupted_anywhere),
 		cmocka_unit_test(nests_fibers),
 		cmocka_unit_test(ends_endless_recursion_on_a_fiber),

@@ -52,7 +52,7 @@ static int image_in_file(void)
 	assert_int_equal(guest_call(inst, G_STORE, 16, 0x11111111, NULL), TRAP_NONE);
 	assert_int_equal(guest_call(inst, G_STORE, 9 * 65536, 0x22222222, NULL), TRAP_NONE);
 	assert_true(vm_table_set(vm_instance_extern(inst, WASM_EXTERN_TABLE, 0).table, 2, guest_func(inst, G_ADD)));
-	vm_global_set(vm_instance_extern(inst, WASM_EXTERN_GLOBAL, 0).global, 43);
+	vm_global_set(vm_instance_extern(inst, WASM_EXTERN_GLOBAL, 0).global, (const uint64_t[]){43});
 	assert_true(vm_image_capture(st, &img, &e));
 	assert_true(vm_image_write(img, SLICE_LIT("more"), fd, &e));
 	vm_image_unref(img);
@@ -93,7 +93,9 @@ static void looks_like_the_image(struct vm_store *st, struct vm_instance *inst)
 	assert_int_equal(load(inst, 4096), 0);
 	assert_true(vm_table_get(vm_instance_extern(inst, WASM_EXTERN_TABLE, 0).table, 2, &ref));
 	assert_int_equal(ref, guest_func(inst, G_ADD));
-	assert_int_equal(vm_global_get(vm_instance_extern(inst, WASM_EXTERN_GLOBAL, 0).global), 43);
+	uint64_t global;
+	vm_global_get(vm_instance_extern(inst, WASM_EXTERN_GLOBAL, 0).global, &global);
+	assert_int_equal(global, 43);
 }
 
 static void spend(struct vm_instance *inst, uint32_t n)

@@ -78,7 +78,9 @@ static void looks_like_the_image(struct vm_store *st, struct vm_instance *inst)
 	uint32_t ref;
 	assert_true(vm_table_get(vm_instance_extern(inst, WASM_EXTERN_TABLE, 0).table, 2, &ref));
 	assert_int_equal(ref, guest_func(inst, G_ADD));
-	assert_int_equal(vm_global_get(vm_instance_extern(inst, WASM_EXTERN_GLOBAL, 0).global), 42);
+	uint64_t global;
+	vm_global_get(vm_instance_extern(inst, WASM_EXTERN_GLOBAL, 0).global, &global);
+	assert_int_equal(global, 42);
 }
 
 static void attaches_an_image_to_a_new_store(void **state UNUSED)

@@ -88,7 +88,7 @@ static void makes_externs_by_hand(void **state UNUSED)
 	assert_true(vm_store_new(shard, NULL, &st, &e));
 	assert_true(vm_memory_new(st, &mt, &m, &e));
 	assert_true(vm_table_new(st, &tt, NULL, 7, &t, &e));
-	assert_true(vm_global_new(st, &gt, NULL, 5, &g, &e));
+	assert_true(vm_global_new(st, &gt, NULL, (const uint64_t[]){5}, &g, &e));
 	assert_int_equal(vm_memory_grow(m, 1), 1);
 	assert_int_equal(vm_memory_grow(m, 1), UINT64_MAX);
 	assert_non_null(vm_memory_map(vm_memory_abi(m), 131072, 0));
@@ -100,8 +100,10 @@ static void makes_externs_by_hand(void **state UNUSED)
 	assert_true(vm_table_get(t, 2, &ref) && ref == 9);
 	assert_false(vm_table_get(t, 3, &ref));
 	assert_int_equal(vm_table_length(t), 3);
-	vm_global_set(g, 0xffffffff00000001);
-	assert_int_equal(vm_global_get(g), 1);  // R5
+	uint64_t value = 0xffffffff00000001;
+	vm_global_set(g, &value);
+	vm_global_get(g, &value);
+	assert_int_equal(value, 1);  // R5
 	assert_true(vm_global_type(g)->mutable);
 	mt.limits.min = 65537;
 	assert_false(vm_memory_new(st, &mt, &m, &e));

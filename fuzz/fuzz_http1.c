@@ -1,11 +1,11 @@
-// HTTP/1 from hostile bytes. The first byte chooses: a head, a chunked body (each fed whole and cut in two: the outcome must be the same), or a
-// connection of a server that echoes, over a socket pair.
+// HTTP/1 from hostile bytes. The first byte chooses: a head, a chunked body (each fed whole and cut in two: the outcome must be the same), a
+// connection of a server that echoes, over a socket pair, or the same alone and behind others in a pipeline: the answers must be the same.
 //
 // PROGRAM(fuzz_http1, "base sys loop http", "")
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "http/http_int.h"
+#include "http/h1.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -120,15 +120,27 @@ static void on_request(void *user, struct http_exchange *x)
 		step(NULL, x);
 }
 
+static struct loop *loop;
+static struct http_server *server;
+
+static bool have_server(void)
+{
+	struct http_server_config config = {.limits = http_limits_default, .on_request = on_request, .no_date = true};
+	return server || (loop_new(&loop, NULL) && http_server_new(loop, &config, &server, NULL));
+}
+
+static void close_client(int fd)
+{
+	close(fd);
+	for (int i = 0; i < 8 && http_server_counters(server)->connections; i++)
+		loop_run_once(loop, 0);
+	BUG_ON(http_server_counters(server)->connections || http_server_counters(server)->in_flight || current);
+}
+
 static void fuzz_connection(const uint8_t *in, size_t len)
 {
-	static struct loop *loop;
-	static struct http_server *server;
-	struct http_server_config config = {.limits = http_limits_default, .on_request = on_request};
 	int pair[2];
-	if (len < 2)
-		return;
-	if (!server && (!loop_new(&loop, NULL) || !http_server_new(loop, &config, &server, NULL)))
+	if (len < 2 || !have_server())
 		return;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0 || !http_server_adopt(server, pair[0], NULL))
 		return;
@@ -145,20 +157,53 @@ static void fuzz_connection(const uint8_t *in, size_t len)
 				;
 		}
 	}
-	close(pair[1]);
-	for (int i = 0; i < 8 && http_server_counters(server)->connections; i++)
+	close_client(pair[1]);
+}
+
+// What comes back for `n` good requests with `in` behind them, sent at once.
+static size_t answers_to(int n, const uint8_t *in, size_t len, uint8_t *out, size_t cap)
+{
+	static uint8_t all[16384];
+	static const char good[] = "GET /good HTTP/1.1\r\nHost: a\r\n\r\n";
+	int pair[2];
+	size_t at = 0, got = 0;
+	for (int i = 0; i < n; i++, at += sizeof good - 1)
+		memcpy(all + at, good, sizeof good - 1);
+	memcpy(all + at, in, len);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0 || !http_server_adopt(server, pair[0], NULL))
+		return 0;
+	if (send(pair[1], all, at + len, MSG_NOSIGNAL) < 0)
+		got = 0;
+	for (int i = 0; i < 4; i++) {
 		loop_run_once(loop, 0);
-	BUG_ON(http_server_counters(server)->connections || http_server_counters(server)->in_flight || current);
+		for (ssize_t part; got < cap && (part = recv(pair[1], out + got, cap - got, 0)) > 0;)
+			got += (size_t)part;
+	}
+	close_client(pair[1]);
+	return got;
+}
+
+static void fuzz_pipeline(const uint8_t *in, size_t len)
+{
+	static uint8_t alone[65536], behind[131072];
+	int n = len ? 1 + in[0] % 16 : 0;
+	if (len < 2 || len > 8192 || !have_server())
+		return;
+	size_t a = answers_to(0, in + 1, len - 1, alone, sizeof alone), b = answers_to(n, in + 1, len - 1, behind, sizeof behind);
+	size_t good = answers_to(1, NULL, 0, behind + b, sizeof behind - b) * (size_t)n;
+	BUG_ON(b != good + a || memcmp(behind + good, alone, a) != 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0 || size > 65536)
 		return 0;
-	if (data[0] % 3 == 0)
+	if (data[0] % 4 == 0)
 		fuzz_head(data + 1, size - 1);
-	else if (data[0] % 3 == 1)
+	else if (data[0] % 4 == 1)
 		fuzz_body(data + 1, size - 1);
+	else if (data[0] % 4 == 3)
+		fuzz_pipeline(data + 1, size - 1);
 	else
 		fuzz_connection(data + 1, size - 1);
 	return 0;

@@ -245,7 +245,7 @@ def body_total_is_408():
 
 
 def min_rate_ends_who_sends_or_takes_in_drops():
-    with Server(MISBEHAVE, "--calls", "6", log="debug") as s:
+    with Server(MISBEHAVE, "--min-rate", "400", "--calls", "6", log="debug") as s:
         held = [s.connect(rcvbuf=4096) for _ in range(6)]
         for k, c in enumerate(held):
             if k < 3:

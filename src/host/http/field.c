@@ -108,7 +108,7 @@ bool http_length_parse(struct slice value, uint64_t *ret)
 	return slice_parse_u64(value, UINT64_MAX - 1, ret);
 }
 
-const char *http_status_reason(unsigned status)
+const char *http__status_reason(unsigned status)
 {
 	switch (status) {
 #define STATUS(code, reason) \

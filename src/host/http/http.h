@@ -1,7 +1,7 @@
 // HTTP/1.1 server (RFC 9112, 9110), strict. Knows no Wasm. Everything runs on the thread of one loop (a shard).
 //
-// Layers: connection (socket, buffers) -> stream (one message pair on it) -> exchange (what the owner sees). Owners see exchanges only,
-// so that HTTP/2 changes nothing for them.
+// Layers: transport (bytes) -> connection (output, time, its end) -> protocol (messages; HTTP/1 so far) -> exchange (what the owner sees of one
+// message pair). Owners see exchanges only, so that another protocol or transport changes nothing for them.
 //
 // 1. An exchange is owned jointly by the wire and by whoever got it in on_request. The owner calls http_exchange_release exactly once,
 //    whenever it is done, also after on_cancel; until then the pointer and every slice reached from it stay valid, whether or not the
@@ -43,7 +43,6 @@ bool http_field_is_forbidden(struct slice name);
 bool http_name_eq(struct slice a, struct slice b);
 // Strict Content-Length: digits only, no overflow (W32).
 bool http_length_parse(struct slice value, uint64_t *ret);
-const char *http_status_reason(unsigned status);
 
 // ---- server ----------------------------------------------------------------------------------------------------------------------
 #define HTTP_NO_LIMIT UINT64_MAX
@@ -79,7 +78,7 @@ struct http_address {
 NODISCARD bool http_address_parse(struct slice text, struct http_address *ret, struct err *e);
 // "127.0.0.1:3000", "[::1]:80"; the port as it is in the address. Zero-terminated, cut to `cap`.
 void http_address_print(const struct http_address *a, char *out, size_t cap);
-uint16_t http_address_port(const struct http_address *a);
+uint16_t http_address_port(const struct http_address *a);  // for tests
 
 // The connections of several servers, on any threads: at most `connections` together and `per_client` of one address (of a network of 64 bits, for
 // IPv6), each HTTP_NO_LIMIT for none. Where places are short the longest idle are closed; if none is idle, accepting waits. Outlives its servers.
@@ -134,13 +133,11 @@ struct http_request {
 	struct http_address peer;
 };
 const struct http_request *http_exchange_request(const struct http_exchange *x);
-struct http_server *http_exchange_server(const struct http_exchange *x);
 
 enum http_cancel { HTTP_CANCEL_PEER, HTTP_CANCEL_TIMEOUT, HTTP_CANCEL_BAD_BODY, HTTP_CANCEL_TOO_LARGE, HTTP_CANCEL_SERVER, HTTP_CANCEL_NOMEM };
 struct http_exchange_ops {
 	void (*on_readable)(void *user, struct http_exchange *x);  // after HTTP_READ_AGAIN, once: data, end or error is there
 	void (*on_writable)(void *user, struct http_exchange *x);  // after http_body_permit gave 0, once
-	void (*on_flushed)(void *user, struct http_exchange *x);   // after http_body_is_flushed gave false, once: all was handed to the kernel
 	void (*on_cancel)(void *user, struct http_exchange *x, enum http_cancel why);  // at most once; release is still the owner's to call
 };
 // The wire was lost, also when on_cancel is still to come. *ret_status: what the client was answered by the server itself (400, 408, 413), 0:
@@ -148,7 +145,6 @@ struct http_exchange_ops {
 bool http_exchange_is_cancelled(const struct http_exchange *x, enum http_cancel *ret_why, unsigned *ret_status);
 // Any of the callbacks may be NULL.
 void http_exchange_set_owner(struct http_exchange *x, const struct http_exchange_ops *ops, void *user);
-void *http_exchange_user(const struct http_exchange *x);
 // The owner is done. A response not begun is answered 500; one not finished is aborted (W31). An unread request body is drained or the
 // connection closed (W33).
 void http_exchange_release(struct http_exchange *x);
@@ -165,7 +161,7 @@ enum http_read {
 enum http_read http_body_peek(struct http_exchange *x, struct slice *ret_data);
 void http_body_consume(struct http_exchange *x, size_t n);
 // peek + copy + consume; 0 < *ret_n <= max on HTTP_READ_DATA. max 0 gives DATA with 0 bytes if there are any.
-enum http_read http_body_read(struct http_exchange *x, void *into, size_t max, size_t *ret_n);
+enum http_read http_body_read(struct http_exchange *x, void *into, size_t max, size_t *ret_n);  // for tests
 // After HTTP_READ_END: the trailers (framing, routing and hop-by-hop names are left out); they live as long as the exchange.
 const struct http_field *http_body_trailers(const struct http_exchange *x, uint32_t *ret_count);
 // The owner will not read any more.
@@ -192,15 +188,9 @@ enum http_write {
 };
 // All or nothing. To HEAD, 204, 205 and 304 bytes are counted and dropped.
 enum http_write http_body_write(struct http_exchange *x, struct slice data);
-// Sends what is buffered now.
-void http_body_flush(struct http_exchange *x);
-// All was handed to the kernel; false: on_flushed follows.
-bool http_body_is_flushed(struct http_exchange *x);
 // The body is complete. Trailers go out only when chunked and the client takes them, else they are dropped (W34). false: fewer bytes than
 // announced, or an invalid trailer: the response is aborted. True for an exchange that is closed already.
 NODISCARD bool http_body_finish(struct http_exchange *x, const struct http_field *trailers, uint32_t n);
-// Bytes written so far (W32).
-uint64_t http_body_written(const struct http_exchange *x);
 // Cuts the response: never a clean end (L87). Before the head was sent too: the connection just ends. No on_cancel follows, nor does one after
 // an http_body_finish that failed.
 void http_abort(struct http_exchange *x);

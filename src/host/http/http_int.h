@@ -1,4 +1,9 @@
-// Inside of the HTTP server, for its own files. See conn.c for the states of a connection and who changes them.
+// Inside of the room http, for its own files, each below what follows:
+//   field, address, meter, gate, pool    characters, addresses, time, places, memory
+//   transport -> conn                    bytes, and a connection that knows not what is spoken on it (http_protocol)
+//   exchange                             a message pair that knows not how it travels (http_wire)
+//   h1_*                                 HTTP/1: a protocol for conn, a wire for exchange
+//   server                               listeners, drain
 #ifndef TENON_HTTP_INT_H
 #define TENON_HTTP_INT_H
 
@@ -13,66 +18,6 @@ extern const uint8_t http__char[256];
 bool http__is_trailer_forbidden(struct slice name);
 // The first byte of [p, end) that no field value may hold (a control other than HTAB, or DEL), or end.
 const uint8_t *http__value_end(const uint8_t *p, const uint8_t *end);
-
-// ---- head.c: the head of a message and its trailers -----------------------------------------------------------------------------
-// What was seen of a head that is not complete yet; zero it before the first scan.
-struct h1_scan {
-	size_t at;     // lines before it are checked
-	size_t start;  // of the head (after a leading empty line)
-};
-enum { H1_MORE = 0, H1_BAD = -400, H1_TARGET_TOO_LONG = -414, H1_TOO_LARGE = -431, H1_METHOD_TOO_LONG = -501 };
-// Length of the complete head in p (counted from p), H1_MORE, or the negative status. The answer depends on the bytes only, not on how they
-// came in pieces. `max` bounds the head from s->start. `trailers`: no start line, a leading empty line is the end.
-int64_t h1_head_scan(struct h1_scan *s, const uint8_t *p, size_t len, size_t max, bool trailers);
-
-// Of a head that is not complete, or malformed: its answer has no body (RFC 9110, 9.3.2).
-bool h1_is_head_request(const uint8_t *p, size_t len);
-
-struct h1_head {
-	struct http_request req;
-	bool chunked, keep_alive, expects_continue, old_keep_alive;  // old: HTTP/1.0 that asked to keep the connection
-	const char *why;           // where it was refused
-	struct http_field fields[HTTP_FIELDS_MAX];
-};
-// p[0..len) is a head that h1_head_scan has found complete (without the leading empty line). Slices point into it; an absolute-form target
-// without a path may move its authority by one byte. 0, or the status to refuse with.
-unsigned h1_head_parse(uint8_t *p, size_t len, uint32_t max_fields, struct h1_head *h);
-// The same for a trailer section. Forbidden names are left out.
-unsigned h1_trailers_parse(const uint8_t *p, size_t len, struct http_field *fields, uint32_t max_fields, uint32_t *ret_n);
-
-// ---- body.c: the framing of a body -----------------------------------------------------------------------------------------------
-enum h1_body_state {
-	H1_BODY_DONE,
-	H1_BODY_LENGTH,      // data of a body with Content-Length
-	H1_BODY_SIZE_FIRST,  // chunk size, before and after its first digit
-	H1_BODY_SIZE,
-	H1_BODY_BWS,         // white space before an extension
-	H1_BODY_EXT,
-	H1_BODY_SIZE_LF,
-	H1_BODY_DATA,        // data of a chunk
-	H1_BODY_DATA_CR,
-	H1_BODY_DATA_LF,
-	H1_BODY_TRAILERS,
-	H1_BODY_BAD,
-};
-struct h1_body {
-	enum h1_body_state state;
-	uint8_t digits;
-	uint16_t ext;       // bytes of extensions of this chunk
-	uint64_t left;      // of the body or the chunk
-	uint64_t total;     // data bytes given out or skipped
-	uint64_t overhead;  // bytes of extensions of all chunks
-};
-void h1_body_init(struct h1_body *b, bool chunked, uint64_t length);
-// Eats framing. Returns bytes used of p; afterwards either the state is LENGTH or DATA and what follows is data (min of b->left and what is
-// there), or DONE, TRAILERS (h1_head_scan goes on), BAD, or all of p is used.
-size_t h1_body_frame(struct h1_body *b, const uint8_t *p, size_t len);
-static inline bool h1_body_in_data(const struct h1_body *b)
-{
-	return b->state == H1_BODY_LENGTH || b->state == H1_BODY_DATA;
-}
-// n bytes of data were taken.
-void h1_body_take(struct h1_body *b, size_t n);
 
 // ---- meter.c: how long a client is waited for while a body moves ----------------------------------------------------------------
 struct http_meter {
@@ -106,12 +51,16 @@ void http__gate_ask_another(struct http_gate *g, struct http_server *but);
 // What connections of one client have in common, in 16 bytes; false: it has no address.
 bool http__address_key(const struct http_address *a, uint8_t key[16]);
 
-// ---- server.c: pools, listeners, drain ------------------------------------------------------------------------------------------
+// ---- pool.c: blocks, spare objects, the date, what is done after this turn of the loop --------------------------------------------
 enum { BLOCK_SMALL = 16384, BLOCK_IN = 67584, BLOCK_OUT = 212992, BLOCK_CLASSES = 3 };
 struct block {
 	struct block *next;
 	uint32_t cap, class;
 	uint8_t data[];
+};
+struct http_spares {  // objects of one size, linked through their first word
+	void *first;
+	uint32_t count;
 };
 enum { LISTENERS_MAX = 8 };
 struct http_listener {
@@ -134,9 +83,9 @@ struct http_server {
 	struct loop_timer accept_timer;
 	struct loop_task task;                      // cancels, graveyard, drained
 	struct http_conn *conns;                    // all that are open
-	struct http_conn *graveyard, *spare_conns;
-	struct http_exchange *cancels, *spare_exchanges;
-	uint32_t spare_conn_count, spare_exchange_count;
+	struct http_conn *graveyard;
+	struct http_exchange *cancels;
+	struct http_spares spare_conns, spare_exchanges;
 	uint32_t exchanges;       // alive
 	struct block *blocks[BLOCK_CLASSES];
 	uint32_t block_counts[BLOCK_CLASSES];
@@ -147,34 +96,67 @@ struct http_server {
 };
 struct block *http__block_get(struct http_server *s, size_t cap);
 void http__block_put(struct http_server *s, struct block *b);
-struct http_exchange *http__exchange_new(struct http_server *s);
-void http__exchange_recycle(struct http_exchange *x);
-struct http_conn *http__conn_new(struct http_server *s);
-// It is closed; its memory is used again after this turn of the loop.
-void http__conn_bury(struct http_conn *c);
+// One of a list, or new; not cleared. NULL: memory is out.
+void *http__spare_get(struct http_spares *list, size_t size);
+void http__spare_put(struct http_server *s, struct http_spares *list, void *object);
 struct slice http__date(struct http_server *s);
+// An exchange is gone: the memory of a server that was freed goes with the last.
+void http__server_forget_exchange(struct http_server *s);
+// Of a server that was freed, if nothing needs it any more.
+void http__server_memory_free(struct http_server *s);
+// All that is kept for another time.
+void http__pools_release(struct http_server *s);
+const char *http__status_reason(unsigned status);
 
-// ---- conn.c, write.c ------------------------------------------------------------------------------------------------------------
-enum conn_state { CONN_DEAD, CONN_IDLE, CONN_HEAD, CONN_BUSY, CONN_DRAIN, CONN_CLOSING, CONN_LINGER };
-struct http_conn {
+// ---- transport.c: how bytes come and go; plain TCP so far -------------------------------------------------------------------------
+struct http_transport;
+struct http_transport_ops {
+	// Bytes received, 0 at the end, or -errno; -EAGAIN: io.fn is called when there is something, as far as it is wanted.
+	int64_t (*recv)(struct http_transport *t, void *into, size_t max);
+	int64_t (*sendv)(struct http_transport *t, const struct iovec *parts, int n);
+	void (*shutdown)(struct http_transport *t);           // ends our direction
+	void (*close)(struct http_transport *t, bool reset);  // `reset`: the other side is to see that it is not a clean end
+	void (*want)(struct http_transport *t, uint32_t interest);
+	uint64_t (*unsent)(struct http_transport *t);         // bytes sent that the other side has not taken
+};
+struct http_transport {
+	const struct http_transport_ops *ops;
 	struct loop_io io;
+};
+// Takes the descriptor over, also when it fails.
+NODISCARD bool http__transport_open_plain(struct http_transport *t, struct loop *l, int fd, void (*fn)(struct loop_io *io, uint32_t ready), struct err *e);
+
+// ---- conn.c: a connection, whatever is spoken on it -------------------------------------------------------------------------------
+enum conn_state { CONN_DEAD, CONN_OPEN, CONN_CLOSING, CONN_LINGER };
+struct http_conn;
+// What is spoken. All but `lost` are called while the connection is open.
+struct http_protocol {
+	size_t conn_size;                             // of what embeds struct http_conn
+	void (*readable)(struct http_conn *c);
+	bool (*wants_read)(const struct http_conn *c);
+	void (*writable)(struct http_conn *c);          // after write_blocked: there is room again
+	void (*turn)(struct http_conn *c);              // http__conn_turn_later asked for it; the output was flushed
+	void (*late)(struct http_conn *c);              // read_deadline is over
+	bool (*before_send)(struct http_conn *c);       // watches_output: it is about to leave. false: the connection is gone
+	void (*sent)(struct http_conn *c, size_t n);    // watches_output
+	void (*evict)(struct http_conn *c);             // idle: to be closed, if nothing has come
+	void (*lost)(struct http_conn *c, enum http_cancel why);  // it is being closed: exchanges are cancelled, input is dropped
+};
+struct http_conn {
+	struct http_conn *next, **prev;
+	struct http_transport transport;
 	struct loop_timer timer;
 	struct loop_task task;
 	struct http_server *server;
-	struct http_conn *next, **prev;
+	const struct http_protocol *protocol;
 	enum conn_state state;
-	bool in_dispatch, read_eof, close_after, linger, write_blocked;
-	uint64_t requests;
+	bool read_eof, linger, write_blocked, watches_output;
 	uint64_t read_deadline, write_deadline;
-	uint64_t end_deadline;         // LINGER, DRAIN: whatever the client sends
-	uint64_t idle_since;           // IDLE
+	uint64_t end_deadline;         // while input is read away: whatever the client sends
+	uint64_t idle_since;           // UINT64_MAX: it is not
 	struct http_client *client;
 	struct http_meter taking;      // of what is sent
 	uint64_t out_queue, took_ns;   // write_blocked: bytes in the kernel, and when the client last took some
-	struct http_exchange *x;       // BUSY and DRAIN
-	struct block *in;              // received and not consumed: in->data[in_start..in_len)
-	size_t in_start, in_len;
-	struct h1_scan scan;
 	struct block *out;             // waits to be sent: out->data[out_start..out_len)
 	size_t out_start, out_len;
 	struct http_address peer;
@@ -183,78 +165,81 @@ static inline size_t http__conn_pending(const struct http_conn *c)
 {
 	return c->out_len - c->out_start;
 }
-bool http__conn_open(struct http_server *s, int fd, const struct http_address *peer, struct err *e);
-// Ends the connection now; a current exchange is cancelled with `why`.
-void http__conn_close(struct http_conn *c, enum http_cancel why);
-// All was sent and it is to be the end.
-void http__conn_finish_close(struct http_conn *c);
-// The response is complete or the owner has let go of the request's body: go on if both directions are through.
-void http__conn_try_complete(struct http_conn *c);
-// The body can't be had: answered with `status` if nothing was yet, else cut.
-void http__conn_fail(struct http_conn *c, unsigned status, const char *detail, enum http_cancel why);
-void http__conn_abort(struct http_conn *c, enum http_cancel why);
+// On a descriptor that has entered the gate. NULL: closed again.
+struct http_conn *http__conn_open(struct http_server *s, const struct http_protocol *p, int fd, const struct http_address *peer, struct err *e);
+// Ends the connection now. `reset`: the bytes so far must not look whole.
+void http__conn_close(struct http_conn *c, enum http_cancel why, bool reset);
+// Ends it when what waits is sent; nothing is read as messages any more.
+void http__conn_begin_close(struct http_conn *c);
+int64_t http__conn_recv(struct http_conn *c, void *into, size_t max);
 void http__conn_turn_later(struct http_conn *c);
-void http__conn_arm(struct http_conn *c);
-// The owner waits for more of the request's body, or not any more.
-void http__conn_await_body(struct http_conn *c);
-void http__conn_have_body(struct http_conn *c);
-// Closes it if nothing has come on it.
-void http__conn_evict(struct http_conn *c);
+void http__conn_read_by(struct http_conn *c, uint64_t deadline_ns);
+// What the client still sends is thrown away, for a while: begins; some has come.
+void http__conn_begin_read_away(struct http_conn *c);
+void http__conn_read_away_on(struct http_conn *c);
 void http__conn_update_interest(struct http_conn *c);
-void http__conn_send_continue(struct http_conn *c);
 
+// n bytes at the end of the output, not counted yet. NULL: memory is out; the connection is closed.
 uint8_t *http__out_reserve(struct http_conn *c, size_t n);
-bool http__out_put(struct http_conn *c, const void *data, size_t n);
-// write_deadline is over: has the client taken something of what the kernel holds? Then it is later.
-void http__out_look(struct http_conn *c);
 // false: the connection is gone.
+bool http__out_put(struct http_conn *c, const void *data, size_t n);
 bool http__out_flush(struct http_conn *c);
-// Sends what waits, then the parts; keeps what the kernel does not take.
+// Sends what waits, then the parts; keeps what the kernel does not take. Not while write_blocked.
 bool http__out_gather(struct http_conn *c, const struct iovec *parts, int n);
-bool http__out_error(struct http_conn *c, unsigned status, const char *detail, unsigned retry_after, bool no_body);
 
-// ---- exchange.c -----------------------------------------------------------------------------------------------------------------
-enum body_kind { BODY_NONE, BODY_LENGTH, BODY_CHUNKED, BODY_UNTIL_CLOSE };
+// ---- exchange.c: what an owner does with a request and its response; knows no protocol --------------------------------------------
+struct http_response {
+	unsigned status;
+	const struct http_field *fields;  // valid; content-length among them is not to be sent as it is
+	uint32_t n;
+	size_t bytes;                   // of the fields, with four for each
+	bool has_date, has_server, has_body, has_length;
+	uint64_t length;                  // has_length
+};
+// What stands under an exchange. Calls but `trailers` and `recycle` come only while `wired`.
+struct http_wire {
+	enum http_read (*peek)(struct http_exchange *x, struct slice *ret);
+	void (*consume)(struct http_exchange *x, size_t n);
+	void (*discard)(struct http_exchange *x);              // nobody will read the body
+	const struct http_field *(*trailers)(const struct http_exchange *x, uint32_t *ret_count);
+	bool (*head)(struct http_exchange *x, const struct http_response *r);  // false: memory is out
+	size_t (*waiting)(const struct http_exchange *x);      // bytes that wait to be sent, in front of its own too
+	bool (*write)(struct http_exchange *x, struct slice data);  // within the room that there is. false: cancelled
+	bool (*finish)(struct http_exchange *x, const struct http_field *trailers, uint32_t n, size_t bytes);  // false: cancelled
+	void (*go_on)(struct http_exchange *x);                // it is finished, or was released by its owner after that
+	void (*abort)(struct http_exchange *x, enum http_cancel why);
+	void (*recycle)(struct http_exchange *x);              // both have let go
+};
 struct http_exchange {
-	struct http_conn *conn;  // NULL: the wire is through with it
-	struct http_server *server;
 	struct http_exchange *next;
+	const struct http_wire *wire;
+	struct http_server *server;
+	const struct http_request *request;
 	const struct http_exchange_ops *ops;
 	void *user;
+	bool wired;       // false: the wire is through with it
+	bool in_ended;    // not wired: the request's body was there to its end
 	bool owned, cancelled, cancel_pending;
 	bool told;        // the owner knows: no on_cancel
-	bool want_readable, want_writable, want_flushed;
-	bool reading;                  // the owner has begun to read the body
-	bool discarded, must_continue;   // Expect: 100-continue, not sent yet
-	bool head_given, finished, bad_length;
-	bool head_waits;                 // nothing of the head was sent: its framing may still be changed
-	uint16_t answered;               // by the server itself when the exchange was lost: 400, 408, 413
-	size_t head_before;              // head_waits: bytes of earlier answers in front of it in the output
-	size_t head_lines;               // its length up to what h1 adds last: framing, Connection, the empty line
-	size_t chunk;                  // bytes of the last chunk at the end of the output, with its framing; 0: none to be added to
-	size_t queued;                   // bytes of data in the output, at most
+	bool want_readable, want_writable;
+	bool discarded;
+	bool head_given, finished, bad_length, has_body;
+	uint16_t answered;         // by the server itself when the exchange was lost: 400, 408, 413
 	enum http_cancel why;
-	enum body_kind kind;
-	uint64_t length, written;
-	size_t head_end;                 // in head_block: where the raw body may begin again
-	struct http_meter sending;       // of the client, the body
-	struct h1_body body;
-	struct h1_scan trailer_scan;
-	struct block *head_block, *trailer_block;
-	uint32_t trailer_count;
-	struct h1_head head;
+	uint64_t length, written;  // of the response; HTTP_LENGTH_UNKNOWN
+	size_t queued;             // bytes of its data that wait to be sent, at most
 };
-static inline bool http__body_has_ended(const struct http_exchange *x)
-{
-	return x->body.state == H1_BODY_DONE;
-}
-// The wire lets go of it. With `cancelled`, the owner hears of it from the loop.
-void http__exchange_detach(struct http_exchange *x);
+void http__exchange_init(struct http_exchange *x, struct http_server *s, const struct http_wire *wire, const struct http_request *request);
+// The wire lets go of it: all was sent, and of the body of the request all that will.
+void http__exchange_detach(struct http_exchange *x, bool in_ended);
+// The wire is lost. The owner hears of it from the loop.
 void http__exchange_cancel(struct http_exchange *x, enum http_cancel why);
-// Frames what is in the raw buffer: false when the body turned out bad (status and detail set).
-bool http__body_advance(struct http_exchange *x, unsigned *ret_status, const char **ret_detail);
-// Calls on_readable if it is waited for and there is something.
+// If the owner waits for it: the body goes on, or has ended; there is room to write. They call out: x may be gone afterwards.
 void http__exchange_notify_read(struct http_exchange *x);
 void http__exchange_notify_write(struct http_exchange *x);
+
+// ---- h1.c ------------------------------------------------------------------------------------------------------------------------
+// Begins to speak HTTP/1 on a descriptor that has entered the gate. false: closed again.
+bool http__h1_open(struct http_server *s, int fd, const struct http_address *peer, struct err *e);
 
 #endif

@@ -1,4 +1,4 @@
-// The server of one shard: listeners, pools, drain, and the deliveries that must come from the loop.
+// The server of one shard: listeners, drain, and the deliveries that must come from the loop.
 //
 // 1. `conns` holds what is open; a closed connection waits in `graveyard` until this turn of the loop is over, so that code which called out
 //    may still look at its state.
@@ -9,9 +9,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 
 const struct http_limits http_limits_default = {
 	.head_bytes = HTTP_HEAD_MAX,
@@ -27,124 +25,15 @@ const struct http_limits http_limits_default = {
 	.grace_ns = 10 * SECOND,
 };
 
-enum { SPARE_CONNS = 1024, SPARE_EXCHANGES = 1024, BACKLOG = 1024 };
-static const struct {
-	uint32_t cap, keep;
-} classes[BLOCK_CLASSES] = {{BLOCK_SMALL, 512}, {BLOCK_IN, 64}, {BLOCK_OUT, 32}};
+enum { BACKLOG = 1024 };
 
-// ---- pools -----------------------------------------------------------------------------------------------------------------------
-
-struct block *http__block_get(struct http_server *s, size_t cap)
-{
-	uint32_t i = 0;
-	while (i < BLOCK_CLASSES && classes[i].cap < cap)
-		i++;
-	BUG_ON(i == BLOCK_CLASSES);
-	struct block *b = s->blocks[i];
-	if (b) {
-		s->blocks[i] = b->next;
-		s->block_counts[i]--;
-		return b;
-	}
-	b = mem_alloc(sizeof *b + classes[i].cap);
-	if (b)
-		*b = (struct block){.cap = classes[i].cap, .class = i};
-	return b;
-}
-
-void http__block_put(struct http_server *s, struct block *b)
-{
-	if (!b)
-		return;
-	if (s->freed || s->block_counts[b->class] >= classes[b->class].keep) {
-		mem_free(b);
-		return;
-	}
-	b->next = s->blocks[b->class];
-	s->blocks[b->class] = b;
-	s->block_counts[b->class]++;
-}
-
-struct http_exchange *http__exchange_new(struct http_server *s)
-{
-	struct http_exchange *x = s->spare_exchanges;
-	if (x) {
-		s->spare_exchanges = x->next;
-		s->spare_exchange_count--;
-	} else if (!(x = mem_alloc(sizeof *x))) {
-		return NULL;
-	}
-	memset(x, 0, offsetof(struct http_exchange, head));
-	x->server = s;
-	x->owned = true;
-	s->exchanges++;
-	return x;
-}
-
-static void server_memory_free(struct http_server *s)
-{
-	if (s->freed && s->exchanges == 0 && !__atomic_load_n(&s->room_asked, __ATOMIC_ACQUIRE))
-		mem_free(s);
-}
-
-void http__exchange_recycle(struct http_exchange *x)
-{
-	struct http_server *s = x->server;
-	http__block_put(s, x->head_block);
-	http__block_put(s, x->trailer_block);
-	s->exchanges--;
-	if (s->freed || s->spare_exchange_count >= SPARE_EXCHANGES) {
-		mem_free(x);
-		server_memory_free(s);
-		return;
-	}
-	x->next = s->spare_exchanges;
-	s->spare_exchanges = x;
-	s->spare_exchange_count++;
-}
-
-struct http_conn *http__conn_new(struct http_server *s)
-{
-	struct http_conn *c = s->spare_conns;
-	if (c) {
-		s->spare_conns = c->next;
-		s->spare_conn_count--;
-	} else if (!(c = mem_alloc(sizeof *c))) {
-		return NULL;
-	}
-	memset(c, 0, sizeof *c);
-	c->server = s;
-	c->next = s->conns;
-	c->prev = &s->conns;
-	if (c->next)
-		c->next->prev = &c->next;
-	s->conns = c;
-	s->counters.connections++;
-	return c;
-}
+// ---- after a turn of the loop ----------------------------------------------------------------------------------------------------
 
 static void resume_accepting(struct http_server *s)
 {
 	for (uint32_t i = 0; i < s->listener_count; i++)
 		loop_io_want(&s->listeners[i].io, LOOP_READ);
 	s->paused = false;
-}
-
-void http__conn_bury(struct http_conn *c)
-{
-	struct http_server *s = c->server;
-	*c->prev = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
-	c->next = s->graveyard;
-	s->graveyard = c;
-	s->counters.connections--;
-	s->counters.closed++;
-	http__gate_leave_client(s->gate, c->client);
-	http__gate_leave(s->gate);
-	if (s->paused && !loop_timer_is_armed(&s->accept_timer))
-		resume_accepting(s);
-	loop_post(s->loop, &s->task);
 }
 
 static void deliver_cancels(struct http_server *s)
@@ -154,7 +43,7 @@ static void deliver_cancels(struct http_server *s)
 		s->cancels = x->next;
 		x->cancel_pending = false;
 		if (!x->owned)
-			http__exchange_recycle(x);
+			x->wire->recycle(x);
 		else if (!x->told && x->ops && x->ops->on_cancel)
 			x->ops->on_cancel(x->user, x, x->why);
 	}
@@ -165,13 +54,7 @@ static void clear_graveyard(struct http_server *s)
 	struct http_conn *c;
 	while ((c = s->graveyard)) {
 		s->graveyard = c->next;
-		if (s->spare_conn_count >= SPARE_CONNS) {
-			mem_free(c);
-			continue;
-		}
-		c->next = s->spare_conns;
-		s->spare_conns = c;
-		s->spare_conn_count++;
+		http__spare_put(s, &s->spare_conns, c);
 	}
 }
 
@@ -179,26 +62,14 @@ static void server_turn(struct loop_task *t)
 {
 	struct http_server *s = CONTAINER_OF(t, struct http_server, task);
 	deliver_cancels(s);
+	if (s->graveyard && s->paused && !loop_timer_is_armed(&s->accept_timer))
+		resume_accepting(s);
 	clear_graveyard(s);
 	if (s->draining && !s->conns && s->on_drained) {
 		void (*fn)(void *user) = s->on_drained;
 		s->on_drained = NULL;
 		fn(s->drained_user);
 	}
-}
-
-struct slice http__date(struct http_server *s)
-{
-	uint64_t now = loop_now_ns(s->loop);
-	if (UNLIKELY(now >= s->date_until_ns)) {
-		uint64_t wall = sys_wall_ns();
-		time_t t = (time_t)(wall / SECOND);
-		struct tm tm;
-		gmtime_r(&t, &tm);
-		s->date_len = (uint32_t)strftime((char *)s->date, sizeof s->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
-		s->date_until_ns = now + SECOND - wall % SECOND;
-	}
-	return slice_of(s->date, s->date_len);
 }
 
 // ---- accepting -------------------------------------------------------------------------------------------------------------------
@@ -214,7 +85,7 @@ static bool close_idle(struct http_server *s)
 	size_t n = 0, max = most > EVICT_MOST ? EVICT_MOST : most ? (size_t)most
 															  : 1;
 	for (struct http_conn *c = s->conns; c; c = c->next) {
-		if (c->state != CONN_IDLE || http__conn_pending(c))
+		if (c->idle_since == UINT64_MAX || http__conn_pending(c))
 			continue;
 		if (n == max && c->idle_since >= oldest[n - 1]->idle_since)
 			continue;
@@ -225,7 +96,7 @@ static bool close_idle(struct http_server *s)
 	}
 	uint64_t before = s->counters.evicted;
 	for (size_t i = 0; i < n; i++)
-		http__conn_evict(oldest[i]);
+		oldest[i]->protocol->evict(oldest[i]);
 	return s->counters.evicted > before;
 }
 
@@ -234,7 +105,7 @@ static void on_room_asked(struct loop_remote *r)
 	struct http_server *s = CONTAINER_OF(r, struct http_server, room_remote);
 	__atomic_store_n(&s->room_asked, false, __ATOMIC_RELEASE);
 	if (s->freed)
-		server_memory_free(s);
+		http__server_memory_free(s);
 	else
 		close_idle(s);
 }
@@ -299,7 +170,7 @@ static void accept_waiting(struct http_listener *l, uint32_t max)
 		}
 		if (fd < 0)
 			return;
-		if (!http__conn_open(s, (int)fd, &peer, NULL) && s->counters.turned_away)
+		if (!http__h1_open(s, (int)fd, &peer, NULL) && s->counters.turned_away)
 			say_full(s, HTTP_FULL_CLIENT, &peer);
 	}
 }
@@ -338,7 +209,7 @@ bool http_server_adopt(struct http_server *s, int fd, struct err *e)
 		return err_set(e, ERR_ENV, "the server is draining");
 	http__gate_enter(s->gate, true);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // fails for other kinds of sockets: nothing to do there
-	return http__conn_open(s, fd, &peer, e);
+	return http__h1_open(s, fd, &peer, e);
 }
 
 // ---- life ------------------------------------------------------------------------------------------------------------------------
@@ -402,7 +273,7 @@ void http_server_free(struct http_server *s)
 	s->draining = true;
 	close_listeners(s);
 	while (s->conns)
-		http__conn_close(s->conns, HTTP_CANCEL_SERVER);
+		http__conn_close(s->conns, HTTP_CANCEL_SERVER, false);
 	deliver_cancels(s);
 	loop_task_cancel(&s->task);
 	clear_graveyard(s);
@@ -410,20 +281,8 @@ void http_server_free(struct http_server *s)
 	if (!s->config.gate)
 		http_gate_free(s->gate);
 	s->freed = true;
-	for (struct http_conn *c = s->spare_conns, *next; c; c = next) {
-		next = c->next;
-		mem_free(c);
-	}
-	for (struct http_exchange *x = s->spare_exchanges, *next; x; x = next) {
-		next = x->next;
-		mem_free(x);
-	}
-	for (uint32_t i = 0; i < BLOCK_CLASSES; i++)
-		for (struct block *b = s->blocks[i], *next; b; b = next) {
-			next = b->next;
-			mem_free(b);
-		}
-	server_memory_free(s);
+	http__pools_release(s);
+	http__server_memory_free(s);
 }
 
 const struct http_counters *http_server_counters(const struct http_server *s)

@@ -25,7 +25,7 @@ struct owner {
 	bool head_done, cancelled, done, finish_ok;
 	enum http_cancel why;
 	enum http_read last_read;
-	int readable, writable, flushed;
+	int readable, writable;
 	enum http_write last_write;
 };
 
@@ -45,11 +45,7 @@ static void on_cancel(void *user, struct http_exchange *x, enum http_cancel why)
 }
 static void on_readable(void *user, struct http_exchange *x);
 static void on_writable(void *user, struct http_exchange *x);
-static void on_flushed(void *user, struct http_exchange *x)
-{
-	((struct owner *)user)->flushed++;
-}
-static const struct http_exchange_ops owner_ops = {.on_readable = on_readable, .on_writable = on_writable, .on_cancel = on_cancel, .on_flushed = on_flushed};
+static const struct http_exchange_ops owner_ops = {.on_readable = on_readable, .on_writable = on_writable, .on_cancel = on_cancel};
 
 static void let_go(struct owner *o)
 {

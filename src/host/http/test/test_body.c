@@ -1,7 +1,7 @@
 // Framing of bodies: the table tests/http/bodies.txt, and the limits on chunk extensions (L80, L81).
 #include "table.h"
 
-#include "http/http_int.h"
+#include "http/h1.h"
 
 // The decoder as a connection uses it: bytes arrive up to `cut` first, then one by one.
 static void outcome(const uint8_t *in, size_t len, size_t cut, char *out, size_t cap)

@@ -296,8 +296,6 @@ static void W33_a_body_that_is_discarded_holds_nothing_up(void **state)
 	struct client c = dial();
 	say(&c, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabcdef" GET("/hello"));
 	wait_held(1);
-	assert_ptr_equal(http_exchange_server(held->x), server);
-	assert_ptr_equal(http_exchange_user(held->x), held);
 	answer(held->x, "early");
 	http_body_discard(held->x);
 	wait_for(&c, "hello");
@@ -319,7 +317,6 @@ static void W32_a_body_shorter_or_longer_than_announced_is_cut(void **state)
 		assert_int_equal(http_body_write(held->x, longer ? SLICE_LIT("hello") : SLICE_LIT("hell")), HTTP_WRITE_OK);
 		if (longer)
 			assert_int_equal(http_body_write(held->x, SLICE_LIT("!")), HTTP_WRITE_TOO_LONG);
-		assert_int_equal(http_body_written(held->x), longer ? 5 : 4);
 		assert_false(http_body_finish(held->x, NULL, 0));
 		assert_int_equal(http_body_write(held->x, SLICE_LIT("o")), HTTP_WRITE_CLOSED);
 		let_go(held);
@@ -484,15 +481,10 @@ static void W30_the_head_leaves_before_the_body_is_finished(void **state)
 	uint64_t sends = http_server_counters(server)->send_calls;
 	assert_true(http_respond_head(held->x, 200, NULL, 0, HTTP_LENGTH_UNKNOWN, NULL));
 	assert_int_equal(http_body_write(held->x, SLICE_LIT("first")), HTTP_WRITE_OK);
-	assert_false(http_body_is_flushed(held->x));
 	wait_for(&c, "5\r\nfirst\r\n");
 	assert_int_equal(http_server_counters(server)->send_calls, sends + 1);  // U26: head and first bytes in one write
-	assert_int_equal(held->flushed, 1);
-	assert_true(http_body_is_flushed(held->x));
 	assert_int_equal(http_body_write(held->x, SLICE_LIT("second")), HTTP_WRITE_OK);
-	http_body_flush(held->x);
-	receive_some(&c);
-	assert_true(has(&c, "6\r\nsecond\r\n"));
+	wait_for(&c, "6\r\nsecond\r\n");
 	assert_true(http_body_finish(held->x, NULL, 0));
 	let_go(held);
 	wait_for(&c, "0\r\n\r\n");

@@ -2,7 +2,7 @@
 //
 // Two phases. The scan runs over bytes as they come, checks that every line ends in CRLF, and finds the empty line. The parse runs once, over
 // a complete head: so the outcome can't depend on how the bytes were cut into pieces.
-#include "http_int.h"
+#include "h1.h"
 
 // ---- scan ------------------------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 //
 // Limits (L81): at most 16 hex digits in a chunk size; at most 256 bytes of extensions in a chunk, and over the whole body no more than 16 KiB
 // plus one byte for each byte of data.
-#include "http_int.h"
+#include "h1.h"
 
 enum { DIGITS_MAX = 16, EXT_MAX = 256, EXT_FREE = 16384 };
 

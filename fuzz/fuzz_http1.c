@@ -169,7 +169,8 @@ static size_t answers_to(int n, const uint8_t *in, size_t len, uint8_t *out, siz
 	size_t at = 0, got = 0;
 	for (int i = 0; i < n; i++, at += sizeof good - 1)
 		memcpy(all + at, good, sizeof good - 1);
-	memcpy(all + at, in, len);
+	if (len)
+		memcpy(all + at, in, len);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) < 0 || !http_server_adopt(server, pair[0], NULL))
 		return 0;
 	if (send(pair[1], all, at + len, MSG_NOSIGNAL) < 0)

@@ -1,6 +1,8 @@
 """HTTP of guests that answer in unusual orders: lengths, permits, broken bodies, expectations. Guests of ../shared where they are there."""
-import socket
+import shutil, socket, subprocess, tempfile, time
+from pathlib import Path
 
+from assemble import I32, I64, RETURN, U64, UNREACHABLE, Component, const, const64, get, handler, load, loop, put
 from harness import HELLO, MISBEHAVE, SHARED, Server, Skip, check, shared_guest
 
 END = " HTTP/1.1\r\nHost: a\r\n"
@@ -34,6 +36,29 @@ def _raw(server, data, seconds=5, until=None):
         return out, how
 
 
+# Local 2: the stream. Its end is a trap, an error (last-operation-failed) a return.
+def _reader():
+    """A guest that skips the body of its request: at its end it traps, at an error it returns and has not answered."""
+    c = Component()
+    io = c.interface("wasi:io/error@0.2.0")
+    io.resource("error")
+    st = c.interface("wasi:io/streams@0.2.0")
+    stream = st.resource("input-stream")
+    error = st.variant("stream-error", [("last-operation-failed", st.own(st.use(io, "error"))), ("closed", None)])
+    st.func("[method]input-stream.blocking-skip", [("self", st.borrow(stream)), ("len", U64)], st.result(U64, error), ([I32, I64, I32], []))
+    h = c.interface("wasi:http/types@0.2.0")
+    stream = h.use(st, "input-stream")
+    h.resource("response-outparam")
+    request, body = h.resource("incoming-request"), h.resource("incoming-body")
+    h.func("[method]incoming-request.consume", [("self", h.borrow(request))], h.result(h.own(body)), ([I32, I32], []))
+    h.func("[method]incoming-body.stream", [("self", h.borrow(body))], h.result(h.own(stream)), ([I32, I32], []))
+    skip = get(2) + const64(1 << 20) + const(64) + c.call("[method]input-stream.blocking-skip")
+    ends = load(64) + const(1) + b"\x71\x04\x40" + load(72) + const(1) + b"\x71\x04\x40" + UNREACHABLE + b"\x0b" + RETURN + b"\x0b"
+    c.code("handle", ([I32, I32], []), [I32], get(0) + const(64) + c.call("[method]incoming-request.consume") + load(68) + const(64) +
+        c.call("[method]incoming-body.stream") + load(68) + put(2) + loop(skip + ends), handler(c, h), "wasi:http/incoming-handler@0.2.0")
+    return c
+
+
 # ---- how a body may end -----------------------------------------------------------------------------------------------------------------
 
 def H10_a_malformed_body_is_an_error_for_its_reader():
@@ -49,6 +74,40 @@ def H10_a_body_beyond_max_body_is_an_error_for_its_reader():
         out, how = _raw(s, "POST /echo/0" + END + CHUNKED + "5\r\nhello\r\n5\r\nhello\r\n0\r\n\r\n")
         check(b"0\r\n\r\n" not in out.split(b"\r\n\r\n", 1)[-1], f"{out} ended cleanly")
         check(s.receipt("/echo/0")["outcome"] == "body too large", s.log_text())
+
+
+def H10_no_way_in_which_a_body_ends_early_is_its_end():
+    good, long, bad = "5\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\n7\r\nhello, \r\n0\r\n\r\n", "5\r\nhello\r\nZZ\r\n"
+    with tempfile.TemporaryDirectory() as d, Server(_reader().write(Path(d) / "reader.wasm"), "--max-body", "10", "--body-timeout", "400ms", log="debug") as s:
+        for n, (head, body, then, outcome, status) in enumerate((
+                (CHUNKED, good, None, "trap", 500),  # its end: all else is an error
+                (CHUNKED, bad, None, "malformed body", 400),
+                (CHUNKED, "5\r\nhello\r\n", "ZZ\r\n", "malformed body", 400),
+                (CHUNKED, "5\r\nhello\r\n0\r\nX : y\r\n\r\n", None, "malformed body", 400),
+                (CHUNKED, long, None, "body too large", 413),
+                (CHUNKED, "5\r\nhello\r\n", "", "body too slow", 408),
+                (CHUNKED, "5\r\nhello\r\n", "half", "client gone", 400),
+                ("Content-Length: 10\r\n\r\n", "hello", "half", "client gone", 400),
+                ("Content-Length: 10\r\n\r\n", "hello", "reset", "client gone", None),
+                ("Content-Length: 10\r\n\r\n", "hello", "", "body too slow", 408),
+                ("Content-Length: 10\r\n\r\n", "hello", "hello", "trap", 500))):
+            path = f"/{n}"
+            with s.connect() as c:
+                c.send(f"POST {path}" + END + head + body)
+                if then in ("half", "reset"):
+                    time.sleep(0.05)
+                    if then == "half":
+                        c.sock.shutdown(socket.SHUT_WR)
+                    else:
+                        c.reset()
+                elif then:
+                    time.sleep(0.05)
+                    c.send(then)
+                r = s.receipt(path)
+                check(r["outcome"] == outcome and status in (None, r["status"]), f"{head!r} {body!r} {then}: {r}")
+                if then != "reset":
+                    a = c.answer()
+                    check(a.status == status, f"{head!r} {body!r} {then}: {a.status} {a.error}")
 
 
 def H10_the_receipt_says_why_a_body_did_not_come():
@@ -163,3 +222,49 @@ def H16_a_long_target_is_414():
         for n in (66000, 200000):
             out, how = _raw(s, "GET /" + "a" * n + END + "\r\n")
             check(out.startswith(b"HTTP/1.1 414 ") and how == "end", f"{n}: {out[:60]} {how}")
+
+
+# ---- real clients -----------------------------------------------------------------------------------------------------------------------
+
+def _run(argv, *args, seconds=60):
+    if not shutil.which(argv[0]):
+        raise Skip(f"{argv[0]} is not installed")
+    p = subprocess.run([*argv, *map(str, args)], capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL)
+    check(p.returncode == 0, f"{argv[0]} ended with {p.returncode}: {p.stderr[-600:]}")
+    return p.stdout
+
+
+NODE = """
+const http = require('http'), [host, port] = process.argv.slice(-2), agent = new http.Agent({keepAlive: true, maxSockets: 1});
+const ask = (method, path, headers, body) => new Promise((done, failed) => {
+  const r = http.request({host, port, method, path, headers, agent}, a => {
+    let n = 0; a.on('data', d => n += d.length); a.on('end', () => done([a.statusCode, n])); a.on('error', failed) });
+  r.on('error', failed);
+  if (headers.Expect) { r.on('continue', () => r.end(body)); r.flushHeaders() } else r.end(body) });
+(async () => {
+  for (let k = 0; k < 3; k++) {
+    console.log(...await ask('GET', '/', {}), ...await ask('POST', '/echo', {Expect: '100-continue', 'Content-Length': 5}, 'hello'),
+      ...await ask('POST', '/echo', {'Transfer-Encoding': 'chunked'}, Buffer.alloc(3 << 20)), ...await ask('HEAD', '/', {}),
+      ...await ask('POST', '/', {'Content-Length': 70000}, Buffer.alloc(70000)));
+  }
+  process.exit(0);
+})().catch(e => { console.error(e); process.exit(1) });
+"""
+
+
+def node_gets_whole_answers_and_its_100():
+    with Server(MISBEHAVE) as s:
+        out = _run(["node", "-e", NODE], "--", *s.addr)
+        check(out == "200 13 200 5 200 3145728 200 0 200 13\n" * 3, out)
+
+
+def curl_gets_whole_answers_and_its_100():
+    with Server(MISBEHAVE) as s, tempfile.TemporaryDirectory() as d:
+        body = Path(d) / "body"
+        body.write_bytes(bytes(3 << 20))
+        base = f"http://{s.addr[0]}:{s.addr[1]}"
+        show = ["-sS", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_code} %{size_download}\n"]
+        out = _run(["curl"], *show, base + "/", "--next", *show, "-H", "Expect: 100-continue", "--data-binary", f"@{body}", base + "/echo", "--next", *show,
+            "-H", "Transfer-Encoding: chunked", "--data-binary", f"@{body}", base + "/splice", "--next", *show, "-I", base + "/", "--next", *show, "-0",
+            "--data-binary", "hello", base + "/echo")
+        check(out == f"200 13\n200 {3 << 20}\n200 {3 << 20}\n200 0\n200 5\n", out)

@@ -131,7 +131,7 @@ enum conn_state { CONN_DEAD, CONN_OPEN, CONN_CLOSING, CONN_LINGER };
 struct http_conn;
 // What is spoken. All but `lost` are called while the connection is open.
 struct http_protocol {
-	size_t conn_size;                             // of what embeds struct http_conn
+	size_t conn_size;                            // of what embeds struct http_conn
 	void (*readable)(struct http_conn *c);
 	bool (*wants_read)(const struct http_conn *c);
 	void (*writable)(struct http_conn *c);          // after write_blocked: there is room again
@@ -192,7 +192,7 @@ struct http_response {
 	unsigned status;
 	const struct http_field *fields;  // valid; content-length among them is not to be sent as it is
 	uint32_t n;
-	size_t bytes;                   // of the fields, with four for each
+	size_t bytes;                  // of the fields, with four for each
 	bool has_date, has_server, has_body, has_length;
 	uint64_t length;                  // has_length
 };

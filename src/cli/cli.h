@@ -39,6 +39,9 @@ void cli_print_version(bool verbose);
 // "error: ..." with its indented lines, on stderr.
 void cli_print_error(const struct err *e);
 
+// The frames of a trap, innermost first: its lines but the first one, which is the error's text again.
+void cli_print_backtrace(const char *lines);
+
 int cli_main(int argc, char **argv);
 
 // Refuses, each with a sentence of its own, what is given but is no component: text, archives, compiled artifacts, references, modules.

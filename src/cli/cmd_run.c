@@ -13,11 +13,12 @@ int cli__command_run(struct cli *c, struct err *e)
 		how.code = status = err_exit_status(e->code);
 	else
 		status = c->invoke ? serve_invoke(&c->config, c->invoke, &how, e) : serve_command(&c->config, &how, e);
-	if (c->config.json) {
-		if (e->code != ERR_NONE)
-			cli_print_error(e);
+	if (e->code != ERR_NONE && (c->config.json || how.backtrace[0])) {
+		cli_print_error(e);
+		cli_print_backtrace(how.backtrace);
 		err_clear(e);
-		fprintf(stderr, "{\"by\":\"%s\",\"code\":%d}\n", how.by_guest ? "guest" : "tenon", status);
 	}
+	if (c->config.json)
+		fprintf(stderr, "{\"by\":\"%s\",\"code\":%d}\n", how.by_guest ? "guest" : "tenon", status);
 	return status;
 }

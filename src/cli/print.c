@@ -25,6 +25,16 @@ void cli_print_error(const struct err *e)
 		fprintf(stderr, "  hint: %s\n", e->hint);
 }
 
+void cli_print_backtrace(const char *lines)
+{
+	const char *frames = strchr(lines, '\n');
+	struct buf b = {.max = 1 << 16};
+	if (frames)
+		buf_put_printable(&b, slice_str(frames + 1), "\n");
+	fprintf(stderr, "%.*s", SLICE_ARGS(buf_view(&b)));
+	buf_release(&b);
+}
+
 void cli_print_version(bool verbose)
 {
 	printf("tenon " TENON_VERSION "\n");

@@ -62,7 +62,8 @@ static void remember(struct canon_instance *i, enum trap t, const char *text, co
 		return;
 	struct buf b = {.max = 1 << 16};
 	vm_trap_print(info, &b);
-	snprintf(i->trap.backtrace, sizeof(i->trap.backtrace), "%.*s", (int)b.len, (const char *)b.ptr);
+	struct slice lines = slice_whole_lines(buf_view(&b), sizeof(i->trap.backtrace) - 1);
+	snprintf(i->trap.backtrace, sizeof(i->trap.backtrace), "%.*s", SLICE_ARGS(lines));
 	buf_release(&b);
 }
 

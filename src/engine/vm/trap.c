@@ -182,13 +182,15 @@ void vm_trap_print(const struct vm_trap_info *info, struct buf *out)
 		buf_printf(out, " (address 0x%llx)", (unsigned long long)info->address);
 	buf_put_byte(out, '\n');
 	for (uint32_t i = 0; i < info->nframes; i++) {
-		char name[256];
+		char name[1024];
 		const struct vm_trap_frame *f = &info->frames[i];
 		if (f->module)
 			wasm_module_func_name(f->module->m, f->func, name, sizeof name);
 		else
 			snprintf(name, sizeof name, "func[%u]", f->func);
-		buf_printf(out, "  at %s (offset 0x%x)\n", name, f->offset);
+		buf_put_str(out, "  at ");
+		demangle(out, slice_str(name));
+		buf_printf(out, " (offset 0x%x)\n", f->offset);
 	}
 	if (info->more)
 		buf_put_str(out, "  ...\n");

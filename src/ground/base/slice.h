@@ -52,6 +52,15 @@ static inline size_t slice_find(struct slice a, uint8_t byte)
 	const uint8_t *p = a.len ? memchr(a.ptr, byte, a.len) : NULL;
 	return p ? (size_t)(p - a.ptr) : a.len;
 }
+// The whole lines at its beginning that fit into `max` bytes; the last one needs no newline if all fits.
+static inline struct slice slice_whole_lines(struct slice a, size_t max)
+{
+	if (a.len <= max)
+		return a;
+	while (max && a.ptr[max - 1] != '\n')
+		max--;
+	return (struct slice){a.ptr, max};
+}
 // Order of bytes, shorter first where one is the beginning of the other.
 static inline int slice_cmp(struct slice a, struct slice b)
 {

@@ -130,8 +130,7 @@ static int trapped(struct job *j, struct serve_outcome *ret, struct err *e)
 	}
 	bool budget = t == TRAP_DEADLINE || t == TRAP_CPU_BUDGET;
 	err_set(e, budget ? ERR_TIMEOUT : ERR_TRAP, "%s%s", budget ? "" : "the guest trapped: ", j->trap.text);
-	if (j->trap.backtrace[0])
-		err_note(e, "\n%s", j->trap.backtrace);
+	snprintf(ret->backtrace, sizeof ret->backtrace, "%s", j->trap.backtrace);
 	ret->code = err_exit_status(e->code);
 	return ret->code;
 }

@@ -92,15 +92,15 @@ static bool run(struct module_job *j, const struct serve_limits *l, struct err *
 	return seam_task_run_to_end(&j->task, run_start, j, serve__budget(l, loop_now_fresh_ns(j->loop)), NULL) || err_nomem(e);
 }
 
-static bool explain(struct module_job *j, struct err *e)
+static bool explain(struct module_job *j, char *backtrace, size_t size, struct err *e)
 {
 	if (j->trap == TRAP_NONE)
 		return true;
-	struct buf b = {.max = 4096};
+	struct buf b = {.max = 1 << 16};
 	bool late = j->trap == TRAP_DEADLINE || j->trap == TRAP_CPU_BUDGET;
 	vm_trap_print(vm_trap_info(j->vm), &b);
 	err_set(e, late ? ERR_TIMEOUT : ERR_TRAP, "%s%s", late ? "" : "the guest trapped: ", trap_text(j->trap));
-	err_note(e, "%.*s", SLICE_ARGS(buf_view(&b)));
+	snprintf(backtrace, size, "%.*s", SLICE_ARGS(slice_whole_lines(buf_view(&b), size - 1)));
 	buf_release(&b);
 	return false;
 }
@@ -110,9 +110,9 @@ int serve__run_module(const struct serve_config *c, struct serve_outcome *ret, s
 	struct serve_deployment d = {0};
 	struct module_job j = {0};
 	bool ok = vm_process_init(e) && serve__deployment_compile(&d, c, e) && check_imports(d.modules[0]->m, e) && check_start(d.modules[0]->m, e) &&
-		open_job(&j, &d, e) &&
-		run(&j, &c->limits, e) && explain(&j, e);
-	*ret = (struct serve_outcome){ok, ok ? 0 : err_exit_status(e->code)};
+		open_job(&j, &d, e) && run(&j, &c->limits, e) && explain(&j, ret->backtrace, sizeof ret->backtrace, e);
+	ret->by_guest = ok;
+	ret->code = ok ? 0 : err_exit_status(e->code);
 	if (j.store)
 		vm_store_free(j.store);
 	if (j.vm)

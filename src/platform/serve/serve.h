@@ -54,6 +54,7 @@ int serve_http_all(const struct serve_config *const *configs, unsigned n, struct
 struct serve_outcome {
 	bool by_guest;
 	int code;
+	char backtrace[2048];  // whole lines; of a trap
 };
 // Calls `invoke` (WAVE), prints its result in WAVE on stdout. Returns the exit status.
 int serve_invoke(const struct serve_config *c, const char *invoke, struct serve_outcome *ret, struct err *e);

@@ -36,7 +36,7 @@ def nor_of_one_whose_client_has_gone():
 
 
 def nor_of_those_that_run_at_the_same_time():
-    with Server(MISBEHAVE, "--cpu", "50ms", "--deadline", "200ms", shards=2) as s:
+    with Server(MISBEHAVE, "--cpu", "50ms", "--deadline", "2s", shards=2) as s:
         def client(seed):
             pick = random.Random(seed)
             with s.connect() as c:
@@ -126,8 +126,8 @@ def keep_keeps_its_state():
 def reuse_serves_one_call_at_a_time():
     with Server(MISBEHAVE, "--policy", "reuse") as s:
         got, took = [], time.monotonic()
-        got = Many([lambda: s.get("/delay").status for _ in range(5)]).join()
-        check(got == [200] * 5 and time.monotonic() - took < 1.4, f"{got} in {time.monotonic() - took:.2f} s: they waited for each other")
+        got = Many([lambda: s.get("/delay").status for _ in range(40)]).join()  # 12 s one after the other
+        check(got == [200] * 40 and time.monotonic() - took < 10, f"{got} in {time.monotonic() - took:.2f} s: they waited for each other")
 
 
 def reuse_does_not_leak_a_handle_of_a_request():

@@ -50,11 +50,11 @@ static void scope_init(struct show *s, struct scope_shown *x)
 	map_init(&x->func_names, &s->d.s);
 }
 
+// What a name is in the end a name of; names come after what they name, so that one step leads there.
 static const void *origin(const struct show *s, const void *p)
 {
-	for (const void *next; p && (next = comp__ptrmap_get(&s->of, p)) != NULL; p = next)
-		;
-	return p;
+	const void *first = comp__ptrmap_get(&s->of, p);
+	return first ? first : p;
 }
 
 static struct wit_typedef *type_at(const struct scope_shown *x, const void *p)
@@ -246,7 +246,7 @@ static bool fill_type(struct show *s, struct scope_shown *x, const struct comp_e
 	if (!same && !can_use(x, h))
 		same = named_here(s, x, e->of);
 	struct wit_type copy;
-	if (e->of && e->of != e->type && (!comp__ptrmap_put(&s->d, &s->of, e->type, e->of)))
+	if (e->of && e->of != e->type && (!comp__ptrmap_put(&s->d, &s->of, e->type, origin(s, e->of))))
 		return false;
 	if (same)
 		x->alias_of.ptr[i] = (uint32_t)(same - x->types.ptr) + 1;
@@ -267,7 +267,7 @@ static bool join_type(struct show *s, struct scope_shown *x, const struct comp_e
 	struct wit_compare cmp = {.steps = s->d.steps};
 	const void *p = e->resource ? (const void *)e->resource : (const void *)e->type;
 	bool differs = !t->resource != !e->resource;
-	if (e->type && e->of && e->of != e->type && !comp__ptrmap_put(&s->d, &s->of, e->type, e->of))
+	if (e->type && e->of && e->of != e->type && !comp__ptrmap_put(&s->d, &s->of, e->type, origin(s, e->of)))
 		return false;
 	if (!differs && e->type && !t->from && !x->alias_of.ptr[i]) {
 		struct wit_type copy;

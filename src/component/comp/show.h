@@ -34,7 +34,7 @@ struct show {
 	VEC(struct scope_shown *)
 	scopes;          // interfaces, in the order of their first appearance; those in line too
 	struct map ids;  // → index in scopes
-	struct ptrmap homes, of;  // type or resource → struct home; name → what it is a name of
+	struct ptrmap homes, of;  // type or resource → struct home; name → what it is in the end a name of
 	VEC(struct wit_package *)
 	packages;
 	struct scope_shown world;

@@ -1,6 +1,8 @@
 // What WIT says in a form of its own, or can't say.
 #include "build.h"
 
+#include <time.h>
+
 #define DECLARES_A_FUNC "42 02 01 40 00 01 00 04 00 'a' 01 00 "
 
 static void prints(const char *component, const char *wit)
@@ -92,6 +94,30 @@ static void what_grows_when_it_is_spelled_out_is_cut_by_the_limit(void **state)
 	decoded_release(&d);
 }
 
+// Each a name of the one before: 100,000 of them took half a minute.
+static void a_chain_of_names_is_followed_in_one_step(void **state)
+{
+	struct decoded d = {0};
+	struct buf text = {0};
+	buf_put_str(&text, COMPONENT TYPE "[ 01 70 79 ] " IMPORT "[ #50000 ");
+	for (unsigned i = 0; i < 50000; i++)
+		buf_printf(&text, "00 't%u' 03 00 #%u ", i, i);
+	buf_put(&text, "] ", 3);
+	build_text(&d.bytes, (char *)text.ptr);
+	decode_bytes(&d, 0);
+	if (!d.ok)
+		fail_msg("%s", d.e.text);
+	struct buf b = {.max = 64 << 20};
+	clock_t begin = clock();
+	assert_true(comp_print(&b, d.c, NULL));
+	assert_true(clock() - begin < 3 * CLOCKS_PER_SEC);  // of CPU: 0.1 s; with a walk for each 8 s
+	assert_true(buf_put_byte(&b, 0));
+	assert_non_null(strstr((char *)b.ptr, "type t49999 = t49998;"));
+	buf_release(&b);
+	buf_release(&text);
+	decoded_release(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -102,6 +128,7 @@ int main(void)
 		cmocka_unit_test(other_names_of_a_resource_are_aliases),
 		cmocka_unit_test(what_has_no_form_in_wit_is_noted),
 		cmocka_unit_test(what_grows_when_it_is_spelled_out_is_cut_by_the_limit),
+		cmocka_unit_test(a_chain_of_names_is_followed_in_one_step),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

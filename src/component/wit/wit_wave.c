@@ -22,6 +22,7 @@ struct reader {
 	struct slice text;
 	size_t at;
 	struct err *e;
+	struct map indexes;  // large type's address → struct map of its members' names
 };
 
 static bool read_value(struct reader *r, const struct wit_type *t, void *out);
@@ -381,9 +382,37 @@ static bool read_tuple(struct reader *r, const struct wit_type *t, uint8_t *out)
 	return take_char(r, ')');
 }
 
-// Index of the member, from `hint` on; n if there is none.
-static uint32_t find_member(const struct wit_type *t, struct slice name, uint32_t hint)
+#define SMALL_TYPE 32  // members that are looked through
+
+// The members of a large type by name, made when it is first met; NULL: memory is out.
+static const struct map *members_of(struct reader *r, const struct wit_type *t)
 {
+	uintptr_t known;
+	const struct wit_type **key = arena_copy(r->a, &t, sizeof(t), _Alignof(struct wit_type *));
+	if (!key)
+		return NULL;
+	if (map_get(&r->indexes, slice_of(key, sizeof(*key)), &known))
+		return (const struct map *)known;
+	struct map *m = ARENA_NEW(r->a, struct map);
+	bool nomem = false;
+	if (!m)
+		return NULL;
+	map_init(m, r->a);
+	for (uint32_t i = 0; i < t->n && !nomem; i++)
+		if (!map_insert(m, t->fields[i].name, i, &nomem) && nomem)
+			return NULL;
+	return map_insert(&r->indexes, slice_of(key, sizeof(*key)), (uintptr_t)m, &nomem) ? m : NULL;
+}
+
+// Index of the member, from `hint` on; n if there is none.
+static uint32_t find_member(struct reader *r, const struct wit_type *t, struct slice name, uint32_t hint)
+{
+	uintptr_t at;
+	if (hint < t->n && slice_eq(t->fields[hint].name, name))
+		return hint;
+	const struct map *members = t->n > SMALL_TYPE ? members_of(r, t) : NULL;
+	if (members)
+		return map_get(members, name, &at) ? (uint32_t)at : t->n;
 	for (uint32_t k = 0; k < t->n; k++) {
 		uint32_t i = (hint + k) % t->n;
 		if (slice_eq(t->fields[i].name, name))
@@ -399,7 +428,7 @@ static bool read_field(struct reader *r, const struct wit_type *t, uint8_t *out,
 	size_t from = r->at;
 	if (!take_label(r, &name, &escaped))
 		return expected(r, "the name of a field");
-	uint32_t i = find_member(t, name, *hint);
+	uint32_t i = find_member(r, t, name, *hint);
 	if (i == t->n)
 		return err_set_at(r->e, ERR_USAGE, from, "the record has no field `%.*s`", SLICE_ARGS(name));
 	if (seen[i])
@@ -443,7 +472,7 @@ static bool read_flags(struct reader *r, const struct wit_type *t, void *out)
 		bool escaped;
 		if (!take_label(r, &name, &escaped))
 			return expected(r, "the name of a flag");
-		uint32_t i = find_member(t, name, hint);
+		uint32_t i = find_member(r, t, name, hint);
 		if (i == t->n || bits & 1u << i)
 			return err_set_at(r->e, ERR_USAGE, r->at, "flag `%.*s` %s", SLICE_ARGS(name), i == t->n ? "does not exist" : "is given twice");
 		bits |= 1u << i;
@@ -473,7 +502,7 @@ static bool read_case(struct reader *r, const struct wit_type *t, uint8_t *out)
 	size_t from = r->at;
 	if (!take_label(r, &name, &escaped))
 		return expected(r, "the name of a case");
-	uint32_t i = find_member(t, name, 0);
+	uint32_t i = find_member(r, t, name, 0);
 	if (i == t->n)
 		return err_set_at(r->e, ERR_USAGE, from, "the %s has no case `%.*s`", wit_kind_name(t->kind), SLICE_ARGS(name));
 	if (!escaped && is_keyword(name))
@@ -552,14 +581,16 @@ static bool at_end(struct reader *r)
 
 bool wit_wave_parse(struct arena *a, struct slice text, const struct wit_type *type, void *ret, struct err *e)
 {
-	struct reader r = {a, text, 0, e};
+	struct reader r = {.a = a, .text = text, .e = e};
+	map_init(&r.indexes, a);
 	memset(ret, 0, type->size64);
 	return read_value(&r, type, ret) && at_end(&r);
 }
 
 bool wit_wave_parse_args(struct arena *a, struct slice args, const struct wit_func_type *type, void *ret, struct err *e)
 {
-	struct reader r = {a, args, 0, e};
+	struct reader r = {.a = a, .text = args, .e = e};
+	map_init(&r.indexes, a);
 	const struct wit_type *t = &type->params;
 	uint32_t i = 0;
 	if (t->size64)

@@ -66,19 +66,19 @@ bool cli_check_head(const char *path, struct slice head, bool modules_too, struc
 	return true;  // the decoder says what is wrong with it, and where
 }
 
-int cli_open_file(const char *path, struct err *e)
+FILE *cli_open_file(const char *path, struct err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	FILE *f = fopen(path, "re");
 	struct stat st;
-	if (fd < 0)
+	if (!f) {
 		missing_file(path, errno, e);
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
-		close(fd);
+	} else if (fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode)) {
+		fclose(f);
 		err_set(e, ERR_ENV, "'%s' is a folder", path);
 		err_hint(e, "give a .wasm in it");
-		return -1;
+		return NULL;
 	}
-	return fd;
+	return f;
 }
 
 bool cli_check_file(const char *path, bool modules_too, struct err *e)

@@ -48,7 +48,7 @@ int cli_main(int argc, char **argv);
 NODISCARD bool cli_check_file(const char *path, bool modules_too, struct err *e);
 // The same of what has been read.
 NODISCARD bool cli_check_head(const char *path, struct slice head, bool modules_too, struct err *e);
-// Opens a file, pipe or device that is read once, with the same sentences. -1: it can't be opened.
-NODISCARD int cli_open_file(const char *path, struct err *e);
+// Opens a file, pipe or device that is read once, with the same sentences. NULL: it can't be opened.
+NODISCARD FILE *cli_open_file(const char *path, struct err *e);
 
 #endif

@@ -1,7 +1,6 @@
 // tenon inspect: what a component or a core module imports and exports. Nothing is compiled or linked, so that also what this program cannot run
 // is shown. The file is read once, from front to back: it may be a pipe.
 #include <errno.h>
-#include <unistd.h>
 
 #include "commands.h"
 #include "comp/comp.h"
@@ -10,18 +9,17 @@
 #define MAX_INPUT ((size_t)1 << 30)
 #define MAX_OUTPUT ((size_t)64 << 20)
 
-static bool read_all(int fd, const char *path, struct buf *ret, struct err *e)
+static bool read_all(FILE *f, const char *path, struct buf *ret, struct err *e)
 {
 	for (;;) {
 		uint8_t *room = buf_reserve(ret, 64 << 10);
 		if (!room)
 			return ret->len + (64 << 10) > MAX_INPUT ? err_set(e, ERR_LIMIT, "'%s' is larger than %zu MiB", path, MAX_INPUT >> 20) : err_nomem(e);
-		ssize_t n = read(fd, room, 64 << 10);
-		if (n == 0)
-			return true;
-		if (n < 0 && errno != EINTR)
-			return err_set_errno(e, errno, "cannot read '%s'", path);
-		ret->len += n > 0 ? (size_t)n : 0;
+		errno = 0;
+		size_t n = fread(room, 1, 64 << 10, f);
+		ret->len += n;
+		if (n < 64 << 10)
+			return !ferror(f) || err_set_errno(e, errno, "cannot read '%s'", path);
 	}
 }
 
@@ -203,12 +201,13 @@ int cli__command_inspect(struct cli *c, struct err *e)
 	const char *path = c->args.ptr[0];
 	struct buf input = {.max = MAX_INPUT};
 	struct arena a;
-	int fd = cli_open_file(path, e);
-	if (fd < 0)
+	FILE *f = cli_open_file(path, e);
+	if (!f)
 		return err_exit_status(e->code);
 	arena_init(&a, 0);
-	bool ok = read_all(fd, path, &input, e) && cli_check_head(path, buf_view(&input), true, e) && (inspect(c, &a, buf_view(&input), e) || err_note(e, "'%s'", path));
-	close(fd);
+	bool ok = read_all(f, path, &input, e) && cli_check_head(path, buf_view(&input), true, e) &&
+		(inspect(c, &a, buf_view(&input), e) || err_note(e, "'%s'", path));
+	fclose(f);
 	arena_release(&a);
 	buf_release(&input);
 	return ok ? 0 : err_exit_status(e->code);

@@ -2,7 +2,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "commands.h"
 
@@ -41,8 +40,9 @@ static const char *what_to_build(const char *path)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		char file[4096];
+		struct stat st;
 		snprintf(file, sizeof file, "%s/%s", path, kinds[i].file);
-		if (access(file, F_OK) == 0)
+		if (stat(file, &st) == 0)
 			return kinds[i].hint;
 	}
 	return "give a component: tenon up FILE.wasm";

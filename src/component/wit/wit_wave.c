@@ -382,8 +382,6 @@ static bool read_tuple(struct reader *r, const struct wit_type *t, uint8_t *out)
 	return take_char(r, ')');
 }
 
-#define SMALL_TYPE 32  // members that are looked through
-
 // The members of a large type by name, made when it is first met; NULL: memory is out.
 static const struct map *members_of(struct reader *r, const struct wit_type *t)
 {
@@ -394,23 +392,19 @@ static const struct map *members_of(struct reader *r, const struct wit_type *t)
 	if (map_get(&r->indexes, slice_of(key, sizeof(*key)), &known))
 		return (const struct map *)known;
 	struct map *m = ARENA_NEW(r->a, struct map);
-	bool nomem = false;
-	if (!m)
-		return NULL;
-	map_init(m, r->a);
+	bool nomem = !m;
+	if (m)
+		map_init(m, r->a);
 	for (uint32_t i = 0; i < t->n && !nomem; i++)
-		if (!map_insert(m, t->fields[i].name, i, &nomem) && nomem)
-			return NULL;
-	return map_insert(&r->indexes, slice_of(key, sizeof(*key)), (uintptr_t)m, &nomem) ? m : NULL;
+		(void)!map_insert(m, t->fields[i].name, i, &nomem);
+	return !nomem && map_insert(&r->indexes, slice_of(key, sizeof(*key)), (uintptr_t)m, &nomem) ? m : NULL;
 }
 
 // Index of the member, from `hint` on; n if there is none.
 static uint32_t find_member(struct reader *r, const struct wit_type *t, struct slice name, uint32_t hint)
 {
 	uintptr_t at;
-	if (hint < t->n && slice_eq(t->fields[hint].name, name))
-		return hint;
-	const struct map *members = t->n > SMALL_TYPE ? members_of(r, t) : NULL;
+	const struct map *members = t->n > 32 ? members_of(r, t) : NULL;
 	if (members)
 		return map_get(members, name, &at) ? (uint32_t)at : t->n;
 	for (uint32_t k = 0; k < t->n; k++) {

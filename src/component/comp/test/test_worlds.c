@@ -302,9 +302,8 @@ static uint32_t type_index(struct enc *e, struct indexes *x, const struct wit_ty
 
 static void put_valtype(struct enc *e, struct indexes *x, const struct wit_type *t, struct buf *b)
 {
-	static const uint8_t codes[] = {[WIT_BOOL] = 0x7f, [WIT_S8] = 0x7e, [WIT_U8] = 0x7d, [WIT_S16] = 0x7c, [WIT_U16] = 0x7b, [WIT_S32] = 0x7a, [WIT_U32] = 0x79, [WIT_S64] = 0x78, [WIT_U64] = 0x77, [WIT_F32] = 0x76, [WIT_F64] = 0x75, [WIT_CHAR] = 0x74, [WIT_STRING] = 0x73};
-	if (t->kind < ARRAY_LEN(codes))
-		buf_put_byte(b, codes[t->kind]);
+	if (t->kind <= WIT_STRING)  // codes go down as kinds go up
+		buf_put_byte(b, (uint8_t)(0x7f - t->kind));
 	else
 		put_s33(b, type_index(e, x, t));
 }
@@ -318,7 +317,18 @@ static void put_optional(struct enc *e, struct indexes *x, const struct wit_type
 
 static void put_deftype(struct enc *e, struct indexes *x, const struct wit_type *t, struct buf *b)
 {
-	static const uint8_t codes[] = {[WIT_RECORD] = 0x72, [WIT_VARIANT] = 0x71, [WIT_LIST] = 0x70, [WIT_TUPLE] = 0x6f, [WIT_FLAGS] = 0x6e, [WIT_ENUM] = 0x6d, [WIT_OPTION] = 0x6b, [WIT_RESULT] = 0x6a, [WIT_OWN] = 0x69, [WIT_BORROW] = 0x68};
+	static const uint8_t codes[] = {
+		[WIT_RECORD] = 0x72,
+		[WIT_VARIANT] = 0x71,
+		[WIT_LIST] = 0x70,
+		[WIT_TUPLE] = 0x6f,
+		[WIT_FLAGS] = 0x6e,
+		[WIT_ENUM] = 0x6d,
+		[WIT_OPTION] = 0x6b,
+		[WIT_RESULT] = 0x6a,
+		[WIT_OWN] = 0x69,
+		[WIT_BORROW] = 0x68,
+	};
 	uint32_t index = 0;
 	if (t->kind < WIT_N_PRIMITIVES) {
 		put_valtype(e, x, t, b);

@@ -41,12 +41,20 @@ const struct abi_libcall_row abi_libcall_rows[ABI_LIBCALL_COUNT] = {
 #undef P
 };
 
+static uint32_t cells_of(const struct wasm_valtype *types, uint32_t n)
+{
+	uint32_t cells = 0;
+	for (uint32_t i = 0; i < n; i++)
+		cells += abi_cells(types[i].kind);
+	return cells;
+}
+
 static bool has_v128(const struct wasm_module *m)
 {
 	bool has = false;
 	for (uint32_t i = 0; i < m->ntypes && !has; i++) {
 		const struct wasm_func_type *t = &m->types[i].func;
-		has = abi_cells_of(t->params, t->nparams) + abi_cells_of(t->results, t->nresults) > t->nparams + t->nresults;
+		has = cells_of(t->params, t->nparams) + cells_of(t->results, t->nresults) > t->nparams + t->nresults;
 	}
 	for (uint32_t i = 0; i < m->nglobals && !has; i++)
 		has = m->globals[i].type.type.kind == WASM_V128;
@@ -72,14 +80,6 @@ void abi_layout(const struct wasm_module *m, struct abi_layout *ret)
 	BUG_ON(at > INT32_MAX);
 	ret->size = (uint32_t)at;
 	ret->has_v128 = has_v128(m);
-}
-
-uint32_t abi_cells_of(const struct wasm_valtype *types, uint32_t n)
-{
-	uint32_t cells = 0;
-	for (uint32_t i = 0; i < n; i++)
-		cells += abi_cells(types[i].kind);
-	return cells;
 }
 
 struct places {

@@ -118,8 +118,6 @@ static inline uint32_t abi_cells(uint8_t val_kind)
 {
 	return val_kind == WASM_V128 ? 2 : 1;
 }
-// Of n values one after the other.
-uint32_t abi_cells_of(const struct wasm_valtype *types, uint32_t n);
 struct abi_sig {
 	uint32_t nparams;        // without the hidden one
 	struct abi_loc *params;  // nparams

@@ -1,5 +1,5 @@
 // Inside room baseline. Which file does what: compile.c (driver, prologue, out-of-line code), state_x64.c (registers, operand stack, merges),
-// int_x64.c, float_x64.c, memory_x64.c, control_x64.c, call_x64.c (emitters), emitters.c (the table op → emitter), link.c.
+// int_x64.c, float_x64.c, memory_x64.c, control_x64.c, call_x64.c (emitters), link.c; emitters.def is the table op → emitter.
 //
 // The rules of the game:
 //  1. An entry of the operand stack is a register that it alone owns, a local (lazy local.get), a constant, its own frame slot, or the flags
@@ -149,7 +149,7 @@ static inline bool is_float(unsigned type)
 {
 	return type == WASM_F32 || type == WASM_F64;
 }
-static inline bool in_xmm(unsigned type)
+static inline bool in_vector(unsigned type)
 {
 	return is_float(type) || type == WASM_V128;
 }
@@ -277,7 +277,8 @@ void baseline__load(struct comp *c, unsigned type, unsigned reg, struct x64_mem 
 void baseline__store(struct comp *c, unsigned type, struct x64_mem m, unsigned reg);
 void baseline__store_val(struct comp *c, struct x64_mem m, const struct val *v);
 void baseline__store_cell(struct comp *c, struct x64_mem m, const struct val *v);
-// From memory to a cell, through xmm15.
+void baseline__libcall_result(struct comp *c);
+// From memory to a cell.
 void baseline__copy_to_cell(struct comp *c, unsigned type, struct x64_mem to, struct x64_mem from);
 void baseline__load_const(struct comp *c, unsigned type, unsigned reg, uint64_t imm);
 void baseline__pool_ref(struct comp *c, uint64_t bits);
@@ -365,7 +366,6 @@ void baseline__epilogue(struct comp *c);
 void baseline__restore_preserved(struct comp *c);
 uint8_t baseline__cond(struct comp *c, struct val *v);
 void baseline__libcall(struct comp *c, enum abi_libcall id, const uint32_t *imms);
-void baseline__libcall_result(struct comp *c);
 static inline bool baseline__next_is(const struct comp *c, enum wasm_op op)
 {
 	return *c->p == wasm_ops[op].code;

@@ -178,7 +178,7 @@ static void push_call_results(struct comp *c, const struct wasm_func_type *type)
 {
 	if (type->nresults == 1) {
 		unsigned kind = type->results[0].kind;
-		baseline__finish(c, kind, in_xmm(kind) ? XMM0 : RAX);
+		baseline__finish(c, kind, in_vector(kind) ? XMM0 : RAX);
 		return;
 	}
 	// From the area at the frame's bottom, which the next call may use again, to the slots.
@@ -313,7 +313,7 @@ void baseline__emit_call_ref(struct comp *c, unsigned w, unsigned tail)
 static void check_argument(const struct val *v, uint8_t kind)
 {
 	// An i32 has a zero upper half (R5), so that it may be passed where 64 bits are wanted.
-	BUG_ON(in_xmm(v->type) || kind == ABI_IMM || (kind == ABI_I32 && width_of(v->type) == W64));
+	BUG_ON(in_vector(v->type) || kind == ABI_IMM || (kind == ABI_I32 && width_of(v->type) == W64));
 }
 
 // By its row (libcalls.def): vmctx, the immediates, then as many values from the top of the stack as are left. A result is in rax. Traps if the
@@ -352,11 +352,4 @@ void baseline__libcall(struct comp *c, enum abi_libcall id, const uint32_t *imms
 	drop_caches(c);
 	baseline__reload_pins(c);
 	c->lock = 0;
-}
-
-// What a function that may trap left for us, to rax.
-void baseline__libcall_result(struct comp *c)
-{
-	x64_mov_rm(&c->a, W64, RAX, at_vmctx(offsetof(struct abi_vmctx, exec)));
-	x64_mov_rm(&c->a, W64, RAX, x64_at(x64_r64(RAX), offsetof(struct abi_exec, libcall_result)));
 }

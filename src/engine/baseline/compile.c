@@ -12,12 +12,6 @@ const struct baseline_emitter baseline__emitters[WASM_OP_COUNT] = {
 
 #define MAX_FRAME (1 << 29)
 
-bool baseline__fail_nomem(struct comp *c)
-{
-	c->failed = true;
-	return false;
-}
-
 // ---- pins -------------------------------------------------------------------------------------------------------
 #define MAX_PINS 16
 struct candidates {

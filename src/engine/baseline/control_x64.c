@@ -23,7 +23,7 @@ static bool by_register(const struct ctl *t)
 
 static uint8_t result_register(const struct ctl *t)
 {
-	return in_xmm(result_type(t, 0).kind) ? XMM0 : RAX;
+	return in_vector(result_type(t, 0).kind) ? XMM0 : RAX;
 }
 
 // ---- merges -----------------------------------------------------------------------------------------------------

@@ -588,7 +588,7 @@ void baseline__emit_select(struct comp *c, unsigned w, unsigned typed)
 	}
 	struct val v = pop(c), b = pop(c), a = pop(c);
 	unsigned cc = baseline__cond(c, &v);
-	bool floats = in_xmm(a.type);
+	bool floats = in_vector(a.type);
 	w = width_of(a.type);
 	c->keep_flags = true;
 	uint8_t d = baseline__hint(c);

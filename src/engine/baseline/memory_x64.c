@@ -150,7 +150,7 @@ void baseline__emit_global_get(struct comp *c, unsigned w, unsigned arg)
 	struct x64_mem at = global_at(c, global);
 	uint8_t d = baseline__hint(c);
 	if (d == NO_REG)
-		d = alloc(c, in_xmm(type));
+		d = alloc(c, in_vector(type));
 	baseline__load(c, type, d, at);
 	baseline__finish(c, type, d);
 }

@@ -1,6 +1,12 @@
 // Registers and the operand stack: who owns what, how operands reach registers, what happens to them at joins and calls.
 #include "baseline_int.h"
 
+bool baseline__fail_nomem(struct comp *c)
+{
+	c->failed = true;
+	return false;
+}
+
 // ---- moves ------------------------------------------------------------------------------------------------------
 void baseline__move_rr(struct comp *c, unsigned type, unsigned d, unsigned s)
 {
@@ -120,6 +126,13 @@ void baseline__copy_to_cell(struct comp *c, unsigned type, struct x64_mem to, st
 	baseline__store(c, whole, to, XMM15);
 }
 
+// What a function that may trap left for us, to rax.
+void baseline__libcall_result(struct comp *c)
+{
+	x64_mov_rm(&c->a, W64, RAX, at_vmctx(offsetof(struct abi_vmctx, exec)));
+	x64_mov_rm(&c->a, W64, RAX, x64_at(x64_r64(RAX), offsetof(struct abi_exec, libcall_result)));
+}
+
 // ---- temps ------------------------------------------------------------------------------------------------------
 static void spill_entry(struct comp *c, uint32_t i)
 {
@@ -196,7 +209,7 @@ void baseline__materialize(struct comp *c, struct val *v)
 
 uint8_t baseline__use_reg_slow(struct comp *c, struct val *v)
 {
-	uint8_t r = alloc(c, in_xmm(v->type));
+	uint8_t r = alloc(c, in_vector(v->type));
 	baseline__move_to(c, r, v);
 	if (v->kind == K_LOCAL) {
 		set_cache(c, r, v->local);
@@ -211,7 +224,7 @@ uint8_t baseline__own_reg(struct comp *c, struct val *v)
 {
 	if (v->kind == K_REG)
 		return v->reg;
-	uint8_t r = alloc(c, in_xmm(v->type));
+	uint8_t r = alloc(c, in_vector(v->type));
 	baseline__move_to(c, r, v);
 	v->kind = K_REG;
 	v->reg = r;
@@ -242,7 +255,7 @@ void baseline__flush_refs(struct comp *c, uint32_t local)
 		uint32_t i = l->lazy - 1;
 		struct val *v = &c->stack[i];
 		uint32_t older = v->link;
-		uint8_t r = alloc(c, in_xmm(v->type));
+		uint8_t r = alloc(c, in_vector(v->type));
 		baseline__move_to(c, r, v);
 		baseline__produced(c, v->type, r);
 		c->lock &= ~BIT(r);

@@ -75,3 +75,24 @@ bool code_cpu_detect(uint32_t *ret_features)
 	*ret_features = f;
 	return true;
 }
+
+#define VECTORS 0xe6u  // SSE, AVX, opmask, ZMM_Hi256, Hi16_ZMM: code of guests may use them; no x87, no tiles
+
+bool code_cpu_vectors(struct code_vectors *ret)
+{
+	unsigned a, b, c, d, low, high, end = 576;  // legacy area and header
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !__get_cpuid_count(13, 1, &a, &b, &c, &d))
+		return false;
+	bool compact = a & 2;
+	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	for (unsigned i = 2; i < 8; i++) {
+		if (!(low & VECTORS & 1u << i) || !__get_cpuid_count(13, i, &a, &b, &c, &d))
+			continue;
+		unsigned at = !compact ? b : c & 2 ? (end + 63) & ~63u
+										   : end;
+		if (at + a > end)
+			end = at + a;
+	}
+	*ret = (struct code_vectors){.mask = low & VECTORS, .size = (end + 63) & ~63u, .compact = compact};
+	return true;
+}

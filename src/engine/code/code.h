@@ -25,6 +25,13 @@ enum code_cpu {
 // false: the processor lacks the minimum.
 NODISCARD bool code_cpu_detect(uint32_t *ret_features);
 
+// How vector registers are saved whole: an area for XSAVE (`compact`: XSAVEC) of these components. false: there is no XSAVE, only FXSAVE.
+struct code_vectors {
+	uint32_t mask, size;  // size: a multiple of 64
+	bool compact;
+};
+NODISCARD bool code_cpu_vectors(struct code_vectors *ret);
+
 // ---- artifact ---------------------------------------------------------------------------------------------------
 struct code_func {
 	uint32_t offset, size;  // in the text
@@ -104,8 +111,8 @@ struct code_object *code_object_ref(struct code_object *o);
 void code_object_unref(struct code_object *o);
 // Entry of the i-th defined function (guest convention).
 const void *code_object_func(const struct code_object *o, uint32_t defined_func);
-uint64_t code_object_size(const struct code_object *o);
-void *code_object_owner(const struct code_object *o);
+uint64_t code_object_size(const struct code_object *o);  // for tests
+void *code_object_owner(const struct code_object *o);  // for tests
 
 // The object whose text holds pc, or NULL. Signal-safe.
 const struct code_object *code_find(const void *pc);
@@ -127,7 +134,7 @@ struct code_site {
 	enum trap trap;
 	bool is_guest;  // in a function, not in a stub
 };
-bool code_site_find(uintptr_t pc, struct code_site *ret);
+bool code_site_find(uintptr_t pc, struct code_site *ret);  // for tests
 
 #ifdef CODE_ASSEMBLER
 #include "asm_x64.h"

@@ -177,10 +177,8 @@ enum trap vm_call(struct vm_store *st, uint32_t func, const uint64_t *args, uint
 		results[0] = (uint32_t)regs.xmm0[0];
 		break;
 	case VM__RESULT_F64:
-		results[0] = regs.xmm0[0];
-		break;
 	case VM__RESULT_V128:
-		memcpy(results, regs.xmm0, sizeof regs.xmm0);
+		memcpy(results, regs.xmm0, sig->result == VM__RESULT_V128 ? 16 : 8);
 		break;
 	default:
 		break;

@@ -8,8 +8,6 @@
 // 4. Stubs are not guest code: code_find does not know them, so the signal handler never redirects inside of them.
 #include "vm_int.h"
 
-#include <cpuid.h>
-
 #define REG_GPR(i) (offsetof(struct vm__regs, gpr) + 8 * (i))
 #define REG_XMM(i) (offsetof(struct vm__regs, xmm) + 8 * (i))
 #define NAKED __attribute__((naked, noinline, used))
@@ -105,28 +103,14 @@ static struct {
 	uint32_t compact;
 } xstate __asm__("vm__xstate") __attribute__((used)) = {.size = 512};
 
-#define XSTATE_VECTORS 0xe6u  // SSE, AVX, opmask, ZMM_Hi256, Hi16_ZMM: code of guests may use them; no x87, no tiles
-
 void vm__xstate_probe(void)
 {
-	unsigned a, b, c, d;
-	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !__get_cpuid_count(13, 1, &a, &b, &c, &d))
+	struct code_vectors v;
+	if (!code_cpu_vectors(&v))
 		return;
-	unsigned low, high, end = 576;  // legacy area and header
-	bool compact = a & 2;
-	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	uint32_t mask = low & XSTATE_VECTORS;
-	for (unsigned i = 2; i < 8; i++) {
-		if (!(mask & 1u << i) || !__get_cpuid_count(13, i, &a, &b, &c, &d))
-			continue;
-		unsigned at = !compact ? b : c & 2 ? (end + 63) & ~63u
-										   : end;
-		if (at + a > end)
-			end = at + a;
-	}
-	xstate.size = (end + 63) & ~63u;
-	xstate.mask = mask;
-	xstate.compact = compact;
+	xstate.size = v.size;
+	xstate.mask = v.mask;
+	xstate.compact = v.compact;
 }
 
 // [rsp] = pc of the interrupted instruction; every register as it was there. The header of the area is zero but for what xsave writes.

@@ -14,7 +14,6 @@
 //    never charged more than the thread's CPU time since that was last read.
 #include "vm_int.h"
 
-#define GUARD_SIZE (1u << 20)
 #define STACK_SIZE ((1u << 20) + VM__STACK_MARGIN + (64u << 10))
 #define POOL_MAX 256u
 
@@ -98,22 +97,22 @@ static struct vm_fiber *fiber_map(struct vm_shard *s)
 	struct vm_fiber *f = mem_zalloc(sizeof *f);
 	if (!f)
 		return NULL;
-	f->mapped = sys_map_anonymous(GUARD_SIZE + STACK_SIZE);
-	if (!f->mapped || sys_protect(f->mapped, GUARD_SIZE, false)) {
+	f->mapped = sys_map_anonymous(VM__STACK_GUARD + STACK_SIZE);
+	if (!f->mapped || sys_protect(f->mapped, VM__STACK_GUARD, false)) {
 		if (f->mapped)
-			sys_unmap(f->mapped, GUARD_SIZE + STACK_SIZE);
+			sys_unmap(f->mapped, VM__STACK_GUARD + STACK_SIZE);
 		mem_free(f);
 		return NULL;
 	}
 	f->shard = s;
-	f->low = (uintptr_t)f->mapped + GUARD_SIZE;
+	f->low = (uintptr_t)f->mapped + VM__STACK_GUARD;
 	f->high = f->low + STACK_SIZE;
 	return f;
 }
 
 static void fiber_unmap(struct vm_fiber *f)
 {
-	sys_unmap(f->mapped, GUARD_SIZE + STACK_SIZE);
+	sys_unmap(f->mapped, VM__STACK_GUARD + STACK_SIZE);
 	mem_free(f);
 }
 
@@ -178,18 +177,6 @@ void vm_shard_trim_stacks(struct vm_shard *s)
 void vm__fibers_release(struct vm_shard *s)
 {
 	vm_shard_trim_stacks(s);
-}
-
-// ---- stacks ------------------------------------------------------------------------------------------------------
-void vm__stack_bounds(const struct vm_shard *s, uintptr_t *low, uintptr_t *high)
-{
-	*low = s->current ? s->current->low : s->thread_low;
-	*high = s->current ? s->current->high : s->thread_high;
-}
-
-bool vm__in_stack_guard(const struct vm_shard *s, uintptr_t addr)
-{
-	return s->current && addr < s->current->low && addr >= s->current->low - GUARD_SIZE;
 }
 
 // ---- time --------------------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 // follows the specification's order: globals, tables' initial values, element segments, data segments, start function.
 #include "vm_int.h"
 
-#include <pthread.h>
-
 // ---- modules -----------------------------------------------------------------------------------------------------
 bool vm_module_new(const struct wasm_module *m, struct code_object *code, void (*drop)(void *arg), void *drop_arg, struct vm_module **ret, struct err *e)
 {
@@ -40,27 +38,25 @@ void vm_module_unref(struct vm_module *m)
 }
 
 // ---- versions of code --------------------------------------------------------------------------------------------
-// Between reading the pointer and counting the reference nobody may let the object go.
-static pthread_mutex_t code_lock = PTHREAD_MUTEX_INITIALIZER;
-
+// Under the lock: between reading the pointer and counting the reference nobody may let the object go.
 void vm_module_set_code(struct vm_module *m, struct code_object *code)
 {
 	code_object_ref(code);
-	pthread_mutex_lock(&code_lock);
+	vm__process_lock();
 	struct code_object *old = m->code;
 	m->code = code;
 	__atomic_store_n(&m->code_version, m->code_version + 1, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&code_lock);
+	vm__process_unlock();
 	code_object_unref(old);
 }
 
 static void take_code(struct vm_instance *inst)
 {
 	struct code_object *old = inst->code;
-	pthread_mutex_lock(&code_lock);
+	vm__process_lock();
 	inst->code = code_object_ref(inst->mod->code);
 	inst->code_version = inst->mod->code_version;
-	pthread_mutex_unlock(&code_lock);
+	vm__process_unlock();
 	code_object_unref(old);
 }
 

@@ -5,9 +5,19 @@
 
 _Thread_local struct vm_shard *vm__shard;
 
-static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER, lock = PTHREAD_MUTEX_INITIALIZER;
 static bool init_done;
 static struct buf description = {.max = 4096};
+
+void vm__process_lock(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void vm__process_unlock(void)
+{
+	pthread_mutex_unlock(&lock);
+}
 
 bool vm_process_init(struct err *e)
 {

@@ -10,7 +10,7 @@
 //     store other than the one whose guest called (or is being called) says so by vm_store_touch *before* it writes.
 //  5. References are indices: of functions into the store's function array, of externs whatever the host says; null is 0.
 //  6. Values cross as uint64_t cells: i32 and f32 zero-extended, i64 and f64 as their bits, references zero-extended; a v128 takes two, low half
-//     first (abi.h R9). Arrays of arguments and results have abi_cells_of(types, n) cells.
+//     first (abi.h R9), in arrays of arguments and results one after the other.
 //  7. A killed or trapped store is not reset but freed and made anew.
 #ifndef TENON_VM_H
 #define TENON_VM_H
@@ -33,24 +33,24 @@ struct vm_image;
 // Once a process (any thread; later calls do nothing): signal handlers, probing of address space, self-test of the reset methods.
 NODISCARD bool vm_process_init(struct err *e);
 // The signal handlers alone, again: test frameworks (cmocka) put their own in place before each test.
-NODISCARD bool vm_process_handle_signals(struct err *e);
+NODISCARD bool vm_process_handle_signals(struct err *e);  // for tests
 // What was chosen, a few lines "key: value", for `tenon --version -v`.
 void vm_process_describe(struct buf *out);
 // The ways of resetting, best first; the first that the self-test finds working is used. vm_process_set_reset_method is for tests and benches
 // (process-wide, before stores are attached to images).
 enum vm_reset_method { VM_RESET_GATED_SCAN, VM_RESET_SCAN, VM_RESET_PAGEMAP, VM_RESET_DISCARD };
-enum vm_reset_method vm_process_reset_method(void);
-void vm_process_set_reset_method(enum vm_reset_method m);
+enum vm_reset_method vm_process_reset_method(void);  // for tests
+void vm_process_set_reset_method(enum vm_reset_method m);  // for tests
 
 // ---- shard ------------------------------------------------------------------------------------------------------
 // Made on the thread that will use it; at most one a thread.
 NODISCARD bool vm_shard_new(struct vm_shard **ret, struct err *e);
 void vm_shard_free(struct vm_shard *s);
-struct vm_shard *vm_shard_current(void);
+struct vm_shard *vm_shard_current(void);  // for tests
 struct abi_exec *vm_shard_exec(struct vm_shard *s);
 // Called on the shard's thread, by the resumer's stack, when a fiber was preempted and wants to be resumed by and by.
 // (vm_fiber_resume returns VM_FIBER_PREEMPTED as well: queue it in one of the two places.)
-void vm_shard_set_on_preempted(struct vm_shard *s, void (*fn)(struct vm_fiber *f, void *arg), void *arg);
+void vm_shard_set_on_preempted(struct vm_shard *s, void (*fn)(struct vm_fiber *f, void *arg), void *arg);  // for tests
 
 // ---- module -----------------------------------------------------------------------------------------------------
 struct vm_module {
@@ -66,11 +66,11 @@ struct vm_module {
 // `m` must live until `drop` is called (drop may be NULL). Takes a reference of its own on the code.
 NODISCARD bool vm_module_new(const struct wasm_module *m, struct code_object *code, void (*drop)(void *arg), void *drop_arg, struct vm_module **ret,
 	struct err *e);
-struct vm_module *vm_module_ref(struct vm_module *m);
+struct vm_module *vm_module_ref(struct vm_module *m);  // for tests
 void vm_module_unref(struct vm_module *m);
 // From any thread: other code of the same module. Instances that are allocated from now on run it; a slot from its next reset on, since no call is
 // in it then. What runs goes on in the code that it runs, which lives as long as an instance is linked to it. Takes a reference.
-void vm_module_set_code(struct vm_module *m, struct code_object *code);
+void vm_module_set_code(struct vm_module *m, struct code_object *code);  // for tests
 
 // ---- store ------------------------------------------------------------------------------------------------------
 struct vm_limits {
@@ -85,18 +85,18 @@ struct vm_limits {
 NODISCARD bool vm_store_new(struct vm_shard *s, const struct vm_limits *limits, struct vm_store **ret, struct err *e);
 // Frees all instances, host functions, memories... of it. No fiber may be inside. Its cells go back to the shard.
 void vm_store_free(struct vm_store *st);
-struct vm_shard *vm_store_shard(const struct vm_store *st);
-bool vm_store_is_poisoned(const struct vm_store *st);
+struct vm_shard *vm_store_shard(const struct vm_store *st);  // for tests
+bool vm_store_is_poisoned(const struct vm_store *st);  // for tests
 void vm_store_poison(struct vm_store *st);
 // The memory account: memories, tables and what the host holds on behalf of the store.
 struct account *vm_store_account(struct vm_store *st);
-uint64_t vm_store_memory_used(const struct vm_store *st);
+uint64_t vm_store_memory_used(const struct vm_store *st);  // for tests
 uint64_t vm_store_memory_peak(const struct vm_store *st);  // since the last reset
 // The host is about to write into a memory of this store though its guest is not the one that runs (rule 4).
-void vm_store_touch(struct vm_store *st);
+void vm_store_touch(struct vm_store *st);  // for tests
 // Whatever its owner (canon) wants to find from a store.
 void vm_store_set_owner(struct vm_store *st, void *owner);
-void *vm_store_owner(const struct vm_store *st);
+void *vm_store_owner(const struct vm_store *st);  // for tests
 
 // ---- externs ----------------------------------------------------------------------------------------------------
 struct vm_extern {
@@ -117,8 +117,8 @@ NODISCARD bool vm_global_new(struct vm_store *st, const struct wasm_global_type 
 	struct err *e);
 
 // `base` never changes; `length` may after anything that runs the guest.
-uint8_t *vm_memory_base(const struct vm_memory *m);
-uint64_t vm_memory_length(const struct vm_memory *m);
+uint8_t *vm_memory_base(const struct vm_memory *m);  // for tests
+uint64_t vm_memory_length(const struct vm_memory *m);  // for tests
 // A range of guest memory as a pointer, NULL if it is out of bounds. Dead after anything that can run the guest.
 static inline uint8_t *vm_memory_map(const struct abi_memory *m, uint64_t offset, uint64_t len)
 {
@@ -126,14 +126,14 @@ static inline uint8_t *vm_memory_map(const struct abi_memory *m, uint64_t offset
 }
 struct abi_memory *vm_memory_abi(struct vm_memory *m);
 // Old size in pages, or UINT64_MAX.
-uint64_t vm_memory_grow(struct vm_memory *m, uint64_t delta_pages);
-uint64_t vm_table_length(const struct vm_table *t);
-NODISCARD bool vm_table_get(const struct vm_table *t, uint64_t i, uint32_t *ret);
-NODISCARD bool vm_table_set(struct vm_table *t, uint64_t i, uint32_t ref);
-uint64_t vm_table_grow(struct vm_table *t, uint64_t delta, uint32_t init);
+uint64_t vm_memory_grow(struct vm_memory *m, uint64_t delta_pages);  // for tests
+uint64_t vm_table_length(const struct vm_table *t);  // for tests
+NODISCARD bool vm_table_get(const struct vm_table *t, uint64_t i, uint32_t *ret);  // for tests
+NODISCARD bool vm_table_set(struct vm_table *t, uint64_t i, uint32_t ref);  // for tests
+uint64_t vm_table_grow(struct vm_table *t, uint64_t delta, uint32_t init);  // for tests
 // As many cells as its type has.
 void vm_global_get(const struct vm_global *g, uint64_t *ret);
-void vm_global_set(struct vm_global *g, const uint64_t *value);
+void vm_global_set(struct vm_global *g, const uint64_t *value);  // for tests
 const struct wasm_global_type *vm_global_type(const struct vm_global *g);
 
 // ---- functions --------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ NODISCARD bool vm_host_func_new_id(struct vm_store *st, uint32_t type_id, vm_hos
 // args and results: the cells of the type (rule 6); results are written on TRAP_NONE only.
 enum trap vm_call(struct vm_store *st, uint32_t func, const uint64_t *args, uint64_t *results);
 // Canonical type id of a function / the type itself.
-uint32_t vm_func_type_id(const struct vm_store *st, uint32_t func);
+uint32_t vm_func_type_id(const struct vm_store *st, uint32_t func);  // for tests
 const struct wasm_func_type *vm_func_type(const struct vm_store *st, uint32_t func);
 
 // ---- instances --------------------------------------------------------------------------------------------------
@@ -173,11 +173,11 @@ enum trap vm_instance_initialize(struct vm_instance *inst);
 // The same in its parts, for plans that cut images between them: everything but the start function / the start function.
 enum trap vm_instance_initialize_segments(struct vm_instance *inst);
 enum trap vm_instance_start(struct vm_instance *inst);
-struct vm_module *vm_instance_module(const struct vm_instance *inst);
+struct vm_module *vm_instance_module(const struct vm_instance *inst);  // for tests
 // The version that it is linked to.
 const struct code_object *vm_instance_code(const struct vm_instance *inst);  // for tests
-struct vm_store *vm_instance_store(const struct vm_instance *inst);
-struct abi_vmctx *vm_instance_vmctx(const struct vm_instance *inst);
+struct vm_store *vm_instance_store(const struct vm_instance *inst);  // for tests
+struct abi_vmctx *vm_instance_vmctx(const struct vm_instance *inst);  // for tests
 // Anything in the instance's index spaces / by its export's name (false: no such export).
 struct vm_extern vm_instance_extern(const struct vm_instance *inst, enum wasm_extern_kind kind, uint32_t index);
 bool vm_instance_export(const struct vm_instance *inst, struct slice name, struct vm_extern *ret);
@@ -225,10 +225,10 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how);
 enum vm_wake vm_fiber_park(struct vm_shard *s);
 // Gives others a turn, as if preempted (for host code that works long, when vm_work_is_due). Before and after it the fiber's budget is looked at:
 // VM_KILLED as above, also when CPU time or deadline is spent (vm_fiber_kill_reason says which). On the thread's own stack nothing happens.
-enum vm_wake vm_fiber_yield(struct vm_shard *s);
+enum vm_wake vm_fiber_yield(struct vm_shard *s);  // for tests
 // The fiber has worked for about a millisecond of CPU time since its turn began or this was answered by a yield: time to yield. Cheap. A stack
 // that is no fiber's is never asked to.
-bool vm_work_is_due(const struct vm_shard *s);
+bool vm_work_is_due(const struct vm_shard *s);  // for tests
 // Work of host code on a guest's behalf: bytes read or written, VM_WORK_ITEM for what is looked at one by one. Counts, and each VM_WORK_LOOK yields if it is
 // due, with the stores of the fiber held. Not TRAP_NONE: the call is to end, by budget, deadline or kill. A loop over what a guest made tells it at
 // least every VM_WORK_LOOK, also where nothing is copied.
@@ -239,7 +239,8 @@ static inline enum trap vm_work(struct abi_exec *exec, uint64_t bytes)
 	exec->work += bytes;
 	return LIKELY(exec->work < VM_WORK_LOOK) ? TRAP_NONE : vm_work_slow(exec);
 }
-struct vm_fiber *vm_fiber_current(struct vm_shard *s);  // NULL: the thread's own stack
+// NULL: the thread's own stack.
+struct vm_fiber *vm_fiber_current(struct vm_shard *s);  // for tests
 enum vm_fiber_state vm_fiber_state(const struct vm_fiber *f);
 void vm_fiber_set_budget(struct vm_fiber *f, struct vm_budget b);
 // Marks it killed. If it runs, the guest is ended at the next chance; if it is parked or preempted, resume it with VM_KILLED.
@@ -249,14 +250,14 @@ enum trap vm_fiber_kill_reason(const struct vm_fiber *f);  // TRAP_NONE: not kil
 // CPU time used so far (exact to about a millisecond while it runs).
 uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f);
 // How often it was preempted.
-uint64_t vm_fiber_preemptions(const struct vm_fiber *f);
+uint64_t vm_fiber_preemptions(const struct vm_fiber *f);  // for tests
 void vm_fiber_set_data(struct vm_fiber *f, void *data);
-void *vm_fiber_data(const struct vm_fiber *f);
+void *vm_fiber_data(const struct vm_fiber *f);  // for tests
 // What exec->task is when a new fiber begins (its context slots are zero). From then on code on the fiber may set exec->task and exec->context;
 // both stay with the fiber over its switches. The thread's own stack has its own.
-void vm_fiber_set_task(struct vm_fiber *f, void *task);
+void vm_fiber_set_task(struct vm_fiber *f, void *task);  // for tests
 // Stacks kept in the pool are given back (a tenant leaves, memory is short).
-void vm_shard_trim_stacks(struct vm_shard *s);
+void vm_shard_trim_stacks(struct vm_shard *s);  // for tests
 
 // ---- images, slots, reset ---------------------------------------------------------------------------------------
 // An image is the state of a whole store: memories in a sealed memfd, tables, globals, dropped segments. To make another store of it:
@@ -266,7 +267,7 @@ struct vm_image *vm_image_ref(struct vm_image *img);
 void vm_image_unref(struct vm_image *img);
 // Bytes of memory that are not zero / of all memories.
 uint64_t vm_image_bytes(const struct vm_image *img);
-uint64_t vm_image_memory_length(const struct vm_image *img);
+uint64_t vm_image_memory_length(const struct vm_image *img);  // for tests
 // An image as a file: {head with a hash, all but memories, `extra`, memories at a page with holes where they are zero}. Writes to an empty file.
 NODISCARD bool vm_image_write(const struct vm_image *img, struct slice extra, int fd, struct err *e);
 // Maps what vm_image_write wrote; takes the descriptor over in any case. The content is checked: damage, cut short, another layout: ERR_INVALID.
@@ -278,12 +279,12 @@ struct slice vm_image_extra(const struct vm_image *img);
 NODISCARD bool vm_image_seal(struct vm_image *img, struct err *e);
 // Makes the store equal to the image, which it keeps a reference on. ERR_LINK if its layout is not the image's.
 NODISCARD bool vm_store_attach(struct vm_store *st, struct vm_image *img, struct err *e);
-struct vm_image *vm_store_image(const struct vm_store *st);
+struct vm_image *vm_store_image(const struct vm_store *st);  // for tests
 // Makes an attached store equal to its image again, in place. false: not to be had any more (a system call failed, it is poisoned or stale):
 // free it and make another.
 NODISCARD bool vm_store_reset(struct vm_store *st);
 // Gives back the store's private pages (an idle slot). It stays equal to the image.
-NODISCARD bool vm_store_trim(struct vm_store *st);
+NODISCARD bool vm_store_trim(struct vm_store *st);  // for tests
 // Private pages at the last reset, and how many of them differed.
 struct vm_reset_stats {
 	uint64_t resets, scans, trims;

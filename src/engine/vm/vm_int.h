@@ -16,6 +16,7 @@
 #define VM__FRONT_GUARD (2 * VM__GIB)
 #define VM__WASM_PAGE 65536u
 #define VM__MAX_CELLS 2001u  // 1,000 parameters of two cells and the hidden one (L58)
+#define VM__STACK_GUARD (1u << 20)    // below every fiber's stack
 #define VM__STACK_MARGIN (128u << 10)  // of every stack, for host code and for saved registers
 
 // ---- cells -------------------------------------------------------------------------------------------------------
@@ -30,6 +31,10 @@ void vm__cell_put(struct vm_shard *s, struct vm__cell *c, uint64_t used);
 bool vm__cells_probe(struct buf *why);
 // All cells of a shard that ends go to the process's list.
 void vm__cells_give_back(struct vm_shard *s);
+
+// For what threads share and rarely touch. Held for a few instructions.
+void vm__process_lock(void);
+void vm__process_unlock(void);
 
 // ---- signatures --------------------------------------------------------------------------------------------------
 struct vm__sig {
@@ -261,8 +266,15 @@ struct vm_fiber {
 	} san;
 };
 // Of what runs now: [low, high).
-void vm__stack_bounds(const struct vm_shard *s, uintptr_t *low, uintptr_t *high);
-bool vm__in_stack_guard(const struct vm_shard *s, uintptr_t addr);
+static inline void vm__stack_bounds(const struct vm_shard *s, uintptr_t *low, uintptr_t *high)
+{
+	*low = s->current ? s->current->low : s->thread_low;
+	*high = s->current ? s->current->high : s->thread_high;
+}
+static inline bool vm__in_stack_guard(const struct vm_shard *s, uintptr_t addr)
+{
+	return s->current && addr < s->current->low && addr >= s->current->low - VM__STACK_GUARD;
+}
 // What ends the current fiber now: its kill reason, or a spent budget (which becomes the reason). TRAP_NONE: go on.
 enum trap vm__fiber_check(struct vm_shard *s);
 // A turn ends: what ends the call, before or after others had theirs; TRAP_NONE: go on. (On the thread's own stack: at once.)

@@ -77,7 +77,10 @@ static void command_main(void *arg)
 static bool call(struct job *j, void (*fn)(void *), struct err *e)
 {
 	struct vm_budget budget = serve__budget(&j->deployment.config->limits, loop_now_fresh_ns(j->loop));
-	return seam_task_run_to_end(&j->task, fn, j, budget, NULL) || err_nomem(e);
+	if (!seam_task_run_to_end(&j->task, fn, j, budget, NULL))
+		return err_nomem(e);
+	seam_instance_task_end(&j->seam, &j->task);
+	return true;
 }
 
 // ---- what it was given and what came out ----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@
 
 // Where the guest's things lie: results that don't fit a register, what a test pokes, and from there on what realloc gives.
 enum { PUPPET_RESULT = 1024, PUPPET_ARGS = 4096, PUPPET_HEAP = 1 << 20, PUPPET_PAGES = 64 };
-enum { PUPPET_FUNCS = 64, PUPPET_RESOURCES = 32 };
+enum { PUPPET_FUNCS = 256, PUPPET_RESOURCES = 64 };
 
 // ---- the component, as text ------------------------------------------------------------------------------------------------------------------
 
@@ -545,22 +545,37 @@ static bool is_interface(const struct seam_interface *iface, const char *name)
 	return slice_starts_with(slice_str(iface->name), slice_str(name)) && iface->name[strlen(name)] == '@';
 }
 
+// `name` "*": all of them.
 static void puppet_want(struct puppet_maker *m, const char *interface, const char *name)
 {
+	bool all = strcmp(name, "*") == 0, found = false;
 	for (uint32_t k = 0; k < ARRAY_LEN(wasi_provider); k++) {
 		const struct seam_interface *iface = wasi_provider[k].interface;
 		for (uint32_t i = 0; is_interface(iface, interface) && i < iface->n_funcs; i++)
-			if (strcmp(iface->funcs[i].name, name) == 0) {
+			if (all || strcmp(iface->funcs[i].name, name) == 0) {
 				assert_true(m->n_funcs < PUPPET_FUNCS);
 				wit_type_each_resource(&iface->funcs[i].type->params, need_resource, m);
 				if (iface->funcs[i].type->result)
 					wit_type_each_resource(iface->funcs[i].type->result, need_resource, m);
 				m->of[m->n_funcs] = iface;
 				m->funcs[m->n_funcs++] = &iface->funcs[i];
-				return;
+				found = true;
 			}
 	}
-	fail_msg("no function %s of %s", name, interface);
+	if (!found)
+		fail_msg("no function %s of %s", name, interface);
+}
+
+// An instance of its own; the one before has been freed.
+static void puppet_restart(struct puppet *p)
+{
+	struct err e = {0};
+	seam_instance_init(&p->seam, p->loop, shard, &p->grants, p);
+	if (!canon_instance_new(shard, p->loaded.canon, seam_link_host(p->link), NULL, &p->seam, &p->instance, &e))
+		fail_msg("%s", e.text);
+	p->func = NULL;
+	if (!puppet_run(p))
+		fail_msg("%s", p->trap.text);
 }
 
 // `wanted`: pairs of interface ("wasi:http/types") and function, ended by NULL. `shard` and p->loop stand already; the rest of *p is zero but for grants and log.
@@ -577,12 +592,7 @@ static void puppet_open(struct puppet *p, const char *const *wanted)
 	wasi_init(&p->wasi, &p->log);
 	if (!load_component(&p->loaded, buf_view(&p->bytes), &e) || !wasi_register(&p->wasi, &p->registry, &e) || !seam_link_new(&p->registry, p->loaded.comp, &p->link, &e))
 		fail_msg("%s at 0x%llx (%s)", e.text, (unsigned long long)e.offset, e.where);
-	seam_instance_init(&p->seam, p->loop, shard, &p->grants, p);
-	if (!canon_instance_new(shard, p->loaded.canon, seam_link_host(p->link), NULL, &p->seam, &p->instance, &e))
-		fail_msg("%s", e.text);
-	p->func = NULL;
-	if (!puppet_run(p))
-		fail_msg("%s", p->trap.text);
+	puppet_restart(p);
 }
 
 static void puppet_close(struct puppet *p)

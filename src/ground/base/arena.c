@@ -5,7 +5,7 @@
 struct arena_chunk {
 	struct arena_chunk *next;
 	size_t size;  // of the whole chunk, this header included
-	_Alignas(64) uint8_t data[];
+	_Alignas(16) uint8_t data[];  // as far as malloc goes; arena_alloc does the rest
 };
 
 enum { FIRST_CHUNK = 4080, LARGEST_CHUNK = 1 << 20 };  // the first with a pool's header is a page

@@ -44,7 +44,7 @@ static inline struct slice slice_sub(struct slice a, size_t from, size_t len)
 {
 	if (from > a.len)
 		from = a.len;
-	return (struct slice){a.ptr + from, len > a.len - from ? a.len - from : len};
+	return (struct slice){from ? a.ptr + from : a.ptr, len > a.len - from ? a.len - from : len};  // an empty one may be NULL
 }
 // Index of the first `byte`, or a.len.
 static inline size_t slice_find(struct slice a, uint8_t byte)

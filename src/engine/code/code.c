@@ -273,11 +273,17 @@ static bool site_before(const struct code_object *o, uint32_t index, uint32_t pc
 	while (p < end) {
 		uint64_t head = read_leb(&p, end);
 		uint64_t zigzag = read_leb(&p, end);
-		enum trap trap = head & 1 ? (p < end ? (enum trap) * p++ : TRAP_NONE) : TRAP_MEMORY_OUT_OF_BOUNDS;
+		unsigned kind = head & 1 ? (p < end ? *p++ : TRAP_NONE) : TRAP_MEMORY_OUT_OF_BOUNDS;
 		at += (uint32_t)(head >> 1);
 		if (at > pc)
 			break;
 		offset += (uint32_t)(zigzag >> 1) ^ -(uint32_t)(zigzag & 1);
+		if (kind >= CODE_SITE_MORE) {
+			uint64_t len = read_leb(&p, end);
+			p = len < (uint64_t)(end - p) ? p + len : end;
+			continue;
+		}
+		enum trap trap = (enum trap)kind;
 		*ret_pc = at;
 		*ret_offset = offset;
 		*ret_trap = trap;

@@ -61,7 +61,10 @@ struct code_sites {
 	uint32_t pc, wasm_offset;  // of the last one; zero both at the beginning of a function
 };
 // Bytes of one: LEB128 of (pc difference << 1 | trap is not MEMORY_OUT_OF_BOUNDS), zigzag LEB128 of the offset's difference, and the trap if
-// it is not that one (ORDER sites: read by code.c).
+// it is not that one (ORDER sites: read by code.c). In the trap's place a byte of CODE_SITE_MORE and above is the kind of another row, which belongs to
+// the same pc: LEB128 of its length and its bytes follow, and whoever doesn't know the kind skips them. No kind has a writer yet; maps of the stack,
+// handlers and frames of inlined functions are to be rows of this stream.
+#define CODE_SITE_MORE 0x80
 static inline bool code_sites_put(struct code_sites *s, uint32_t pc, uint32_t wasm_offset, enum trap trap)
 {
 	if (UNLIKELY(s->out->cap - s->out->len < 16) && !buf_reserve(s->out, 4096))

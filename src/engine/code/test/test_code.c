@@ -114,6 +114,31 @@ static void an_address_tells_function_offset_and_trap(void **state)
 	unmake(&m);
 }
 
+// A row of a kind that this reader doesn't know, between two that it knows.
+static void rows_of_other_kinds_are_skipped(void **state)
+{
+	AUTO(buf)
+	text = {0}, sites = {0};
+	struct code_func f = {.size = 16};
+	struct code_site site;
+	struct code_sites s = {.out = &sites};
+	for (int i = 0; i < 16; i++)
+		buf_put_byte(&text, 0x90);
+	assert_true(code_sites_put(&s, 2, 3, TRAP_UNREACHABLE));
+	buf_put(&sites, (const uint8_t[]){3 << 1 | 1, 1 << 1, CODE_SITE_MORE + 5, 4, 0xff, 0xff, 0xff, 0xff}, 8);  // at pc 5, offset 4
+	s.pc = 5, s.wasm_offset = 4;
+	assert_true(code_sites_put(&s, 7, 9, TRAP_DIVIDE_BY_ZERO));
+	buf_put(&sites, (const uint8_t[]){1 << 1 | 1, 0, CODE_SITE_MORE, 0x7f}, 4);  // longer than the stream: its end
+	struct code_artifact a = {.text = text.ptr, .text_size = 16, .nfuncs = 1, .funcs = &f, .sites = sites.ptr, .sites_size = sites.len, .borrowed = true};
+	struct code_object *o = publish(&a, NULL);
+	const uint8_t *p = code_object_func(o, 0);
+	assert_true(code_site_find((uintptr_t)p + 2, &site) && site.trap == TRAP_UNREACHABLE && site.offset == 3);
+	assert_true(code_site_find((uintptr_t)p + 5, &site) && site.trap == TRAP_NONE);
+	assert_true(code_site_find((uintptr_t)p + 7, &site) && site.trap == TRAP_DIVIDE_BY_ZERO && site.offset == 9);
+	assert_true(code_site_find((uintptr_t)p + 15, &site) && site.trap == TRAP_NONE && site.offset == 9);
+	code_object_unref(o);
+}
+
 static sigjmp_buf fault;
 static void on_fault(int sig)
 {
@@ -261,6 +286,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_address_tells_function_offset_and_trap),
+		cmocka_unit_test(rows_of_other_kinds_are_skipped),
 		cmocka_unit_test(published_code_cannot_be_written_L48),
 		cmocka_unit_test(bytes_and_back_are_the_same_and_damage_is_refused_L49),
 		cmocka_unit_test(what_is_held_is_found_while_others_come_and_go),

@@ -34,7 +34,7 @@ FAULTS = [
     ("includes", "a header inside another room", {"src/host/wasi/wasi.c": '+#include "vm/vm_int.h"\n'}, "only vm/vm.h may be included"),
     ("includes", "a room that is not below", {"src/ground/sys/sys.c": '+#include "vm/vm.h"\n'}, "sys does not stand on vm"),
     ("sizes", "a function of 102 lines", {"src/engine/vm/step.c": "+" + LONG}, "step.c:vm__long: 102 lines, at most 100"),
-    ("sizes", "a file of 901 lines", {"src/engine/vm/step.c": "+" + "// more\n" * 894}, "src/engine/vm/step.c: 901 lines, at most 900"),
+    ("sizes", "a file of 901 lines", {"src/engine/vm/step.c": "+" + "// more\n" * 895}, "src/engine/vm/step.c: 901 lines, at most 900"),
     ("sizes", "a line of 171 columns", {"src/engine/vm/step.c": "+// " + "x" * 168 + "\n"}, "step.c:7: 171 columns"),
     ("callers", "nobody calls it", {"src/engine/vm/vm.h": "+" + NO_CALLER}, "vm_stop has no caller"),
     ("callers", "only its own room calls it", {"src/engine/vm/vm.h": "+" + NO_CALLER, "src/engine/vm/step.c": "+int x = vm_stop();\n"}, "vm_stop has no caller"),

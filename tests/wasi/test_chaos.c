@@ -1,6 +1,6 @@
 // A guest that does anything with everything: functions of wasi called at random, with handles of the right type and of wrong ones, strings and lists of
-// any length, while requests come, end and are given up by their clients. Nothing is asked but that the host stands, and that nothing is left when the
-// guest is gone (with ASan). Every run does the same; WASI_CHAOS=N takes N other runs.
+// any length, while requests come, end and are given up by their clients. Asked is that the host stands, that nothing is left when the guest is gone (with
+// ASan), and that nothing is allocated during its calls that no account knows of. Every run does the same; WASI_CHAOS=N takes N other runs.
 // PROGRAM(test_wasi_chaos, "wasi tier cmocka", "")
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,6 +19,16 @@ static struct http_exchange *arrived;
 static int client = -1;
 static uint64_t seed;
 static uint64_t n_ok, n_trapped, n_killed;
+
+// What was allocated during a call and is on no account: nothing, but for the text that says where a guest trapped.
+enum { TRAP_TEXT_MAX = 4096 };
+static uint64_t n_uncharged, uncharged_bytes;
+
+static void on_alloc(size_t size)
+{
+	n_uncharged++;
+	uncharged_bytes += size;
+}
 
 static uint32_t any(uint32_t below)
 {
@@ -204,7 +214,12 @@ static void new_call(void)
 // A call that waits is ended after some turns of the loop.
 static bool run_or_kill(void)
 {
+	mem_watch(on_alloc);
+	n_uncharged = uncharged_bytes = 0;
 	puppet_begin(&p);
+	mem_watch(NULL);
+	if (n_uncharged && (!p.done || p.ok || uncharged_bytes > TRAP_TEXT_MAX))
+		fail_msg("%llu allocations of %llu bytes that no account knows of", (unsigned long long)n_uncharged, (unsigned long long)uncharged_bytes);
 	for (int i = 0; i < 3 && !p.done; i++)
 		loop_run_once(loop, 0);
 	if (!p.done && any(4) == 0 && client >= 0) {

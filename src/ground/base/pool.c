@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base_int.h"
+
 // In front of each block. What is charged is the whole block and what malloc adds to it.
 struct pool_block {
 	union {
@@ -76,7 +78,7 @@ static struct pool_block *take(struct pool *p, size_t want)
 		p->kept[c] = b->next;
 		p->kept_bytes -= (uint32_t)size;
 	} else {
-		b = mem_alloc(size);
+		b = p->account ? mem_alloc_charged(size) : mem_alloc(size);
 		if (!b) {
 			uncharge(p, size);
 			return NULL;
@@ -114,7 +116,7 @@ static void *grow_large(struct pool *p, struct pool_block *b, size_t want)
 	size_t old = b->size;
 	if (p && !charge(p, want))
 		return NULL;
-	struct pool_block *moved = mem_realloc(b, want);
+	struct pool_block *moved = p && p->account ? mem_realloc_charged(b, want) : mem_realloc(b, want);
 	if (p)
 		uncharge(p, moved ? old : want);
 	if (!moved)

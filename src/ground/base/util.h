@@ -66,5 +66,7 @@ void *mem_realloc(void *p, size_t size);
 void mem_free(void *p);
 // Fail the n-th allocation from now in this thread (1 = the next one); 0 turns it off.
 void mem_fail_nth(uint64_t n);  // for tests
+// `on_alloc` is called for each allocation of this thread that no account was charged for; NULL: nobody is told.
+void mem_watch(void (*on_alloc)(size_t size));  // for tests
 
 #endif

@@ -117,6 +117,42 @@ static void arenas_and_buffers_charge_through_a_pool(void **s)
 	pool_release(&p);
 }
 
+static size_t told;
+static void on_alloc(size_t size)
+{
+	told += size;
+}
+
+static void who_watches_is_told_of_what_no_account_knows(void **state)
+{
+	struct account account = {.limit = 1 << 20};
+	struct pool of_one, of_none;
+	pool_init(&of_one, &account);
+	pool_init(&of_none, NULL);
+	told = 0;
+	mem_watch(on_alloc);
+	void *a = pool_alloc(&of_one, 100), *large = pool_alloc(&of_one, 100000);
+	assert_int_equal(told, 0);
+	large = pool_realloc(&of_one, large, 200000);
+	assert_int_equal(told, 0);
+	void *b = pool_alloc(&of_none, 100);
+	assert_true(told >= 100);
+	told = 0;
+	void *c = mem_alloc(7), *d = mem_zalloc(8);
+	c = mem_realloc(c, 9);
+	assert_int_equal(told, 24);
+	mem_watch(NULL);
+	mem_free(mem_alloc(1));
+	assert_int_equal(told, 24);
+	mem_free(c);
+	mem_free(d);
+	pool_free(a);
+	pool_free(b);
+	pool_free(large);
+	pool_release(&of_one);
+	pool_release(&of_none);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -126,6 +162,7 @@ int main(void)
 		cmocka_unit_test(the_limit_refuses_and_says_that_it_was_the_limit),
 		cmocka_unit_test(growing_keeps_the_bytes_and_the_account),
 		cmocka_unit_test(arenas_and_buffers_charge_through_a_pool),
+		cmocka_unit_test(who_watches_is_told_of_what_no_account_knows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,13 @@ static void make_dirs(char *path)
 	mkdir(path, 0700);
 }
 
-int tier__cache_open(void)
+static bool is_private(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 0777) == 0700;
+}
+
+int tier__cache_open(struct err *e)
 {
 	char path[4096];
 	if (!path_of(path, sizeof path))
@@ -53,10 +59,14 @@ int tier__cache_open(void)
 		make_dirs(path);
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	}
-	struct stat st;
-	if (fd >= 0 && (fstat(fd, &st) != 0 || st.st_uid != geteuid() || (st.st_mode & 0777) != 0700)) {
+	if (fd < 0) {
+		err_set_errno(e, errno, "no cache of compiled code in '%s'", path);
+	} else if (!is_private(fd)) {
+		err_set(e, ERR_ENV, "no cache of compiled code in '%s': the folder must be ours, with mode 0700", path);
 		close(fd);
 		return -1;
+	} else if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) != 0) {
+		err_set_errno(e, errno, "nothing can be added to the cache of compiled code in '%s'", path);
 	}
 	return fd;
 }

@@ -23,6 +23,7 @@ struct entry_head {
 static const char entry_magic[8] = "TENONC2";
 
 struct tier_file {
+	struct err cache_error;
 	struct tier_options opt;
 	uint32_t cpu;
 	int cache;            // -1: none
@@ -119,7 +120,7 @@ bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, 
 	if (!opt->no_cache && !opt->poison_upper) {
 		uint64_t before = sys_now_ns();
 		dl_iterate_phdr(find_build_id, &build);
-		f->cache = build.len ? tier__cache_open() : -1;
+		f->cache = build.len ? tier__cache_open(&f->cache_error) : -1;
 		if (f->cache >= 0) {
 			tier__file_identity(f->cache, fd, bytes, &content);
 			tier__code_key(&content, build, f->cpu, 0, &f->key);
@@ -138,6 +139,11 @@ void tier_file_close(struct tier_file *f)
 	code_mapping_unref(f->mapping);
 	sys_close(f->cache);
 	mem_free(f);
+}
+
+const struct err *tier_file_cache_error(const struct tier_file *f)
+{
+	return &f->cache_error;
 }
 
 bool tier_file_has_code(const struct tier_file *f)

@@ -28,6 +28,8 @@ struct tier_file;
 // times. Both are needed only during the call. Not to be had: a cache (then all is compiled each time); ERR_ENV: a processor that generated code can run on.
 NODISCARD bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e);
 void tier_file_close(struct tier_file *f);
+// Why there is no cache, or none that can be written; ERR_NONE: there is, or none was wanted.
+const struct err *tier_file_cache_error(const struct tier_file *f);
 // The cache has code of exactly these bytes: they were decoded and validated before (and may be decoded as WASM_DECODE_KNOWN).
 bool tier_file_has_code(const struct tier_file *f);
 // Takes the modules' code from the cache. false: it is not there, or not to be had; it is forgotten then.

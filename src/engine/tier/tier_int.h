@@ -9,7 +9,8 @@
 
 // ---- cache.c ---------------------------------------------------------------------------------------------------------------------------
 // Where the cache lies: $TENON_CACHE, $XDG_CACHE_HOME/tenon, ~/.cache/tenon. -1: there is none to be had (no home, not ours, not 0700): do without.
-int tier__cache_open(void);
+// `e` says why there is none, or that nothing can be added to it; no home to have it in is no error.
+int tier__cache_open(struct err *e);
 
 struct tier_key {
 	uint8_t bytes[32];

@@ -61,7 +61,7 @@ static unsigned count(int cache)
 static void makes_a_directory_of_its_own(void **state UNUSED)
 {
 	struct stat st;
-	int cache = tier__cache_open();
+	int cache = tier__cache_open(NULL);
 	assert_true(cache >= 0);
 	assert_int_equal(fstat(cache, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
@@ -74,7 +74,7 @@ static void does_without_a_directory_that_others_may_enter(void **state UNUSED)
 	assert_int_equal(mkdir(path, 0700), 0);
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
 		assert_int_equal(chmod(path, modes[i]), 0);
-		assert_int_equal(tier__cache_open(), -1);
+		assert_int_equal(tier__cache_open(NULL), -1);
 	}
 }
 
@@ -84,7 +84,7 @@ static void does_without_a_directory_of_somebody_else(void **state UNUSED)
 		skip();  // only root can give one away
 	assert_int_equal(mkdir(path, 0700), 0);
 	assert_int_equal(chown(path, 12345, 12345), 0);
-	assert_int_equal(tier__cache_open(), -1);
+	assert_int_equal(tier__cache_open(NULL), -1);
 }
 
 static void follows_no_link_to_a_directory(void **state UNUSED)
@@ -93,13 +93,13 @@ static void follows_no_link_to_a_directory(void **state UNUSED)
 	snprintf(real, sizeof real, "%s/real", root);
 	assert_int_equal(mkdir(real, 0700), 0);
 	assert_int_equal(symlink(real, path), 0);
-	assert_int_equal(tier__cache_open(), -1);
+	assert_int_equal(tier__cache_open(NULL), -1);
 }
 
 static void does_without_a_relative_path(void **state UNUSED)
 {
 	setenv("TENON_CACHE", "cache", 1);
-	assert_int_equal(tier__cache_open(), -1);
+	assert_int_equal(tier__cache_open(NULL), -1);
 }
 
 // ---- entries -----------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ static void entry_path(const struct tier_key *key, char out[300])
 static void follows_no_link_to_an_entry_and_takes_none_that_others_may_write(void **state UNUSED)
 {
 	char at[300], other[160];
-	int cache = tier__cache_open();
+	int cache = tier__cache_open(NULL);
 	snprintf(other, sizeof other, "%s/other", root);
 	entry_path(&key_a, at);
 	assert_true(put(cache, &key_b, SLICE_LIT("x"), TIER__CACHE_MAX));
@@ -158,7 +158,7 @@ static bool write_half(int fd, void *arg)
 
 static void an_entry_that_could_not_be_written_leaves_nothing(void **state UNUSED)
 {
-	int cache = tier__cache_open();
+	int cache = tier__cache_open(NULL);
 	assert_false(tier__cache_put(cache, &key_a, "code", write_half, NULL, TIER__CACHE_MAX));
 	assert_int_equal(count(cache), 0);
 	close(cache);
@@ -176,7 +176,7 @@ static void the_least_recently_used_go_first(void **state UNUSED)
 {
 	static uint8_t large[1 << 20];
 	struct slice bytes = slice_of(large, sizeof large);
-	int cache = tier__cache_open();
+	int cache = tier__cache_open(NULL);
 	memset(large, 7, sizeof large);
 	assert_true(put(cache, &key_a, bytes, 5 << 19));
 	assert_true(put(cache, &key_b, bytes, 5 << 19));
@@ -195,7 +195,7 @@ static void processes_that_write_the_same_entry_do_not_mix(void **state UNUSED)
 {
 	enum { WRITERS = 4, ROUNDS = 20, SIZE = 100000 };
 	static uint8_t bytes[SIZE];
-	int cache = tier__cache_open();
+	int cache = tier__cache_open(NULL);
 	pid_t pids[WRITERS];
 	for (int w = 0; w < WRITERS; w++) {
 		pids[w] = fork();
@@ -234,7 +234,7 @@ static void a_file_that_changed_is_another_even_with_its_old_time(void **state U
 	char at[160];
 	struct tier_key first, second, direct;
 	struct stat st;
-	int cache = tier__cache_open();
+	int cache = tier__cache_open(NULL);
 	snprintf(at, sizeof at, "%s/file", root);
 	int fd = open(at, O_CREAT | O_RDWR, 0600);
 	assert_int_equal(write(fd, "first", 5), 5);

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "sys/sys.h"
 
 int cli_main(int argc, char **argv)
 {
 	struct cli c;
 	struct err e;
+	sys_standard_fds();
 	err_clear(&e);
 	int status = 2;
 	if (!cli_parse(argc, argv, &c, &e)) {
@@ -20,7 +22,7 @@ int cli_main(int argc, char **argv)
 		cli_print_version(c.verbose);
 		status = 0;
 	} else {
-		c.config.terminal = isatty(STDERR_FILENO);
+		c.config.process.terminal = isatty(STDERR_FILENO);
 		status = cli__run_command(&c, &e);
 		if (e.code != ERR_NONE) {
 			cli_print_error(&e);

@@ -21,9 +21,14 @@ uint64_t sys_now_ns(void);
 uint64_t sys_wall_ns(void);
 
 // A listening TCP socket, non-blocking, TCP_NODELAY (accepted sockets inherit it). `exclusive`: fails if anybody listens on the port; with
-// `shared` others may bind it afterwards. `addr` is a struct sockaddr_in or _in6 and gets the real port.
+// `shared` others may bind it afterwards. [::] is all addresses, IPv4's too. `addr` is a struct sockaddr_in or _in6 and gets the real port.
 NODISCARD bool sys_listen(void *addr, uint32_t *len, bool exclusive, bool shared, int backlog, int *ret_fd, struct err *e);
 void sys_close(int fd);
+// All of it, waiting as long as it takes. false: the descriptor does not take it (a full disk, nobody reads).
+bool sys_write_all(int fd, const void *data, size_t len);
+bool sys_has_ipv6(void);
+// Where one of the descriptors 0 to 2 is not open, /dev/null: what is opened next must not be taken for a standard stream.
+void sys_standard_fds(void);
 // Ends our direction only.
 void sys_shutdown_write(int fd);
 // The next close sends RST.
@@ -98,6 +103,7 @@ uint64_t sys_max_map_count(void);
 // Handlers run on the alternate stack with SA_SIGINFO and SA_RESTART; the signal itself stays blocked while its handler runs.
 typedef void (*sys_signal_fn)(int sig, void *siginfo, void *ucontext);
 int sys_signal_handle(int sig, sys_signal_fn fn);
+void sys_signal_ignore(int sig);
 // The default action again: a fault that is returned from happens again and ends the process with its core dump.
 void sys_signal_default(int sig);
 // An alternate stack for this thread with a guard below; sized by AT_MINSIGSTKSZ, at least 64 KiB.
@@ -105,6 +111,8 @@ int sys_altstack_new(void **ret);
 void sys_altstack_free(void *altstack);
 int sys_thread_id(void);
 int sys_thread_signal(int tid, int sig);
+// A thread that ends by itself, and takes no signals: those belong to who started it. false: none is to be had.
+NODISCARD bool sys_thread_start(void *(*fn)(void *arg), void *arg, size_t stack);
 // Lowest and one past the highest address of this thread's stack.
 int sys_thread_stack(uintptr_t *ret_low, uintptr_t *ret_high);
 

@@ -4,9 +4,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -66,16 +68,34 @@ uint64_t sys_wall_ns(void)
 	return clock_ns(CLOCK_REALTIME);
 }
 
-// SO_REUSEPORT is set after an exclusive bind: the kernel then refuses us if anybody, sharing or not, listens on the port already.
+static bool is_any6(const struct sockaddr *sa)
+{
+	return sa->sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr);
+}
+
+static bool listen_failed(struct err *e, int why)
+{
+	err_set_errno(e, why, "listen");
+	if (why == EACCES || why == EPERM)
+		return err_hint(e, "ports below 1024 need privileges: take a higher one, or give the program CAP_NET_BIND_SERVICE");
+	if (why == EADDRNOTAVAIL)
+		return err_hint(e, "the address is none of this machine's; 127.0.0.1 is this machine, :PORT all of its addresses");
+	if (why == EADDRINUSE)
+		return err_hint(e, "another program listens on the port: stop it, or take another; port 0 is any free one");
+	return false;
+}
+
+// [::] is all addresses of both families. SO_REUSEPORT is set after an exclusive bind: the kernel then refuses us if anybody, sharing or not, listens
+// on the port already.
 bool sys_listen(void *addr, uint32_t *len, bool exclusive, bool shared, int backlog, int *ret_fd, struct err *e)
 {
 	struct sockaddr *sa = addr;
-	int one = 1, fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, v6only = !is_any6(sa), fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set_errno(e, errno, "socket");
 	bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0;
 	if (ok && sa->sa_family == AF_INET6)
-		ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one) == 0;
+		ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only) == 0;
 	if (ok && shared && !exclusive)
 		ok = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
 	ok = ok && bind(fd, sa, *len) == 0;
@@ -88,13 +108,46 @@ bool sys_listen(void *addr, uint32_t *len, bool exclusive, bool shared, int back
 	}
 	int why = errno;
 	close(fd);
-	return err_set_errno(e, why, "listen");
+	return listen_failed(e, why);
 }
 
 void sys_close(int fd)
 {
 	if (fd >= 0)
 		close(fd);
+}
+
+bool sys_write_all(int fd, const void *data, size_t len)
+{
+	const uint8_t *at = data;
+	while (len) {
+		ssize_t n = write(fd, at, len);
+		if (n < 0 && errno == EAGAIN)  // somebody else made it so: standard streams are shared
+			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+		else if (n < 0 && errno != EINTR)
+			return false;
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		}
+	}
+	return true;
+}
+
+bool sys_has_ipv6(void)
+{
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	sys_close(fd);
+	return fd >= 0 || errno != EAFNOSUPPORT;
+}
+
+void sys_standard_fds(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR);  // the lowest that is free
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	sys_close(fd);
 }
 
 void sys_shutdown_write(int fd)

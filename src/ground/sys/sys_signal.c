@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,6 +46,13 @@ int sys_signal_handle(int sig, sys_signal_fn fn)
 void sys_signal_default(int sig)
 {
 	struct sigaction sa = {.sa_handler = SIG_DFL};
+	sigemptyset(&sa.sa_mask);
+	sigaction(sig, &sa, NULL);
+}
+
+void sys_signal_ignore(int sig)
+{
+	struct sigaction sa = {.sa_handler = SIG_IGN};
 	sigemptyset(&sa.sa_mask);
 	sigaction(sig, &sa, NULL);
 }
@@ -89,6 +97,23 @@ void sys_altstack_free(void *altstack)
 	munmap(altstack, ((struct altstack_head *)altstack)->mapped);
 }
 
+bool sys_thread_start(void *(*fn)(void *arg), void *arg, size_t stack)
+{
+	pthread_attr_t attr;
+	pthread_t id;
+	sigset_t all, old;
+	if (pthread_attr_init(&attr))
+		return false;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, stack);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	bool ok = pthread_create(&id, &attr, fn, arg) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return ok;
+}
+
 int sys_thread_id(void)
 {
 	return (int)syscall(SYS_gettid);
@@ -99,6 +124,18 @@ int sys_thread_signal(int tid, int sig)
 	return syscall(SYS_tgkill, getpid(), tid, sig) ? -errno : 0;
 }
 
+// Where /proc is not there to tell the main thread's stack: from the C library's idea of its end down to the limit that it may grow to.
+static int main_stack(uintptr_t *ret_low, uintptr_t *ret_high)
+{
+	extern void *__libc_stack_end;
+	struct rlimit limit;
+	if (getpid() != sys_thread_id() || getrlimit(RLIMIT_STACK, &limit))
+		return -ENOENT;
+	*ret_high = align_up_u64((uintptr_t)__libc_stack_end, 4096);
+	*ret_low = *ret_high - min_u64(limit.rlim_cur, 8 << 20);
+	return 0;
+}
+
 int sys_thread_stack(uintptr_t *ret_low, uintptr_t *ret_high)
 {
 	if (sys__fault())
@@ -107,6 +144,8 @@ int sys_thread_stack(uintptr_t *ret_low, uintptr_t *ret_high)
 	void *low;
 	size_t size;
 	int r = pthread_getattr_np(pthread_self(), &attr);
+	if (r == ENOENT)
+		return main_stack(ret_low, ret_high);
 	if (r)
 		return -r;
 	r = pthread_attr_getstack(&attr, &low, &size);

@@ -28,12 +28,12 @@ bool http_address_parse(struct slice text, struct http_address *ret, struct err 
 	else if (slice_eq_str(host, "localhost"))
 		host = SLICE_LIT("127.0.0.1");
 	else if (host.len == 0)
-		host = SLICE_LIT("0.0.0.0");
+		host = SLICE_LIT("::");
 	if (host.len >= sizeof name)
 		return bad_address(e, text, "the host is not numeric");
 	memcpy(name, host.ptr, host.len);
-	struct http_address a = {0};
-	if (six) {
+	struct http_address a = {.all = slice_eq_str(host, "::")};
+	if (six || a.all) {
 		struct sockaddr_in6 *in = (void *)a.bytes;
 		in->sin6_family = AF_INET6;
 		in->sin6_port = htons((uint16_t)number);
@@ -71,6 +71,16 @@ bool http__address_key(const struct http_address *a, uint8_t key[16])
 	return true;
 }
 
+bool http__address_to_v4(struct http_address *a)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(http_address_port(a))};
+	if (sys_has_ipv6())
+		return false;
+	*a = (struct http_address){.len = sizeof in};
+	memcpy(a->bytes, &in, sizeof in);
+	return true;
+}
+
 uint16_t http_address_port(const struct http_address *a)
 {
 	uint16_t port;  // at the same place in both
@@ -84,8 +94,10 @@ void http_address_print(const struct http_address *a, char *out, size_t cap)
 	uint16_t family;
 	memcpy(&family, a->bytes, sizeof family);
 	if (a->len == sizeof(struct sockaddr_in6) && family == AF_INET6) {
-		inet_ntop(AF_INET6, a->bytes + offsetof(struct sockaddr_in6, sin6_addr), name, sizeof name);
-		snprintf(out, cap, "[%s]:%u", name, http_address_port(a));
+		const uint8_t *addr = a->bytes + offsetof(struct sockaddr_in6, sin6_addr);
+		bool mapped = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)addr);  // a peer that came by IPv4
+		inet_ntop(mapped ? AF_INET : AF_INET6, mapped ? addr + 12 : addr, name, sizeof name);
+		snprintf(out, cap, mapped ? "%s:%u" : "[%s]:%u", name, http_address_port(a));
 	} else if (a->len >= sizeof(struct sockaddr_in) && family == AF_INET) {
 		inet_ntop(AF_INET, a->bytes + offsetof(struct sockaddr_in, sin_addr), name, sizeof name);
 		snprintf(out, cap, "%s:%u", name, http_address_port(a));

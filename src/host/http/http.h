@@ -70,10 +70,11 @@ struct http_counters {
 	uint64_t in_flight;    // exchanges whose response is not complete
 };
 
-// An address "127.0.0.1:3000", "[::1]:0", "localhost:80", ":80" -> numeric; checked here, bound by http_server_listen.
+// An address "127.0.0.1:3000", "[::1]:0", "localhost:80", ":80" (all addresses, as [::]) -> numeric; checked here, bound by http_server_listen.
 struct http_address {
 	uint8_t bytes[28];  // struct sockaddr_in or _in6
 	uint32_t len;
+	bool all;  // [::] or no host: all addresses of both families
 };
 NODISCARD bool http_address_parse(struct slice text, struct http_address *ret, struct err *e);
 // "127.0.0.1:3000", "[::1]:80"; the port as it is in the address. Zero-terminated, cut to `cap`.

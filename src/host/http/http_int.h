@@ -242,4 +242,8 @@ void http__exchange_notify_write(struct http_exchange *x);
 // Begins to speak HTTP/1 on a descriptor that has entered the gate. false: closed again.
 bool http__h1_open(struct http_server *s, int fd, const struct http_address *peer, struct err *e);
 
+// ---- address.c -------------------------------------------------------------------------------------------------------------------
+// Of an address that is `all`, where the machine has no IPv6: its IPv4 form. false: it has.
+bool http__address_to_v4(struct http_address *a);
+
 #endif

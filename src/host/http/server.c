@@ -187,10 +187,13 @@ bool http_server_listen(struct http_server *s, struct http_address *addr, bool f
 	http_address_print(addr, text, sizeof text);
 	if (s->listener_count == LISTENERS_MAX)
 		return err_set(e, ERR_LIMIT, "more than %d addresses to listen on", LISTENERS_MAX);
-	if (!sys_listen(addr->bytes, &addr->len, first, true, BACKLOG, &fd, e)) {
-		err_note(e, "address %s", text);
-		return err_hint(e, "another program may use the port; port 0 takes a free one");
+	bool ok = sys_listen(addr->bytes, &addr->len, first, true, BACKLOG, &fd, e);
+	if (!ok && addr->all && http__address_to_v4(addr)) {  // a machine without IPv6
+		err_clear(e);
+		ok = sys_listen(addr->bytes, &addr->len, first, true, BACKLOG, &fd, e);
 	}
+	if (!ok)
+		return err_note(e, "address %s", text);
 	struct http_listener *l = &s->listeners[s->listener_count];
 	l->server = s;
 	if (!loop_io_open(s->loop, &l->io, fd, LOOP_READ, on_listener, e)) {

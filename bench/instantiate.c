@@ -93,10 +93,10 @@ static void on_request(void *user, struct http_exchange *x)
 static void open_bench(struct bench *b, const char *path)
 {
 	struct err *e = b->e;
-	b->config = (struct serve_config){.path = path, .log_level = SERVE_LOG_ERROR};
-	serve_limits_default(&b->config.limits, true);
+	b->config = (struct serve_config){.service.path = path, .process.log_level = SERVE_LOG_ERROR};
+	serve_limits_default(&b->config, true);
 	arena_init(&b->arena, 64 << 20);
-	if (!vm_process_init(e) || !serve__deployment_load(&b->deployment, &b->config, e) || !loop_new(&b->loop, e) || !vm_shard_new(&b->vm, e))
+	if (!vm_process_init(e) || !serve__deployment_load(&b->deployment, &b->config.service, &b->config.process, e) || !loop_new(&b->loop, e) || !vm_shard_new(&b->vm, e))
 		die(e, &b->trap);
 	if (!wasi_http_incoming_handler_bind(b->deployment.comp, b->deployment.link, &b->handler, e))
 		die(e, &b->trap);

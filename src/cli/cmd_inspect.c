@@ -165,7 +165,7 @@ static bool print(const struct cli *c, const struct comp_component *comp, const 
 		ok = comp_print(&text, comp, e);
 	else
 		print_module(&text, module);
-	if (c->config.json) {
+	if (c->config.process.json) {
 		buf_printf(&json, "{\"kind\":\"%s\"", comp ? "component" : "module");
 		if (comp) {
 			put_names(&json, "imports", comp->imports, comp->nimports);
@@ -177,7 +177,7 @@ static bool print(const struct cli *c, const struct comp_component *comp, const 
 		buf_put_json_string(&json, buf_view(&text));
 		buf_put_str(&json, "}\n");
 	}
-	const struct buf *out = c->config.json ? &json : &text;
+	const struct buf *out = c->config.process.json ? &json : &text;
 	if (ok && (text.failed || json.failed))
 		ok = err_set(e, ERR_LIMIT, "what is to be printed is larger than %zu MiB", MAX_OUTPUT >> 20);
 	else if (ok && (fwrite(out->ptr, 1, out->len, stdout) != out->len || fflush(stdout) != 0))

@@ -7,16 +7,16 @@
 
 int cli__command_serve(struct cli *c, struct err *e)
 {
-	c->config.path = c->args.ptr[0];
-	if (!cli_check_file(c->config.path, false, e))
+	c->config.service.path = c->args.ptr[0];
+	if (!cli_check_file(c->config.service.path, false, e))
 		return err_exit_status(e->code);
 	return serve_http(&c->config, e);
 }
 
 int cli__command_compile(struct cli *c, struct err *e)
 {
-	c->config.path = c->args.ptr[0];
-	if (!cli_check_file(c->config.path, true, e) || !serve_compile(&c->config, e))
+	c->config.service.path = c->args.ptr[0];
+	if (!cli_check_file(c->config.service.path, true, e) || !serve_compile(&c->config, e))
 		return err_exit_status(e->code);
 	return 0;
 }
@@ -60,7 +60,7 @@ static bool find_app(struct cli *c, const char *path, struct err *e)
 		char *file = arena_alloc(&c->arena, size, 1);
 		if (file) {
 			snprintf(file, size, "%s/%s", path, found[0]->d_name);
-			c->config.path = file;
+			c->config.service.path = file;
 		} else {
 			err_nomem(e);
 		}
@@ -81,10 +81,10 @@ int cli__command_up(struct cli *c, struct err *e)
 {
 	const char *path = c->args.len ? c->args.ptr[0] : ".";
 	struct stat st;
-	c->config.path = path;
+	c->config.service.path = path;
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode) && !find_app(c, path, e))
 		return err_exit_status(e->code);
-	if (!cli_check_file(c->config.path, false, e))
+	if (!cli_check_file(c->config.service.path, false, e))
 		return err_exit_status(e->code);
 	return serve_http(&c->config, e);
 }

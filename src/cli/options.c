@@ -61,7 +61,7 @@ bool cli__parse_quantity(const char *value, char kind, uint64_t *ret, struct err
 
 static bool parse_addr(struct cli *c, const char *value, struct err *e)
 {
-	const char *hint = "HOST:PORT, like 127.0.0.1:3000, 0.0.0.0:80 or [::1]:3000";
+	const char *hint = "HOST:PORT, like 127.0.0.1:3000 or [::1]:3000; :3000 is all addresses";
 	const char *colon = strrchr(value, ':');
 	uint64_t port;
 	if (!colon || !slice_parse_u64(slice_str(colon + 1), 65535, &port))
@@ -74,12 +74,12 @@ static bool parse_addr(struct cli *c, const char *value, struct err *e)
 	} else if (memchr(host, ':', n)) {
 		return bad_value(e, "not an address", value, hint);
 	}
-	if (n == 0 || n >= sizeof c->host)
+	if (n >= sizeof c->host)
 		return bad_value(e, "not an address", value, hint);
 	memcpy(c->host, host, n);
 	c->host[n] = 0;
-	c->config.host = c->host;
-	c->config.port = (uint16_t)port;
+	c->config.listener.host = c->host;
+	c->config.listener.port = (uint16_t)port;
 	return true;
 }
 
@@ -88,7 +88,7 @@ static bool parse_shards(struct cli *c, const char *value, struct err *e)
 	uint64_t n;
 	if (!slice_parse_u64(slice_str(value), 1024, &n) || n == 0)
 		return bad_value(e, "not a number of shards", value, "1 to 1024");
-	c->config.shards = (unsigned)n;
+	c->config.process.shards = (unsigned)n;
 	return true;
 }
 
@@ -112,7 +112,7 @@ static bool parse_policy(struct cli *c, const char *value, struct err *e)
 	int i;
 	if (!parse_word("unknown policy", value, words, &i, e))
 		return false;
-	c->config.policy = (enum serve_policy)i;
+	c->config.service.policy = (enum serve_policy)i;
 	return true;
 }
 
@@ -122,7 +122,7 @@ static bool parse_init(struct cli *c, const char *value, struct err *e)
 	int i;
 	if (!parse_word("unknown time of the image", value, words, &i, e))
 		return false;
-	c->config.init = (enum serve_init)i;
+	c->config.service.init = (enum serve_init)i;
 	return true;
 }
 
@@ -152,18 +152,18 @@ static bool parse_env(struct cli *c, const char *value, struct err *e)
 	pair.value = eq ? eq + 1 : getenv(pair.name);
 	if (!pair.value)
 		return bad_value(e, "no such variable here", value, "set it, or give K=V");
-	return VEC_PUSH(&c->arena, &c->config.env, pair, CLI_MAX_ENV) || err_set(e, ERR_USAGE, "more than %d values", CLI_MAX_ENV);
+	return VEC_PUSH(&c->arena, &c->config.service.env, pair, CLI_MAX_ENV) || err_set(e, ERR_USAGE, "more than %d values", CLI_MAX_ENV);
 }
 
 static bool parse_no_cache(struct cli *c, const char *value, struct err *e)
 {
-	c->config.no_cache = true;
+	c->config.service.no_cache = true;
 	return true;
 }
 
 static bool parse_poison_upper(struct cli *c, const char *value, struct err *e)
 {
-	c->config.poison_upper = true;
+	c->config.service.poison_upper = true;
 	return true;
 }
 
@@ -173,13 +173,13 @@ static bool parse_log(struct cli *c, const char *value, struct err *e)
 	int i;
 	if (!parse_word("unknown log level", value, words, &i, e))
 		return false;
-	c->config.log_level = (enum serve_log)i;
+	c->config.process.log_level = (enum serve_log)i;
 	return true;
 }
 
 static bool parse_json(struct cli *c, const char *value, struct err *e)
 {
-	c->config.json = true;
+	c->config.process.json = true;
 	return true;
 }
 
@@ -201,7 +201,7 @@ static const struct option_row {
 #define NS 't'
 #define BYTES 'b'
 #define COUNT 'n'
-#define SERVE_LIMIT(field, flag, unit, commands, server, run, help) {flag, "N", commands, NULL, help, unit, offsetof(struct serve_limits, field)},
+#define SERVE_LIMIT(scope, field, flag, unit, commands, server, run, help) {flag, "N", commands, NULL, help, unit, offsetof(struct serve_config, scope.limits.field)},
 #include "serve/limits.def"
 #undef SERVE_LIMIT
 #undef NS
@@ -236,7 +236,7 @@ static bool in_range(const struct option_row *o, uint64_t value, struct err *e)
 		uint64_t least, most;
 	} ranges[] = {
 #define SERVE_LIMIT(...)
-#define SERVE_RANGE(name, low, high) {offsetof(struct serve_limits, name), low, high},
+#define SERVE_RANGE(scope, name, low, high) {offsetof(struct serve_config, scope.limits.name), low, high},
 #include "serve/limits.def"
 #undef SERVE_LIMIT
 	};
@@ -285,7 +285,7 @@ static bool set_option(struct cli *c, const char *arg, const char *next, bool *r
 	if (o->arg && !value)
 		return err_set(e, ERR_USAGE, "--%s needs a value (%s)", o->name, o->arg);
 	*ret_took_next = o->arg && !eq;
-	uint64_t *field = (uint64_t *)((char *)&c->config.limits + o->field);
+	uint64_t *field = (uint64_t *)((char *)&c->config + o->field);
 	bool ok = o->parse ? o->parse(c, value, e) : cli__parse_quantity(value, o->kind, field, e) && in_range(o, *field, e);
 	return ok || err_note(e, "--%s", o->name);
 }
@@ -314,7 +314,7 @@ static bool choose_command(struct cli *c, const char *arg, struct err *e)
 	for (size_t i = 1; i < ARRAY_LEN(commands); i++)
 		if (strcmp(arg, commands[i].name) == 0) {
 			c->command = (enum cli_command)i;
-			serve_limits_default(&c->config.limits, SERVERS & 1u << i);
+			serve_limits_default(&c->config, SERVERS & 1u << i);
 			return true;
 		}
 	err_set(e, ERR_USAGE, "unknown command '%s'", arg);
@@ -348,9 +348,9 @@ static bool is_invoke(const char *arg)
 
 bool cli_parse(int argc, char **argv, struct cli *c, struct err *e)
 {
-	*c = (struct cli){.config = {.host = "127.0.0.1", .port = 3000, .log_level = SERVE_LOG_INFO}};
+	*c = (struct cli){.config = {.listener = {.host = "127.0.0.1", .port = 3000}, .process.log_level = SERVE_LOG_INFO}};
 	arena_init(&c->arena, 64 << 20);
-	serve_limits_default(&c->config.limits, true);
+	serve_limits_default(&c->config, true);
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
 		bool rest_is_guests = c->command == CLI_run && c->args.len >= 1 && !c->invoke && !is_invoke(arg);

@@ -11,7 +11,7 @@ def _took(fn):
 
 
 def every_limit_has_a_test_here():
-    flags = re.findall(r'^SERVE_LIMIT\(\w+, "([\w-]+)"', (TOP / "src/platform/serve/limits.def").read_text(), re.M)
+    flags = re.findall(r'^SERVE_LIMIT\(\w+, \w+, "([\w-]+)"', (TOP / "src/platform/serve/limits.def").read_text(), re.M)
     here = "".join(f.read_text() for f in (TOP / "tests/serve").glob("test_*.py"))
     missing = [f for f in flags if f'"--{f}"' not in here]
     check(len(flags) > 15 and not missing, f"without a test: {missing}")

@@ -38,7 +38,7 @@ static const struct row {
 #define NS "7ms"
 #define BYTES "7KiB"
 #define COUNT "7"
-#define SERVE_LIMIT(field, flag, unit, commands, server, run, help) {flag, unit, commands},
+#define SERVE_LIMIT(scope, field, flag, unit, commands, server, run, help) {flag, unit, commands},
 #include "serve/limits.def"
 #undef SERVE_LIMIT
 };
@@ -48,7 +48,7 @@ static const char *const defined[] = {
 #include "cli/options.def"
 #undef OPTION
 #undef REFUSED
-#define SERVE_LIMIT(field, flag, ...) flag,
+#define SERVE_LIMIT(scope, field, flag, ...) flag,
 #include "serve/limits.def"
 #undef SERVE_LIMIT
 };
@@ -70,9 +70,9 @@ static bool parse(struct cli *c, struct err *e, const char *a, const char *b, co
 static bool same_effect(const struct cli *x, const struct cli *y)
 {
 	struct serve_config p = x->config, q = y->config;
-	bool same = (p.env.len == q.env.len) && (x->invoke == NULL) == (y->invoke == NULL) && strcmp(p.host, q.host) == 0;
-	p.env = q.env;
-	p.host = q.host;
+	bool same = p.service.env.len == q.service.env.len && (x->invoke == NULL) == (y->invoke == NULL) && strcmp(p.listener.host, q.listener.host) == 0;
+	p.service.env = q.service.env;
+	p.listener.host = q.listener.host;
 	return same && memcmp(&p, &q, sizeof p) == 0;
 }
 
@@ -121,7 +121,7 @@ static void an_option_before_the_command_is_checked_against_it(void **state)
 	struct cli c;
 	struct err e;
 	assert_true(parse(&c, &e, "--json", "run", "x.wasm", NULL));
-	assert_true(c.config.json);
+	assert_true(c.config.process.json);
 	cli_release(&c);
 	assert_false(parse(&c, &e, "--json", "compile", "x.wasm", NULL));
 	assert_string_equal(e.text, "--json is no option of `tenon compile`");
@@ -152,7 +152,7 @@ static void what_follows_the_file_is_the_guests(void **state)
 	struct err e;
 	assert_true(parse(&c, &e, "run", "x.wasm", "--json", "--dir"));
 	assert_int_equal(c.args.len, 3);
-	assert_false(c.config.json);
+	assert_false(c.config.process.json);
 	cli_release(&c);
 }
 

@@ -431,6 +431,13 @@ static void send_response(struct wasi_http_call *call, struct wasi_http_response
 	}
 }
 
+// The code's name in the type of response-outparam.set.
+static struct slice error_name(const struct seam_call *c, uint32_t tag)
+{
+	const struct wit_type *result = c->func->type->params.fields[1].type, *code = result->fields[1].type;
+	return code->fields[tag].name;
+}
+
 enum seam_result wasi_http_types_response_outparam_set(struct seam_call *c, const struct wasi_http_types_response_outparam_set_args *args)
 {
 	struct wasi_http_outparam *o = seam_resource_take(c, &wasi_http_types_response_outparam_resource, args->param);
@@ -443,6 +450,7 @@ enum seam_result wasi_http_types_response_outparam_set(struct seam_call *c, cons
 			send_response(call, r);
 		} else {
 			call->set_error = call->finished = true;
+			call->error = error_name(c, args->response.err.tag);
 			http_respond_error(call->x, 500, 0);
 		}
 		if (call->on_head && !call->finished)

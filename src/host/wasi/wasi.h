@@ -42,6 +42,7 @@ struct wasi_http_call {
 	struct http_exchange *x;  // NULL once it is gone
 	bool head_set;            // response-outparam.set was called
 	bool set_error;           // with an error: answered by the host
+	struct slice error;       // its code as WIT names it; empty: the host could not send what was set
 	bool finished;            // the body was finished cleanly
 	bool cancelled;           // the client is gone, or serve ended it
 	struct wasi_http_body *in, *out;       // bodies that are open, wasi's

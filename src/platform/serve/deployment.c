@@ -79,9 +79,9 @@ static bool load_known(struct serve_deployment *d)
 	return false;
 }
 
-bool serve__deployment_compile(struct serve_deployment *d, const struct serve_config *c, struct err *e)
+bool serve__deployment_compile(struct serve_deployment *d, const struct serve_service_config *c, const struct serve_process_config *p, struct err *e)
 {
-	*d = (struct serve_deployment){.config = c};
+	*d = (struct serve_deployment){.config = c, .process = p};
 	arena_init(&d->arena, 0);
 	const struct wasm_module *const *modules;
 	int fd;
@@ -92,6 +92,8 @@ bool serve__deployment_compile(struct serve_deployment *d, const struct serve_co
 	close(fd);
 	if (!ok)
 		return false;
+	if (tier_file_cache_error(d->cached)->code != ERR_NONE)
+		serve__log(p, SERVE_LOG_WARN, "%s", tier_file_cache_error(d->cached)->text);
 	if (load_known(d))
 		return true;
 	if (!decode_modules(d, 0, &modules, e) || !tier_file_compile(d->cached, modules, d->n_modules, d->modules, &d->tier, e))
@@ -147,7 +149,7 @@ static bool open_dir(struct arena *a, const char *spec, struct seam_dir *ret, st
 
 static bool fill_grants(struct serve_deployment *d, struct err *e)
 {
-	const struct serve_config *c = d->config;
+	const struct serve_service_config *c = d->config;
 	struct seam_grants *g = &d->grants;
 	struct seam_dir *dirs = ARENA_ARRAY(&d->arena, struct seam_dir, c->dirs.len);
 	if (!dirs || !pairs(&d->arena, c->env.ptr, c->env.len, &g->env) || !pairs(&d->arena, c->config.ptr, c->config.len, &g->config) ||
@@ -162,25 +164,25 @@ static bool fill_grants(struct serve_deployment *d, struct err *e)
 	g->n_nets = c->nets.len;
 	g->n_args = c->args.len;
 	g->log_denial = serve__log_denial;
-	g->log_ctx = UNCONST(c);
+	g->log_ctx = UNCONST(d->process);
 	return true;
 }
 
 static void fill_limits(struct serve_deployment *d)
 {
-	const struct serve_limits *l = &d->config->limits;
+	const struct serve_service_limits *l = &d->config->limits;
 	canon_limits_default(&d->limits);
 	d->limits.memory_bytes = l->memory;
 	d->limits.table_elements = l->table_elements;
 	d->limits.stack = l->stack;
 	d->limits.handles = (uint32_t)min_u64(l->handles ? l->handles : UINT32_MAX, UINT32_MAX);
 	d->limits.call_depth = (uint32_t)min_u64(l->call_depth ? l->call_depth : UINT32_MAX, UINT32_MAX);
-	d->log = (struct wasi_log){.line = serve__log_guest, .ctx = UNCONST(d->config), .max_bytes = l->log_bytes};
+	d->log = (struct wasi_log){.line = serve__log_guest, .ctx = UNCONST(d->process), .max_bytes = l->log_bytes};
 }
 
-bool serve__deployment_load(struct serve_deployment *d, const struct serve_config *c, struct err *e)
+bool serve__deployment_load(struct serve_deployment *d, const struct serve_service_config *c, const struct serve_process_config *p, struct err *e)
 {
-	if (!serve__deployment_compile(d, c, e))
+	if (!serve__deployment_compile(d, c, p, e))
 		return false;
 	if (!d->comp) {
 		err_set(e, ERR_INVALID, "'%s' is a core module, not a component", c->path);
@@ -207,4 +209,15 @@ void serve__deployment_release(struct serve_deployment *d)
 	arena_release(&d->arena);
 	if (d->file.len)
 		munmap(UNCONST(d->file.ptr), d->file.len);
+}
+
+bool serve_compile(const struct serve_config *c, struct err *e)
+{
+	struct serve_deployment d = {0};
+	bool ok = vm_process_init(e) && serve__deployment_compile(&d, &c->service, &c->process, e);
+	if (ok)
+		serve__log(&c->process, SERVE_LOG_INFO, "%llu bytes of code compiled to %llu in %.1f ms%s", (unsigned long long)d.tier.code_bytes,
+			(unsigned long long)d.tier.native_bytes, (double)d.tier.compile_ns / 1e6, d.tier.from_cache ? " (from the cache)" : "");
+	serve__deployment_release(&d);
+	return ok;
 }

@@ -143,7 +143,7 @@ static int trapped(struct job *j, struct serve_outcome *ret, struct err *e)
 static bool open_job(struct job *j, const struct serve_config *c, struct err *e)
 {
 	arena_init(&j->arena, 0);
-	if (!vm_process_init(e) || !serve__deployment_load(&j->deployment, c, e))
+	if (!vm_process_init(e) || !serve__deployment_load(&j->deployment, &c->service, &c->process, e))
 		return false;
 	j->deployment.grants.stdio = true;
 	if (!loop_new(&j->loop, e) || !vm_shard_new(&j->vm, e))
@@ -221,5 +221,5 @@ static int run_component(const struct serve_config *c, struct serve_outcome *ret
 int serve_command(const struct serve_config *c, struct serve_outcome *ret, struct err *e)
 {
 	*ret = (struct serve_outcome){false, 5};
-	return serve__is_module(c->path) ? serve__run_module(c, ret, e) : run_component(c, ret, e);
+	return serve__is_module(c->service.path) ? serve__run_module(c, ret, e) : run_component(c, ret, e);
 }

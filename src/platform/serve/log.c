@@ -1,25 +1,49 @@
-// What a server says of itself and of its guests, on stderr: text on a terminal, otherwise one JSON object a line.
-#include <poll.h>
+// What a server says of itself and of its guests, on stderr: text on a terminal, otherwise one JSON object a line. What is cut is said by an ellipsis.
 #include <stdarg.h>
-#include <unistd.h>
 
 #include "serve_int.h"
 #include "sys/sys.h"
 
+enum { LINE_MAX_BYTES = 32 << 10, STRING_MAX = 4096, TARGET_MAX = 1024, METHOD_MAX = 32, ID_MAX = 128 };
+#define ELLIPSIS "\xe2\x80\xa6"
+
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
-// One write a line, so that lines of several shards do not mix. A full pipe (of which nobody reads: serving goes on) or a closed stderr loses the
-// line: there is nobody to tell.
+// The beginning of a text, at a character's boundary.
+static struct slice cut(struct slice s, size_t max)
+{
+	if (s.len <= max)
+		return s;
+	while (max && (s.ptr[max] & 0xc0) == 0x80)
+		max--;
+	return slice_sub(s, 0, max);
+}
+
+static void put_member(struct buf *b, const char *name, struct slice s, size_t max)
+{
+	struct slice head = cut(s, max);
+	buf_printf(b, ",\"%s\":", name);
+	buf_put_json_string(b, head);
+	if (head.len < s.len && !b->failed) {
+		b->len--;
+		buf_put_str(b, ELLIPSIS "\"");
+	}
+}
+
+// A line that memory does not suffice for is lost.
 static void put_line(struct buf *b)
 {
+	if (b->len >= LINE_MAX_BYTES) {  // of a terminal: members of an object are bounded
+		b->len = LINE_MAX_BYTES - 8;
+		buf_put_str(b, ELLIPSIS);
+	}
 	buf_put_byte(b, '\n');
-	struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
-	if (!b->failed && poll(&ready, 1, 0) == 1 && write(STDERR_FILENO, b->ptr, b->len) < 0)
-		b->failed = true;
+	if (!b->failed)
+		serve__write_line(2, buf_view(b));
 	buf_release(b);
 }
 
-static bool as_text(const struct serve_config *c)
+static bool as_text(const struct serve_process_config *c)
 {
 	return c->terminal && !c->json;
 }
@@ -30,7 +54,18 @@ static void begin_json(struct buf *b, enum serve_log level)
 	buf_printf(b, "{\"time\":%llu.%03llu,\"level\":\"%s\"", (unsigned long long)(ms / 1000), (unsigned long long)(ms % 1000), level_names[level]);
 }
 
-void serve__log(const struct serve_config *c, enum serve_log level, const char *fmt, ...)
+static void put_message(struct buf *b, bool text, enum serve_log level, const char *message)
+{
+	if (text) {
+		buf_printf(b, "%s: %s", level_names[level], message);
+	} else {
+		begin_json(b, level);
+		put_member(b, "message", slice_str(message), STRING_MAX);
+		buf_put_byte(b, '}');
+	}
+}
+
+void serve__log(const struct serve_process_config *c, enum serve_log level, const char *fmt, ...)
 {
 	if (level > c->log_level)
 		return;
@@ -40,14 +75,7 @@ void serve__log(const struct serve_config *c, enum serve_log level, const char *
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
 	struct buf b = {.max = 1 << 20};
-	if (as_text(c)) {
-		buf_printf(&b, "%s: %s", level_names[level], text);
-	} else {
-		begin_json(&b, level);
-		buf_put_str(&b, ",\"message\":");
-		buf_put_json_string(&b, slice_str(text));
-		buf_put_byte(&b, '}');
-	}
+	put_message(&b, as_text(c), level, text);
 	put_line(&b);
 }
 
@@ -71,17 +99,79 @@ static const char *lost(enum http_cancel why, bool answered)
 	return "out of memory";
 }
 
+static bool lost_as_text;
+
+static void say_lost(struct buf *b, uint64_t lines)
+{
+	char text[80];
+	snprintf(text, sizeof text, "%llu lines of the log were lost", (unsigned long long)lines);
+	put_message(b, lost_as_text, SERVE_LOG_WARN, text);
+	buf_put_byte(b, '\n');
+}
+
+void serve__log_start(const struct serve_process_config *c)
+{
+	lost_as_text = as_text(c);
+	serve__writers_start(say_lost);
+}
+
+// ---- requests ------------------------------------------------------------------------------------------------------------------------
+
+static struct slice field_of(const struct http_request *r, const char *name)
+{
+	for (uint32_t i = 0; i < r->field_count; i++)
+		if (http_name_eq(r->fields[i].name, slice_str(name)))
+			return r->fields[i].value;
+	return slice_of(NULL, 0);
+}
+
+// What a proxy in front of us calls the request, if it is something that can stand in a log as it is.
+static struct slice request_id(const struct http_request *r)
+{
+	struct slice id = field_of(r, "x-request-id");
+	bool ok = id.len <= ID_MAX;
+	for (size_t i = 0; ok && i < id.len; i++)
+		ok = id.ptr[i] > ' ' && id.ptr[i] < 0x7f;
+	return ok ? id : slice_of(NULL, 0);
+}
+
+// W3C Trace Context: version, trace, parent and flags in lower-case hexadecimal.
+static struct slice trace_parent(const struct http_request *r)
+{
+	static const char form[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
+	struct slice t = field_of(r, "traceparent");
+	bool ok = t.len == sizeof form - 1;
+	for (size_t i = 0; ok && i < t.len; i++)
+		ok = form[i] == '-' ? t.ptr[i] == '-' : (t.ptr[i] >= '0' && t.ptr[i] <= '9') || (t.ptr[i] >= 'a' && t.ptr[i] <= 'f');
+	return ok ? t : slice_of(NULL, 0);
+}
+
+static void put_ids(struct buf *b, const struct serve_request *c)
+{
+	if (!c || !c->x)
+		return;
+	const struct http_request *r = http_exchange_request(c->x);
+	struct slice id = request_id(r), trace = trace_parent(r);
+	if (id.len)
+		put_member(b, "request_id", id, ID_MAX);
+	if (trace.len)
+		put_member(b, "traceparent", trace, ID_MAX);
+}
+
 // Outcome of a call in one word.
-static const char *outcome(const struct serve_call *c)
+static const char *outcome(const struct serve_request *c)
 {
 	enum http_cancel why;
 	unsigned answered;
-	if (c->state == CALL_QUEUED)
+	if (c->client_gone)
+		return "client gone";
+	if (c->state == REQUEST_QUEUED)
 		return "refused";
 	if (http_exchange_is_cancelled(c->x, &why, &answered) && (c->ok || c->trap.trap == TRAP_KILLED))
 		return lost(why, answered != 0);
 	if (c->ok)
-		return c->http.head_set ? "ok" : "no response";
+		return c->http.set_error ? "error" : c->http.head_set ? "ok"
+															  : "no response";
 	switch (c->trap.trap) {
 	case TRAP_EXIT:
 		return c->trap.exit_code == 0 ? "ok" : "exit";
@@ -90,22 +180,38 @@ static const char *outcome(const struct serve_call *c)
 	case TRAP_DEADLINE:
 		return c->http.finished ? "linger over" : "deadline exceeded";
 	case TRAP_KILLED:
-		return "client gone";
+		return "ended by the server";
 	default:
 		return "trap";
 	}
 }
 
-static void put_call_json(struct buf *b, const struct serve_call *c, unsigned status, uint64_t cpu_ns, uint64_t wall_ns)
+static bool has_trap(const struct serve_request *c)
 {
-	const struct http_request *r = http_exchange_request(c->x);
+	return !c->ok && c->state != REQUEST_QUEUED && !c->client_gone;
+}
+
+static void put_request_json(struct buf *b, const struct http_request *r)
+{
+	char client[64];
+	http_address_print(&r->peer, client, sizeof client);
+	struct slice method = cut(r->method, METHOD_MAX);
 	buf_put_str(b, ",\"request\":{\"method\":");
-	buf_put_json_string(b, r->method);
-	buf_put_str(b, ",\"path\":");
-	buf_put_json_string(b, r->target);
-	buf_printf(b, "},\"receipt\":{\"id\":%llu,\"shard\":%u,\"outcome\":\"%s\",\"status\":%u,\"cpu_us\":%llu,\"wall_us\":%llu,\"host_calls\":%u,\"wait_us\":%llu",
+	buf_put_json_string(b, method);
+	put_member(b, "path", r->target, TARGET_MAX);
+	put_member(b, "client", slice_str(client), sizeof client);
+	buf_put_byte(b, '}');
+}
+
+static void put_call_json(struct buf *b, const struct serve_request *c, unsigned status, uint64_t cpu_ns, uint64_t wall_ns)
+{
+	put_request_json(b, http_exchange_request(c->x));
+	put_ids(b, c);
+	buf_printf(b, ",\"receipt\":{\"id\":%llu,\"shard\":%u,\"outcome\":\"%s\",\"status\":%u,\"cpu_us\":%llu,\"wall_us\":%llu,\"host_calls\":%u,\"wait_us\":%llu",
 		(unsigned long long)c->id, c->shard->index, outcome(c), status, (unsigned long long)cpu_ns / 1000, (unsigned long long)wall_ns / 1000,
 		c->task.n_calls, (unsigned long long)c->task.wait_ns / 1000);
+	if (c->http.error.len)
+		put_member(b, "error", c->http.error, ID_MAX);
 	if (c->slot) {
 		struct vm_store *store = canon_instance_store(c->slot->canon);
 		struct vm_reset_stats stats = vm_store_reset_stats(store);
@@ -113,24 +219,26 @@ static void put_call_json(struct buf *b, const struct serve_call *c, unsigned st
 			(unsigned long long)stats.private_pages);
 	}
 	buf_put_byte(b, '}');
-	if (!c->ok && c->state != CALL_QUEUED) {
-		buf_put_str(b, ",\"trap\":");
-		buf_put_json_string(b, slice_str(c->trap.text));
-		if (c->trap.backtrace[0]) {
-			buf_put_str(b, ",\"backtrace\":");
-			buf_put_json_string(b, slice_str(c->trap.backtrace));
-		}
+	if (has_trap(c)) {
+		put_member(b, "trap", slice_str(c->trap.text), STRING_MAX);
+		if (c->trap.backtrace[0])
+			put_member(b, "backtrace", slice_str(c->trap.backtrace), STRING_MAX);
 	}
 	buf_put_byte(b, '}');
 }
 
-static void put_call_text(struct buf *b, const struct serve_call *c, unsigned status, uint64_t cpu_ns, uint64_t wall_ns)
+static void put_call_text(struct buf *b, const struct serve_request *c, unsigned status, uint64_t cpu_ns, uint64_t wall_ns)
 {
 	const struct http_request *r = http_exchange_request(c->x);
-	buf_printf(b, "%.*s ", SLICE_ARGS(r->method));
-	buf_printf(b, "%.*s", SLICE_ARGS(slice_sub(r->target, 0, 200)));
-	buf_printf(b, " %u %.2f ms, %.2f ms CPU", status, (double)wall_ns / 1e6, (double)cpu_ns / 1e6);
-	if (!c->ok && c->state != CALL_QUEUED) {
+	struct slice method = cut(r->method, METHOD_MAX), target = cut(r->target, 200), id = request_id(r);
+	buf_printf(b, "%.*s ", SLICE_ARGS(method));
+	buf_printf(b, "%.*s%s", SLICE_ARGS(target), target.len < r->target.len ? ELLIPSIS : "");
+	buf_printf(b, " %u %.2f ms, %.2f ms CPU #%llu", status, (double)wall_ns / 1e6, (double)cpu_ns / 1e6, (unsigned long long)c->id);
+	if (id.len)
+		buf_printf(b, " %.*s", SLICE_ARGS(id));
+	if (c->client_gone || c->http.error.len)
+		buf_printf(b, ": %s %.*s", outcome(c), SLICE_ARGS(c->http.error));
+	if (has_trap(c)) {
 		buf_printf(b, ": %s: ", outcome(c));
 		buf_put_printable(b, slice_str(c->trap.text), "");
 		buf_put_str(b, c->trap.backtrace[0] ? "\n" : "");
@@ -138,12 +246,19 @@ static void put_call_text(struct buf *b, const struct serve_call *c, unsigned st
 	}
 }
 
-void serve__log_call(const struct serve_call *c, unsigned status)
+static enum serve_log level_of(const struct serve_request *c, bool text)
 {
-	const struct serve_config *config = c->shard->server->config;
-	bool failed = !c->ok || !c->http.head_set || http_exchange_is_cancelled(c->x, NULL, NULL);
-	enum serve_log level = failed ? SERVE_LOG_WARN : as_text(config) ? SERVE_LOG_INFO
-																	 : SERVE_LOG_DEBUG;
+	if (c->client_gone)
+		return SERVE_LOG_INFO;
+	if (!c->ok || !c->http.head_set || c->http.set_error || http_exchange_is_cancelled(c->x, NULL, NULL))
+		return SERVE_LOG_WARN;
+	return text ? SERVE_LOG_INFO : SERVE_LOG_DEBUG;
+}
+
+void serve__log_call(const struct serve_request *c, unsigned status)
+{
+	const struct serve_process_config *config = c->shard->service->process->config;
+	enum serve_log level = level_of(c, as_text(config));
 	if (level > config->log_level)
 		return;
 	uint64_t wall_ns = sys_now_ns() - c->started_ns, cpu_ns = c->cpu_ns;
@@ -157,20 +272,59 @@ void serve__log_call(const struct serve_call *c, unsigned status)
 	put_line(&b);
 }
 
+void serve__log_refused(const struct serve_process_config *config, const struct http_address *peer, unsigned status, const char *why)
+{
+	char client[64];
+	if (config->log_level < SERVE_LOG_INFO)
+		return;
+	http_address_print(peer, client, sizeof client);
+	struct buf b = {.max = 1 << 20};
+	if (as_text(config)) {
+		buf_printf(&b, "%s refused with %u: %s", client, status, why);
+	} else {
+		begin_json(&b, SERVE_LOG_INFO);
+		buf_printf(&b, ",\"refused\":{\"client\":\"%s\",\"status\":%u", client, status);
+		put_member(&b, "why", slice_str(why), STRING_MAX);
+		buf_put_str(&b, "}}");
+	}
+	put_line(&b);
+}
+
+void serve__log_state(const struct serve_shard *s)
+{
+	unsigned free_slots = 0;
+	for (const struct serve_slot *slot = s->free_slots; slot; slot = slot->next)
+		free_slots++;
+	serve__log(s->service->process->config, SERVE_LOG_INFO,
+		"state of shard %u: %llu requests running, %llu waiting, %llu instances of which %u are free, %llu requests so far", s->index,
+		(unsigned long long)s->calls, (unsigned long long)s->queued, (unsigned long long)s->slots, free_slots,
+		(unsigned long long)s->request_count);
+	for (const struct serve_request *c = s->running; c; c = c->run_next) {
+		const struct http_request *r = http_exchange_request(c->x);
+		struct slice target = cut(r->target, 200);
+		serve__log(s->service->process->config, SERVE_LOG_INFO, "running on shard %u: #%llu %.*s for %llu ms%s", s->index, (unsigned long long)c->id, SLICE_ARGS(target),
+			(unsigned long long)(sys_now_ns() - c->started_ns) / 1000000, c->task.parked ? ", waits" : "");
+	}
+}
+
 void serve__log_guest(void *ctx, struct seam_task *task, int fd, struct slice text)
 {
-	const struct serve_config *config = ctx;
-	const struct serve_call *c = task ? task->request : NULL;
+	const struct serve_process_config *config = ctx;
+	const struct serve_request *c = task ? task->request : NULL;
 	if (config->log_level < SERVE_LOG_INFO)
 		return;
 	struct buf b = {.max = 1 << 20};
 	if (as_text(config)) {
-		buf_printf(&b, "guest %s: ", fd == 1 ? "stdout" : "stderr");
+		buf_printf(&b, "guest %s", fd == 1 ? "stdout" : "stderr");
+		if (c)
+			buf_printf(&b, " #%llu", (unsigned long long)c->id);
+		buf_put_str(&b, ": ");
 		buf_put_printable(&b, text, "\t");  // no terminal escapes in the operator's log
 	} else {
 		begin_json(&b, SERVE_LOG_INFO);
-		buf_printf(&b, ",\"stream\":\"%s\",\"request\":%llu,\"guest\":", fd == 1 ? "stdout" : "stderr", (unsigned long long)(c ? c->id : 0));
-		buf_put_json_string(&b, text);
+		buf_printf(&b, ",\"stream\":\"%s\",\"request\":%llu", fd == 1 ? "stdout" : "stderr", (unsigned long long)(c ? c->id : 0));
+		put_ids(&b, c);
+		put_member(&b, "guest", text, STRING_MAX);
 		buf_put_byte(&b, '}');
 	}
 	put_line(&b);
@@ -178,5 +332,5 @@ void serve__log_guest(void *ctx, struct seam_task *task, int fd, struct slice te
 
 void serve__log_denial(void *ctx, enum seam_deny kind, const char *what, const char *flag)
 {
-	serve__log(ctx, SERVE_LOG_WARN, "denied: %s; no option grants it yet", what);
+	serve__log(ctx, SERVE_LOG_WARN, "denied: %s; %s would grant it", what, flag);
 }

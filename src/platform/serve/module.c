@@ -78,7 +78,7 @@ static void run_start(void *arg)
 
 static bool open_job(struct module_job *j, const struct serve_deployment *d, struct err *e)
 {
-	const struct serve_limits *l = &d->config->limits;
+	const struct serve_service_limits *l = &d->config->limits;
 	struct vm_limits limits = VM_LIMITS_DEFAULT;
 	limits.memory = l->memory ? l->memory : UINT64_MAX;
 	limits.table_elements = l->table_elements ? l->table_elements : UINT64_MAX;
@@ -86,7 +86,7 @@ static bool open_job(struct module_job *j, const struct serve_deployment *d, str
 		vm_instance_allocate(j->store, d->modules[0], NULL, 0, &j->instance, e);
 }
 
-static bool run(struct module_job *j, const struct serve_limits *l, struct err *e)
+static bool run(struct module_job *j, const struct serve_service_limits *l, struct err *e)
 {
 	seam_task_init(&j->task, j->loop, j->vm, NULL);
 	return seam_task_run_to_end(&j->task, run_start, j, serve__budget(l, loop_now_fresh_ns(j->loop)), NULL) || err_nomem(e);
@@ -109,8 +109,8 @@ int serve__run_module(const struct serve_config *c, struct serve_outcome *ret, s
 {
 	struct serve_deployment d = {0};
 	struct module_job j = {0};
-	bool ok = vm_process_init(e) && serve__deployment_compile(&d, c, e) && check_imports(d.modules[0]->m, e) && check_start(d.modules[0]->m, e) &&
-		open_job(&j, &d, e) && run(&j, &c->limits, e) && explain(&j, ret->backtrace, sizeof ret->backtrace, e);
+	bool ok = vm_process_init(e) && serve__deployment_compile(&d, &c->service, &c->process, e) && check_imports(d.modules[0]->m, e) &&
+		check_start(d.modules[0]->m, e) && open_job(&j, &d, e) && run(&j, &c->service.limits, e) && explain(&j, ret->backtrace, sizeof ret->backtrace, e);
 	ret->by_guest = ok;
 	ret->code = ok ? 0 : err_exit_status(e->code);
 	if (j.store)

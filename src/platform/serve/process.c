@@ -22,22 +22,29 @@ static bool open_thread(struct serve_thread *t, struct err *e)
 // On the thread itself.
 static void close_thread(struct serve_thread *t)
 {
-	for (unsigned i = 0; i < t->process->n_servers; i++)
-		if (t->process->servers[i].shards)
-			serve__shard_close(&t->process->servers[i].shards[t->index]);
+	struct serve_process *p = t->process;
+	loop_timer_cancel(t->loop, &t->drain_timer);
+	t->draining = false;
+	for (unsigned i = 0; i < p->n_services; i++)
+		if (p->services[i].shards && p->services[i].shards[t->index].open)
+			serve__requests_end(&p->services[i].shards[t->index]);
+	for (unsigned i = 0; i < p->n_services; i++)
+		if (p->listeners[i].ports)
+			serve__port_close(&p->listeners[i].ports[t->index]);
+	for (unsigned i = 0; i < p->n_services; i++)
+		if (p->services[i].shards)
+			serve__shard_close(&p->services[i].shards[t->index]);
 	if (t->vm)
 		vm_shard_free(t->vm);
+	t->vm = NULL;
 }
 
 static bool open_shards(struct serve_thread *t, struct err *e)
 {
-	for (unsigned i = 0; i < t->process->n_servers; i++) {
-		struct serve_server *s = &t->process->servers[i];
-		struct serve_shard *shard = &s->shards[t->index];
-		struct http_address address = s->address;  // each listener writes its own into what it is given
-		if (!serve__shard_open(shard, t, e) || !http_server_listen(shard->http, &address, false, e))
+	struct serve_process *p = t->process;
+	for (unsigned i = 0; i < p->n_services; i++)
+		if (!serve__shard_open(&p->services[i].shards[t->index], t, e) || !serve__port_open(&p->listeners[i], t, t->index == 0, e))
 			return false;
-	}
 	return true;
 }
 
@@ -65,13 +72,69 @@ static void on_quit(struct loop_remote *r)
 	loop_stop(CONTAINER_OF(r, struct serve_thread, quit)->loop);
 }
 
-void serve__thread_end(struct serve_thread *t)
+// ---- drain ---------------------------------------------------------------------------------------------------------------------------
+
+static uint64_t calls_of(const struct serve_thread *t)
 {
+	uint64_t n = 0;
+	for (unsigned i = 0; i < t->process->n_services; i++)
+		n += t->process->services[i].shards[t->index].calls;
+	return n;
+}
+
+static void end_thread(struct serve_thread *t)
+{
+	if (t->over)
+		return;
+	t->over = true;
 	if (t->index)
 		loop_stop(t->loop);
 	else
 		stop_if_last(t->process);
 }
+
+// No connection is left, and what ran on after its answer has ended.
+static void look(struct serve_thread *t)
+{
+	bool drained = t->draining && calls_of(t) == 0;
+	for (unsigned i = 0; i < t->process->n_services; i++)
+		drained = drained && t->process->listeners[i].ports[t->index].drained;
+	if (drained)
+		end_thread(t);
+}
+
+static void on_drain_timeout(struct loop_timer *timer)
+{
+	struct serve_thread *t = CONTAINER_OF(timer, struct serve_thread, drain_timer);
+	serve__log(t->process->config, SERVE_LOG_WARN, "%llu requests did not end within the time to drain", (unsigned long long)calls_of(t));
+	end_thread(t);
+}
+
+static void on_drain(struct loop_remote *r)
+{
+	struct serve_thread *t = CONTAINER_OF(r, struct serve_thread, drain);
+	uint64_t wait = t->process->config->limits.drain;
+	if (!t->vm)
+		return;  // it did not open
+	t->draining = true;
+	t->drain_timer.fn = on_drain_timeout;
+	if (wait)
+		loop_timer_set(t->loop, &t->drain_timer, sat_add_u64(loop_now_fresh_ns(t->loop), wait));
+	for (unsigned i = 0; i < t->process->n_services; i++)
+		serve__port_drain(&t->process->listeners[i].ports[t->index]);
+	look(t);
+}
+
+void serve__process_drain(struct serve_process *p)
+{
+	p->stopping = true;
+	for (unsigned i = 0; i < p->n_threads; i++) {
+		p->threads[i].drain.fn = on_drain;
+		loop_post_remote(p->threads[i].loop, &p->threads[i].drain);
+	}
+}
+
+// ---- threads, started ----------------------------------------------------------------------------------------------------------------
 
 static void *thread_main(void *arg)
 {
@@ -126,12 +189,25 @@ static void quit_threads(struct serve_process *p)
 
 // ---- signals -------------------------------------------------------------------------------------------------------------------------
 
-static void on_drain(struct loop_remote *r)
+static void on_dump(struct loop_remote *r)
 {
-	struct serve_thread *t = CONTAINER_OF(r, struct serve_thread, drain);
-	for (unsigned i = 0; i < t->process->n_servers; i++)
-		if (t->process->servers[i].shards[t->index].http)
-			serve__shard_drain(&t->process->servers[i].shards[t->index]);
+	struct serve_thread *t = CONTAINER_OF(r, struct serve_thread, dump);
+	for (unsigned i = 0; i < t->process->n_services; i++)
+		if (t->process->services[i].shards[t->index].open)
+			serve__log_state(&t->process->services[i].shards[t->index]);
+	__atomic_store_n(&t->dumping, false, __ATOMIC_RELEASE);
+}
+
+// One that is still being written is not asked for again.
+static void dump_state(struct serve_process *p)
+{
+	for (unsigned i = 0; i < p->n_threads; i++) {
+		struct serve_thread *t = &p->threads[i];
+		if (__atomic_exchange_n(&t->dumping, true, __ATOMIC_ACQUIRE))
+			continue;
+		t->dump.fn = on_dump;
+		loop_post_remote(t->loop, &t->dump);
+	}
 }
 
 static void on_signal(struct loop_io *io, uint32_t ready)
@@ -139,21 +215,30 @@ static void on_signal(struct loop_io *io, uint32_t ready)
 	struct serve_process *p = CONTAINER_OF(io, struct serve_process, signal_io);
 	int number;
 	while ((number = sys_signalfd_next(p->signal_fd)) != 0) {
-		if (p->signals++)
+		if ((number == SIGTERM || number == SIGINT) && p->stopping)
 			_exit(128 + number);
-		p->stopping = true;
-		for (unsigned i = 0; i < p->n_threads; i++) {
-			p->threads[i].drain.fn = on_drain;
-			loop_post_remote(p->threads[i].loop, &p->threads[i].drain);
-		}
+		else if (number == SIGTERM || number == SIGINT)
+			serve__process_drain(p);
+		else if (number == SIGQUIT)
+			dump_state(p);
+		else
+			serve__log(p->config, SERVE_LOG_INFO, "SIGHUP: there is no file to open again; what is logged goes to stderr");
 	}
+}
+
+// Before anything else: a signal that means nothing to a server does not end it, at no time. SIGTERM and SIGINT do, until they are read.
+static void ignore_signals(void)
+{
+	static const int ignored[] = {SIGPIPE, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO};
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		sys_signal_ignore(ignored[i]);
 }
 
 static bool open_signals(struct serve_process *p, struct err *e)
 {
-	static const int signals[] = {SIGTERM, SIGINT};
-	signal(SIGPIPE, SIG_IGN);
-	return sys_signalfd(signals, 2, &p->signal_fd, e) && loop_io_open(p->threads[0].loop, &p->signal_io, p->signal_fd, LOOP_READ, on_signal, e);
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+	return sys_signalfd(signals, ARRAY_LEN(signals), &p->signal_fd, e) &&
+		loop_io_open(p->threads[0].loop, &p->signal_io, p->signal_fd, LOOP_READ, on_signal, e);
 }
 
 // ---- what it says ----------------------------------------------------------------------------------------------------------------------
@@ -161,40 +246,71 @@ static bool open_signals(struct serve_process *p, struct err *e)
 // What was taken away from the defaults.
 static void log_absent_limits(const struct serve_config *c)
 {
-	struct serve_limits standard;
+	struct serve_config standard;
 	serve_limits_default(&standard, true);
-#define SERVE_LIMIT(field, flag, unit, commands, server_default, run_default, help) \
-	if (standard.field && !c->limits.field)                                         \
-		serve__log(c, SERVE_LOG_WARN, "--%s none: no limit on %s", flag, help);
+#define SERVE_LIMIT(scope, field, flag, unit, commands, server_default, run_default, help) \
+	if (standard.scope.limits.field && !c->scope.limits.field)                             \
+		serve__log(&c->process, SERVE_LOG_WARN, "--%s none: no limit on %s", flag, help);
 #include "limits.def"
 #undef SERVE_LIMIT
 }
 
-static void print_ready(const struct serve_server *server)
+static void print_ready(const struct serve_listener *l)
 {
 	char address[64];
-	http_address_print(&server->address, address, sizeof address);
-	if (server->config->json)
-		printf("{\"event\":\"ready\",\"urls\":[\"http://%s\"]}\n", address);
-	else
-		printf("ready http://%s\n", address);
-	fflush(stdout);
+	http_address_print(&l->address, address, sizeof address);
+	char line[128];
+	snprintf(line, sizeof line, l->process->config->json ? "{\"event\":\"ready\",\"urls\":[\"http://%s\"]}\n" : "ready http://%s\n", address);
+	serve__write_line(1, slice_str(line));
+}
+
+// What this machine can't do.
+static void log_shortcomings(const struct serve_process_config *c)
+{
+	if (vm_process_reset_method() == VM_RESET_DISCARD)
+		serve__log(c, SERVE_LOG_WARN, "instances are reset in the slow way, by giving their pages back: /proc/self/pagemap can't be read");
+	if (!serve__memory_is_known())
+		serve__log(c, SERVE_LOG_WARN, "the memory of the process is not bounded (--process-memory): /proc/self/statm can't be read");
 }
 
 // ---- the whole -------------------------------------------------------------------------------------------------------------------------
 
-static bool allocate(struct serve_process *p, const struct serve_config *const *configs, struct err *e)
+// What would do nothing is refused.
+static bool limits_apply(const struct serve_service_config *c, struct err *e)
 {
-	p->n_threads = configs[0]->shards ? configs[0]->shards : tier_cores();
-	p->running = 1;
-	p->servers = mem_zalloc(p->n_servers * sizeof *p->servers);
-	p->threads = mem_zalloc(p->n_threads * sizeof *p->threads);
-	if (!p->servers || !p->threads)
+	struct serve_config standard;
+	serve_limits_default(&standard, true);
+	bool changed = c->limits.requests_per_instance != standard.service.limits.requests_per_instance || c->limits.idle != standard.service.limits.idle;
+	if (!changed || c->policy == SERVE_REUSE)
+		return true;
+	err_set(e, ERR_USAGE, "--requests-per-instance and --idle are about instances that are used again");
+	return err_hint(e, "with --policy reuse they are");
+}
+
+static bool open_service(struct serve_process *p, struct serve_service *s, const struct serve_service_config *c, struct err *e)
+{
+	*s = (struct serve_service){.process = p, .config = c, .on_one_shard = c->policy == SERVE_KEEP};
+	s->shards = mem_zalloc(p->n_threads * sizeof *s->shards);
+	if (!s->shards)
 		return err_nomem(e);
-	for (unsigned i = 0; i < p->n_servers; i++)
-		p->servers[i] = (struct serve_server){.config = configs[i], .n_shards = p->n_threads};
+	for (unsigned i = 0; i < p->n_threads; i++)
+		s->shards[i] = (struct serve_shard){.service = s, .index = i};
+	serve__shards_init(s);
+	return limits_apply(c, e) && serve__version_new(p, c, &s->version, e);
+}
+
+static bool allocate(struct serve_process *p, struct err *e)
+{
+	p->n_threads = p->config->shards ? p->config->shards : tier_cores();
+	p->memory = serve__process_memory_limit(&p->config->limits);
+	p->running = 1;
+	p->services = mem_zalloc(p->n_services * sizeof *p->services);
+	p->listeners = mem_zalloc(p->n_services * sizeof *p->listeners);
+	p->threads = mem_zalloc(p->n_threads * sizeof *p->threads);
+	if (!p->services || !p->listeners || !p->threads)
+		return err_nomem(e);
 	for (unsigned i = 0; i < p->n_threads; i++) {
-		p->threads[i] = (struct serve_thread){.process = p, .index = i};
+		p->threads[i] = (struct serve_thread){.process = p, .index = i, .look = look};
 		if (!loop_new(&p->threads[i].loop, e))  // here, so that a signal reaches a thread that is just starting
 			return false;
 	}
@@ -203,79 +319,95 @@ static bool allocate(struct serve_process *p, const struct serve_config *const *
 
 enum { DESCRIPTORS_KEPT = 64, DESCRIPTORS_A_THREAD = 8 };
 
-// The process has one gate for connections: what --connections says of the first server, or what descriptors allow besides those that it needs.
-static bool open_gate(struct serve_process *p, const struct serve_limits *l, struct err *e)
+// The process has one gate for connections: what --connections says, or what descriptors allow besides those that it needs.
+static bool open_gate(struct serve_process *p, struct err *e)
 {
+	const struct serve_process_limits *l = &p->config->limits;
 	uint64_t have = sys_raise_descriptors(), kept = DESCRIPTORS_KEPT + DESCRIPTORS_A_THREAD * p->n_threads;
-	uint64_t most = have > 2 * kept ? have - kept : have / 2, connections = l->connections ? l->connections : most;
-	if (connections > most) {
-		err_set(e, ERR_ENV, "--connections %llu: descriptors allow %llu", (unsigned long long)connections, (unsigned long long)most);
+	uint64_t most = have > 2 * kept ? have - kept : have / 2;
+	p->connections = l->connections ? l->connections : most;
+	if (p->connections > most) {
+		err_set(e, ERR_ENV, "--connections %llu: descriptors allow %llu", (unsigned long long)p->connections, (unsigned long long)most);
 		return err_hint(e, "raise the limit (ulimit -Hn is %llu)", (unsigned long long)have);
 	}
-	if (!http_gate_new(connections, l->connections_per_client ? l->connections_per_client : HTTP_NO_LIMIT, &p->gate, e))
-		return false;
-	for (unsigned i = 0; i < p->n_servers; i++) {
-		p->servers[i].gate = p->gate;
-		p->servers[i].connections = connections;
-	}
-	return true;
+	return http_gate_new(p->connections, l->connections_per_client ? l->connections_per_client : HTTP_NO_LIMIT, &p->gate, e);
 }
 
-static bool open_process(struct serve_process *p, const struct serve_config *const *configs, struct err *e)
+static bool make_images(struct serve_process *p, struct err *e)
 {
-	if (!allocate(p, configs, e) || !open_gate(p, &configs[0]->limits, e) || !vm_process_init(e))
-		return false;
-	for (unsigned i = 0; i < p->n_servers; i++)
-		if (!serve__server_load(&p->servers[i], e))
+	for (unsigned i = 0; i < p->n_services; i++)
+		if (!serve__version_make_image(p->services[i].version, &p->threads[0], &p->stopping, e))
 			return false;
-	if (!open_thread(&p->threads[0], e) || !open_signals(p, e))
-		return false;
-	for (unsigned i = 0; i < p->n_servers; i++)
-		if (!serve__server_start(&p->servers[i], &p->threads[0], e))
-			return false;
-	return start_threads(p, e) && wait_for_threads(p, e);
+	return !p->stopping || err_set(e, ERR_ENV, "stopped by a signal before it was ready");
 }
 
-// Also of one that did not open, but for its threads.
-static void close_process(struct serve_process *p)
+bool serve__process_open(struct serve_process *p, const struct serve_config *const *configs, unsigned n, struct err *e)
 {
+	*p = (struct serve_process){.config = &configs[0]->process, .n_services = n, .signal_fd = -1, .started_ns = sys_now_ns()};
+	if (!allocate(p, e) || !open_gate(p, e) || !vm_process_init(e))
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		if (!open_service(p, &p->services[i], &configs[i]->service, e) ||
+			!serve__listener_init(&p->listeners[i], p, &configs[i]->listener, &p->services[i], e))
+			return false;
+	return open_thread(&p->threads[0], e) && open_signals(p, e) && make_images(p, e) && open_shards(&p->threads[0], e) && start_threads(p, e) &&
+		wait_for_threads(p, e);
+}
+
+void serve__process_close(struct serve_process *p)
+{
+	quit_threads(p);
 	for (unsigned i = 1; p->threads && i < p->n_threads; i++)
 		if (p->threads[i].started)
 			pthread_join(p->threads[i].id, NULL);
-	if (p->threads && p->threads[0].process)
+	if (p->threads && p->threads[0].loop)
 		close_thread(&p->threads[0]);
-	for (unsigned i = 0; p->servers && i < p->n_servers; i++)
-		serve__server_release(&p->servers[i]);
+	for (unsigned i = 0; p->services && i < p->n_services; i++) {
+		serve__version_unref(p->services[i].version, VERSION_IN_SERVICE);
+		p->services[i].version = NULL;
+	}
+	while (p->versions)
+		loop_run_once(p->threads[0].loop, UINT64_MAX);  // they go through it
+	for (unsigned i = 0; p->services && p->listeners && i < p->n_services; i++) {
+		serve__listener_release(&p->listeners[i]);
+		mem_free(p->services[i].shards);
+	}
 	for (unsigned i = 0; p->threads && i < p->n_threads; i++)
 		loop_free(p->threads[i].loop);
 	http_gate_free(p->gate);
-	mem_free(p->servers);
+	sys_close(p->signal_fd);
+	mem_free(p->services);
+	mem_free(p->listeners);
 	mem_free(p->threads);
 }
 
-static int end_of_failed_start(struct serve_process *p, const struct serve_config *config, struct err *e)
+static int end_of_failed_start(struct serve_process *p, struct err *e)
 {
-	quit_threads(p);
-	close_process(p);
-	if (!p->stopping)
-		return err_exit_status(e->code);
-	serve__log(config, SERVE_LOG_WARN, "%s", e->text);
-	err_clear(e);  // it did what it was told
-	return 0;
+	serve__process_close(p);
+	if (p->stopping) {
+		serve__log(p->config, SERVE_LOG_WARN, "%s", e->text);
+		err_clear(e);  // it did what it was told
+	}
+	serve__writers_flush(SECOND);
+	return err_exit_status(e->code);
 }
 
 int serve_http_all(const struct serve_config *const *configs, unsigned n, struct err *e)
 {
-	struct serve_process p = {.n_servers = n, .signal_fd = -1, .started_ns = sys_now_ns()};
-	if (!open_process(&p, configs, e))
-		return end_of_failed_start(&p, configs[0], e);
+	struct serve_process p;
+	ignore_signals();
+	serve__log_start(&configs[0]->process);
+	if (!serve__process_open(&p, configs, n, e))
+		return end_of_failed_start(&p, e);
+	log_shortcomings(p.config);
 	for (unsigned i = 0; i < n; i++) {
 		log_absent_limits(configs[i]);
-		print_ready(&p.servers[i]);
+		print_ready(&p.listeners[i]);
 	}
-	serve__log(configs[0], SERVE_LOG_DEBUG, "ready %.1f ms after the start", (double)(sys_now_ns() - p.started_ns) / 1e6);
+	serve__log(p.config, SERVE_LOG_DEBUG, "ready %.1f ms after the start", (double)(sys_now_ns() - p.started_ns) / 1e6);
 	loop_run(p.threads[0].loop);
-	close_process(&p);
+	serve__process_close(&p);
+	serve__writers_flush(SECOND);
 	return 0;
 }
 

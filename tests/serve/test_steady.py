@@ -1,5 +1,7 @@
 """The steady state: no failure, memory flat, no page fault and no memory-mapping call a request."""
 import os, re, signal, subprocess, tempfile, time
+from pathlib import Path
+from unittest import mock
 
 from harness import HELLO, MISBEHAVE, Server, Skip, Wrk, check, config, cores, first_in_line, needs
 
@@ -96,6 +98,30 @@ def failures_leave_no_memory_behind():
         check(grown < 1024, f"900 failures cost {grown} KiB")
         check(len(os.listdir(f"/proc/{s.pid}/fd")) <= fds + 1, "descriptors leak")
         return f"{grown:+} KiB"
+
+
+def no_allocation_a_request():
+    """Counted by a library of ours that stands before libc's malloc."""
+    _counted()
+    with tempfile.TemporaryDirectory() as folder:
+        counter, library = Path(folder) / "count", Path(folder) / "allocations.so"
+        compiler = os.environ.get("CC", "clang-19").split()
+        subprocess.run([*compiler, "-O2", "-shared", "-fPIC", "-o", library, Path(__file__).parent / "files/allocations.c"], check=True)
+        counter.write_bytes(bytes(8))
+
+        def count():
+            return int.from_bytes(counter.read_bytes(), "little")
+
+        with mock.patch.dict(os.environ, {"LD_PRELOAD": str(library), "ALLOCATIONS": str(counter)}):
+            s = Server(HELLO)
+        with s, s.connect() as c:
+            check(count() > 0, "nothing was counted while it started")
+            _warm(s, c)
+            before = count()
+            _sequence(c, 3000)
+            found = count() - before
+            check(found <= 30, f"{found} allocations in 3,000 requests")
+            return f"{found} allocations in 3,000 requests"
 
 
 def no_memory_mapping_call_a_request():

@@ -71,7 +71,7 @@ static void the_types_of_wasi_are_bound(void **state)
 static void a_run_of_another_type_is_refused(void **state)
 {
 	static const char *const components[] = {
-		RUN_OF("00 00", "01 40 00 01 00 ", "00"),                                                    // no result
+		RUN_OF("00 00", "01 40 00 01 00 ", "00"),                                                  // no result
 		RUN_OF("00 01 7f", "02 6f 04 77 77 77 77 40 00 00 00 ", "01"),                                    // four u64
 		RUN_OF("00 01 7f", "01 40 00 00 79 ", "00"),                                                      // u32
 		RUN_OF("00 01 7e", "01 40 00 00 77 ", "00"),                                                      // u64

@@ -39,7 +39,7 @@ void vm_process_describe(struct buf *out);
 // The ways of resetting, best first; the first that the self-test finds working is used. vm_process_set_reset_method is for tests and benches
 // (process-wide, before stores are attached to images).
 enum vm_reset_method { VM_RESET_GATED_SCAN, VM_RESET_SCAN, VM_RESET_PAGEMAP, VM_RESET_DISCARD };
-enum vm_reset_method vm_process_reset_method(void);  // for tests
+enum vm_reset_method vm_process_reset_method(void);
 void vm_process_set_reset_method(enum vm_reset_method m);  // for tests
 
 // ---- shard ------------------------------------------------------------------------------------------------------

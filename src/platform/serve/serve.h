@@ -54,7 +54,7 @@ struct serve_service_config {
 	VEC(const char *)
 	nets;
 	VEC(const char *)
-	args;           // of `run`
+	args;          // of `run`
 	bool no_cache;
 	bool poison_upper;  // debug mode of the compiler
 };

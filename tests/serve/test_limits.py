@@ -76,13 +76,13 @@ def a_guest_that_grows_for_ever_stays_within_memory():
 
 
 def process_memory_makes_calls_wait_and_then_refuses_them():
-    with Server(MISBEHAVE, "--process-memory", "24MiB", "--queue-timeout", "300ms", "--cpu", "1500ms") as s:
+    with Server(MISBEHAVE, "--process-memory", "24MiB", "--queue-timeout", "300ms", "--cpu", "1500ms", "--deadline", "100s") as s:
         check(s.get("/").status == 200, "refused from the start")
-        growing = Many([lambda: s.get("/grow"), lambda: s.get("/grow")])  # 16 MiB each
+        growing = Many([lambda: s.get("/grow", timeout=120), lambda: s.get("/grow", timeout=120)])  # 16 MiB each
         time.sleep(0.8)
         a, took = _took(lambda: s.get("/"))
         check(a.status == 503 and a.values("retry-after") == ["1"] and took > 0.2, f"{a.status} after {took:.2f} s at {s.private_kib()} KiB")
-        growing.join()
+        growing.join(150)
         check(s.get("/").status == 200, f"still refused when they had ended, at {s.private_kib()} KiB")
 
 

@@ -4,20 +4,20 @@
 
 #include "../tests/canon/components.h"
 
-static enum trap on_log(struct canon_call *c, const void *args, void *ret)
+static enum trap on_log(struct canon_task *t UNUSED, struct canon_instance *i UNUSED, void *data UNUSED, const void *args, void *ret)
 {
 	const struct wit_string *s = args;
 	memcpy(ret, &(uint32_t){(uint32_t)s->len}, 4);
 	return TRAP_NONE;
 }
-static enum trap on_fill(struct canon_call *c, const void *args, void *ret)
+static enum trap on_fill(struct canon_task *t UNUSED, struct canon_instance *i UNUSED, void *data UNUSED, const void *args, void *ret)
 {
 	uint32_t n;
 	memcpy(&n, args, 4);
-	*(struct wit_list *)ret = (struct wit_list){arena_zalloc(c->arena, n, 1), n};
+	*(struct wit_list *)ret = (struct wit_list){arena_zalloc(&t->arena, n, 1), n};
 	return TRAP_NONE;
 }
-static enum trap on_nop(struct canon_call *c, const void *args, void *ret)
+static enum trap on_nop(struct canon_task *t UNUSED, struct canon_instance *i UNUSED, void *data UNUSED, const void *args, void *ret)
 {
 	return TRAP_NONE;
 }

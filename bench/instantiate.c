@@ -47,13 +47,13 @@ static void image_main(void *arg)
 {
 	struct bench *b = arg;
 	struct serve_deployment *d = &b->deployment;
-	b->ok = canon_image_new(b->vm, d->canon, seam_link_host(d->link), &d->limits, CANON_INIT_AUTO, &b->image_seam, &b->task, &b->image, &b->trap, b->e);
+	b->ok = canon_image_new(b->vm, d->canon, seam_link_host(d->link), &d->limits, CANON_INIT_AUTO, &b->image_seam, &b->task.canon, &b->image, &b->trap, b->e);
 }
 
 static void call_main(void *arg)
 {
 	struct bench *b = arg;
-	b->ok = (canon_slot_is_ready(b->slot) || canon_slot_start(b->slot, &b->task, &b->trap)) &&
+	b->ok = (canon_slot_is_ready(b->slot) || canon_slot_start(b->slot, &b->task.canon, &b->trap)) &&
 		wasi_http_incoming_handler_call_handle(&b->task, b->slot, &b->handler, b->args.request, b->args.outparam, &b->arena, &b->trap);
 }
 

@@ -124,6 +124,8 @@ static bool equal(const struct wit_type *t, const uint8_t *a, const uint8_t *b)
 struct guest {
 	struct canon_instance inst;
 	struct abi_memory memory;
+	struct canon_trap trap;
+	struct canon_task task;
 	struct canon__cx cx;
 	uint64_t next;
 };
@@ -151,14 +153,19 @@ static bool guest_init(struct guest *g, uint8_t encoding)
 {
 	*g = (struct guest){.next = MEMORY / 2};
 	g->memory = (struct abi_memory){.base = mem_zalloc(MEMORY), .length = MEMORY, .max_bytes = MEMORY};
-	arena_init(&g->inst.arena, 4 << 20);
-	g->cx = (struct canon__cx){.inst = &g->inst, .memory = &g->memory, .encoding = encoding, .arena = &g->inst.arena, .reallocate = bump};
+	struct vm_shard *shard = vm_shard_current();
+	if (!shard && !vm_shard_new(&shard, NULL))
+		return false;
+	g->inst.exec = vm_shard_exec(shard);
+	g->task = (struct canon_task){.instance = &g->inst, .trap = &g->trap};
+	arena_init(&g->task.arena, 4 << 20);
+	g->cx = (struct canon__cx){.inst = &g->inst, .task = &g->task, .memory = &g->memory, .encoding = encoding, .arena = &g->task.arena, .reallocate = bump};
 	return g->memory.base != NULL;
 }
 
 static void round_trip(struct guest *g, const struct wit_type *t, uint32_t ptr)
 {
-	uint8_t *a = arena_zalloc(&g->inst.arena, t->size64 + 1, 16), *b = arena_zalloc(&g->inst.arena, t->size64 + 1, 16);
+	uint8_t *a = arena_zalloc(&g->task.arena, t->size64 + 1, 16), *b = arena_zalloc(&g->task.arena, t->size64 + 1, 16);
 	if (!a || !b || !canon__load(&g->cx, ptr, t, a))
 		return;
 	uint32_t back = MEMORY / 2;
@@ -211,7 +218,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 	}
 	mem_free(g.memory.base);
-	arena_release(&g.inst.arena);
+	arena_release(&g.task.arena);
 	arena_release(&types);
 	return 0;
 }

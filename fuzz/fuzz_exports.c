@@ -355,7 +355,7 @@ static void call(void *arg)
 	uint32_t request, outparam;
 	arena_init(&arena, 16 << 20);
 	struct wasi_result_void_void *ret = mem_zalloc(sizeof *ret);  // alone, so that a sanitizer sees its end
-	BUG_ON(!ret || !canon_instance_initialize(r->instance, 0, canon_component_steps(r->canon), &trap));
+	BUG_ON(!ret || !canon_instance_initialize(r->instance, 0, canon_component_steps(r->canon), &r->task.canon, &trap));
 	bool ok;
 	if (r->is_command) {
 		ok = wasi_cli_run_call_run(&r->task, r->instance, &r->command, ret, &arena, &trap);

@@ -119,7 +119,8 @@ static void read_rows(struct output *o, struct slice text)
 		struct slice kind = take_word(&line), iface = take_word(&line), name = take_word(&line);
 		if (kind.len == 0 || slice_starts_with(kind, SLICE_LIT("//")))
 			continue;
-		if ((!slice_eq_str(kind, "fixed") && !slice_eq_str(kind, "remake")) || !name.len || take_word(&line).len)
+		bool known = slice_eq_str(kind, "fixed") || slice_eq_str(kind, "direct") || slice_eq_str(kind, "remake");
+		if (!known || !name.len || take_word(&line).len)
 			die("host.def: not a row", whole);
 		struct buf b = {0};
 		buf_printf(&b, "%.*s %.*s %.*s", SLICE_ARGS(kind), SLICE_ARGS(iface), SLICE_ARGS(name));
@@ -219,9 +220,10 @@ static void put_interface_row(struct output *o, const struct wit_interface *x, s
 	for (uint32_t i = 0; i < x->n_funcs; i++) {
 		const struct wit_func *f = &x->funcs[i];
 		struct slice name = func_name(o, x, f);
-		buf_printf(b, "\t{\"%.*s\", &%.*s_type, %s%.*s, %u, %u, %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), is_import ? "call_" : "NULL",
+		bool fixed = is_import && has_row(o, "fixed", x, f->name), direct = is_import && has_row(o, "direct", x, f->name);
+		buf_printf(b, "\t{\"%.*s\", &%.*s_type, %s%.*s, %u, %u, %s | %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), is_import ? "call_" : "NULL",
 			is_import ? (int)name.len : 0, (const char *)name.ptr, f->type->params.size64, f->type->result ? f->type->result->size64 : 0,
-			is_import && has_row(o, "fixed", x, f->name) ? "SEAM_FIXED" : "0");
+			fixed ? "SEAM_FIXED" : "0", direct ? "SEAM_NEVER_PARKS" : "0");
 	}
 	if (!x->n_funcs)
 		buf_put_str(b, "\t{0},\n");

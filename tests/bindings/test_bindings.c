@@ -245,7 +245,7 @@ static void image_main(void *arg)
 {
 	struct shard *s = arg;
 	struct service *v = s->service;
-	s->ok = canon_image_new(s->vm, v->l.canon, seam_link_host(v->link), &v->limits, CANON_INIT_ONCE, &v->image_seam, &s->task, &v->image, &s->trap, &s->e);
+	s->ok = canon_image_new(s->vm, v->l.canon, seam_link_host(v->link), &v->limits, CANON_INIT_ONCE, &v->image_seam, &s->task.canon, &v->image, &s->trap, &s->e);
 }
 
 static void load(struct service *v, const char *text, struct shard *s)
@@ -293,7 +293,7 @@ static void slot_main(void *arg)
 {
 	struct slot *s = arg;
 	struct wasi_result_void_void ret = {0};
-	s->ok = canon_slot_is_ready(s->canon) || canon_slot_start(s->canon, &s->task, &s->trap);
+	s->ok = canon_slot_is_ready(s->canon) || canon_slot_start(s->canon, &s->task.canon, &s->trap);
 	s->ok = s->ok && wasi_cli_run_call_run(&s->task, s->canon, &s->shard->service->run, &ret, &s->arena, &s->trap) && !ret.is_err;
 }
 

@@ -13,7 +13,7 @@ static struct deed {
 	const struct subject *reenters;  // the host calls the instance that called it
 } deed;
 
-static enum trap h(struct canon_call *c, const void *args, void *ret)
+static enum trap h(struct canon_task *task UNUSED, struct canon_instance *i UNUSED, void *data UNUSED, const void *args, void *ret)
 {
 	uint32_t place, answer = 0;
 	memcpy(&place, args, sizeof place);
@@ -25,7 +25,7 @@ static enum trap h(struct canon_call *c, const void *args, void *ret)
 	}
 	deed.entered++;
 	if (deed.reenters) {
-		enum trap inner = subject_call(deed.reenters, c->instance, place == AT_GO ? "go" : "drop-one", 0, 0, NULL);
+		enum trap inner = subject_call(deed.reenters, i, place == AT_GO ? "go" : "drop-one", 0, 0, NULL);
 		deed.left++;
 		assert_int_equal(inner, TRAP_CANNOT_ENTER);
 		return inner;
@@ -34,8 +34,8 @@ static enum trap h(struct canon_call *c, const void *args, void *ret)
 	if (t == TRAP_KILLED && vm_fiber_park(shard) == VM_KILLED)
 		t = vm_fiber_kill_reason(vm_fiber_current(shard));
 	deed.left++;
-	return t == TRAP_HOST ? canon_call_trap(c, "enough") : t == TRAP_EXIT ? canon_call_exit(c, 3)
-																		  : t;
+	return t == TRAP_HOST ? canon_task_trap(task, "enough") : t == TRAP_EXIT ? canon_task_exit(task, 3)
+																			 : t;
 }
 
 static const struct canon_host_func funcs[] = {{.fn = h, .flags = CANON_HOST_CUTS}};
@@ -88,7 +88,7 @@ static void live(void *arg)
 		c = (struct subject_call){.s = l->s, .i = l->i, .name = "make", .args = {77}};
 		subject_run(&c);
 		assert_true(c.ok && c.result == 77);
-		c.ok = canon_guest_resource_drop(l->i, type, 77, &c.trap);
+		c.ok = canon_guest_resource_drop(l->i, type, 77, NULL, &c.trap);
 	} else {
 		c = (struct subject_call){.s = l->s, .i = l->i, .name = by[l->place], .text = by[l->place][0] == 'e' ? "five!" : NULL};
 		subject_run(&c);

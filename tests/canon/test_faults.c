@@ -11,7 +11,7 @@
 
 static struct subject subject;
 
-static enum trap h(struct canon_call *c UNUSED, const void *args UNUSED, void *ret)
+static enum trap h(struct canon_task *t UNUSED, struct canon_instance *i UNUSED, void *data UNUSED, const void *args UNUSED, void *ret)
 {
 	memset(ret, 0, 4);
 	return TRAP_NONE;

@@ -12,12 +12,12 @@ static struct loaded ticking, calling, owning;
 static uint32_t ticks;
 static bool tick_traps, tick_exits;
 
-static enum trap tick(struct canon_call *c, const void *args, void *ret)
+static enum trap tick(struct canon_task *t UNUSED, struct canon_instance *i UNUSED, void *data UNUSED, const void *args, void *ret)
 {
 	if (tick_traps)
-		return canon_call_trap(c, "no time today");
+		return canon_task_trap(t, "no time today");
 	if (tick_exits)
-		return canon_call_exit(c, 7);
+		return canon_task_exit(t, 7);
 	uint32_t v = ++ticks;
 	memcpy(ret, &v, 4);
 	return TRAP_NONE;
@@ -220,7 +220,7 @@ static void any_allocation_may_fail(void **s)
 
 // ---- values through compiled code ----
 
-static enum trap on_log(struct canon_call *c, const void *args, void *ret)
+static enum trap on_log(struct canon_task *t UNUSED, struct canon_instance *i UNUSED, void *data UNUSED, const void *args, void *ret)
 {
 	const struct wit_string *s = args;
 	uint32_t n = (uint32_t)s->len;
@@ -228,14 +228,14 @@ static enum trap on_log(struct canon_call *c, const void *args, void *ret)
 	memcpy(ret, &n, 4);
 	return TRAP_NONE;
 }
-static enum trap on_fill(struct canon_call *c, const void *args, void *ret)
+static enum trap on_fill(struct canon_task *t UNUSED, struct canon_instance *i UNUSED, void *data UNUSED, const void *args, void *ret)
 {
 	uint32_t n;
 	memcpy(&n, args, 4);
-	*(struct wit_list *)ret = (struct wit_list){arena_zalloc(c->arena, n, 1), n};
+	*(struct wit_list *)ret = (struct wit_list){arena_zalloc(&t->arena, n, 1), n};
 	return TRAP_NONE;
 }
-static enum trap on_nop(struct canon_call *c, const void *args, void *ret)
+static enum trap on_nop(struct canon_task *t UNUSED, struct canon_instance *i UNUSED, void *data UNUSED, const void *args, void *ret)
 {
 	return TRAP_NONE;
 }
@@ -249,7 +249,7 @@ static struct canon_instance *calling_instance(void)
 	struct err e = {0};
 	if (!canon_instance_new(shard, calling.canon, &calling_host, NULL, NULL, &i, &e))
 		fail_msg("%s", e.text);
-	if (!canon_instance_initialize(i, 0, canon_component_steps(calling.canon), &trap))
+	if (!canon_instance_initialize(i, 0, canon_component_steps(calling.canon), NULL, &trap))
 		fail_msg("%s", trap.text);
 	return i;
 }
@@ -303,13 +303,13 @@ static void the_host_holds_a_guests_resource_and_drops_it(void **s)
 	static const struct canon_host no_host;
 	if (!canon_instance_new(shard, owning.canon, &no_host, NULL, NULL, &i, &e))
 		fail_msg("%s", e.text);
-	assert_true(canon_instance_initialize(i, 0, canon_component_steps(owning.canon), &trap));
+	assert_true(canon_instance_initialize(i, 0, canon_component_steps(owning.canon), NULL, &trap));
 	uint32_t rep = owning_call(i, "make", 0);
 	assert_int_equal(rep, 42);
 	assert_int_equal(owning_call(i, "rep", rep), 42);
 	assert_int_equal(owning_call(i, "count", 0), 0);
 	const struct comp_export_func *make = canon_find_export(owning.canon, SLICE_LIT(""), SLICE_LIT("make"));
-	assert_true(canon_guest_resource_drop(i, make->type->result->resource, rep, &trap));
+	assert_true(canon_guest_resource_drop(i, make->type->result->resource, rep, NULL, &trap));
 	assert_int_equal(owning_call(i, "count", 0), 42);
 	canon_instance_free(i);
 }

@@ -51,7 +51,7 @@ struct initialization {
 static void initialize(void *arg)
 {
 	struct initialization *x = arg;
-	x->ok = canon_instance_initialize(x->instance->canon, 0, canon_component_steps(x->instance->component->canon), &x->trap);
+	x->ok = canon_instance_initialize(x->instance->canon, 0, canon_component_steps(x->instance->component->canon), NULL, &x->trap);
 }
 
 static void put_trap(struct call_result *r, const struct canon_trap *t)

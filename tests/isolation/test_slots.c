@@ -18,14 +18,14 @@ static struct subject subject, other;
 static uint32_t answer;  // of h at the start: a deployment's environment, say
 static uint32_t host_traps;
 
-static enum trap h(struct canon_call *c, const void *args, void *ret)
+static enum trap h(struct canon_task *t UNUSED, struct canon_instance *i UNUSED, void *data UNUSED, const void *args, void *ret)
 {
 	uint32_t place;
 	memcpy(&place, args, sizeof place);
 	if (place == AT_START)
 		memcpy(ret, &answer, sizeof answer);
 	else if (host_traps)
-		return canon_call_trap(c, "no");
+		return canon_task_trap(t, "no");
 	return TRAP_NONE;
 }
 static const struct canon_host_func fixed[] = {{.fn = h}}, cutting[] = {{.fn = h, .flags = CANON_HOST_CUTS}};

@@ -412,7 +412,7 @@ static void puppet_main(void *arg)
 	p->trap = (struct canon_trap){0};
 	p->ret.both = 0;
 	if (!p->func) {
-		p->ok = canon_instance_initialize(p->instance, 0, canon_component_steps(p->loaded.canon), &p->trap);
+		p->ok = canon_instance_initialize(p->instance, 0, canon_component_steps(p->loaded.canon), &p->task.canon, &p->trap);
 		return;
 	}
 	const struct wit_type *params = &p->func->type->params;
@@ -430,8 +430,12 @@ static void on_puppet_done(struct seam_task *t)
 
 static void puppet_begin(struct puppet *p)
 {
+	uint64_t logged = p->task.logged;  // the calls of a puppet are what one request does
+	bool log_cut = p->task.log_cut;
 	p->done = false;
 	seam_task_init(&p->task, p->loop, shard, NULL);
+	p->task.logged = logged;
+	p->task.log_cut = log_cut;
 	assert_true(seam_task_run(&p->task, puppet_main, p, VM_BUDGET_NONE, on_puppet_done));
 }
 

@@ -56,8 +56,9 @@ static enum trap canon_resource_drop(struct vm_call *call, const uint64_t *args,
 		canon_host_resource_drop(i, old.rep);
 		return TRAP_NONE;
 	}
-	t = canon__destroy(i, old.rt, old.rep, component);
-	return t == TRAP_NONE ? TRAP_NONE : vm_trapf(call->shard, t, "%s", i->message);
+	struct canon_task *task = call->exec->task;
+	t = canon__destroy(i, task, old.rt, old.rep, component);
+	return t == TRAP_NONE ? TRAP_NONE : canon__trap_to_guest(call, task, t);
 }
 
 static enum trap canon_resource_rep(struct vm_call *call, const uint64_t *args, uint64_t *results)
@@ -74,15 +75,14 @@ static enum trap canon_resource_rep(struct vm_call *call, const uint64_t *args, 
 static enum trap canon_context_get(struct vm_call *call, const uint64_t *args, uint64_t *results)
 {
 	const struct canon__builtin *b = call->data;
-	results[0] = b->inst->task ? b->inst->task->storage[b->plan->imm & 1] : 0;
+	results[0] = call->exec->context[b->plan->imm & 1];
 	return TRAP_NONE;
 }
 
 static enum trap canon_context_set(struct vm_call *call, const uint64_t *args, uint64_t *results)
 {
 	const struct canon__builtin *b = call->data;
-	if (b->inst->task)
-		b->inst->task->storage[b->plan->imm & 1] = args[0];
+	call->exec->context[b->plan->imm & 1] = args[0];
 	return TRAP_NONE;
 }
 

@@ -1,168 +1,11 @@
 // Calls: canon_lift and canon_lower, between components, to host functions and from host code. CanonicalABI "canon lift", "canon lower",
 // "Component Instances", "Tasks" (the part that calls without async need).
 //
-// 1. Each call into a component is a task on the C stack of its caller: inst->task is the innermost. A trap returns through all of them; nothing is
-//    undone then, because the store is dead.
-// 2. may_enter is false for the component instances that are on the stack: entering_set (C40). may_leave is false in realloc and post-return (C38).
-// 3. Native values of one call lie in inst->arena above a mark, and go when the call returns.
-// 4. The first trap, the innermost, is the one that is told: inst->trap.
+// 1. Each call into a component is a scope on the stack of its task (task.c). may_leave is false in realloc and post-return (C38).
+// 2. Native values of one call lie in the task's arena above a mark, and go when the call returns.
 #include "canon_int.h"
 
-#include <stdarg.h>
-
 enum { SMALL_VALUE = 256 };  // bytes of native parameters or result kept on the stack
-
-// ---- traps ----
-
-bool canon__fail(struct canon__cx *cx, enum trap t, const char *fmt, ...)
-{
-	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(cx->inst->message, sizeof(cx->inst->message), fmt, ap);
-	va_end(ap);
-	cx->trap = t;
-	return false;
-}
-
-bool canon__no_room(struct canon__cx *cx, const char *what, uint64_t n)
-{
-	if (cx->inst->pool.over)
-		return canon__fail(cx, TRAP_OUT_OF_MEMORY, "no memory for %s of %llu bytes: the instance's limit is reached (--memory)", what, (unsigned long long)n);
-	return canon__fail(cx, TRAP_OUT_OF_MEMORY, "%s of %llu bytes exceeds the memory of one call", what, (unsigned long long)n);
-}
-
-bool canon__ended(struct canon__cx *cx, enum trap t)
-{
-	return canon__fail(cx, t, "%s", trap_text(t));
-}
-
-bool canon__copy(struct canon__cx *cx, void *dst, const void *src, uint64_t n)
-{
-	if (LIKELY(n <= VM_WORK_LOOK)) {
-		if (n)
-			memmove(dst, src, n);
-		return canon__work(cx, n);
-	}
-	for (uint64_t at = 0; at < n; at += VM_WORK_LOOK) {
-		uint64_t piece = min_u64(n - at, VM_WORK_LOOK);
-		memmove((uint8_t *)dst + at, (const uint8_t *)src + at, piece);
-		if (!canon__work(cx, piece))
-			return false;
-	}
-	return true;
-}
-
-static void remember(struct canon_instance *i, enum trap t, const char *text, const struct vm_trap_info *info)
-{
-	if (i->trap.trap != TRAP_NONE)
-		return;
-	i->trap.trap = t;
-	snprintf(i->trap.text, sizeof(i->trap.text), "%s", text && text[0] ? text : trap_text(t));
-	if (!info)
-		return;
-	struct buf b = {.max = 1 << 16};
-	vm_trap_print(info, &b);
-	struct slice lines = slice_whole_lines(buf_view(&b), sizeof(i->trap.backtrace) - 1);
-	snprintf(i->trap.backtrace, sizeof(i->trap.backtrace), "%.*s", SLICE_ARGS(lines));
-	buf_release(&b);
-}
-
-enum trap canon__trapped(struct canon_instance *i, enum trap t)
-{
-	remember(i, t, i->message, NULL);
-	return t;
-}
-
-// The same in a function that a guest called: vm adds the backtrace.
-static enum trap trap_to_guest(struct vm_call *call, struct canon_instance *i, enum trap t)
-{
-	return vm_trapf(call->shard, t, "%s", i->message);
-}
-
-enum trap canon__core_call(struct canon_instance *i, uint32_t func, const uint64_t *args, uint64_t *results)
-{
-	enum trap t = vm_call(i->store, func, args, results);
-	if (UNLIKELY(t != TRAP_NONE)) {
-		const struct vm_trap_info *info = vm_trap_info(i->shard);
-		remember(i, t, info ? info->message : NULL, info);
-	}
-	return t;
-}
-
-bool canon__end(struct canon_instance *i, enum trap t, struct canon_trap *ret)
-{
-	if (i->trap.trap == TRAP_NONE) {  // not from canon__core_call: an initialisation, a kill, a poisoned store
-		const struct vm_trap_info *info = t == TRAP_POISONED ? NULL : vm_trap_info(i->shard);
-		if (info && info->trap != t)
-			info = NULL;
-		remember(i, t, info ? info->message : NULL, info);
-	}
-	bool again = i->dead;
-	i->dead = true;
-	vm_store_poison(i->store);
-	if (ret) {
-		*ret = i->trap;
-		ret->trap = t;
-		if (again)
-			snprintf(ret->text, sizeof(ret->text), "%s", trap_text(TRAP_POISONED));
-	}
-	return false;
-}
-
-enum trap canon_call_trap(struct canon_call *c, const char *fmt, ...)
-{
-	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(c->instance->message, sizeof(c->instance->message), fmt, ap);
-	va_end(ap);
-	return TRAP_HOST;
-}
-
-enum trap canon_call_exit(struct canon_call *c, int32_t code)
-{
-	c->instance->trap.exit_code = code;
-	return TRAP_EXIT;
-}
-
-// ---- component instances: may_enter ----
-
-static bool is_self_or_ancestor(const struct canon_instance *i, uint32_t a, uint32_t of)
-{
-	while (of != CANON__HOST && i->components[of].depth > i->components[a].depth)
-		of = i->components[of].parent;
-	return of == a;
-}
-
-bool canon__may_enter_from(const struct canon_instance *i, uint32_t callee, uint32_t caller)
-{
-	for (uint32_t c = callee; c != CANON__HOST && !is_self_or_ancestor(i, c, caller); c = i->components[c].parent)
-		if (!i->components[c].may_enter)
-			return false;
-	return true;
-}
-
-// "For now, trap on parent-to-child and child-to-parent" (test/async/trap-on-reenter): what the entering set would allow between a component and one
-// that contains it is refused, as others do.
-static bool is_donut(const struct canon_instance *i, uint32_t callee, uint32_t caller)
-{
-	return caller != CANON__HOST && (is_self_or_ancestor(i, callee, caller) || is_self_or_ancestor(i, caller, callee));
-}
-
-static void set_may_enter(struct canon_instance *i, uint32_t callee, uint32_t caller, bool value)
-{
-	for (uint32_t c = callee; c != CANON__HOST && !is_self_or_ancestor(i, c, caller); c = i->components[c].parent)
-		i->components[c].may_enter = value;
-}
-
-void canon__enter_from(struct canon_instance *i, uint32_t callee, uint32_t caller)
-{
-	set_may_enter(i, callee, caller, false);
-}
-
-void canon__leave_to(struct canon_instance *i, uint32_t callee, uint32_t caller)
-{
-	set_may_enter(i, callee, caller, true);
-}
 
 // ---- contexts ----
 
@@ -171,30 +14,29 @@ static bool reallocate(struct canon__cx *cx, uint32_t old, uint32_t old_size, ui
 	struct canon_instance *i = cx->inst;
 	uint64_t args[4] = {old, old_size, align, size}, result;
 	struct canon__component *c = &i->components[cx->component];
-	struct canon__task *task = i->task, own = {.component = cx->component, .parent = task, .depth = task ? task->depth : 0};
+	uint64_t slots[2] = {i->exec->context[0], i->exec->context[1]};
 	c->may_leave = false;
-	i->task = &own;  // realloc has slots of its own, zero at its start (C62)
-	enum trap t = canon__core_call(i, cx->realloc, args, &result);
-	i->task = task;
+	i->exec->context[0] = i->exec->context[1] = 0;  // realloc has slots of its own, zero at its start (C62)
+	cx->trap = canon__core_call(i, cx->task, cx->realloc, args, &result);
+	i->exec->context[0] = slots[0];
+	i->exec->context[1] = slots[1];
 	c->may_leave = true;
-	if (t != TRAP_NONE) {
-		snprintf(i->message, sizeof(i->message), "%s", i->trap.text);
-		cx->trap = t;
+	if (UNLIKELY(cx->trap != TRAP_NONE))
 		return false;
-	}
 	*ret = (uint32_t)result;
 	return true;
 }
 
-static struct canon__cx context(struct canon_instance *i, const struct canon__options *o, uint32_t component)
+static struct canon__cx context(struct canon_instance *i, struct canon_task *task, const struct canon__options *o, uint32_t component)
 {
 	return (struct canon__cx){
 		.inst = i,
+		.task = task,
 		.memory = o->memory,
 		.realloc = o->realloc,
 		.encoding = o->encoding,
 		.component = component,
-		.arena = &i->arena,
+		.arena = &task->arena,
 		.reallocate = reallocate,
 	};
 }
@@ -219,12 +61,17 @@ static bool call_host(struct canon__lower *l, struct canon__cx *cx, const void *
 		i->cut_by = l->name;
 		return canon__fail(cx, TRAP_KILLED, "the image is cut before %s", l->name);
 	}
-	struct canon_call c = {.instance = i, .data = l->host->data, .context = i->context, .arena = &i->arena};
-	i->message[0] = 0;
+	struct canon_trap *report = cx->task->trap;
 	i->called_host = true;
-	cx->trap = l->host->fn(&c, args, ret);
-	if (UNLIKELY(cx->trap != TRAP_NONE && !i->message[0]))
-		snprintf(i->message, sizeof(i->message), "%s", trap_text(cx->trap));
+	cx->trap = l->host->fn(cx->task, i, l->host->data, args, ret);
+	if (UNLIKELY(i->dead && cx->trap == TRAP_NONE))  // another task trapped while this one was parked
+		return canon__fail(cx, TRAP_POISONED, "%s", trap_text(TRAP_POISONED));
+	if (LIKELY(cx->trap == TRAP_NONE && report->trap == TRAP_NONE))
+		return true;
+	if (cx->trap == TRAP_NONE)
+		report->trap = TRAP_NONE;  // said, and then thought better of
+	else if (report->trap == TRAP_NONE)
+		canon__report(cx->task, cx->trap, "%s", trap_text(cx->trap));
 	return cx->trap == TRAP_NONE;
 }
 
@@ -261,15 +108,13 @@ enum trap canon__lower_host(struct vm_call *call, const uint64_t *args, uint64_t
 	struct canon_instance *i = l->inst;
 	if (UNLIKELY(!i->components[l->plan->instance].may_leave))
 		return vm_trapf(call->shard, TRAP_CANNOT_LEAVE, "cannot leave component instance: %s was called from realloc or post-return", l->name);
-	struct canon__cx cx = context(i, &l->options, l->plan->instance);
-	struct arena_mark mark = arena_mark(&i->arena);
-	struct canon__task *task = i->task;
-	void *ctx = i->context;
+	struct canon_task *task = call->exec->task;
+	struct canon__cx cx = context(i, task, &l->options, l->plan->instance);
+	cx.copy = !(l->host->flags & CANON_HOST_NEVER_PARKS);
+	struct arena_mark mark = arena_mark(&task->arena);
 	bool ok = lower_host(l, &cx, args, results);
-	i->task = task;  // another call may have run while this one was parked
-	i->context = ctx;
-	arena_rewind(&i->arena, mark);
-	return ok ? TRAP_NONE : trap_to_guest(call, i, cx.trap);
+	arena_rewind(&task->arena, mark);
+	return ok ? TRAP_NONE : canon__trap_to_guest(call, task, cx.trap);
 }
 
 // ---- canon lift ----
@@ -321,11 +166,8 @@ static bool on_resolve(struct caller *from, struct canon__cx *cx, const void *re
 
 static bool core(struct canon__cx *cx, uint32_t func, const uint64_t *args, uint64_t *results)
 {
-	cx->trap = canon__core_call(cx->inst, func, args, results);
-	if (LIKELY(cx->trap == TRAP_NONE))
-		return true;
-	snprintf(cx->inst->message, sizeof(cx->inst->message), "%s", cx->inst->trap.text);
-	return false;
+	cx->trap = canon__core_call(cx->inst, cx->task, func, args, results);
+	return cx->trap == TRAP_NONE;
 }
 
 static bool post_return(struct canon__cx *cx, const struct canon__lift *l, const uint64_t *flat_results)
@@ -337,7 +179,7 @@ static bool post_return(struct canon__cx *cx, const struct canon__lift *l, const
 	return ok;
 }
 
-static bool thread_func(struct canon__cx *cx, const struct canon__lift *l, struct canon__task *task, struct caller *from)
+static bool thread_func(struct canon__cx *cx, const struct canon__lift *l, struct canon_scope *scope, struct caller *from)
 {
 	_Alignas(16) uint8_t small_args[SMALL_VALUE], small_ret[SMALL_VALUE];
 	const struct wit_func_type *type = l->plan->type;
@@ -352,49 +194,40 @@ static bool thread_func(struct canon__cx *cx, const struct canon__lift *l, struc
 		result = from->ret ? from->ret : room(cx, small_ret, type->result->size64);
 		if (!result)
 			return false;
-		cx->task = NULL;
+		cx->scope = NULL;
 		if (from->component == CANON__HOST && from->arena)
 			cx->arena = from->arena;
 		if (!canon__lift_flat_values(cx, MAX_FLAT_RESULTS, &vi, type->result, result))
 			return false;
 	}
-	if (task->num_borrows)
-		return canon__fail(cx, TRAP_HANDLE, "borrow handles still remain at the end of the call: %u", task->num_borrows);
+	if (scope->num_borrows)
+		return canon__fail(cx, TRAP_HANDLE, "borrow handles still remain at the end of the call: %u", scope->num_borrows);
 	if (!on_resolve(from, cx, result))
 		return false;
 	return !l->options.post_return || post_return(cx, l, flat_results);
 }
 
-static enum trap canon_lift(struct canon_instance *i, const struct canon__lift *l, struct caller *from)
+static enum trap canon_lift(struct canon_instance *i, struct canon_task *task, const struct canon__lift *l, struct caller *from)
 {
 	uint32_t callee = l->plan->instance;
-	if (UNLIKELY(!canon__may_enter_from(i, callee, from->component) || is_donut(i, callee, from->component))) {
-		snprintf(i->message, sizeof(i->message), "cannot enter component instance: it, or one that contains it, is on the stack already");
-		return TRAP_CANNOT_ENTER;
-	}
-	struct canon__task task = {.parent = i->task, .component = callee, .depth = i->task ? i->task->depth + 1 : 0};
-	if (UNLIKELY(i->limits.call_depth && task.depth > i->limits.call_depth)) {
-		snprintf(i->message, sizeof(i->message), "calls between components are nested too deeply (limit %u)", i->limits.call_depth);
-		return TRAP_STACK_OVERFLOW;
-	}
-	if (UNLIKELY(l->plan->options.is_async)) {
-		snprintf(i->message, sizeof(i->message), "functions lifted with the async option are not supported yet");
-		return TRAP_NOT_IMPLEMENTED;
-	}
-	struct canon__cx cx = context(i, &l->options, callee);
-	cx.task = &task;
+	if (UNLIKELY(!canon__may_enter_from(task, i, callee, from->component) || canon__is_donut(i, callee, from->component)))
+		return canon__report(task, TRAP_CANNOT_ENTER, "cannot enter component instance: it, or one that contains it, is on the stack already");
+	struct canon_scope scope = {.component = callee, .caller = from->component, .depth = task->scope ? task->scope->depth + 1 : 0};
+	if (UNLIKELY(i->limits.call_depth && scope.depth > i->limits.call_depth))
+		return canon__report(task, TRAP_STACK_OVERFLOW, "calls between components are nested too deeply (limit %u)", i->limits.call_depth);
+	if (UNLIKELY(l->plan->options.is_async))
+		return canon__report(task, TRAP_NOT_IMPLEMENTED, "functions lifted with the async option are not supported yet");
+	struct canon__cx cx = context(i, task, &l->options, callee);
+	cx.scope = &scope;
 	cx.between = from->component != CANON__HOST;
 	// Host code gets copies, because post-return frees what the guest gave; so does a component that calls into the memory that it lifts from.
 	cx.copy = !cx.between || from->cx->memory == cx.memory;
 	if (from->cx)
 		from->cx->copy = cx.copy;
-	canon__enter_from(i, callee, from->component);
-	i->task = &task;
-	bool ok = thread_func(&cx, l, &task, from);
-	if (!ok)
+	canon__scope_enter(i, task, &scope);
+	if (!thread_func(&cx, l, &scope, from))
 		return cx.trap;
-	i->task = task.parent;
-	canon__leave_to(i, callee, from->component);
+	canon__scope_leave(i, task, &scope);
 	return TRAP_NONE;
 }
 
@@ -409,90 +242,88 @@ enum trap canon__lower_component(struct vm_call *call, const uint64_t *args, uin
 		return vm_trapf(call->shard, TRAP_CANNOT_LEAVE, "cannot leave component instance: a function was called from realloc or post-return");
 	if (UNLIKELY(l->plan->options.is_async))
 		return vm_trapf(call->shard, TRAP_NOT_IMPLEMENTED, "functions lowered with the async option are not supported yet");
-	struct canon__cx cx = context(i, &l->options, caller);
+	struct canon_task *task = call->exec->task;
+	struct canon__cx cx = context(i, task, &l->options, caller);
 	struct canon__subtask subtask;
 	subtask.n = subtask.cap = 0;
 	cx.subtask = &subtask;
 	cx.between = true;
-	struct arena_mark mark = arena_mark(&i->arena);
+	struct arena_mark mark = arena_mark(&task->arena);
 	struct caller from = {.component = caller, .cx = &cx, .lower = l, .flat_args = args, .flat_results = results};
-	enum trap t = canon_lift(i, l->lift, &from);
+	enum trap t = canon_lift(i, task, l->lift, &from);
 	if (t == TRAP_NONE && !canon__deliver_resolve(&cx, &subtask))
 		t = cx.trap;
-	arena_rewind(&i->arena, mark);
-	return t == TRAP_NONE ? TRAP_NONE : trap_to_guest(call, i, t);
+	arena_rewind(&task->arena, mark);
+	return t == TRAP_NONE ? TRAP_NONE : canon__trap_to_guest(call, task, t);
 }
 
 // ---- calls from host code ----
 
 // An export that passes an import through.
-static enum trap call_import(struct canon_instance *i, const struct canon_host_func *f, struct caller *from)
+static enum trap call_import(struct canon_instance *i, struct canon_task *t, const struct canon_host_func *f, struct caller *from)
 {
-	struct canon_call c = {.instance = i, .data = f->data, .context = i->context, .arena = from->arena};
-	return f->fn(&c, from->args, from->ret);
+	struct arena own = t->arena;  // what it returns is the caller's
+	if (from->arena)
+		t->arena = *from->arena;
+	enum trap trap = f->fn(t, i, f->data, from->args, from->ret);
+	if (from->arena) {
+		*from->arena = t->arena;
+		t->arena = own;
+	}
+	return trap;
 }
 
-bool canon_call_export(struct canon_instance *i, const struct comp_export_func *f, void *context, const void *args, void *ret, struct arena *arena,
+bool canon_call_export(struct canon_instance *i, const struct comp_export_func *f, struct canon_task *t, const void *args, void *ret, struct arena *arena,
 	struct canon_trap *trap)
 {
-	if (i->dead)
-		return canon__end(i, TRAP_POISONED, trap);
-	BUG_ON(i->done != i->cc->n_steps);
-	struct arena_mark mark = arena_mark(&i->arena);
+	struct canon__own own;
 	struct caller from = {.component = CANON__HOST, .args = args, .ret = ret, .arena = arena};
-	i->context = context;
-	i->message[0] = 0;
-	enum trap t = f->func.kind == COMP_FUNC_LIFT ? canon_lift(i, &i->lifts[f->func.index], &from) : call_import(i, &i->host->funcs[f->func.index], &from);
-	i->context = NULL;
-	arena_rewind(&i->arena, mark);
-	if (LIKELY(t == TRAP_NONE))
-		return true;
-	canon__trapped(i, t);
-	return canon__end(i, t, trap);
+	t = canon__task_begin(i, t, trap, &own);
+	struct arena_mark mark = arena_mark(&t->arena);
+	enum trap end = TRAP_POISONED;
+	BUG_ON(!i->dead && i->done != i->cc->n_steps);
+	if (LIKELY(!i->dead))
+		end = f->func.kind == COMP_FUNC_LIFT ? canon_lift(i, t, &i->lifts[f->func.index], &from) : call_import(i, t, &i->host->funcs[f->func.index], &from);
+	arena_rewind(&t->arena, mark);
+	bool ok = end == TRAP_NONE || canon__end(i, t, end);
+	canon__task_end(i, t, &own);
+	return ok;
 }
 
 // ---- destructors ----
 
-enum trap canon__destroy(struct canon_instance *i, uint32_t rt, uint32_t rep, uint32_t caller)
+enum trap canon__destroy(struct canon_instance *i, struct canon_task *t, uint32_t rt, uint32_t rep, uint32_t caller)
 {
 	const struct canon__resource *r = &i->resources[rt];
-	if (!canon__may_enter_from(i, r->component, caller)) {
-		snprintf(i->message, sizeof(i->message), "cannot enter component instance: the resource's destructor is in one that is on the stack already");
-		return TRAP_CANNOT_ENTER;
-	}
+	if (!canon__may_enter_from(t, i, r->component, caller))
+		return canon__report(t, TRAP_CANNOT_ENTER, "cannot enter component instance: the resource's destructor is in one that is on the stack already");
 	if (!r->dtor)
 		return TRAP_NONE;
 	// Of one's own resource it is no call between components: the stack bounds those.
-	struct canon__task task = {.parent = i->task, .component = r->component, .depth = i->task ? i->task->depth + (caller != r->component) : 0};
-	if (i->limits.call_depth && task.depth > i->limits.call_depth) {
-		snprintf(i->message, sizeof(i->message), "calls between components are nested too deeply (limit %u)", i->limits.call_depth);
-		return TRAP_STACK_OVERFLOW;
-	}
+	struct canon_scope scope = {.component = r->component, .caller = caller, .depth = t->scope ? t->scope->depth + (caller != r->component) : 0};
+	if (i->limits.call_depth && scope.depth > i->limits.call_depth)
+		return canon__report(t, TRAP_STACK_OVERFLOW, "calls between components are nested too deeply (limit %u)", i->limits.call_depth);
 	uint64_t arg = rep;
-	canon__enter_from(i, r->component, caller);
-	i->task = &task;
-	enum trap t = canon__core_call(i, r->dtor, &arg, NULL);
-	if (t != TRAP_NONE) {
-		snprintf(i->message, sizeof(i->message), "%s", i->trap.text);
-		return t;
-	}
-	i->task = task.parent;
-	canon__leave_to(i, r->component, caller);
-	return TRAP_NONE;
+	canon__scope_enter(i, t, &scope);
+	enum trap trap = canon__core_call(i, t, r->dtor, &arg, NULL);
+	if (trap == TRAP_NONE)
+		canon__scope_leave(i, t, &scope);
+	return trap;
 }
 
-bool canon_guest_resource_drop(struct canon_instance *i, const struct wit_resource *type, uint32_t rep, struct canon_trap *trap)
+bool canon_guest_resource_drop(struct canon_instance *i, const struct wit_resource *type, uint32_t rep, struct canon_task *t, struct canon_trap *trap)
 {
-	if (i->dead)
-		return canon__end(i, TRAP_POISONED, trap);
 	uint32_t rt = canon__resource_index(type);
-	if (i->resources[rt].component == CANON__HOST) {
+	struct canon__own own;
+	t = canon__task_begin(i, t, trap, &own);
+	enum trap end = TRAP_NONE;
+	if (i->dead)
+		end = TRAP_POISONED;
+	else if (i->resources[rt].component == CANON__HOST)
 		canon_host_resource_drop(i, rep);
-		return true;
-	}
-	enum trap t = canon__destroy(i, rt, rep, CANON__HOST);
-	if (t == TRAP_NONE)
-		return true;
-	canon__trapped(i, t);
-	return canon__end(i, t, trap);
+	else
+		end = canon__destroy(i, t, rt, rep, CANON__HOST);
+	bool ok = end == TRAP_NONE || canon__end(i, t, end);
+	canon__task_end(i, t, &own);
+	return ok;
 }

@@ -22,7 +22,7 @@
 struct canon_component;
 struct canon_instance;
 struct canon_image;
-struct canon_call;
+struct canon_task;
 
 // ---- a loaded component: what depends on its bytes alone --------------------------------------------------------------------------
 // `modules[i]` is the compiled form of comp->modules[i] (NULL: not instantiated). comp and modules must outlive it. Shared by shards, immutable.
@@ -30,16 +30,17 @@ NODISCARD bool canon_component_new(const struct comp_component *comp, struct vm_
 void canon_component_free(struct canon_component *cc);
 
 // ---- host functions and resources -------------------------------------------------------------------------------------------------
-// `args`: struct of the parameters (type->params), `ret`: room for the result (zeroed, result->size64), NULL without one.
-// TRAP_NONE: done. TRAP_HOST: the guest traps; canon_call_trap gives the message. TRAP_EXIT, TRAP_KILLED, …: the call is ended.
-typedef enum trap canon_host_fn(struct canon_call *c, const void *args, void *ret);
+// `t` calls it from `i`. `args`: struct of the parameters (type->params), `ret`: room for the result (zeroed, result->size64; its parts in t->arena), NULL
+// without one. TRAP_NONE: done. TRAP_HOST: the guest traps; canon_task_trap gives the message. TRAP_EXIT, TRAP_KILLED, …: the call is ended.
+typedef enum trap canon_host_fn(struct canon_task *t, struct canon_instance *i, void *data, const void *args, void *ret);
 
 enum {
+	CANON_HOST_NEVER_PARKS = 2,  // nothing else of the instance runs until it returns: its arguments may point into the guest's memory
 	CANON_HOST_CUTS = 1,  // its answer may differ from instance to instance, or it acts on the world: an image is taken before the step that calls it
 };
 struct canon_host_func {
 	canon_host_fn *fn;
-	void *data;  // canon_call.data
+	void *data;
 	uint32_t flags;
 };
 // Objects of one kind as one provider makes them. What kind they are of is told by `type`, by identity; two providers have two of these.
@@ -78,7 +79,7 @@ struct canon_limits {
 };
 void canon_limits_default(struct canon_limits *l);
 
-// Why a call ended.
+// Why a call ended: the report of a task.
 struct canon_trap {
 	enum trap trap;
 	int32_t exit_code;   // TRAP_EXIT
@@ -90,9 +91,9 @@ struct canon_trap {
 // An instance of its own (no image): the allocate half of all steps, nothing of the guest has run.
 NODISCARD bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
 	void *user, struct canon_instance **ret, struct err *e);
-// Runs the steps [from, to) of the plan: for each core instance its segments, then its start function. On a fiber. Host functions see no context.
+// Runs the steps [from, to) of the plan: for each core instance its segments, then its start function. On a fiber, as task `t`.
 // false: the trap says why; the instance is dead.
-NODISCARD bool canon_instance_initialize(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_trap *ret);
+NODISCARD bool canon_instance_initialize(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_task *t, struct canon_trap *ret);
 uint32_t canon_component_steps(const struct canon_component *cc);
 // Drops host resources (children first), runs nothing of the guest.
 void canon_instance_free(struct canon_instance *i);
@@ -107,21 +108,26 @@ bool canon_instance_is_dead(const struct canon_instance *i);
 // export of 0.2.n serves who asks for 0.2.m). NULL: none.
 const struct comp_export_func *canon_find_export(const struct canon_component *cc, struct slice interface_name, struct slice name);
 // Calls it: `args` is the native record of type->params; `ret` has room for the native result (NULL: none), whose parts lie in `arena`.
-// Own handles in args are host or guest reps: see canon_host_resource_new. On a fiber. `context`: the task's request, what host functions see.
-NODISCARD bool canon_call_export(struct canon_instance *i, const struct comp_export_func *f, void *context, const void *args, void *ret, struct arena *arena,
-	struct canon_trap *trap);
+// Own handles in args are host or guest reps: see canon_host_resource_new. On a fiber. `t`: the task, what host functions see.
+NODISCARD bool canon_call_export(struct canon_instance *i, const struct comp_export_func *f, struct canon_task *t, const void *args, void *ret,
+	struct arena *arena, struct canon_trap *trap);
 
-// One call of a host function, as the function sees it.
-struct canon_call {
-	struct canon_instance *instance;
-	void *data;      // of canon_host_func
-	void *context;   // of canon_call_export
-	struct arena *arena;  // for what is returned: released when it has been lowered
+// ---- tasks ------------------------------------------------------------------------------------------------------------------------
+// What the specification's Task and Thread keep, and all that a call under way needs: an instance keeps nothing of it. Its owner embeds it; a zeroed one is
+// ready. Several may be alive in one instance, each on a fiber of its own: one runs, those that are parked (in a host function) have left the component
+// instances they are in and are resumed in any order. One that was preempted, or yields in the host's work, holds the store: nothing else of it may run
+// before it goes on. An instance that trapped is dead for all of them: who is resumed in it ends with TRAP_POISONED.
+struct canon_scope;
+struct canon_task {
+	struct canon_instance *instance;  // that it is in; NULL: none
+	struct canon_scope *scope;        // the innermost call into a component, on the fiber's stack
+	struct arena arena;               // native values of the calls under way; charged to the instance
+	struct canon_trap *trap;          // its report: the caller's. The first trap, the innermost, is told
 };
 // The message of a trap; returns TRAP_HOST.
-enum trap canon_call_trap(struct canon_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
+enum trap canon_task_trap(struct canon_task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // Ends the instance cleanly with a status; returns TRAP_EXIT.
-enum trap canon_call_exit(struct canon_call *c, int32_t code);
+enum trap canon_task_exit(struct canon_task *t, int32_t code);
 
 // ---- host resources ---------------------------------------------------------------------------------------------------------------
 // The table of host objects that guests hold handles to; rep is what own<T> and borrow<T> are in native values. 0 is never a rep.
@@ -141,14 +147,14 @@ uint32_t canon_host_resource_count(const struct canon_instance *i);
 // ---- resources of guests, held by the host ---------------------------------------------------------------------------------------
 // The result of an export may hold own<T> of a type that the guest implements: its native form is a rep of that type. The host gives it back as an
 // argument (own or borrow), or drops it: runs the destructor. On a fiber.
-NODISCARD bool canon_guest_resource_drop(struct canon_instance *i, const struct wit_resource *type, uint32_t rep, struct canon_trap *trap);
+NODISCARD bool canon_guest_resource_drop(struct canon_instance *i, const struct wit_resource *type, uint32_t rep, struct canon_task *t, struct canon_trap *trap);
 
 // ---- images -----------------------------------------------------------------------------------------------------------------------
 enum canon_init { CANON_INIT_AUTO, CANON_INIT_ONCE, CANON_INIT_EACH };
-// Instantiates once, learning where the cut is (design §5), and keeps the state before it. On a fiber. `context` is what host functions see.
+// Instantiates once, learning where the cut is (design §5), and keeps the state before it. On a fiber, as task `t`.
 // false with trap->trap != NONE: the guest trapped before the cut; else `e`. `user` and what ops->remake needs must outlive the image.
 NODISCARD bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
-	enum canon_init init, void *user, void *context, struct canon_image **ret, struct canon_trap *trap, struct err *e);
+	enum canon_init init, void *user, struct canon_task *t, struct canon_image **ret, struct canon_trap *trap, struct err *e);
 // Slots must be freed before.
 void canon_image_free(struct canon_image *m);
 struct canon_image_info {
@@ -167,9 +173,9 @@ NODISCARD bool canon_image_from(const struct canon_component *cc, const struct c
 // A slot is an instance that equals the image. canon_instance_* and canon_call_* take it; free it with canon_instance_free.
 NODISCARD bool canon_slot_new(struct vm_shard *shard, struct canon_image *m, void *user, struct canon_instance **ret, struct err *e);
 // Runs the steps after the cut. On a fiber. Nothing to do (and no fiber needed) when canon_slot_is_ready.
-NODISCARD bool canon_slot_start(struct canon_instance *i, void *context, struct canon_trap *trap);
+NODISCARD bool canon_slot_start(struct canon_instance *i, struct canon_task *t, struct canon_trap *trap);
 bool canon_slot_is_ready(const struct canon_instance *i);
-// Equal to the image again: host resources are dropped, nothing of the guest runs. false: the slot can't be trusted (it trapped): free it.
+// Equal to the image again: host resources are dropped, nothing of the guest runs. No task is in it. false: the slot can't be trusted (it trapped): free it.
 NODISCARD bool canon_slot_reset(struct canon_instance *i);
 
 // ---- for the seam and tests -------------------------------------------------------------------------------------------------------

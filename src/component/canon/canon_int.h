@@ -20,7 +20,7 @@ struct canon__handle {
 	uint32_t rt;     // runtime resource type: index in the plan's resources
 	uint32_t rep;    // of a free entry: the next free index
 	uint32_t lends;  // num_lends
-	struct canon__task *scope;  // of a borrow
+	struct canon_scope *scope;  // of a borrow
 };
 // Table: index 0 is never given; the freed are reused last-in first-out (C31).
 struct canon__table {
@@ -28,17 +28,16 @@ struct canon__table {
 	uint32_t len, cap, free;
 };
 
-// ---- tasks (call.c) ----
-// One call of a lifted function (Task). Lives on the stack of its C caller.
-struct canon__task {
-	struct canon__task *parent;  // the task whose lowered call made this one
+// ---- tasks (task.c) ----
+// One call of a lifted function, a destructor or a start function: on the stack of its C caller, so of its task's fiber.
+struct canon_scope {
+	struct canon_scope *parent;  // the call whose lowered call made this one
 	uint32_t component;          // component instance that runs
+	uint32_t caller;             // that called; CANON__HOST
 	uint32_t num_borrows;
 	uint32_t depth;              // of calls between components
-	void *context;               // of canon_call_export
-	uint64_t storage[2];         // context.get, context.set
+	uint64_t context[2];         // the slots of the caller's thread (context.get, context.set), put back at the end
 };
-
 // The lends of one lowered call (Subtask).
 struct canon__subtask {
 	uint32_t n;
@@ -57,13 +56,14 @@ struct canon__cx {
 	bool between;        // lifted strings keep their encoding: they go on to another component
 	bool copy;           // lifted strings and lists are copied, else they may point into the memory
 	enum trap trap;      // why something returned false
-	struct canon__task *task;        // borrow scope when lowering
+	struct canon_task *task;         // that runs
+	struct canon_scope *scope;       // borrow scope when lowering
 	struct canon__subtask *subtask;  // borrow scope when lifting
 	struct arena *arena;             // of native values
 	bool (*reallocate)(struct canon__cx *cx, uint32_t old, uint32_t old_size, uint32_t align, uint32_t size, uint32_t *ret);
 };
 
-// Sets cx->trap and the instance's message; returns false.
+// Sets cx->trap and the task's report; returns false.
 bool canon__fail(struct canon__cx *cx, enum trap t, const char *fmt, ...) PRINTF_LIKE(3, 4);
 // The same for want of memory, with the limit that was met: `what`, of `n` bytes, had no room.
 bool canon__no_room(struct canon__cx *cx, const char *what, uint64_t n);
@@ -120,7 +120,7 @@ struct canon__component {  // ComponentInstance
 	uint32_t parent;  // CANON__HOST: the root
 	uint32_t depth;   // of nesting
 	uint32_t backpressure;
-	bool may_enter, may_leave;
+	bool may_leave;
 };
 
 // Options with every reference resolved in this store.
@@ -189,14 +189,10 @@ struct canon_instance {
 	struct canon__builtin *builtins;
 	struct vm_instance **core;  // by plan->core_instances
 	struct canon__host_table host_table;
-	struct canon__task *task;   // that runs
-	void *context;              // of the call under way
+	uint32_t n_tasks;           // that are in it
 	uint32_t done;              // steps that have run
 	struct arena own;           // what lives as long as the instance
-	struct arena arena;         // native values of the call under way
 	const char *cut_by;         // learning: what would have been called
-	char message[256];          // of canon__fail
-	struct canon_trap trap;     // the first one: the innermost
 };
 
 // Work on the guest's values, by its bytes or VM_WORK_ITEM for what is looked at one by one. false: the call is to end. It may give others a turn.
@@ -213,22 +209,59 @@ static inline uint32_t canon__resource_index(const struct wit_resource *r)
 	return comp_resource_of(r)->index;
 }
 
+// A task of one's own, for who has none.
+struct canon__own {
+	struct canon_task task;
+	struct canon_trap trap;
+	void *outer;              // of exec->task
+	struct canon_trap *told;  // of the task's report
+	bool outermost;   // of the task's calls
+};
+// The task enters the instance: becomes what runs (exec->task), its report is `trap`. NULL: the task that runs, or `own`.
+struct canon_task *canon__task_begin(struct canon_instance *i, struct canon_task *t, struct canon_trap *trap, struct canon__own *own);
+void canon__task_end(struct canon_instance *i, struct canon_task *t, struct canon__own *own);
+static inline struct canon_task *canon__running(const struct canon_instance *i)
+{
+	return i->exec->task;
+}
+// Begins and ends a call into a component: context slots are zero in it.
+static inline void canon__scope_enter(struct canon_instance *i, struct canon_task *t, struct canon_scope *s)
+{
+	s->parent = t->scope;
+	s->context[0] = i->exec->context[0];
+	s->context[1] = i->exec->context[1];
+	i->exec->context[0] = i->exec->context[1] = 0;
+	t->scope = s;
+}
+static inline void canon__scope_leave(struct canon_instance *i, struct canon_task *t, struct canon_scope *s)
+{
+	i->exec->context[0] = s->context[0];
+	i->exec->context[1] = s->context[1];
+	t->scope = s->parent;
+}
+// may_enter (C40): none of the component instances that the task is in now would be entered. Tasks that are parked are in none.
+// "For now, trap on parent-to-child and child-to-parent" (test/async/trap-on-reenter): what the entering set would allow between a component and one that
+// contains it is refused, as others do.
+bool canon__is_donut(const struct canon_instance *i, uint32_t callee, uint32_t caller);
+bool canon__may_enter_from(const struct canon_task *t, const struct canon_instance *i, uint32_t callee, uint32_t caller);
+// A trap's text into the report; returns `t`. Later ones take its place, until it has a backtrace.
+enum trap canon__report(struct canon_task *task, enum trap t, const char *fmt, ...) PRINTF_LIKE(3, 4);
+// The same in a function that a guest called: vm adds the backtrace.
+enum trap canon__trap_to_guest(struct vm_call *call, const struct canon_task *task, enum trap t);
+// Adds what vm knows of the trap that it returned last.
+void canon__add_backtrace(struct canon_instance *i, struct canon_task *task, enum trap t);
+// Calls a core function; the first trap is reported with its backtrace.
+enum trap canon__core_call(struct canon_instance *i, struct canon_task *task, uint32_t func, const uint64_t *args, uint64_t *results);
+// What ends a call from host code: the instance is dead, the report complete; returns false.
+bool canon__end(struct canon_instance *i, struct canon_task *task, enum trap t);
+
 // ---- calls (call.c) ----
 enum trap canon__lower_host(struct vm_call *call, const uint64_t *args, uint64_t *results);
 enum trap canon__lower_component(struct vm_call *call, const uint64_t *args, uint64_t *results);
-// Calls a core function; remembers the first trap.
-enum trap canon__core_call(struct canon_instance *i, uint32_t func, const uint64_t *args, uint64_t *results);
-// What ends a call from host code: the instance is dead; fills `ret`; returns false.
-bool canon__end(struct canon_instance *i, enum trap t, struct canon_trap *ret);
-// The steps [from, to), with what host functions see.
-bool canon__run(struct canon_instance *i, uint32_t from, uint32_t to, void *context, struct canon_trap *ret);
-// Remembers a trap that was found outside of a core call, by the instance's message.
-enum trap canon__trapped(struct canon_instance *i, enum trap t);
-bool canon__may_enter_from(const struct canon_instance *i, uint32_t callee, uint32_t caller);
-void canon__enter_from(struct canon_instance *i, uint32_t callee, uint32_t caller);
-void canon__leave_to(struct canon_instance *i, uint32_t callee, uint32_t caller);
+// The steps [from, to).
+bool canon__run(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_task *t, struct canon_trap *ret);
 // Runs the destructor of a resource that a guest implements; `caller`: component or CANON__HOST.
-enum trap canon__destroy(struct canon_instance *i, uint32_t rt, uint32_t rep, uint32_t caller);
+enum trap canon__destroy(struct canon_instance *i, struct canon_task *t, uint32_t rt, uint32_t rep, uint32_t caller);
 
 // ---- built-ins (builtin.c) ----
 // The function behind a built-in.

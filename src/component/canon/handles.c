@@ -161,10 +161,10 @@ bool canon__lower_borrow(struct canon__cx *cx, uint32_t rep, const struct wit_ty
 		*ret_index = rep;
 		return true;
 	}
-	if (!cx->task)
+	if (!cx->scope)
 		return canon__fail(cx, TRAP_CANON, "a borrow may not be returned");
-	if (!add(cx, (struct canon__handle){.kind = HANDLE_BORROW, .rt = rt, .rep = rep, .scope = cx->task}, ret_index))
+	if (!add(cx, (struct canon__handle){.kind = HANDLE_BORROW, .rt = rt, .rep = rep, .scope = cx->scope}, ret_index))
 		return false;
-	cx->task->num_borrows++;
+	cx->scope->num_borrows++;
 	return true;
 }

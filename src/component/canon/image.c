@@ -33,7 +33,7 @@ void canon_image_info(const struct canon_image *m, struct canon_image_info *ret)
 // ---- learning ----
 
 // Runs the steps of `i` until one must not be part of the image; *ret_cut is its number, or that of all steps. false: the guest trapped.
-static bool learn(struct canon_instance *i, enum canon_init init, void *context, uint32_t *ret_cut, char why[160], struct canon_trap *trap)
+static bool learn(struct canon_instance *i, enum canon_init init, struct canon_task *t, uint32_t *ret_cut, char why[160], struct canon_trap *trap)
 {
 	const struct canon_component *cc = i->cc;
 	i->learning = init == CANON_INIT_AUTO;
@@ -44,7 +44,7 @@ static bool learn(struct canon_instance *i, enum canon_init init, void *context,
 			return true;
 		}
 		const char *name = NULL;
-		if (!canon__run(i, k, k + 1, context, trap)) {
+		if (!canon__run(i, k, k + 1, t, trap)) {
 			if (!i->cut_by)
 				return false;
 			trap->trap = TRAP_NONE;
@@ -84,7 +84,7 @@ static bool capture(struct canon_image *m, struct canon_instance *i, struct err 
 }
 
 bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
-	enum canon_init init, void *user, void *context, struct canon_image **ret, struct canon_trap *trap, struct err *e)
+	enum canon_init init, void *user, struct canon_task *t, struct canon_image **ret, struct canon_trap *trap, struct err *e)
 {
 	*trap = (struct canon_trap){0};
 	struct canon_instance *i = NULL;
@@ -93,13 +93,13 @@ bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, c
 		return err_nomem(e);
 	if (!canon_instance_new(shard, cc, host, limits, user, &i, e))
 		goto failed;
-	if (!learn(i, init, context, &m->cut, m->why, trap))
+	if (!learn(i, init, t, &m->cut, m->why, trap))
 		goto failed;
 	m->pure = !i->called_host;
 	if (i->done != m->cut || i->dead) {  // it went a step too far: once more, up to there
 		canon_instance_free(i);
 		i = NULL;
-		if (!canon_instance_new(shard, cc, host, limits, user, &i, e) || !canon__run(i, 0, m->cut, context, trap))
+		if (!canon_instance_new(shard, cc, host, limits, user, &i, e) || !canon__run(i, 0, m->cut, t, trap))
 			goto failed;
 	}
 	i->learning = false;
@@ -144,7 +144,6 @@ bool canon_image_from(const struct canon_component *cc, const struct canon_host 
 	if (m && i) {
 		*i = (struct canon_instance){.cc = cc, .host = host, .limits = *limits};
 		arena_init(&i->own, 0);
-		arena_init(&i->arena, 0);
 		i->n_components = cc->plan->ninstances;
 		i->components = ARENA_ARRAY(&i->own, struct canon__component, i->n_components + 1);
 	}
@@ -207,9 +206,9 @@ bool canon_slot_is_ready(const struct canon_instance *i)
 	return i->done == i->cc->n_steps;
 }
 
-bool canon_slot_start(struct canon_instance *i, void *context, struct canon_trap *trap)
+bool canon_slot_start(struct canon_instance *i, struct canon_task *t, struct canon_trap *trap)
 {
-	return canon__run(i, i->done, i->cc->n_steps, context, trap);
+	return canon__run(i, i->done, i->cc->n_steps, t, trap);
 }
 
 #ifdef TENON_CHECK_RESET
@@ -224,7 +223,7 @@ static void check_equal(const struct canon_instance *i)
 	const struct canon_instance *from = i->image->template;
 	for (uint32_t k = 0; k < i->n_components; k++) {
 		const struct canon__component *c = &i->components[k], *f = &from->components[k];
-		BUG_ON(!c->may_enter || !c->may_leave || c->backpressure != f->backpressure);
+		BUG_ON(!c->may_leave || c->backpressure != f->backpressure);
 		BUG_ON(c->handles.len != f->handles.len || c->handles.free != f->handles.free);
 		BUG_ON(f->handles.len && memcmp(c->handles.array, f->handles.array, f->handles.len * sizeof(*f->handles.array)) != 0);
 	}
@@ -235,11 +234,10 @@ static void check_equal(const struct canon_instance *i)
 
 bool canon_slot_reset(struct canon_instance *i)
 {
-	BUG_ON(!i->image);
+	BUG_ON(!i->image || i->n_tasks);
 	if (i->dead || !vm_store_reset(i->store))
 		return false;
 	i->done = i->image->cut;
-	arena_clear(&i->arena);
 	if (i->dirty)
 		canon__host_table_clear(i);
 	if (i->user && i->host->reset)

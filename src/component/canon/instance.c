@@ -104,7 +104,6 @@ static bool allocate_tables(struct canon_instance *i)
 		i->components[k] = (struct canon__component){
 			.parent = plan->instances[k].parent == COMP_NONE ? CANON__HOST : plan->instances[k].parent,
 			.depth = i->cc->depths[k],
-			.may_enter = true,
 			.may_leave = true,
 		};
 	return true;
@@ -249,7 +248,6 @@ bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc
 		canon_limits_default(&i->limits);
 	arena_init(&i->own, 0);
 	pool_init(&i->pool, NULL);
-	arena_init_pool(&i->arena, i->limits.call_bytes, &i->pool);
 	if (!allocate(i, e)) {
 		canon_instance_free(i);
 		return false;
@@ -271,7 +269,7 @@ void canon_instance_free(struct canon_instance *i)
 		i->host->reset(i, true);
 	for (uint32_t k = 0; i->components && k < i->n_components; k++)
 		pool_free(i->components[k].handles.array);
-	arena_release(&i->arena);
+	BUG_ON(i->n_tasks != 0);
 	pool_release(&i->pool);
 	vm_store_free(i->store);
 	arena_release(&i->own);
@@ -300,39 +298,39 @@ bool canon_instance_is_dead(const struct canon_instance *i)
 
 // ---- running the plan ----
 
-static enum trap run_step(struct canon_instance *i, const struct canon__step *s)
+static enum trap run_step(struct canon_instance *i, struct canon_task *t, const struct canon__step *s)
 {
 	const struct comp_core_instance *p = &i->cc->plan->core_instances[s->core_instance];
 	if (s->kind == CANON__SEGMENTS)
 		return vm_instance_initialize_segments(i->core[s->core_instance]);
-	struct canon__task task = {.component = p->instance};
-	canon__enter_from(i, p->instance, CANON__HOST);
-	i->task = &task;
-	enum trap t = vm_instance_start(i->core[s->core_instance]);
-	i->task = NULL;
-	canon__leave_to(i, p->instance, CANON__HOST);
-	return t;
+	struct canon_scope scope = {.component = p->instance, .caller = CANON__HOST};
+	canon__scope_enter(i, t, &scope);
+	enum trap trap = vm_instance_start(i->core[s->core_instance]);
+	canon__scope_leave(i, t, &scope);
+	return trap;
 }
 
-bool canon__run(struct canon_instance *i, uint32_t from, uint32_t to, void *context, struct canon_trap *ret)
+bool canon__run(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_task *t, struct canon_trap *ret)
 {
 	BUG_ON(from != i->done || to > i->cc->n_steps);
-	if (i->dead)
-		return canon__end(i, TRAP_POISONED, ret);
-	i->context = context;
-	for (uint32_t k = from; k < to; k++) {
-		enum trap t = run_step(i, &i->cc->steps[k]);
-		if (t != TRAP_NONE)
-			return canon__end(i, t, ret);
-		i->done = k + 1;
+	struct canon__own own;
+	t = canon__task_begin(i, t, ret, &own);
+	enum trap end = i->dead ? TRAP_POISONED : TRAP_NONE;
+	for (uint32_t k = from; k < to && end == TRAP_NONE; k++) {
+		end = run_step(i, t, &i->cc->steps[k]);
+		if (end == TRAP_NONE)
+			i->done = k + 1;
+		else
+			canon__add_backtrace(i, t, end);
 	}
-	i->context = NULL;
-	return true;
+	bool ok = end == TRAP_NONE || canon__end(i, t, end);
+	canon__task_end(i, t, &own);
+	return ok;
 }
 
-bool canon_instance_initialize(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_trap *ret)
+bool canon_instance_initialize(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_task *t, struct canon_trap *ret)
 {
-	return canon__run(i, from, to, NULL, ret);
+	return canon__run(i, from, to, t, ret);
 }
 
 const struct comp_export_func *canon_find_export(const struct canon_component *cc, struct slice interface_name, struct slice name)

@@ -400,7 +400,7 @@ bool seam__instance_open(const struct canon_host *h, struct canon_instance *i)
 	struct seam_link *l = CONTAINER_OF(UNCONST(h), struct seam_link, host);
 	struct seam_instance *s = canon_instance_user(i);
 	lock(l);
-	struct seam__part *p = find_part(l, s->boot.loop);
+	struct seam__part *p = find_part(l, s->loop);
 	if (p)
 		p->n++;
 	unlock(l);

@@ -5,15 +5,14 @@
 
 void seam_instance_init(struct seam_instance *i, struct loop *loop, struct vm_shard *shard, struct seam_grants *grants, void *owner)
 {
-	*i = (struct seam_instance){.grants = grants, .owner = owner};
-	seam_task_init(&i->boot, loop, shard, NULL);
+	*i = (struct seam_instance){.loop = loop, .grants = grants, .owner = owner};
 }
 
 // The guest holds objects of a provider that is not bound any more: their calls go to it.
 static bool find_provider(struct seam_call *c, uint32_t index, const void *args)
 {
 	const struct seam_func *f = c->local->targets[index].func;
-	if (!f->type->params.n || seam__local_of_handles(c->canon->instance, f, args, &c->local))
+	if (!f->type->params.n || seam__local_of_handles(c->canon, f, args, &c->local))
 		return true;
 	c->func = f;
 	seam_trap(c, "%s: the handles are of different providers, since one was replaced", f->name);
@@ -21,13 +20,13 @@ static bool find_provider(struct seam_call *c, uint32_t index, const void *args)
 }
 
 // canon_host_fn of all host functions: count, find the provider in the shard's table, call it.
-enum trap seam__dispatch(struct canon_call *canon, const void *args, void *ret)
+enum trap seam__dispatch(struct canon_task *canon_task, struct canon_instance *i, void *data, const void *args, void *ret)
 {
-	struct seam_instance *instance = canon_instance_user(canon->instance);
-	struct seam_task *task = canon->context ? canon->context : &instance->boot;
-	uint32_t index = (uint32_t)(uintptr_t)canon->data;
+	struct seam_instance *instance = canon_instance_user(i);
+	struct seam_task *task = CONTAINER_OF(canon_task, struct seam_task, canon);
+	uint32_t index = (uint32_t)(uintptr_t)data;
 	task->n_calls++;
-	struct seam_call c = {.canon = canon, .task = task, .instance = instance, .local = instance->local};
+	struct seam_call c = {.task = task, .canon = i, .instance = instance, .local = instance->local};
 	if (UNLIKELY(instance->mixed) && !find_provider(&c, index, args))
 		return TRAP_HOST;
 	const struct seam__target *target = &c.local->targets[index];
@@ -70,7 +69,7 @@ static uint64_t budget(const struct seam_call *c)
 void *seam_alloc(struct seam_call *c, size_t size, size_t align)
 {
 	void *p = size > budget(c) ? NULL : arena_zalloc(seam_arena(c), size, align);
-	if (!p && size <= budget(c) && canon_instance_pool(c->canon->instance)->over)
+	if (!p && size <= budget(c) && canon_instance_pool(c->canon)->over)
 		seam_no_memory(c);
 	else if (!p)
 		seam_trap(c, "%s needs more host memory than one call may have (%llu bytes)", c->func->name, (unsigned long long)budget(c));
@@ -104,13 +103,13 @@ enum seam_result seam_trap(struct seam_call *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	canon_call_trap(c->canon, "%s", text);
+	canon_task_trap(&c->task->canon, "%s", text);
 	return SEAM_TRAP;
 }
 
 enum seam_result seam_exit(struct seam_call *c, int32_t code)
 {
-	canon_call_exit(c->canon, code);
+	canon_task_exit(&c->task->canon, code);
 	return SEAM_EXIT;
 }
 
@@ -131,7 +130,7 @@ void seam_mem_free(void *p)
 
 enum seam_result seam_no_memory(struct seam_call *c)
 {
-	if (canon_instance_pool(c->canon->instance)->over)
+	if (canon_instance_pool(c->canon)->over)
 		return seam_trap(c, "no memory for what %s makes: the instance's limit is reached (--memory)", c->func->name);
 	return seam_trap(c, "the host is out of memory");
 }
@@ -183,7 +182,7 @@ bool seam_resource_new(struct seam_call *c, const struct canon_resource_ops *of,
 	if (seat && give(c->instance, seat, of, object, ret))
 		return true;
 	if (seat)
-		seam_trap(c, "no room for another %s: %s", of->name, canon_handles_full(c->canon->instance));
+		seam_trap(c, "no room for another %s: %s", of->name, canon_handles_full(c->canon));
 	else
 		seam_no_memory(c);
 	return false;
@@ -191,10 +190,10 @@ bool seam_resource_new(struct seam_call *c, const struct canon_resource_ops *of,
 
 void *seam_resource_get(struct seam_call *c, const struct seam_resource *type, uint32_t rep)
 {
-	return canon_host_resource_get(c->canon->instance, &type->wit, rep);
+	return canon_host_resource_get(c->canon, &type->wit, rep);
 }
 
 void *seam_resource_take(struct seam_call *c, const struct seam_resource *type, uint32_t rep)
 {
-	return canon_host_resource_take(c->canon->instance, &type->wit, rep);
+	return canon_host_resource_take(c->canon, &type->wit, rep);
 }

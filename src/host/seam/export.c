@@ -92,5 +92,5 @@ bool seam_export_bind(const struct comp_component *comp, const struct seam_link 
 bool seam_export_call(struct seam_task *t, struct canon_instance *i, const struct seam_export *x, const void *args, void *ret, struct arena *arena,
 	struct canon_trap *trap)
 {
-	return canon_call_export(i, x->func, t, args, ret, arena, trap);
+	return canon_call_export(i, x->func, &t->canon, args, ret, arena, trap);
 }

@@ -200,7 +200,7 @@ static void link_func(struct linker *k, uint32_t index, struct canon_host_func *
 	}
 	k->link->imports[index] = (struct seam__import){f->import, number};
 	*ret = (struct canon_host_func){
-		.fn = seam__dispatch, .data = (void *)(uintptr_t)index, .flags = have->flags & SEAM_FIXED ? 0 : CANON_HOST_CUTS};
+		.fn = seam__dispatch, .data = (void *)(uintptr_t)index, .flags = (have->flags & SEAM_FIXED ? 0u : CANON_HOST_CUTS) | (have->flags & SEAM_NEVER_PARKS ? CANON_HOST_NEVER_PARKS : 0u)};
 }
 
 static bool describe(struct linker *k)

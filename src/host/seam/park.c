@@ -2,7 +2,9 @@
 //
 // 1. A fiber of a task is resumed by take_turn and by seam_task_run's first turn only, on the loop's stack: never by a provider's callback.
 // 2. t->parked is set while, and only while, its fiber is parked in seam_park; whoever wakes or kills posts t->turn.
-// 3. A task without a fiber waits by running the loop; that nests, so only `run`, instantiation and tests do it.
+// 3. Of the tasks in one instance one may hold it: it was preempted, or yielded in the host's work. Others that are to run wait behind it until it parks or
+//    ends (nobody but resume changes that).
+// 4. A task without a fiber waits by running the loop; that nests, so only `run`, instantiation and tests do it.
 #include "seam.h"
 
 void seam_task_init(struct seam_task *t, struct loop *loop, struct vm_shard *shard, void *request)
@@ -12,12 +14,48 @@ void seam_task_init(struct seam_task *t, struct loop *loop, struct vm_shard *sha
 
 static void take_turn(struct loop_task *turn);
 
+// Another task holds the instance: this one's turn comes after it.
+static bool waits_behind(struct seam_task *t)
+{
+	struct seam_instance *i = t->instance;
+	if (!i || !i->holder || i->holder == t)
+		return false;
+	if (t->waits)
+		return true;
+	t->waits = true;
+	t->behind = NULL;
+	if (i->last_behind)
+		i->last_behind->behind = t;
+	else
+		i->first_behind = t;
+	i->last_behind = t;
+	return true;
+}
+
+static void let_go(struct seam_instance *i)
+{
+	i->holder = NULL;
+	for (struct seam_task *t = i->first_behind; t; t = t->behind) {
+		t->waits = false;
+		loop_post(t->loop, &t->turn);
+	}
+	i->first_behind = i->last_behind = NULL;
+}
+
 static void resume(struct seam_task *t)
 {
+	if (waits_behind(t))
+		return;
 	enum vm_fiber_state st = vm_fiber_resume(t->fiber, t->killed ? VM_KILLED : VM_RESUMED);
 	if (st == VM_FIBER_PREEMPTED) {
+		if (t->instance)
+			t->instance->holder = t;
 		loop_post_slow(t->loop, &t->turn);  // others first
-	} else if (st == VM_FIBER_DONE) {
+		return;
+	}
+	if (t->instance && t->instance->holder == t)
+		let_go(t->instance);
+	if (st == VM_FIBER_DONE) {
 		loop_task_cancel(&t->turn);
 		vm_fiber_free(t->fiber);
 		t->fiber = NULL;

@@ -38,6 +38,7 @@ enum seam_result {
 typedef enum seam_result seam_fn(const void *ops, struct seam_call *c, const void *args, void *ret);
 
 enum {
+	SEAM_NEVER_PARKS = 2,  // it returns before anything else of the instance runs: its arguments may lie in the guest's memory
 	SEAM_FIXED = 1,  // the answer is fixed for the deployment, nothing of the world changes: does not cut an image (design §5)
 };
 struct seam_func {
@@ -45,7 +46,7 @@ struct seam_func {
 	const struct wit_func_type *type;
 	seam_fn *call;     // NULL: guests export it
 	uint32_t args_size, ret_size;
-	uint32_t flags;    // SEAM_FIXED
+	uint32_t flags;    // SEAM_FIXED, SEAM_NEVER_PARKS
 };
 struct seam_interface {
 	const char *name;  // with the newest version: "wasi:io/streams@0.2.12"
@@ -179,19 +180,25 @@ struct seam_grants {
 #define SEAM_CALL_BYTES (64ull << 20)
 
 // ---- instances ------------------------------------------------------------------------------------------------------------------------
-// The task: one call of an export on behalf of one request. It is the `context` of canon_call_export.
+// The task: one call of an export on behalf of one request, with all that canon keeps of it. Its owner embeds it in what it pools.
 struct seam_task {
+	struct canon_task canon;         // first: what canon's entries take
 	struct loop *loop;
 	struct vm_shard *shard;
+	struct seam_instance *instance;  // whose store others may want meanwhile; NULL: nobody else's
 	void *request;                   // serve's exchange; NULL for `run` and instantiation
 	struct vm_fiber *fiber;          // that it runs on; NULL: the thread's own stack (then a park runs the loop)
 	struct seam_park *parked;        // what it waits for; NULL: runs
 	void (*done)(struct seam_task *t);
 	struct loop_task turn;           // queued: to be resumed
+	struct seam_task *behind;        // the next of those that wait for the instance's holder
+	bool waits;                // for the instance's holder
 	bool killed;      // each park from now on returns KILLED
 	enum trap kill_trap;             // what the guest's call ends with
 	uint32_t n_calls;                // host calls, all
 	uint64_t wait_ns;                // time parked
+	uint64_t logged;                 // bytes that it printed
+	bool log_cut;                    // no more of them
 };
 // A task without a fiber of its own, for what runs on the thread's stack or on a fiber that somebody else made.
 void seam_task_init(struct seam_task *t, struct loop *loop, struct vm_shard *shard, void *request);
@@ -212,7 +219,9 @@ void seam_task_kill(struct seam_task *t, enum trap trap);
 struct seam_instance {
 	struct seam_grants *grants;
 	void *owner;                 // serve's or a test's
-	struct seam_task boot;       // of calls without a context
+	struct loop *loop;
+	// Tasks in one instance: one that was preempted, or yields in the host's work, holds the store; others that are to run queue behind it.
+	struct seam_task *holder, *first_behind, *last_behind;
 	// seam's: what calls go through now; what providers keep here, by slot.
 	struct canon_instance *canon;
 	struct seam__local *local;
@@ -222,6 +231,7 @@ struct seam_instance {
 	uint32_t n_seats;
 	bool mixed;  // holds, perhaps, objects of a provider that is not bound any more
 };
+// `loop`: of the thread that it is on.
 void seam_instance_init(struct seam_instance *i, struct loop *loop, struct vm_shard *shard, struct seam_grants *grants, void *owner);
 // A task has ended here: providers hear it. Before the instance is reset.
 void seam_instance_task_end(struct seam_instance *i, struct seam_task *t);
@@ -232,17 +242,18 @@ void *seam_instance_state(struct canon_instance *i, const struct seam_provider *
 NODISCARD bool seam_instance_give(struct canon_instance *i, struct seam_provider *p, const struct canon_resource_ops *of, void *object, uint32_t *ret);
 
 // ---- what a host function may do ------------------------------------------------------------------------------------------------------
+// One call of a host function.
 struct seam_call {
-	struct canon_call *canon;
 	struct seam_task *task;
-	struct seam_instance *instance;
+	struct canon_instance *canon;    // the guest's side of the instance
+	struct seam_instance *instance;  // and the host's
 	const struct seam_binding *binding;
 	const struct seam_func *func;
 	struct seam__local *local;  // seam's: the table that the call is in
 };
 static inline struct arena *seam_arena(struct seam_call *c)
 {
-	return c->canon->arena;
+	return &c->task->canon.arena;
 }
 // Memory for what is returned, zeroed; freed when the result has been lowered. NULL: over the budget (return SEAM_TRAP: the message is set).
 NODISCARD void *seam_alloc(struct seam_call *c, size_t size, size_t align);
@@ -290,7 +301,8 @@ void *seam_resource_take(struct seam_call *c, const struct seam_resource *type, 
 // Parking. Usage: put a seam_park in the object that will say when it is ready, then
 //   seam_park_init(&p); register it (p is on the fiber's stack or in the object); r = seam_park(c, &p); unregister it.
 // seam_park returns SEAM_OK after seam_wake (at once if it was woken before), SEAM_KILLED when the call is to end: return SEAM_KILLED then.
-// The provider must forget the park before the host function returns. Arguments stay valid over a park.
+// The provider must forget the park before the host function returns. Meanwhile other tasks may run in the instance. Arguments are copies (functions that are
+// SEAM_NEVER_PARKS must not), and an object that came as a borrow stays: its handle is lent until the call returns.
 struct seam_park {
 	struct seam_task *task;  // NULL: nobody waits yet
 	bool woken;

@@ -106,6 +106,6 @@ bool seam__local_of_handles(const struct canon_instance *i, const struct seam_fu
 bool seam__same_resource(void *ctx, const struct wit_resource *expected, const struct wit_resource *found);
 
 // canon_host_fn of all functions; data: the number of the host function.
-enum trap seam__dispatch(struct canon_call *canon, const void *args, void *ret);
+enum trap seam__dispatch(struct canon_task *canon_task, struct canon_instance *i, void *data, const void *args, void *ret);
 
 #endif

@@ -149,7 +149,7 @@ bool wasi_io_streams_output_stream_remake(struct canon_instance *i, const void *
 
 enum seam_result wasi_cli_stdin_get_stdin(struct seam_call *c, uint32_t *ret)
 {
-	return wasi__input_handle(c, standard_input(c->canon->instance), ret) ? SEAM_OK : SEAM_TRAP;
+	return wasi__input_handle(c, standard_input(c->canon), ret) ? SEAM_OK : SEAM_TRAP;
 }
 
 enum seam_result wasi_cli_stdout_get_stdout(struct seam_call *c, uint32_t *ret)

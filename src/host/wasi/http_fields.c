@@ -41,14 +41,14 @@ static enum seam_result answer(struct seam_call *c, enum wasi_fields_error how, 
 
 enum seam_result wasi_http_types_fields_new(struct seam_call *c, uint32_t *ret)
 {
-	return new_handle(c, wasi__fields_new(c->canon->instance), ret);
+	return new_handle(c, wasi__fields_new(c->canon), ret);
 }
 
 enum seam_result wasi_http_types_fields_from_list(struct seam_call *c, const struct wasi_http_types_fields_from_list_args *args,
 	struct wasi_result_own_http_types_fields_http_types_header_error *ret)
 {
 	const struct wasi_tuple2_string_list_u8 *list = args->entries.ptr;
-	struct wasi_fields *f = wasi__fields_new(c->canon->instance);
+	struct wasi_fields *f = wasi__fields_new(c->canon);
 	enum wasi_fields_error how = f ? WASI_FIELDS_OK : WASI_FIELDS_NOMEM;
 	for (size_t k = 0; how == WASI_FIELDS_OK && k < args->entries.len; k++)
 		how = wasi__fields_append(f, seam_slice(list[k].f0), seam_list_bytes(list[k].f1));

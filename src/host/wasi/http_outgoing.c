@@ -38,7 +38,7 @@ static struct outgoing_request *request(struct seam_call *c, uint32_t rep)
 enum seam_result wasi_http_types_outgoing_request_new(struct seam_call *c, const struct wasi_http_types_outgoing_request_new_args *args, uint32_t *ret)
 {
 	struct wasi_fields *headers = seam_resource_take(c, &wasi_http_types_fields_resource, args->headers);
-	struct outgoing_request *r = SEAM_MEM_NEW(c->canon->instance, struct outgoing_request);
+	struct outgoing_request *r = SEAM_MEM_NEW(c->canon, struct outgoing_request);
 	if (!r) {
 		wasi__fields_unref(headers);
 		return seam_no_memory(c);
@@ -58,7 +58,7 @@ enum seam_result wasi_http_types_outgoing_request_body(struct seam_call *c, cons
 	ret->is_err = r->body != NULL;
 	if (r->body)
 		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_new(c->canon->instance, NULL);
+	struct wasi_http_body *b = wasi__body_new(c->canon, NULL);
 	if (!b)
 		return seam_no_memory(c);
 	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_class, b, &ret->ok)) {
@@ -78,7 +78,7 @@ static bool fits(struct wit_string s)
 // Keeps a copy in the place of the text before it (NULL: there is none now). false: a trap, memory is out.
 static bool keep(struct seam_call *c, struct outgoing_request *r, unsigned which, struct wit_string *s)
 {
-	uint8_t *text = s ? seam_mem_alloc(c->canon->instance, s->len) : NULL;
+	uint8_t *text = s ? seam_mem_alloc(c->canon, s->len) : NULL;
 	if (s && !text) {
 		seam_no_memory(c);
 		return false;
@@ -207,7 +207,7 @@ void wasi_http_types_request_options_drop(struct canon_instance *i, void *object
 
 enum seam_result wasi_http_types_request_options_new(struct seam_call *c, uint32_t *ret)
 {
-	struct request_options *o = SEAM_MEM_NEW(c->canon->instance, struct request_options);
+	struct request_options *o = SEAM_MEM_NEW(c->canon, struct request_options);
 	if (!o)
 		return seam_no_memory(c);
 	if (seam_resource_new(c, &wasi_http_types_request_options_class, o, ret))

@@ -96,7 +96,7 @@ enum seam_result wasi_http_types_incoming_request_headers(struct seam_call *c, c
 	if (!h)
 		return SEAM_TRAP;
 	if (!r->call->headers) {
-		struct wasi_fields *f = wasi__fields_new(c->canon->instance);
+		struct wasi_fields *f = wasi__fields_new(c->canon);
 		if (!f || !wasi__fields_fill(f, h->fields, h->field_count)) {
 			wasi__fields_unref(f);
 			return seam_no_memory(c);
@@ -116,7 +116,7 @@ enum seam_result wasi_http_types_incoming_request_consume(struct seam_call *c, c
 	ret->is_err = r->consumed;
 	if (r->consumed)
 		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_new(c->canon->instance, r->call);
+	struct wasi_http_body *b = wasi__body_new(c->canon, r->call);
 	if (!b)
 		return seam_no_memory(c);
 	if (!seam_resource_new(c, &wasi_http_types_incoming_body_class, b, &ret->ok)) {
@@ -160,7 +160,7 @@ struct future_trailers {
 enum seam_result wasi_http_types_incoming_body_finish(struct seam_call *c, const struct wasi_http_types_incoming_body_finish_args *args, uint32_t *ret)
 {
 	struct wasi_http_body *b = seam_resource_take(c, &wasi_http_types_incoming_body_resource, args->this);
-	struct future_trailers *t = b->streams ? NULL : seam_mem_zalloc(c->canon->instance, sizeof *t);
+	struct future_trailers *t = b->streams ? NULL : seam_mem_zalloc(c->canon, sizeof *t);
 	if (!t) {
 		bool live = b->streams;
 		wasi__body_unref(b);
@@ -235,7 +235,7 @@ enum seam_result wasi_http_types_future_trailers_get(struct seam_call *c, const 
 	const struct http_field *list = http_body_trailers(t->body->call->x, &n);
 	if (n == 0)
 		return SEAM_OK;
-	struct wasi_fields *f = wasi__fields_new(c->canon->instance);
+	struct wasi_fields *f = wasi__fields_new(c->canon);
 	if (!f || !wasi__fields_fill(f, list, n)) {
 		wasi__fields_unref(f);
 		return seam_no_memory(c);
@@ -270,7 +270,7 @@ static struct wasi_http_response *response(struct seam_call *c, uint32_t rep)
 enum seam_result wasi_http_types_outgoing_response_new(struct seam_call *c, const struct wasi_http_types_outgoing_response_new_args *args, uint32_t *ret)
 {
 	struct wasi_fields *headers = seam_resource_take(c, &wasi_http_types_fields_resource, args->headers);
-	struct wasi_http_response *r = seam_mem_zalloc(c->canon->instance, sizeof *r);
+	struct wasi_http_response *r = seam_mem_zalloc(c->canon, sizeof *r);
 	if (!r) {
 		wasi__fields_unref(headers);
 		return seam_no_memory(c);
@@ -313,7 +313,7 @@ enum seam_result wasi_http_types_outgoing_response_body(struct seam_call *c, con
 	ret->is_err = r->body != NULL;
 	if (r->body)
 		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_new(c->canon->instance, NULL);
+	struct wasi_http_body *b = wasi__body_new(c->canon, NULL);
 	if (!b)
 		return seam_no_memory(c);
 	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_class, b, &ret->ok)) {

@@ -16,8 +16,6 @@ static void state_reset(struct seam_provider *p, struct canon_instance *i, void 
 		seam_mem_free(s->lines[k]);
 		s->lines[k] = NULL;
 	}
-	s->logged = 0;
-	s->log_cut = false;
 }
 
 static void state_free(struct seam_provider *p, struct canon_instance *i, void *state)
@@ -43,22 +41,22 @@ static void put(struct wasi_state *s, struct seam_task *task, int fd, struct was
 void wasi__log_write(struct wasi_state *s, struct seam_task *task, int fd, struct slice data)
 {
 	const struct wasi_log *log = s->wasi->log;
-	if (!log || !log->line || s->log_cut)
+	if (!log || !log->line || task->log_cut)
 		return;
 	if (!s->lines[fd - 1] && !(s->lines[fd - 1] = seam_mem_zalloc(s->instance, sizeof *s->lines[0])))
 		return;
 	struct wasi_line *line = s->lines[fd - 1];
 	for (size_t k = 0; k < data.len; k++) {
-		if (log->max_bytes && s->logged >= log->max_bytes) {
+		if (log->max_bytes && task->logged >= log->max_bytes) {
 			static const char cut[] = "… (cut: the limit of log output a call is reached)";
 			line->len = line->len > sizeof line->text - sizeof cut ? (uint32_t)(sizeof line->text - sizeof cut) : line->len;
 			memcpy(line->text + line->len, cut, sizeof cut - 1);
 			line->len += sizeof cut - 1;
 			emit(s, task, fd, line);
-			s->log_cut = true;
+			task->log_cut = true;
 			return;
 		}
-		s->logged++;
+		task->logged++;
 		if (data.ptr[k] == '\n')
 			emit(s, task, fd, line);
 		else if (data.ptr[k] != '\r')
@@ -73,8 +71,6 @@ static void task_end(struct seam_provider *p, struct canon_instance *i, struct s
 	for (int k = 0; k < 2; k++)
 		if (s->lines[k] && s->lines[k]->len)
 			emit(s, task, k + 1, s->lines[k]);
-	s->logged = 0;
-	s->log_cut = false;
 }
 
 const struct seam_provider_ops wasi__provider_ops = {

@@ -100,7 +100,7 @@ static enum seam_result input_error(struct seam_call *c, struct wasi_input *in, 
 	*ret = closed;
 	if (io != WASI_IO_FAILED)
 		return SEAM_OK;
-	struct wasi_error *error = seam_mem_alloc(c->canon->instance, sizeof *error);
+	struct wasi_error *error = seam_mem_alloc(c->canon, sizeof *error);
 	if (!error)
 		return seam_no_memory(c);
 	*error = in->ops->take_error(in);
@@ -421,7 +421,7 @@ enum seam_result wasi_io_streams_output_stream_blocking_splice(struct seam_call 
 
 bool wasi__pollable_new(struct seam_call *c, struct wasi_pollable p, uint32_t *ret_rep)
 {
-	struct wasi_pollable *object = seam_mem_alloc(c->canon->instance, sizeof *object);
+	struct wasi_pollable *object = seam_mem_alloc(c->canon, sizeof *object);
 	if (object) {
 		*object = p;
 		if (seam_resource_new(c, &wasi_io_poll_pollable_class, object, ret_rep))

@@ -98,8 +98,6 @@ struct wasi_line {
 struct wasi_state {
 	struct wasi *wasi;
 	struct canon_instance *instance;
-	uint64_t logged;      // bytes of this call
-	bool log_cut;
 	struct wasi_line *lines[2];  // unfinished lines of stdout and stderr
 };
 extern const struct seam_provider_ops wasi__provider_ops;

@@ -56,13 +56,13 @@ static void print_result(struct job *j, struct err *e)
 
 static bool initialize(struct job *j)
 {
-	return canon_instance_initialize(j->instance, 0, canon_component_steps(j->deployment.canon), &j->trap);
+	return canon_instance_initialize(j->instance, 0, canon_component_steps(j->deployment.canon), &j->task.canon, &j->trap);
 }
 
 static void invoke_main(void *arg)
 {
 	struct job *j = arg;
-	j->ok = initialize(j) && canon_call_export(j->instance, j->func, &j->task, j->args, j->result, &j->values, &j->trap);
+	j->ok = initialize(j) && canon_call_export(j->instance, j->func, &j->task.canon, j->args, j->result, &j->values, &j->trap);
 	if (j->ok)
 		print_result(j, j->e);
 }

@@ -67,7 +67,7 @@ static void call_main(void *arg)
 {
 	struct serve_request *c = arg;
 	struct canon_instance *i = c->slot->canon;
-	c->ok = c->slot->used || canon_slot_is_ready(i) || canon_slot_start(i, &c->task, &c->trap);
+	c->ok = c->slot->used || canon_slot_is_ready(i) || canon_slot_start(i, &c->task.canon, &c->trap);
 	c->slot->used = c->ok;
 	if (c->ok)
 		c->ok = wasi_http_incoming_handler_call_handle(&c->task, i, &c->slot->version->handler, c->args.request, c->args.outparam, &c->arena, &c->trap);
@@ -394,6 +394,7 @@ static bool prepare(struct serve_request *c)
 	c->http.on_finished = on_finished;
 	c->http.on_cancel = on_cancel;
 	seam_task_init(&c->task, s->loop, s->vm, c);
+	c->task.instance = &c->slot->seam;
 	if (wasi_http_begin(&c->http, c->slot->canon, c->x, &c->args))
 		return true;
 	serve__slot_give(c->slot, s, true);

@@ -26,7 +26,7 @@ static void image_main(void *arg)
 	struct image_job *j = arg;
 	struct serve_version *v = j->version;
 	struct serve_deployment *d = &v->deployment;
-	j->ok = canon_image_new(j->thread->vm, d->canon, seam_link_host(d->link), &d->limits, init_of(v), &v->image_seam, &j->task, &v->image, &j->trap, j->e);
+	j->ok = canon_image_new(j->thread->vm, d->canon, seam_link_host(d->link), &d->limits, init_of(v), &v->image_seam, &j->task.canon, &v->image, &j->trap, j->e);
 }
 
 static void explain_image(const struct image_job *j, struct err *e)

@@ -15,6 +15,8 @@ struct fake {
 	struct canon_instance inst;
 	struct canon__component components[2];
 	struct abi_memory memory;
+	struct canon_trap trap;
+	struct canon_task task;
 	struct canon__cx cx;
 	uint8_t bytes[FAKE_SIZE];
 	uint32_t next;      // of the bump allocator
@@ -62,18 +64,19 @@ static struct fake *fake_new(void)
 	f->inst.components = f->components;
 	f->inst.n_components = 2;
 	for (int i = 0; i < 2; i++)
-		f->components[i].may_enter = f->components[i].may_leave = true;
+		f->components[i].may_leave = true;
 	pool_init(&f->inst.pool, NULL);
-	arena_init_pool(&f->inst.arena, 16 << 20, &f->inst.pool);
+	f->task = (struct canon_task){.instance = &f->inst, .trap = &f->trap};
+	arena_init_pool(&f->task.arena, 16 << 20, &f->inst.pool);
 	f->inst.exec = vm_shard_exec(fake_shard());
 	f->next = 1024;
-	f->cx = (struct canon__cx){.inst = &f->inst, .memory = &f->memory, .encoding = CANON_UTF8, .arena = &f->inst.arena, .reallocate = fake_realloc};
+	f->cx = (struct canon__cx){.inst = &f->inst, .memory = &f->memory, .encoding = CANON_UTF8, .arena = &f->task.arena, .task = &f->task, .reallocate = fake_realloc};
 	return f;
 }
 
 static void fake_free(struct fake *f)
 {
-	arena_release(&f->inst.arena);
+	arena_release(&f->task.arena);
 	for (int i = 0; i < 2; i++)
 		pool_free(f->components[i].handles.array);
 	pool_free(f->inst.host_table.array);

@@ -43,10 +43,10 @@ static void unknown_and_wrong_handles_trap_c32_l65(void **s)
 	static const uint32_t bad[] = {0, 2, 1000, UINT32_MAX};
 	for (size_t k = 0; k < ARRAY_LEN(bad); k++) {
 		assert_false(canon__lift_own(&f->cx, bad[k], &own0, &rep));
-		assert_non_null(strstr(f->inst.message, "unknown handle index"));
+		assert_non_null(strstr(f->trap.text, "unknown handle index"));
 	}
 	assert_false(canon__lift_own(&f->cx, i, &own1, &rep));
-	assert_non_null(strstr(f->inst.message, "wrong type"));
+	assert_non_null(strstr(f->trap.text, "wrong type"));
 	assert_true(canon__lift_own(&f->cx, i, &own0, &rep));
 	assert_false(canon__lift_own(&f->cx, i, &own0, &rep));  // f(own h, own h)
 	fake_free(f);
@@ -63,7 +63,7 @@ static void a_lent_own_stays_until_the_call_is_over_c33(void **s)
 		assert_true(canon__lift_borrow(&f->cx, i, &borrow0, &rep));
 	assert_int_equal(rep, 5);
 	assert_false(canon__lift_own(&f->cx, i, &own0, &rep));
-	assert_non_null(strstr(f->inst.message, "while borrowed"));
+	assert_non_null(strstr(f->trap.text, "while borrowed"));
 	assert_true(canon__deliver_resolve(&f->cx, &sub));
 	assert_true(canon__lift_own(&f->cx, i, &own0, &rep));
 	fake_free(f);
@@ -72,9 +72,9 @@ static void a_lent_own_stays_until_the_call_is_over_c33(void **s)
 static void a_borrow_is_the_rep_where_it_is_defined_and_a_handle_elsewhere_c34(void **s)
 {
 	struct fake *f = with_resources(0);
-	struct canon__task task = {0};
+	struct canon_scope task = {0};
 	uint32_t i, rep;
-	f->cx.task = &task;
+	f->cx.scope = &task;
 	assert_true(canon__lower_borrow(&f->cx, 77, &borrow0, &i));
 	assert_int_equal(i, 77);
 	assert_int_equal(task.num_borrows, 0);

@@ -7,7 +7,7 @@ static void lift(struct fake *f, uint8_t encoding, const char *bytes, size_t n, 
 	memcpy(f->bytes + 16, bytes, n);
 	f->cx.encoding = encoding;
 	if (canon__load_string_from_range(&f->cx, 16, units, &out) != ok)
-		fail_msg("encoding %u, %u units: %s", encoding, units, f->inst.message);
+		fail_msg("encoding %u, %u units: %s", encoding, units, f->trap.text);
 }
 
 static void malformed_text_traps_c26(void **s)
@@ -33,7 +33,7 @@ static void ranges_are_checked_also_when_empty_c24_c25(void **s)
 	assert_true(canon__load_string_from_range(&f->cx, FAKE_SIZE, 0, &out));
 	assert_false(canon__load_string_from_range(&f->cx, FAKE_SIZE + 1, 0, &out));
 	assert_false(canon__load_string_from_range(&f->cx, 0, 1u << 28, &out));
-	assert_non_null(strstr(f->inst.message, "too long"));
+	assert_non_null(strstr(f->trap.text, "too long"));
 	assert_false(canon__load_string_from_range(&f->cx, 0xffffffff, 2, &out));
 	f->cx.encoding = CANON_UTF16;
 	assert_false(canon__load_string_from_range(&f->cx, 1, 0, &out));
@@ -105,7 +105,7 @@ static void reallocs_are_those_of_the_specification_c28_c29(void **s)
 		f->cx.encoding = (uint8_t)x->to;
 		uint32_t ptr, units;
 		if (!canon__store_string_into_range(&f->cx, &v, &ptr, &units))
-			fail_msg("%s: %s", x->name, f->inst.message);
+			fail_msg("%s: %s", x->name, f->trap.text);
 		if (units != x->tagged || memcmp(f->bytes + ptr, x->stored, x->stored_bytes) != 0)
 			fail_msg("%s: wrong text, %x units", x->name, units);
 		if (f->n_calls != x->n_calls)

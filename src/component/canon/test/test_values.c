@@ -173,7 +173,7 @@ static void lists_check_length_then_alignment_then_range_c30_l64(void **s)
 		uint64_t cells[] = {bad[i].ptr, bad[i].len};
 		const uint64_t *vi = cells;
 		assert_false(canon__lift_flat(&f->cx, &vi, t, &out));
-		assert_non_null(strstr(f->inst.message, bad[i].text));
+		assert_non_null(strstr(f->trap.text, bad[i].text));
 	}
 	uint64_t cells[] = {FAKE_SIZE, 0};
 	const uint64_t *vi = cells;
@@ -218,11 +218,11 @@ static void realloc_result_is_checked_for_alignment_then_range_c27(void **s)
 	uint64_t cells[2], *vo = cells;
 	f->force = 0xffffffff;
 	assert_false(canon__lower_flat(&f->cx, &v, t, &vo));
-	assert_non_null(strstr(f->inst.message, "not aligned"));
+	assert_non_null(strstr(f->trap.text, "not aligned"));
 	f->force = FAKE_SIZE + 4;
 	vo = cells;
 	assert_false(canon__lower_flat(&f->cx, &v, t, &vo));
-	assert_non_null(strstr(f->inst.message, "out of bounds"));
+	assert_non_null(strstr(f->trap.text, "out of bounds"));
 	fake_free(f);
 }
 
@@ -247,7 +247,7 @@ static void spilled_pointers_are_checked_c18(void **s)
 static void huge_lists_from_the_guest_are_bounded_l77(void **s)
 {
 	struct fake *f = fake_new();
-	f->inst.arena.max = 64 << 10;
+	f->task.arena.max = 64 << 10;
 	struct wit_list out;
 	uint64_t cells[] = {0, FAKE_SIZE / 8};
 	const uint64_t *vi = cells;

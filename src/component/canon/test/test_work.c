@@ -57,7 +57,7 @@ static struct job begin(const struct wit_type *t, unsigned encoding, bool betwee
 	struct job j = {.f = fake_new(), .t = t};
 	j.f->cx.encoding = (uint8_t)encoding;
 	j.f->cx.between = between;
-	j.f->inst.arena.max = SIZE_MAX;
+	j.f->task.arena.max = SIZE_MAX;
 	return j;
 }
 

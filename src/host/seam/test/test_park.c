@@ -133,6 +133,57 @@ static void many_tasks_wait_at_once(void **s)
 		finish(&jobs[i]);
 }
 
+static struct job *first_to_end;
+static void yield_and_end(void *arg)
+{
+	for (int i = 0; i < 3; i++)
+		vm_fiber_yield(shard);
+	if (!first_to_end)
+		first_to_end = arg;
+}
+
+static void end_at_once(void *arg)
+{
+	if (!first_to_end)
+		first_to_end = arg;
+	((struct job *)arg)->returned = true;
+}
+
+static void who_yields_holds_the_instance_and_others_wait_behind(void **s)
+{
+	struct seam_instance instance, another;
+	struct job a, b, c;
+	seam_instance_init(&instance, loop, shard, NULL, NULL);
+	seam_instance_init(&another, loop, shard, NULL, NULL);
+	begin(&a, UINT64_MAX);
+	begin(&b, UINT64_MAX);
+	begin(&c, UINT64_MAX);
+	a.task.instance = b.task.instance = &instance;
+	c.task.instance = &another;
+	first_to_end = NULL;
+	assert_true(seam_task_run(&a.task, yield_and_end, &a, VM_BUDGET_NONE, on_done));
+	assert_true(seam_task_run(&b.task, end_at_once, &b, VM_BUDGET_NONE, on_done));
+	assert_false(b.returned);
+	assert_true(seam_task_run(&c.task, wait_once, &c, VM_BUDGET_NONE, on_done));
+	seam_wake(&c.park);
+	finish(&c);
+	finish(&a);
+	finish(&b);
+	assert_ptr_equal(first_to_end, &a);
+	// One that is killed while it waits behind another ends when it may.
+	begin(&a, UINT64_MAX);
+	begin(&b, UINT64_MAX);
+	a.task.instance = b.task.instance = &instance;
+	assert_true(seam_task_run(&a.task, yield_and_end, &a, VM_BUDGET_NONE, on_done));
+	assert_true(seam_task_run(&b.task, wait_once, &b, VM_BUDGET_NONE, on_done));
+	seam_task_kill(&b.task, TRAP_DEADLINE);
+	seam_task_kill(&a.task, TRAP_DEADLINE);
+	finish(&a);
+	finish(&b);
+	assert_int_equal(b.result, SEAM_KILLED);
+	assert_null(instance.holder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -142,6 +193,7 @@ int main(void)
 		cmocka_unit_test(a_killed_call_returns_and_stays_killed),
 		cmocka_unit_test(without_a_fiber_the_loop_runs_meanwhile),
 		cmocka_unit_test(many_tasks_wait_at_once),
+		cmocka_unit_test(who_yields_holds_the_instance_and_others_wait_behind),
 	};
 	struct err e = {0};
 	if (!vm_process_init(&e) || !loop_new(&loop, &e) || !vm_shard_new(&shard, &e)) {

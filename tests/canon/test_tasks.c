@@ -60,7 +60,8 @@ static struct canon_instance *slot(struct canon_image **ret)
 	struct canon_trap trap;
 	struct err e = {0};
 	starting = true;
-	if (!canon_image_new(shard_of_tasks, subject.l.canon, &host, NULL, CANON_INIT_ONCE, NULL, NULL, ret, &trap, &e) || !canon_slot_new(shard_of_tasks, *ret, NULL, &i, &e))
+	if (!canon_image_new(shard_of_tasks, subject.l.canon, &host, NULL, CANON_INIT_ONCE, NULL, NULL, ret, &trap, &e) ||
+		!canon_slot_new(shard_of_tasks, *ret, NULL, &i, &e))
 		fail_msg("%s %s", e.text, trap.text);
 	assert_true(canon_slot_is_ready(i) || canon_slot_start(i, NULL, &trap));
 	starting = false;

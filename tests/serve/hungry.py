@@ -197,7 +197,7 @@ def long_texts_of_a_request():
     new_fields(h)
     h.func("[constructor]outgoing-request", [("headers", h.own(h.f))], h.own(h.rq), ([I32], [I32]))
     h.func("[method]outgoing-request.set-path-with-query", [("self", h.borrow(h.rq)), ("path-with-query", h.option(STRING))], h.result(), ([I32] * 4, [I32]))
-    return handler_of(c, h, fill(0, 47, 130000000) + c.call("[constructor]fields") + c.call("[constructor]outgoing-request") + put(2) + loop(
+    return handler_of(c, h, c.call("[constructor]fields") + c.call("[constructor]outgoing-request") + put(2) + loop(
         get(2) + const(1) + const(0) + const(130000000) + c.call("[method]outgoing-request.set-path-with-query") + DROP), [I32])
 
 

@@ -199,8 +199,8 @@ static void link_func(struct linker *k, uint32_t index, struct canon_host_func *
 		return;
 	}
 	k->link->imports[index] = (struct seam__import){f->import, number};
-	*ret = (struct canon_host_func){
-		.fn = seam__dispatch, .data = (void *)(uintptr_t)index, .flags = (have->flags & SEAM_FIXED ? 0u : CANON_HOST_CUTS) | (have->flags & SEAM_NEVER_PARKS ? CANON_HOST_NEVER_PARKS : 0u)};
+	uint32_t cuts = have->flags & SEAM_FIXED ? 0 : CANON_HOST_CUTS, parks = have->flags & SEAM_NEVER_PARKS ? CANON_HOST_NEVER_PARKS : 0;
+	*ret = (struct canon_host_func){.fn = seam__dispatch, .data = (void *)(uintptr_t)index, .flags = cuts | parks};
 }
 
 static bool describe(struct linker *k)

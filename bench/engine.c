@@ -161,7 +161,11 @@ static void bench_serve(int argc, char **argv, struct err *e)
 			err_set(e, ERR_USAGE, "not a port: %s", argv[i + 1]);
 			die(e);
 		}
-		configs[n] = (struct serve_config){.service.path = argv[i], .listener = {.host = "127.0.0.1", .port = (uint16_t)port}, .process = {.shards = 1, .log_level = SERVE_LOG_WARN}};
+		configs[n] = (struct serve_config){
+			.service.path = argv[i],
+			.listener = {.host = "127.0.0.1", .port = (uint16_t)port},
+			.process = {.shards = 1, .log_level = SERVE_LOG_WARN},
+		};
 		serve_limits_default(&configs[n], true);
 		list[n] = &configs[n];
 	}

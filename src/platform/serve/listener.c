@@ -80,7 +80,14 @@ void serve__listener_release(struct serve_listener *l)
 bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool first, struct err *e)
 {
 	struct serve_port *p = &l->ports[t->index];
-	struct http_server_config config = {.limits = http_limits_of(l->config), .on_request = on_request, .on_refused = on_refused, .user = p, .gate = l->process->gate, .on_full = on_full};
+	struct http_server_config config = {
+		.limits = http_limits_of(l->config),
+		.on_request = on_request,
+		.on_refused = on_refused,
+		.user = p,
+		.gate = l->process->gate,
+		.on_full = on_full,
+	};
 	*p = (struct serve_port){.listener = l, .thread = t};
 	if (l->router.all->on_one_shard && !first)
 		return true;

@@ -201,7 +201,7 @@ static void new_call(void)
 	for (int i = 0; i < 1000 && !arrived; i++)
 		loop_run_once(loop, MILLISECOND);
 	assert_non_null(arrived);
-	call = (struct wasi_http_call){0};
+	call = (struct wasi_http_call){.wasi = &p.wasi};
 	if (!wasi_http_begin(&call, p.instance, arrived, &args)) {
 		http_exchange_release(arrived);
 		return;

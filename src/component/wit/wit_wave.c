@@ -386,7 +386,7 @@ static bool read_tuple(struct reader *r, const struct wit_type *t, uint8_t *out)
 static const struct map *members_of(struct reader *r, const struct wit_type *t)
 {
 	uintptr_t known;
-	const struct wit_type **key = arena_copy(r->a, &t, sizeof(t), _Alignof(struct wit_type *));
+	const struct wit_type **key = arena_copy(r->a, &t, sizeof(struct wit_type *), _Alignof(struct wit_type *));
 	if (!key)
 		return NULL;
 	if (map_get(&r->indexes, slice_of(key, sizeof(*key)), &known))

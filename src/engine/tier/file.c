@@ -169,8 +169,10 @@ static bool publish_all(struct code_mapping *mapping, const struct wasm_module *
 {
 	for (uint32_t k = 0; k < n; k++) {
 		if (!publish(mapping, modules[k], &artifacts[k], &ret[k], e)) {
-			while (k--)
+			while (k--) {
 				vm_module_unref(ret[k]);
+				ret[k] = NULL;
+			}
 			return false;
 		}
 		stats->native_bytes += artifacts[k].text_size;

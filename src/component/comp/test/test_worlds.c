@@ -681,6 +681,7 @@ static void check_world(unsigned seed)
 			fail_msg("world %u, package %.*s: %s (%s)\n%.*s\n----\n%.*s", seed, SLICE_ARGS(x->name), y ? err.text : "is gone", err.where,
 				SLICE_ARGS(buf_view(&g.text)), SLICE_ARGS(buf_view(&printed)));
 	}
+	assert_true(buf_put_byte(&printed, 0));
 	assert_false(strstr((const char *)printed.ptr, "Not in WIT"));
 	decoded_release(&d);
 	buf_release(&printed);

@@ -89,7 +89,7 @@ static void a_name_of_exponential_length_is_given_up(void **state)
 static void every_cut_and_every_changed_byte_ends(void **state)
 {
 	static const char whole[] = "_RNCINkXs25_NgCsbmNqQUJIY6D_4core5sliceINyB9_4IterhENuNgNoBb_4iter8iterator8Iterator9rpositionNCNgNpB9_6memchr7memrchrs_0E0Bb_";
-	for (size_t i = 0; i < sizeof whole; i++)
+	for (size_t i = 0; i + 1 < sizeof whole; i++)
 		for (unsigned c = 0; c < 128; c += 3) {
 			char name[sizeof whole];
 			struct buf b = {0};

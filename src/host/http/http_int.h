@@ -131,7 +131,8 @@ enum conn_state { CONN_DEAD, CONN_OPEN, CONN_CLOSING, CONN_LINGER };
 struct http_conn;
 // What is spoken. All but `lost` are called while the connection is open.
 struct http_protocol {
-	size_t conn_size;                        // of what embeds struct http_conn
+	// Of what embeds struct http_conn.
+	size_t conn_size;
 	void (*readable)(struct http_conn *c);
 	bool (*wants_read)(const struct http_conn *c);
 	void (*writable)(struct http_conn *c);          // after write_blocked: there is room again

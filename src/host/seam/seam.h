@@ -198,7 +198,7 @@ struct seam_task {
 	uint32_t n_calls;                // host calls, all
 	uint64_t wait_ns;                // time parked
 	uint64_t logged;                 // bytes that it printed
-	bool log_cut;                   // no more of them
+	bool log_cut;                  // no more of them
 };
 // A task without a fiber of its own, for what runs on the thread's stack or on a fiber that somebody else made.
 void seam_task_init(struct seam_task *t, struct loop *loop, struct vm_shard *shard, void *request);

@@ -6,7 +6,7 @@
 // State, and who changes it: QUEUED → RUNNING (start), RUNNING → ENDED (finish), QUEUED → gone (time-out, client gone). One timer serves all
 // deadlines of a call, one after the other: the wait in the queue, the response's head, the time after the response.
 //
-// The queue (H1 of the fault list: a loop that refilled what it emptied took a shard for good):
+// The queue (a loop that refilled what it emptied would take the shard for good):
 //  1. First come, first served: while somebody waits, nobody starts past him.
 //  2. A call's wait is counted from its first moment in the queue, and is not moved.
 //  3. Only on_queue_turn takes from it, one call a turn of the loop. A call that can't start stays at the head, and the shard waits for a call to end

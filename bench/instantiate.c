@@ -100,9 +100,9 @@ static void open_bench(struct bench *b, const char *path)
 		die(e, &b->trap);
 	if (!wasi_http_incoming_handler_bind(b->deployment.comp, b->deployment.link, &b->handler, e))
 		die(e, &b->trap);
-	seam_instance_init(&b->image_seam, b->loop, b->vm, &b->deployment.grants, NULL);
+	seam_instance_init(&b->image_seam, b->loop, &b->deployment.grants, NULL);
 	run(b, image_main);
-	seam_instance_init(&b->seam, b->loop, b->vm, &b->deployment.grants, NULL);
+	seam_instance_init(&b->seam, b->loop, &b->deployment.grants, NULL);
 	if (!canon_slot_new(b->vm, b->image, &b->seam, &b->slot, e))
 		die(e, &b->trap);
 }

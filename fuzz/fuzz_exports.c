@@ -23,29 +23,9 @@ struct value {
 	uint8_t ref;  // code of a primitive, or index
 };
 
-static void put_u32(struct buf *b, uint32_t v)
-{
-	do {
-		buf_put_byte(b, (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0)));
-		v >>= 7;
-	} while (v);
-}
-
-static void put_i64(struct buf *b, int64_t v)
-{
-	for (;;) {
-		uint8_t byte = v & 0x7f;
-		v >>= 7;
-		bool last = (v == 0 && !(byte & 0x40)) || (v == -1 && (byte & 0x40));
-		buf_put_byte(b, last ? byte : byte | 0x80);
-		if (last)
-			return;
-	}
-}
-
 static void put_name(struct buf *b, const char *name)
 {
-	put_u32(b, (uint32_t)strlen(name));
+	put_u(b, (uint32_t)strlen(name));
 	buf_put_str(b, name);
 }
 
@@ -59,7 +39,7 @@ static void put_bytes(struct buf *b, const char *bytes, size_t n)
 static void end_section(struct buf *out, struct buf *section, uint8_t kind)
 {
 	buf_put_byte(out, kind);
-	put_u32(out, (uint32_t)section->len);
+	put_u(out, (uint32_t)section->len);
 	buf_put_slice(out, buf_view(section));
 	section->len = 0;
 }
@@ -75,7 +55,7 @@ static uint8_t end_type(struct gen *g, bool named)
 	PUT(&g->section, "\1\0");
 	put_name(&g->section, name);
 	buf_put_byte(&g->section, 3);
-	put_u32(&g->section, g->n_types);
+	put_u(&g->section, g->n_types);
 	buf_put_byte(&g->section, 0);
 	end_section(&g->out, &g->section, 11);
 	g->n_types += 2;
@@ -103,7 +83,7 @@ static struct value make_parts(struct gen *g, unsigned depth, uint8_t code)
 	}
 	buf_put_byte(&g->section, 1);
 	buf_put_byte(&g->section, code);
-	put_u32(&g->section, n);
+	put_u(&g->section, n);
 	for (uint32_t i = 0; i < n; i++) {
 		if (code != 0x6f)
 			put_name(&g->section, names[i]);
@@ -126,7 +106,7 @@ static struct value make_labels(struct gen *g, uint8_t code)
 	uint32_t n = 1 + bytes_take(&g->in) % ARRAY_LEN(names);
 	buf_put_byte(&g->section, 1);
 	buf_put_byte(&g->section, code);
-	put_u32(&g->section, n);
+	put_u(&g->section, n);
 	for (uint32_t i = 0; i < n; i++) {
 		list[i] = slice_str(names[i]);
 		put_name(&g->section, names[i]);
@@ -221,7 +201,7 @@ static uint8_t make_func(struct gen *g, const struct wit_func_type **ret)
 	if (has_result)
 		result = like == 0 ? make_result(g, false, false) : make_value(g, 0);
 	PUT(&g->section, "\1\x40");
-	put_u32(&g->section, n);
+	put_u(&g->section, n);
 	for (uint32_t i = 0; i < n; i++) {
 		put_name(&g->section, names[i]);
 		buf_put_byte(&g->section, values[i].ref);
@@ -236,9 +216,9 @@ static void put_const(struct buf *b, uint8_t type, uint64_t v)
 {
 	buf_put_byte(b, (uint8_t)(0x41 + (0x7f - type)));
 	if (type == WIT_CORE_I32)
-		put_i64(b, (int32_t)v);
+		put_s(b, (int32_t)v);
 	else if (type == WIT_CORE_I64)
-		put_i64(b, (int64_t)v);
+		put_s(b, (int64_t)v);
 	else
 		buf_put(b, &v, type == WIT_CORE_F32 ? 4 : 8);
 }
@@ -252,10 +232,10 @@ static void put_module(struct gen *g, const struct wit_func_type *type)
 	uint8_t result = nresults && type->result->n_flat == 1 ? type->result->flat[0] : WIT_CORE_I32;
 	PUT(&m, "\0asm\1\0\0\0");
 	PUT(&s, "\2\x60");
-	put_u32(&s, nparams);
+	put_u(&s, nparams);
 	for (uint32_t i = 0; i < nparams; i++)
 		buf_put_byte(&s, spilled ? WIT_CORE_I32 : type->params.flat[i]);
-	put_u32(&s, nresults);
+	put_u(&s, nresults);
 	if (nresults)
 		buf_put_byte(&s, result);
 	PUT(&s, "\x60\4\x7f\x7f\x7f\x7f\1\x7f");
@@ -272,13 +252,13 @@ static void put_module(struct gen *g, const struct wit_func_type *type)
 		put_const(&body, result, how < 128 ? how & 7 : bytes_take_u64(&g->in));
 	PUT(&body, "\x0b");
 	buf_put_byte(&s, 2);
-	put_u32(&s, (uint32_t)body.len);
+	put_u(&s, (uint32_t)body.len);
 	buf_put_slice(&s, buf_view(&body));
 	PUT(&s, "\6\0\x41\x80\xc0\0\x0b");
 	end_section(&m, &s, 10);
 	PUT(&s, "\1\0\x41\0\x0b");
 	uint32_t n = (uint32_t)min_u64((uint64_t)(g->in.end - g->in.p), 4096);
-	put_u32(&s, n);
+	put_u(&s, n);
 	buf_put(&s, g->in.p, n);
 	end_section(&m, &s, 11);
 	end_section(&g->out, &m, 1);
@@ -380,7 +360,7 @@ static void run_bound(struct run *r, struct slice bytes)
 	canon_limits_default(&limits);
 	if (!tier_compile(&m, 1, bytes, NULL, &opt, &r->module, &stats, &e) || !canon_component_new(r->comp, &r->module, &r->canon, &e))
 		BUG_ON(e.code != ERR_NOMEM);
-	seam_instance_init(&r->seam, loop, shard, &r->grants, NULL);
+	seam_instance_init(&r->seam, loop, &r->grants, NULL);
 	seam_task_init(&r->task, loop, shard, NULL);
 	if (r->canon && canon_instance_new(shard, r->canon, seam_link_host(r->link), &limits, &r->seam, &r->instance, &e))
 		BUG_ON(!seam_task_run_to_end(&r->task, call, r, VM_BUDGET_NONE, NULL));

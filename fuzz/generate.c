@@ -25,24 +25,6 @@ static unsigned letter_index(char t)
 {
 	return (unsigned)(strchr(letters, t) - letters);
 }
-static void put_u(struct buf *b, uint64_t v)
-{
-	do {
-		buf_put_byte(b, (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0)));
-		v >>= 7;
-	} while (v);
-}
-static void put_s(struct buf *b, int64_t v)
-{
-	for (;;) {
-		uint8_t byte = v & 0x7f;
-		v >>= 7;
-		bool last = (v == 0 && !(byte & 0x40)) || (v == -1 && (byte & 0x40));
-		buf_put_byte(b, last ? byte : byte | 0x80);
-		if (last)
-			return;
-	}
-}
 static void put_op(struct buf *b, uint8_t prefix, uint32_t code)
 {
 	if (prefix) {

@@ -20,6 +20,26 @@ static inline uint64_t bytes_take_u64(struct bytes *b)
 	return v;
 }
 
+// LEB128.
+static inline void put_u(struct buf *b, uint64_t v)
+{
+	do {
+		buf_put_byte(b, (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0)));
+		v >>= 7;
+	} while (v);
+}
+static inline void put_s(struct buf *b, int64_t v)
+{
+	for (;;) {
+		uint8_t byte = v & 0x7f;
+		v >>= 7;
+		bool last = (v == 0 && !(byte & 0x40)) || (v == -1 && (byte & 0x40));
+		buf_put_byte(b, last ? byte : byte | 0x80);
+		if (last)
+			return;
+	}
+}
+
 // A module without imports that exports `f` (i32 i64 f32 f64) -> one value, `m` a memory of a page, and globals `i`, `l`, `f32`, `f64`. It ends by
 // itself: loops count down, calls go to functions before the caller.
 void generate_module(struct bytes *in, struct buf *out);

@@ -262,7 +262,7 @@ static void load(struct service *v, const char *text, struct shard *s)
 		fail_msg("%s (%s)", e.text, e.where);
 	seam_registry_release(&r);
 	shard_open(s, v);
-	seam_instance_init(&v->image_seam, s->loop, s->vm, &v->grants, NULL);
+	seam_instance_init(&v->image_seam, s->loop, &v->grants, NULL);
 	seam_task_init(&s->task, s->loop, s->vm, NULL);
 	if (!seam_task_run_to_end(&s->task, image_main, s, VM_BUDGET_NONE, NULL) || !s->ok)
 		fail_msg("%s %s", s->e.text, s->trap.text);
@@ -302,7 +302,7 @@ static void slot_open(struct slot *s, struct shard *h)
 	struct err e = {0};
 	*s = (struct slot){.shard = h};
 	arena_init(&s->arena, 0);
-	seam_instance_init(&s->seam, h->loop, h->vm, &h->service->grants, NULL);
+	seam_instance_init(&s->seam, h->loop, &h->service->grants, NULL);
 	if (!canon_slot_new(h->vm, h->service->image, &s->seam, &s->canon, &e))
 		fail_msg("%s", e.text);
 }

@@ -194,7 +194,7 @@ def signals_that_mean_nothing_to_a_server_do_not_end_it():
     with Server(MISBEHAVE, shards=2) as s:
         flying = Many([lambda: s.get("/delay") for _ in range(10)])
         time.sleep(0.05)
-        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE, signal.SIGPROF, signal.SIGVTALRM, signal.SIGIO, signal.SIGQUIT):
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE, signal.SIGPROF, signal.SIGVTALRM, signal.SIGIO, signal.SIGXFSZ, signal.SIGQUIT):
             s.process.send_signal(number)
             time.sleep(0.02)
         check(all(a.status == 200 for a in flying.join()), "a request was lost")

@@ -574,7 +574,7 @@ static void puppet_want(struct puppet_maker *m, const char *interface, const cha
 static void puppet_restart(struct puppet *p)
 {
 	struct err e = {0};
-	seam_instance_init(&p->seam, p->loop, shard, &p->grants, p);
+	seam_instance_init(&p->seam, p->loop, &p->grants, p);
 	if (!canon_instance_new(shard, p->loaded.canon, seam_link_host(p->link), NULL, &p->seam, &p->instance, &e))
 		fail_msg("%s", e.text);
 	p->func = NULL;

@@ -132,7 +132,6 @@ struct vm_fiber *vm_fiber_new(struct vm_shard *s, void (*fn)(void *arg), void *a
 	f->kill = TRAP_NONE;
 	f->fn = fn;
 	f->arg = arg;
-	f->data = NULL;
 	f->entry_sp = NULL;
 	f->stack_limit = f->low + VM__STACK_MARGIN;
 	f->owner = NULL;
@@ -387,20 +386,4 @@ uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f)
 uint64_t vm_fiber_preemptions(const struct vm_fiber *f)
 {
 	return f->preemptions;
-}
-
-void vm_fiber_set_task(struct vm_fiber *f, void *task)
-{
-	BUG_ON(f->state != VM_FIBER_NEW);
-	f->task = task;
-}
-
-void vm_fiber_set_data(struct vm_fiber *f, void *data)
-{
-	f->data = data;
-}
-
-void *vm_fiber_data(const struct vm_fiber *f)
-{
-	return f->data;
 }

@@ -223,7 +223,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how);
 // On a fiber, in host code: gives the thread back to the resumer. VM_KILLED: the host function is to clean up and return a trap
 // (vm_fiber_kill_reason). Once killed, every further park returns VM_KILLED at once.
 enum vm_wake vm_fiber_park(struct vm_shard *s);
-// Gives others a turn, as if preempted (for host code that works long, when vm_work_is_due). Before and after it the fiber's budget is looked at:
+// Gives others a turn, as if preempted (vm_work does, for host code that works long). Before and after it the fiber's budget is looked at:
 // VM_KILLED as above, also when CPU time or deadline is spent (vm_fiber_kill_reason says which). On the thread's own stack nothing happens.
 enum vm_wake vm_fiber_yield(struct vm_shard *s);  // for tests
 // The fiber has worked for about a millisecond of CPU time since its turn began or this was answered by a yield: time to yield. Cheap. A stack
@@ -251,11 +251,8 @@ enum trap vm_fiber_kill_reason(const struct vm_fiber *f);  // TRAP_NONE: not kil
 uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f);
 // How often it was preempted.
 uint64_t vm_fiber_preemptions(const struct vm_fiber *f);  // for tests
-void vm_fiber_set_data(struct vm_fiber *f, void *data);
-void *vm_fiber_data(const struct vm_fiber *f);  // for tests
-// What exec->task is when a new fiber begins (its context slots are zero). From then on code on the fiber may set exec->task and exec->context;
-// both stay with the fiber over its switches. The thread's own stack has its own.
-void vm_fiber_set_task(struct vm_fiber *f, void *task);  // for tests
+// exec->task and the context slots are zero when a fiber begins; code on it may set them, and they stay with it over its switches. The thread's own stack
+// has its own.
 // Stacks kept in the pool are given back (a tenant leaves, memory is short).
 void vm_shard_trim_stacks(struct vm_shard *s);  // for tests
 

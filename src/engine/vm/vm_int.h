@@ -246,7 +246,7 @@ struct vm_fiber {
 	enum vm_fiber_state state;
 	_Atomic uint32_t kill;  // enum trap
 	void (*fn)(void *arg);
-	void *arg, *data;
+	void *arg;
 	// what abi_exec holds while it runs
 	void *entry_sp;
 	uintptr_t stack_limit;

@@ -6,7 +6,7 @@
 // 2. With nothing running for a while the thread sleeps until a fiber is resumed. It looks once more, a tick after it raised the flag:
 //    who did not see the flag yet is seen then.
 // 3. The handler runs on the shard's thread. In guest code, with the stack in order, it continues at vm__preempt_stub; else it leaves
-//    two notes: exec->interrupt, found by host code that works long (vm_work_is_due) and on the way back into the guest, and a stack limit that
+//    two notes: exec->interrupt, found by host code that works long (vm_work) and on the way back into the guest, and a stack limit that
 //    calls the hook.
 #include "vm_int.h"
 

@@ -3,7 +3,7 @@
 
 #include "seam_int.h"
 
-void seam_instance_init(struct seam_instance *i, struct loop *loop, struct vm_shard *shard, struct seam_grants *grants, void *owner)
+void seam_instance_init(struct seam_instance *i, struct loop *loop, struct seam_grants *grants, void *owner)
 {
 	*i = (struct seam_instance){.loop = loop, .grants = grants, .owner = owner};
 }

@@ -76,7 +76,6 @@ bool seam_task_run(struct seam_task *t, void (*fn)(void *arg), void *arg, struct
 	if (!t->fiber)
 		return false;
 	vm_fiber_set_budget(t->fiber, budget);
-	vm_fiber_set_data(t->fiber, t);
 	t->turn = (struct loop_task){.fn = take_turn};
 	t->done = done;
 	resume(t);

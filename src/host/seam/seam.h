@@ -232,7 +232,7 @@ struct seam_instance {
 	bool mixed;  // holds, perhaps, objects of a provider that is not bound any more
 };
 // `loop`: of the thread that it is on.
-void seam_instance_init(struct seam_instance *i, struct loop *loop, struct vm_shard *shard, struct seam_grants *grants, void *owner);
+void seam_instance_init(struct seam_instance *i, struct loop *loop, struct seam_grants *grants, void *owner);
 // A task has ended here: providers hear it. Before the instance is reset.
 void seam_instance_task_end(struct seam_instance *i, struct seam_task *t);
 // What a provider that has objects in the instance keeps for it; made if it isn't there (for canon_resource_ops.remake). NULL: no memory.

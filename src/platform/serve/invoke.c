@@ -156,7 +156,7 @@ static bool instantiate(struct job *j, struct err *e)
 {
 	struct serve_deployment *d = &j->deployment;
 	j->e = e;
-	seam_instance_init(&j->seam, j->loop, j->vm, &d->grants, NULL);
+	seam_instance_init(&j->seam, j->loop, &d->grants, NULL);
 	if (!canon_instance_new(j->vm, d->canon, seam_link_host(d->link), &d->limits, &j->seam, &j->instance, e))
 		return false;
 	arena_init_pool(&j->values, 0, canon_instance_pool(j->instance));

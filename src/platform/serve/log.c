@@ -299,7 +299,7 @@ void serve__log_state(const struct serve_shard *s)
 		"state of shard %u: %llu requests running, %llu waiting, %llu instances of which %u are free, %llu requests so far", s->index,
 		(unsigned long long)s->calls, (unsigned long long)s->queued, (unsigned long long)s->slots, free_slots,
 		(unsigned long long)s->request_count);
-	for (const struct serve_request *c = s->running; c; c = c->run_next) {
+	for (const struct serve_request *c = s->running; c; c = c->list_next) {
 		const struct http_request *r = http_exchange_request(c->x);
 		struct slice target = cut(r->target, 200);
 		serve__log(s->service->process->config, SERVE_LOG_INFO, "running on shard %u: #%llu %.*s for %llu ms%s", s->index, (unsigned long long)c->id, SLICE_ARGS(target),

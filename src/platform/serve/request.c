@@ -90,9 +90,10 @@ static void end_call(struct serve_request *c, enum trap why)
 
 bool serve__count_up(struct serve_count *c, uint64_t limit)
 {
-	if (__atomic_add_fetch(&c->n, 1, __ATOMIC_SEQ_CST) <= limit)
-		return true;
-	__atomic_sub_fetch(&c->n, 1, __ATOMIC_SEQ_CST);
+	uint64_t n = __atomic_load_n(&c->n, __ATOMIC_SEQ_CST);
+	while (n < limit)
+		if (__atomic_compare_exchange_n(&c->n, &n, n + 1, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			return true;
 	return false;
 }
 
@@ -161,19 +162,19 @@ static void wait_no_more(struct serve_shard *s)
 static void list_running(struct serve_request *c)
 {
 	struct serve_shard *s = c->shard;
-	c->run_next = s->running;
-	c->run_prev = &s->running;
-	if (c->run_next)
-		c->run_next->run_prev = &c->run_next;
+	c->list_next = s->running;
+	c->list_prev = &s->running;
+	if (c->list_next)
+		c->list_next->list_prev = &c->list_next;
 	s->running = c;
 	s->calls++;
 }
 
 static void unlist_running(struct serve_request *c)
 {
-	*c->run_prev = c->run_next;
-	if (c->run_next)
-		c->run_next->run_prev = c->run_prev;
+	*c->list_prev = c->list_next;
+	if (c->list_next)
+		c->list_next->list_prev = c->list_prev;
 	c->shard->calls--;
 }
 
@@ -242,14 +243,11 @@ static void refuse(struct serve_request *c)
 static void queue_remove(struct serve_request *c)
 {
 	struct serve_shard *s = c->shard;
-	struct serve_request **at = &s->queue_head, *before = NULL;
-	while (*at != c) {
-		before = *at;
-		at = &before->next;
-	}
-	*at = c->next;
-	if (s->queue_tail == c)
-		s->queue_tail = before;
+	*c->list_prev = c->list_next;
+	if (c->list_next)
+		c->list_next->list_prev = c->list_prev;
+	else
+		s->queue_end = c->list_prev;
 	s->queued--;
 	serve__count_down(&s->service->process->queued);
 }
@@ -283,12 +281,10 @@ static void enqueue(struct serve_request *c)
 	static const struct http_exchange_ops ops = {.on_cancel = on_queued_cancel};
 	struct serve_shard *s = c->shard;
 	uint64_t wait = queue_wait(s);
-	c->next = NULL;
-	if (s->queue_tail)
-		s->queue_tail->next = c;
-	else
-		s->queue_head = c;
-	s->queue_tail = c;
+	c->list_next = NULL;
+	c->list_prev = s->queue_end;
+	*s->queue_end = c;
+	s->queue_end = &c->list_next;
 	s->queued++;
 	http_exchange_set_owner(c->x, &ops, c);
 	c->timer.fn = on_queue_timeout;
@@ -381,12 +377,11 @@ static bool prepare(struct serve_request *c)
 {
 	struct serve_shard *s = c->shard;
 	struct err e;
-	const char *why;
 	err_clear(&e);
-	c->slot = serve__slot_take(s, &why, &e);
+	c->slot = serve__slot_take(s, &e);
 	if (!c->slot) {
-		if (why)
-			log_shortage(s, why);
+		if (e.code != ERR_NONE)
+			log_shortage(s, e.text);
 		return false;
 	}
 	c->http.wasi = &c->slot->version->deployment.wasi;
@@ -485,6 +480,7 @@ static void finish(struct serve_request *c)
 
 void serve__queue_init(struct serve_shard *s)
 {
+	s->queue_end = &s->queue_head;
 	s->wake.fn = on_wake;
 }
 
@@ -499,7 +495,7 @@ void serve__requests_end(struct serve_shard *s)
 	loop_task_cancel(&s->queue_turn);
 	wait_no_more(s);
 	loop_timer_cancel(s->loop, &s->queue_retry);
-	for (struct serve_request *c = s->running; c; c = c->run_next)
+	for (struct serve_request *c = s->running; c; c = c->list_next)
 		end_call(c, TRAP_KILLED);
 	while (s->calls)
 		loop_run_once(s->loop, UINT64_MAX);

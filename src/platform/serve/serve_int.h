@@ -112,7 +112,7 @@ struct serve_shard {
 	struct serve_slot *free_slots;  // of `version`, with room for another request
 	struct loop_timer idle_timer;   // policy reuse: armed while one of them has been used
 	struct serve_request *free_requests;
-	struct serve_request *queue_head, *queue_tail;
+	struct serve_request *queue_head, **queue_end;  // end: where the next is hung in
 	struct loop_task queue_turn;     // posted: the head of the queue is tried
 	struct loop_timer queue_retry;  // armed: it could not start, and is tried again
 	uint64_t shortage_logged_ns;
@@ -145,9 +145,9 @@ void serve__shard_close(struct serve_shard *s);
 void serve_service_replace(struct serve_service *s, struct serve_version *v);
 
 // ---- slots --------------------------------------------------------------------------------------------------------------------------
-// With room for one request more, which is counted in. NULL: none is free and no other can be made; *ret_why says what is lacking, or is NULL when there is
-// only to wait for one to come back.
-struct serve_slot *serve__slot_take(struct serve_shard *s, const char **ret_why, struct err *e);
+// With room for one request more, which is counted in. NULL: none is free and no other can be made; `e` says what is lacking, or stays as it is when
+// there is only to wait for one to come back.
+struct serve_slot *serve__slot_take(struct serve_shard *s, struct err *e);
 // One of its requests is over. `clean`: the call returned.
 void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean);
 // All that are free.
@@ -228,8 +228,8 @@ void serve__process_drain(struct serve_process *p);
 // ---- request ------------------------------------------------------------------------------------------------------------------------
 enum serve_request_state { REQUEST_QUEUED, REQUEST_RUNNING, REQUEST_ENDED };
 struct serve_request {
-	struct serve_request *next;    // of the queue or the pool
-	struct serve_request *run_next, **run_prev;
+	struct serve_request *next;    // of the pool
+	struct serve_request *list_next, **list_prev;  // of the queue, then of those that run
 	struct serve_shard *shard;
 	struct serve_slot *slot;
 	struct http_exchange *x;

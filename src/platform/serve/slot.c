@@ -41,21 +41,19 @@ static void discard(struct serve_slot *slot, struct serve_shard *s)
 	serve__version_unref(v, VERSION_IN_SLOT);
 }
 
-static struct serve_slot *make(struct serve_shard *s, const char **ret_why, struct err *e)
+static struct serve_slot *make(struct serve_shard *s, struct err *e)
 {
 	struct serve_version *v = s->version;
 	struct serve_slot *slot = serve__memory_is_short(s->service->process) ? NULL : mem_zalloc(sizeof *slot);
 	if (!slot) {
 		err_set(e, ERR_NOMEM, "the memory of the process is spent (--process-memory)");
-		*ret_why = "the memory of the process is spent (--process-memory)";
 		return NULL;
 	}
 	slot->version = v;
 	slot->max_tasks = 1;
-	seam_instance_init(&slot->seam, s->loop, s->vm, &v->deployment.grants, slot);
+	seam_instance_init(&slot->seam, s->loop, &v->deployment.grants, slot);
 	if (!canon_slot_new(s->vm, v->image, &slot->seam, &slot->canon, e)) {
 		mem_free(slot);
-		*ret_why = e->text;
 		return NULL;
 	}
 	serve__version_ref(v, VERSION_IN_SLOT);
@@ -64,13 +62,12 @@ static struct serve_slot *make(struct serve_shard *s, const char **ret_why, stru
 	return slot;
 }
 
-struct serve_slot *serve__slot_take(struct serve_shard *s, const char **ret_why, struct err *e)
+struct serve_slot *serve__slot_take(struct serve_shard *s, struct err *e)
 {
 	struct serve_slot *slot = s->free_slots;
-	*ret_why = NULL;
 	if (!slot && s->service->on_one_shard && (s->slots || loop_now_ns(s->loop) < s->not_before_ns))
 		return NULL;
-	if (!slot && !(slot = make(s, ret_why, e)))
+	if (!slot && !(slot = make(s, e)))
 		return NULL;
 	if (++slot->tasks == slot->max_tasks)
 		unlist(slot);
@@ -79,8 +76,7 @@ struct serve_slot *serve__slot_take(struct serve_shard *s, const char **ret_why,
 
 bool serve__shard_warm(struct serve_shard *s, struct err *e)
 {
-	const char *why;
-	return make(s, &why, e) || err_note(e, "no instance to be had on shard %u", s->index);
+	return make(s, e) || err_note(e, "no instance to be had on shard %u", s->index);
 }
 
 void serve__slots_discard(struct serve_shard *s)

@@ -45,7 +45,7 @@ static void explain_image(const struct image_job *j, struct err *e)
 static bool take_image(struct serve_version *v, const struct serve_thread *t, const bool *stop, struct err *e)
 {
 	struct image_job j = {.version = v, .thread = t, .e = e};
-	seam_instance_init(&v->image_seam, t->loop, t->vm, &v->deployment.grants, NULL);
+	seam_instance_init(&v->image_seam, t->loop, &v->deployment.grants, NULL);
 	seam_task_init(&j.task, t->loop, t->vm, NULL);
 	if (!seam_task_run_to_end(&j.task, image_main, &j, serve__budget(&v->config->limits, loop_now_fresh_ns(t->loop)), stop))
 		return err_nomem(e);

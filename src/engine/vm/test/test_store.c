@@ -126,7 +126,8 @@ static void keeps_its_task(void *arg)
 {
 	struct abi_exec *exec = vm_shard_exec(shard);
 	uint64_t *fine = arg;
-	*fine += exec->task == arg && !exec->context[0] && !exec->context[1];
+	*fine += !exec->task && !exec->context[0] && !exec->context[1];
+	exec->task = arg;
 	exec->context[0] = (uintptr_t)arg;
 	exec->context[1] = ~(uint64_t)(uintptr_t)arg;
 	for (int i = 0; i < 3; i++) {
@@ -145,10 +146,8 @@ static void task_and_context_slots_stay_with_their_fiber(void **state UNUSED)
 	exec->task = &exec;
 	exec->context[0] = 1;
 	exec->context[1] = 2;
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 8; i++)
 		f[i] = vm_fiber_new(shard, keeps_its_task, fine[i]);
-		vm_fiber_set_task(f[i], fine[i]);
-	}
 	for (int k = 0; k < 4; k++) {
 		for (int i = 0; i < 8; i++)
 			assert_int_equal(vm_fiber_resume(f[i * 3 % 8], VM_RESUMED), k == 3 ? VM_FIBER_DONE : VM_FIBER_PARKED);
@@ -169,11 +168,9 @@ static void count_ready(struct vm_fiber *f UNUSED, void *arg)
 
 static void tells_of_preempted_fibers(void **state UNUSED)
 {
-	int turns = 0, ready = 0, data;
+	int turns = 0, ready = 0;
 	vm_shard_set_on_preempted(shard, count_ready, &ready);
 	struct vm_fiber *f = vm_fiber_new(shard, yields_twice, &turns);
-	vm_fiber_set_data(f, &data);
-	assert_ptr_equal(vm_fiber_data(f), &data);
 	assert_int_equal(vm_fiber_state(f), VM_FIBER_NEW);
 	while (vm_fiber_resume(f, VM_RESUMED) == VM_FIBER_PREEMPTED)
 		;

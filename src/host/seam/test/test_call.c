@@ -23,7 +23,7 @@ struct fixture {
 static void init(struct fixture *f)
 {
 	*f = (struct fixture){.grants = {.call_bytes = 1000, .log_denial = log_denial}};
-	seam_instance_init(&f->instance, NULL, NULL, &f->grants, NULL);
+	seam_instance_init(&f->instance, NULL, &f->grants, NULL);
 	seam_task_init(&f->task, NULL, NULL, NULL);
 	f->call = (struct seam_call){.task = &f->task, .instance = &f->instance};
 }

@@ -153,8 +153,8 @@ static void who_yields_holds_the_instance_and_others_wait_behind(void **s)
 {
 	struct seam_instance instance, another;
 	struct job a, b, c;
-	seam_instance_init(&instance, loop, shard, NULL, NULL);
-	seam_instance_init(&another, loop, shard, NULL, NULL);
+	seam_instance_init(&instance, loop, NULL, NULL);
+	seam_instance_init(&another, loop, NULL, NULL);
 	begin(&a, UINT64_MAX);
 	begin(&b, UINT64_MAX);
 	begin(&c, UINT64_MAX);

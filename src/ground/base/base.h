@@ -16,6 +16,7 @@
 #include "map.h"
 #include "pool.h"
 #include "sanitize.h"
+#include "shared.h"
 #include "slice.h"
 #include "utf.h"
 #include "util.h"

@@ -1,7 +1,7 @@
 // How many connections the servers of a process have together, and how many each client has. A server asks before it accepts; where all places are
 // taken it closes those of its own that are idle longest, or asks another server to do so, and waits.
 //
-// `open` is changed by atomic additions only; the list of servers and the table of clients under the lock, which nobody holds for longer than a walk
+// `open` is counted without the lock; the list of servers and the table of clients under the lock, which nobody holds for longer than a walk
 // along a chain. A server joins when it is made and parts when it is freed.
 #include "http_int.h"
 
@@ -13,24 +13,14 @@ struct http_client {
 	uint64_t connections;
 };
 struct http_gate {
-	uint64_t max, per_client, open;
+	uint64_t max, per_client;
+	struct shared_count open;
 	uint32_t said;  // one bit an enum http_full
-	bool locked;
+	struct spinlock lock;
 	struct http_server *servers, *asked;  // the last that was asked to make room
 	uint8_t secret[8];                    // which clients share a chain is nobody's choice
 	struct http_client **clients;
 };
-
-static void lock(struct http_gate *g)
-{
-	while (__atomic_test_and_set(&g->locked, __ATOMIC_ACQUIRE))
-		;
-}
-
-static void unlock(struct http_gate *g)
-{
-	__atomic_clear(&g->locked, __ATOMIC_RELEASE);
-}
 
 bool http_gate_new(uint64_t connections, uint64_t per_client, struct http_gate **ret, struct err *e)
 {
@@ -52,7 +42,7 @@ void http_gate_free(struct http_gate *g)
 {
 	if (!g)
 		return;
-	BUG_ON(g->servers || g->open);
+	BUG_ON(g->servers || shared_count_now(&g->open));
 	mem_free(g->clients);
 	mem_free(g);
 }
@@ -61,15 +51,12 @@ void http_gate_free(struct http_gate *g)
 
 bool http__gate_enter(struct http_gate *g, bool anyway)
 {
-	if (__atomic_add_fetch(&g->open, 1, __ATOMIC_RELAXED) <= g->max || anyway)
-		return true;
-	http__gate_leave(g);
-	return false;
+	return shared_count_up(&g->open, anyway ? UINT64_MAX : g->max);
 }
 
 void http__gate_leave(struct http_gate *g)
 {
-	__atomic_sub_fetch(&g->open, 1, __ATOMIC_RELAXED);
+	shared_count_down(&g->open);
 }
 
 uint64_t http__gate_max(const struct http_gate *g)
@@ -101,7 +88,7 @@ bool http__gate_enter_client(struct http_gate *g, const struct http_address *pee
 	*ret = NULL;
 	if (!g->clients || !http__address_key(peer, key))
 		return true;
-	lock(g);
+	spinlock_lock(&g->lock);
 	struct http_client **at = find_client(g, key), *c = *at;
 	if (!c && (c = mem_zalloc(sizeof *c))) {
 		memcpy(c->key, key, KEY_MAX);
@@ -110,7 +97,7 @@ bool http__gate_enter_client(struct http_gate *g, const struct http_address *pee
 	bool ok = c && c->connections < g->per_client;
 	if (ok)
 		c->connections++;
-	unlock(g);
+	spinlock_unlock(&g->lock);
 	*ret = ok ? c : NULL;
 	return ok;
 }
@@ -119,11 +106,11 @@ void http__gate_leave_client(struct http_gate *g, struct http_client *c)
 {
 	if (!c)
 		return;
-	lock(g);
+	spinlock_lock(&g->lock);
 	struct http_client **at = --c->connections ? NULL : find_client(g, c->key);
 	if (at)
 		*at = c->next;
-	unlock(g);
+	spinlock_unlock(&g->lock);
 	if (at)
 		mem_free(c);
 }
@@ -132,26 +119,26 @@ void http__gate_leave_client(struct http_gate *g, struct http_client *c)
 
 void http__gate_join(struct http_gate *g, struct http_server *s)
 {
-	lock(g);
+	spinlock_lock(&g->lock);
 	s->gate_next = g->servers;
 	g->servers = s;
-	unlock(g);
+	spinlock_unlock(&g->lock);
 }
 
 void http__gate_part(struct http_gate *g, struct http_server *s)
 {
-	lock(g);
+	spinlock_lock(&g->lock);
 	struct http_server **at = &g->servers;
 	while (*at != s)
 		at = &(*at)->gate_next;
 	*at = s->gate_next;
 	g->asked = NULL;
-	unlock(g);
+	spinlock_unlock(&g->lock);
 }
 
 void http__gate_ask_another(struct http_gate *g, struct http_server *but)
 {
-	lock(g);
+	spinlock_lock(&g->lock);
 	struct http_server *s = g->asked ? g->asked->gate_next : NULL;
 	if (!s)
 		s = g->servers;
@@ -160,5 +147,5 @@ void http__gate_ask_another(struct http_gate *g, struct http_server *but)
 	g->asked = s;
 	if (s != but && !__atomic_exchange_n(&s->room_asked, true, __ATOMIC_ACQ_REL))
 		loop_post_remote(s->loop, &s->room_remote);
-	unlock(g);
+	spinlock_unlock(&g->lock);
 }

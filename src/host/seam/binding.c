@@ -10,17 +10,6 @@
 // 4. A provider has one slot in all tables of a link that are alive, and no other has it meanwhile.
 #include "seam_int.h"
 
-static void lock(struct seam_link *l)
-{
-	while (__atomic_exchange_n(&l->lock, 1, __ATOMIC_ACQUIRE))
-		;
-}
-
-static void unlock(struct seam_link *l)
-{
-	__atomic_store_n(&l->lock, 0, __ATOMIC_RELEASE);
-}
-
 // ---- tables ---------------------------------------------------------------------------------------------------------------------------
 
 struct seam_table *seam__table_new(struct seam_link *l)
@@ -30,11 +19,11 @@ struct seam_table *seam__table_new(struct seam_link *l)
 		return NULL;
 	*t = (struct seam_table){.link = l, .refs = 1};
 	arena_init(&t->arena, 0);
-	lock(l);
+	spinlock_lock(&l->lock);
 	t->version = ++l->version;
 	t->next = l->tables;
 	l->tables = t;
-	unlock(l);
+	spinlock_unlock(&l->lock);
 	return t;
 }
 
@@ -71,7 +60,7 @@ static uint32_t find_slot(const struct seam_table *tables, const struct seam_pro
 void seam__table_place(struct seam_table *t, uint32_t n)
 {
 	struct seam_link *l = t->link;
-	lock(l);
+	spinlock_lock(&l->lock);
 	for (; t->n < n; t->n++) {  // of its own bindings those before this one have their slots
 		struct seam_binding *b = &t->bindings[t->n];
 		if (!b->provider)
@@ -79,7 +68,7 @@ void seam__table_place(struct seam_table *t, uint32_t n)
 		seam__provider_ref(b->provider, SEAM_HELD_BY_TABLE);
 		b->slot = find_slot(l->tables, b->provider);
 	}
-	unlock(l);
+	spinlock_unlock(&l->lock);
 }
 
 // Under the lock: one reference less. A table that is gone is put before *dead.
@@ -113,9 +102,9 @@ void seam__table_unref(struct seam_table *t)
 {
 	struct seam_table *dead = NULL;
 	struct seam_link *l = t->link;
-	lock(l);
+	spinlock_lock(&l->lock);
 	drop_table(t, &dead);
-	unlock(l);
+	spinlock_unlock(&l->lock);
 	bury(dead);
 }
 
@@ -128,10 +117,10 @@ void seam_table_free(struct seam_table *t)
 uint32_t seam_link_tables(struct seam_link *l)
 {
 	uint32_t n = 0;
-	lock(l);
+	spinlock_lock(&l->lock);
 	for (const struct seam_table *t = l->tables; t; t = t->next)
 		n++;
-	unlock(l);
+	spinlock_unlock(&l->lock);
 	return n;
 }
 
@@ -191,20 +180,32 @@ static void look_whether_mixed(struct seam_instance *s)
 
 void seam__seat_settle(struct seam_instance *s, struct seam__seat *seat)
 {
-	if (seat->objects || !seat->local || seat->local->calls)
+	if (seat->objects || !seat->local)
 		return;
+	if (seat->local->calls) {
+		seat->local->waits = true;
+		return;
+	}
 	seat_close(s, seat);
 	look_whether_mixed(s);
 }
 
-void seam__local_idle(struct seam__local *l)
+static void settle_all(struct seam__local *l)
 {
+	l->waits = false;
 	l->seats++;  // stays until this is over
 	for (struct seam_instance *s = l->part->instances; s; s = s->next)
 		for (uint32_t i = 0; i < s->n_seats; i++)
 			if (s->seats[i] && s->seats[i]->local == l)
 				seam__seat_settle(s, s->seats[i]);
 	l->seats--;
+}
+
+// Also after each call on a handle of an old provider: a walk over the instances is for when a seat waits.
+void seam__local_idle(struct seam__local *l)
+{
+	if (l->waits)
+		settle_all(l);
 	free_if_done(l);
 }
 
@@ -235,6 +236,7 @@ struct seam__seat *seam__seat_open(struct seam_instance *s, struct seam__local *
 	seat->provider = p;
 	seat->local = slot_of(s->local->table, p) != COMP_NONE ? s->local : local;
 	seat->local->seats++;
+	seat->local->waits = true;  // for its first object
 	return seat;
 }
 
@@ -277,7 +279,7 @@ static bool have_spares(struct seam_link *l)
 bool seam_link_publish(struct seam_link *l, struct seam_table *t)
 {
 	struct seam_table *dead = NULL;
-	lock(l);
+	spinlock_lock(&l->lock);
 	bool ok = have_spares(l);
 	if (ok) {
 		drop_table(l->table, &dead);
@@ -298,7 +300,7 @@ bool seam_link_publish(struct seam_link *l, struct seam_table *t)
 			loop_post_remote(p->loop, &p->remote);
 		p->posted = true;
 	}
-	unlock(l);
+	spinlock_unlock(&l->lock);
 	bury(dead);
 	return ok;
 }
@@ -327,7 +329,10 @@ static void make_current(struct seam__part *p, struct seam__local *in)
 	in->calls = 1;
 	for (struct seam_instance *s = p->instances; s; s = s->next)
 		move_seats(s, in);
-	if (old && --old->calls == 0)
+	if (!old)
+		return;
+	old->waits = true;  // those that could not move on
+	if (--old->calls == 0)
 		seam__local_idle(old);
 }
 
@@ -358,7 +363,7 @@ static void unlist_part(struct seam__part *p)
 static void take_up(struct loop_remote *r)
 {
 	struct seam__part *p = CONTAINER_OF(r, struct seam__part, remote);
-	lock(p->link);
+	spinlock_lock(&p->link->lock);
 	struct seam__local *in = p->incoming;
 	p->posted = false;
 	bool is_over = p->n == 0;
@@ -366,7 +371,7 @@ static void take_up(struct loop_remote *r)
 		unlist_part(p);
 	else
 		p->incoming = NULL;
-	unlock(p->link);
+	spinlock_unlock(&p->link->lock);
 	if (is_over)
 		part_free(p);
 	else
@@ -399,11 +404,11 @@ bool seam__instance_open(const struct canon_host *h, struct canon_instance *i)
 {
 	struct seam_link *l = CONTAINER_OF(UNCONST(h), struct seam_link, host);
 	struct seam_instance *s = canon_instance_user(i);
-	lock(l);
+	spinlock_lock(&l->lock);
 	struct seam__part *p = find_part(l, s->loop);
 	if (p)
 		p->n++;
-	unlock(l);
+	spinlock_unlock(&l->lock);
 	if (!p)
 		return false;
 	s->canon = i;
@@ -427,11 +432,11 @@ static void leave_part(struct seam_instance *s)
 		s->next->prev = s->prev;
 	s->part = NULL;
 	s->local = NULL;
-	lock(p->link);
+	spinlock_lock(&p->link->lock);
 	bool is_over = --p->n == 0 && !p->posted;
 	if (is_over)
 		unlist_part(p);
-	unlock(p->link);
+	spinlock_unlock(&p->link->lock);
 	if (is_over)
 		part_free(p);
 }
@@ -478,9 +483,9 @@ void seam__instance_keep(struct canon_instance *i)
 		if (!is_open(seat))
 			continue;
 		struct seam__local *local = seat->local;
-		lock(local->table->link);
+		spinlock_lock(&local->table->link->lock);
 		local->table->refs++;
-		unlock(local->table->link);
+		spinlock_unlock(&local->table->link->lock);
 		seat->table = local->table;
 		seat->local = NULL;
 		local->seats--;
@@ -498,9 +503,9 @@ static struct seam__local *find_local(struct seam__part *p, struct seam_table *t
 	struct seam__local *l = mem_zalloc(sizeof *l);
 	if (!l)
 		return NULL;
-	lock(t->link);
+	spinlock_lock(&t->link->lock);
 	t->refs++;
-	unlock(t->link);
+	spinlock_unlock(&t->link->lock);
 	local_init(l, p, t);
 	l->next = p->locals;
 	return p->locals = l;

@@ -34,6 +34,7 @@ struct seam__local {
 	uint32_t seats;  // open ones
 	struct seam__part *part;
 	struct seam__local *next;
+	bool waits;  // a seat may stay for nothing but calls that are under way
 };
 // What a provider has in an instance: objects, and what it keeps. At its slot; open while it has any of them.
 struct seam__seat {
@@ -70,7 +71,7 @@ struct seam_link {
 	const struct seam_resource **resources;    // by host_index: ours that the import stands for
 	struct seam__import *imports;              // by host function
 	struct canon_host host;
-	uint8_t lock;  // of what follows
+	struct spinlock lock;  // of what follows
 	uint64_t version;
 	struct seam_table *table;   // the published one
 	struct seam_table *tables;  // all

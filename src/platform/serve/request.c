@@ -88,20 +88,6 @@ static void end_call(struct serve_request *c, enum trap why)
 
 // ---- the limits of all shards together --------------------------------------------------------------------------------------------------
 
-bool serve__count_up(struct serve_count *c, uint64_t limit)
-{
-	uint64_t n = __atomic_load_n(&c->n, __ATOMIC_SEQ_CST);
-	while (n < limit)
-		if (__atomic_compare_exchange_n(&c->n, &n, n + 1, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-			return true;
-	return false;
-}
-
-void serve__count_down(struct serve_count *c)
-{
-	__atomic_sub_fetch(&c->n, 1, __ATOMIC_SEQ_CST);
-}
-
 static uint64_t or_endless(uint64_t limit)
 {
 	return limit ? limit : UINT64_MAX;
@@ -109,7 +95,7 @@ static uint64_t or_endless(uint64_t limit)
 
 static bool take_place(struct serve_shard *s)
 {
-	return serve__count_up(&s->service->process->calls, or_endless(s->service->process->config->limits.calls));
+	return shared_count_up(&s->service->process->calls, or_endless(s->service->process->config->limits.calls));
 }
 
 // Of a shard's `waiting`: somebody waits for a place; he was told that there may be one, and has not looked yet.
@@ -131,7 +117,7 @@ static void tell(struct serve_shard *s)
 {
 	if (!change_waiting(s, WAITS, TOLD))
 		return;
-	serve__count_down(&s->service->process->waiting);
+	shared_count_down(&s->service->process->waiting);
 	loop_post_remote(s->loop, &s->wake);
 }
 
@@ -139,8 +125,8 @@ static void tell(struct serve_shard *s)
 static void give_place(struct serve_shard *s)
 {
 	struct serve_process *p = s->service->process;
-	serve__count_down(&p->calls);
-	if (UNLIKELY(__atomic_load_n(&p->waiting.n, __ATOMIC_SEQ_CST) != 0))
+	shared_count_down(&p->calls);
+	if (UNLIKELY(shared_count_now(&p->waiting) != 0))
 		for (unsigned k = 0; k < p->n_services; k++)
 			for (unsigned i = 0; i < p->n_threads; i++)
 				if (&p->services[k].shards[i] != s)
@@ -150,13 +136,13 @@ static void give_place(struct serve_shard *s)
 static void wait_for_place(struct serve_shard *s)
 {
 	if (change_waiting(s, NOBODY, WAITS))
-		serve__count_up(&s->service->process->waiting, UINT64_MAX);
+		shared_count_up(&s->service->process->waiting, UINT64_MAX);
 }
 
 static void wait_no_more(struct serve_shard *s)
 {
 	if (change_waiting(s, WAITS, NOBODY))
-		serve__count_down(&s->service->process->waiting);
+		shared_count_down(&s->service->process->waiting);
 }
 
 static void list_running(struct serve_request *c)
@@ -249,7 +235,7 @@ static void queue_remove(struct serve_request *c)
 	else
 		s->queue_end = c->list_prev;
 	s->queued--;
-	serve__count_down(&s->service->process->queued);
+	shared_count_down(&s->service->process->queued);
 }
 
 static void on_queue_timeout(struct loop_timer *t)
@@ -295,7 +281,7 @@ static void enqueue(struct serve_request *c)
 static void queue_or_refuse(struct serve_request *c)
 {
 	struct serve_process *p = c->shard->service->process;
-	if (serve__count_up(&p->queued, or_endless(p->config->limits.queue)))
+	if (shared_count_up(&p->queued, or_endless(p->config->limits.queue)))
 		enqueue(c);
 	else
 		refuse(c);

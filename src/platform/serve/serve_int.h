@@ -92,13 +92,6 @@ struct serve_slot {
 	uint64_t since_ns; // it has been without requests
 };
 
-// A number that all shards have a part in. Its limit may be UINT64_MAX.
-struct serve_count {
-	_Alignas(64) uint64_t n;
-};
-bool serve__count_up(struct serve_count *c, uint64_t limit);
-void serve__count_down(struct serve_count *c);
-
 // A shard is a service's part of one thread.
 struct serve_shard {
 	struct serve_service *service;
@@ -210,7 +203,7 @@ struct serve_process {
 	uint64_t connections;  // that it lets in
 	uint64_t memory;       // bytes; beyond it no slot is made
 	// Of all shards together, each on a line of the processor's cache of its own: those that run, those that wait, shards that wait for a place.
-	struct serve_count calls, queued, waiting;
+	_Alignas(64) struct shared_count calls, queued, waiting;
 	// Of thread 0.
 	bool stopping;              // SIGTERM or SIGINT came
 	unsigned opening, running;  // threads whose shards are not open yet; that are not over

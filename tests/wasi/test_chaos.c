@@ -2,21 +2,14 @@
 // any length, while requests come, end and are given up by their clients. Asked is that the host stands, that nothing is left when the guest is gone (with
 // ASan), and that nothing is allocated during its calls that no account knows of. Every run does the same; WASI_CHAOS=N takes N other runs.
 // PROGRAM(test_wasi_chaos, "wasi tier cmocka", "")
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "puppet.h"
+#include "served.h"
 
 enum { EPISODES = 60, STEPS = 150, HANDLES = 64 };
 enum { AT_HANDLES = PUPPET_ARGS + 2048, AT_PAIRS = PUPPET_ARGS + 4096 };
 
-static struct loop *loop;
-static struct http_server *server;
 static struct puppet p;
 static struct wasi_http_call call;
 static bool call_is_open;
-static struct http_exchange *arrived;
-static int client = -1;
 static uint64_t seed;
 static uint64_t n_ok, n_trapped, n_killed;
 
@@ -161,11 +154,6 @@ static void take_owned(const struct wit_type *t, const uint64_t *flat)
 
 // ---- steps -----------------------------------------------------------------------------------------------------------------------------------
 
-static void on_request(void *user, struct http_exchange *x)
-{
-	arrived = x;
-}
-
 static void end_call(void)
 {
 	if (call_is_open)
@@ -174,17 +162,6 @@ static void end_call(void)
 	for (uint32_t k = n_held; k-- > 0;)  // most guests know that it is over
 		if (held[k].resource == &wasi_http_types_incoming_request_resource.wit && any(10))
 			held[k] = held[--n_held];
-}
-
-static void new_client(void)
-{
-	struct err e = {0};
-	int pair[2];
-	if (client >= 0)
-		close(client);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0 || !http_server_adopt(server, pair[0], &e))
-		fail_msg("%s", e.text);
-	client = pair[1];
 }
 
 static void new_call(void)
@@ -196,11 +173,7 @@ static void new_call(void)
 	struct wasi_http_args args;
 	end_call();
 	new_client();
-	arrived = NULL;
-	assert_int_equal(write(client, text, strlen(text)), strlen(text));
-	for (int i = 0; i < 1000 && !arrived; i++)
-		loop_run_once(loop, MILLISECOND);
-	assert_non_null(arrived);
+	send_request(text);
 	call = (struct wasi_http_call){.wasi = &p.wasi};
 	if (!wasi_http_begin(&call, p.instance, arrived, &args)) {
 		http_exchange_release(arrived);
@@ -395,23 +368,6 @@ static void a_guest_that_does_anything_leaves_the_host_standing(void **s)
 	print_message("# %llu episodes to their end, %llu ended by a trap; %llu calls killed\n", (unsigned long long)n_ok, (unsigned long long)n_trapped,
 		(unsigned long long)n_killed);
 	assert_true(n_ok > 0 && n_trapped > 0);
-}
-
-static int setup(void **s)
-{
-	struct err e = {0};
-	struct http_server_config config = {.limits = http_limits_default, .on_request = on_request};
-	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e) || !loop_new(&loop, &e) || !http_server_new(loop, &config, &server, &e))
-		fail_msg("%s", e.text);
-	return 0;
-}
-
-static int teardown(void **s)
-{
-	http_server_free(server);
-	vm_shard_free(shard);
-	loop_free(loop);
-	return 0;
 }
 
 int main(void)

@@ -1,10 +1,7 @@
 // Guests that misuse wasi:http/types: handles kept over calls, wrong orders of drops, bodies finished twice, streams used after their parents, fields at
 // their limits (W26 to W35, L82, L83, L87).
 // PROGRAM(test_wasi_http, "wasi tier cmocka", "")
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "puppet.h"
+#include "served.h"
 
 #define TYPES_ "wasi:http/types"
 #define STREAMS "wasi:io/streams"
@@ -103,19 +100,10 @@ static const char *const functions[] = {
 	NULL,
 };
 
-static struct loop *loop;
-static struct http_server *server;
 static struct puppet p;
 static struct wasi_http_call call;
-static struct http_exchange *arrived;
-static int client = -1;
 static char answer[1 << 20];
 static uint32_t request, outparam;  // the guest's handles
-
-static void on_request(void *user, struct http_exchange *x)
-{
-	arrived = x;
-}
 
 static void turn(void)
 {
@@ -127,18 +115,9 @@ static void turn(void)
 static void begin(const char *text)
 {
 	struct wasi_http_args args;
-	struct err e = {0};
-	int pair[2];
-	if (client < 0) {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0 || !http_server_adopt(server, pair[0], &e))
-			fail_msg("%s", e.text);
-		client = pair[1];
-	}
-	arrived = NULL;
-	assert_int_equal(write(client, text, strlen(text)), strlen(text));
-	for (int i = 0; i < 1000 && !arrived; i++)
-		loop_run_once(loop, MILLISECOND);
-	assert_non_null(arrived);
+	if (client < 0)
+		new_client();
+	send_request(text);
 	call = (struct wasi_http_call){.wasi = &p.wasi};
 	assert_true(wasi_http_begin(&call, p.instance, arrived, &args));
 	request = puppet_adopt(&p, &wasi_http_types_incoming_request_resource, args.request);
@@ -342,11 +321,13 @@ static void the_body_of_a_request_that_was_dropped_is_closed(void **s)
 	assert_true(is_err());
 }
 
-static void more_than_was_announced_is_no_clean_end(void **s)
+// What the client gets of five bytes where another number was announced; the connection is closed.
+static const char *five_bytes_of(const char *announced)
 {
+	char byte;
 	begin(HELLO);
 	uint32_t fields = new_fields();
-	append(fields, SLICE_LIT("content-length"), SLICE_LIT("3"));
+	append(fields, SLICE_LIT("content-length"), slice_str(announced));
 	uint32_t response = (uint32_t)CALL(&p, NEW_RESPONSE, fields), body = ok_handle(RESPONSE_BODY, response), stream = ok_handle(OUT_STREAM, body);
 	set_ok(response);
 	CALL(&p, BLOCKING_WRITE, stream, puppet_poke(&p, 0, SLICE_LIT("12345")), 5);
@@ -354,25 +335,18 @@ static void more_than_was_announced_is_no_clean_end(void **s)
 	CALL(&p, OUT_FINISH, body);
 	assert_true(is_err());
 	const char *a = end(true);
-	assert_null(strstr(a, "12345"));
-	char byte;
-	assert_int_equal(read(client, &byte, 1), 0);  // closed: nothing follows on this connection
+	assert_int_equal(read(client, &byte, 1), 0);
+	return a;
+}
+
+static void more_than_was_announced_is_no_clean_end(void **s)
+{
+	assert_null(strstr(five_bytes_of("3"), "12345"));
 }
 
 static void less_than_was_announced_is_no_clean_end(void **s)
 {
-	begin(HELLO);
-	uint32_t fields = new_fields();
-	append(fields, SLICE_LIT("content-length"), SLICE_LIT("10"));
-	uint32_t response = (uint32_t)CALL(&p, NEW_RESPONSE, fields), body = ok_handle(RESPONSE_BODY, response), stream = ok_handle(OUT_STREAM, body);
-	set_ok(response);
-	CALL(&p, BLOCKING_WRITE, stream, puppet_poke(&p, 0, SLICE_LIT("12345")), 5);
-	puppet_drop(&p, &wasi_io_streams_output_stream_resource, stream);
-	CALL(&p, OUT_FINISH, body);
-	assert_true(is_err());
-	end(true);
-	char byte;
-	assert_int_equal(read(client, &byte, 1), 0);
+	five_bytes_of("10");
 }
 
 static void a_status_is_from_200_to_599(void **s)
@@ -544,23 +518,6 @@ static void a_list_of_fields_outside_the_memory_traps(void **s)
 	TRAPS(&p, TRAP_CANON, NULL, FROM_LIST, PUPPET_PAGES * 65536 - 8, 1);
 	renew();
 	TRAPS(&p, TRAP_CANON, NULL, FROM_LIST, 0, UINT32_MAX);
-}
-
-static int setup(void **s)
-{
-	struct err e = {0};
-	struct http_server_config config = {.limits = http_limits_default, .on_request = on_request};
-	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e) || !loop_new(&loop, &e) || !http_server_new(loop, &config, &server, &e))
-		fail_msg("%s", e.text);
-	return 0;
-}
-
-static int teardown(void **s)
-{
-	http_server_free(server);
-	vm_shard_free(shard);
-	loop_free(loop);
-	return 0;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_one, close_one)

@@ -156,21 +156,13 @@ NODISCARD bool seam_export_call(struct seam_task *t, struct canon_instance *i, c
 struct seam_pair {
 	struct slice name, value;
 };
-struct seam_dir {
-	int fd;     // O_PATH | O_DIRECTORY
-	struct slice guest;  // name that the guest sees
-	bool read_only;
-};
 // Kinds of denial that are logged once.
-enum seam_deny { SEAM_DENY_ENV, SEAM_DENY_DIR, SEAM_DENY_NET, SEAM_DENY_HTTP_OUT, SEAM_DENY_STDIN, SEAM_DENY_CONFIG, SEAM_DENY_OTHER, SEAM_DENY_COUNT };
+enum seam_deny { SEAM_DENY_ENV, SEAM_DENY_NET, SEAM_DENY_HTTP_OUT };
 // What one deployment gives its guests. Borrowed; must outlive instances and images.
 struct seam_grants {
 	const struct seam_pair *env;
 	const struct slice *args;
-	const struct seam_dir *dirs;
-	const struct slice *nets;        // as given to --net
-	const struct seam_pair *config;
-	uint32_t n_env, n_args, n_dirs, n_nets, n_config;
+	uint32_t n_env, n_args;
 	bool stdio;       // `run`: the process's own streams are the guest's
 	uint64_t call_bytes;             // L77: bytes of host memory that one call may have alive; 0: SEAM_CALL_BYTES
 	uint32_t denied;                 // bits of enum seam_deny that were logged already (atomic)

@@ -119,49 +119,13 @@ static bool strings(struct arena *a, const char *const *from, uint32_t n, const 
 	return list != NULL;
 }
 
-// HOST[::GUEST][:ro]
-static bool open_dir(struct arena *a, const char *spec, struct seam_dir *ret, struct err *e)
-{
-	struct slice s = slice_str(spec), host = s, guest;
-	ret->fd = -1;
-	if (slice_ends_with(s, SLICE_LIT(":ro"))) {
-		ret->read_only = true;
-		s.len -= 3;
-		host = s;
-	}
-	guest = s;
-	for (size_t i = 0; i + 1 < s.len; i++)
-		if (s.ptr[i] == ':' && s.ptr[i + 1] == ':') {
-			host = slice_sub(s, 0, i);
-			guest = slice_sub(s, i + 2, s.len);
-			break;
-		}
-	struct slice path;
-	if (!slice_dup(a, host, &path) || !slice_dup(a, guest, &ret->guest))
-		return err_nomem(e);
-	ret->fd = open((const char *)path.ptr, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (ret->fd < 0) {
-		err_set_errno(e, errno, "cannot open the folder '%s'", (const char *)path.ptr);
-		return err_hint(e, "--dir HOST[::GUEST][:ro]");
-	}
-	return true;
-}
-
 static bool fill_grants(struct serve_deployment *d, struct err *e)
 {
 	const struct serve_service_config *c = d->config;
 	struct seam_grants *g = &d->grants;
-	struct seam_dir *dirs = ARENA_ARRAY(&d->arena, struct seam_dir, c->dirs.len);
-	if (!dirs || !pairs(&d->arena, c->env.ptr, c->env.len, &g->env) || !pairs(&d->arena, c->config.ptr, c->config.len, &g->config) ||
-		!strings(&d->arena, c->nets.ptr, c->nets.len, &g->nets) || !strings(&d->arena, c->args.ptr, c->args.len, &g->args))
+	if (!pairs(&d->arena, c->env.ptr, c->env.len, &g->env) || !strings(&d->arena, c->args.ptr, c->args.len, &g->args))
 		return err_nomem(e);
-	g->dirs = dirs;
-	for (; g->n_dirs < c->dirs.len; g->n_dirs++)
-		if (!open_dir(&d->arena, c->dirs.ptr[g->n_dirs], &dirs[g->n_dirs], e))
-			return false;
 	g->n_env = c->env.len;
-	g->n_config = c->config.len;
-	g->n_nets = c->nets.len;
 	g->n_args = c->args.len;
 	g->log_denial = serve__log_denial;
 	g->log_ctx = UNCONST(d->process);
@@ -196,8 +160,6 @@ bool serve__deployment_load(struct serve_deployment *d, const struct serve_servi
 
 void serve__deployment_release(struct serve_deployment *d)
 {
-	for (uint32_t i = 0; i < d->grants.n_dirs; i++)
-		close(d->grants.dirs[i].fd);
 	seam_link_free(d->link);
 	seam_registry_release(&d->registry);
 	if (d->wasi.seam.ops)

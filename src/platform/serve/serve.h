@@ -47,12 +47,6 @@ struct serve_service_config {
 	struct serve_service_limits limits;
 	VEC(struct serve_pair)
 	env;
-	VEC(struct serve_pair)
-	config;
-	VEC(const char *)
-	dirs;
-	VEC(const char *)
-	nets;
 	VEC(const char *)
 	args;          // of `run`
 	bool no_cache;

@@ -242,8 +242,8 @@ static void *pester(void *arg)
 	return NULL;
 }
 
-// 10,000 interruptions at arbitrary instructions (a machine that is busy gets to fewer in a minute): every register, flag and vector register is
-// what it was.
+// 10,000 interruptions at arbitrary instructions (a machine that is busy gets to fewer in a minute, and has longer for the first 1,000): every register,
+// flag and vector register is what it was.
 static void survives_ten_thousand_interruptions(void **state UNUSED)
 {
 	struct pest p = {.tid = sys_thread_id()};
@@ -253,7 +253,7 @@ static void survives_ten_thousand_interruptions(void **state UNUSED)
 	guest_make(shard, &guest, NULL, NULL, NULL, &j.st, &j.inst);
 	assert_int_equal(pthread_create(&thread, NULL, pester, &p), 0);
 	uint64_t begin = sys_now_ns();
-	while (preemptions < 10000 && sys_now_ns() - begin < 60000000000ull) {
+	while (preemptions < 10000 && sys_now_ns() - begin < (preemptions < 1000 ? 240 : 60) * SECOND) {
 		struct vm_fiber *f = vm_fiber_new(shard, run_job, &j);
 		j.result = 0;
 		while (vm_fiber_resume(f, VM_RESUMED) != VM_FIBER_DONE)
@@ -265,7 +265,7 @@ static void survives_ten_thousand_interruptions(void **state UNUSED)
 	}
 	p.stop = true;
 	pthread_join(thread, NULL);
-	assert_true(preemptions >= 100);
+	assert_true(preemptions >= 1000);
 	vm_store_free(j.st);
 }
 

@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""./dev bench serve|compile|coldstart|instantiate|kernels|pair: both sides in one run, medians, a table and build/bench/NAME.json."""
+"""./dev bench serve|async|compile|coldstart|instantiate|kernels|command|files|proxy|memory|dev|gc|pair: both sides in one run, medians, a table and build/bench/NAME.json."""
 import argparse, sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import bench_coldstart, bench_compile, bench_instantiate, bench_kernels, bench_pair, bench_serve, measure
+import bench_async, bench_coldstart, bench_command, bench_compile, bench_dev, bench_files, bench_gc, bench_instantiate, bench_kernels, bench_memory, bench_pair, bench_proxy, bench_serve
+import measure
 
-BENCHES = {"serve": bench_serve, "compile": bench_compile, "coldstart": bench_coldstart, "instantiate": bench_instantiate, "kernels": bench_kernels,
-    "pair": bench_pair}
-ALONE = ("instantiate", "pair")  # no peer beside it
+BENCHES = {"serve": bench_serve, "async": bench_async, "compile": bench_compile, "coldstart": bench_coldstart, "instantiate": bench_instantiate, "kernels": bench_kernels,
+    "command": bench_command, "files": bench_files, "proxy": bench_proxy, "memory": bench_memory, "dev": bench_dev, "gc": bench_gc, "pair": bench_pair}
+ALONE = ("instantiate", "dev", "gc", "pair")  # no peer beside it
 
 
 def main():
     p = argparse.ArgumentParser(prog="./dev bench")
     sub = p.add_subparsers(dest="which", required=True)
     for name, module in BENCHES.items():
-        s = sub.add_parser(name, help=module.__doc__.split("\n")[0])
+        s = sub.add_parser(name, help=module.__doc__.split("\n")[0].replace("%", "%%"))
         s.add_argument("--rounds", type=int, default=module.ROUNDS)
         s.add_argument("--guest", action="append", choices=list(measure.GUESTS), help="repeatable; default: all that the bench is about")
         s.add_argument("--no-peer", action="store_true")

@@ -82,17 +82,21 @@ def row(name, conns, r):
     return [name, conns, round(r["cpu_us"], 1), round(r["rps"]), round(r["p50_us"]), round(r["p99_us"]), round(r["faults"], 2), round(r["rss_mib"]), r["errors"]]
 
 
-def start(named):
-    server_core, _ = measure.cores()
-    servers = {}
-    for name, argv in named.items():
-        s = Server(argv, server_core)
+def ready(servers):
+    """Those that answer; the others are told and stopped."""
+    found = {}
+    for name, s in servers.items():
         if s.wait_ready():
-            servers[name] = s
+            found[name] = s
         else:
             print(f"  {name}: did not start or did not answer 200 (build/bench/server.log)")
             s.stop()
-    return servers
+    return found
+
+
+def start(named):
+    server_core, _ = measure.cores()
+    return ready({name: Server(argv, server_core) for name, argv in named.items()})
 
 
 def run_two_shards(o):

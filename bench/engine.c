@@ -152,24 +152,38 @@ enum { MAX_SERVERS = 8 };
 // Several components on one shard of one process.
 static void bench_serve(int argc, char **argv, struct err *e)
 {
-	static struct serve_config configs[MAX_SERVERS];
-	const struct serve_config *list[MAX_SERVERS];
+	static struct serve_config standard;
+	static struct serve_listener_config listeners[MAX_SERVERS];
+	static struct serve_service_config services[MAX_SERVERS];
+	static struct serve_app_config apps[MAX_SERVERS];
+	static char addresses[MAX_SERVERS][32];
+	static const char *first_address[MAX_SERVERS];
 	unsigned n = 0;
+	serve_limits_default(&standard, true);
+	standard.process.shards = 1;
+	standard.process.log_level = SERVE_LOG_WARN;
 	for (int i = 2; i + 1 < argc && n < MAX_SERVERS; i += 2, n++) {
 		uint64_t port;
 		if (!slice_parse_u64(slice_str(argv[i + 1]), 65535, &port)) {
 			err_set(e, ERR_USAGE, "not a port: %s", argv[i + 1]);
 			die(e);
 		}
-		configs[n] = (struct serve_config){
-			.service.path = argv[i],
-			.listener = {.host = "127.0.0.1", .port = (uint16_t)port},
-			.process = {.shards = 1, .log_level = SERVE_LOG_WARN},
-		};
-		serve_limits_default(&configs[n], true);
-		list[n] = &configs[n];
+		snprintf(addresses[n], sizeof addresses[n], "127.0.0.1:%u", (unsigned)port);
+		first_address[n] = addresses[n];
+		listeners[n] = standard.listener;
+		listeners[n].addresses.ptr = &first_address[n];
+		listeners[n].addresses.len = 1;
+		services[n] = standard.service;
+		services[n].path = argv[i];
+		apps[n].listener = n;
+		apps[n].services.ptr = &services[n];
+		apps[n].services.len = 1;
 	}
-	if (serve_http_all(list, n, e) != 0)
+	struct serve_process *p;
+	struct serve_setup setup = {&standard.process, listeners, n, apps, n};
+	if (serve_open(&setup, &p, e))
+		serve_run(p);
+	if (serve_close(p, e) != 0)
 		die(e);
 }
 

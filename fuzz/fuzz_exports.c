@@ -304,6 +304,7 @@ static void make_component(struct gen *g)
 
 static struct loop *loop;
 static struct vm_shard *shard;
+static struct seam_tasks *tasks;
 static struct wasi wasi;
 static struct seam_registry registry;
 
@@ -321,7 +322,7 @@ struct run {
 	struct seam_instance seam;
 	struct seam_grants grants;
 	struct canon_instance *instance;
-	struct seam_task task;
+	struct seam_task *task;
 	struct wasi_cli_run_exports command;
 	struct wasi_http_incoming_handler_exports handler;
 	bool is_command;
@@ -335,15 +336,15 @@ static void call(void *arg)
 	uint32_t request, outparam;
 	arena_init(&arena, 16 << 20);
 	struct wasi_result_void_void *ret = mem_zalloc(sizeof *ret);  // alone, so that a sanitizer sees its end
-	BUG_ON(!ret || !canon_instance_initialize(r->instance, 0, canon_component_steps(r->canon), &r->task.canon, &trap));
+	BUG_ON(!ret || !canon_instance_initialize(r->instance, 0, canon_component_steps(r->canon), &r->task->canon, &trap));
 	bool ok;
 	if (r->is_command) {
-		ok = wasi_cli_run_call_run(&r->task, r->instance, &r->command, ret, &arena, &trap);
+		ok = wasi_cli_run_call_run(r->task, r->instance, &r->command, ret, &arena, &trap);
 		BUG_ON(ok && *(const uint8_t *)(const void *)ret > 1);
 	} else {
 		BUG_ON(!canon_host_resource_new(r->instance, &request_class, NULL, NULL, &request) ||
 			!canon_host_resource_new(r->instance, &outparam_class, NULL, NULL, &outparam));
-		ok = wasi_http_incoming_handler_call_handle(&r->task, r->instance, &r->handler, request, outparam, &arena, &trap);
+		ok = wasi_http_incoming_handler_call_handle(r->task, r->instance, &r->handler, request, outparam, &arena, &trap);
 	}
 	BUG_ON(!ok && trap.trap == TRAP_NONE);
 	mem_free(ret);
@@ -361,9 +362,11 @@ static void run_bound(struct run *r, struct slice bytes)
 	if (!tier_compile(&m, 1, bytes, NULL, &opt, &r->module, &stats, &e) || !canon_component_new(r->comp, &r->module, &r->canon, &e))
 		BUG_ON(e.code != ERR_NOMEM);
 	seam_instance_init(&r->seam, loop, &r->grants, NULL);
-	seam_task_init(&r->task, loop, shard, NULL);
+	r->task = seam_task_new(tasks, NULL);
+	BUG_ON(!r->task);
 	if (r->canon && canon_instance_new(shard, r->canon, seam_link_host(r->link), &limits, &r->seam, &r->instance, &e))
-		BUG_ON(!seam_task_run_to_end(&r->task, call, r, VM_BUDGET_NONE, NULL));
+		BUG_ON(!seam_task_run_to_end(r->task, call, r, VM_BUDGET_NONE, NULL));
+	seam_task_free(r->task);
 	canon_instance_free(r->instance);
 	canon_component_free(r->canon);
 	vm_module_unref(r->module);
@@ -381,7 +384,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct err e = {0};
 	wasi_init(&wasi, NULL);
-	BUG_ON(!vm_process_init(&e) || !loop_new(&loop, &e) || !vm_shard_new(&shard, &e) || !wasi_register(&wasi, &registry, &e));
+	BUG_ON(!vm_process_init(&e) || !loop_new(&loop, &e) || !vm_shard_new(&shard, &e) || !seam_tasks_new(loop, shard, &tasks, &e) || !wasi_register(&wasi, &registry, &e));
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 // Core modules: decode, validate, run. An input that begins as a module is taken as it is: decoded and validated with all features and with the first
 // ones only, its bodies walked as a compiler walks them, then compiled and run. Of any other input a valid module is made. What runs is compiled twice,
-// the second time with the upper halves of 32-bit values poisoned: traps, results, memory, globals and what imports were called with must be equal,
-// unless a run ended by what it used of time or stack.
+// the second time with the upper halves of 32-bit values poisoned, and run a third time with a collection at each object that is made: traps, results,
+// memory, globals and what imports were called with must be equal, unless a run ended by what it used of time or stack.
 // PROGRAM(fuzz_wasm, "tier", "generate.c")
 #include "generate.h"
 #include "tier/tier.h"
@@ -24,7 +24,6 @@ static struct vm_shard *the_shard(void)
 static void walk(const struct wasm_module *m, uint32_t func)
 {
 	const uint8_t *p = m->bytes.ptr + m->funcs[func].offset, *end = p + m->funcs[func].size;
-	struct wasm_block_type block;
 	for (uint32_t n = wasm_read_u32(&p); n; n--) {
 		wasm_read_u32(&p);
 		wasm_read_valtype(&p);
@@ -32,49 +31,7 @@ static void walk(const struct wasm_module *m, uint32_t func)
 	while (p < end) {
 		enum wasm_op op = wasm_read_op(&p);
 		BUG_ON(op >= WASM_OP_COUNT);
-		switch ((enum wasm_imm)wasm_ops[op].imm) {
-		case WASM_IMM_NONE:
-			break;
-		case WASM_IMM_BLOCK:
-			wasm_read_block_type(m, &p, &block);
-			break;
-		case WASM_IMM_LABELS:
-			for (uint64_t n = (uint64_t)wasm_read_u32(&p) + 1; n; n--)
-				wasm_read_u32(&p);
-			break;
-		case WASM_IMM_TYPES:
-			for (uint32_t n = wasm_read_u32(&p); n; n--)
-				wasm_read_valtype(&p);
-			break;
-		case WASM_IMM_MEMARG:
-			wasm_read_memarg(&p);
-			break;
-		case WASM_IMM_TYPE_TABLE:
-		case WASM_IMM_TABLE_TABLE:
-		case WASM_IMM_MEMORY_MEMORY:
-		case WASM_IMM_DATA_MEMORY:
-		case WASM_IMM_ELEM_TABLE:
-			wasm_read_u32(&p);
-			wasm_read_u32(&p);
-			break;
-		case WASM_IMM_I32:
-			wasm_read_s32(&p);
-			break;
-		case WASM_IMM_I64:
-			wasm_read_s64(&p);
-			break;
-		case WASM_IMM_F32:
-			p += 4;
-			break;
-		case WASM_IMM_F64:
-			p += 8;
-			break;
-		case WASM_IMM_HEAP:
-			wasm_read_heap_type(&p);
-			break;
-		default:
-			wasm_read_u32(&p);
-		}
+		wasm_skip_immediate(op, &p);
 	}
 	BUG_ON(p != end || p[-1] != 0x0b);
 }
@@ -117,6 +74,18 @@ static void mix(struct outcome *o, uint64_t v)
 	o->hash ^= o->hash >> 29;
 }
 
+// Which number an exception got is no property of the module.
+static uint64_t without_number(uint64_t v)
+{
+	return v >> 24 == 0x5e ? 0x5e : v;
+}
+
+// Nor where an object lies. `m`: NULL for canonical types.
+static uint64_t value_of(const struct wasm_module *m, struct wasm_valtype t, uint64_t v)
+{
+	return wasm_valtype_is_object(m, t) ? (v & ABI_REF_I31 ? v : v != 0) : without_number(v);
+}
+
 static void on_fiber(void *arg)
 {
 	struct run *r = arg;
@@ -133,11 +102,16 @@ static void run_call(struct run *r)
 		;
 	r->cpu_left -= min_u64(r->cpu_left, vm_fiber_cpu_ns(f));
 	vm_fiber_free(f);
-	if (r->trap == TRAP_CPU_BUDGET || r->trap == TRAP_STACK_OVERFLOW || !r->cpu_left)
+	if (r->trap == TRAP_CPU_BUDGET || r->trap == TRAP_STACK_OVERFLOW || r->trap == TRAP_OUT_OF_MEMORY || !r->cpu_left)
 		r->out.incomplete = true;
 	mix(&r->out, r->trap);
-	for (unsigned i = 0; i < MAX_CELLS && r->trap == TRAP_NONE; i++)
-		mix(&r->out, r->results[i]);
+}
+
+static void mix_values(struct outcome *o, const struct wasm_valtype *t, uint32_t n, const uint64_t *cells)
+{
+	for (uint32_t i = 0; i < n; i++)
+		for (unsigned k = abi_cells(t[i].kind); k; k--)
+			mix(o, value_of(NULL, t[i], *cells++));
 }
 
 static bool may_be_null(const struct wasm_valtype *t, uint32_t n)
@@ -162,14 +136,15 @@ static void call_export(struct run *r, uint32_t func, struct bytes *args)
 	}
 	r->func = func;
 	run_call(r);
+	if (r->trap == TRAP_NONE)
+		mix_values(&r->out, t->results, t->nresults, r->results);
 }
 
 // Every imported function: notes what it is called with, returns zeros.
 static enum trap imported(struct vm_call *call, const uint64_t *args, uint64_t *results)
 {
 	struct run *r = call->data;
-	for (uint32_t i = 0; i < call->type->nparams; i++)
-		mix(&r->out, args[i]);
+	mix_values(&r->out, call->type->params, call->type->nparams, args);
 	for (uint32_t i = 0; i < call->type->nresults; i++)
 		results[i] = 0;
 	return TRAP_NONE;
@@ -182,6 +157,8 @@ static bool make_import(struct run *r, const struct wasm_module *m, const struct
 		const struct wasm_type *t = &m->types[m->funcs[im->index].type];
 		return may_be_null(t->func.results, t->func.nresults) && vm_host_func_new_id(r->store, t->id, imported, r, "imported", &ret->func, NULL);
 	}
+	if (im->kind == WASM_EXTERN_TAG)
+		return vm_tag_new(r->store, m->types[m->tags[im->index].type].id, &ret->tag, NULL);
 	if (im->kind == WASM_EXTERN_MEMORY)
 		return vm_memory_new(r->store, &m->memories[im->index], &ret->memory, NULL);
 	if (im->kind == WASM_EXTERN_TABLE)
@@ -213,14 +190,14 @@ static void look_at(struct run *r, const struct wasm_module *m)
 	for (uint32_t i = 0; i < m->nglobals; i++) {
 		uint64_t v[2];
 		vm_global_get(vm_instance_extern(r->instance, WASM_EXTERN_GLOBAL, i).global, v);
-		mix(&r->out, v[0]);
+		mix(&r->out, value_of(m, m->globals[i].type.type, v[0]));
 	}
 	for (uint32_t i = 0; i < m->ntables; i++) {
 		struct vm_table *t = vm_instance_extern(r->instance, WASM_EXTERN_TABLE, i).table;
 		uint32_t ref;
 		mix(&r->out, vm_table_length(t));
 		for (uint64_t k = 0; k < 64 && vm_table_get(t, k, &ref); k++)
-			mix(&r->out, ref);
+			mix(&r->out, value_of(m, m->tables[i].type.elem, ref));
 	}
 }
 
@@ -260,19 +237,26 @@ static bool compile(const struct wasm_module *m, bool poison, struct vm_module *
 	return ok;
 }
 
-static void run_both(const struct wasm_module *m, struct bytes args)
+static bool run_once(const struct wasm_module *m, bool poison, bool collect, struct bytes args, struct outcome *ret)
 {
-	struct outcome o[2];
-	for (unsigned poison = 0; poison < 2; poison++) {
-		struct vm_module *mod;
-		if (!compile(m, poison, &mod))
-			return;
-		o[poison] = run(mod, args);
-		vm_module_unref(mod);
-		if (o[poison].incomplete)
-			return;
-	}
-	BUG_ON(o[0].ran != o[1].ran || o[0].hash != o[1].hash);
+	struct vm_module *mod;
+	if (!compile(m, poison, &mod))
+		return false;
+	vm_process_set_collect_always(collect);
+	*ret = run(mod, args);
+	vm_process_set_collect_always(false);
+	vm_module_unref(mod);
+	return !ret->incomplete;
+}
+
+static void run_all(const struct wasm_module *m, struct bytes args)
+{
+	struct outcome plain, poisoned, collected;
+	if (!run_once(m, false, false, args, &plain) || !run_once(m, true, false, args, &poisoned))
+		return;
+	BUG_ON(plain.ran != poisoned.ran || plain.hash != poisoned.hash);
+	if (run_once(m, false, true, args, &collected))
+		BUG_ON(plain.ran != collected.ran || plain.hash != collected.hash);
 }
 
 static void as_it_is(struct slice bytes)
@@ -285,7 +269,7 @@ static void as_it_is(struct slice bytes)
 	if (m) {
 		for (uint32_t i = m->nimported_funcs; i < m->nfuncs; i++)
 			walk(m, i);
-		run_both(m, (struct bytes){0});
+		run_all(m, (struct bytes){0});
 	}
 	arena_release(&a);
 }
@@ -298,9 +282,9 @@ static void made(struct bytes in)
 	in.p = in.end - in.p > 24 ? in.p + 24 : in.end;
 	generate_module(&in, &module);
 	arena_init(&a, ARENA_MAX);
-	const struct wasm_module *m = validated(&a, buf_view(&module), WASM_FEATURES_DEFAULT);
+	const struct wasm_module *m = validated(&a, buf_view(&module), WASM_FEATURES_FINISHED);
 	BUG_ON(!m);
-	run_both(m, args);
+	run_all(m, args);
 	arena_release(&a);
 	buf_release(&module);
 }

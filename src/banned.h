@@ -16,5 +16,8 @@
 #undef atoi
 #undef atol
 #undef gets
-#pragma GCC poison alloca strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol atoll gets tmpnam mktemp rand srand
+#pragma GCC poison alloca strcpy strcat strncpy strncat sprintf vsprintf strtok atoi atol atoll gets tmpnam mktemp
+// A name of parameters in headers of others: banned where it is called.
+int rand(void) __attribute__((unavailable("hidden state: sys_random")));
+void srand(unsigned seed) __attribute__((unavailable("hidden state: sys_random")));
 #endif

@@ -71,6 +71,15 @@ static void check_func(const char *name, const struct wit_func_type *want, const
 		check_layout(want->result, have->result);
 }
 
+// What is served under a further name (`also` in host.def) has the functions of an interface that the text has.
+static const char *name_in_text(const struct seam_interface *s)
+{
+	for (size_t i = 0; i < ARRAY_LEN(wasi_provider); i++)
+		if (wasi_provider[i].interface->funcs == s->funcs)
+			return wasi_provider[i].interface->name;
+	return s->name;
+}
+
 static const struct wit_interface *find_interface(const char *id)
 {
 	struct wit_name n;
@@ -86,7 +95,7 @@ static void tables_equal_the_text(void **state)
 {
 	for (size_t i = 0; i < ARRAY_LEN(wasi_provider); i++) {
 		const struct seam_interface *s = wasi_provider[i].interface;
-		const struct wit_interface *x = find_interface(s->name);
+		const struct wit_interface *x = find_interface(name_in_text(s));
 		assert_int_equal(s->n_funcs, x->n_funcs);
 		for (uint32_t k = 0; k < s->n_funcs; k++) {
 			const struct seam_func *f = &s->funcs[k];
@@ -122,7 +131,7 @@ static void every_resource_of_a_function_is_one_of_the_tables(void **state)
 			assert_ptr_equal(s->resources[k]->interface, s);
 		}
 	}
-	assert_int_equal(resources, 25);
+	assert_int_equal(resources, 34);
 }
 
 static void exports_that_the_host_calls_have_their_types(void **state)
@@ -132,6 +141,8 @@ static void exports_that_the_host_calls_have_their_types(void **state)
 		size_t exports, args;
 	} rows[] = {
 		{&wasi_cli_run_interface, sizeof(struct wasi_cli_run_exports), 0},
+		{&wasi_cli3_run_interface, sizeof(struct wasi_cli3_run_exports), 0},
+		{&wasi_http3_handler_interface, sizeof(struct wasi_http3_handler_exports), sizeof(struct wasi_http3_handler_handle_args)},
 		{&wasi_http_incoming_handler_interface, sizeof(struct wasi_http_incoming_handler_exports), sizeof(struct wasi_http_incoming_handler_handle_args)},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -23,15 +23,23 @@ SYSTEM_INCLUDE = re.compile(r"^\s*#\s*include\s+<([^>]+)>", re.M)
 
 
 class Exceptions:
-    """tools/exceptions.txt: a line is `WALL: WHAT`, or `WALL: WHAT SIZE` where the wall counts something."""
+    """tools/exceptions.txt: a line is `WALL: WHAT  # REASON`, or `WALL: WHAT SIZE  # REASON` where the wall counts something."""
 
     def __init__(self, path):
-        self.path, self.rows, self.used = path, {}, {}
+        self.path, self.rows, self.used, self.without_reason = path, {}, {}, []
         for line in path.read_text().splitlines() if path.exists() else []:
             if line.strip() and not line.startswith("#"):
-                wall, what = line.split(": ", 1)
-                m = re.match(r"(.*\S) (\d+)$", what)
-                self.rows[wall, m.group(1) if m else what] = int(m.group(2)) if m else None
+                wall, what, size, reason = self.parts(line)
+                self.rows[wall, what] = size
+                if not reason:
+                    self.without_reason.append((wall, what))
+
+    @staticmethod
+    def parts(line):
+        row, _, reason = line.partition("  # ")
+        wall, what = row.strip().split(": ", 1)
+        m = re.match(r"(.*\S) (\d+)$", what)
+        return wall, m.group(1) if m else what, int(m.group(2)) if m else None, reason.strip()
 
     def excuses(self, wall, what, size=None):
         """Whether this may stand, and notes that the line is needed (for that size)."""
@@ -46,18 +54,19 @@ class Exceptions:
                 yield f"{rel(self.path)}: {wall}: {what} needs no exception any more"
             elif w == wall and size is not None and self.used[w, what] < size:
                 yield f"{rel(self.path)}: {wall}: {what} needs {self.used[w, what]} only, not {size}"
+        for w, what in self.without_reason:
+            if w == wall:
+                yield f"{rel(self.path)}: {wall}: {what} has no reason"
 
     def shrink(self, walls):
         lines = []
         for line in self.path.read_text().splitlines():
-            wall, _, what = line.partition(": ")
-            if line.startswith("#") or wall not in walls or not what:
+            if line.startswith("#") or not line.strip() or line.split(":")[0] not in walls:
                 lines.append(line)
                 continue
-            m = re.match(r"(.*\S) (\d+)$", what)
-            key = wall, m.group(1) if m else what
-            if key in self.used:
-                lines.append(f"{wall}: {key[1]} {min(self.used[key], self.rows[key])}" if m else line)
+            wall, what, size, reason = self.parts(line)
+            if (wall, what) in self.used:
+                lines.append(f"{wall}: {what} {min(self.used[wall, what], size)}  # {reason}" if size is not None else line)
         self.path.write_text("\n".join(lines) + "\n")
 
 
@@ -101,7 +110,8 @@ def check_rooms():
 
 
 def check_includes():
-    """An include that leaves a room is other/other.h of a room that it stands on. `base` is a family: base/base.h from outside."""
+    """An include that leaves a room is other/other.h of a room that it stands on. `base` is a family: base/base.h from outside, and base/json.h for
+    who reads JSON (its names are also those of jansson, which tests use)."""
     deps = {room: set(d) for _, room, d, _ in rooms.rooms()}
     closed = {}
     for _, room, d, _ in rooms.rooms():
@@ -113,7 +123,7 @@ def check_includes():
         room = me[1]
         for inc in INCLUDE.findall(f.read_text()):
             if "/" not in inc:
-                generated = inc in (f"{room}_host.h", f"{room}_provider.h")  # by tools/witgen, in the build tree
+                generated = inc in (f"{room}_host.h", f"{room}_provider.h", f"{room}_faces.h")  # by tools/witgen, in the build tree
                 if not generated and not (f.parent / inc).exists() and not (rooms.folder(*me) / inc).exists():
                     yield f"{rel(f)}: includes {inc}, which is not in its room"
                 continue
@@ -127,7 +137,7 @@ def check_includes():
             if other not in deps:
                 if not (TOP / "build").exists() or not inc.startswith("wit"):
                     yield f"{rel(f)}: includes {inc}: no such room"
-            elif inc not in (f"{other}/{other}.h",) and not (inc.endswith(".def") and inc.split("/")[0] in deps[room]):
+            elif inc not in (f"{other}/{other}.h", "base/json.h") and not (inc.endswith(".def") and inc.split("/")[0] in deps[room]):
                 yield f"{rel(f)}: includes {inc}; only {other}/{other}.h may be included from outside"
             elif other not in deps[room]:
                 if "test" in f.relative_to(SRC).parts and other in closed[room]:
@@ -181,8 +191,10 @@ def check_callers():
 
 # C's own headers, which don't show the system below (errno.h and time.h are C's, too).
 STANDARD = set("assert ctype errno fenv float inttypes limits locale math stdarg stdatomic stdbool stddef stdint stdio stdlib string time".split())
+# What a processor has, in the files for it.
+PROCESSOR_HEADERS = ("cpuid.h", "immintrin.h", "ucontext.h")
 # Headers of libraries: a room has them by its row in rooms.def.
-LIBRARIES = {"xxhash.h": "libxxhash", "openssl": "libcrypto", "jansson.h": "jansson"}
+LIBRARIES = {"xxhash.h": "libxxhash", "sqlite3.h": "libsqlite3", "openssl": "libcrypto", "jansson.h": "jansson", "nghttp2": "libnghttp2", "hiredis": "libhiredis", "elfutils": "libdw", "dwarf.h": "libdw", "libelf.h": "libelf"}
 
 
 def check_system():
@@ -195,6 +207,8 @@ def check_system():
         for inc in SYSTEM_INCLUDE.findall(f.read_text()):
             library = LIBRARIES.get(inc.split("/")[0])
             if inc.removesuffix(".h") in STANDARD or inc.startswith("sanitizer/") or library and library in libraries[me[1]]:
+                continue
+            if inc in PROCESSOR_HEADERS and f.stem.endswith("_x64"):
                 continue
             if not exceptions.excuses("system", f"{rel(f)} <{inc}>"):
                 yield f"{rel(f)}: includes <{inc}>; only sys stands on the system"
@@ -215,30 +229,31 @@ def check_processor():
             yield f"{rel(f)}:{found[0]}: {len(found)} lines for one processor, at most {exceptions.rows.get(('processor', rel(f)), 0)}"
 
 
-CHARGED_ROOMS = ("wasi", "link")
+CHARGED = {"wasi": "*.c", "link": "face*.c"}  # stores know no guest: each has bounds of its own
 ALLOCATES = re.compile(r"\b(mem_(?:alloc|zalloc|realloc)|malloc|calloc|realloc|strdup|strndup|asprintf|buf_(?:put|reserve|grow)\w*|arena_init|vec_\w*push\w*|"
     r"map_(?:put|set|insert)\w*)\s*\(")
 
 
 def check_allocation():
-    """What a guest makes the host keep is charged to its instance: host/wasi and providers allocate by seam_mem_* only."""
+    """What a guest makes the host keep is charged to its instance: host/wasi and the faces of links allocate by seam_mem_* only."""
     for wing, room, _, _ in rooms.rooms():
-        for f in rooms.sources(wing, room) if room in CHARGED_ROOMS else []:
-            for name in sorted(set(ALLOCATES.findall(sources.code(f.read_text())))):
+        for f in rooms.sources(wing, room) if room in CHARGED else []:
+            for name in sorted(set(ALLOCATES.findall(sources.code(f.read_text()))) if f.match(CHARGED[room]) else []):
                 if not exceptions.excuses("allocation", f"{rel(f)} {name}"):
                     yield f"{rel(f)}: {name}: memory that no account knows of (seam_mem_*)"
 
 
 # Recursion of the grammar: what is read inside what.
-GRAMMARS = {"wit": [{"wit_items.c", "wit_resolve.c"}], "comp": [{"extern.c", "types.c"}]}
+GRAMMARS = {"wit": [{"wit_items.c", "wit_resolve.c"}], "comp": [{"extern.c", "types.c"}], "app": [{"toml.c", "toml_value.c"}]}
 
 
 def check_circles():
     """No circle of files within a room, where one uses what another defines, but those of a grammar."""
     for wing, room, _, _ in rooms.rooms():
         texts = {f.name: f.read_text() for f in rooms.sources(wing, room) if f.suffix == ".c"}
-        defines = {name: sources.defined(text) for name, text in texts.items()}
-        uses = {name: sources.words(text) - defines[name] for name, text in texts.items()}
+        tables = {f.name: f.read_text() for f in rooms.folder(wing, room).glob("*.def")}
+        defines = {name: sources.defined(text) | sources.data_defined(text) for name, text in texts.items()}
+        uses = {name: sources.used(text, tables) - defines[name] for name, text in texts.items()}
         edges = {a: {b for b in texts if b != a and defines[b] & uses[a]} for a in texts}
         for circle in sources.circles(edges):
             if any(set(circle) <= g for g in GRAMMARS.get(room, [])):
@@ -263,6 +278,8 @@ def check_files():
         if f.exists():
             have.setdefault(f.name, []).append("/" + rel(f))
     for f in have_texts():
+        if rel(f).startswith("docs/guests/"):
+            continue  # what they name is the reader's
         text = f.read_text(errors="replace")
         if f.suffix == ".md":
             named = enumerate(text.split("\n"), 1)
@@ -301,6 +318,40 @@ def tracked():
     return [TOP / line for line in r.stdout.splitlines()]
 
 
+# What reads a clock.
+CLOCK = re.compile(r"\b(?:sys_now_ns|sys_wall_ns|sys_thread_cpu_ns|sys_cpu_clock_ns|vm_fiber_cpu_ns|clock_gettime|loop_now_ns|loop_now_fresh_ns|time\.monotonic|cpu_seconds|"
+                   r"cpu_us|wall_us|p99_ms)\b")
+CLOCK_PAGE = "docs/testing.md"
+
+
+OPTION_ROWS = ((SRC / "cli/options.def", r'^OPTION\("([\w-]+)"'), (SRC / "platform/app/limits.def", r'^SERVE_LIMIT\(\w+, \w+, "([\w-]+)"'))
+OPTION_TESTS = re.compile(r"tests/(cli/\w+\.test|\w+/\w+\.py)")
+REFUSING = ("usage", "hints", "rejected", "help")
+
+
+def check_clocks():
+    """Tests that read a clock stand in docs/testing.md, each with its reason."""
+    page = TOP / CLOCK_PAGE
+    text = page.read_text() if page.exists() else ""
+    rows = re.findall(r"^\|(.*)\|(.*)\|$", text.partition("## Tests that read a clock")[2].partition("\n## ")[0], re.M)[2:]
+    listed = {name for cell, why in rows if why.strip() for name in re.findall(r"`([^`]+)`", cell)}
+    reading = {rel(f) for f in tracked() if f.exists() and f.suffix in (".c", ".h", ".py") and ("tests" in f.parts or "test" in f.parts) and CLOCK.search(f.read_text())}
+    for f in sorted(reading - listed):
+        yield f"{f} reads a clock: {CLOCK_PAGE} doesn't say why"
+    for name in sorted(listed - reading):
+        yield f"{CLOCK_PAGE}: {name} reads no clock"
+
+
+def check_options():
+    """Each flag, a row of options.def or limits.def, has a test of what it does in tests/: one that is not about what is refused."""
+    rows = [(p, re.findall(form, p.read_text(), re.M)) for p, form in OPTION_ROWS if p.exists()]
+    texts = [f.read_text() for f in tracked() if f.exists() and OPTION_TESTS.fullmatch(rel(f)) and f.stem not in REFUSING]
+    for path, flags in rows:
+        for flag in flags:
+            if not any(re.search(rf"--{flag}(?![\w-])", t) for t in texts):
+                yield f"{rel(path)}: --{flag} has no test in tests/"
+
+
 def check_format():
     """clang-format agrees (./dev fmt does it)."""
     for path, _ in fmt.unformatted(fmt.sources()):
@@ -337,7 +388,7 @@ def check_tidy():
 
 CHECKS = {"rooms": check_rooms, "includes": check_includes, "sizes": check_sizes, "callers": check_callers, "system": check_system,
     "processor": check_processor, "allocation": check_allocation, "circles": check_circles, "files": check_files, "words": check_words,
-    "format": check_format, "banned": check_banned, "tidy": check_tidy}
+    "clocks": check_clocks, "options": check_options, "format": check_format, "banned": check_banned, "tidy": check_tidy}
 
 
 def main():

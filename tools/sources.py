@@ -41,6 +41,27 @@ def words(text):
     return set(WORDS.findall(code(text)))
 
 
+PASTE = re.compile(r"(\w+)##\w+")
+OWN_TABLE = re.compile(r'#include "([\w.]+\.def)"')
+
+
+def used(text, tables):
+    """Names that a file may use: its words, those in strings of assembly, and what macros paste together from the rows of its room's tables."""
+    found = words(text)
+    if "__asm__" in text:
+        found |= set(WORDS.findall(code(text, keep_strings=True)))
+    rows = set().union(*(words(tables[name]) for name in OWN_TABLE.findall(text) if name in tables))
+    return found | {prefix + word for prefix in PASTE.findall(text) for word in rows}
+
+
+DATA = re.compile(r"^(?!static\b|extern\b|typedef\b|return\b|struct \w+;|enum \w+;|union \w+;)[A-Za-z_][\w \t*]*?[\s*](\w+)(?:\[[^\]]*\])*\s*(?:=|;)", re.M)
+
+
+def data_defined(text):
+    """Names of the variables that a file defines for others."""
+    return set(DATA.findall(code(text)))
+
+
 def functions(text):
     """(name, first line, number of lines, heading) of each function body, found by the braces in column 0 of this house's format."""
     lines = text.split("\n")

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """./dev test [STAGE…]: everything that must hold before a change lands. The last line is the total; exit 0 only if nothing failed.
 
-Stages, in order: build, check, units, units-asan, units-tsan, units-check-reset, cli, serve, scripts, guests, fuzz. Data that is not on this machine is skipped, and said so.
+Stages, in order: build, check, units, units-asan, units-tsan, units-check-reset, cli, linear, serve, real, swaps, updates, crashes, scripts, guests, apps, pages, tour, fuzz. Data that is not on this machine is skipped, and said so.
+What failed is told again above the totals, and what failed beside other tests and held alone (UNSTEADY: no failure, but somebody should look).
 """
 import json, os, re, subprocess, sys, time
 from pathlib import Path
@@ -11,8 +12,12 @@ import rooms
 
 TOP = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
+WASI_TESTSUITE = Path(os.environ.get("TENON_WASI_TESTSUITE", TOP.parent / "wasi-testsuite"))  # its branch prod/testsuite-base
+WASMTIME_PROGRAMS = Path(os.environ.get("TENON_WASMTIME_PROGRAMS", TOP.parent / "wasmtime-programs"))  # its crates/test-programs, built
 JOBS = str(os.cpu_count() or 2)
 TOTAL = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
+AFTER_A_FAILURE = re.compile(r"ok |skipped|\d+ passed,")  # what follows says nothing of it any more
+FAILURE_LINES, FAILURES_TOLD = 12, 10  # of each, and of a stage
 # Faults are the guest's until the engine says otherwise, and its handlers run where they are told to.
 SANITIZERS = {
     "ASAN_OPTIONS": "use_sigaltstack=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:detect_stack_use_after_return=0:allocator_may_return_null=1",
@@ -27,11 +32,21 @@ class Stage:
 
     def __init__(self, name):
         self.name, self.passed, self.failed, self.skipped = name, 0, 0, 0
+        self.failures, self.telling = [], 0
         self.began = time.monotonic()
         print(f"==== {name}", flush=True)
 
     def add(self, passed, failed, skipped):
         self.passed, self.failed, self.skipped = self.passed + passed, self.failed + failed, self.skipped + skipped
+
+    def say(self, text):
+        """Prints it, and keeps what failed with the first lines behind it."""
+        for line in text.splitlines():
+            self.telling = FAILURE_LINES if line.startswith(("FAILED", "UNSTEADY")) else 0 if AFTER_A_FAILURE.match(line) else self.telling
+            if self.telling and len(self.failures) < FAILURES_TOLD * FAILURE_LINES:
+                self.failures.append(line[:400])
+                self.telling -= 1
+            print(line, flush=True)
 
     def skip(self, why):
         print(f"skipped: {why}", flush=True)
@@ -45,14 +60,14 @@ class Stage:
         for line in p.stdout:
             if m := TOTAL.match(line.rstrip("\n")):
                 total = [int(x) for x in m.groups()]
-            print(line, end="", flush=True)
+            self.say(line)
         status = p.wait()
         if counted is None:
             return status == 0
         if not counted:
             self.add(status == 0, status != 0, 0)
         elif total is None:
-            print(f"FAILED: {argv[0]} ended with {status} and no total")
+            self.say(f"FAILED: {argv[0]} ended with {status} and no total")
             self.add(0, 1, 0)
         else:
             self.add(*total)
@@ -60,7 +75,7 @@ class Stage:
 
 
 def build(s):
-    for variant in ([], ["--asan"], ["--check-reset"]):
+    for variant in ([], ["--asan"]):
         s.run("./dev", "build", *variant, counted=False)
 
 
@@ -70,17 +85,17 @@ def check(s):
 
 
 def meson_tests(s, build, *suites, prepare=True):
-    """Every test function of every unit test counts."""
+    """Every test function of every unit test counts, of those suites or of all but `check-reset`."""
     log = TOP / "build" / build / "meson-logs/testlog.json"
     log.unlink(missing_ok=True)
     if prepare and not s.run("ninja", "-C", f"build/{build}", "--quiet", "meson-test-prereq", counted=None):
         s.add(0, 1, 0)
         return
     argv = ["meson", "test", "-C", f"build/{build}", "--num-processes", JOBS, "--quiet", "--no-rebuild"]
-    r = subprocess.run(argv + [a for x in suites for a in ("--suite", x)], cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+    r = subprocess.run(argv + ([a for x in suites for a in ("--suite", x)] or ["--no-suite", "check-reset"]), cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
         env={**SANITIZERS, **os.environ})
     if not log.exists():
-        print(r.stdout[-6000:] + r.stderr[-2000:])
+        s.say(f"FAILED: meson test ended with {r.returncode} and no log\n" + r.stdout[-6000:] + r.stderr[-2000:])
         s.add(0, 1, 0)
         return
     for line in log.read_text().splitlines():
@@ -91,7 +106,7 @@ def meson_tests(s, build, *suites, prepare=True):
         bad = len(re.findall(r"^not ok \d+(?!.*# SKIP)", out, re.M))
         if t["result"] not in ("OK", "SKIP"):
             bad = max(bad, 1)
-            print(f"FAILED {t['name']}: {t['result']}\n" + out[-4000:] + t.get("stderr", "")[-4000:])
+            s.say(f"FAILED {t['name']}: {t['result']}\n" + out[-4000:] + t.get("stderr", "")[-4000:])
         for why in re.findall(r"^(?:not )?ok \d+.*# SKIP.*", out, re.M):
             print(f"skipped {t['name']}: {why.split('SKIP ')[-1]}")
         s.add(max(ok, int(t["result"] == "OK" and not skip)), bad, skip)
@@ -117,17 +132,43 @@ def units_tsan(s):
 
 def units_check_reset(s):
     """Every reset compared with a fresh instance: the tests that cross rooms, slots and images among them."""
-    if s.run("./dev", "build", "--check-reset", counted=False):
-        meson_tests(s, "check-reset", "tests", prepare=False)
+    meson_tests(s, "release", "check-reset", prepare=False)
 
 
 def cli(s):
     s.run("python3", "tests/cli/run.py")
 
 
+def linear(s):
+    s.run("python3", "tests/linear/run.py", "--short")
+
+
 def serve(s):
     s.run("python3", "tests/serve/run.py")
     s.run("python3", "tests/serve/run.py", "--build", "check-reset", "--only", "isolation")
+    for way in ("tls", "h2"):  # all of OVER: with neither --only
+        s.run("python3", "tests/serve/run.py", "--over", way, "--only", "test_bodies", "--only", "test_http")
+
+
+def real(s):
+    """Stores against the servers of others, where those are installed."""
+    s.run("ninja", "-C", "build/release", "--quiet", "link_test_stores", counted=False)
+    s.run("python3", "tests/real/run.py")
+
+
+def swaps(s):
+    """Stores changed under load, their targets killed."""
+    s.run("python3", "tests/swaps/run.py", "--short")
+
+
+def updates(s):
+    """A component updated under load, and shares of the requests."""
+    s.run("python3", "tests/updates/run.py", "--short")
+
+
+def crashes(s):
+    """A store in a file that is killed, also with its disk."""
+    s.run("python3", "tests/crashes/run.py", "--short")
 
 
 def scripts(s):
@@ -140,16 +181,49 @@ def scripts(s):
         s.run("python3", "tests/conform/conform.py", at)
         if folder == "core":
             s.run("python3", "tests/conform/conform.py", "--poison", at)
+            s.run("python3", "tests/conform/conform.py", "--checks", at)
+            s.run("python3", "tests/conform/conform.py", "--collect", at)
 
 
 def guests(s):
-    """With the build that compares every slot after its reset with a fresh one."""
-    for folder in ("http", "lib", "bad"):
+    """By the program that compares every slot after its reset with a fresh one."""
+    for folder in ("http", "cli", "lib", "bad"):
         at = SHARED / "guests" / folder
         if at.is_dir():
             s.run("python3", "tests/conform/conform.py", "--build", "check-reset", at)
         else:
             s.skip(f"{at} is not there")
+    for way in ("tls", "h2c") if (SHARED / "guests/http").is_dir() else ():
+        s.run("python3", "tests/conform/conform.py", "--over", way, "--only", "*edge*", "--only", "*trailers*", SHARED / "guests/http")
+    for folder in ("http", "cli", "lib", "bad"):
+        at = SHARED / "guests-async" / folder
+        if at.is_dir():
+            s.run("python3", "tests/conform/conform.py", at)
+        else:
+            s.skip(f"{at} is not there")
+    for at in (SHARED / "guests-toolchains", WASI_TESTSUITE, WASMTIME_PROGRAMS):
+        if at.is_dir():
+            s.run("python3", "tests/conform/conform.py", at)
+        else:
+            s.skip(f"{at} is not there")
+
+
+def apps(s):
+    """Apps of another platform, by the manifests that were written for it."""
+    at = SHARED / "apps"
+    if at.is_dir():
+        s.run("python3", "tests/conform/conform.py", at)
+    else:
+        s.skip(f"{at} is not there")
+
+
+def pages(s):
+    """What docs/guests says, typed: but what builds its tools for minutes first."""
+    s.run("python3", "tools/guests.py", "--short")
+
+
+def tour(s):
+    s.run("python3", "tools/tour.py")
 
 
 def fuzz(s):
@@ -157,7 +231,7 @@ def fuzz(s):
 
 
 STAGES = {"build": build, "check": check, "units": units, "units-asan": units_asan, "units-tsan": units_tsan, "units-check-reset": units_check_reset, "cli": cli,
-    "serve": serve, "scripts": scripts, "guests": guests, "fuzz": fuzz}
+    "linear": linear, "serve": serve, "real": real, "swaps": swaps, "updates": updates, "crashes": crashes, "scripts": scripts, "guests": guests, "apps": apps, "pages": pages, "tour": tour, "fuzz": fuzz}
 
 
 def main():
@@ -171,11 +245,14 @@ def main():
         try:
             STAGES[name](s)
         except Exception as e:  # a stage that can't run has failed; the others still tell something
-            print(f"FAILED: {type(e).__name__}: {e}")
+            s.say(f"FAILED: {type(e).__name__}: {e}")
             s.add(0, 1, 0)
         s.seconds = time.monotonic() - s.began
         done.append(s)
     print("====")
+    for s in done:
+        for line in s.failures:
+            print(f"{s.name:12} {line}")
     for s in done:
         print(f"{s.name:12} {s.passed:6} passed {s.failed:5} failed {s.skipped:6} skipped {s.seconds:7.1f} s")
     failed = sum(s.failed for s in done)

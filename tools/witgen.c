@@ -7,6 +7,7 @@
 //
 // Rules of the output:
 //  1. `ns:pkg/iface` and a name in it become ns_pkg_iface_name; what has no name in WIT gets one from its parts, and is shared by all that use it.
+//     Of a package of another line than 0.2 the line is part of its name: wasi:http/types@0.3.0 is wasi_http3_types.
 //  2. Names of namespace `wasi` lose it within the names of parts: result<u64, stream-error> is wasi_result_u64_io_streams_stream_error.
 //  3. Layouts are asserted against the model's, field by field.
 //  4. Each function that the world imports is named in PROVIDER.c: without a definition the program does not link, with another type it does not compile.
@@ -21,7 +22,7 @@ static struct slice func_name(struct output *o, const struct wit_interface *x, c
 	struct buf b = {0};
 	if (!wit_name_parse(f->name, true, &n, NULL))
 		die("not a name", f->name);
-	put_interface_name(&b, x);
+	put_interface_name(o, &b, x);
 	if (n.resource.len) {
 		buf_put_byte(&b, '_');
 		put_snake(&b, n.resource, false);
@@ -119,7 +120,8 @@ static void read_rows(struct output *o, struct slice text)
 		struct slice kind = take_word(&line), iface = take_word(&line), name = take_word(&line);
 		if (kind.len == 0 || slice_starts_with(kind, SLICE_LIT("//")))
 			continue;
-		bool known = slice_eq_str(kind, "fixed") || slice_eq_str(kind, "direct") || slice_eq_str(kind, "remake");
+		bool known = slice_eq_str(kind, "fixed") || slice_eq_str(kind, "direct") || slice_eq_str(kind, "remake") || slice_eq_str(kind, "also") ||
+			slice_eq_str(kind, "named");
 		if (!known || !name.len || take_word(&line).len)
 			die("host.def: not a row", whole);
 		struct buf b = {0};
@@ -129,12 +131,48 @@ static void read_rows(struct output *o, struct slice text)
 	}
 }
 
+static void put_path(struct buf *b, const struct wit_interface *x)
+{
+	buf_printf(b, "%.*s:%.*s/%.*s", SLICE_ARGS(x->package->ns), SLICE_ARGS(x->package->name), SLICE_ARGS(x->name));
+}
+
+static bool is_called(const struct wit_interface *x, struct slice path)
+{
+	struct buf b = {0};
+	put_path(&b, x);
+	bool same = slice_eq(buf_view(&b), path);
+	buf_release(&b);
+	return same;
+}
+
+// Rows `named`: what names in C begin with for the interfaces of the package. Empty: there is none.
+struct slice named(struct output *o, const struct wit_package *p)
+{
+	struct slice text = o->host_def;
+	struct buf id = {0};
+	buf_printf(&id, "%.*s:%.*s@%.*s", SLICE_ARGS(p->ns), SLICE_ARGS(p->name), SLICE_ARGS(p->version.text));
+	while (text.len) {
+		struct slice line = slice_sub(text, 0, slice_find(text, '\n')), rest = line;
+		uintptr_t used;
+		text = slice_sub(text, line.len + 1, SIZE_MAX);
+		if (!slice_eq_str(take_word(&rest), "named") || !slice_eq(take_word(&rest), buf_view(&id)) || !map_get(&o->rows, line, &used))
+			continue;
+		*(uint8_t *)used = 1;
+		buf_release(&id);
+		return take_word(&rest);
+	}
+	buf_release(&id);
+	return slice_of("", 0);
+}
+
 // Is there such a row? Marks it as used.
 static bool has_row(struct output *o, const char *kind, const struct wit_interface *x, struct slice name)
 {
 	struct buf b = {0};
 	uintptr_t v;
-	buf_printf(&b, "%s %.*s:%.*s/%.*s %.*s", kind, SLICE_ARGS(x->package->ns), SLICE_ARGS(x->package->name), SLICE_ARGS(x->name), SLICE_ARGS(name));
+	buf_printf(&b, "%s ", kind);
+	put_path(&b, x);
+	buf_printf(&b, " %.*s", SLICE_ARGS(name));
 	bool found = map_get(&o->rows, buf_view(&b), &v);
 	buf_release(&b);
 	if (found)
@@ -236,17 +274,37 @@ static void put_interface_row(struct output *o, const struct wit_interface *x, s
 static struct slice short_name(struct output *o, const struct wit_interface *x, const struct wit_func *f)
 {
 	struct buf b = {0};
-	put_interface_name(&b, x);
+	put_interface_name(o, &b, x);
 	struct slice name = slice_sub(func_name(o, x, f), b.len + 1, SIZE_MAX);
 	buf_release(&b);
 	return name;
+}
+
+// Rows `also`: the same functions under another name, as a description of its own.
+static void put_others(struct output *o, const struct wit_interface *x, struct slice iface)
+{
+	struct slice text = o->host_def;
+	while (text.len) {
+		struct slice line = slice_sub(text, 0, slice_find(text, '\n'));
+		text = slice_sub(text, line.len + 1, SIZE_MAX);
+		struct slice kind = take_word(&line), of = take_word(&line), name = take_word(&line);
+		if (!slice_eq_str(kind, "also") || !is_called(x, of) || !has_row(o, "also", x, name))
+			continue;
+		if (count_resources(x) || !x->n_funcs)
+			die("host.def: has resources, or no functions: it can't have another name", of);
+		buf_printf(&o->protos, "extern const struct seam_interface %.*s_also_%u_interface;\n", SLICE_ARGS(iface), o->n_interfaces);
+		buf_printf(&o->tables, "const struct seam_interface %.*s_also_%u_interface = {\"%.*s\", funcs_%.*s, %u, resources_%.*s, 0};\n", SLICE_ARGS(iface),
+			o->n_interfaces, SLICE_ARGS(name), SLICE_ARGS(iface), x->n_funcs, SLICE_ARGS(iface));
+		buf_printf(&o->interface_list, "\t{&%.*s_also_%u_interface, &ops_%.*s},\n", SLICE_ARGS(iface), o->n_interfaces, SLICE_ARGS(iface));
+		o->n_interfaces++;
+	}
 }
 
 // What the guest calls.
 static void put_imported(struct output *o, const struct wit_interface *x)
 {
 	struct buf b = {0};
-	put_interface_name(&b, x);
+	put_interface_name(o, &b, x);
 	struct slice iface = keep(o, &b);
 	struct buf *all[] = {&o->types, &o->protos, &o->tables, &o->provided, &o->provides};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -278,6 +336,7 @@ static void put_imported(struct output *o, const struct wit_interface *x)
 	buf_printf(&o->interface_list, "\t{&%.*s_interface, %s%.*s},\n", SLICE_ARGS(iface), x->n_funcs ? "&ops_" : "NULL", x->n_funcs ? (int)iface.len : 0,
 		(const char *)iface.ptr);
 	o->n_interfaces++;
+	put_others(o, x, iface);
 }
 
 static void put_call_head(struct output *o, struct buf *b, const struct wit_interface *x, const struct wit_func *f, struct slice iface)
@@ -295,7 +354,7 @@ static void put_call_head(struct output *o, struct buf *b, const struct wit_inte
 		put_c_type(o, b, f->type->result);
 		buf_put_str(b, " *ret");
 	}
-	buf_put_str(b, ", struct arena *arena, struct canon_trap *trap)");
+	buf_printf(b, ", struct arena *arena, %sstruct canon_trap *trap)", f->type->is_async ? "void (*returned)(struct canon_task *t), " : "");
 }
 
 static void put_call(struct output *o, const struct wit_interface *x, const struct wit_func *f, struct slice iface)
@@ -318,9 +377,9 @@ static void put_call(struct output *o, const struct wit_interface *x, const stru
 		put_snake(b, f->type->params.fields[i].name, false);
 		buf_put_str(b, ";\n");
 	}
-	buf_put_str(b, "\treturn seam_export_call(t, i, &x->");
+	buf_printf(b, "\treturn %s(t, i, &x->", f->type->is_async ? "seam_export_call_whole" : "seam_export_call");
 	put_member(b, short_name(o, x, f));
-	buf_printf(b, ", %s, %s, arena, trap);\n}\n", has_args ? "&args" : "NULL", f->type->result ? "ret" : "NULL");
+	buf_printf(b, ", %s, %s, arena, %strap);\n}\n", has_args ? "&args" : "NULL", f->type->result ? "ret" : "NULL", f->type->is_async ? "returned, " : "");
 }
 
 static void put_bind(struct output *o, const struct wit_interface *x, struct slice iface)
@@ -347,7 +406,7 @@ static void put_bind(struct output *o, const struct wit_interface *x, struct sli
 static void put_exported(struct output *o, const struct wit_interface *x)
 {
 	struct buf b = {0};
-	put_interface_name(&b, x);
+	put_interface_name(o, &b, x);
 	struct slice iface = keep(o, &b);
 	put_heading(&o->types, x);
 	put_heading(&o->protos, x);
@@ -500,10 +559,10 @@ int main(int argc, char **argv)
 	const struct wit_world *w = wit_package_world(packages.list[packages.n - 1], SLICE_LIT("host"));
 	if (!w)
 		die("no world `host` in", slice_str(argv[1]));
-	struct slice rows = read_file(&o, argv[2]);
-	read_rows(&o, rows);
+	o.host_def = read_file(&o, argv[2]);
+	read_rows(&o, o.host_def);
 	put_world(&o, w);
-	check_rows(&o, rows);
+	check_rows(&o, o.host_def);
 	write_all(&o, &argv[3]);
 	return 0;
 }

@@ -10,17 +10,19 @@ struct output {
 	struct buf provided, provides;     // of the provider's header and C file
 	struct map names;                  // address of a type → its C name (text in the arena)
 	struct map declared, described;    // C name → type: what is written already
-	struct map rows;                   // rows of host.def, "kind interface name" → 0 (1: used)
+	struct slice host_def;
+	struct map rows;                   // its rows, "kind interface name" → 0 (1: used)
 	struct buf interface_list;
 	uint32_t n_interfaces;
 };
 
 _Noreturn void die(const char *text, struct slice what);
 struct slice keep(struct output *o, struct buf *b);
+struct slice named(struct output *o, const struct wit_package *p);
 bool remember(struct map *m, struct slice key, const void *value, uintptr_t *ret_old);
 void put_snake(struct buf *b, struct slice s, bool upper);
 void put_member(struct buf *b, struct slice s);
-void put_interface_name(struct buf *b, const struct wit_interface *x);
+void put_interface_name(struct output *o, struct buf *b, const struct wit_interface *x);
 struct slice c_name(struct output *o, const struct wit_interface *x, struct slice name);
 void name_it(struct output *o, const void *what, struct slice name);
 bool has_struct(const struct wit_type *t);

@@ -54,11 +54,21 @@ void put_member(struct buf *b, struct slice s)
 			buf_put_byte(b, '_');
 }
 
-void put_interface_name(struct buf *b, const struct wit_interface *x)
+enum { FIRST_LINE = 2 };  // 0.2 and before have no number
+
+void put_interface_name(struct output *o, struct buf *b, const struct wit_interface *x)
 {
-	put_snake(b, x->package->ns, false);
-	buf_put_byte(b, '_');
-	put_snake(b, x->package->name, false);
+	struct slice prefix = named(o, x->package);
+	if (prefix.len) {
+		buf_put_slice(b, prefix);
+	} else {
+		put_snake(b, x->package->ns, false);
+		buf_put_byte(b, '_');
+		put_snake(b, x->package->name, false);
+		const struct wit_version *v = &x->package->version;
+		if (v->present && v->major == 0 && v->minor > FIRST_LINE)
+			buf_printf(b, "%llu", (unsigned long long)v->minor);
+	}
 	buf_put_byte(b, '_');
 	put_snake(b, x->name, false);
 }
@@ -66,7 +76,7 @@ void put_interface_name(struct buf *b, const struct wit_interface *x)
 struct slice c_name(struct output *o, const struct wit_interface *x, struct slice name)
 {
 	struct buf b = {0};
-	put_interface_name(&b, x);
+	put_interface_name(o, &b, x);
 	buf_put_byte(&b, '_');
 	put_snake(&b, name, false);
 	return keep(o, &b);
@@ -201,6 +211,9 @@ void put_comment(struct output *o, struct buf *b, const struct wit_type *t)
 		buf_put_str(b, "_…");
 	} else if (t->kind == WIT_CHAR) {
 		buf_put_str(b, "  // char");
+	} else if (t->kind == WIT_STREAM || t->kind == WIT_FUTURE) {
+		buf_printf(b, "  // %s_", wit_kind_name(t->kind));
+		put_part(o, b, t->elem);
 	}
 }
 
@@ -321,10 +334,16 @@ void declare_type(struct output *o, const struct wit_type *t)
 		return;
 	}
 	buf_put_byte(&o->types, '\n');
+	struct slice own;
+	bool is_shared = t->resource || !name_of(o, t, &own);  // named by its parts: other headers have it as well
+	if (is_shared)
+		buf_printf(&o->types, "#ifndef HAS_%.*s\n#define HAS_%.*s\n", SLICE_ARGS(name), SLICE_ARGS(name));
 	if (t->kind == WIT_VARIANT || t->kind == WIT_ENUM || t->kind == WIT_FLAGS)
 		put_constants(o, t, name);
 	if (has_struct(t))
 		declare_struct(o, t, name);
+	if (is_shared)
+		buf_put_str(&o->types, "#endif\n");
 }
 
 // ---- descriptors ----

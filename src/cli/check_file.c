@@ -81,8 +81,9 @@ FILE *cli_open_file(const char *path, struct err *e)
 	return f;
 }
 
-bool cli_check_file(const char *path, bool modules_too, struct err *e)
+bool cli_check_file(struct serve_service_config *service, bool modules_too, struct err *e)
 {
+	const char *path = service->path;
 	// A pipe is told by its kind: opening one would wait for who writes to it.
 	struct stat st;
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
@@ -92,11 +93,10 @@ bool cli_check_file(const char *path, bool modules_too, struct err *e)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return missing_file(path, errno, e);
+	service->file = fd + 1;
 	uint8_t head[256];
-	ssize_t n = read(fd, head, sizeof head);
-	int errnum = errno;
-	close(fd);
+	ssize_t n = pread(fd, head, sizeof head, 0);
 	if (n < 0)
-		return err_set_errno(e, errnum, "cannot read '%s'", path);
+		return err_set_errno(e, errno, "cannot read '%s'", path);
 	return cli_check_head(path, slice_of(head, (size_t)n), modules_too, e);
 }

@@ -9,7 +9,7 @@ int cli__command_run(struct cli *c, struct err *e)
 			return err_nomem(e), 5;
 	struct serve_outcome how = {.code = 5};
 	int status;
-	if (!cli_check_file(c->config.service.path, true, e))
+	if (!cli_check_file(&c->config.service, true, e))
 		how.code = status = err_exit_status(e->code);
 	else
 		status = c->invoke ? serve_invoke(&c->config, c->invoke, &how, e) : serve_command(&c->config, &how, e);

@@ -1,8 +1,6 @@
 // The command line's table of contents.
 #include "cli_int.h"
 
-#include <unistd.h>
-
 #include "commands.h"
 #include "sys/sys.h"
 
@@ -22,7 +20,7 @@ int cli_main(int argc, char **argv)
 		cli_print_version(c.verbose);
 		status = 0;
 	} else {
-		c.config.process.terminal = isatty(STDERR_FILENO);
+		c.config.process.terminal = sys_is_terminal(2);
 		status = cli__run_command(&c, &e);
 		if (e.code != ERR_NONE) {
 			cli_print_error(&e);

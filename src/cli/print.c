@@ -1,13 +1,12 @@
 // What a person sees: errors, the version.
 #include "cli_int.h"
 
-#include <unistd.h>
-
+#include "sys/sys.h"
 #include "vm/vm.h"
 
 void cli_print_error(const struct err *e)
 {
-	bool colour = isatty(STDERR_FILENO) && !getenv("NO_COLOR");
+	bool colour = sys_is_terminal(2) && !getenv("NO_COLOR");
 	// Names in it are what a file says: nothing of that may reach the terminal as it is.
 	struct buf b = {.max = 1 << 16};
 	buf_printf(&b, "%serror:%s ", colour ? "\033[1;31m" : "", colour ? "\033[0m" : "");
@@ -17,9 +16,11 @@ void cli_print_error(const struct err *e)
 	buf_put_printable(&b, slice_str(e->where), "\n");
 	fprintf(stderr, "%.*s\n", SLICE_ARGS(buf_view(&b)));
 	buf_release(&b);
-	if (e->line)
+	char place[32];
+	snprintf(place, sizeof place, ":%u:%u", e->line, e->col);
+	if (e->line && !strstr(e->where, place))  // else it was said with the file
 		fprintf(stderr, "  at: line %u, column %u\n", e->line, e->col);
-	else if (e->offset != ERR_NO_OFFSET)
+	else if (!e->line && e->offset != ERR_NO_OFFSET)
 		fprintf(stderr, "  at: byte 0x%llx\n", (unsigned long long)e->offset);
 	if (e->hint[0])
 		fprintf(stderr, "  hint: %s\n", e->hint);
@@ -27,10 +28,8 @@ void cli_print_error(const struct err *e)
 
 void cli_print_backtrace(const char *lines)
 {
-	const char *frames = strchr(lines, '\n');
 	struct buf b = {.max = 1 << 16};
-	if (frames)
-		buf_put_printable(&b, slice_str(frames + 1), "\n");
+	buf_put_printable(&b, slice_str(lines), "\n");
 	fprintf(stderr, "%.*s", SLICE_ARGS(buf_view(&b)));
 	buf_release(&b);
 }

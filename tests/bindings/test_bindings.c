@@ -221,7 +221,8 @@ struct shard {
 	struct vm_shard *vm;
 	uint32_t live, calls, failed;
 	const uint32_t *stop;  // atomic
-	struct seam_task task;
+	struct seam_tasks *tasks;
+	struct seam_task *task;
 	struct canon_trap trap;
 	struct err e;
 	bool ok;
@@ -231,12 +232,13 @@ static void shard_open(struct shard *s, struct service *v)
 {
 	struct err e = {0};
 	*s = (struct shard){.service = v};
-	if (!loop_new(&s->loop, &e) || !vm_shard_new(&s->vm, &e))
+	if (!loop_new(&s->loop, &e) || !vm_shard_new(&s->vm, &e) || !seam_tasks_new(s->loop, s->vm, &s->tasks, &e))
 		fail_msg("%s", e.text);
 }
 
 static void shard_close(struct shard *s)
 {
+	seam_tasks_free(s->tasks);
 	vm_shard_free(s->vm);
 	loop_free(s->loop);
 }
@@ -245,7 +247,7 @@ static void image_main(void *arg)
 {
 	struct shard *s = arg;
 	struct service *v = s->service;
-	s->ok = canon_image_new(s->vm, v->l.canon, seam_link_host(v->link), &v->limits, CANON_INIT_ONCE, &v->image_seam, &s->task.canon, &v->image, &s->trap, &s->e);
+	s->ok = canon_image_new(s->vm, v->l.canon, seam_link_host(v->link), &v->limits, CANON_INIT_ONCE, &v->image_seam, &s->task->canon, &v->image, &s->trap, &s->e);
 }
 
 static void load(struct service *v, const char *text, struct shard *s)
@@ -263,9 +265,10 @@ static void load(struct service *v, const char *text, struct shard *s)
 	seam_registry_release(&r);
 	shard_open(s, v);
 	seam_instance_init(&v->image_seam, s->loop, &v->grants, NULL);
-	seam_task_init(&s->task, s->loop, s->vm, NULL);
-	if (!seam_task_run_to_end(&s->task, image_main, s, VM_BUDGET_NONE, NULL) || !s->ok)
+	s->task = seam_task_new(s->tasks, NULL);
+	if (!seam_task_run_to_end(s->task, image_main, s, VM_BUDGET_NONE, NULL) || !s->ok)
 		fail_msg("%s %s", s->e.text, s->trap.text);
+	seam_task_free(s->task);
 }
 
 static void unload(struct service *v)
@@ -282,8 +285,8 @@ struct slot {
 	struct shard *shard;
 	struct seam_instance seam;
 	struct canon_instance *canon;
-	struct seam_task task;
-	struct loop_task again;
+	struct seam_task *task;
+	struct loop_job again;
 	struct arena arena;
 	struct canon_trap trap;
 	bool ok;
@@ -293,8 +296,8 @@ static void slot_main(void *arg)
 {
 	struct slot *s = arg;
 	struct wasi_result_void_void ret = {0};
-	s->ok = canon_slot_is_ready(s->canon) || canon_slot_start(s->canon, &s->task.canon, &s->trap);
-	s->ok = s->ok && wasi_cli_run_call_run(&s->task, s->canon, &s->shard->service->run, &ret, &s->arena, &s->trap) && !ret.is_err;
+	s->ok = canon_slot_is_ready(s->canon) || canon_slot_start(s->canon, &s->task->canon, &s->trap);
+	s->ok = s->ok && wasi_cli_run_call_run(s->task, s->canon, &s->shard->service->run, &ret, &s->arena, &s->trap) && !ret.is_err;
 }
 
 static void slot_open(struct slot *s, struct shard *h)
@@ -315,25 +318,28 @@ static void slot_close(struct slot *s)
 
 static void slot_done(struct seam_task *t)
 {
-	struct slot *s = CONTAINER_OF(t, struct slot, task);
+	struct slot *s = t->owner;
 	struct shard *h = s->shard;
 	h->calls++;
 	h->failed += !s->ok;
 	seam_instance_task_end(&s->seam, t);
+	seam_task_free(t);
+	s->task = NULL;
 	arena_clear(&s->arena);
 	if (!s->ok || !canon_slot_reset(s->canon))
 		fprintf(stderr, "# %s\n", s->trap.text);
 	else if (!__atomic_load_n(h->stop, __ATOMIC_RELAXED))
 		loop_post(h->loop, &s->again);
-	if (!loop_task_is_queued(&s->again) && --h->live == 0)
+	if (!loop_job_is_queued(&s->again) && --h->live == 0)
 		loop_stop(h->loop);
 }
 
-static void slot_again(struct loop_task *t)
+static void slot_again(struct loop_job *t)
 {
 	struct slot *s = CONTAINER_OF(t, struct slot, again);
-	seam_task_init(&s->task, s->shard->loop, s->shard->vm, NULL);
-	BUG_ON(!seam_task_run(&s->task, slot_main, s, VM_BUDGET_NONE, slot_done));
+	s->task = seam_task_new(s->shard->tasks, NULL);
+	s->task->owner = s;
+	BUG_ON(!seam_task_run(s->task, slot_main, s, VM_BUDGET_NONE, slot_done));
 }
 
 enum { SHARDS = 3, SLOTS = 8 };
@@ -435,7 +441,7 @@ static void one_call(struct one *o)
 static void one_wait(struct one *o)
 {
 	o->first.live = 1;
-	while (o->slot.task.fiber)
+	while (o->slot.task)
 		loop_run_once(o->first.loop, UINT64_MAX);
 	if (!o->slot.ok)
 		fail_msg("%s", o->slot.trap.text);
@@ -523,9 +529,9 @@ static void what_a_provider_keeps_ends_without_a_reset(void **state)
 	one_call(&o);
 	publish_new(o.v.link, &second);
 	uint32_t before = closed;
-	while (o.slot.task.fiber && closed == before)
+	while (o.slot.task && closed == before)
 		loop_run_once(o.first.loop, UINT64_MAX);
-	assert_non_null(o.slot.task.fiber);  // the call goes on, its handle of the first was dropped
+	assert_non_null(o.slot.task);  // the call goes on, its handle of the first was dropped
 	assert_int_equal(second->states, 1);
 	one_wait(&o);
 	one_close(&o);

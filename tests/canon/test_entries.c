@@ -120,7 +120,7 @@ static void one_life(const struct subject *s, struct canon_image *m, enum place 
 	if (want == TRAP_EXIT)
 		assert_int_equal(l.trap.exit_code, 3);
 	if (want == TRAP_UNREACHABLE || want == TRAP_MEMORY_OUT_OF_BOUNDS || want == TRAP_STACK_OVERFLOW)
-		assert_non_null(strstr(l.trap.backtrace, "  at "));
+		assert_true(l.trap.is_placed && l.trap.frames.n > 0);
 	// L67, C41: after a trap nothing of it runs again, whoever asks.
 	struct canon_trap trap = {0};
 	if (want != TRAP_NONE) {

@@ -212,7 +212,7 @@ static void any_allocation_may_fail(void **s)
 	ticking_funcs[0].flags = CANON_HOST_CUTS;
 	tick_traps = tick_exits = false;
 	unsigned failures = 0;
-	for (uint64_t n = 1; n < 200; n++)  // some may fail without harm: the text of a backtrace
+	for (uint64_t n = 1; n < 200; n++)
 		failures += !once_with_failure(n);
 	assert_true(failures > 10);
 	assert_true(once_with_failure(0));

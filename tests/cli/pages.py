@@ -4,14 +4,14 @@ import os, re, shlex, signal, subprocess, tempfile, threading
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "examples/hello/README.md", "examples/misbehave/README.md", "examples/values/README.md")
+PAGES = ("README.md", "examples/hello/README.md", "examples/misbehave/README.md", "examples/values/README.md", "examples/counter/README.md", "examples/compose/README.md", "examples/filter/README.md")
 # What runs this test, what builds for minutes, and what needs tools that are no part of it.
 NOT_TYPED = ("./dev up", "./dev test", "../build.sh", "wasm-tools ", "cargo ", "apt-get ")
 
 
 def shown(page):
     """(command, the lines that it is said to print) of a page: indented or fenced lines that begin with `$ `, or with `./dev` or `build/tenon`."""
-    lines = (TOP / page).read_text().split("\n")
+    lines = re.sub(r"(?ms)^## A tour\n.*?(?=^## )", "", (TOP / page).read_text()).split("\n")  # which tools/tour.py types
     for n, line in enumerate(lines):
         text = line.strip()
         if not re.match(r"(\$ |    )", line) or not re.match(r"(\$ )?(\./dev|build/tenon|curl)\b", text):
@@ -102,7 +102,7 @@ def type_hints_of_up(cwd, env):
 def tests():
     """(name, problems) of each page."""
     with tempfile.TemporaryDirectory(prefix="tenon-pages-") as cwd:
-        env = {"PATH": os.environ["PATH"], "HOME": cwd, "NO_COLOR": "1"}
+        env = {"PATH": os.environ["PATH"], "HOME": cwd, "NO_COLOR": "1", "TENON_STATE": cwd + "/state"}
         for page in PAGES:
             yield page, list(type_page(page, cwd, env))
         yield "./dev up", list(type_hints_of_up(cwd, env))

@@ -16,8 +16,8 @@ Several commands in a file run one after the other in the same directory. Withou
 import os, re, shlex, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import pages
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "manifest")]
+import manifests, pages
 
 TOP = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -133,7 +133,7 @@ def main():
             print("FAILED  " + p)
         failed += bool(problems)
         passed += not problems
-    for name, problems in [] if sys.argv[1:] else pages.tests():
+    for name, problems in [] if sys.argv[1:] else [*pages.tests(), *manifests.tests()]:
         for p in problems:
             print("FAILED  " + p)
         failed += bool(problems)

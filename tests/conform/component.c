@@ -15,11 +15,14 @@ struct component_instance {
 bool component_load(struct script *s, struct slice bytes, struct component **ret, struct err *e)
 {
 	struct component *c = ARENA_NEW(&s->arena, struct component);
-	struct comp_options opt = COMP_OPTIONS_DEFAULT;
 	if (!c)
 		return err_nomem(e);
-	if (!comp_decode(&s->arena, bytes, &opt, &c->comp, e))
+	if (!comp_decode(&s->arena, bytes, &s->decode, &c->comp, e))
 		return false;
+	if (!comp_can_run(c->comp, NULL)) {
+		*ret = c;
+		return true;
+	}
 	uint32_t n = c->comp->nmodules;
 	const struct wasm_module **modules = ARENA_ARRAY(&s->arena, const struct wasm_module *, n + 1);
 	struct vm_module **compiled = ARENA_ARRAY(&s->arena, struct vm_module *, n + 1);
@@ -37,9 +40,16 @@ bool component_load(struct script *s, struct slice bytes, struct component **ret
 	return true;
 }
 
+bool component_can_run(const struct component *c)
+{
+	return c->canon != NULL;
+}
+
 const char *component_needs(const struct component *c)
 {
 	const struct comp_plan *p = &c->comp->plan;
+	if (!component_can_run(c))
+		return "decoded and validated; can't be run yet";
 	return p->unlinkable || p->nhost_funcs || p->nhost_resources ? "the component needs a host" : NULL;
 }
 

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "base/base.h"
+#include "comp/comp.h"
 #include "vm/vm.h"
 
 enum verdict { PASSED, FAILED, SKIPPED };
@@ -59,6 +60,7 @@ void names_set(struct names *n, const char *name, size_t len, struct entity e);
 struct script {
 	const char *dir, *name;  // folder of features.json, and of the script in it
 	const struct options *options;
+	struct comp_options decode;
 	struct arena arena;      // modules and their bytes: all live until the script ends
 	struct vm_shard *shard;
 	struct vm_store *store;  // of core instances
@@ -93,8 +95,9 @@ bool spectest_make(struct script *s, struct err *e);
 bool spectest_find(struct script *s, struct slice name, struct vm_extern *ret);
 
 // ---- component.c ----------------------------------------------------------------------------------------------------------------------
-// Why a component can't be instantiated here, or NULL: what it imports is provided by nobody.
+// Why a component can't be instantiated here, or NULL: what it imports is provided by nobody, or it was only decoded.
 const char *component_needs(const struct component *c);
+bool component_can_run(const struct component *c);
 bool component_load(struct script *s, struct slice bytes, struct component **ret, struct err *e);
 bool component_instantiate(struct script *s, struct component *c, struct component_instance **ret, struct call_result *trap, struct err *e);
 struct call_result component_invoke(struct script *s, struct component_instance *i, const json_t *action, const json_t *expected, struct outcome *mismatch);
@@ -103,10 +106,10 @@ void component_script_end(struct script *s);
 // ---- values ---------------------------------------------------------------------------------------------------------------------------
 bool json_u64(const json_t *v, uint64_t *ret);  // decimal string, signed or not, or integer
 const char *json_text(const json_t *object, const char *key);  // "" if absent
-// One cell of a core value. false: no such type here.
-bool core_value_read(const json_t *v, uint64_t *ret);
-bool core_value_equal(const json_t *expected, struct wasm_valtype type, uint64_t got);
-void core_value_print(struct wasm_valtype type, uint64_t got, char *buf, size_t size);
+// The cells of a core value. false: no such type here.
+bool core_value_read(const json_t *v, uint64_t ret[2]);
+bool core_value_equal(const struct vm_store *st, const json_t *expected, struct wasm_valtype type, const uint64_t cells[2]);
+void core_value_print(struct wasm_valtype type, const uint64_t cells[2], char *buf, size_t size);
 struct wit_type;
 bool wit_value_read(struct arena *a, const json_t *v, const struct wit_type *type, uint8_t *ret);
 bool wit_value_equal(const json_t *expected, const struct wit_type *type, const uint8_t *got);

@@ -14,6 +14,7 @@ bool core_script_begin(struct script *s, struct err *e)
 	limits.memory = UINT64_MAX;
 	limits.table_elements = 20000000;
 	limits.survives_traps = true;
+	limits.may_block = true;
 	return vm_process_init(e) && vm_shard_new(&s->shard, e) && vm_store_new(s->shard, &limits, &s->store, e) && spectest_make(s, e);
 }
 
@@ -28,7 +29,7 @@ bool core_load(struct script *s, struct slice bytes, struct core_module **ret, s
 	struct core_module *m = ARENA_NEW(&s->arena, struct core_module);
 	if (!m)
 		return err_nomem(e);
-	if (!wasm_decode(&s->arena, bytes, WASM_FEATURES_DEFAULT, 0, &m->wasm, e) || !wasm_validate(m->wasm, e))
+	if (!wasm_decode(&s->arena, bytes, WASM_FEATURES_FINISHED, 0, &m->wasm, e) || !wasm_validate(m->wasm, e))
 		return false;
 	struct tier_options opt = {.no_cache = true, .poison_upper = s->options->poison, .threads = 1};
 	struct tier_stats stats;
@@ -104,7 +105,7 @@ static bool find_export(struct vm_instance *i, const json_t *action, enum wasm_e
 struct invocation {
 	struct vm_store *store;
 	uint32_t func;
-	uint64_t args[MAX_VALUES], results[MAX_VALUES];
+	uint64_t args[2 * MAX_VALUES], results[2 * MAX_VALUES];  // cells (abi.h R9)
 	enum trap trap;
 };
 static void invoke(void *arg)
@@ -120,15 +121,15 @@ static struct call_result not_done(const char *why)
 	return r;
 }
 
-static struct outcome compare(const struct wasm_func_type *type, const uint64_t *results, const json_t *expected)
+static struct outcome compare(const struct vm_store *st, const struct wasm_func_type *type, const uint64_t *results, const json_t *expected)
 {
 	if (json_array_size(expected) != type->nresults)
 		return failed("%u results, expected %zu", type->nresults, json_array_size(expected));
-	for (uint32_t i = 0; i < type->nresults; i++) {
+	for (uint32_t i = 0; i < type->nresults; results += abi_cells(type->results[i].kind), i++) {
 		json_t *want = json_array_get(expected, i);
-		if (!core_value_equal(want, type->results[i], results[i])) {
+		if (!core_value_equal(st, want, type->results[i], results)) {
 			char got[64];
-			core_value_print(type->results[i], results[i], got, sizeof(got));
+			core_value_print(type->results[i], results, got, sizeof(got));
 			return failed("result %u is %s, expected %s %s", i, got, json_text(want, "type"), json_text(want, "value"));
 		}
 	}
@@ -145,15 +146,16 @@ struct call_result core_invoke(struct script *s, struct vm_instance *i, const js
 	json_t *args = json_object_get(action, "args");
 	if (type->nparams > MAX_VALUES || type->nresults > MAX_VALUES || json_array_size(args) != type->nparams)
 		return not_done("wrong number of arguments");
-	for (uint32_t k = 0; k < type->nparams; k++)
-		if (!core_value_read(json_array_get(args, k), &call.args[k]))
+	uint64_t *cell = call.args;
+	for (uint32_t k = 0; k < type->nparams; cell += abi_cells(type->params[k].kind), k++)
+		if (!core_value_read(json_array_get(args, k), cell))
 			return not_done("an argument that has no form here");
 	if (!on_fiber(s, invoke, &call))
 		return not_done("no fiber");
 	struct call_result r = {.end = call.trap == TRAP_NONE ? CALL_RETURNED : CALL_TRAPPED, .trap = call.trap};
 	snprintf(r.text, sizeof(r.text), "%s", trap_text(call.trap));
 	if (r.end == CALL_RETURNED && expected)
-		*mismatch = compare(type, call.results, expected);
+		*mismatch = compare(s->store, type, call.results, expected);
 	return r;
 }
 
@@ -162,9 +164,9 @@ struct outcome core_get(struct script *s, struct vm_instance *i, const json_t *a
 	struct vm_extern x;
 	if (!find_export(i, action, WASM_EXTERN_GLOBAL, &x))
 		return failed("no such global");
-	uint64_t got;
-	vm_global_get(x.global, &got);
+	uint64_t got[2] = {0};
+	vm_global_get(x.global, got);
 	struct wasm_valtype type = vm_global_type(x.global)->type;
 	struct wasm_func_type as_result = {.nresults = 1, .results = &type};
-	return expected ? compare(&as_result, &got, expected) : OUTCOME_PASSED;
+	return expected ? compare(s->store, &as_result, got, expected) : OUTCOME_PASSED;
 }

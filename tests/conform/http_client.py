@@ -58,9 +58,14 @@ class Truncated(Exception):
     pass
 
 
+class Enough(Exception):
+    """As much of the body as was wanted is there."""
+
+
 class Reader:
-    def __init__(self, sock):
+    def __init__(self, sock, most=None):
         self.file = sock.makefile("rb", 65536)
+        self.left = most  # bytes of a body that are read before the client has enough
 
     def line(self):
         line = self.file.readline(1 << 20)
@@ -70,11 +75,15 @@ class Reader:
 
     def exactly(self, n, into):
         while n:
-            piece = self.file.read1(min(n, 65536))
+            piece = self.file.read1(min(n, 65536, self.left or 65536))
             if not piece:
                 raise Truncated("the connection ended in the body")
             into.append(piece)
             n -= len(piece)
+            if self.left is not None:
+                self.left -= len(piece)
+                if not self.left:
+                    raise Enough
 
     def fields(self):
         found = []
@@ -111,12 +120,12 @@ def read_answer(reader, method, answer):
         answer.body = b"".join(pieces)
 
 
-def exchange(addr, request, timeout=60):
-    """Sends one request on a connection of its own and reads the answer, both at once."""
+def exchange(addr, request, timeout=60, connect=socket.create_connection):
+    """Sends one request on a connection of its own and reads the answer, both at once. connect: from an address and a timeout to something like a socket."""
     answer = Answer()
     began = time.monotonic()
     try:
-        sock = socket.create_connection(addr, timeout=timeout)
+        sock = connect(addr, timeout)
     except OSError as e:
         answer.error = f"cannot connect: {e}"
         return answer
@@ -135,7 +144,9 @@ def exchange(addr, request, timeout=60):
     else:
         send()
     try:
-        read_answer(Reader(sock), request["method"], answer)
+        read_answer(Reader(sock, request.get("read_bytes")), request["method"], answer)
+    except Enough:
+        sock.shutdown(socket.SHUT_RDWR)
     except (Truncated, OSError, ValueError, IndexError) as e:
         answer.aborted = True
         answer.error = f"{type(e).__name__}: {e}"

@@ -1,6 +1,6 @@
 // tenon-conform: runs the scripts of folders with a features.json and counts what passed, failed and was skipped.
 //
-//     tenon-conform [--tier T] [--only GLOB]… [--poison] [-v] FOLDER…
+//     tenon-conform [--tier T] [--only GLOB]… [--poison] [--checks] [--collect] [-v] FOLDER…
 //
 // PROGRAM(tenon-conform, "wasm vm tier wit comp canon jansson", "script.c core.c spectest.c component.c value_core.c value_component.c")
 #include "conform.h"
@@ -10,10 +10,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *const engine_features[] = {
-#define FEATURE(name) name,
+static const struct engine_feature {
+	const char *name;
+	bool is_run;
+	uint32_t comp, core;
+} engine_features[] = {
+#define FEATURE(name) {name, true, 0, 0},
+#define DECODED(name, comp, core) {name, false, comp, core},
 #include "features.def"
 #undef FEATURE
+#undef DECODED
 };
 
 #define MAX_REASONS 64
@@ -60,21 +66,50 @@ static void tally_add(struct tally *to, const struct tally *t)
 		count_skipped(to, t->reasons[i].text, t->reasons[i].count);
 }
 
-static bool engine_has(const char *feature)
+static const struct engine_feature *engine_feature(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(engine_features); i++)
-		if (!strcmp(feature, engine_features[i]))
-			return true;
+		if (!strcmp(name, engine_features[i].name))
+			return &engine_features[i];
+	return NULL;
+}
+
+static bool has(const json_t *features, const char *name)
+{
+	size_t i;
+	json_t *f;
+	json_array_foreach(features, i, f) if (!strcmp(json_string_value(f), name)) return true;
 	return false;
 }
 
-// The first that the engine lacks, or NULL.
+// The first that the engine lacks, or NULL. Of components also what is decoded and not run will do.
 static const char *lacking(const json_t *features)
 {
 	size_t i;
 	json_t *f;
-	json_array_foreach(features, i, f) if (!engine_has(json_string_value(f))) return json_string_value(f);
+	bool is_component = has(features, "component");
+	json_array_foreach(features, i, f)
+	{
+		const struct engine_feature *x = engine_feature(json_string_value(f));
+		if (!x || (!x->is_run && !is_component))
+			return json_string_value(f);
+	}
 	return NULL;
+}
+
+// What the script's components are decoded with.
+static struct comp_options options_of(const json_t *features)
+{
+	struct comp_options o = COMP_OPTIONS_DEFAULT;
+	size_t i;
+	json_t *f;
+	json_array_foreach(features, i, f)
+	{
+		const struct engine_feature *x = engine_feature(json_string_value(f));
+		o.features |= x->comp;
+		o.core_features |= x->core;
+	}
+	return o;
 }
 
 static json_t *read_json(const char *path)
@@ -143,6 +178,7 @@ static void count(const struct run *r, const struct script *s, const json_t *c, 
 static void run_script(const struct run *r, const char *name, const json_t *commands, struct tally *t)
 {
 	struct script s = {.dir = r->folder, .name = name, .options = &r->options};
+	s.decode = options_of(json_object_get(json_object_get(r->features, "features"), name));
 	struct err e = {0};
 	arena_init(&s.arena, (size_t)2 << 30);
 	if (!core_script_begin(&s, &e)) {
@@ -244,7 +280,7 @@ static void run_folder(struct run *r, const char *folder)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: tenon-conform [--tier baseline] [--only GLOB]... [--poison] [-v] FOLDER...\n");
+	fprintf(stderr, "usage: tenon-conform [--tier baseline] [--only GLOB]... [--poison] [--checks] [--collect] [-v] FOLDER...\n");
 	return 2;
 }
 
@@ -258,6 +294,10 @@ int main(int argc, char **argv)
 			r.options.verbose = true;
 		else if (!strcmp(argv[i], "--poison"))
 			r.options.poison = true;
+		else if (!strcmp(argv[i], "--checks"))
+			vm_process_set_cells(false);
+		else if (!strcmp(argv[i], "--collect"))
+			vm_process_set_collect_always(true);
 		else if (!strcmp(argv[i], "--tier") && value && !strcmp(value, "baseline"))
 			i++;  // the only one there is
 		else if (!strcmp(argv[i], "--only") && value && r.nglobs < MAX_GLOBS)

@@ -9,7 +9,7 @@
 static const struct wasm_valtype one_i32[] = {I32}, one_i64[] = {I64}, one_f32[] = {F32}, one_f64[] = {F64};
 static const struct wasm_valtype i32_f32[] = {I32, F32}, f64_f64[] = {F64, F64};
 
-enum item_kind { PRINT, GLOBAL, TABLE, MEMORY };
+enum item_kind { PRINT, GLOBAL, TABLE, TABLE64, MEMORY, SHARED_MEMORY };
 static const struct item {
 	const char *name;
 	enum item_kind kind;
@@ -29,7 +29,9 @@ static const struct item {
 	{"global_f32", GLOBAL, one_f32, 1, 0x4426a666},
 	{"global_f64", GLOBAL, one_f64, 1, UINT64_C(0x4084d4cccccccccd)},
 	{"table", TABLE, NULL, 0, 0},
+	{"table64", TABLE64, NULL, 0, 0},
 	{"memory", MEMORY, NULL, 0, 0},
+	{"shared_memory", SHARED_MEMORY, NULL, 0, 0},
 };
 _Static_assert(ARRAY_LEN(items) <= ARRAY_LEN(((struct script *)0)->spectest), "room for every item");
 
@@ -51,9 +53,15 @@ static bool make(struct script *s, const struct item *it, struct vm_extern *x, s
 	case GLOBAL:
 		x->kind = WASM_EXTERN_GLOBAL;
 		return vm_global_new(s->store, &global, NULL, &it->bits, &x->global, e);
+	case TABLE64:
+		table.limits.is64 = true;
+		__attribute__((fallthrough));
 	case TABLE:
 		x->kind = WASM_EXTERN_TABLE;
 		return vm_table_new(s->store, &table, NULL, 0, &x->table, e);
+	case SHARED_MEMORY:
+		memory.limits.shared = true;
+		__attribute__((fallthrough));
 	case MEMORY:
 		x->kind = WASM_EXTERN_MEMORY;
 		return vm_memory_new(s->store, &memory, &x->memory, e);

@@ -28,6 +28,7 @@ def name(text):
 FUNC = section(1, b"\1\x60\0\1\x7f")  # (type (func (result i32)))
 SEVEN = MODULE + FUNC + section(3, b"\1\0") + section(7, b"\1" + name("f") + b"\0\0") + section(10, b"\1\4\0\x41\7\x0b")
 BY_NAME = MODULE + FUNC + section(2, b"\1" + name("seven") + name("f") + b"\0\0") + section(7, b"\1" + name("g") + b"\0\0")
+THROWS = MODULE + section(1, b"\1\x60\0\0") + section(3, b"\1\0") + section(13, b"\1\0\0") + section(7, b"\1" + name("f") + b"\0\0") + section(10, b"\1\4\0\x08\0\x0b")
 FOUR_GIB = MODULE + FUNC + section(3, b"\1\0") + section(5, b"\1\0" + leb(65536)) + section(7, b"\1" + name("f") + b"\0\0") + section(10, b"\1\4\0\x3f\0\x0b")
 IMPORTS = COMPONENT + section(7, b"\1\x40\0\1\0") + section(10, b"\1\0" + name("f") + b"\1\0") + section(11, b"\1\0" + name("g") + b"\1\0\0")
 
@@ -50,7 +51,7 @@ SCRIPTS = {
     "four-gibibytes": ([FOUR_GIB], [{"type": "module", "filename": 0}, {"type": "assert_return", **call("f"), **i32(65536)}], 1, 0),
     "threads": ([SEVEN], [{"type": "module", "filename": 0}, {"type": "thread", "name": "t", "commands": [{"type": "assert_return", **call("f"), **i32(7)}]},
         {"type": "wait", "thread": "t"}, {"type": "assert_return", **call("f"), **i32(7)}], 1, 2),
-    "exceptions": ([SEVEN], [{"type": "module", "filename": 0}, {"type": "assert_exception", **call("f")}], 0, 1),
+    "exceptions": ([THROWS], [{"type": "module", "filename": 0}, {"type": "assert_exception", **call("f")}], 1, 0),
 }
 
 

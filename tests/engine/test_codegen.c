@@ -1,4 +1,4 @@
-// Rows of docs/lessons.md on code generation, run as compiled guests, each also in the compiler's poison mode (L15). Rows: L1, L2, L3, L5, L6, L7, L11,
+// Rows of docs/lessons.md on code generation, run as compiled guests, each also in the compiler's poison mode (L15) and without cells. Rows: L1, L2, L3, L5, L6, L7, L11,
 // L13 to L19, L22, L23, L43, L51.
 // PROGRAM(test_codegen, "comp code vm tier cmocka", "")
 #include "guest.h"
@@ -36,7 +36,13 @@ static const char *ones_of(char type)
 {
 	return type == 'i' ? "i32.const #-1" : type == 'l' ? "i64.const #-1"
 		: type == 'f'                                  ? "f32.const ff ff ff ff"
-													   : "f64.const ff ff ff ff ff ff ff ff";
+		: type == 'd'                                  ? "f64.const ff ff ff ff ff ff ff ff"
+													   : "v128.const ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff";
+}
+
+static const char *lane_of(const struct wasm_op_info *info)
+{
+	return info->imm == WASM_IMM_MEMARG_LANE ? "00" : "";
 }
 
 static const char *name_of(unsigned i)
@@ -207,10 +213,10 @@ static void no_address_reaches_a_neighbour_L6(void **state UNUSED)
 		const struct wasm_op_info *info = &wasm_ops[op];
 		if (!info->access || info->feature & ~WASM_FEATURES_DEFAULT)
 			continue;
-		bool is_store = info->sig[2] == ':';
+		bool is_store = info->sig[strlen(info->sig) - 1] == ':';
 		for (size_t k = 0; k < ARRAY_LEN(offsets); k++, n++)
-			buf_printf(&bodies, "[ 00 local.get #0 %s %s #0 #%u %s end ] ", is_store ? ones_of(info->sig[1]) : "", info->text, offsets[k],
-				is_store ? "" : "drop");
+			buf_printf(&bodies, "[ 00 local.get #0 %s %s #0 #%u %s %s end ] ", info->sig[1] == ':' ? "" : ones_of(info->sig[1]), info->text, offsets[k],
+				lane_of(info), is_store ? "" : "drop");
 	}
 	begin_functions("[ 01 60 01 7f 00 ] ", n);
 	buf_printf(&text, MEMORIES "[ 01 00 01 ] ");
@@ -252,12 +258,22 @@ static const char *load_of(char type)
 {
 	return type == 'i' ? "i32.load #0 #0" : type == 'l' ? "i64.load #0 #0"
 		: type == 'f'                                   ? "f32.load #0 #0"
-														: "f64.load #0 #0";
+		: type == 'd'                                   ? "f64.load #0 #0"
+														: "v128.load #0 #0";
+}
+
+static const char *type_of(char type)
+{
+	return type == 'i' ? "7f" : type == 'l' ? "7e"
+		: type == 'f'                       ? "7d"
+		: type == 'd'                       ? "7c"
+											: "7b";
 }
 
 static unsigned width_of(char type)
 {
-	return type == 'i' || type == 'f' ? 4 : 8;
+	return type == 'i' || type == 'f' ? 4 : type == 'v' ? 16
+														: 8;
 }
 
 static bool is_plain(const struct wasm_op_info *op, unsigned *ret_operands)
@@ -280,13 +296,7 @@ static void operations_read_no_more_than_was_loaded_L7(void **state UNUSED)
 		if (!is_plain(info, &operands))
 			continue;
 		for (unsigned which = 1; which < 1u << operands; which++, n++) {  // bit k: operand k is loaded from the edge, else from the middle into a local
-			buf_printf(&bodies, "[ 02 01 %s 01 %s ", info->sig[0] == 'i' ? "7f" : info->sig[0] == 'l' ? "7e"
-					: info->sig[0] == 'f'                                                             ? "7d"
-																									  : "7c",
-				info->sig[operands - 1] == 'i'       ? "7f"
-					: info->sig[operands - 1] == 'l' ? "7e"
-					: info->sig[operands - 1] == 'f' ? "7d"
-													 : "7c");
+			buf_printf(&bodies, "[ 02 01 %s 01 %s ", type_of(info->sig[0]), type_of(info->sig[operands - 1]));
 			for (unsigned k = 0; k < operands; k++)
 				buf_printf(&bodies, "i32.const #%u %s local.set #%u ", 65520, load_of(info->sig[k]), k);
 			for (unsigned k = 0; k < operands; k++) {
@@ -303,7 +313,7 @@ static void operations_read_no_more_than_was_loaded_L7(void **state UNUSED)
 	end_functions(n, &bodies);
 	buf_printf(&text, DATA "[ 01 00 i32.const #65520 end #16 01 01 01 01 01 01 01 01 01 01 01 01 01 01 01 01 ] ");
 	guest_init(&g, text_end());
-	assert_true(n > 250);
+	assert_true(n > 700);
 	for (unsigned i = 0; i < n; i++)
 		traps(&g, TRAP_NONE, name_of(i), 0);
 	guest_release(&g);
@@ -315,13 +325,13 @@ static void a_store_over_the_edge_writes_nothing_L14(void **state UNUSED)
 	for (unsigned op = 0; op < WASM_OP_COUNT; op++) {
 		const struct wasm_op_info *info = &wasm_ops[op];
 		struct guest g;
-		if (!info->access || info->sig[2] != ':' || info->feature & ~WASM_FEATURES_DEFAULT)
+		if (!info->access || info->sig[strlen(info->sig) - 1] != ':' || info->feature & ~WASM_FEATURES_DEFAULT)
 			continue;
 		buf_clear(&text);
 		buf_printf(&text,
 			MODULE TYPES "[ 01 60 01 7f 00 ] " FUNCS "[ 02 00 00 ] " MEMORIES "[ 01 00 01 ] " EXPORTS "[ 02 's' 00 00 'o' 00 01 ] " CODE
-						 "[ 02 [ 00 local.get #0 %s %s #0 #0 end ] [ 00 local.get #0 %s %s #0 #65500 end ] ] ",
-			ones_of(info->sig[1]), info->text, ones_of(info->sig[1]), info->text);
+						 "[ 02 [ 00 local.get #0 %s %s #0 #0 %s end ] [ 00 local.get #0 %s %s #0 #65500 %s end ] ] ",
+			ones_of(info->sig[1]), info->text, lane_of(info), ones_of(info->sig[1]), info->text, lane_of(info));
 		guest_init(&g, text_end());
 		const uint8_t *end = vm_memory_base(vm_instance_extern(g.inst, WASM_EXTERN_MEMORY, 0).memory) + 65536;
 		for (unsigned over = 1; over <= info->access + 1u; over++) {
@@ -624,6 +634,7 @@ int main(void)
 	};
 	int failed = cmocka_run_group_tests(tests, guest_setup, guest_teardown);
 	failed += cmocka_run_group_tests_name("poisoned", tests, guest_setup_poisoned, guest_teardown);  // L15
+	failed += cmocka_run_group_tests_name("without cells", tests, guest_setup_without_cells, guest_teardown);
 	buf_release(&text);
 	return failed;
 }

@@ -23,9 +23,9 @@ static void ends_an_endless_loop_by_its_budget(void **state UNUSED)
 	struct guest g;
 	guest_init_host(&g, MODULE_OF("[ 01 00 ] ", "[ 01 'f' 00 01 ] ", "[ 01 " LOOP_FOR_EVER "] "), host_same, NULL, NULL);
 	assert_int_equal(guest_on_fiber(&g, "f", ARGS(0), NULL, NULL, (struct vm_budget){20000000, UINT64_MAX}), TRAP_CPU_BUDGET);
-	assert_true(vm_trap_info(shard)->nframes >= 1);
-	assert_int_equal(vm_trap_info(shard)->frames[0].func, 1);
-	assert_ptr_equal(vm_trap_info(shard)->frames[0].module, g.mod);
+	assert_true(vm_trap_info(shard)->frames.n >= 1);
+	assert_int_equal(vm_trap_info(shard)->frames.list[0].func, 1);
+	assert_ptr_equal(vm_trap_info(shard)->frames.list[0].module, g.mod);
 	guest_release(&g);
 }
 
@@ -42,7 +42,7 @@ static void ends_endless_recursion_with_frames_of_any_size_L37(void **state UNUS
 		for (int k = 0; k < 3; k++) {
 			traps(&g, TRAP_STACK_OVERFLOW, "f", 0);
 			assert_int_equal(guest_on_fiber(&g, "f", ARGS(0), NULL, NULL, VM_BUDGET_NONE), TRAP_STACK_OVERFLOW);
-			assert_true(vm_trap_info(shard)->nframes >= 1);
+			assert_true(vm_trap_info(shard)->frames.n >= 1);
 		}
 		guest_release(&g);
 		buf_release(&text);
@@ -102,9 +102,9 @@ static void unwinds_entry_by_entry_L44(void **state UNUSED)
 			TRAP_UNREACHABLE);
 		assert_int_equal(n.returned, 10);
 		if (!i) {
-			assert_int_equal(vm_trap_info(shard)->nframes, 11);
-			assert_int_equal(vm_trap_info(shard)->frames[0].func, 2);
-			assert_int_equal(vm_trap_info(shard)->frames[10].func, 1);
+			assert_int_equal(vm_trap_info(shard)->frames.n, 11);
+			assert_int_equal(vm_trap_info(shard)->frames.list[0].func, 2);
+			assert_int_equal(vm_trap_info(shard)->frames.list[10].func, 1);
 		}
 	}
 	guest_release(&g);
@@ -194,7 +194,7 @@ static void a_trap_in_a_start_function_is_its_entrys_L39(void **state UNUSED)
 		guest_init_host(&g, starts[i], host_does, &d, NULL);
 		assert_int_equal(vm_instance_initialize(g.inst), TRAP_HOST);
 		assert_int_equal(d.left, 1);
-		assert_true(vm_trap_info(shard)->nframes <= 1);  // none is a valid answer
+		assert_true(vm_trap_info(shard)->frames.n <= 1);  // none is a valid answer
 		assert_true(vm_store_is_poisoned(g.st));
 		guest_release(&g);
 	}
@@ -226,9 +226,44 @@ static void handlers_have_a_stack_of_their_own_L42(void **state UNUSED)
 	assert_true(is_mapping((char *)s.ss_sp - 1, "---"));
 }
 
+// ---- tail calls between instances ---------------------------------------------------------------------------------
+// even(n, a, b … i), with parameters on the stack: goes on to odd(n - 1, a + 1, b, c) of the other instance, which goes on to even(n - 1, a, b, c, 9 …), or
+// traps at 0. go(n): calls even once, and then looks at its own memory.
+#define EVEN                                                                                                                                                                                                                                              \
+	MODULE TYPES "[ 03 60 0a 7f 7e 7e 7e 7e 7e 7e 7e 7e 7e 01 7e 60 04 7f 7e 7e 7e 01 7e 60 01 7f 01 7e ] " FUNCS "[ 02 00 02 ] " TABLES "[ 01 70 00 01 ] " MEMORIES "[ 01 00 01 ] " EXPORTS "[ 03 'even' 00 00 'go' 00 01 'table' 01 00 ] " CODE "[ 02 " \
+				 "[ 00 local.get #0 i32.eqz if 40 local.get #1 local.get #2 i64.add local.get #9 i64.add return end "                                                                                                                                     \
+				 "local.get #0 i32.const #1 i32.sub local.get #1 i64.const #1 i64.add local.get #2 local.get #3 i32.const #0 return_call_indirect #1 #0 end ] "                                                                                           \
+				 "[ 00 i32.const #8 i64.const #1000000 i64.store #3 #0 local.get #0 i64.const #0 i64.const #200 i64.const #3 i64.const #4 i64.const #5 i64.const #6 "                                                                                     \
+				 "i64.const #7 i64.const #8 i64.const #9 call #0 i32.const #8 i64.load #3 #0 i64.add end ] ] "
+#define ODD                                                                                                                                                                                                                                                \
+	MODULE TYPES "[ 02 60 0a 7f 7e 7e 7e 7e 7e 7e 7e 7e 7e 01 7e 60 04 7f 7e 7e 7e 01 7e ] " IMPORTS "[ 02 'm' 'even' 00 00 'm' 'table' 01 70 00 01 ] " FUNCS "[ 01 01 ] " MEMORIES "[ 01 00 01 ] " ELEMS "[ 01 00 i32.const #0 end 01 01 ] " CODE "[ 01 " \
+				 "[ 00 local.get #0 i32.eqz if 40 unreachable end local.get #0 i32.const #1 i32.sub local.get #1 local.get #2 local.get #3 i64.const #0 i64.const #0 "                                                                                     \
+				 "i64.const #0 i64.const #0 i64.const #0 i64.const #9 return_call #0 end ] ] "
+
+static void tail_calls_between_instances_take_no_stack_E6(void **state UNUSED)
+{
+	struct guest even, odd;
+	guest_init(&even, EVEN);
+	guest_init_with(&odd, ODD, &even);
+	gives(&even, 1000209, "go", 0);
+	gives(&even, 1000209 + 1, "go", 2);
+	gives(&even, 1000209 + 500000, "go", 1000000);
+	traps(&even, TRAP_UNREACHABLE, "go", 1001);
+	const struct vm_frames *f = &vm_trap_info(shard)->frames;
+	assert_int_equal(f->n, 2);
+	assert_int_equal(f->list[0].func, 1);
+	assert_ptr_equal(f->list[0].module, odd.mod);
+	assert_int_equal(f->list[1].func, 1);
+	assert_ptr_equal(f->list[1].module, even.mod);
+	gives(&even, 1000209 + 5, "go", 10);
+	guest_release(&odd);
+	guest_release(&even);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tail_calls_between_instances_take_no_stack_E6),
 		cmocka_unit_test(ends_an_endless_loop_by_its_budget),
 		cmocka_unit_test(ends_endless_recursion_with_frames_of_any_size_L37),
 		cmocka_unit_test(ends_endless_recursion_with_parameters_on_the_stack_L37),

@@ -1,5 +1,5 @@
-// v128 values take two cells (abi.h R9): through host calls, guest functions' frames, tables, globals and images. There are no instructions of vectors
-// yet; what moves values moves these.
+// v128 values take two cells (abi.h R9): through host calls, guest functions' frames, tables, globals and images. What each instruction computes is
+// tested in baseline.
 // PROGRAM(test_vectors, "comp code vm tier cmocka threads", "")
 #include "guest.h"
 
@@ -40,7 +40,6 @@ static void make(struct vm_limits limits)
 	struct vm_extern x[2] = {{.kind = WASM_EXTERN_FUNC}, {.kind = WASM_EXTERN_GLOBAL}};
 	struct wasm_global_type type = {.type = {.kind = WASM_V128}, .mutable = true};
 	g = (struct guest){0};
-	features = WASM_FEATURES_DEFAULT | WASM_FEATURE_SIMD;
 	build_text(&g.bytes, GUEST_TEXT);
 	if (!guest_compile(&g, &e) || !vm_store_new(shard, &limits, &g.st, &e) ||
 		!vm_host_func_new(g.st, &g.m->types[0].func, host_swaps, NULL, "import", &x[0].func, &e) ||
@@ -133,12 +132,70 @@ static void an_image_holds_vectors(void **state UNUSED)
 	guest_release(&g);
 }
 
+// ---- loops ----------------------------------------------------------------------------------------------------------------------
+// (v128, i32 n) -> (v128, v128): seven vectors in registers, each one added to n times, and two on the operand stack meanwhile.
+#define ADD(k) "local.get #" #k " local.get #0 i32x4.add local.set #" #k " "
+#define LOOP                                                                                                                                          \
+	"[ 01 #7 7b loop 40 local.get #2 v128.not local.get #3 v128.not " ADD(2) ADD(3) ADD(4) ADD(5) ADD(6) ADD(7) ADD(8) "v128.xor v128.any_true drop " \
+																													   "local.get #1 i32.const #1 i32.sub local.tee #1 br_if #0 end local.get #2 local.get #3 local.get #4 local.get #5 local.get #6 local.get #7 v128.and v128.and v128.and v128.and v128.and local.get #8 end ] "
+
+static void clobber_vectors(struct vm_fiber *f UNUSED, void *arg)
+{
+	++*(uint64_t *)arg;
+	__asm__ volatile("pcmpeqd %%xmm0, %%xmm0\n movaps %%xmm0, %%xmm1\n movaps %%xmm0, %%xmm2\n movaps %%xmm0, %%xmm7\n movaps %%xmm0, %%xmm8\n"
+					 "movaps %%xmm0, %%xmm9\n movaps %%xmm0, %%xmm12\n movaps %%xmm0, %%xmm14\n movaps %%xmm0, %%xmm15"
+		:
+		:
+		: "xmm0", "xmm1", "xmm2", "xmm7", "xmm8", "xmm9", "xmm12", "xmm14", "xmm15");
+}
+
+static void run_loop(void *arg)
+{
+	uint32_t n = 30000000;
+	const uint64_t x[3] = {UINT64_C(0x0000000300000007), UINT64_C(0x800000010000000b), n};
+	uint64_t r[4];
+	assert_int_equal(guest_call(arg, "loop", x, r), TRAP_NONE);
+	uint64_t low = (uint32_t)(7u * n) | (uint64_t)(uint32_t)(3u * n) << 32, high = (uint32_t)(11u * n) | (uint64_t)(uint32_t)(0x80000001u * n) << 32;
+	assert_true(r[0] == low && r[1] == high && r[2] == low && r[3] == high);
+}
+
+static void loops_over_vectors_are_interrupted_anywhere(void **state UNUSED)
+{
+	struct guest loop;
+	uint64_t clobbered = 0;
+	guest_init(&loop, MODULE TYPES "[ 01 60 02 7b 7f 02 7b 7b ] " FUNCS "[ 01 00 ] " EXPORTS "[ 01 'loop' 00 00 ] " CODE "[ 01 " LOOP "] ");
+	vm_shard_set_on_preempted(shard, clobber_vectors, &clobbered);
+	struct vm_fiber *f = vm_fiber_new(shard, run_loop, &loop);
+	while (vm_fiber_resume(f, VM_RESUMED) != VM_FIBER_DONE)
+		;
+	vm_shard_set_on_preempted(shard, NULL, NULL);
+	assert_true(clobbered >= 1);
+	vm_fiber_free(f);
+	guest_release(&loop);
+}
+
+// ---- modules --------------------------------------------------------------------------------------------------------------------
+// A constant expression makes one; it goes to another module as a global and through a function imported from there.
+static void vectors_go_from_module_to_module(void **state UNUSED)
+{
+	struct guest one, two;
+	uint64_t r[2];
+	guest_init(&one, MODULE TYPES "[ 01 60 02 7f 7b 01 7b ] " FUNCS "[ 01 00 ] " MEMORIES "[ 01 00 01 ] " GLOBALS "[ 02 7b 00 v128.const 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 end 7b 00 global.get #0 end ] " EXPORTS "[ 02 'g' 03 01 'f' 00 00 ] " CODE "[ 01 [ 00 local.get #1 local.get #0 i8x16.shl end ] ] ");
+	guest_init_with(&two, MODULE TYPES "[ 02 60 02 7f 7b 01 7b 60 00 01 7b ] " IMPORTS "[ 02 'm' 'g' 03 7b 00 'm' 'f' 00 00 ] " FUNCS "[ 01 01 ] " EXPORTS "[ 01 'r' 00 01 ] " CODE "[ 01 [ 00 i32.const #1 global.get #0 call #0 end ] ] ", &one);
+	assert_int_equal(guest_call(&two, "r", NULL, r), TRAP_NONE);
+	assert_true(r[0] == UINT64_C(0x100e0c0a08060402) && r[1] == UINT64_C(0x201e1c1a18161412));
+	guest_release(&two);
+	guest_release(&one);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(vectors_go_through_calls_frames_and_tables),
 		cmocka_unit_test(vectors_survive_the_hook_at_entry),
 		cmocka_unit_test(an_image_holds_vectors),
+		cmocka_unit_test(loops_over_vectors_are_interrupted_anywhere),
+		cmocka_unit_test(vectors_go_from_module_to_module),
 	};
 	return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
 }

@@ -105,13 +105,17 @@ class Interface:
         self.component.lowered.append((self, label, core))
 
 
+UTF8, UTF16, LATIN1_UTF16 = b"\0", b"\1", b"\2"  # encodings of strings, as options
+
+
 class Component:
-    def __init__(self, pages=2, realloc=4096):
-        """`realloc`: what it always returns."""
+    def __init__(self, pages=2, realloc=4096, apart=0):
+        """`realloc`: what it always returns, or its body; of what has an alignment of n, n × `apart` further on."""
         self.interfaces, self.lowered, self.exports, self.sections = [], [], [], []
-        self.n_types = 0
-        self.pages, self.realloc = pages, realloc
-        self.types = []
+        self.n_types = self.n_calls = 0
+        self.pages, self.realloc, self.apart = pages, realloc, apart
+        self.encoding = UTF8
+        self.more_types = []  # of the core module, behind those of its imports and its functions
 
     # ---- imports
     def interface(self, text):
@@ -143,9 +147,15 @@ class Component:
         self.own = self.n_types
         self.n_types += 1
 
+    def drops(self, i, label):
+        """Handles of a resource of an interface: core function "resource.drop"."""
+        self.own = self.alias_type(i, label)
+        self.lowered.append((None, "resource.drop", ([I32], [])))
+
     # ---- core code
     def call(self, label):
         """A call of what was imported: the core function's index in the main module."""
+        self.n_calls += 1
         return b"\x10" + u(next(k for k, (_, l, _) in enumerate(self.lowered) if l == label))
 
     def code(self, export, core_type, locals_, body, lifted, interface=None):
@@ -153,13 +163,17 @@ class Component:
         self.exports.append((export, core_type, locals_, body, lifted, interface))
 
     # ---- the whole
-    def assemble(self):
+    def assemble(self, fill=None, start=b""):
+        """`fill`: (address, bytes, value) that memory has from the start; `start`: what else is done to it then."""
         for i in self.interfaces:
             self._flush(i)
         out = b"\0asm\x0d\0\x01\0" + b"".join(self.sections)
-        body = b"\0" + const(self.realloc) + b"\x0b"
-        libc = (b"\0asm\1\0\0\0" + section(1, vec([b"\x60\x04\x7f\x7f\x7f\x7f\x01\x7f"])) + section(3, vec([b"\0"])) + section(5, b"\1\0" + u(self.pages)) +
-                section(7, vec([name("realloc") + b"\0\0", name("m") + b"\2\0"])) + section(10, vec([u(len(body)) + body])))
+        body = b"\0" + (self.realloc if isinstance(self.realloc, bytes) else get(2) + const(self.apart) + MUL + const(self.realloc) + ADD) + b"\x0b"
+        at, n, value = fill or (0, 0, 0)
+        start = b"\0" + const(at) + const(value) + const(n) + b"\xfc\x0b\0" + start + b"\x0b"
+        libc = (b"\0asm\1\0\0\0" + section(1, vec([b"\x60\x04\x7f\x7f\x7f\x7f\x01\x7f", b"\x60\0\0"])) + section(3, vec([b"\0", b"\1"])) +
+                section(5, b"\1\0" + u(self.pages)) + section(7, vec([name("realloc") + b"\0\0", name("m") + b"\2\0"])) + section(8, u(1)) +
+                section(10, vec([u(len(body)) + body, u(len(start)) + start])))
         out += section(1, libc)
         out += section(2, vec([b"\0\0" + vec([])]))                                                  # core instance 0: libc
         out += section(6, vec([b"\0\x02\x01\0" + name("m"), b"\0\0\x01\0" + name("realloc")]))     # core memory 0, core func 0
@@ -169,14 +183,14 @@ class Component:
         n_funcs, canons = 0, []
         for i, label, _ in self.lowered:  # core funcs 1…
             if i:
-                canons.append(b"\x01\0" + u(n_funcs) + vec([b"\x03\0", b"\x04\0"]))
+                canons.append(b"\x01\0" + u(n_funcs) + vec([self.encoding, b"\x03\0", b"\x04\0"]))
                 n_funcs += 1
             else:
                 canons.append((b"\x02" if label == "resource.new" else b"\x03") + u(self.own))
         if canons:
             out += section(8, vec(canons))
         core_types = [core for _, _, core in self.lowered]
-        types = vec([b"\x60" + vec(bytes([t]) for t in p) + vec(bytes([t]) for t in r) for p, r in core_types + [e[1] for e in self.exports]])
+        types = vec([b"\x60" + vec(bytes([t]) for t in p) + vec(bytes([t]) for t in r) for p, r in core_types + [e[1] for e in self.exports]] + self.more_types)
         n = len(self.lowered)
         imports = vec([name("h") + name(str(k)) + b"\0" + u(k) for k in range(n)] + [name("h") + name("m") + b"\2\0" + u(self.pages)])
         bodies = []
@@ -236,11 +250,25 @@ def load(at):
     return const(at) + b"\x28\x02\0"
 
 
+def write(at, text):
+    return b"".join(store(at + k, byte, 1) for k, byte in enumerate(text))
+
+
 DROP, ADD, MUL, LT_U, RETURN, UNREACHABLE = b"\x1a", b"\x6a", b"\x6c", b"\x49", b"\x0f", b"\0"
 
 
 def fill(at, value, n):
     return const(at) + const(value) + const(n) + b"\xfc\x0b\0"
+
+
+def repeat(at, size, n):
+    """What lies at `at` in `size` bytes, `n` times one after the other."""
+    out, have = b"", 1
+    while have < n:
+        more = min(have, n - have)
+        out += const(at + have * size) + const(at) + const(more * size) + b"\xfc\x0a\0\0"
+        have += more
+    return out
 
 
 def loop(body):

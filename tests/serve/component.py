@@ -56,13 +56,13 @@ def fill(pages):
     return grow + write
 
 
-def module(start, handle, memory=1):
+def module(start, handle, memory=1, customs=()):
     func = b"\x60"
     types = [func + vec([b"\x7f"]) + vec([]), func + vec([b"\x7e"]) + vec([b"\x7f"]), func + vec([]) + vec([]), func + vec([b"\x7f", b"\x7f"]) + vec([])]
     imports = [name("h") + name(n) + b"\x00" + u(t) for n, t in (("block", 0), ("sub", 1), ("drop", 0))]
     bodies = [vec([]) + start + b"\x0b", vec([u(1) + b"\x7f"]) + handle + b"\x0b"]
     return (b"\0asm\x01\0\0\0" + section(1, vec(types)) + section(2, vec(imports)) + section(3, vec([u(2), u(3)])) + section(5, vec([b"\x00" + u(memory)])) +
-            section(7, vec([name("handle") + b"\x00" + u(4)])) + section(8, u(3)) + section(10, vec([u(len(b)) + b for b in bodies])))
+            section(7, vec([name("handle") + b"\x00" + u(4)])) + section(8, u(3)) + section(10, vec([u(len(b)) + b for b in bodies])) + b"".join(section(0, name(n) + c) for n, c in customs))
 
 
 def external(text):
@@ -85,14 +85,14 @@ def func_type(params, result=None):
     return b"\x40" + vec([name(n) + t for n, t in params]) + (b"\x01\x00" if result is None else b"\x00" + result)
 
 
-def handler(start=b"", handle=b"\x00", memory=1):
-    """`handle` ends in a trap unless said otherwise."""
+def handler(start=b"", handle=b"\x00", memory=1, customs=()):
+    """`handle` ends in a trap unless said otherwise. customs: (name, bytes) of custom sections of the core module."""
     poll = vec([exported("pollable", RESOURCE), b"\x01\x68\x00", b"\x01" + func_type([("self", u(1))]), exported("[method]pollable.block", FUNC + u(2))])
     clock = vec([OUTER_TYPE + u(1), exported("pollable", equal(0)), b"\x01\x69\x01", b"\x01" + func_type([("when", b"\x77")], u(2)),
         exported("subscribe-duration", FUNC + u(3))])
     http = vec([exported("incoming-request", RESOURCE), exported("response-outparam", RESOURCE)])
     alias = lambda sort, instance, text: sort + b"\x00" + u(instance) + name(text)  # noqa: E731
-    core = module(start, handle, memory)
+    core = module(start, handle, memory, customs)
     inline = b"\x01" + vec([name(n) + b"\x00" + u(i) for i, n in enumerate(("block", "sub", "drop"))])
     instantiate = b"\x00\x00" + vec([name("h") + b"\x12\x00"])
     return (b"\0asm\x0d\0\x01\0" +

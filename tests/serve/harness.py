@@ -5,10 +5,12 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
 sys.path.insert(0, str(TOP / "tests/conform"))
-from http_client import Answer, Reader, Truncated, encode, exchange, read_answer  # noqa: E402
+from http_client import Answer, Reader, Truncated, encode, read_answer  # noqa: E402
+from over import ByHand, Streams, Way  # noqa: E402
 
 HELLO = TOP / "examples/hello/hello.wasm"
 MISBEHAVE = TOP / "examples/misbehave/misbehave.wasm"
+MANY = TOP / "examples/many/many.wasm"
 FILES = Path(__file__).resolve().parent / "files"
 
 
@@ -16,14 +18,49 @@ class Skip(Exception):
     """Why a test can't run on this machine."""
 
 
+class NotReady(AssertionError):
+    """A server that ended before its ready line; `log`: what it said."""
+
+    def __init__(self, ready, log):
+        super().__init__(f"no ready line but {ready!r}: {log[:1000]}")
+        self.log = log
+
+
 class config:
     tenon = TOP / "build/tenon"
     release = True  # False: a build whose speed and faults say nothing
+    way = Way()  # what `exchange` and `connect` go over, and every server speaks
+
+
+def breaks():
+    """The program that ends where TENON_TEST_BREAK says."""
+    return config.tenon.resolve().parent / "tenon-breaks"
 
 
 def check(condition, what):
     if not condition:
         raise AssertionError(what)
+
+
+def exchange(addr, request, timeout=60):
+    return config.way.exchange(addr, request, timeout)
+
+
+def by_hand():
+    """What follows is HTTP/1.1, byte by byte."""
+    if config.way.http2:
+        raise ByHand
+
+
+def in_clear():
+    """What follows is by a program, or about what is seen of a connection, that knows nothing of TLS and HTTP/2."""
+    if config.way.name != "h1":
+        raise ByHand
+
+
+def unfinished():
+    """The statuses of an answer that its guest did not finish: the reset of a stream of HTTP/2 may pass by its head."""
+    return (200, None) if config.way.http2 else (200,)
 
 
 def shared_guest(name):
@@ -38,13 +75,14 @@ def shared_guest(name):
 class Server:
     """`tenon serve FILE FLAGS…` on a port of its own, one shard unless said; ends with the `with` block, and must have ended well."""
 
-    def __init__(self, file, *flags, shards=1, log=None, port=0, core=None, limits=()):
-        argv = [str(config.tenon)] + (["--log", log] if log else []) + ["serve", str(file), "--addr", f"127.0.0.1:{port}", "--shards", str(shards), *map(str, flags)]
+    def __init__(self, file, *flags, shards=1, log=None, port=0, core=None, limits=(), uid=None, wrap=(), command="serve"):
+        argv = [*wrap, str(config.tenon)] + (["--log", log] if log else []) + [command, str(file), "--addr", f"127.0.0.1:{port}", "--shards", str(shards), *map(str, flags)]
+        argv += config.way.flags if command == "serve" and "--tls-cert" not in flags else []
         if core is not None:
             argv = ["taskset", "-c", str(core)] + argv
         self.lines, self.ended, self.shards = [], False, shards
         self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, preexec_fn=lambda: [resource.setrlimit(what, value if isinstance(value, tuple) else (value, value)) for what, value in limits])
+            start_new_session=True, **({} if uid is None else {"user": uid, "group": uid, "extra_groups": []}), preexec_fn=lambda: [resource.setrlimit(what, value if isinstance(value, tuple) else (value, value)) for what, value in limits])
         self.pid = self.process.pid
         self.reader = threading.Thread(target=self._read_log, daemon=True)
         self.reader.start()
@@ -52,11 +90,12 @@ class Server:
         timer.start()
         self.ready = self.process.stdout.readline().decode()
         timer.cancel()
-        m = re.fullmatch(r"ready http://([\d.]+):(\d+)\n", self.ready)
+        m = re.fullmatch(r"ready https?://([\d.]+):(\d+)\n", self.ready)
         if not m:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"no ready line but {self.ready!r}: {''.join(self.log_text())[:1000]}")
+            self.reader.join(5)
+            raise NotReady(self.ready, self.log_text())
         self.addr = (m.group(1), int(m.group(2)))
 
     def _read_log(self):
@@ -75,6 +114,14 @@ class Server:
 
     def log_text(self):
         return "".join(self.lines)
+
+    def logged(self, text, seconds=10):
+        """How often it stands in the log, once it does: a line is written a moment after what it tells of."""
+        for _ in range(seconds * 50):
+            if text in self.log_text():
+                break
+            time.sleep(0.02)
+        return self.log_text().count(text)
 
     def stop(self, sig=signal.SIGTERM, seconds=10):
         """Its exit status; None: it did not end by itself."""
@@ -107,7 +154,7 @@ class Server:
         return exchange(self.addr, {"method": "POST", "path": path, "body_hex": body.hex(), **more}, timeout)
 
     def connect(self, **kw):
-        return Connection(self.addr, **kw)
+        return Streams(self.addr, tls=config.way.tls, **kw) if config.way.http2 else Connection(self.addr, **kw)
 
     # ---- what it says of itself
     def objects(self):
@@ -141,9 +188,10 @@ class Server:
         return [int(x) if x.lstrip("-").isdigit() else 0 for x in text[text.rindex(")") + 2:].split()]
 
     def settle(self):
-        """Waits for what is done behind the first answers (the cache written): its thread ends then; the watchdog's stays."""
+        """Waits for what is done behind the first answers (the cache written): its thread ends then; those of the watchdog,
+        of the control socket and of who looks at certificates stay."""
         for _ in range(400):
-            if self.status("Threads") <= self.shards + 1:
+            if self.status("Threads") <= self.shards + 2 + config.way.tls:
                 return
             time.sleep(0.02)
         raise AssertionError(f"{self.status('Threads')} threads and no end")
@@ -166,6 +214,7 @@ class Connection:
         self.sock.settimeout(timeout)
         self.sock.connect(addr)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = config.way.over(self.sock, timeout)
         self.reader = Reader(self.sock)
         self.host = f"{addr[0]}:{addr[1]}"
 
@@ -268,6 +317,7 @@ class Wrk:
 
     def __init__(self, server, connections, seconds, path="/"):
         needs("wrk")
+        in_clear()
         self.process = subprocess.Popen(["taskset", "-c", str(cores()[1]), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency",
             f"http://{server.addr[0]}:{server.addr[1]}{path}"], stdout=subprocess.PIPE, text=True, start_new_session=True)
         time.sleep(0.02)  # its thread is there then

@@ -1,9 +1,9 @@
 """What a guest makes the host do is its time: it ends at the budget, and others get their turns meanwhile."""
-import subprocess, tempfile, time
+import subprocess, tempfile, threading, time
 from pathlib import Path
 
-import hungry
-from harness import Server, Skip, check, config
+import constructors, hungry, work
+from harness import Many, Server, check, config
 
 
 def each_kind_of_host_work_ends_with_the_budget():
@@ -37,10 +37,10 @@ def a_deadline_and_a_signal_end_it_too():
 def others_are_answered_beside_it():
     with tempfile.TemporaryDirectory() as d:
         at = hungry.same_name_again_and_again().write(Path(d) / "guest.wasm")
-        with Server(at, "--cpu", "2s", "--deadline", "60s") as s, s.connect() as busy:
+        with Server(at, "--cpu", "2s", "--deadline", "300s") as s, s.connect(timeout=300) as busy:
             busy.ask("/")
             time.sleep(0.3)
-            check(s.get("/\0bad").status == 400, "the shard is gone")
+            check(s.get("/\0bad", timeout=300).status == 400, "the shard is gone")
             check(not s.receipts("/"), "the guest had ended")
             check(busy.answer().status == 503, "it did not end at its budget")
 
@@ -51,5 +51,42 @@ def printing_a_result_is_the_guests_time():
         began = time.monotonic()
         p = subprocess.run([str(config.tenon), "run", "--cpu", "300ms", "--invoke", "f()", str(at)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
         check(p.returncode == 124 and b"budget" in p.stderr and len(p.stdout) > 1000, f"{p.returncode} {p.stderr} {len(p.stdout)}")
-        p = subprocess.run([str(config.tenon), "run", "--invoke", "f()", str(at)], stdout=subprocess.PIPE, timeout=120)
+        p = subprocess.run([str(config.tenon), "run", "--invoke", "f()", str(at)], stdout=subprocess.PIPE, timeout=600)
         check(p.returncode == 0 and p.stdout.count(b",") == 999999 and p.stdout.endswith(b"]\n"), f"{p.returncode} {len(p.stdout)}")
+
+
+# ---- each function of wit/, each constructor of types; beside others by `./dev spent work` ---------------------------------------------------
+
+def _spend(guests, cpu):
+    """Three at a time. What they did otherwise than to spend their budget of `cpu` ms."""
+    left, bad, lock = list(guests), [], threading.Lock()
+
+    def some():
+        while left:
+            with lock:
+                g = left.pop() if left else None
+            try:
+                if g:
+                    work.measure(g, cpu, 130)
+            except AssertionError as e:
+                bad.append(f"{g.name}: {e}")
+    for r in Many([some] * 3).join(1200):
+        if r:
+            raise r
+    return bad
+
+
+def each_function_that_is_served_is_called_with_much_until_the_budget_is_spent():
+    found = work.guests()
+    missing = {f: why for f, why in found.items() if isinstance(why, str)}
+    check(not missing and len(found) >= 182 and work.ONCE <= set(found), f"{len(found)} guests; none of {missing}")
+    bad = _spend(found.values(), 20)
+    check(not bad, "; ".join(bad))
+    return f"{len(found) - len(work.ONCE)} until the budget, {len(work.ONCE)} once"
+
+
+def values_of_each_constructor_are_lifted_and_lowered_until_the_budget_is_spent():
+    made = constructors.constructors()
+    bad = _spend(made.values(), 100)
+    check(not bad, "; ".join(bad))
+    return f"{len(made)}"

@@ -3,7 +3,7 @@ import shutil, socket, subprocess, tempfile, time
 from pathlib import Path
 
 from assemble import I32, I64, RETURN, U64, UNREACHABLE, Component, const, const64, get, handler, load, loop, put
-from harness import HELLO, MISBEHAVE, SHARED, Server, Skip, check, shared_guest
+from harness import HELLO, MISBEHAVE, SHARED, Server, Skip, by_hand, check, config, in_clear, shared_guest
 
 END = " HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = "Transfer-Encoding: chunked\r\n\r\n"
@@ -18,8 +18,8 @@ def _fault(name):
 
 def _raw(server, data, seconds=5, until=None):
     """What comes back on a connection until it ends, `until` has come, or nothing comes for so long; and how it ended."""
-    with socket.create_connection(server.addr) as c:
-        c.settimeout(seconds)
+    by_hand()
+    with config.way.connect(server.addr, seconds) as c:
         out, how = b"", "open"
         try:
             c.sendall(data.encode() if isinstance(data, str) else data)
@@ -145,6 +145,20 @@ def H11_an_answer_does_not_depend_on_what_is_pipelined_before_it():
 
 # ---- lengths ----------------------------------------------------------------------------------------------------------------------------
 
+def who_shuts_his_side_gets_his_answer_and_who_resets_ends_the_call():
+    by_hand()
+    with Server(MISBEHAVE) as s:
+        with s.connect() as c:
+            c.send(b"GET /delay HTTP/1.1\r\nHost: a\r\n\r\n")
+            c.sock.shutdown(socket.SHUT_WR)
+            check(c.answer().status == 200, s.log_text())
+        gone = s.connect()
+        gone.send(b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.2)
+        gone.reset()
+        check(s.receipt("/sleep")["status"] == 499, s.log_text())
+
+
 def H12_a_length_without_a_body_does_not_end_the_connection():
     with Server(_fault("quirk.wasm")) as s, s.connect() as c:
         for set_when in ("before", "after"):
@@ -165,6 +179,7 @@ def H13_no_length_is_made_up():
 
 
 def H17_the_scheme_is_that_of_an_absolute_target():
+    in_clear()  # by TLS it is https, whatever the target says
     with Server(_fault("quirk.wasm")) as s:
         for target, want in (("https://b/dump", b"Scheme::Https"), ("http://b/dump", b"Scheme::Http)"), ("/dump", b"Scheme::Http)")):
             out, _ = _raw(s, f"GET {target}" + END + "Connection: close\r\n\r\n")
@@ -227,6 +242,7 @@ def H16_a_long_target_is_414():
 # ---- real clients -----------------------------------------------------------------------------------------------------------------------
 
 def _run(argv, *args, seconds=60):
+    in_clear()
     if not shutil.which(argv[0]):
         raise Skip(f"{argv[0]} is not installed")
     p = subprocess.run([*argv, *map(str, args)], capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL)

@@ -2,7 +2,7 @@
 import os, random, time
 from pathlib import Path
 
-from harness import HELLO, MISBEHAVE, Many, Server, Skip, check
+from harness import HELLO, MISBEHAVE, Many, Server, Skip, check, unfinished
 
 CLEAN = b"clean\n"
 
@@ -14,11 +14,11 @@ def _ends():
 
 
 def a_request_sees_nothing_of_the_one_before():
-    with Server(MISBEHAVE, "--cpu", "30ms", "--deadline", "500ms") as s:
+    with Server(MISBEHAVE, "--cpu", "100ms", "--deadline", "3s") as s:
         for path, status in _ends():
             for _ in range(2 if path == "/mark-sleep" else 4):
                 a = s.get(path)
-                check(a.status == status, f"{path}: {a.status} {a.error}")
+                check(a.status == status or path == "/unfinished" and a.status in unfinished(), f"{path}: {a.status} {a.error}")
                 for _ in range(2):
                     a = s.get("/check")
                     check(a.body == CLEAN, f"after {path}: {a.status} {a.body!r}")
@@ -39,16 +39,20 @@ def nor_of_those_that_run_at_the_same_time():
     with Server(MISBEHAVE, "--cpu", "50ms", "--deadline", "2s", shards=2) as s:
         def client(seed):
             pick = random.Random(seed)
-            with s.connect() as c:
+            c = s.connect()
+            try:
                 for _ in range(60):
                     path, status = pick.choice(_ends() + [("/check", 200)] * 20)
                     a = c.get(path)
                     late = path == "/mark-spin" and a.status == 504  # its neighbours left it too little time
-                    if a.status != status and not late or path == "/check" and a.body != CLEAN:
+                    cut = path == "/unfinished" and a.status in unfinished()
+                    if a.status != status and not late and not cut or path == "/check" and a.body != CLEAN:
                         return f"{path}: {a.status} {a.body[:60]!r} {a.error}"
                     if a.aborted or path in ("/unfinished",):
                         c.close()
-                        c.__init__(s.addr)
+                        c = s.connect()
+            finally:
+                c.close()
         bad = [r for r in Many([lambda k=k: client(k) for k in range(8)]).join(120) if r]
         check(not bad, f"{len(bad)} of 8 clients: {bad[:1]}")
 

@@ -38,7 +38,7 @@ def _beside(path, status, outcome, trap="", at_once=1):
         first_in_line(s.pid)
         Wrk(s, 64, 1).result()
         before = _alone(s, 2)
-        for _ in range(3):
+        for k in range(3):
             beside, answers = _with(s, path, at_once)
             check(len(answers) >= 2 and set(answers) == {status}, f"{path} was answered {answers[:10]}")
             r = s.receipt(path)
@@ -47,7 +47,7 @@ def _beside(path, status, outcome, trap="", at_once=1):
             if before < BUSY_MS and beside - before < RISE_MS:
                 return note
             after = _alone(s, 2)
-            check(max(before, after) > BUSY_MS, note)
+            check(k == 0 or max(before, after) > BUSY_MS, note)  # once may have been a moment that neither end saw
             before = after  # this machine did something else meanwhile: once more
         raise Skip("this machine is too busy to measure latencies")
 

@@ -1,4 +1,4 @@
-"""How long instances live: fresh, reuse, keep (docs/serve.md)."""
+"""How long instances live: fresh, reuse, keep (docs/serve.md); concurrent is test_concurrent's."""
 import subprocess, tempfile, time
 
 import component
@@ -44,6 +44,43 @@ def an_instance_that_is_kept_is_one_in_the_process():
         check(marked != fresh, "its state was lost between two")
         for a in Many([lambda: s.get("/check") for _ in range(24)]).join():
             check(a.status == 200 and a.body == marked, f"{a.status}: another instance")
+
+
+def _listeners(s):
+    """How many sockets listen on its port."""
+    return sum(1 for line in open("/proc/net/tcp") if line.split()[1].endswith(f":{s.addr[1]:04X}") and line.split()[3] == "0A")
+
+
+def every_shard_accepts_for_an_instance_that_is_kept():
+    with Server(MISBEHAVE, "--policy", "keep", shards=3) as s:
+        check(_listeners(s) == 3, f"{_listeners(s)} listeners")
+        fresh = _marks(s)
+        s.get("/mark")
+        marked = _marks(s)
+        check(marked != fresh, "its state was lost between two")
+        kept = [s.connect() for _ in range(30)]  # that all of them are on one thread is no chance
+        for _ in range(3):
+            for c in kept:
+                c.ask("/check")
+                a = c.answer()
+                check(a.status == 200 and a.body == marked, f"{a.status}: another instance")
+        check(s.get("/trap").status == 500, "no trap")
+        check(_marks(s) == fresh, "the state of one that trapped is still there")
+        for c in kept:
+            c.ask("/check")
+            check(c.answer().status == 200, "a connection was not moved to the new one")
+
+
+def what_others_accepted_for_an_instance_that_is_kept_is_answered_when_it_drains():
+    for _ in range(2):
+        with Server(MISBEHAVE, "--policy", "keep", "--deadline", "30s", shards=3) as s:
+            asked = [s.connect() for _ in range(30)]
+            for c in asked:
+                c.ask("/")
+            s.signal()
+            for c in asked:
+                check(c.answer().status == 200, "cut")
+            check(s.wait(20) == 0, "no clean end")
 
 
 def requests_to_an_instance_that_is_kept_queue_until_their_deadline():

@@ -1,7 +1,7 @@
 """What happens when something runs out: each shard goes on, what can't be served gets its 503, SIGTERM ends the server."""
 import resource, tempfile, time
 
-import component
+import component, spent
 from harness import MISBEHAVE, Many, Server, check, exchange
 
 
@@ -62,11 +62,41 @@ def who_waits_is_served_in_order():
 
 
 def a_server_without_address_space_answers_503_and_ends_at_sigterm():
-    # Enough for the start and some instances, each of which wants 6 GiB.
-    with _component(handle=component.sleep(2_000_000_000)) as file, Server(file.name, "--queue-timeout", "500ms", limits=[(resource.RLIMIT_AS, 60 << 30)]) as s:
+    # Enough for the start and 16 instances, each of which wants 6 GiB.
+    with _component(handle=component.sleep(2_000_000_000)) as file, Server(file.name, "--queue-timeout", "500ms", limits=[(resource.RLIMIT_AS, 105 << 30)]) as s:
         statuses = [a.status for a in Many([lambda: s.get("/", timeout=30) for _ in range(40)]).join()]
         check(503 in statuses and 500 in statuses and all(st in (500, 503) for st in statuses), f"{statuses}")
         _goes_on(s)
         Many([lambda: exchange(s.addr, {"method": "GET", "path": "/"}, 20) for _ in range(40)])
         time.sleep(0.2)
         check(s.stop(seconds=15) == 0, "SIGTERM does not end it")
+
+
+# ---- the table of `./dev spent`: a row a test, each phase in it --------------------------------------------------------------------------
+
+def _row(name):
+    return "; ".join(f"{phase} {spent.TABLE[name][phase]()}" for phase in spent.PHASES)
+
+
+def memory_runs_out():
+    return _row("memory")
+
+
+def the_memory_of_the_process_runs_out():
+    return _row("process memory")
+
+
+def address_space_runs_out():
+    return _row("address space")
+
+
+def descriptors_run_out():
+    return _row("descriptors")
+
+
+def threads_run_out():
+    return _row("threads")
+
+
+def the_disk_runs_out():
+    return _row("disk")

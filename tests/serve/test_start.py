@@ -135,11 +135,11 @@ def a_start_that_computes_is_bounded_by_cpu_too():
 
 
 def a_signal_ends_a_start():
-    for start in (WAITS, COMPUTES):
+    for start, policy in ((WAITS, "fresh"), (COMPUTES, "fresh"), (WAITS, "keep")):
         for number in (signal.SIGTERM, signal.SIGINT):
             with _Slow(start) as file:
                 p = subprocess.Popen([str(config.tenon), "serve", file, "--init", "once", "--deadline", "none", "--cpu", "none", "--addr", "127.0.0.1:0",
-                    "--shards", "2"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                    "--shards", "2", "--policy", policy], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                 try:
                     time.sleep(0.8)  # loaded by then; before, the signal ends it as it ends any process
                     p.send_signal(number)

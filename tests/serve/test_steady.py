@@ -3,6 +3,7 @@ import os, re, signal, subprocess, tempfile, time
 from pathlib import Path
 from unittest import mock
 
+from collecting import collecting
 from harness import HELLO, MISBEHAVE, Server, Skip, Wrk, check, config, cores, first_in_line, needs
 
 MAPPING = ("mmap", "munmap", "mprotect", "madvise", "mremap", "brk", "process_madvise")
@@ -76,6 +77,19 @@ def connections_that_come_and_go_leave_no_memory_behind():
         for _ in range(2000):
             check(s.get("/").status == 200, "no answer")
         _flat(s, kib, "2,000 connections")
+
+
+def objects_of_a_guest_leave_no_memory_behind():
+    """Two thousand a request; `./dev bench gc` makes a million of these."""
+    _counted()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "collecting.wasm"
+        file.write_bytes(collecting())
+        with Server(file) as s, s.connect() as c:
+            _warm(s, c)
+            kib = s.private_kib()
+            _sequence(c, 10000)
+            _flat(s, kib, "10,000 requests that make objects")
 
 
 def failures_leave_no_memory_behind():

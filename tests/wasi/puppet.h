@@ -6,238 +6,12 @@
 
 #include "../canon/components.h"
 #include "../engine/guest.h"
-#include "seam/seam.h"
-#include "wasi/wasi.h"
-#include "wasi_provider.h"
+#include "imports_text.h"
 
 // Where the guest's things lie: results that don't fit a register, what a test pokes, and from there on what realloc gives.
 enum { PUPPET_RESULT = 1024, PUPPET_ARGS = 4096, PUPPET_HEAP = 1 << 20, PUPPET_PAGES = 64 };
-enum { PUPPET_FUNCS = 256, PUPPET_RESOURCES = 64 };
 
 // ---- the component, as text ------------------------------------------------------------------------------------------------------------------
-
-struct puppet_resource {
-	const struct seam_resource *resource;
-	uint32_t type, local;  // index of the component's type; index in the instance type that is being written, UINT32_MAX: none yet
-};
-struct puppet_maker {
-	uint32_t n_funcs, n_resources;
-	const struct seam_func *funcs[PUPPET_FUNCS];
-	const struct seam_interface *of[PUPPET_FUNCS];
-	struct puppet_resource resources[PUPPET_RESOURCES];
-	uint32_t n_locals, n_known;
-	const struct wit_type *known[256];  // types of the instance type that is being written
-	uint32_t known_at[256];
-};
-
-__attribute__((format(printf, 2, 3))) static void say(struct buf *b, const char *fmt, ...)
-{
-	char text[512];
-	va_list list;
-	va_start(list, fmt);
-	int n = vsnprintf(text, sizeof text, fmt, list);
-	va_end(list);
-	assert_true(n >= 0 && (size_t)n < sizeof text && buf_put(b, text, (size_t)n));
-}
-static void say_all(struct buf *b, struct buf *text)
-{
-	assert_true(buf_put_slice(b, buf_view(text)));
-	buf_release(text);
-}
-
-static struct puppet_resource *find_resource(struct puppet_maker *m, const struct wit_resource *r)
-{
-	for (uint32_t i = 0; i < m->n_resources; i++)
-		if (&m->resources[i].resource->wit == r)
-			return &m->resources[i];
-	return NULL;
-}
-
-static bool need_resource(void *ctx, const struct wit_resource *r)
-{
-	struct puppet_maker *m = ctx;
-	if (!find_resource(m, r)) {
-		assert_true(m->n_resources < PUPPET_RESOURCES);
-		m->resources[m->n_resources++].resource = CONTAINER_OF(UNCONST(r), struct seam_resource, wit);
-	}
-	return true;
-}
-
-static void type_text(struct puppet_maker *m, struct buf *decls, const struct wit_type *t, struct buf *out);
-
-static void optional_text(struct puppet_maker *m, struct buf *decls, const struct wit_type *t, struct buf *out)
-{
-	say(out, t ? "01 " : "00 ");
-	if (t)
-		type_text(m, decls, t, out);
-}
-
-static void definition_text(struct puppet_maker *m, struct buf *decls, const struct wit_type *t, struct buf *out)
-{
-	static const char *const code[WIT_N_KINDS] = {
-		[WIT_LIST] = "70 ",
-		[WIT_RECORD] = "72 ",
-		[WIT_TUPLE] = "6f ",
-		[WIT_VARIANT] = "71 ",
-		[WIT_ENUM] = "6d ",
-		[WIT_OPTION] = "6b ",
-		[WIT_RESULT] = "6a ",
-		[WIT_FLAGS] = "6e ",
-		[WIT_OWN] = "69 ",
-		[WIT_BORROW] = "68 ",
-	};
-	assert_non_null(code[t->kind]);
-	say(out, "%s", code[t->kind]);
-	switch (t->kind) {
-	case WIT_OWN:
-	case WIT_BORROW:
-		say(out, "#%u ", find_resource(m, t->resource)->local);
-		return;
-	case WIT_LIST:
-		type_text(m, decls, t->elem, out);
-		return;
-	case WIT_OPTION:
-		type_text(m, decls, t->fields[1].type, out);
-		return;
-	case WIT_RESULT:
-		optional_text(m, decls, t->fields[0].type, out);
-		optional_text(m, decls, t->fields[1].type, out);
-		return;
-	default:
-		break;
-	}
-	say(out, "#%u ", t->n);
-	for (uint32_t i = 0; i < t->n; i++) {
-		if (t->kind != WIT_TUPLE)
-			say(out, "'%.*s' ", SLICE_ARGS(t->fields[i].name));
-		if (t->kind == WIT_VARIANT)
-			optional_text(m, decls, t->fields[i].type, out);
-		else if (t->fields[i].type)
-			type_text(m, decls, t->fields[i].type, out);
-		if (t->kind == WIT_VARIANT)
-			say(out, "00 ");
-	}
-}
-
-// A value type as it is written where it is used: a primitive, or the index of one that `decls` defines (now, if it is new).
-static void type_text(struct puppet_maker *m, struct buf *decls, const struct wit_type *t, struct buf *out)
-{
-	static const uint8_t primitive[WIT_N_PRIMITIVES] = {
-		[WIT_BOOL] = 0x7f,
-		[WIT_S8] = 0x7e,
-		[WIT_U8] = 0x7d,
-		[WIT_S16] = 0x7c,
-		[WIT_U16] = 0x7b,
-		[WIT_S32] = 0x7a,
-		[WIT_U32] = 0x79,
-		[WIT_S64] = 0x78,
-		[WIT_U64] = 0x77,
-		[WIT_F32] = 0x76,
-		[WIT_F64] = 0x75,
-		[WIT_CHAR] = 0x74,
-		[WIT_STRING] = 0x73,
-	};
-	if (t->kind < WIT_N_PRIMITIVES) {
-		say(out, "%02x ", primitive[t->kind]);
-		return;
-	}
-	uint32_t k = 0;
-	while (k < m->n_known && m->known[k] != t)
-		k++;
-	if (k == m->n_known) {
-		struct buf one = {0};
-		definition_text(m, decls, t, &one);
-		say(decls, "01 ");
-		say_all(decls, &one);
-		uint32_t index = m->n_locals++;
-		if (t->kind == WIT_RECORD || t->kind == WIT_VARIANT || t->kind == WIT_ENUM || t->kind == WIT_FLAGS) {
-			say(decls, "04 00 't%u' 03 00 #%u ", index, index);  // these have a name
-			index = m->n_locals++;
-		}
-		k = m->n_known++;
-		assert_true(k < ARRAY_LEN(m->known));
-		m->known[k] = t;
-		m->known_at[k] = index;
-	}
-	uint32_t at = m->known_at[k];  // as a signed number
-	if (at < 64)
-		say(out, "%02x ", at);
-	else
-		say(out, "%02x %02x ", (at & 127) | 128, at >> 7);
-}
-
-static void func_text(struct puppet_maker *m, struct buf *decls, const struct seam_func *f)
-{
-	struct buf text = {0};
-	say(&text, "01 40 #%u ", f->type->params.n);
-	for (uint32_t i = 0; i < f->type->params.n; i++) {
-		say(&text, "'%.*s' ", SLICE_ARGS(f->type->params.fields[i].name));
-		type_text(m, decls, f->type->params.fields[i].type, &text);
-	}
-	say(&text, f->type->result ? "00 " : "01 00 ");
-	if (f->type->result)
-		type_text(m, decls, f->type->result, &text);
-	say_all(decls, &text);
-	say(decls, "04 00 '%s' 01 #%u ", f->name, m->n_locals++);
-}
-
-static bool defines(const struct seam_interface *iface, const struct seam_resource *r)
-{
-	for (uint32_t i = 0; i < iface->n_resources; i++)
-		if (iface->resources[i] == r)
-			return true;
-	return false;
-}
-
-// The type of an imported instance: its resources, those of others that its functions name, the functions.
-static void instance_text(struct puppet_maker *m, const struct seam_interface *iface, struct buf *out)
-{
-	struct buf decls = {0};
-	uint32_t n_funcs = 0;
-	m->n_locals = m->n_known = 0;
-	for (uint32_t i = 0; i < m->n_resources; i++) {
-		struct puppet_resource *r = &m->resources[i];
-		r->local = m->n_locals;
-		if (defines(iface, r->resource)) {
-			say(&decls, "04 00 '%.*s' 03 01 ", SLICE_ARGS(r->resource->wit.name));
-			m->n_locals++;
-		} else if (r->type != UINT32_MAX) {  // of an instance before
-			say(&decls, "02 03 02 01 #%u 04 00 '%.*s' 03 00 #%u ", r->type, SLICE_ARGS(r->resource->wit.name), m->n_locals);
-			r->local = m->n_locals + 1;
-			m->n_locals += 2;
-		}
-	}
-	for (uint32_t i = 0; i < m->n_funcs; i++)
-		if (m->of[i] == iface) {
-			func_text(m, &decls, m->funcs[i]);
-			n_funcs++;
-		}
-	say(out, TYPE "[ 01 42 #%u ", m->n_locals + n_funcs);  // each declaration has an index but the export of a function
-	say_all(out, &decls);
-	say(out, "] ");
-}
-
-// The core type of a lowered function: parameters, then the result; as bytes of value types.
-struct puppet_flat {
-	uint8_t params[WIT_MAX_FLAT + 1], result;  // 0: none
-	uint32_t n;
-	bool spills;  // the last parameter says where the result goes
-};
-static struct puppet_flat flat_of(const struct wit_func_type *f)
-{
-	struct puppet_flat s = {0};
-	if (f->params.n_flat > WIT_MAX_FLAT)
-		s.params[s.n++] = WIT_CORE_I32;
-	else
-		for (uint32_t i = 0; i < f->params.n_flat; i++)
-			s.params[s.n++] = f->params.flat[i];
-	s.spills = f->result && f->result->n_flat > 1;
-	if (s.spills)
-		s.params[s.n++] = WIT_CORE_I32;
-	else if (f->result && f->result->n_flat == 1)
-		s.result = f->result->flat[0];
-	return s;
-}
 
 // Core value types as types of components: u32, u64, f32, f64.
 static unsigned of_component(uint8_t core)
@@ -315,30 +89,8 @@ static void component_text(struct puppet_maker *m, struct buf *out)
 	static struct puppet_entry e[PUPPET_FUNCS + 2 * PUPPET_RESOURCES + 2];
 	uint32_t n = entries_of(m, e), n_imports = m->n_funcs + m->n_resources, n_types = 0, n_instances = 0;
 	uint32_t instance_of[PUPPET_FUNCS];
-	for (uint32_t i = 0; i < m->n_resources; i++)
-		m->resources[i].type = UINT32_MAX;
 	say(out, COMPONENT);
-	for (uint32_t k = 0; k < ARRAY_LEN(wasi_provider); k++) {
-		const struct seam_interface *iface = wasi_provider[k].interface;
-		bool needed = false;
-		for (uint32_t i = 0; i < m->n_funcs; i++)
-			if (m->of[i] == iface) {
-				instance_of[i] = n_instances;
-				needed = true;
-			}
-		for (uint32_t i = 0; i < m->n_resources; i++)
-			needed = needed || defines(iface, m->resources[i].resource);
-		if (!needed)
-			continue;
-		instance_text(m, iface, out);
-		say(out, IMPORT "[ 01 00 '%s' 05 #%u ] ", iface->name, n_types++);
-		for (uint32_t i = 0; i < m->n_resources; i++)
-			if (defines(iface, m->resources[i].resource)) {
-				say(out, ALIAS "[ 01 03 00 #%u '%.*s' ] ", n_instances, SLICE_ARGS(m->resources[i].resource->wit.name));
-				m->resources[i].type = n_types++;
-			}
-		n_instances++;
-	}
+	imports_text(m, out, &n_types, &n_instances, instance_of);
 	say(out, CORE_MODULE "[ " PUPPET_MEMORY "] " CORE_INSTANCE "[ 01 00 00 00 ] " ALIAS "[ 02 00 02 01 00 'm' 00 00 01 00 'r' ] " ALIAS "[ #%u ", m->n_funcs);
 	for (uint32_t i = 0; i < m->n_funcs; i++)
 		say(out, "01 00 #%u '%s' ", instance_of[i], m->funcs[i]->name);
@@ -386,6 +138,7 @@ struct puppet {
 	struct loaded loaded;
 	struct wasi wasi;
 	struct seam_registry registry;
+	bool (*offer)(struct puppet *p, struct err *e);  // adds to the registry, before wasi does; NULL: nothing
 	struct seam_link *link;
 	struct loop *loop;
 	struct seam_grants grants;
@@ -393,7 +146,8 @@ struct puppet {
 	struct seam_instance seam;
 	struct canon_instance *instance;
 	// the call under way or the last one
-	struct seam_task task;
+	struct seam_tasks *tasks;
+	struct seam_task *task;
 	const struct comp_export_func *func;  // NULL: the steps of its start
 	uint64_t args[WIT_MAX_FLAT + 1];
 	union {
@@ -412,31 +166,35 @@ static void puppet_main(void *arg)
 	p->trap = (struct canon_trap){0};
 	p->ret.both = 0;
 	if (!p->func) {
-		p->ok = canon_instance_initialize(p->instance, 0, canon_component_steps(p->loaded.canon), &p->task.canon, &p->trap);
+		p->ok = canon_instance_initialize(p->instance, 0, canon_component_steps(p->loaded.canon), &p->task->canon, &p->trap);
 		return;
 	}
 	const struct wit_type *params = &p->func->type->params;
 	for (uint32_t i = 0; i < params->n; i++)
 		memcpy(args + params->fields[i].offset64, &p->args[i], params->fields[i].type->size64);
 	arena_init(&arena, 0);
-	p->ok = seam_export_call(&p->task, p->instance, &(struct seam_export){p->func}, args, &p->ret, &arena, &p->trap);
+	p->ok = seam_export_call(p->task, p->instance, &(struct seam_export){p->func}, args, &p->ret, &arena, &p->trap);
 	arena_release(&arena);
 }
 
 static void on_puppet_done(struct seam_task *t)
 {
-	CONTAINER_OF(t, struct puppet, task)->done = true;
+	((struct puppet *)t->owner)->done = true;
 }
 
 static void puppet_begin(struct puppet *p)
 {
-	uint64_t logged = p->task.logged;  // the calls of a puppet are what one request does
-	bool log_cut = p->task.log_cut;
+	struct err e = {0};
+	uint64_t logged = p->task ? p->task->logged : 0;  // the calls of a puppet are what one request does
+	bool log_cut = p->task && p->task->log_cut;
 	p->done = false;
-	seam_task_init(&p->task, p->loop, shard, NULL);
-	p->task.logged = logged;
-	p->task.log_cut = log_cut;
-	assert_true(seam_task_run(&p->task, puppet_main, p, VM_BUDGET_NONE, on_puppet_done));
+	seam_task_free(p->task);
+	assert_true(p->tasks || seam_tasks_new(p->loop, shard, &p->tasks, &e));
+	p->task = seam_task_new(p->tasks, NULL);
+	p->task->owner = p;
+	p->task->logged = logged;
+	p->task->log_cut = log_cut;
+	assert_true(seam_task_run(p->task, puppet_main, p, VM_BUDGET_NONE, on_puppet_done));
 }
 
 static bool puppet_run(struct puppet *p)
@@ -544,32 +302,6 @@ __attribute__((unused)) static void puppet_drop(struct puppet *p, const struct s
 	CALL(p, puppet_of("drop", p, r), handle);
 }
 
-static bool is_interface(const struct seam_interface *iface, const char *name)
-{
-	return slice_starts_with(slice_str(iface->name), slice_str(name)) && iface->name[strlen(name)] == '@';
-}
-
-// `name` "*": all of them.
-static void puppet_want(struct puppet_maker *m, const char *interface, const char *name)
-{
-	bool all = strcmp(name, "*") == 0, found = false;
-	for (uint32_t k = 0; k < ARRAY_LEN(wasi_provider); k++) {
-		const struct seam_interface *iface = wasi_provider[k].interface;
-		for (uint32_t i = 0; is_interface(iface, interface) && i < iface->n_funcs; i++)
-			if (all || strcmp(iface->funcs[i].name, name) == 0) {
-				assert_true(m->n_funcs < PUPPET_FUNCS);
-				wit_type_each_resource(&iface->funcs[i].type->params, need_resource, m);
-				if (iface->funcs[i].type->result)
-					wit_type_each_resource(iface->funcs[i].type->result, need_resource, m);
-				m->of[m->n_funcs] = iface;
-				m->funcs[m->n_funcs++] = &iface->funcs[i];
-				found = true;
-			}
-	}
-	if (!found)
-		fail_msg("no function %s of %s", name, interface);
-}
-
 // An instance of its own; the one before has been freed.
 static void puppet_restart(struct puppet *p)
 {
@@ -582,7 +314,8 @@ static void puppet_restart(struct puppet *p)
 		fail_msg("%s", p->trap.text);
 }
 
-// `wanted`: pairs of interface ("wasi:http/types") and function, ended by NULL. `shard` and p->loop stand already; the rest of *p is zero but for grants and log.
+// `wanted`: pairs of interface ("wasi:http/types") and function, ended by NULL. `shard` and p->loop stand already; the rest of *p is zero but for grants,
+// log and offer.
 static void puppet_open(struct puppet *p, const char *const *wanted)
 {
 	struct err e = {0};
@@ -594,13 +327,16 @@ static void puppet_open(struct puppet *p, const char *const *wanted)
 	build_text(&p->bytes, (const char *)text.ptr);
 	buf_release(&text);
 	wasi_init(&p->wasi, &p->log);
-	if (!load_component(&p->loaded, buf_view(&p->bytes), &e) || !wasi_register(&p->wasi, &p->registry, &e) || !seam_link_new(&p->registry, p->loaded.comp, &p->link, &e))
+	if (!load_component(&p->loaded, buf_view(&p->bytes), &e) || (p->offer && !p->offer(p, &e)) || !wasi_register(&p->wasi, &p->registry, &e) ||
+		!seam_link_new(&p->registry, p->loaded.comp, &p->link, &e))
 		fail_msg("%s at 0x%llx (%s)", e.text, (unsigned long long)e.offset, e.where);
 	puppet_restart(p);
 }
 
 static void puppet_close(struct puppet *p)
 {
+	seam_task_free(p->task);
+	seam_tasks_free(p->tasks);
 	canon_instance_free(p->instance);
 	seam_link_free(p->link);
 	seam_registry_release(&p->registry);

@@ -28,6 +28,9 @@
 #define SET_RESPONSE "[static]response-outparam.set"
 #define NEW_REQUEST "[constructor]outgoing-request"
 #define REQUEST_BODY "[method]outgoing-request.body"
+#define SET_SCHEME "[method]outgoing-request.set-scheme"
+#define ERROR_CODE "http-error-code"
+#define SEED "insecure-seed"
 #define CHECK_WRITE "[method]output-stream.check-write"
 #define WRITE "[method]output-stream.write"
 #define BLOCKING_WRITE "[method]output-stream.blocking-write-and-flush"
@@ -83,6 +86,12 @@ static const char *const functions[] = {
 	NEW_REQUEST,
 	TYPES_,
 	REQUEST_BODY,
+	TYPES_,
+	SET_SCHEME,
+	TYPES_,
+	ERROR_CODE,
+	"wasi:random/insecure-seed",
+	SEED,
 	STREAMS,
 	CHECK_WRITE,
 	STREAMS,
@@ -284,6 +293,62 @@ static void a_body_read_to_its_trailers_under_its_stream_traps(void **s)
 	end(false);
 }
 
+// result<u64, stream-error>
+static uint32_t spliced(uint32_t out, uint32_t in, uint32_t len)
+{
+	CALL(&p, SPLICE, out, in, len);
+	assert_false(is_err());
+	return puppet_word(&p, PUPPET_RESULT + 8);
+}
+
+static void send_more(const char *text)
+{
+	assert_int_equal(write(client, text, strlen(text)), strlen(text));
+	turn();
+}
+
+static void a_splice_moves_all_the_pieces_that_are_there(void **s)
+{
+	begin("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n1\r\nf\r\n4\r\nghij\r\n");
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response);
+	set_ok(response);
+	uint32_t from = ok_handle(CONSUME, request), in = ok_handle(IN_STREAM, from), out = ok_handle(OUT_STREAM, body);
+	assert_int_equal(spliced(out, in, 0), 0);
+	assert_int_equal(spliced(out, in, 7), 7);
+	assert_int_equal(spliced(out, in, 65536), 3);
+	assert_int_equal(spliced(out, in, 65536), 0);
+	send_more("2\r\nkl\r\n1\r\nm\r\n0\r\n\r\n");
+	assert_int_equal(spliced(out, in, 65536), 3);  // the end behind it is told by the next
+	CALL(&p, SPLICE, out, in, 65536);
+	assert_true(is_err());
+	puppet_drop(&p, &wasi_io_streams_output_stream_resource, out);
+	puppet_drop(&p, &wasi_io_streams_input_stream_resource, in);
+	finish(body);
+	const char *a = end(true);
+	STARTS(a, "HTTP/1.1 200 ");
+	assert_non_null(strstr(a, "\r\n\r\na\r\nabcdefghij\r\n3\r\nklm\r\n0\r\n\r\n"));  // one chunk for what moved at once
+}
+
+static void a_splice_moves_no_more_than_its_output_has_room_for(void **s)
+{
+	char head[128];
+	static char piece[4096];
+	memset(piece, 'x', sizeof piece);
+	snprintf(head, sizeof head, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", 300000);
+	begin(head);
+	uint32_t response = new_response(), body = ok_handle(RESPONSE_BODY, response);
+	uint32_t from = ok_handle(CONSUME, request), in = ok_handle(IN_STREAM, from), out = ok_handle(OUT_STREAM, body), moved = 0;
+	for (int i = 0; i < 40; i++) {  // the response is not set: what is written is held, a window at most
+		ssize_t n = write(client, piece, sizeof piece);
+		(void)n;
+		turn();
+		moved += spliced(out, in, 1 << 30);
+	}
+	assert_int_equal(moved, HTTP_WINDOW);
+	assert_int_equal(spliced(out, in, 1 << 30), 0);
+	end(false);
+}
+
 // Nobody will ever take what is written: the stream is closed, and a write that would wait for ever is not begun.
 static void the_body_of_a_response_that_was_dropped_is_closed(void **s)
 {
@@ -319,6 +384,80 @@ static void the_body_of_a_request_that_was_dropped_is_closed(void **s)
 	puppet_drop(&p, &wasi_http_types_outgoing_request_resource, out);
 	CALL(&p, CHECK_WRITE, stream);
 	assert_true(is_err());
+}
+
+// A body of a request that announces eleven bytes, and its stream.
+static uint32_t eleven_bytes(uint32_t *ret_stream)
+{
+	uint32_t fields = new_fields();
+	append(fields, SLICE_LIT("content-length"), SLICE_LIT("11"));
+	uint32_t out = (uint32_t)CALL(&p, NEW_REQUEST, fields), body = ok_handle(REQUEST_BODY, out);
+	*ret_stream = ok_handle(OUT_STREAM, body);
+	return body;
+}
+
+// What lies at `at` is error-code.HTTP-request-body-size(some(n)).
+static void expect_size(uint32_t at, uint32_t n)
+{
+	assert_int_equal(puppet_peek(&p, at), WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_BODY_SIZE);
+	assert_int_equal(puppet_peek(&p, at + 8), 1);
+	assert_int_equal(puppet_word(&p, at + 16), n);
+}
+
+static void a_body_that_was_never_sent_is_held_to_its_length_too(void **s)
+{
+	uint32_t stream, body = eleven_bytes(&stream);
+	CALL(&p, BLOCKING_WRITE, stream, puppet_poke(&p, 0, SLICE_LIT("long enough")), 11);
+	assert_false(is_err());
+	puppet_drop(&p, &wasi_io_streams_output_stream_resource, stream);
+	CALL(&p, OUT_FINISH, body);
+	assert_false(is_err());
+
+	body = eleven_bytes(&stream);
+	CALL(&p, BLOCKING_WRITE, stream, puppet_poke(&p, 0, SLICE_LIT("short")), 5);
+	puppet_drop(&p, &wasi_io_streams_output_stream_resource, stream);
+	CALL(&p, OUT_FINISH, body);
+	assert_true(is_err());
+	expect_size(PUPPET_RESULT + 8, 5);
+
+	body = eleven_bytes(&stream);
+	CALL(&p, BLOCKING_WRITE, stream, puppet_poke(&p, 0, SLICE_LIT("much too long for that")), 22);
+	assert_true(is_err());
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT + 4), 0);  // last-operation-failed
+	CALL(&p, ERROR_CODE, puppet_word(&p, PUPPET_RESULT + 8));
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT), 1);
+	expect_size(PUPPET_RESULT + 8, 22);
+	CALL(&p, CHECK_WRITE, stream);
+	assert_true(is_err());
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT + 8), 1);  // closed
+	puppet_drop(&p, &wasi_io_streams_output_stream_resource, stream);
+	CALL(&p, OUT_FINISH, body);
+	assert_true(is_err());
+	expect_size(PUPPET_RESULT + 8, 22);
+}
+
+static void schemes_are_checked(void **s)
+{
+	static const struct {
+		const char *text;
+		bool ok;
+	} rows[] = {{"ftp", true}, {"a+b-c.1", true}, {"", false}, {"1a", false}, {"a b", false}, {"bad\nscheme", false}, {"a:", false}, {"\xc3\xa4", false}};
+	uint32_t out = (uint32_t)CALL(&p, NEW_REQUEST, new_fields());
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(CALL(&p, SET_SCHEME, out, 1, 2, puppet_poke(&p, 0, slice_str(rows[i].text)), strlen(rows[i].text)) == 0, rows[i].ok);
+}
+
+static void the_insecure_seed_stays_with_the_instance(void **s)
+{
+	CALL(&p, SEED);
+	uint64_t first = puppet_word(&p, PUPPET_RESULT), second = puppet_word(&p, PUPPET_RESULT + 8);
+	for (int i = 0; i < 3; i++) {
+		CALL(&p, SEED);
+		assert_true(puppet_word(&p, PUPPET_RESULT) == first && puppet_word(&p, PUPPET_RESULT + 8) == second);
+	}
+	renew();
+	CALL(&p, SEED);
+	assert_false(puppet_word(&p, PUPPET_RESULT) == first && puppet_word(&p, PUPPET_RESULT + 8) == second);
 }
 
 // What the client gets of five bytes where another number was announced; the connection is closed.
@@ -459,9 +598,9 @@ static void a_client_that_goes_closes_the_streams(void **s)
 	set_ok(response);
 	close(client);
 	client = -1;
-	for (int i = 0; i < 1000 && !call.cancelled; i++)
+	for (int i = 0; i < 1000 && !call.flow.cancelled; i++)
 		loop_run_once(loop, MILLISECOND);
-	assert_true(call.cancelled);
+	assert_true(call.flow.cancelled);
 	CALL(&p, BLOCKING_READ, in_stream, 100);
 	CALL(&p, BLOCKING_READ, in_stream, 100);
 	assert_true(is_err());
@@ -520,6 +659,50 @@ static void a_list_of_fields_outside_the_memory_traps(void **s)
 	TRAPS(&p, TRAP_CANON, NULL, FROM_LIST, 0, UINT32_MAX);
 }
 
+// ---- fields of 0.3 ---------------------------------------------------------------------------------------------------------------------------
+
+// The entry of that index of a list of them at PUPPET_RESULT.
+static bool entry_is(struct puppet *q, uint32_t index, const char *name, const char *value)
+{
+	uint32_t at = puppet_word(q, PUPPET_RESULT) + index * 16;
+	const char *const texts[] = {name, value};
+	for (uint32_t k = 0; k < 2; k++) {
+		uint32_t from = puppet_word(q, at + 8 * k), n = puppet_word(q, at + 8 * k + 4);
+		if (n != strlen(texts[k]))
+			return false;
+		for (uint32_t i = 0; i < n; i++)
+			if (puppet_peek(q, from + i) != (uint8_t)texts[k][i])
+				return false;
+	}
+	return true;
+}
+
+static void of_0_3_a_name_has_one_casing_and_values_may_have_blanks_around_them(void **s)
+{
+	static const char *const of_3[] = {"wasi:http/types@0.3.0", NEW_FIELDS, "wasi:http/types@0.3.0", APPEND, "wasi:http/types@0.3.0", "[method]fields.copy-all",
+		"wasi:http/types@0.3.0", "[method]fields.clone", NULL};
+	static const char *const values[] = {" ", "\t a b \t", "", "plain"};
+	static struct puppet q;
+	q = (struct puppet){.loop = loop};
+	puppet_open(&q, of_3);
+	uint32_t fields = (uint32_t)CALL(&q, NEW_FIELDS);
+	for (uint32_t i = 0; i < ARRAY_LEN(values); i++) {
+		const char *name = i % 2 ? "Kind" : "kIND";
+		CALL(&q, APPEND, fields, puppet_poke(&q, 0, slice_str(name)), 4, puppet_poke(&q, 8192, slice_str(values[i])), strlen(values[i]));
+		assert_int_equal(puppet_peek(&q, PUPPET_RESULT), 0);
+	}
+	CALL(&q, APPEND, fields, puppet_poke(&q, 0, SLICE_LIT("x")), 1, puppet_poke(&q, 8192, SLICE_LIT(" a\nb ")), 5);
+	assert_int_equal(puppet_peek(&q, PUPPET_RESULT), 1);
+	for (unsigned round = 0; round < 2; round++) {
+		CALL(&q, "[method]fields.copy-all", fields);
+		assert_int_equal(puppet_word(&q, PUPPET_RESULT + 4), ARRAY_LEN(values));
+		for (uint32_t i = 0; i < ARRAY_LEN(values); i++)
+			assert_true(entry_is(&q, i, "kIND", values[i]));
+		fields = (uint32_t)CALL(&q, "[method]fields.clone", fields);
+	}
+	puppet_close(&q);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_one, close_one)
 
 int main(void)
@@ -533,11 +716,16 @@ int main(void)
 		TEST(a_body_finished_twice_traps),
 		TEST(a_body_finished_under_its_stream_traps),
 		TEST(a_body_read_to_its_trailers_under_its_stream_traps),
+		TEST(a_splice_moves_all_the_pieces_that_are_there),
+		TEST(a_splice_moves_no_more_than_its_output_has_room_for),
 		TEST(the_body_of_a_response_that_was_dropped_is_closed),
 		TEST(the_body_of_a_response_that_could_not_be_sent_is_closed),
 		TEST(the_body_of_a_request_that_was_dropped_is_closed),
 		TEST(more_than_was_announced_is_no_clean_end),
 		TEST(less_than_was_announced_is_no_clean_end),
+		TEST(a_body_that_was_never_sent_is_held_to_its_length_too),
+		TEST(schemes_are_checked),
+		TEST(the_insecure_seed_stays_with_the_instance),
 		TEST(a_status_is_from_200_to_599),
 		TEST(streams_outlive_their_parents),
 		TEST(headers_of_a_response_outlive_it_and_can_not_be_changed),
@@ -548,6 +736,7 @@ int main(void)
 		TEST(fields_take_what_fits_and_refuse_the_rest),
 		TEST(names_and_values_are_checked),
 		TEST(a_list_of_fields_outside_the_memory_traps),
+		cmocka_unit_test(of_0_3_a_name_has_one_casing_and_values_may_have_blanks_around_them),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

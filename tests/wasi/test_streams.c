@@ -245,7 +245,7 @@ static void a_wait_for_what_never_comes_ends_when_the_task_is_killed(void **s)
 	puppet_set(&p, BLOCK, WORDS(never));
 	puppet_begin(&p);
 	assert_false(p.done);
-	seam_task_kill(&p.task, TRAP_DEADLINE);
+	seam_task_kill(p.task, TRAP_DEADLINE);
 	for (int i = 0; i < 1000 && !p.done; i++)
 		loop_run_once(loop, MILLISECOND);
 	assert_true(p.done && !p.ok);

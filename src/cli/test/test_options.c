@@ -13,33 +13,85 @@
 #define RUN "r"
 #define COMPILE "c"
 #define INSPECT "i"
+#define CHECK "k"
+#define DOCTOR "d"
+#define STATUS "t"
+#define TOP "o"
+#define EXPLAIN "e"
+#define LOGS "l"
+#define LINK "n"
+#define UPDATE "1"
+#define SCALE "2"
+#define SET "3"
+#define UNDO "4"
+#define HISTORY "5"
+#define APPLY "6"
+#define STOP "7"
+#define CHANGES LINK UPDATE SCALE SET UNDO APPLY STOP
+#define ASKS STATUS TOP EXPLAIN HISTORY CHANGES
 #define SERVERS UP SERVE
+#define REUSERS SERVERS SCALE
 #define CALLS SERVERS RUN
+#define STARTS CALLS INSPECT
 #define LOADS CALLS COMPILE
 
 static const struct row {
-	const char *name, *value, *commands;
+	const char *name, *value, *commands, *with;
 } rows[] = {
+	{"profile", "p", UP CHECK},
+	{"set", "a=b", UP CHECK},
+	{"schema", NULL, CHECK},
 	{"addr", "0.0.0.0:1", SERVERS},
 	{"listen", "0.0.0.0:1", SERVERS},
 	{"shards", "3", SERVERS},
-	{"policy", "reuse", SERVERS},
+	{"policy", "reuse", REUSERS},
 	{"init", "each", SERVERS},
 	{"invoke", "f()", RUN},
 	{"env", "A=b", CALLS},
+	{"config", "a=b", CALLS},
+	{"dir", ".", CALLS},
+	{"net", "all", CALLS},
+	{"listen-tcp", "127.0.0.1:0", CALLS},
+	{"listen-udp", ":*", CALLS},
+	{"private", NULL, CALLS, "--net=all"},
+	{"ca", "x.pem", CALLS, "--net=all"},
+	{"tls-cert", "x.pem", SERVERS},
+	{"tls-key", "x.pem", SERVERS},
 	{"tier", "baseline", LOADS},  // of one kind: changes nothing
+	{"feature", "simd", LOADS INSPECT},
+	{"no-feature", "simd", LOADS INSPECT},
 	{"no-cache", NULL, LOADS},
+	{"admin", "0.0.0.0:1", SERVERS},
+	{"otlp", "http://a", SERVERS},
+	{"trace-sample", "1%", SERVERS, "--otlp=http://a"},
+	{"access-log", "-", SERVERS},
 	{"log", "error", CALLS},
-	{"json", NULL, CALLS INSPECT},
+	{"json", NULL, CALLS INSPECT CHECK DOCTOR ASKS},
+	{"follow", NULL, LOGS},
+	{"copy", NULL, LINK},
+	{"replace", NULL, LINK},
+	{"undo", NULL, LINK},
+	{"discard", NULL, LINK},
+	{"shadow", "12%", LINK},
+	{"dry-run", NULL, CHANGES},
+	{"no-wait", NULL, CHANGES},
+	{"max-pause", "1s", LINK},
+	{"limit", "1s", LINK},
+	{"percent", "20", UPDATE},
+	{"promote", NULL, UPDATE LINK},
+	{"rollback", NULL, UPDATE},
+	{"to", "3", UNDO},
+	{"min", "3", SCALE},
+	{"max", "3", SCALE},
+	{"manifest", NULL, UP STATUS},
+	{"live", NULL, UP},
+	{"wit", NULL, INSPECT},
 	{"poison-upper", NULL, LOADS},
-	{"dir", ".", ""},
-	{"net", "all", ""},
-	{"config", "a=b", ""},
 #define NS "7ms"
 #define BYTES "7KiB"
 #define COUNT "7"
 #define SERVE_LIMIT(scope, field, flag, unit, commands, server, run, help) {flag, unit, commands},
-#include "serve/limits.def"
+#include "app/limits.def"
 #undef SERVE_LIMIT
 };
 static const char *const defined[] = {
@@ -49,17 +101,20 @@ static const char *const defined[] = {
 #undef OPTION
 #undef REFUSED
 #define SERVE_LIMIT(scope, field, flag, ...) flag,
-#include "serve/limits.def"
+#include "app/limits.def"
 #undef SERVE_LIMIT
 };
-static const char *const commands[] = {"up", "serve", "run", "compile", "inspect"};
+static const struct {
+	const char *name, *letter;
+} commands[] = {{"up", UP}, {"serve", SERVE}, {"run", RUN}, {"compile", COMPILE}, {"inspect", INSPECT}, {"check", CHECK}, {"doctor", DOCTOR}, {"status", STATUS}, {"top", TOP},
+	{"explain", EXPLAIN}, {"logs", LOGS}, {"link", LINK}, {"update", UPDATE}, {"scale", SCALE}, {"set", SET}, {"undo", UNDO}, {"history", HISTORY}, {"apply", APPLY}, {"stop", STOP}};
 
-static bool parse(struct cli *c, struct err *e, const char *a, const char *b, const char *d, const char *f)
+#define parse(c, e, ...) parse_all(c, e, (const char *const[]){__VA_ARGS__}, ARRAY_LEN(((const char *const[]){__VA_ARGS__})))
+static bool parse_all(struct cli *c, struct err *e, const char *const *given, size_t n)
 {
-	const char *argv[6] = {"tenon"};
+	const char *argv[8] = {"tenon"};
 	int argc = 1;
-	const char *given[] = {a, b, d, f};
-	for (int i = 0; i < 4; i++)
+	for (size_t i = 0; i < n; i++)
 		if (given[i])
 			argv[argc++] = given[i];
 	err_clear(e);
@@ -70,9 +125,19 @@ static bool parse(struct cli *c, struct err *e, const char *a, const char *b, co
 static bool same_effect(const struct cli *x, const struct cli *y)
 {
 	struct serve_config p = x->config, q = y->config;
-	bool same = p.service.env.len == q.service.env.len && (x->invoke == NULL) == (y->invoke == NULL) && strcmp(p.listener.host, q.listener.host) == 0;
+	bool same = p.service.env.len == q.service.env.len && p.service.nets.len == q.service.nets.len;
+	same = same && x->wit == y->wit && x->follow == y->follow && x->schema == y->schema;
+	same = same && x->percent == y->percent && x->promote == y->promote && x->rollback == y->rollback && x->to == y->to && x->min == y->min && x->max == y->max;
+	same = same && x->copy == y->copy && x->replace == y->replace && x->undo == y->undo && x->discard == y->discard && x->shadow == y->shadow && x->dry_run == y->dry_run;
+	same = same && x->no_wait == y->no_wait && x->max_pause_ns == y->max_pause_ns && x->limit_ns == y->limit_ns && x->manifest == y->manifest && x->live == y->live;
+	same = same && (x->profile == NULL) == (y->profile == NULL) && x->sets.len == y->sets.len;
+	same = same && (x->invoke == NULL) == (y->invoke == NULL) && p.listener.addresses.len == q.listener.addresses.len;
 	p.service.env = q.service.env;
-	p.listener.host = q.listener.host;
+	same = same && p.listener.certs.len == q.listener.certs.len && p.listener.keys.len == q.listener.keys.len;
+	p.service.nets = q.service.nets;
+	p.listener.certs = q.listener.certs;
+	p.listener.keys = q.listener.keys;
+	p.listener.addresses = q.listener.addresses;
 	return same && memcmp(&p, &q, sizeof p) == 0;
 }
 
@@ -84,20 +149,24 @@ static void every_option_works_with_a_command_or_is_refused_by_name(void **state
 			struct cli plain, with;
 			struct err e;
 			char flag[64];
+			bool acts = strchr(r->commands, commands[k].letter[0]);
+			const char *also = !acts ? NULL : strcmp(r->name, "open-files") == 0 || strcmp(r->name, "file-size") == 0 ? "--dir=."
+																													  : r->with;  // limits of files need a folder
+			const char *file = strchr(DOCTOR STATUS TOP LOGS, commands[k].letter[0]) ? NULL : "x.wasm";
 			snprintf(flag, sizeof flag, "--%s", r->name);
 			memset(&plain, 0, sizeof plain);
 			memset(&with, 0, sizeof with);
-			assert_true(parse(&plain, &e, commands[k], "x.wasm", NULL, NULL));
-			bool ok = parse(&with, &e, commands[k], flag, r->value ? r->value : "x.wasm", r->value ? "x.wasm" : NULL);
-			if (strchr(r->commands, commands[k][0])) {
+			assert_true(parse(&plain, &e, commands[k].name, also, file, NULL, NULL));
+			bool ok = parse(&with, &e, commands[k].name, also, flag, r->value, file);
+			if (acts) {
 				if (!ok)
-					fail_msg("tenon %s %s: %s", commands[k], flag, e.text);
-				assert_int_equal(with.args.len, 1);
+					fail_msg("tenon %s %s: %s", commands[k].name, flag, e.text);
+				assert_int_equal(with.args.len, file != NULL);
 				if (same_effect(&plain, &with) && strcmp(r->name, "tier") != 0)
-					fail_msg("tenon %s %s: changes nothing", commands[k], flag);
+					fail_msg("tenon %s %s: changes nothing", commands[k].name, flag);
 			} else {
 				if (ok || e.code != ERR_USAGE || strncmp(e.text, flag, strlen(flag)) != 0)
-					fail_msg("tenon %s %s: is not refused by name: %s", commands[k], flag, ok ? "taken" : e.text);
+					fail_msg("tenon %s %s: is not refused by name: %s", commands[k].name, flag, ok ? "taken" : e.text);
 			}
 			cli_release(&plain);
 			cli_release(&with);
@@ -132,6 +201,19 @@ static void an_option_before_the_command_is_checked_against_it(void **state)
 	assert_false(parse(&c, &e, "--addr", "0.0.0.0:1", "serve", "x.wasm"));
 	assert_string_equal(e.text, "--addr stands behind the command");
 	cli_release(&c);
+}
+
+static void an_option_about_what_another_gives_is_refused_without_it(void **state)
+{
+	static const char *const pairs[][3] = {{"--private", "--net", NULL}, {"--ca=x", "--net", NULL}, {"--open-files=5", "--dir", NULL}, {"--file-size=5", "--dir", NULL}};
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		struct cli c;
+		struct err e;
+		assert_false(parse(&c, &e, "serve", pairs[i][0], "x.wasm", NULL));
+		assert_non_null(strstr(e.text, pairs[i][1]));
+		assert_int_equal(e.code, ERR_USAGE);
+		cli_release(&c);
+	}
 }
 
 static void an_option_without_value_takes_none(void **state)
@@ -182,6 +264,7 @@ int main(void)
 		cmocka_unit_test(every_option_works_with_a_command_or_is_refused_by_name),
 		cmocka_unit_test(the_table_here_has_every_option),
 		cmocka_unit_test(an_option_before_the_command_is_checked_against_it),
+		cmocka_unit_test(an_option_about_what_another_gives_is_refused_without_it),
 		cmocka_unit_test(an_option_without_value_takes_none),
 		cmocka_unit_test(what_follows_the_file_is_the_guests),
 		cmocka_unit_test(help_and_version_have_the_forms_that_people_type),

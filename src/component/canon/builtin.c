@@ -1,5 +1,5 @@
 // Canonical built-ins: core functions that the canonical ABI itself implements. CanonicalABI "canon resource.new" and following.
-// Those that need async tasks are refused when they are called.
+// async_builtin.c has those of async; error contexts are refused.
 #include "canon_int.h"
 
 static enum trap cannot_leave(struct vm_call *call, const char *name)
@@ -98,11 +98,12 @@ static enum trap canon_backpressure_inc(struct vm_call *call, const uint64_t *ar
 static enum trap canon_backpressure_dec(struct vm_call *call, const uint64_t *args, uint64_t *results)
 {
 	const struct canon__builtin *b = call->data;
-	struct canon__component *c = &b->inst->components[b->plan->instance];
+	struct canon__component_instance *c = &b->inst->components[b->plan->instance];
 	if (!c->backpressure)
 		return vm_trapf(call->shard, TRAP_CANON, "backpressure counter underflow");
 	c->backpressure--;
 	b->inst->dirty = true;
+	canon__gate_open(b->inst, b->plan->instance);
 	return TRAP_NONE;
 }
 
@@ -126,5 +127,7 @@ vm_host_fn canon__builtin_fn(unsigned kind)
 		[COMP_BUILTIN_BACKPRESSURE_INC] = canon_backpressure_inc,
 		[COMP_BUILTIN_BACKPRESSURE_DEC] = canon_backpressure_dec,
 	};
-	return fns[kind] ? fns[kind] : not_supported;
+	vm_host_fn async = canon__async_builtin_fn(kind);
+	return fns[kind] ? fns[kind] : async ? async
+										 : not_supported;
 }

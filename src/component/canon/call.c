@@ -1,5 +1,5 @@
 // Calls: canon_lift and canon_lower, between components, to host functions and from host code. CanonicalABI "canon lift", "canon lower",
-// "Component Instances", "Tasks" (the part that calls without async need).
+// "Component Instances", "Tasks": the part of sync-typed functions, and of host functions that a sync lower calls; async_task.c has the rest.
 //
 // 1. Each call into a component is a scope on the stack of its task (task.c). may_leave is false in realloc and post-return (C38).
 // 2. Native values of one call lie in the task's arena above a mark, and go when the call returns.
@@ -13,7 +13,7 @@ static bool reallocate(struct canon__cx *cx, uint32_t old, uint32_t old_size, ui
 {
 	struct canon_instance *i = cx->inst;
 	uint64_t args[4] = {old, old_size, align, size}, result;
-	struct canon__component *c = &i->components[cx->component];
+	struct canon__component_instance *c = &i->components[cx->component];
 	uint64_t slots[2] = {i->exec->context[0], i->exec->context[1]};
 	c->may_leave = false;
 	i->exec->context[0] = i->exec->context[1] = 0;  // realloc has slots of its own, zero at its start (C62)
@@ -27,7 +27,7 @@ static bool reallocate(struct canon__cx *cx, uint32_t old, uint32_t old_size, ui
 	return true;
 }
 
-static struct canon__cx context(struct canon_instance *i, struct canon_task *task, const struct canon__options *o, uint32_t component)
+struct canon__cx canon__context(struct canon_instance *i, struct canon_task *task, const struct canon__options *o, uint32_t component)
 {
 	return (struct canon__cx){
 		.inst = i,
@@ -42,7 +42,7 @@ static struct canon__cx context(struct canon_instance *i, struct canon_task *tas
 }
 
 // Room for a native value: the caller's small buffer or the arena.
-static void *room(struct canon__cx *cx, void *small, uint32_t size)
+void *canon__room(struct canon__cx *cx, void *small, uint32_t size)
 {
 	if (LIKELY(size <= SMALL_VALUE))
 		return small;
@@ -52,9 +52,19 @@ static void *room(struct canon__cx *cx, void *small, uint32_t size)
 	return p;
 }
 
+// The same for a result: zeroed.
+static void *zeroed_room(struct canon__cx *cx, void *small, uint32_t size)
+{
+	enum { MOST = 64 };  // a few stores, no call
+	if (LIKELY(size <= MOST))
+		return memset(small, 0, MOST);
+	void *p = canon__room(cx, small, size);
+	return p ? memset(p, 0, size) : NULL;
+}
+
 // ---- canon lower of a host function ----
 
-static bool call_host(struct canon__lower *l, struct canon__cx *cx, const void *args, void *ret)
+bool canon__call_host(struct canon__lower *l, struct canon__cx *cx, const void *args, void *ret)
 {
 	struct canon_instance *i = l->inst;
 	if (UNLIKELY(i->learning && (l->host->flags & CANON_HOST_CUTS))) {
@@ -85,17 +95,16 @@ static bool lower_host(struct canon__lower *l, struct canon__cx *cx, const uint6
 	void *native = NULL, *ret = NULL;
 	const uint64_t *vi = args;
 	if (type->params.n) {
-		native = room(cx, small_args, l->params_size);
+		native = canon__room(cx, small_args, l->params_size);
 		if (!native || !canon__lift_flat_values(cx, MAX_FLAT_PARAMS, &vi, &type->params, native))
 			return false;
 	}
 	if (type->result) {
-		ret = room(cx, small_ret, l->result_size);
+		ret = zeroed_room(cx, small_ret, l->result_size);
 		if (!ret)
 			return false;
-		memset(ret, 0, l->result_size);
 	}
-	if (!call_host(l, cx, native, ret))
+	if (!canon__call_host(l, cx, native, ret))
 		return false;
 	if (ret && !canon__lower_flat_values(cx, MAX_FLAT_RESULTS, ret, type->result, &args[l->out_param], &results))
 		return false;
@@ -109,7 +118,7 @@ enum trap canon__lower_host(struct vm_call *call, const uint64_t *args, uint64_t
 	if (UNLIKELY(!i->components[l->plan->instance].may_leave))
 		return vm_trapf(call->shard, TRAP_CANNOT_LEAVE, "cannot leave component instance: %s was called from realloc or post-return", l->name);
 	struct canon_task *task = call->exec->task;
-	struct canon__cx cx = context(i, task, &l->options, l->plan->instance);
+	struct canon__cx cx = canon__context(i, task, &l->options, l->plan->instance);
 	cx.copy = !(l->host->flags & CANON_HOST_NEVER_PARKS);
 	struct arena_mark mark = arena_mark(&task->arena);
 	bool ok = lower_host(l, &cx, args, results);
@@ -140,7 +149,7 @@ static bool on_start(struct caller *from, struct canon__cx *cx, const struct wit
 	if (from->component == CANON__HOST || !type->params.n)
 		return true;
 	const struct wit_type *params = &from->lower->plan->type->params;
-	void *native = room(cx, small, params->size64);
+	void *native = canon__room(cx, small, params->size64);
 	const uint64_t *vi = from->flat_args;
 	if (!native)
 		return false;
@@ -172,7 +181,7 @@ static bool core(struct canon__cx *cx, uint32_t func, const uint64_t *args, uint
 
 static bool post_return(struct canon__cx *cx, const struct canon__lift *l, const uint64_t *flat_results)
 {
-	struct canon__component *c = &cx->inst->components[cx->component];
+	struct canon__component_instance *c = &cx->inst->components[cx->component];
 	c->may_leave = false;
 	bool ok = core(cx, l->options.post_return, flat_results, NULL);
 	c->may_leave = true;
@@ -191,7 +200,7 @@ static bool thread_func(struct canon__cx *cx, const struct canon__lift *l, struc
 	void *result = NULL;
 	if (type->result) {
 		const uint64_t *vi = flat_results;
-		result = from->ret ? from->ret : room(cx, small_ret, type->result->size64);
+		result = from->ret ? from->ret : canon__room(cx, small_ret, type->result->size64);
 		if (!result)
 			return false;
 		cx->scope = NULL;
@@ -207,17 +216,24 @@ static bool thread_func(struct canon__cx *cx, const struct canon__lift *l, struc
 	return !l->options.post_return || post_return(cx, l, flat_results);
 }
 
+enum trap canon__check_entry(struct canon_instance *i, struct canon_task *task, uint32_t callee, uint32_t caller, uint32_t *ret_depth)
+{
+	if (UNLIKELY(!canon__may_enter_from(task, i, callee, caller) || canon__is_donut(i, callee, caller)))
+		return canon__report(task, TRAP_CANNOT_ENTER, "cannot enter component instance: it, or one that contains it, is on the stack already");
+	*ret_depth = task->scope ? task->scope->depth + 1 : 0;
+	if (UNLIKELY(i->limits.call_depth && *ret_depth > i->limits.call_depth))
+		return canon__report(task, TRAP_STACK_OVERFLOW, "calls between components are nested too deeply (limit %u)", i->limits.call_depth);
+	return TRAP_NONE;
+}
+
 static enum trap canon_lift(struct canon_instance *i, struct canon_task *task, const struct canon__lift *l, struct caller *from)
 {
 	uint32_t callee = l->plan->instance;
-	if (UNLIKELY(!canon__may_enter_from(task, i, callee, from->component) || canon__is_donut(i, callee, from->component)))
-		return canon__report(task, TRAP_CANNOT_ENTER, "cannot enter component instance: it, or one that contains it, is on the stack already");
-	struct canon_scope scope = {.component = callee, .caller = from->component, .depth = task->scope ? task->scope->depth + 1 : 0};
-	if (UNLIKELY(i->limits.call_depth && scope.depth > i->limits.call_depth))
-		return canon__report(task, TRAP_STACK_OVERFLOW, "calls between components are nested too deeply (limit %u)", i->limits.call_depth);
-	if (UNLIKELY(l->plan->options.is_async))
-		return canon__report(task, TRAP_NOT_IMPLEMENTED, "functions lifted with the async option are not supported yet");
-	struct canon__cx cx = context(i, task, &l->options, callee);
+	struct canon_scope scope = {.component = callee, .caller = from->component};
+	enum trap t = canon__check_entry(i, task, callee, from->component, &scope.depth);
+	if (UNLIKELY(t != TRAP_NONE))
+		return t;
+	struct canon__cx cx = canon__context(i, task, &l->options, callee);
 	cx.scope = &scope;
 	cx.between = from->component != CANON__HOST;
 	// Host code gets copies, because post-return frees what the guest gave; so does a component that calls into the memory that it lifts from.
@@ -240,10 +256,8 @@ enum trap canon__lower_component(struct vm_call *call, const uint64_t *args, uin
 	uint32_t caller = l->plan->instance;
 	if (UNLIKELY(!i->components[caller].may_leave))
 		return vm_trapf(call->shard, TRAP_CANNOT_LEAVE, "cannot leave component instance: a function was called from realloc or post-return");
-	if (UNLIKELY(l->plan->options.is_async))
-		return vm_trapf(call->shard, TRAP_NOT_IMPLEMENTED, "functions lowered with the async option are not supported yet");
 	struct canon_task *task = call->exec->task;
-	struct canon__cx cx = context(i, task, &l->options, caller);
+	struct canon__cx cx = canon__context(i, task, &l->options, caller);
 	struct canon__subtask subtask;
 	subtask.n = subtask.cap = 0;
 	cx.subtask = &subtask;
@@ -259,35 +273,10 @@ enum trap canon__lower_component(struct vm_call *call, const uint64_t *args, uin
 
 // ---- calls from host code ----
 
-// An export that passes an import through.
-static enum trap call_import(struct canon_instance *i, struct canon_task *t, const struct canon_host_func *f, struct caller *from)
+enum trap canon__lift_for_host(struct canon_instance *i, struct canon_task *task, const struct canon__lift *l, const void *args, void *ret, struct arena *arena)
 {
-	struct arena own = t->arena;  // what it returns is the caller's
-	if (from->arena)
-		t->arena = *from->arena;
-	enum trap trap = f->fn(t, i, f->data, from->args, from->ret);
-	if (from->arena) {
-		*from->arena = t->arena;
-		t->arena = own;
-	}
-	return trap;
-}
-
-bool canon_call_export(struct canon_instance *i, const struct comp_export_func *f, struct canon_task *t, const void *args, void *ret, struct arena *arena,
-	struct canon_trap *trap)
-{
-	struct canon__own own;
 	struct caller from = {.component = CANON__HOST, .args = args, .ret = ret, .arena = arena};
-	t = canon__task_begin(i, t, trap, &own);
-	struct arena_mark mark = arena_mark(&t->arena);
-	enum trap end = TRAP_POISONED;
-	BUG_ON(!i->dead && i->done != i->cc->n_steps);
-	if (LIKELY(!i->dead))
-		end = f->func.kind == COMP_FUNC_LIFT ? canon_lift(i, t, &i->lifts[f->func.index], &from) : call_import(i, t, &i->host->funcs[f->func.index], &from);
-	arena_rewind(&t->arena, mark);
-	bool ok = end == TRAP_NONE || canon__end(i, t, end);
-	canon__task_end(i, t, &own);
-	return ok;
+	return canon_lift(i, task, l, &from);
 }
 
 // ---- destructors ----

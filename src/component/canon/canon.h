@@ -66,6 +66,8 @@ struct canon_host {
 	bool (*adopt)(struct canon_instance *i, void *owner, void **ret_owner);
 	// An object has left the table: dropped, or taken.
 	void (*gone)(struct canon_instance *i, void *owner);
+	// A call that waits for its threads (it has parked its fiber) has one that can go on: resume the fiber from the loop. NULL: nobody does.
+	void (*wake)(struct canon_task *t);
 };
 
 // Limits of one instance; 0: none.
@@ -84,8 +86,18 @@ struct canon_trap {
 	enum trap trap;
 	int32_t exit_code;   // TRAP_EXIT
 	char text[256];      // the rule that was broken, or the trap's text
-	char backtrace[1024];  // "  0: name (module offset)\n"…; may be empty
+	bool is_placed;      // `frames` and `text` are what vm knew; what is reported later changes neither
+	struct vm_frames frames;
 };
+// There was none; the rest of the texts stays as it was.
+static inline void canon_trap_clear(struct canon_trap *t)
+{
+	t->trap = TRAP_NONE;
+	t->exit_code = 0;
+	t->text[0] = 0;
+	t->is_placed = false;
+	t->frames.n = 0;
+}
 
 // ---- instances --------------------------------------------------------------------------------------------------------------------
 // An instance of its own (no image): the allocate half of all steps, nothing of the guest has run.
@@ -97,11 +109,22 @@ NODISCARD bool canon_instance_initialize(struct canon_instance *i, uint32_t from
 uint32_t canon_component_steps(const struct canon_component *cc);
 // Drops host resources (children first), runs nothing of the guest.
 void canon_instance_free(struct canon_instance *i);
-void *canon_instance_user(const struct canon_instance *i);
 struct vm_store *canon_instance_store(const struct canon_instance *i);
+// What each call of a host function asks for: the head of an instance.
+struct canon_instance_head {
+	void *user;
+	struct pool pool;
+};
+static inline void *canon_instance_user(const struct canon_instance *i)
+{
+	return ((const struct canon_instance_head *)(const void *)i)->user;
+}
 // Host memory of the instance: charged to it (limits.memory_bytes), freed with pool_free before the instance is.
-struct pool *canon_instance_pool(struct canon_instance *i);
-bool canon_instance_is_dead(const struct canon_instance *i);
+static inline struct pool *canon_instance_pool(struct canon_instance *i)
+{
+	return &((struct canon_instance_head *)(void *)i)->pool;
+}
+bool canon_instance_is_dead(const struct canon_instance *i);  // for tests
 
 // ---- calls ------------------------------------------------------------------------------------------------------------------------
 // An export that is a function: by the export's name, and the instance's name it lies in (empty: root; a version is matched as in design §6: an
@@ -111,6 +134,12 @@ const struct comp_export_func *canon_find_export(const struct canon_component *c
 // Own handles in args are host or guest reps: see canon_host_resource_new. On a fiber. `t`: the task, what host functions see.
 NODISCARD bool canon_call_export(struct canon_instance *i, const struct comp_export_func *f, struct canon_task *t, const void *args, void *ret,
 	struct arena *arena, struct canon_trap *trap);
+// The same, and what an async-typed export goes on with once it has returned, to its end: `returned` (NULL: nobody asks) is called in between, on the fiber,
+// with the result in `ret`. false: the call has trapped, perhaps after it returned.
+NODISCARD bool canon_call_export_whole(struct canon_instance *i, const struct comp_export_func *f, struct canon_task *t, const void *args, void *ret,
+	struct arena *arena, void (*returned)(struct canon_task *t), struct canon_trap *trap);
+// Would a call of it begin at once, beside those that are in the instance? Not where the guest holds calls back, or a task keeps others out while it waits.
+bool canon_export_may_begin(const struct canon_instance *i, const struct comp_export_func *f);
 
 // ---- tasks ------------------------------------------------------------------------------------------------------------------------
 // What the specification's Task and Thread keep, and all that a call under way needs: an instance keeps nothing of it. Its owner embeds it; a zeroed one is
@@ -118,12 +147,25 @@ NODISCARD bool canon_call_export(struct canon_instance *i, const struct comp_exp
 // instances they are in and are resumed in any order. One that was preempted, or yields in the host's work, holds the store: nothing else of it may run
 // before it goes on. An instance that trapped is dead for all of them: who is resumed in it ends with TRAP_POISONED.
 struct canon_scope;
+struct canon__thread;
 struct canon_task {
 	struct canon_instance *instance;  // that it is in; NULL: none
 	struct canon_scope *scope;        // the innermost call into a component, on the fiber's stack
 	struct arena arena;               // native values of the calls under way; charged to the instance
 	struct canon_trap *trap;          // its report: the caller's. The first trap, the innermost, is told
+	// Async: host functions get the task of the thread that calls them, whose root is the one that the host gave.
+	struct canon_task *root;                            // NULL: itself
+	struct canon__thread *first_ready, **last_ready;  // of a root: threads to go on
+	uint32_t n_threads, outside;                        // of a root: all, and those that wait in a host function
 };
+static inline struct canon_task *canon_task_root(struct canon_task *t)
+{
+	return t->root ? t->root : t;
+}
+// Of a task that parked in a host function and is not its own root: it is to be resumed. The root's fiber must be resumed too (canon_host.wake is called).
+void canon_task_wake(struct canon_task *t);
+// Of the same: its caller has cancelled the call. It is to clean up and return TRAP_KILLED.
+bool canon_task_is_cancelled(const struct canon_task *t);
 // The message of a trap; returns TRAP_HOST.
 enum trap canon_task_trap(struct canon_task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // Ends the instance cleanly with a status; returns TRAP_EXIT.
@@ -143,11 +185,69 @@ void *canon_host_resource_owner(const struct canon_instance *i, uint32_t rep);
 void canon_host_resource_drop(struct canon_instance *i, uint32_t rep);
 const char *canon_handles_full(const struct canon_instance *i);
 uint32_t canon_host_resource_count(const struct canon_instance *i);
+// Drops at most so many, the youngest first: children before what they came from. Returns how many are left.
+uint32_t canon_host_resources_drop(struct canon_instance *i, uint32_t most);
+
+// ---- streams and futures, the host's end ------------------------------------------------------------------------------------------
+// A stream of bytes, or a future, whose other end a guest has. Nothing is kept in between: bytes go straight from and to the buffer that the guest's end waits
+// with. The owner embeds it; it stays where it is until canon_end_drop, or `gone`.
+struct canon__shared;
+struct canon_end;
+struct canon_end_ops {
+	// The guest's end has come with a buffer, has been given its value, or was dropped (canon_end_is_over). In the middle of a guest's call.
+	void (*changed)(struct canon_end *e);
+	// Of a future: fills in the native value that the guest reads (after canon_end_resolve), or takes the one that it wrote, whose parts are good until it
+	// returns. `t` is the guest's, its arena is for parts. Of a stream of values: the next of those that were offered. NULL: the future has no value, or the end is
+	// a stream's of bytes. false: the guest traps, and was told why.
+	bool (*value)(struct canon_end *e, struct canon_task *t, void *native);
+	// The instance has come to its end: forget it.
+	void (*gone)(struct canon_end *e);
+	bool is_passive;  // it only takes what comes: nobody waits for it, and so a deadlock is one
+};
+struct canon_end {
+	const struct canon_end_ops *ops;
+	struct canon_instance *instance;
+	struct canon__shared *shared;  // NULL: dropped
+	struct arena *arena;           // where values that are read go; NULL: they are good as long as the callback that gets them
+	bool writes, is_ready;
+};
+// A stream or future that a guest is to read: *ret is its native value, which is to be passed to a guest. false: no memory, or too many.
+NODISCARD bool canon_end_new(struct canon_instance *i, const struct wit_type *type, const struct canon_end_ops *ops, struct canon_end *e,
+	uint32_t *ret);
+// The readable end that a guest passed: `number` is its native value. false: it is none.
+NODISCARD bool canon_end_take(struct canon_instance *i, uint32_t number, const struct canon_end_ops *ops, struct canon_end *e);
+// A readable end that a guest passed and that nobody took is dropped.
+void canon_end_drop_number(struct canon_instance *i, uint32_t number);
+// Of a future that was taken: where the guest has written it already, its value goes to ops->value now. In a guest's call, as task `t`. false: it traps, and
+// was told why.
+NODISCARD bool canon_end_fetch(struct canon_end *e, struct canon_task *t);
+// The other end, where it is the host's as well; NULL: a guest has it, or it is gone.
+struct canon_end *canon_end_peer(const struct canon_end *e);
+// The guest's end was dropped.
+bool canon_end_is_over(const struct canon_end *e);
+// Of a stream: what the guest's end waits with: bytes to read, or room for them, or (of other elements) for so many values (*ret is NULL where *ret_len is 0:
+// it only asks whether we are ready). Good until anything of the guest runs. false: it does not wait.
+bool canon_end_room(const struct canon_end *e, uint8_t **ret, size_t *ret_len);
+// So many of them were read or written; 0 of 0: we are ready.
+void canon_end_move(struct canon_end *e, size_t n);
+// Of a readable end with elements other than bytes: the next n <= *ret_len of what the guest's end waits with, as native values into `native`; their parts lie
+// in e->arena. As task `t`. false: it traps, and was told why.
+NODISCARD bool canon_end_take_values(struct canon_end *e, struct canon_task *t, size_t n, void *native);
+// The same of a stream of anything else: n > 0 values are there, for which there is room. They go into the guest's buffer when it is told, by ops->value one
+// after the other; the end may not be dropped before.
+void canon_end_offer(struct canon_end *e, size_t n);
+// Of a future that the host writes: its value can be had from ops->value from now on.
+void canon_end_resolve(struct canon_end *e);
+// A future's that the host writes not before its value was read, or the guest's end dropped. Of one that is gone it does nothing.
+void canon_end_drop(struct canon_end *e);
+// The task whose guest code runs in the instance; NULL: none does.
+struct canon_task *canon_instance_running(const struct canon_instance *i);
 
 // ---- resources of guests, held by the host ---------------------------------------------------------------------------------------
 // The result of an export may hold own<T> of a type that the guest implements: its native form is a rep of that type. The host gives it back as an
 // argument (own or borrow), or drops it: runs the destructor. On a fiber.
-NODISCARD bool canon_guest_resource_drop(struct canon_instance *i, const struct wit_resource *type, uint32_t rep, struct canon_task *t, struct canon_trap *trap);
+NODISCARD bool canon_guest_resource_drop(struct canon_instance *i, const struct wit_resource *type, uint32_t rep, struct canon_task *t,
+	struct canon_trap *trap);
 
 // ---- images -----------------------------------------------------------------------------------------------------------------------
 enum canon_init { CANON_INIT_AUTO, CANON_INIT_ONCE, CANON_INIT_EACH };
@@ -172,6 +272,8 @@ NODISCARD bool canon_image_from(const struct canon_component *cc, const struct c
 
 // A slot is an instance that equals the image. canon_instance_* and canon_call_* take it; free it with canon_instance_free.
 NODISCARD bool canon_slot_new(struct vm_shard *shard, struct canon_image *m, void *user, struct canon_instance **ret, struct err *e);
+// From now on calls may come to it while others wait in it: one that none of those can wake is no deadlock.
+void canon_slot_share(struct canon_instance *i);
 // Runs the steps after the cut. On a fiber. Nothing to do (and no fiber needed) when canon_slot_is_ready.
 NODISCARD bool canon_slot_start(struct canon_instance *i, struct canon_task *t, struct canon_trap *trap);
 bool canon_slot_is_ready(const struct canon_instance *i);

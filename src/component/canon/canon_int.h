@@ -12,15 +12,31 @@
 #define UTF16_TAG (UINT32_C(1) << 31)
 
 // ---- handle tables (handles.c) ----
-enum { HANDLE_FREE, HANDLE_OWN, HANDLE_BORROW };
+enum {
+	HANDLE_FREE,
+	HANDLE_OWN,
+	HANDLE_BORROW,
+	HANDLE_SUBTASK,
+	HANDLE_SET,
+	HANDLE_STREAM_READABLE,  // ORDER enum canon__end_kind
+	HANDLE_STREAM_WRITABLE,
+	HANDLE_FUTURE_READABLE,
+	HANDLE_FUTURE_WRITABLE,
+};
+#define NO_RESOURCE UINT32_MAX  // the runtime type of what is no resource
 
-// A ResourceHandle. Position independent but for `scope`, which is NULL in whatever an image holds: no task is alive then.
+// A ResourceHandle, Waitable or WaitableSet. Position independent but for pointers, which are NULL in whatever an image holds: no task is alive then.
 struct canon__handle {
 	uint32_t kind;   // HANDLE_*
 	uint32_t rt;     // runtime resource type: index in the plan's resources
 	uint32_t rep;    // of a free entry: the next free index
 	uint32_t lends;  // num_lends
-	struct canon_scope *scope;  // of a borrow
+	union {
+		struct canon_scope *scope;  // of a borrow
+		struct canon__call *call;   // a subtask
+		struct canon__set *set;
+		struct canon__end *end;     // of a stream or future
+	};
 };
 // Table: index 0 is never given; the freed are reused last-in first-out (C31).
 struct canon__table {
@@ -37,12 +53,15 @@ struct canon_scope {
 	uint32_t num_borrows;
 	uint32_t depth;              // of calls between components
 	uint64_t context[2];         // the slots of the caller's thread (context.get, context.set), put back at the end
+	struct canon__thread *thread;  // that runs it; NULL: nobody asked for it
+	struct canon__async_task *of;  // the specification's Task; NULL: of a sync-typed call that made no thread
 };
 // The lends of one lowered call (Subtask).
 struct canon__subtask {
 	uint32_t n;
 	uint32_t cap;       // 0: `few` is used
 	uint32_t *lenders;  // handle indices
+	uint32_t *kept;     // the same, where they outlive the call (canon__cx.keeps_lends)
 	uint32_t few[8];
 };
 
@@ -54,6 +73,7 @@ struct canon__cx {
 	uint32_t component;  // component instance whose handles are meant
 	uint8_t encoding;    // enum canon_string of the options
 	bool between;        // lifted strings keep their encoding: they go on to another component
+	bool keeps_lends;    // of `subtask`: it may outlive the arena
 	bool copy;           // lifted strings and lists are copied, else they may point into the memory
 	enum trap trap;      // why something returned false
 	struct canon_task *task;         // that runs
@@ -115,7 +135,7 @@ struct canon__resource {
 };
 #define CANON__HOST UINT32_MAX
 
-struct canon__component {  // ComponentInstance
+struct canon__component_instance {  // ComponentInstance
 	struct canon__table handles;
 	uint32_t parent;  // CANON__HOST: the root
 	uint32_t depth;   // of nesting
@@ -133,6 +153,7 @@ struct canon__lift {
 	const struct comp_lift *plan;
 	uint32_t func;
 	uint32_t n_results;  // of the core function: 0 or 1
+	uint32_t callback;   // function of the store; 0: none
 	struct canon__options options;
 };
 struct canon__lower {
@@ -142,12 +163,14 @@ struct canon__lower {
 	const struct canon__lift *lift;
 	const char *name;
 	uint32_t params_size, result_size;   // native
-	uint32_t out_param;                  // cell of the return pointer
+	uint32_t out_param, n_params;        // cell of the return pointer; cells
 	struct canon__options options;
 };
 struct canon__builtin {
 	struct canon_instance *inst;
 	const struct comp_builtin *plan;
+	struct canon__options options;
+	struct vm_table *table;  // thread.new-indirect
 };
 
 enum { CANON__SEGMENTS, CANON__START };
@@ -168,21 +191,20 @@ struct canon_component {
 };
 
 struct canon_instance {
+	struct canon_instance_head head;  // first; its pool: what the host keeps on its behalf, within limits.memory_bytes
 	struct vm_shard *shard;
 	struct abi_exec *exec;
 	struct vm_store *store;
-	struct pool pool;           // what the host keeps on its behalf, within limits.memory_bytes
 	const struct canon_component *cc;
 	const struct canon_host *host;
 	struct canon_limits limits;
-	void *user;
 	struct canon_image *image;  // of a slot
 	bool dead;
 	bool dirty;     // tables differ (perhaps) from the image
 	bool learning;              // a host function that cuts is not called: it ends the step
 	bool called_host;
 	uint32_t n_components, n_resources;
-	struct canon__component *components;
+	struct canon__component_instance *components;
 	struct canon__resource *resources;
 	struct canon__lift *lifts;
 	struct canon__lower *lowers;
@@ -190,9 +212,11 @@ struct canon_instance {
 	struct vm_instance **core;  // by plan->core_instances
 	struct canon__host_table host_table;
 	uint32_t n_tasks;           // that are in it
+	bool is_shared;             // others may come while those wait
 	uint32_t done;              // steps that have run
 	struct arena own;           // what lives as long as the instance
 	const char *cut_by;         // learning: what would have been called
+	struct canon__async *async;  // NULL: nothing of it was needed
 };
 
 // Work on the guest's values, by its bytes or VM_WORK_ITEM for what is looked at one by one. false: the call is to end. It may give others a turn.
@@ -217,7 +241,7 @@ struct canon__own {
 	struct canon_trap *told;  // of the task's report
 	bool outermost;   // of the task's calls
 };
-// The task enters the instance: becomes what runs (exec->task), its report is `trap`. NULL: the task that runs, or `own`.
+// (entry.c) The task enters the instance: becomes what runs (exec->task), its report is `trap`. NULL: the task that runs, or `own`.
 struct canon_task *canon__task_begin(struct canon_instance *i, struct canon_task *t, struct canon_trap *trap, struct canon__own *own);
 void canon__task_end(struct canon_instance *i, struct canon_task *t, struct canon__own *own);
 static inline struct canon_task *canon__running(const struct canon_instance *i)
@@ -233,8 +257,11 @@ static inline void canon__scope_enter(struct canon_instance *i, struct canon_tas
 	i->exec->context[0] = i->exec->context[1] = 0;
 	t->scope = s;
 }
+void canon__scope_end(struct canon_instance *i, struct canon_scope *s);
 static inline void canon__scope_leave(struct canon_instance *i, struct canon_task *t, struct canon_scope *s)
 {
+	if (UNLIKELY(s->thread || s->of))
+		canon__scope_end(i, s);
 	i->exec->context[0] = s->context[0];
 	i->exec->context[1] = s->context[1];
 	t->scope = s->parent;
@@ -244,7 +271,7 @@ static inline void canon__scope_leave(struct canon_instance *i, struct canon_tas
 // contains it is refused, as others do.
 bool canon__is_donut(const struct canon_instance *i, uint32_t callee, uint32_t caller);
 bool canon__may_enter_from(const struct canon_task *t, const struct canon_instance *i, uint32_t callee, uint32_t caller);
-// A trap's text into the report; returns `t`. Later ones take its place, until it has a backtrace.
+// A trap's text into the report; returns `t`. Later ones take its place, until it is placed.
 enum trap canon__report(struct canon_task *task, enum trap t, const char *fmt, ...) PRINTF_LIKE(3, 4);
 // The same in a function that a guest called: vm adds the backtrace.
 enum trap canon__trap_to_guest(struct vm_call *call, const struct canon_task *task, enum trap t);
@@ -255,9 +282,28 @@ enum trap canon__core_call(struct canon_instance *i, struct canon_task *task, ui
 // What ends a call from host code: the instance is dead, the report complete; returns false.
 bool canon__end(struct canon_instance *i, struct canon_task *task, enum trap t);
 
+// ---- async (canon_async.h) ----
+// Backpressure has ended.
+void canon__gate_open(struct canon_instance *i, uint32_t component);
+// Frees all of it; what runs ends.
+void canon__async_release(struct canon_instance *i);
+// The outermost call of a task returns to the host.
+void canon__async_leave(struct canon_instance *i, struct canon_task *root);
+
 // ---- calls (call.c) ----
 enum trap canon__lower_host(struct vm_call *call, const uint64_t *args, uint64_t *results);
 enum trap canon__lower_component(struct vm_call *call, const uint64_t *args, uint64_t *results);
+struct canon__cx canon__context(struct canon_instance *i, struct canon_task *task, const struct canon__options *o, uint32_t component);
+// Room for a native value: `small`, of 256 bytes, or the arena's. NULL: cx->trap.
+void *canon__room(struct canon__cx *cx, void *small, uint32_t size);
+bool canon__call_host(struct canon__lower *l, struct canon__cx *cx, const void *args, void *ret);
+// May the callee be called from there (CANON__HOST), and at which depth?
+enum trap canon__check_entry(struct canon_instance *i, struct canon_task *task, uint32_t callee, uint32_t caller, uint32_t *ret_depth);
+enum trap canon__lift_for_host(struct canon_instance *i, struct canon_task *task, const struct canon__lift *l, const void *args, void *ret, struct arena *arena);
+// Of async-typed functions (async_task.c).
+enum trap canon__lower_async_component(struct vm_call *call, const uint64_t *args, uint64_t *results);
+enum trap canon__lower_async_host(struct vm_call *call, const uint64_t *args, uint64_t *results);
+enum trap canon__call_async(struct canon_instance *i, struct canon_task *task, const struct canon__lift *l, const void *args, void *ret, struct arena *arena);
 // The steps [from, to).
 bool canon__run(struct canon_instance *i, uint32_t from, uint32_t to, struct canon_task *t, struct canon_trap *ret);
 // Runs the destructor of a resource that a guest implements; `caller`: component or CANON__HOST.
@@ -266,13 +312,22 @@ enum trap canon__destroy(struct canon_instance *i, struct canon_task *t, uint32_
 // ---- built-ins (builtin.c) ----
 // The function behind a built-in.
 vm_host_fn canon__builtin_fn(unsigned kind);
+// NULL: it is none of async's (async_builtin.c).
+vm_host_fn canon__async_builtin_fn(unsigned kind);
 
 // ---- state (image.c) ----
 bool canon__table_reserve(struct canon_instance *i, struct canon__table *t, uint32_t want);
 
 // Handles (handles.c): lift_own, lift_borrow, lower_own, lower_borrow and the table.
-struct canon__table *canon__table_of(struct canon_instance *i, uint32_t component);
-struct canon__handle *canon__table_get(struct canon__table *t, uint32_t index);
+static inline struct canon__table *canon__table_of(struct canon_instance *i, uint32_t component)
+{
+	return &i->components[component].handles;
+}
+// NULL: no such handle.
+static inline struct canon__handle *canon__table_get(struct canon__table *t, uint32_t index)
+{
+	return index < t->len && t->array[index].kind != HANDLE_FREE ? &t->array[index] : NULL;
+}
 bool canon__table_add(struct canon_instance *i, struct canon__table *t, struct canon__handle h, uint32_t *ret);
 // Why there is no room in a table of `n` entries.
 const char *canon__handles_full(const struct canon_instance *i, uint32_t n);
@@ -281,6 +336,18 @@ bool canon__lift_own(struct canon__cx *cx, uint32_t index, const struct wit_type
 bool canon__lift_borrow(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret_rep);
 bool canon__lower_own(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index);
 bool canon__lower_borrow(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index);
-bool canon__deliver_resolve(struct canon__cx *cx, struct canon__subtask *s);
+// lift_stream, lift_future, lower_stream, lower_future (ends.c); the native value is a number that leads to what both ends share.
+bool canon__lift_async_value(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret);
+bool canon__lower_async_value(struct canon__cx *cx, uint32_t n, const struct wit_type *t, uint32_t *ret);
+// The callee's resolution has been delivered: nothing is lent any more (C33).
+bool canon__deliver_resolve_many(struct canon__cx *cx, struct canon__subtask *s);
+static inline bool canon__deliver_resolve(struct canon__cx *cx, struct canon__subtask *s)
+{
+	if (UNLIKELY(s->cap))
+		return canon__deliver_resolve_many(cx, s);
+	for (uint32_t k = 0; k < s->n; k++)
+		canon__table_of(cx->inst, cx->component)->array[s->few[k]].lends--;
+	return true;
+}
 
 #endif

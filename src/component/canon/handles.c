@@ -6,17 +6,6 @@
 // 3. An entry remembers the runtime type; types are compared by identity, never by name or structure (L65, C13).
 #include "canon_int.h"
 
-struct canon__table *canon__table_of(struct canon_instance *i, uint32_t component)
-{
-	return &i->components[component].handles;
-}
-
-// NULL: no such handle.
-struct canon__handle *canon__table_get(struct canon__table *t, uint32_t index)
-{
-	return index < t->len && t->array[index].kind != HANDLE_FREE ? &t->array[index] : NULL;
-}
-
 // Room for `want` entries.
 bool canon__table_reserve(struct canon_instance *i, struct canon__table *t, uint32_t want)
 {
@@ -25,7 +14,7 @@ bool canon__table_reserve(struct canon_instance *i, struct canon__table *t, uint
 	uint32_t cap = t->cap ? t->cap : 16;
 	while (cap < want)
 		cap *= 2;
-	struct canon__handle *array = pool_realloc(&i->pool, t->array, (size_t)cap * sizeof(*array));
+	struct canon__handle *array = pool_realloc(&i->head.pool, t->array, (size_t)cap * sizeof(*array));
 	if (!array)
 		return false;
 	t->array = array;
@@ -33,34 +22,54 @@ bool canon__table_reserve(struct canon_instance *i, struct canon__table *t, uint
 	return true;
 }
 
+// Async guests have streams, futures, calls and sets in the same table, two ends of a stream among them: four for each handle that they may have.
+static bool is_below_limit(const struct canon_instance *i, uint32_t len)
+{
+	return !i->limits.handles || len <= (i->async ? 4 * (uint64_t)i->limits.handles : i->limits.handles);
+}
+
 const char *canon__handles_full(const struct canon_instance *i, uint32_t n)
 {
 	if (n > MAX_TABLE_LENGTH || (i->limits.handles && n >= i->limits.handles))
 		return "too many resource handles: the instance's limit is reached (--handles)";
-	return i->pool.over ? "no memory for another resource handle: the instance's limit is reached (--memory)" : "no memory for another resource handle";
+	return i->head.pool.over ? "no memory for another resource handle: the instance's limit is reached (--memory)" : "no memory for another resource handle";
 }
 
-// false: the table is full (the limit of the instance, C31's bound) or memory is out.
-bool canon__table_add(struct canon_instance *i, struct canon__table *t, struct canon__handle h, uint32_t *ret)
+// Room for one more at the end. false: the table is full (the limit of the instance, C31's bound) or memory is out.
+NOINLINE static bool make_room(struct canon_instance *i, struct canon__table *t)
 {
-	i->dirty = true;
-	if (t->free) {
-		*ret = t->free;
-		t->free = t->array[*ret].rep;
-		t->array[*ret] = h;
-		return true;
-	}
 	if (t->len == 0) {
 		if (!canon__table_reserve(i, t, 1))
 			return false;
 		t->array[0] = (struct canon__handle){0};
 		t->len = 1;
 	}
-	if (t->len > MAX_TABLE_LENGTH || (i->limits.handles && t->len > i->limits.handles) || !canon__table_reserve(i, t, t->len + 1))
-		return false;
-	*ret = t->len++;
-	t->array[*ret] = h;
-	return true;
+	return t->len <= MAX_TABLE_LENGTH && is_below_limit(i, t->len) && canon__table_reserve(i, t, t->len + 1);
+}
+
+// An entry to be filled; NULL: none is to be had.
+static inline struct canon__handle *new_entry(struct canon_instance *i, struct canon__table *t, uint32_t *ret)
+{
+	i->dirty = true;
+	uint32_t index = t->free;
+	if (index) {
+		t->free = t->array[index].rep;
+	} else {
+		bool has_room = t->len && t->len < t->cap && is_below_limit(i, t->len);
+		if (UNLIKELY(!has_room) && !make_room(i, t))
+			return NULL;
+		index = t->len++;
+	}
+	*ret = index;
+	return &t->array[index];
+}
+
+bool canon__table_add(struct canon_instance *i, struct canon__table *t, struct canon__handle h, uint32_t *ret)
+{
+	struct canon__handle *entry = new_entry(i, t, ret);
+	if (entry)
+		*entry = h;
+	return entry;
 }
 
 void canon__table_remove(struct canon_instance *i, struct canon__table *t, uint32_t index)
@@ -76,14 +85,19 @@ static uint32_t type_of(const struct wit_type *t)
 	return canon__resource_index(t->resource);
 }
 
-static struct canon__handle *checked(struct canon__cx *cx, uint32_t index, uint32_t rt)
+NOINLINE static struct canon__handle *refuse(struct canon__cx *cx, const struct canon__handle *h, uint32_t index)
 {
-	struct canon__handle *h = canon__table_get(canon__table_of(cx->inst, cx->component), index);
 	if (!h)
 		canon__fail(cx, TRAP_HANDLE, "unknown handle index %u", index);
-	else if (h->rt != rt)
-		canon__fail(cx, TRAP_HANDLE, "handle index %u is used with the wrong type of resource", index), h = NULL;
-	return h;
+	else
+		canon__fail(cx, TRAP_HANDLE, "handle index %u is used with the wrong type of resource", index);
+	return NULL;
+}
+
+static inline struct canon__handle *checked(struct canon__cx *cx, uint32_t index, uint32_t rt)
+{
+	struct canon__handle *h = canon__table_get(canon__table_of(cx->inst, cx->component), index);
+	return LIKELY(h && h->rt == rt) ? h : refuse(cx, h, index);
 }
 
 bool canon__lift_own(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret_rep)
@@ -100,20 +114,26 @@ bool canon__lift_own(struct canon__cx *cx, uint32_t index, const struct wit_type
 	return true;
 }
 
-// add_lender
-static bool add_lender(struct canon__cx *cx, struct canon__handle *h, uint32_t index)
+// add_lender, when `few` is full.
+NOINLINE static bool lend_many(struct canon__cx *cx, struct canon__handle *h, uint32_t index)
 {
 	struct canon__subtask *s = cx->subtask;
-	uint32_t *list = s->cap ? s->lenders : s->few;
+	const uint32_t *list = s->cap ? s->lenders : s->few;
 	if (s->n == (s->cap ? s->cap : ARRAY_LEN(s->few))) {
-		uint32_t *more = s->n > MAX_TABLE_LENGTH ? NULL : arena_alloc(cx->arena, sizeof(uint32_t) * s->n * 2, 4);
+		size_t size = sizeof(uint32_t) * 2 * (size_t)s->n;
+		uint32_t *more = s->n > MAX_TABLE_LENGTH ? NULL : cx->keeps_lends ? pool_alloc(&cx->inst->head.pool, size)
+																		  : arena_alloc(cx->arena, size, 4);
 		if (!more)
-			return canon__no_room(cx, "a list of borrowed handles", sizeof(uint32_t) * 2 * (uint64_t)s->n);
+			return canon__no_room(cx, "a list of borrowed handles", size);
 		memcpy(more, list, sizeof(uint32_t) * s->n);
-		list = s->lenders = more;
+		if (cx->keeps_lends) {
+			pool_free(s->kept);
+			s->kept = more;
+		}
+		s->lenders = more;
 		s->cap = s->n * 2;
 	}
-	list[s->n++] = index;
+	s->lenders[s->n++] = index;
 	h->lends++;
 	return true;
 }
@@ -125,33 +145,44 @@ bool canon__lift_borrow(struct canon__cx *cx, uint32_t index, const struct wit_t
 		return false;
 	*ret_rep = h->rep;
 	// A borrow that comes out of a call can't be (validation): without a subtask there is nobody to lend to.
-	return cx->subtask ? add_lender(cx, h, index) : canon__fail(cx, TRAP_CANON, "a borrow may not leave its call");
+	struct canon__subtask *s = cx->subtask;
+	if (UNLIKELY(!s))
+		return canon__fail(cx, TRAP_CANON, "a borrow may not leave its call");
+	if (UNLIKELY(s->cap || s->n == ARRAY_LEN(s->few)))
+		return lend_many(cx, h, index);
+	s->few[s->n++] = index;
+	h->lends++;
+	return true;
 }
 
-// The callee's resolution has been delivered: nothing is lent any more (C33).
-bool canon__deliver_resolve(struct canon__cx *cx, struct canon__subtask *s)
+bool canon__deliver_resolve_many(struct canon__cx *cx, struct canon__subtask *s)
 {
-	const uint32_t *list = s->cap ? s->lenders : s->few;
 	struct canon__table *t = canon__table_of(cx->inst, cx->component);
 	for (uint32_t k = 0; k < s->n; k++) {
-		t->array[list[k]].lends--;
+		t->array[s->lenders[k]].lends--;
 		if (k % 1024 == 1023 && !canon__work(cx, 1024 * VM_WORK_ITEM))
 			return false;
 	}
 	s->n = s->cap = 0;
+	if (cx->keeps_lends) {
+		pool_free(s->kept);
+		s->kept = NULL;
+	}
 	return true;
 }
 
-static bool add(struct canon__cx *cx, struct canon__handle h, uint32_t *ret)
+NOINLINE static bool no_room(struct canon__cx *cx)
 {
-	if (canon__table_add(cx->inst, canon__table_of(cx->inst, cx->component), h, ret))
-		return true;
 	return canon__fail(cx, TRAP_OUT_OF_MEMORY, "%s", canon__handles_full(cx->inst, canon__table_of(cx->inst, cx->component)->len));
 }
 
 bool canon__lower_own(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index)
 {
-	return add(cx, (struct canon__handle){.kind = HANDLE_OWN, .rt = type_of(t), .rep = rep}, ret_index);
+	struct canon__handle *entry = new_entry(cx->inst, canon__table_of(cx->inst, cx->component), ret_index);
+	if (UNLIKELY(!entry))
+		return no_room(cx);
+	*entry = (struct canon__handle){.kind = HANDLE_OWN, .rt = type_of(t), .rep = rep};
+	return true;
 }
 
 bool canon__lower_borrow(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index)
@@ -163,8 +194,9 @@ bool canon__lower_borrow(struct canon__cx *cx, uint32_t rep, const struct wit_ty
 	}
 	if (!cx->scope)
 		return canon__fail(cx, TRAP_CANON, "a borrow may not be returned");
-	if (!add(cx, (struct canon__handle){.kind = HANDLE_BORROW, .rt = rt, .rep = rep, .scope = cx->scope}, ret_index))
-		return false;
+	struct canon__handle h = {.kind = HANDLE_BORROW, .rt = rt, .rep = rep, .scope = cx->scope};
+	if (!canon__table_add(cx->inst, canon__table_of(cx->inst, cx->component), h, ret_index))
+		return no_room(cx);
 	cx->scope->num_borrows++;
 	return true;
 }

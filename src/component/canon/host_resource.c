@@ -7,7 +7,7 @@ static bool reserve(struct canon_instance *i, struct canon__host_table *t)
 	if (t->len < t->cap)
 		return true;
 	uint32_t cap = t->cap ? t->cap * 2 : 16;
-	struct canon__host_entry *array = pool_realloc(&i->pool, t->array, (size_t)cap * sizeof(*array));
+	struct canon__host_entry *array = pool_realloc(&i->head.pool, t->array, (size_t)cap * sizeof(*array));
 	if (!array)
 		return false;
 	if (!t->cap) {
@@ -113,11 +113,18 @@ uint32_t canon_host_resource_count(const struct canon_instance *i)
 	return i->host_table.count;
 }
 
+uint32_t canon_host_resources_drop(struct canon_instance *i, uint32_t most)
+{
+	struct canon__host_table *t = &i->host_table;
+	for (uint32_t n = 0; t->count && n < most; n++)
+		canon_host_resource_drop(i, t->array[0].prev);
+	return t->count;
+}
+
 void canon__host_table_clear(struct canon_instance *i)
 {
 	struct canon__host_table *t = &i->host_table;
-	while (t->count)
-		canon_host_resource_drop(i, t->array[0].prev);
+	canon_host_resources_drop(i, UINT32_MAX);
 	// The order of reuse is that of a fresh table.
 	t->free = 0;
 	if (t->len)
@@ -161,7 +168,7 @@ bool canon__host_table_remake(struct canon_instance *i, const struct canon__host
 	if (from->len == 0)
 		return true;
 	if (t->cap < from->len) {
-		struct canon__host_entry *array = pool_realloc(&i->pool, t->array, (size_t)from->cap * sizeof(*array));
+		struct canon__host_entry *array = pool_realloc(&i->head.pool, t->array, (size_t)from->cap * sizeof(*array));
 		if (!array)
 			return false;
 		t->array = array;

@@ -5,7 +5,7 @@
 // 2. The cut is before the first step that calls a host function whose answer may differ, or after which a host resource is alive that can't be made
 //    anew. The steps from the cut on run in each instance.
 // 3. A slot is reset only after clean returns; one that trapped is freed (U25).
-#include "canon_int.h"
+#include "canon_async.h"
 
 struct canon_image {
 	struct vm_image *vm;
@@ -51,6 +51,10 @@ static bool learn(struct canon_instance *i, enum canon_init init, struct canon_t
 			snprintf(why, 160, "the start function of core instance %u calls %s", cc->steps[k].core_instance, i->cut_by);
 			return true;
 		}
+		if (i->async && (i->async->n_objects || i->async->n_threads)) {
+			snprintf(why, 160, "the start function of core instance %u keeps a task, stream, future or waitable set", cc->steps[k].core_instance);
+			return true;
+		}
 		if (!canon__host_table_can_remake(i, &name)) {
 			snprintf(why, 160, "the start function of core instance %u keeps a %s", cc->steps[k].core_instance, name);
 			return true;
@@ -71,14 +75,15 @@ static bool has_no_handles(const struct canon_instance *i)
 
 static bool capture(struct canon_image *m, struct canon_instance *i, struct err *e)
 {
+	canon__async_release(i);
 	if (!vm_image_capture(i->store, &m->vm, e))
 		return false;
-	pool_detach(&i->pool);
+	pool_detach(&i->head.pool);
 	vm_store_free(i->store);  // the cells are worth more elsewhere
 	i->store = NULL;
 	i->shard = NULL;
 	m->template = i;
-	if (i->user && i->host->keep)
+	if (i->head.user && i->host->keep)
 		i->host->keep(i);
 	return true;
 }
@@ -145,7 +150,7 @@ bool canon_image_from(const struct canon_component *cc, const struct canon_host 
 		*i = (struct canon_instance){.cc = cc, .host = host, .limits = *limits};
 		arena_init(&i->own, 0);
 		i->n_components = cc->plan->ninstances;
-		i->components = ARENA_ARRAY(&i->own, struct canon__component, i->n_components + 1);
+		i->components = ARENA_ARRAY(&i->own, struct canon__component_instance, i->n_components + 1);
 	}
 	if (!m || !i || !i->components) {
 		canon_instance_free(i);
@@ -201,6 +206,11 @@ bool canon_slot_new(struct vm_shard *shard, struct canon_image *m, void *user, s
 	return true;
 }
 
+void canon_slot_share(struct canon_instance *i)
+{
+	i->is_shared = true;
+}
+
 bool canon_slot_is_ready(const struct canon_instance *i)
 {
 	return i->done == i->cc->n_steps;
@@ -222,7 +232,7 @@ static void check_equal(const struct canon_instance *i)
 {
 	const struct canon_instance *from = i->image->template;
 	for (uint32_t k = 0; k < i->n_components; k++) {
-		const struct canon__component *c = &i->components[k], *f = &from->components[k];
+		const struct canon__component_instance *c = &i->components[k], *f = &from->components[k];
 		BUG_ON(!c->may_leave || c->backpressure != f->backpressure);
 		BUG_ON(c->handles.len != f->handles.len || c->handles.free != f->handles.free);
 		BUG_ON(f->handles.len && memcmp(c->handles.array, f->handles.array, f->handles.len * sizeof(*f->handles.array)) != 0);
@@ -235,12 +245,13 @@ static void check_equal(const struct canon_instance *i)
 bool canon_slot_reset(struct canon_instance *i)
 {
 	BUG_ON(!i->image || i->n_tasks);
-	if (i->dead || !vm_store_reset(i->store))
+	if (i->dead || (i->async && i->async->n_threads) || !vm_store_reset(i->store))
 		return false;
+	canon__async_release(i);
 	i->done = i->image->cut;
 	if (i->dirty)
 		canon__host_table_clear(i);
-	if (i->user && i->host->reset)
+	if (i->head.user && i->host->reset)
 		i->host->reset(i, false);
 	if (i->dirty && !restore_tables(i))
 		return false;

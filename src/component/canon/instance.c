@@ -92,7 +92,7 @@ static bool allocate_tables(struct canon_instance *i)
 	const struct comp_plan *plan = i->cc->plan;
 	i->n_components = plan->ninstances;
 	i->n_resources = plan->nresources;
-	i->components = ARENA_ARRAY(&i->own, struct canon__component, plan->ninstances + 1);
+	i->components = ARENA_ARRAY(&i->own, struct canon__component_instance, plan->ninstances + 1);
 	i->resources = ARENA_ARRAY(&i->own, struct canon__resource, plan->nresources + 1);
 	i->lifts = ARENA_ARRAY(&i->own, struct canon__lift, plan->nlifts + 1);
 	i->lowers = ARENA_ARRAY(&i->own, struct canon__lower, plan->nlowers + 1);
@@ -101,12 +101,19 @@ static bool allocate_tables(struct canon_instance *i)
 	if (!i->components || !i->resources || !i->lifts || !i->lowers || !i->builtins || !i->core)
 		return false;
 	for (uint32_t k = 0; k < plan->ninstances; k++)
-		i->components[k] = (struct canon__component){
+		i->components[k] = (struct canon__component_instance){
 			.parent = plan->instances[k].parent == COMP_NONE ? CANON__HOST : plan->instances[k].parent,
 			.depth = i->cc->depths[k],
 			.may_leave = true,
 		};
 	return true;
+}
+
+static vm_host_fn lower_fn(const struct canon__lower *l)
+{
+	if (l->host)
+		return l->plan->options.is_async ? canon__lower_async_host : canon__lower_host;
+	return l->plan->type->is_async ? canon__lower_async_component : canon__lower_component;
 }
 
 // Functions of the store for the plan's lowers and built-ins; their data is filled by resolve_*.
@@ -127,7 +134,8 @@ static bool make_functions(struct canon_instance *i, uint32_t *lowers, uint32_t 
 		l->params_size = p->type->params.size64;
 		l->result_size = p->type->result ? p->type->result->size64 : 0;
 		l->out_param = p->type->params.n_flat <= MAX_FLAT_PARAMS ? p->type->params.n_flat : 1;
-		if (!vm_host_func_new_id(i->store, p->core_type, l->host ? canon__lower_host : canon__lower_component, l, l->name, &lowers[k], e))
+		l->n_params = wasm_interned_func_type(p->core_type)->nparams;
+		if (!vm_host_func_new_id(i->store, p->core_type, lower_fn(l), l, l->name, &lowers[k], e))
 			return false;
 	}
 	for (uint32_t k = 0; k < plan->nbuiltins; k++) {
@@ -202,6 +210,12 @@ static void resolve_all(struct canon_instance *i, const uint32_t *lowers, const 
 		l->func = resolve(i, &p->func, lowers, builtins).func;
 		l->n_results = wasm_interned_func_type(p->core_type)->nresults;
 		resolve_options(i, &p->options, lowers, builtins, &l->options);
+		l->callback = resolve(i, &p->options.callback, lowers, builtins).func;
+	}
+	for (uint32_t k = 0; k < plan->nbuiltins; k++) {
+		resolve_options(i, &plan->builtins[k].options, lowers, builtins, &i->builtins[k].options);
+		if (plan->builtins[k].table.kind == COMP_CORE_EXPORT)
+			i->builtins[k].table = resolve(i, &plan->builtins[k].table, lowers, builtins).table;
 	}
 	for (uint32_t k = 0; k < plan->nresources; k++) {
 		const struct comp_resource *p = plan->resources[k];
@@ -222,7 +236,7 @@ static bool allocate(struct canon_instance *i, struct err *e)
 	if (!vm_store_new(i->shard, &limits, &i->store, e))
 		return false;
 	vm_store_set_owner(i->store, i);
-	pool_init(&i->pool, vm_store_account(i->store));
+	pool_init(&i->head.pool, vm_store_account(i->store));
 	if (!allocate_tables(i))
 		return err_nomem(e);
 	uint32_t *lowers = ARENA_ARRAY(&i->own, uint32_t, plan->nlowers + 1);
@@ -241,13 +255,13 @@ bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc
 	struct canon_instance *i = mem_zalloc(sizeof(*i));
 	if (!i)
 		return err_nomem(e);
-	*i = (struct canon_instance){.shard = shard, .exec = vm_shard_exec(shard), .cc = cc, .host = host, .user = user};
+	*i = (struct canon_instance){.shard = shard, .exec = vm_shard_exec(shard), .cc = cc, .host = host, .head.user = user};
 	if (limits)
 		i->limits = *limits;
 	else
 		canon_limits_default(&i->limits);
 	arena_init(&i->own, 0);
-	pool_init(&i->pool, NULL);
+	pool_init(&i->head.pool, NULL);
 	if (!allocate(i, e)) {
 		canon_instance_free(i);
 		return false;
@@ -264,31 +278,22 @@ void canon_instance_free(struct canon_instance *i)
 {
 	if (!i)
 		return;
+	canon__async_release(i);
 	canon__host_table_release(i);
-	if (i->user && i->host->reset)
+	if (i->head.user && i->host->reset)
 		i->host->reset(i, true);
 	for (uint32_t k = 0; i->components && k < i->n_components; k++)
 		pool_free(i->components[k].handles.array);
 	BUG_ON(i->n_tasks != 0);
-	pool_release(&i->pool);
+	pool_release(&i->head.pool);
 	vm_store_free(i->store);
 	arena_release(&i->own);
 	mem_free(i);
 }
 
-void *canon_instance_user(const struct canon_instance *i)
-{
-	return i->user;
-}
-
 struct vm_store *canon_instance_store(const struct canon_instance *i)
 {
 	return i->store;
-}
-
-struct pool *canon_instance_pool(struct canon_instance *i)
-{
-	return &i->pool;
 }
 
 bool canon_instance_is_dead(const struct canon_instance *i)

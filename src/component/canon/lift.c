@@ -71,18 +71,12 @@ static uint32_t mask_flags(const struct wit_type *t, uint32_t bits)
 	return t->n >= 32 ? bits : bits & ((UINT32_C(1) << t->n) - 1);
 }
 
-static bool lift_handle(struct canon__cx *cx, uint32_t index, const struct wit_type *t, void *dst)
+NOINLINE static bool not_supported(struct canon__cx *cx, const struct wit_type *t)
 {
-	uint32_t rep = 0;
-	bool ok = t->kind == WIT_OWN ? canon__lift_own(cx, index, t, &rep)
-		: t->kind == WIT_BORROW  ? canon__lift_borrow(cx, index, t, &rep)
-								 : canon__fail(cx, TRAP_NOT_IMPLEMENTED, "values of type %s are not supported yet", wit_kind_name(t->kind));
-	if (ok)
-		memcpy(dst, &rep, 4);
-	return ok;
+	return canon__fail(cx, TRAP_NOT_IMPLEMENTED, "values of type %s are not supported yet", wit_kind_name(t->kind));
 }
 
-static bool load_elements(struct canon__cx *cx, uint32_t ptr, uint32_t length, const struct wit_type *elem, uint8_t *dst)
+NOINLINE static bool load_elements(struct canon__cx *cx, uint32_t ptr, uint32_t length, const struct wit_type *elem, uint8_t *dst)
 {
 	for (uint32_t i = 0; i < length; i++)
 		if (!canon__work(cx, VM_WORK_ITEM) || !canon__load(cx, ptr + i * elem->size32, elem, dst + (size_t)i * elem->size64))
@@ -102,7 +96,7 @@ static bool copy_list(struct canon__cx *cx, const void **p, uint64_t bytes)
 	return true;
 }
 
-static bool load_list_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t length, const struct wit_type *elem, void *dst)
+NOINLINE static bool load_list_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t length, const struct wit_type *elem, void *dst)
 {
 	uint64_t bytes = (uint64_t)length * elem->size32;
 	if (bytes > MAX_LIST_BYTE_LENGTH)
@@ -131,7 +125,19 @@ static bool load_list_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t le
 	return true;
 }
 
-static bool load_variant(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, uint8_t *dst)
+NOINLINE static bool load_record(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, uint8_t *dst)
+{
+	if (!canon__work(cx, t->n * VM_WORK_ITEM))
+		return false;
+	for (uint32_t i = 0; i < t->n; i++) {
+		const struct wit_field *f = &t->fields[i];
+		if (!canon__load(cx, ptr + f->offset32, f->type, dst + f->offset64))
+			return false;
+	}
+	return true;
+}
+
+NOINLINE static bool load_variant(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, uint8_t *dst)
 {
 	uint32_t index = wit_discriminant_load(at(cx, ptr), t->discriminant_size);
 	if (index >= t->n)
@@ -193,14 +199,7 @@ bool canon__load(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, v
 		return load_elements(cx, ptr, t->n, t->elem, dst);
 	case WIT_RECORD:
 	case WIT_TUPLE:
-		if (!canon__work(cx, t->n * VM_WORK_ITEM))
-			return false;
-		for (uint32_t i = 0; i < t->n; i++) {
-			const struct wit_field *f = &t->fields[i];
-			if (!canon__load(cx, ptr + f->offset32, f->type, (uint8_t *)dst + f->offset64))
-				return false;
-		}
-		return true;
+		return load_record(cx, ptr, t, dst);
 	case WIT_VARIANT:
 	case WIT_ENUM:
 	case WIT_OPTION:
@@ -210,18 +209,45 @@ bool canon__load(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, v
 		wit_discriminant_store(dst, t->discriminant_size, mask_flags(t, wit_discriminant_load(at(cx, ptr), t->discriminant_size)));
 		return true;
 	case WIT_OWN:
+		return canon__lift_own(cx, load_u32(cx, ptr), t, dst);
 	case WIT_BORROW:
+		return canon__lift_borrow(cx, load_u32(cx, ptr), t, dst);
 	case WIT_STREAM:
 	case WIT_FUTURE:
+		return canon__lift_async_value(cx, load_u32(cx, ptr), t, dst);
 	case WIT_ERROR_CONTEXT:
-		return lift_handle(cx, load_u32(cx, ptr), t, dst);
+		return not_supported(cx, t);
 	case WIT_N_KINDS:
 		break;
 	}
 	return canon__fail(cx, TRAP_NOT_IMPLEMENTED, "unknown kind of type");
 }
 
-static bool lift_flat_variant(struct canon__cx *cx, const uint64_t **vi, const struct wit_type *t, uint8_t *dst)
+// What most parameters are is lifted without another call.
+NOINLINE static bool lift_flat_record(struct canon__cx *cx, const uint64_t **vi, const struct wit_type *t, uint8_t *dst)
+{
+	for (uint32_t i = 0; i < t->n; i++) {
+		const struct wit_type *f = t->fields[i].type;
+		void *to = dst + t->fields[i].offset64;
+		if (f->kind == WIT_U32 || f->kind == WIT_S32)
+			memcpy(to, (*vi)++, 4);
+		else if (f->kind == WIT_U64 || f->kind == WIT_S64)
+			memcpy(to, (*vi)++, 8);
+		else if (f->kind == WIT_BORROW ? !canon__lift_borrow(cx, (uint32_t)*(*vi)++, f, to) : !canon__lift_flat(cx, vi, f, to))
+			return false;
+	}
+	return true;
+}
+
+NOINLINE static bool lift_flat_elements(struct canon__cx *cx, const uint64_t **vi, const struct wit_type *t, uint8_t *dst)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (!canon__work(cx, VM_WORK_ITEM) || !canon__lift_flat(cx, vi, t->elem, dst + (size_t)i * t->elem->size64))
+			return false;
+	return true;
+}
+
+NOINLINE static bool lift_flat_variant(struct canon__cx *cx, const uint64_t **vi, const struct wit_type *t, uint8_t *dst)
 {
 	// Cells hold the joined types: the low half of an i64 is the i32 or f32 that the case wants, so that reading a cell is the coercion (C19).
 	const uint64_t *start = *vi;
@@ -282,16 +308,10 @@ bool canon__lift_flat(struct canon__cx *cx, const uint64_t **vi, const struct wi
 		return load_list_from_range(cx, (uint32_t)v[0], (uint32_t)v[1], t->elem, dst);
 	}
 	case WIT_FIXED_LIST:
-		for (uint32_t i = 0; i < t->n; i++)
-			if (!canon__work(cx, VM_WORK_ITEM) || !canon__lift_flat(cx, vi, t->elem, (uint8_t *)dst + (size_t)i * t->elem->size64))
-				return false;
-		return true;
+		return lift_flat_elements(cx, vi, t, dst);
 	case WIT_RECORD:
 	case WIT_TUPLE:
-		for (uint32_t i = 0; i < t->n; i++)
-			if (!canon__lift_flat(cx, vi, t->fields[i].type, (uint8_t *)dst + t->fields[i].offset64))
-				return false;
-		return true;
+		return lift_flat_record(cx, vi, t, dst);
 	case WIT_VARIANT:
 	case WIT_ENUM:
 	case WIT_OPTION:
@@ -301,11 +321,14 @@ bool canon__lift_flat(struct canon__cx *cx, const uint64_t **vi, const struct wi
 		wit_discriminant_store(dst, t->discriminant_size, mask_flags(t, (uint32_t)*(*vi)++));
 		return true;
 	case WIT_OWN:
+		return canon__lift_own(cx, (uint32_t)*(*vi)++, t, dst);
 	case WIT_BORROW:
+		return canon__lift_borrow(cx, (uint32_t)*(*vi)++, t, dst);
 	case WIT_STREAM:
 	case WIT_FUTURE:
+		return canon__lift_async_value(cx, (uint32_t)*(*vi)++, t, dst);
 	case WIT_ERROR_CONTEXT:
-		return lift_handle(cx, (uint32_t)*(*vi)++, t, dst);
+		return not_supported(cx, t);
 	case WIT_N_KINDS:
 		break;
 	}
@@ -314,8 +337,8 @@ bool canon__lift_flat(struct canon__cx *cx, const uint64_t **vi, const struct wi
 
 bool canon__lift_flat_values(struct canon__cx *cx, uint32_t max_flat, const uint64_t **vi, const struct wit_type *t, void *dst)
 {
-	if (t->n_flat <= max_flat)
-		return canon__lift_flat(cx, vi, t, dst);
+	if (LIKELY(t->n_flat <= max_flat))
+		return t->kind == WIT_RECORD ? lift_flat_record(cx, vi, t, dst) : canon__lift_flat(cx, vi, t, dst);
 	uint32_t ptr = (uint32_t)*(*vi)++;
 	if (ptr & (t->align32 - 1u))
 		return canon__fail(cx, TRAP_CANON, "pointer 0x%x to spilled values is not aligned to %u", ptr, t->align32);

@@ -39,14 +39,25 @@ static uint64_t get_canonical_f64(const void *src)
 
 static bool lower_handle(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t *ret)
 {
-	if (t->kind == WIT_OWN)
+	if (LIKELY(t->kind == WIT_OWN))
 		return canon__lower_own(cx, get_u32(src), t, ret);
 	if (t->kind == WIT_BORROW)
 		return canon__lower_borrow(cx, get_u32(src), t, ret);
+	if (t->kind == WIT_STREAM || t->kind == WIT_FUTURE)
+		return canon__lower_async_value(cx, get_u32(src), t, ret);
 	return canon__fail(cx, TRAP_NOT_IMPLEMENTED, "values of type %s are not supported yet", wit_kind_name(t->kind));
 }
 
-static bool store_elements(struct canon__cx *cx, const uint8_t *src, uint32_t n, const struct wit_type *elem, uint32_t ptr)
+NOINLINE static bool store_handle(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t ptr)
+{
+	uint32_t index;
+	if (!lower_handle(cx, src, t, &index))
+		return false;
+	store_u32(cx, index, ptr);
+	return true;
+}
+
+NOINLINE static bool store_elements(struct canon__cx *cx, const uint8_t *src, uint32_t n, const struct wit_type *elem, uint32_t ptr)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (!canon__work(cx, VM_WORK_ITEM) || !canon__store(cx, src + (size_t)i * elem->size64, elem, ptr + i * elem->size32))
@@ -54,7 +65,7 @@ static bool store_elements(struct canon__cx *cx, const uint8_t *src, uint32_t n,
 	return true;
 }
 
-static bool store_list_into_range(struct canon__cx *cx, const struct wit_list *v, const struct wit_type *elem, uint32_t *ret_ptr, uint32_t *ret_length)
+NOINLINE static bool store_list_into_range(struct canon__cx *cx, const struct wit_list *v, const struct wit_type *elem, uint32_t *ret_ptr, uint32_t *ret_length)
 {
 	if (v->len > MAX_LIST_BYTE_LENGTH || v->len * elem->size32 > UINT32_MAX)
 		return canon__fail(cx, TRAP_CANON, "list of %zu elements is too long", v->len);
@@ -69,7 +80,36 @@ static bool store_list_into_range(struct canon__cx *cx, const struct wit_list *v
 	return store_elements(cx, v->ptr, (uint32_t)v->len, elem, *ret_ptr);
 }
 
-static bool store_variant(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint32_t ptr)
+static bool store_range(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t *ret_ptr, uint32_t *ret_length)
+{
+	if (t->kind == WIT_STRING)
+		return canon__store_string_into_range(cx, src, ret_ptr, ret_length);
+	return store_list_into_range(cx, src, t->elem, ret_ptr, ret_length);
+}
+
+NOINLINE static bool store_string_or_list(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t ptr)
+{
+	uint32_t a, b;
+	if (!store_range(cx, src, t, &a, &b))
+		return false;
+	store_u32(cx, a, ptr);
+	store_u32(cx, b, ptr + 4);
+	return true;
+}
+
+NOINLINE static bool store_record(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint32_t ptr)
+{
+	if (!canon__work(cx, t->n * VM_WORK_ITEM))
+		return false;
+	for (uint32_t i = 0; i < t->n; i++) {
+		const struct wit_field *f = &t->fields[i];
+		if (!canon__store(cx, src + f->offset64, f->type, ptr + f->offset32))
+			return false;
+	}
+	return true;
+}
+
+NOINLINE static bool store_variant(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint32_t ptr)
 {
 	uint32_t index = wit_discriminant_load(src, t->discriminant_size);
 	if (index >= t->n)
@@ -81,7 +121,6 @@ static bool store_variant(struct canon__cx *cx, const uint8_t *src, const struct
 
 bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t ptr)
 {
-	uint32_t a, b;
 	switch ((enum wit_kind)t->kind) {
 	case WIT_BOOL:
 		*at(cx, ptr) = *(const uint8_t *)src != 0;
@@ -112,30 +151,14 @@ bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *
 		return true;
 	}
 	case WIT_STRING:
-		if (!canon__store_string_into_range(cx, src, &a, &b))
-			return false;
-		store_u32(cx, a, ptr);
-		store_u32(cx, b, ptr + 4);
-		return true;
 	case WIT_LIST:
 	case WIT_MAP:
-		if (!store_list_into_range(cx, src, t->elem, &a, &b))
-			return false;
-		store_u32(cx, a, ptr);
-		store_u32(cx, b, ptr + 4);
-		return true;
+		return store_string_or_list(cx, src, t, ptr);
 	case WIT_FIXED_LIST:
 		return store_elements(cx, src, t->n, t->elem, ptr);
 	case WIT_RECORD:
 	case WIT_TUPLE:
-		if (!canon__work(cx, t->n * VM_WORK_ITEM))
-			return false;
-		for (uint32_t i = 0; i < t->n; i++) {
-			const struct wit_field *f = &t->fields[i];
-			if (!canon__store(cx, (const uint8_t *)src + f->offset64, f->type, ptr + f->offset32))
-				return false;
-		}
-		return true;
+		return store_record(cx, src, t, ptr);
 	case WIT_VARIANT:
 	case WIT_ENUM:
 	case WIT_OPTION:
@@ -149,17 +172,49 @@ bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *
 	case WIT_STREAM:
 	case WIT_FUTURE:
 	case WIT_ERROR_CONTEXT:
-		if (!lower_handle(cx, src, t, &a))
-			return false;
-		store_u32(cx, a, ptr);
-		return true;
+		return store_handle(cx, src, t, ptr);
 	case WIT_N_KINDS:
 		break;
 	}
 	return canon__fail(cx, TRAP_NOT_IMPLEMENTED, "unknown kind of type");
 }
 
-static bool lower_flat_variant(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint64_t **vo)
+NOINLINE static bool lower_flat_handle(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t **vo)
+{
+	uint32_t index;
+	if (!lower_handle(cx, src, t, &index))
+		return false;
+	*(*vo)++ = index;
+	return true;
+}
+
+NOINLINE static bool lower_flat_string_or_list(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t **vo)
+{
+	uint32_t a, b;
+	if (!store_range(cx, src, t, &a, &b))
+		return false;
+	*(*vo)++ = a;
+	*(*vo)++ = b;
+	return true;
+}
+
+NOINLINE static bool lower_flat_elements(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint64_t **vo)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (!canon__work(cx, VM_WORK_ITEM) || !canon__lower_flat(cx, src + (size_t)i * t->elem->size64, t->elem, vo))
+			return false;
+	return true;
+}
+
+NOINLINE static bool lower_flat_record(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint64_t **vo)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (!canon__lower_flat(cx, src + t->fields[i].offset64, t->fields[i].type, vo))
+			return false;
+	return true;
+}
+
+NOINLINE static bool lower_flat_variant(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint64_t **vo)
 {
 	uint64_t *start = *vo;
 	uint32_t index = wit_discriminant_load(src, t->discriminant_size);
@@ -176,7 +231,6 @@ static bool lower_flat_variant(struct canon__cx *cx, const uint8_t *src, const s
 
 bool canon__lower_flat(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t **vo)
 {
-	uint32_t a, b;
 	switch ((enum wit_kind)t->kind) {
 	case WIT_BOOL:
 		*(*vo)++ = *(const uint8_t *)src != 0;
@@ -209,29 +263,14 @@ bool canon__lower_flat(struct canon__cx *cx, const void *src, const struct wit_t
 		*(*vo)++ = get_canonical_f64(src);
 		return true;
 	case WIT_STRING:
-		if (!canon__store_string_into_range(cx, src, &a, &b))
-			return false;
-		*(*vo)++ = a;
-		*(*vo)++ = b;
-		return true;
 	case WIT_LIST:
 	case WIT_MAP:
-		if (!store_list_into_range(cx, src, t->elem, &a, &b))
-			return false;
-		*(*vo)++ = a;
-		*(*vo)++ = b;
-		return true;
+		return lower_flat_string_or_list(cx, src, t, vo);
 	case WIT_FIXED_LIST:
-		for (uint32_t i = 0; i < t->n; i++)
-			if (!canon__work(cx, VM_WORK_ITEM) || !canon__lower_flat(cx, (const uint8_t *)src + (size_t)i * t->elem->size64, t->elem, vo))
-				return false;
-		return true;
+		return lower_flat_elements(cx, src, t, vo);
 	case WIT_RECORD:
 	case WIT_TUPLE:
-		for (uint32_t i = 0; i < t->n; i++)
-			if (!canon__lower_flat(cx, (const uint8_t *)src + t->fields[i].offset64, t->fields[i].type, vo))
-				return false;
-		return true;
+		return lower_flat_record(cx, src, t, vo);
 	case WIT_VARIANT:
 	case WIT_ENUM:
 	case WIT_OPTION:
@@ -245,14 +284,27 @@ bool canon__lower_flat(struct canon__cx *cx, const void *src, const struct wit_t
 	case WIT_STREAM:
 	case WIT_FUTURE:
 	case WIT_ERROR_CONTEXT:
-		if (!lower_handle(cx, src, t, &a))
-			return false;
-		*(*vo)++ = a;
-		return true;
+		return lower_flat_handle(cx, src, t, vo);
 	case WIT_N_KINDS:
 		break;
 	}
 	return canon__fail(cx, TRAP_NOT_IMPLEMENTED, "unknown kind of type");
+}
+
+NOINLINE static bool bad_pointer(struct canon__cx *cx, const struct wit_type *t, uint32_t ptr)
+{
+	if (ptr & (t->align32 - 1u))
+		return canon__fail(cx, TRAP_CANON, "pointer 0x%x for the result is not aligned to %u", ptr, t->align32);
+	return canon__fail(cx, TRAP_CANON, "pointer 0x%x for the result is out of bounds of memory", ptr);
+}
+
+NOINLINE static bool lower_allocated(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t **vo)
+{
+	uint32_t ptr;
+	if (!canon__allocate(cx, t->align32, t->size32, &ptr))
+		return false;
+	*(*vo)++ = ptr;
+	return canon__store(cx, src, t, ptr);
 }
 
 // out_param: the cell of the return pointer of a lower; NULL: the values are allocated by realloc and their address becomes the only cell.
@@ -260,17 +312,10 @@ bool canon__lower_flat_values(struct canon__cx *cx, uint32_t max_flat, const voi
 {
 	if (t->n_flat <= max_flat)
 		return canon__lower_flat(cx, src, t, vo);
-	uint32_t ptr;
-	if (out_param) {
-		ptr = (uint32_t)*out_param;
-		if (ptr & (t->align32 - 1u))
-			return canon__fail(cx, TRAP_CANON, "pointer 0x%x for the result is not aligned to %u", ptr, t->align32);
-		if ((uint64_t)ptr + t->size32 > cx->memory->length)
-			return canon__fail(cx, TRAP_CANON, "pointer 0x%x for the result is out of bounds of memory", ptr);
-	} else {
-		if (!canon__allocate(cx, t->align32, t->size32, &ptr))
-			return false;
-		*(*vo)++ = ptr;
-	}
+	if (!out_param)
+		return lower_allocated(cx, src, t, vo);
+	uint32_t ptr = (uint32_t)*out_param;
+	if (UNLIKELY((ptr & (t->align32 - 1u)) || (uint64_t)ptr + t->size32 > cx->memory->length))
+		return bad_pointer(cx, t, ptr);
 	return canon__store(cx, src, t, ptr);
 }

@@ -1,50 +1,11 @@
-// Tasks: what runs in an instance, what it is in, and the one report of why it ended.
+// Tasks: what they are in, and the one report of why they ended.
 //
-// 1. exec->task is the task that runs; vm exchanges it with the fiber. On the thread's own stack canon's entries set it and put it back.
-// 2. Scopes lie on the fiber's stack, the innermost first. A trap returns through all of them; nothing is undone then, because the store is dead.
-// 3. may_enter is no flag: what the specification would have set for the threads on the native stack is what the running task's scopes say (C40). A parked
+// 1. Scopes lie on the fiber's stack, the innermost first. A trap returns through all of them; nothing is undone then, because the store is dead.
+// 2. may_enter is no flag: what the specification would have set for the threads on the native stack is what the running task's scopes say (C40). A parked
 //    task has left the stack.
 #include "canon_int.h"
 
 #include <stdarg.h>
-
-struct canon_task *canon__task_begin(struct canon_instance *i, struct canon_task *t, struct canon_trap *trap, struct canon__own *own)
-{
-	own->outer = i->exec->task;
-	if (!t)
-		t = own->outer;
-	if (!t) {
-		own->task = (struct canon_task){0};
-		t = &own->task;
-	}
-	own->outermost = !t->instance;
-	if (own->outermost) {
-		t->instance = i;
-		arena_init_pool(&t->arena, i->limits.call_bytes, &i->pool);
-	}
-	own->told = t->trap;
-	if (trap || own->outermost) {
-		t->trap = trap ? trap : &own->trap;
-		t->trap->trap = TRAP_NONE;
-		t->trap->exit_code = 0;
-		t->trap->text[0] = t->trap->backtrace[0] = 0;
-	}
-	i->exec->task = t;
-	i->n_tasks++;
-	return t;
-}
-
-void canon__task_end(struct canon_instance *i, struct canon_task *t, struct canon__own *own)
-{
-	i->n_tasks--;
-	i->exec->task = own->outer;
-	t->trap = own->told;
-	if (!own->outermost)
-		return;
-	arena_release(&t->arena);
-	t->instance = NULL;
-	t->scope = NULL;
-}
 
 // ---- component instances: may_enter ----
 
@@ -83,7 +44,7 @@ bool canon__is_donut(const struct canon_instance *i, uint32_t callee, uint32_t c
 static enum trap report(struct canon_task *task, enum trap t, const char *fmt, va_list ap)
 {
 	struct canon_trap *r = task->trap;
-	if (r->backtrace[0])
+	if (r->is_placed)
 		return t;
 	r->trap = t;
 	vsnprintf(r->text, sizeof(r->text), fmt, ap);
@@ -110,7 +71,7 @@ bool canon__fail(struct canon__cx *cx, enum trap t, const char *fmt, ...)
 
 bool canon__no_room(struct canon__cx *cx, const char *what, uint64_t n)
 {
-	if (cx->inst->pool.over)
+	if (cx->inst->head.pool.over)
 		return canon__fail(cx, TRAP_OUT_OF_MEMORY, "no memory for %s of %llu bytes: the instance's limit is reached (--memory)", what, (unsigned long long)n);
 	return canon__fail(cx, TRAP_OUT_OF_MEMORY, "%s of %llu bytes exceeds the memory of one call", what, (unsigned long long)n);
 }
@@ -146,15 +107,12 @@ void canon__add_backtrace(struct canon_instance *i, struct canon_task *task, enu
 {
 	struct canon_trap *r = task->trap;
 	const struct vm_trap_info *info = vm_trap_info(i->shard);
-	if (r->backtrace[0] || !info || info->trap != t)
+	if (r->is_placed || !info || info->trap != t)
 		return;
 	if (r->trap != t)
 		canon__report(task, t, "%s", info->message[0] ? info->message : trap_text(t));
-	struct buf b = {.max = 1 << 16};
-	vm_trap_print(info, &b);
-	struct slice lines = slice_whole_lines(buf_view(&b), sizeof(r->backtrace) - 1);
-	snprintf(r->backtrace, sizeof(r->backtrace), "%.*s", SLICE_ARGS(lines));
-	buf_release(&b);
+	r->frames = info->frames;
+	r->is_placed = true;
 }
 
 enum trap canon__core_call(struct canon_instance *i, struct canon_task *task, uint32_t func, const uint64_t *args, uint64_t *results)

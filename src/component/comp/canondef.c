@@ -30,13 +30,8 @@ struct signature {
 
 static struct wasm_valtype core_type(uint8_t flat)
 {
-	static const uint8_t kinds[] = {[WIT_CORE_I32 - WIT_CORE_F64] = WASM_I32,
-		[WIT_CORE_I64 -
-			WIT_CORE_F64] = WASM_I64,
-		[WIT_CORE_F32 -
-			WIT_CORE_F64] = WASM_F32,
-		[WIT_CORE_F64 -
-			WIT_CORE_F64] = WASM_F64};
+	static const uint8_t kinds[] = {WASM_F64, WASM_F32, WASM_I64, WASM_I32};
+	_Static_assert(WIT_CORE_F64 + 3 == WIT_CORE_I32 && WIT_CORE_F64 + 2 == WIT_CORE_I64, "ORDER kinds");
 	return (struct wasm_valtype){.kind = kinds[flat - WIT_CORE_F64]};
 }
 
@@ -50,37 +45,57 @@ static void add_result(struct signature *sig, uint8_t flat)
 	sig->results[sig->nresults++] = core_type(flat);
 }
 
-static void add_params(struct signature *sig, const struct wit_type *t, unsigned max)
+static uint8_t pointer(const struct canon *c)
 {
-	if (t->n_flat > max)
-		add_param(sig, WIT_CORE_I32);
+	return c->is64 ? WIT_CORE_I64 : WIT_CORE_I32;
+}
+
+// flatten_type of the specification.
+static bool flat_of(struct dec *d, const struct canon *c, const struct wit_type *t, struct wit_flat *ret)
+{
+	ret->n = t->n_flat;
+	memcpy(ret->types, t->flat, sizeof ret->types);
+	if (!c->is64)
+		return true;
+	if (!comp__steps(d, t->effective_size))
+		return false;
+	wit_type_flatten64(t, ret);
+	return true;
+}
+
+static bool add_params(struct dec *d, const struct canon *c, struct signature *sig, const struct wit_type *t, unsigned max)
+{
+	struct wit_flat flat;
+	if (!flat_of(d, c, t, &flat))
+		return false;
+	if (flat.n > max)
+		add_param(sig, pointer(c));
 	else
-		for (unsigned i = 0; i < t->n_flat; i++)
-			add_param(sig, t->flat[i]);
+		for (unsigned i = 0; i < flat.n; i++)
+			add_param(sig, flat.types[i]);
+	return true;
 }
 
 // flatten_functype of the specification (C17).
-static void flatten(const struct canon *c, const struct wit_func_type *f, bool is_lift, struct signature *sig)
+static bool flatten(struct dec *d, const struct canon *c, const struct wit_func_type *f, bool is_lift, struct signature *sig)
 {
+	struct wit_flat result = {0};
 	*sig = (struct signature){0};
-	add_params(sig, &f->params, c->is_async && !is_lift ? MAX_FLAT_ASYNC : WIT_MAX_FLAT);
+	if (!add_params(d, c, sig, &f->params, c->is_async && !is_lift ? MAX_FLAT_ASYNC : WIT_MAX_FLAT) || (f->result && !flat_of(d, c, f->result, &result)))
+		return false;
 	if (c->is_async) {
-		if (!is_lift && f->result && f->result->n_flat)
-			add_param(sig, WIT_CORE_I32);
+		if (!is_lift && result.n)
+			add_param(sig, pointer(c));
 		if (!is_lift || c->callback != COMP_NONE)
 			add_result(sig, WIT_CORE_I32);
-		return;
+	} else if (result.n == 1) {
+		add_result(sig, result.types[0]);
+	} else if (result.n && is_lift) {
+		add_result(sig, pointer(c));
+	} else if (result.n) {
+		add_param(sig, pointer(c));
 	}
-	if (!f->result)
-		return;
-	if (f->result->n_flat <= 1) {
-		if (f->result->n_flat)
-			add_result(sig, f->result->flat[0]);
-	} else if (is_lift) {
-		add_result(sig, WIT_CORE_I32);
-	} else {
-		add_param(sig, WIT_CORE_I32);
-	}
+	return true;
 }
 
 static uint32_t intern(const struct signature *sig)
@@ -89,18 +104,21 @@ static uint32_t intern(const struct signature *sig)
 		&(struct wasm_func_type){.nparams = sig->nparams, .nresults = sig->nresults, .params = sig->params, .results = sig->results});
 }
 
-// "iI:i".
-static void parse_signature(const char *text, struct signature *sig)
+// "iI:i"; letters as in builtins.def.
+static void parse_signature(const struct canon *c, const char *text, struct signature *sig)
 {
+	static const char letters[] = "wxkq";  // ORDER enum wide
 	*sig = (struct signature){0};
 	bool results = false;
 	for (; *text; text++) {
+		const char *l = strchr(letters, *text);
+		bool is64 = *text == 'I' || (*text == 'p' && c->is64) || (l && c->wide >> (l - letters) & 1);
 		if (*text == ':')
 			results = true;
 		else if (results)
-			add_result(sig, *text == 'I' ? WIT_CORE_I64 : WIT_CORE_I32);
+			add_result(sig, is64 ? WIT_CORE_I64 : WIT_CORE_I32);
 		else
-			add_param(sig, *text == 'I' ? WIT_CORE_I64 : WIT_CORE_I32);
+			add_param(sig, is64 ? WIT_CORE_I64 : WIT_CORE_I32);
 	}
 }
 
@@ -109,7 +127,7 @@ static bool func_is(struct dec *d, const struct scope *s, uint32_t func, const s
 	uint32_t id = intern(sig);
 	if (!id)
 		return err_nomem(d->e);
-	return s->core[SORT_CORE_FUNC].ptr[func].func == id ||
+	return comp__core_func_is(d, s->core[SORT_CORE_FUNC].ptr[func].func, id) ||
 		FAIL(d, INVALID, "canonical option `%s` uses a core function with an incorrect signature", option);
 }
 
@@ -167,22 +185,28 @@ static bool option(struct dec *d, const struct scope *s, struct canon *c)
 	}
 }
 
-static bool check_options(struct dec *d, const struct scope *s, const struct canon *c)
+static bool check_memory(struct dec *d, const struct scope *s, struct canon *c)
+{
+	c->is64 = c->memory != COMP_NONE && s->core[SORT_CORE_MEMORY].ptr[c->memory].memory.limits.is64;
+	return !c->is64 || comp__need(d, COMP_FEATURE_MEMORY64, comp__offset(d) - 1, "a 64-bit memory for values");
+}
+
+static bool check_options(struct dec *d, const struct scope *s, struct canon *c)
 {
 	struct signature sig;
-	if (c->memory != COMP_NONE && s->core[SORT_CORE_MEMORY].ptr[c->memory].memory.limits.is64)
-		return FAIL(d, UNSUPPORTED, "canonical option `memory` with a 64-bit memory is not supported");
+	if (!check_memory(d, s, c))
+		return false;
 	if (c->realloc != COMP_NONE) {
 		if (c->memory == COMP_NONE)
 			return FAIL(d, INVALID, "canonical option `realloc` requires `memory` to also be specified");
-		parse_signature("iiii:i", &sig);
+		parse_signature(c, "pppp:p", &sig);
 		if (!func_is(d, s, c->realloc, &sig, "realloc"))
 			return false;
 	}
 	if (c->callback != COMP_NONE) {
 		if (!c->is_async)
 			return FAIL(d, INVALID, "canonical option `callback` cannot be specified without `async`");
-		parse_signature("iii:i", &sig);
+		parse_signature(c, "iii:i", &sig);
 		if (!func_is(d, s, c->callback, &sig, "callback"))
 			return false;
 	}
@@ -231,25 +255,26 @@ static struct canon *canon_new(struct dec *d)
 		comp__full(d);
 		return NULL;
 	}
-	c->memory = c->realloc = c->post_return = c->callback = COMP_NONE;
+	c->memory = c->realloc = c->post_return = c->callback = c->table = COMP_NONE;
 	return c;
 }
 
 static bool check_async(struct dec *d, const struct canon *c, const struct wit_func_type *f)
 {
-	return !c->is_async || f->is_async || FAIL(d, INVALID, "the `async` option requires an async function type");
+	return !c->is_async || f->is_async || FAIL(d, INVALID, "the `async` canonical option requires an async function type");
 }
 
 static bool lift_func_matches(struct dec *d, const struct scope *s, struct canon *c, uint32_t func)
 {
 	struct signature sig;
-	flatten(c, c->func, true, &sig);
+	if (!flatten(d, c, c->func, true, &sig))
+		return false;
 	c->core_type = intern(&sig);
 	if (!c->core_type)
 		return err_nomem(d->e);
 	uint32_t have = s->core[SORT_CORE_FUNC].ptr[func].func;
-	if (have != c->core_type) {
-		const struct wasm_func_type *f = wasm_interned_func_type(have);
+	if (!comp__core_func_is(d, have, c->core_type)) {
+		const struct wasm_func_type *f = comp__core_func(d, have);
 		bool params = !f || f->nparams != sig.nparams;
 		for (uint32_t i = 0; !params && i < sig.nparams; i++)
 			params = f->params[i].kind != sig.params[i].kind;
@@ -307,7 +332,8 @@ static bool lower(struct dec *d, struct scope *s, uint64_t at)
 			c->memory, "memory") ||
 		!require(d, has_pointer(f->result), c->realloc, "realloc"))
 		return false;
-	flatten(c, f, false, &sig);
+	if (!flatten(d, c, f, false, &sig))
+		return false;
 	c->core_type = intern(&sig);
 	struct op *op = comp__op(d, s, OP_LOWER, at);
 	if (!op)
@@ -319,6 +345,8 @@ static bool lower(struct dec *d, struct scope *s, uint64_t at)
 
 // ---- built-ins ----
 
+enum wide { WIDE_REP = 1, WIDE_CONTEXT = 2, WIDE_CLOSURE = 4, WIDE_TABLE = 8 };  // ORDER parse_signature
+
 static bool resource_immediate(struct dec *d, struct scope *s, bool local, struct canon *c)
 {
 	uint32_t index;
@@ -327,6 +355,7 @@ static bool resource_immediate(struct dec *d, struct scope *s, bool local, struc
 	if (s->types.ptr[index].kind != TY_RESOURCE)
 		return FAIL(d, INVALID, "type index %u is not a resource type", index);
 	c->res = s->types.ptr[index].res;
+	c->wide |= c->res->is_rep64 ? WIDE_REP : 0;
 	return !local || (c->res->is_local && c->res->owner == s->binder) || FAIL(d, INVALID, "type index %u is not a local resource", index);
 }
 
@@ -342,29 +371,57 @@ static bool stream_immediate(struct dec *d, struct scope *s, bool is_stream, str
 	return true;
 }
 
-static bool thread_func_immediate(struct dec *d, struct scope *s)
+// The parameter is an address where the guest has 64-bit ones.
+static bool thread_func_immediate(struct dec *d, struct scope *s, struct canon *c)
 {
 	uint32_t index;
-	struct signature sig;
 	if (!comp__u32(d, &index) || !comp__index(d, s, SORT_CORE_TYPE, index))
 		return false;
-	parse_signature("i:", &sig);
-	return (!s->core_types.ptr[index].module && s->core_types.ptr[index].func == intern(&sig)) ||
-		FAIL(d, INVALID, "start function must take a single `i32` argument and return nothing");
+	const struct core_type *t = &s->core_types.ptr[index];
+	for (unsigned wide = 0; !t->module && wide < 2; wide++) {
+		struct signature sig;
+		c->wide = (uint8_t)((c->wide & ~WIDE_CLOSURE) | (wide ? WIDE_CLOSURE : 0));
+		parse_signature(c, "k:", &sig);
+		c->func_type = intern(&sig);
+		if (comp__core_func_is(d, t->id, c->func_type))
+			return !wide || comp__need(d, COMP_FEATURE_MEMORY64, comp__offset(d) - 1, "a thread's function with an `i64` argument");
+	}
+	return FAIL(d, INVALID, "start function must take a single `i32` argument and return nothing");
 }
 
-static bool table_immediate(struct dec *d, struct scope *s)
+static bool table_immediate(struct dec *d, struct scope *s, struct canon *c)
 {
 	uint32_t index;
 	if (!comp__u32(d, &index) || !comp__index(d, s, SORT_CORE_TABLE, index))
 		return false;
-	const struct wasm_valtype *t = &s->core[SORT_CORE_TABLE].ptr[index].table.elem;
-	return t->heap == WASM_HEAP_FUNC || FAIL(d, INVALID, "start function table must be of type `funcref`");
+	const struct wasm_table_type *t = &s->core[SORT_CORE_TABLE].ptr[index].table;
+	if (t->elem.heap != WASM_HEAP_FUNC || !t->elem.nullable)
+		return FAIL(d, INVALID, "start function table must be of type `funcref`");
+	c->table = index;
+	c->wide |= t->limits.is64 ? WIDE_TABLE : 0;
+	return true;
+}
+
+// All of one component have one type.
+static bool context_type(struct dec *d, struct scope *s, struct canon *c)
+{
+	uint8_t b;
+	uint64_t at = comp__offset(d);
+	if (!comp__u8(d, &b))
+		return false;
+	if (b != 0x7f && b != 0x7e)
+		return FAIL_AT(d, INVALID, at, "context values must be of type `i32`");
+	if (b == 0x7e && !comp__need(d, COMP_FEATURE_MEMORY64, at, "a context value of type `i64`"))
+		return false;
+	if (s->context_type && s->context_type != b)
+		return FAIL_AT(d, INVALID, at, "context values of one component must all be of one type");
+	s->context_type = b;
+	c->wide |= b == 0x7e ? WIDE_CONTEXT : 0;
+	return true;
 }
 
 static bool immediate(struct dec *d, struct scope *s, char kind, struct canon *c)
 {
-	uint8_t b;
 	switch (kind) {
 	case 'r':
 	case 'R':
@@ -375,20 +432,21 @@ static bool immediate(struct dec *d, struct scope *s, char kind, struct canon *c
 	case 'o':
 		return options(d, s, c);
 	case 'a':
-	case 'c':
 		return comp__bool(d, &c->is_async);
+	case 'z':
+		return comp__byte_is(d, 0, "`cancellable`, which must be absent");
 	case 'm':
-		return comp__u32(d, &c->memory) && comp__index(d, s, SORT_CORE_MEMORY, c->memory) && check_options(d, s, c);
+		return comp__u32(d, &c->memory) && comp__index(d, s, SORT_CORE_MEMORY, c->memory) && check_memory(d, s, c);
 	case 'v':
 		return comp__result_list(d, s, &c->type);
 	case 't':
-		return comp__u8(d, &b) && (b == 0x7f || FAIL(d, INVALID, "context values must be of type `i32`"));
+		return context_type(d, s, c);
 	case 'u':
 		return comp__u32(d, &c->imm) && (c->imm < 2 || FAIL(d, INVALID, "immediate must be less than 2: %u", c->imm));
 	case 'F':
-		return thread_func_immediate(d, s);
+		return thread_func_immediate(d, s, c);
 	default:
-		return table_immediate(d, s);
+		return table_immediate(d, s, c);
 	}
 }
 
@@ -419,6 +477,8 @@ static bool builtin_options(struct dec *d, const struct canon *c)
 			return false;
 		__attribute__((fallthrough));
 	case COMP_BUILTIN_ERROR_CONTEXT_NEW:
+		if (c->is_async)
+			return FAIL(d, INVALID, "canonical option `async` cannot be specified for error contexts");
 		if (!require(d, true, c->memory, "memory"))
 			return false;
 		break;
@@ -447,10 +507,10 @@ static bool builtin(struct dec *d, struct scope *s, unsigned kind, uint64_t at)
 		return false;
 	if (b->signature[0] == '*') {
 		sig = (struct signature){0};
-		if (c->type)
-			add_params(&sig, c->type, WIT_MAX_FLAT);
+		if (c->type && !add_params(d, c, &sig, c->type, WIT_MAX_FLAT))
+			return false;
 	} else {
-		parse_signature(b->signature, &sig);
+		parse_signature(c, b->signature, &sig);
 	}
 	c->core_type = intern(&sig);
 	struct op *op = comp__op(d, s, OP_BUILTIN, at);

@@ -25,16 +25,14 @@
 // What of the component model decodes and validates, as the Explainer's emoji group it. Core types, whether of a module inside or of a core type in
 // a component, go by the features of `wasm`.
 enum comp_feature {
-	COMP_FEATURE_ASYNC = 1 << 0,          // async functions, streams, futures, their options and built-ins (nobody runs them yet)
-	COMP_FEATURE_THREADING = 1 << 1,      // thread.* built-ins but thread.yield
-	COMP_FEATURE_ERROR_CONTEXT = 1 << 2,  // the type and its built-ins
-	COMP_FEATURE_FIXED_LISTS = 1 << 3,    // fixed-length lists
-	COMP_FEATURE_MAP = 1 << 4,
+#define FEATURE(name, bit, ...) COMP_FEATURE_##name = 1 << bit,
+#include "features.def"
+#undef FEATURE
 };
-#define COMP_FEATURES_ALL 0x1fu
-#define COMP_FEATURES_DEFAULT (COMP_FEATURE_FIXED_LISTS | COMP_FEATURE_MAP)  // what is run
+#define COMP_FEATURES_ALL 0x7fu
+#define COMP_FEATURES_DEFAULT (COMP_FEATURE_ASYNC | COMP_FEATURE_THREADING | COMP_FEATURE_FIXED_LISTS | COMP_FEATURE_MAP)  // what is run
 struct comp_options {
-	uint32_t features;       // enum comp_feature
+	uint32_t features;       // enum comp_feature; what needs another is refused by name and offset
 	uint32_t core_features;  // enum wasm_feature, for the core modules inside
 };
 #define COMP_OPTIONS_DEFAULT ((struct comp_options){.features = COMP_FEATURES_DEFAULT, .core_features = WASM_FEATURES_DEFAULT})
@@ -91,6 +89,7 @@ struct comp_resource {
 	uint32_t import;
 	uint32_t host_index;      // among the resources of the host, in order; COMP_NONE for a guest's
 	struct slice path;
+	struct slice inner;  // as comp_host_func's
 };
 static inline const struct comp_resource *comp_resource_of(const struct wit_resource *r)
 {
@@ -129,16 +128,19 @@ enum comp_builtin_kind {
 #undef BUILTIN
 	COMP_BUILTIN_COUNT
 };
-// Core functions made from built-ins. Without COMP_FEATURE_ASYNC: RESOURCE_NEW, RESOURCE_DROP, RESOURCE_REP only.
+// Core functions made from built-ins.
 struct comp_builtin {
 	uint8_t kind;        // enum comp_builtin_kind
-	bool is_async;       // also `cancellable`
+	bool is_async;
 	uint32_t instance;   // component instance
 	uint32_t core_type;  // canonical id
 	const struct comp_resource *resource;  // resource.*
 	const struct wit_type *type;           // stream.*, future.*: that type; task.return: the result, or NULL
 	struct comp_canon_options options;
 	uint32_t imm;        // context.*: slot
+	// thread.new-indirect: where its function is found, and the canonical id of its type.
+	struct comp_core_ref table;
+	uint32_t func_type;
 };
 const char *comp_builtin_text(enum comp_builtin_kind kind);
 
@@ -155,6 +157,7 @@ struct comp_import {
 struct comp_host_func {
 	uint32_t import;       // in plan->imports
 	struct slice interface;  // import's name if it lies in an instance, else empty
+	struct slice inner;    // it lies in an instance inside of that, which is called so, else empty
 	struct slice name;     // "[method]output-stream.write", or the import's name
 	const struct wit_func_type *type;
 	bool used;             // a lower or an export reaches it; others need not be provided
@@ -216,10 +219,19 @@ struct comp_extern {
 	struct slice implements, external_id;  // attributes; may be empty
 };
 
+// A feature that the component makes use of, and where it does first.
+struct comp_need {
+	uint32_t feature;  // one of enum comp_feature
+	uint64_t offset;
+	char what[64];     // "canonical option `async`"
+};
+#define COMP_MAX_NEEDS 8
+
 struct comp_component {
 	struct arena *arena;
 	struct slice bytes;
-	uint32_t features;
+	uint32_t nneeds;
+	struct comp_need needs[COMP_MAX_NEEDS];  // in the order of the binary
 	uint32_t nmodules, ndefinitions;
 	const struct comp_module *modules;
 	uint32_t nimports, nexports;
@@ -227,8 +239,13 @@ struct comp_component {
 	struct comp_plan plan;
 };
 
-// Decodes, validates and links. Errors: MALFORMED, INVALID, UNSUPPORTED (async and values), LIMIT, NOMEM; all with an offset.
+// Decodes, validates and links. Errors: MALFORMED, INVALID, UNSUPPORTED (a feature that is off), LIMIT, NOMEM; all with an offset.
 NODISCARD bool comp_decode(struct arena *a, struct slice bytes, const struct comp_options *opt, struct comp_component **ret, struct err *e);
+
+// Can what was decoded be run here? Else UNSUPPORTED: the first thing that can't, as comp_decode with COMP_OPTIONS_DEFAULT would have refused it.
+NODISCARD bool comp_can_run(const struct comp_component *c, struct err *e);
+// "async", as features.def names it.
+const char *comp_feature_name(uint32_t feature);
 
 // The instance exported at the root that serves `name` best (wit_name_find). NULL: none.
 const struct comp_extern *comp_find_interface(const struct comp_component *c, struct slice name);

@@ -16,7 +16,7 @@
 
 #include "comp.h"
 
-#define COMP_MAX_SPACE 1000000  // entries of an index space
+#define COMP_MAX_SPACE 100000  // entries of an index space: two bytes may make one, which takes 300 of memory
 
 // ---- types --------------------------------------------------------------------------------------------------------------------------
 enum sort {
@@ -59,8 +59,12 @@ struct mtype {
 	struct map by_name;  // exports, when wasm is NULL
 };
 struct core_type {
-	const struct mtype *module;  // NULL: a function type
-	uint32_t func;
+	const struct mtype *module;
+	uint32_t id;  // of another type: equal types have equal numbers (core_type.c)
+};
+struct core_types {
+	struct core_type *ptr;
+	uint32_t len, cap;
 };
 
 struct binder {
@@ -72,6 +76,7 @@ struct res {
 	struct binder *owner;
 	uint32_t slot;
 	bool is_import;  // introduced by an import
+	bool is_rep64;   // represented by i64
 	bool is_local;   // defined by a resource type of the owner
 };
 static inline const struct res *res_of(const struct wit_resource *r)
@@ -158,8 +163,10 @@ struct arg {
 struct canon {
 	uint8_t encoding, builtin;
 	bool is_async, has_encoding;
-	uint32_t memory, realloc, post_return, callback;  // COMP_NONE: absent
-	uint32_t core_type, imm;
+	bool is64;            // the memory's addresses
+	uint8_t wide;         // built-ins: which immediates are i64 (enum wide)
+	uint32_t memory, realloc, post_return, callback, table;  // COMP_NONE: absent
+	uint32_t core_type, imm, func_type;
 	const struct wit_func_type *func;
 	const struct wit_type *type;
 	const struct res *res;
@@ -198,8 +205,7 @@ struct scope {
 	struct def *def;  // of a component
 	VEC(struct core_extern)
 	core[SORT_CORE_TAG + 1];
-	VEC(struct core_type)
-	core_types;
+	struct core_types core_types;
 	VEC(const struct mtype *)
 	modules, core_instances;
 	VEC(const struct wit_func_type *)
@@ -212,9 +218,12 @@ struct scope {
 	instances;
 	struct items imports, exports;
 	struct names import_names, export_names;
+	uint8_t context_type;              // core type of context.get and context.set; 0: none so far
 	struct ptrmap imported, exported;  // types and resources that have a name outside; `exported` holds both
 	uint32_t size, depth;              // of the type it becomes
 };
+
+struct comp__subtype;
 
 // ---- the decoder --------------------------------------------------------------------------------------------------------------------
 struct dec {
@@ -228,6 +237,9 @@ struct dec {
 	uint32_t nesting, ndefs;
 	VEC(struct comp_module)
 	modules;
+	VEC(struct comp__subtype)
+	subtypes;           // core types that are numbered by this decoding
+	struct map groups;  // their recursion groups → first number
 };
 
 static inline uint64_t comp__offset(const struct dec *d)
@@ -238,14 +250,17 @@ static inline uint64_t comp__offset(const struct dec *d)
 #define FAIL_AT(d, code, at, ...) err_set_at((d)->e, ERR_##code, (at), __VA_ARGS__)
 #define NEW(d, T) ARENA_NEW(&(d)->s, T)
 // Pushes on an index space (or any vector) in scratch; false: the error is set.
-#define PUSH(d, v, value) (VEC_PUSH(&(d)->s, (v), (value), COMP_MAX_SPACE) || comp__full(d))
+#define PUSH(d, v, value) (VEC_PUSH(&(d)->s, (v), (value), COMP_MAX_SPACE) || comp__no_place(d, (v)->len))
 bool comp__full(struct dec *d);
+// There are `len` of something already, or memory is out.
+bool comp__no_place(struct dec *d, uint32_t len);
 // A failure below (wit, wasm) gets our offset if it has none; ERR_LINK becomes ERR_INVALID. Returns false.
 bool comp__at(struct dec *d, uint64_t offset);
 
 // read.c
 bool comp__u8(struct dec *d, uint8_t *ret);
 bool comp__u32(struct dec *d, uint32_t *ret);
+bool comp__u64(struct dec *d, uint64_t *ret);
 bool comp__s33(struct dec *d, int64_t *ret);
 bool comp__count(struct dec *d, uint32_t *ret);  // of a vec: not more than bytes remain
 bool comp__name(struct dec *d, struct slice *ret);
@@ -253,12 +268,26 @@ bool comp__bool(struct dec *d, bool *ret);
 bool comp__byte_is(struct dec *d, uint8_t want, const char *what);
 bool comp__bad_byte(struct dec *d, uint8_t byte, const char *what);
 bool comp__steps(struct dec *d, uint64_t n);
-// Is the feature on? Else an error at `at` that names `what` and the feature.
+// Is the feature on? Then the component's needs have it; else an error at `at` that names `what` and the feature.
 bool comp__need(struct dec *d, uint32_t feature, uint64_t at, const char *what);
 bool comp__need_core(struct dec *d, uint32_t feature, uint64_t at, const char *what);
 bool comp__sort(struct dec *d, uint8_t *ret);
 bool comp__core_sort(struct dec *d, uint8_t *ret);
 const char *comp__sort_name(unsigned sort);
+
+// core_type.c
+// rectype, whose first byte has been read: its types are added.
+bool comp__rec_type(struct dec *d, struct core_types *types, uint8_t code);
+bool comp__prefixed_sub_type(struct dec *d, struct core_types *types);  // behind the 0x00
+bool comp__core_valtype(struct dec *d, const struct core_types *types, struct wasm_valtype *ret);
+bool comp__valtype_same(struct wasm_valtype a, struct wasm_valtype b);
+bool comp__valtype_sub(const struct dec *d, struct wasm_valtype found, struct wasm_valtype expected);
+// Is the type `super`, or declared a subtype of it?
+bool comp__core_sub(const struct dec *d, uint32_t id, uint32_t super);
+// The function type of a number; NULL: another type.
+const struct wasm_func_type *comp__core_func(const struct dec *d, uint32_t id);
+// Has the type the parameters and results of `want`, an interned function type?
+bool comp__core_func_is(const struct dec *d, uint32_t id, uint32_t want);
 
 // core.c
 bool comp__core_type(struct dec *d, struct scope *s);

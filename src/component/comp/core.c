@@ -1,4 +1,4 @@
-// Core types in components: function types, module types, and what may stand for what when core modules are instantiated.
+// What core modules import and export: module types, and what may stand for what when modules are instantiated. Core types themselves: core_type.c.
 #include "comp_int.h"
 
 static const char *const kind_names[] = {"func", "table", "memory", "global", "tag"};
@@ -36,9 +36,11 @@ static bool extern_of(struct dec *d, const struct wasm_module *m, unsigned kind,
 		ret->global = m->globals[index].type;
 		ret->global.type = canonical(m, ret->global.type);
 		return true;
-	default:
-		return FAIL(d, UNSUPPORTED, "core tags are not supported");
+	case WASM_EXTERN_TAG:
+		ret->func = m->types[m->tags[index].type].id;
+		return true;
 	}
+	return false;
 }
 
 // The key is both names with a byte in between that no UTF-8 has.
@@ -109,25 +111,6 @@ const struct core_item *comp__mtype_find(const struct mtype *m, struct slice nam
 
 // ---- matching ----
 
-static bool valtype_same(struct wasm_valtype a, struct wasm_valtype b)
-{
-	if (a.kind != b.kind)
-		return false;
-	return a.kind != WASM_REF || (a.nullable == b.nullable && a.heap == b.heap && (a.heap != WASM_HEAP_CONCRETE || a.type == b.type));
-}
-
-static bool valtype_sub(struct wasm_valtype found, struct wasm_valtype expected)
-{
-	if (found.kind == WASM_REF && expected.kind == WASM_REF) {
-		if (found.nullable && !expected.nullable)
-			return false;
-		found.nullable = expected.nullable;
-		if (expected.heap == WASM_HEAP_FUNC && (found.heap == WASM_HEAP_CONCRETE || found.heap == WASM_HEAP_NOFUNC))
-			return true;
-	}
-	return valtype_same(found, expected);
-}
-
 static bool limits_match(const struct wasm_limits *found, const struct wasm_limits *expected)
 {
 	if (found->is64 != expected->is64 || found->min < expected->min)
@@ -144,9 +127,9 @@ static const char *valtype_name(struct wasm_valtype t)
 																			 : "(ref …)";
 }
 
-static void put_func(struct buf *b, uint32_t id)
+static void put_func(struct dec *d, struct buf *b, uint32_t id)
 {
-	const struct wasm_func_type *f = wasm_interned_func_type(id);
+	const struct wasm_func_type *f = comp__core_func(d, id);
 	buf_put_str(b, "(func");
 	for (uint32_t i = 0; f && i < f->nparams; i++)
 		buf_printf(b, "%s%s", i ? " " : " (param ", valtype_name(f->params[i]));
@@ -160,9 +143,9 @@ static bool func_differs(struct dec *d, uint32_t found, uint32_t expected)
 {
 	struct buf b = {.max = 2000};
 	buf_put_str(&b, "type mismatch: expected: ");
-	put_func(&b, expected);
+	put_func(d, &b, expected);
 	buf_put_str(&b, ", found: ");
-	put_func(&b, found);
+	put_func(d, &b, found);
 	FAIL(d, INVALID, "%.*s", SLICE_ARGS(buf_view(&b)));
 	buf_release(&b);
 	return false;
@@ -174,7 +157,7 @@ bool comp__core_match(struct dec *d, const struct core_extern *found, const stru
 		return FAIL(d, INVALID, "type mismatch: expected %s, found %s", comp__core_kind_name(expected->kind), comp__core_kind_name(found->kind));
 	switch (found->kind) {
 	case WASM_EXTERN_TABLE:
-		if (!valtype_same(found->table.elem, expected->table.elem))
+		if (!comp__valtype_same(found->table.elem, expected->table.elem))
 			return FAIL(d, INVALID, "type mismatch: expected table element type %s, found %s", valtype_name(expected->table.elem),
 				valtype_name(found->table.elem));
 		return limits_match(&found->table.limits, &expected->table.limits) || FAIL(d, INVALID, "type mismatch: mismatch in table limits");
@@ -186,12 +169,14 @@ bool comp__core_match(struct dec *d, const struct core_extern *found, const stru
 	case WASM_EXTERN_GLOBAL:
 		if (found->global.mutable != expected->global.mutable)
 			return FAIL(d, INVALID, "type mismatch: global types differ in mutability");
-		if (expected->global.mutable ? valtype_same(found->global.type, expected->global.type) : valtype_sub(found->global.type, expected->global.type))
+		if (expected->global.mutable ? comp__valtype_same(found->global.type, expected->global.type) : comp__valtype_sub(d, found->global.type, expected->global.type))
 			return true;
 		return FAIL(d, INVALID, "type mismatch: expected global type %s, found %s", valtype_name(expected->global.type),
 			valtype_name(found->global.type));
-	default:
+	case WASM_EXTERN_TAG:
 		return found->func == expected->func || func_differs(d, found->func, expected->func);
+	default:
+		return comp__core_sub(d, found->func, expected->func) || func_differs(d, found->func, expected->func);
 	}
 }
 
@@ -225,96 +210,42 @@ bool comp__module_match(struct dec *d, const struct mtype *found, const struct m
 	return true;
 }
 
-// ---- decoding ----
-
-static bool core_valtype(struct dec *d, struct wasm_valtype *ret)
-{
-	uint8_t b;
-	if (!comp__u8(d, &b))
-		return false;
-	*ret = (struct wasm_valtype){0};
-	switch (b) {
-	case 0x7f:
-		ret->kind = WASM_I32;
-		return true;
-	case 0x7e:
-		ret->kind = WASM_I64;
-		return true;
-	case 0x7d:
-		ret->kind = WASM_F32;
-		return true;
-	case 0x7c:
-		ret->kind = WASM_F64;
-		return true;
-	case 0x7b:
-		ret->kind = WASM_V128;
-		return comp__need_core(d, WASM_FEATURE_SIMD, comp__offset(d) - 1, "v128");
-	case 0x70:
-	case 0x6f:
-		if (!comp__need_core(d, WASM_FEATURE_REFERENCE_TYPES, comp__offset(d) - 1, "a reference type"))
-			return false;
-		*ret = (struct wasm_valtype){.kind = WASM_REF, .nullable = 1, .heap = b == 0x70 ? WASM_HEAP_FUNC : WASM_HEAP_EXTERN};
-		return true;
-	default:
-		if (b >= 0x63 && b <= 0x74)
-			return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "core reference type 0x%x is not supported in component types", b);
-		return comp__bad_byte(d, b, "value type");
-	}
-}
-
-static bool core_valtypes(struct dec *d, uint32_t *ret_n, const struct wasm_valtype **ret)
-{
-	uint32_t n;
-	if (!comp__count(d, &n))
-		return false;
-	if (n > 1000)
-		return FAIL(d, LIMIT, "a core function type has %u parameters or results; 1000 are allowed", n);
-	struct wasm_valtype *list = ARENA_ARRAY(&d->s, struct wasm_valtype, n);
-	if (!list)
-		return comp__full(d);
-	for (uint32_t i = 0; i < n; i++)
-		if (!core_valtype(d, &list[i]))
-			return false;
-	*ret_n = n;
-	*ret = list;
-	return true;
-}
-
-// After 0x60.
-static bool core_func_type(struct dec *d, struct core_type *ret)
-{
-	struct wasm_func_type f;
-	if (!core_valtypes(d, &f.nparams, &f.params) || !core_valtypes(d, &f.nresults, &f.results))
-		return false;
-	*ret = (struct core_type){.func = wasm_intern_func_type(&f)};
-	return ret->func || err_nomem(d->e);
-}
+// ---- module types ----
 
 static bool core_limits(struct dec *d, struct wasm_limits *ret, bool is_memory)
 {
 	uint8_t flags;
-	uint32_t min, max = 0;
+	uint32_t min32 = 0, max32 = 0;
+	struct wasm_limits l = {0};
 	if (!comp__u8(d, &flags))
 		return false;
 	if (flags > 0x07)
 		return comp__bad_byte(d, flags, "limits");
 	if (flags & 2 && !comp__need_core(d, WASM_FEATURE_THREADS, comp__offset(d) - 1, "shared memory"))
 		return false;
-	if (flags & 4)
-		return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "64-bit memories and tables are not supported in component types");
-	if (!comp__u32(d, &min) || (flags & 1 && !comp__u32(d, &max)))
+	if (flags & 4 && !comp__need_core(d, WASM_FEATURE_MEMORY64, comp__offset(d) - 1, "a 64-bit memory or table"))
 		return false;
-	*ret = (struct wasm_limits){.min = min, .max = max, .has_max = flags & 1, .shared = flags & 2};
-	if (ret->has_max && max < min)
+	l.has_max = flags & 1;
+	l.shared = flags & 2;
+	l.is64 = flags & 4;
+	if (l.is64 ? !comp__u64(d, &l.min) || (l.has_max && !comp__u64(d, &l.max)) : !comp__u32(d, &min32) || (l.has_max && !comp__u32(d, &max32)))
+		return false;
+	if (!l.is64) {
+		l.min = min32;
+		l.max = max32;
+	}
+	uint64_t most = UINT64_C(1) << (l.is64 ? 48 : 16);
+	if (l.has_max && l.max < l.min)
 		return FAIL(d, INVALID, "size minimum must not be greater than maximum");
-	if (is_memory && (min > 65536 || max > 65536))
-		return FAIL(d, INVALID, "memory size must be at most 65536 pages (4GiB)");
-	if (ret->shared && (!is_memory || !ret->has_max))
+	if (is_memory && (l.min > most || l.max > most))
+		return FAIL(d, INVALID, "memory size must be at most %s", l.is64 ? "2**48 pages" : "65536 pages (4GiB)");
+	if (l.shared && (!is_memory || !l.has_max))
 		return FAIL(d, INVALID, "shared memory must have maximum size");
+	*ret = l;
 	return true;
 }
 
-static bool core_extern_type(struct dec *d, const struct core_type *types, uint32_t ntypes, struct core_extern *ret)
+static bool core_extern_type(struct dec *d, const struct core_types *types, struct core_extern *ret)
 {
 	uint8_t kind, mut;
 	uint32_t index;
@@ -329,18 +260,18 @@ static bool core_extern_type(struct dec *d, const struct core_type *types, uint3
 	case WASM_EXTERN_FUNC:
 		if (!comp__u32(d, &index))
 			return false;
-		if (index >= ntypes)
+		if (index >= types->len)
 			return FAIL(d, INVALID, "unknown type %u: type index out of bounds", index);
-		ret->func = types[index].func;
-		return true;
+		ret->func = types->ptr[index].id;
+		return comp__core_func(d, ret->func) || FAIL(d, INVALID, "type index %u is not a function type", index);
 	case WASM_EXTERN_TABLE:
-		return core_valtype(d, &ret->table.elem) &&
+		return comp__core_valtype(d, types, &ret->table.elem) &&
 			(ret->table.elem.kind == WASM_REF || FAIL(d, MALFORMED, "malformed reference type")) && core_limits(d, &ret->table.limits, false);
 	case WASM_EXTERN_MEMORY:
 		ret->memory.page_shift = 16;
 		return core_limits(d, &ret->memory.limits, true);
 	case WASM_EXTERN_GLOBAL:
-		if (!core_valtype(d, &ret->global.type) || !comp__u8(d, &mut))
+		if (!comp__core_valtype(d, types, &ret->global.type) || !comp__u8(d, &mut))
 			return false;
 		if (mut > 1)
 			return FAIL(d, MALFORMED, "malformed mutability");
@@ -352,8 +283,7 @@ static bool core_extern_type(struct dec *d, const struct core_type *types, uint3
 }
 
 struct module_decl {
-	VEC(struct core_type)
-	types;
+	struct core_types types;
 	VEC(struct core_item)
 	imports, exports;
 };
@@ -388,17 +318,13 @@ static bool module_alias(struct dec *d, struct scope *s, struct module_decl *m)
 	return PUSH(d, &m->types, s->core_types.ptr[index]);
 }
 
+// A bare 0x50 is a subtype here: there are no module types in module types.
 static bool module_type_decl(struct dec *d, struct module_decl *m)
 {
 	uint8_t b;
-	struct core_type t;
 	if (!comp__u8(d, &b))
 		return false;
-	if (b == 0x60)
-		return core_func_type(d, &t) && PUSH(d, &m->types, t);
-	if (b == 0x50 || b == 0x00 || b == 0x4e || b == 0x4f || b == 0x5e || b == 0x5f)
-		return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "core type 0x%x is not valid or not supported in a module type", b);
-	return comp__bad_byte(d, b, "type definition");
+	return b == 0 ? comp__prefixed_sub_type(d, &m->types) : comp__rec_type(d, &m->types, b);
 }
 
 static bool module_decl(struct dec *d, struct scope *s, struct module_decl *m)
@@ -409,14 +335,14 @@ static bool module_decl(struct dec *d, struct scope *s, struct module_decl *m)
 		return false;
 	switch (b) {
 	case 0x00:
-		return comp__name(d, &it.module) && comp__name(d, &it.name) && core_extern_type(d, m->types.ptr, m->types.len, &it.type) &&
+		return comp__name(d, &it.module) && comp__name(d, &it.name) && core_extern_type(d, &m->types, &it.type) &&
 			PUSH(d, &m->imports, it);
 	case 0x01:
 		return module_type_decl(d, m);
 	case 0x02:
 		return module_alias(d, s, m);
 	case 0x03:
-		return comp__name(d, &it.name) && core_extern_type(d, m->types.ptr, m->types.len, &it.type) && PUSH(d, &m->exports, it);
+		return comp__name(d, &it.name) && core_extern_type(d, &m->types, &it.type) && PUSH(d, &m->exports, it);
 	default:
 		return comp__bad_byte(d, b, "type definition");
 	}
@@ -445,21 +371,7 @@ bool comp__core_type(struct dec *d, struct scope *s)
 	struct core_type t;
 	if (!comp__u8(d, &b))
 		return false;
-	switch (b) {
-	case 0x60:
-		return core_func_type(d, &t) && PUSH(d, &s->core_types, t);
-	case 0x50:  // C4
+	if (b == 0x50)  // C4
 		return module_type(d, s, &t) && PUSH(d, &s->core_types, t);
-	case 0x00:
-		if (!comp__byte_is(d, 0x50, "non-final sub type"))
-			return false;
-		__attribute__((fallthrough));
-	case 0x4e:
-	case 0x4f:
-	case 0x5e:
-	case 0x5f:
-		return FAIL_AT(d, UNSUPPORTED, comp__offset(d) - 1, "core types of garbage collection are not supported");
-	default:
-		return comp__bad_byte(d, b, "type definition");
-	}
+	return b == 0 ? comp__prefixed_sub_type(d, &s->core_types) : comp__rec_type(d, &s->core_types, b);
 }

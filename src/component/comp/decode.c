@@ -1,8 +1,9 @@
 // Components: the preamble, sections, core modules, instances; comp_decode.
 #include "comp_int.h"
 
-#define STEPS_BASE 1000000
-#define STEPS_PER_BYTE 16        // of what is not a core module
+#define STEPS_BASE 500000      // a step takes some 100 ns, and 100 bytes
+#define STEPS_PER_BYTE 1       // of what is not a core module
+#define MAX_CORE_MODULES 1000  // each is published in memory of its own
 #define SCRATCH_BASE ((size_t)256 << 20)
 
 // ---- core modules and instances ----
@@ -25,6 +26,8 @@ static bool core_module(struct dec *d, struct scope *s)
 	op->a = d->modules.len;
 	d->p = d->end;
 	struct comp_module entry = {.wasm = m, .bytes = bytes, .offset = at};
+	if (d->modules.len >= MAX_CORE_MODULES)
+		return FAIL(d, LIMIT, "the component has more than %u core modules", MAX_CORE_MODULES);
 	return PUSH(d, &d->modules, entry) && comp__mtype_of(d, m, &t) && PUSH(d, &s->modules, t);
 }
 
@@ -367,7 +370,7 @@ bool comp_decode(struct arena *a, struct slice bytes, const struct comp_options 
 	if (!c)
 		return err_nomem(e);
 	struct dec d = {.a = a, .opt = opt, .comp = c, .e = e ? e : &own, .start = bytes.ptr, .p = bytes.ptr, .end = bytes.ptr + bytes.len, .steps = STEPS_BASE};
-	*c = (struct comp_component){.arena = a, .bytes = bytes, .features = opt->features};
+	*c = (struct comp_component){.arena = a, .bytes = bytes};
 	arena_init(&d.s, SCRATCH_BASE + bytes.len * 64);
 	bool ok = decode(&d, c);
 	arena_release(&d.s);

@@ -52,6 +52,7 @@ struct frame {
 	struct fexport *exports;
 	uint32_t nexports;
 	struct subst types;  // to the plan's resources
+	struct linker *linker;
 };
 
 struct linker {
@@ -290,6 +291,8 @@ static bool builtin(struct linker *l, struct frame *f, const struct op *op)
 	const struct canon *c = op->p;
 	struct comp_builtin x = {.kind = c->builtin, .is_async = c->is_async, .instance = f->instance, .core_type = c->core_type, .imm = c->imm};
 	x.options = canon_options(f, c);
+	x.table = core_at(f, SORT_CORE_TABLE, c->table);
+	x.func_type = c->func_type;
 	struct fval v = {.core = {.kind = COMP_CORE_BUILTIN, .index = l->builtins.len}};
 	if (c->res && !(x.resource = resolve(f, c->res)))
 		return LFAIL(l, INVALID, op->offset, "a resource type has no definition in this instance");
@@ -311,9 +314,14 @@ static bool resource(struct linker *l, struct frame *f, const struct op *op)
 
 // ---- imports of the root ----
 
-static bool host_value(struct linker *l, struct frame *f, const struct item *x, struct slice iface, struct fval *ret);
+// Names of the instance imported that something lies in, and of the instance in that one; or empty.
+struct place {
+	struct slice iface, inner;
+};
 
-static bool host_instance(struct linker *l, struct frame *f, const struct item *x, struct slice iface, struct fval *ret)
+static bool host_value(struct linker *l, struct frame *f, const struct item *x, struct place at, struct fval *ret);
+
+static bool host_instance(struct linker *l, struct frame *f, const struct item *x, struct place at, struct fval *ret)
 {
 	const struct items *list = &x->e.ty.inst->exports;
 	struct finst *inst = NEW(l->d, struct finst);
@@ -323,14 +331,14 @@ static bool host_instance(struct linker *l, struct frame *f, const struct item *
 	*inst = (struct finst){.exports = exports, .n = list->len};
 	for (uint32_t i = 0; i < list->len; i++) {
 		exports[i].name = list->ptr[i].name;
-		if (!host_value(l, f, &list->ptr[i], iface, &exports[i].v))
+		if (!host_value(l, f, &list->ptr[i], at, &exports[i].v))
 			return false;
 	}
 	ret->inst = inst;
 	return index_names(l, inst);
 }
 
-static bool host_type(struct linker *l, struct frame *f, const struct item *x, struct fval *ret)
+static bool host_type(struct linker *l, struct frame *f, const struct item *x, struct slice inner, struct fval *ret)
 {
 	ret->sort = SORT_TYPE;
 	if (x->e.ty.kind != TY_RESOURCE)
@@ -344,6 +352,7 @@ static bool host_type(struct linker *l, struct frame *f, const struct item *x, s
 		fresh->import = l->imports.len;
 		fresh->host_index = l->host_resources.len;
 		fresh->path = x->name;
+		fresh->inner = inner;
 		if (!PUSH(l->d, &l->host_resources, (const struct comp_resource *)fresh))
 			return false;
 		*slot = fresh;
@@ -352,24 +361,24 @@ static bool host_type(struct linker *l, struct frame *f, const struct item *x, s
 	return true;
 }
 
-// A value that the host is to provide. `iface`: the instance imported that it lies in, or empty.
-static bool host_value(struct linker *l, struct frame *f, const struct item *x, struct slice iface, struct fval *ret)
+// A value that the host is to provide.
+static bool host_value(struct linker *l, struct frame *f, const struct item *x, struct place at, struct fval *ret)
 {
 	*ret = (struct fval){0};
 	if (!comp__steps(l->d, 1))
 		return false;
 	switch ((enum comp_extern_kind)x->e.kind) {
 	case COMP_EXTERN_FUNC: {
-		struct comp_host_func h = {.import = l->imports.len, .interface = iface, .name = x->name};
+		struct comp_host_func h = {.import = l->imports.len, .interface = at.iface, .inner = at.inner, .name = x->name};
 		ret->sort = SORT_FUNC;
 		ret->func = (struct comp_func_ref){.kind = COMP_FUNC_HOST, .index = l->host_funcs.len};
 		return comp__subst_func(&f->types, x->e.ty.func, &h.type) && PUSH(l->d, &l->host_funcs, h);
 	}
 	case COMP_EXTERN_TYPE:
-		return host_type(l, f, x, ret);
+		return host_type(l, f, x, at.inner, ret);
 	case COMP_EXTERN_INSTANCE:
 		ret->sort = SORT_INSTANCE;
-		return host_instance(l, f, x, iface.len ? iface : x->name, ret);
+		return host_instance(l, f, x, at.iface.len ? (struct place){at.iface, x->name} : (struct place){.iface = x->name}, ret);
 	default:
 		ret->unlinkable = true;
 		ret->sort = x->e.kind == COMP_EXTERN_MODULE ? SORT_MODULE : SORT_COMPONENT;
@@ -382,7 +391,7 @@ static bool root_import(struct linker *l, struct frame *f, const struct op *op)
 	struct item x = {.name = op->name, .e = op->entity};
 	struct comp_import imp = {.name = op->name, .kind = op->entity.kind, .first_func = l->host_funcs.len, .first_resource = l->host_resources.len};
 	struct fval v;
-	if (!wit_name_parse(op->name, false, &imp.parsed, l->d->e) || !host_value(l, f, &x, slice_of("", 0), &v))
+	if (!wit_name_parse(op->name, false, &imp.parsed, l->d->e) || !host_value(l, f, &x, (struct place){0}, &v))
 		return false;
 	imp.n_funcs = l->host_funcs.len - imp.first_func;
 	imp.n_resources = l->host_resources.len - imp.first_resource;
@@ -543,6 +552,7 @@ static struct frame *frame_new(struct linker *l, const struct def *def, const st
 	}
 	f->def = def;
 	f->outer = outer;
+	f->linker = l;
 	f->types = (struct subst){.d = l->d, .resolve = resolve_wit, .ctx = f};
 	return f;
 }
@@ -613,7 +623,7 @@ static bool describe(struct linker *l, struct frame *f, const struct item *x, st
 		return true;
 	}
 	if (x->e.kind == COMP_EXTERN_TYPE && x->e.ty.kind == TY_RESOURCE) {
-		ret->resource = resolve_wit(f, x->e.ty.res);
+		ret->resource = f->types.resolve(f, x->e.ty.res);
 		ret->name_id = x->e.ty.res;
 		ret->of = x->e.of;
 		return ret->resource || comp__at(l->d, 0);
@@ -638,9 +648,22 @@ static bool describe_items(struct linker *l, struct frame *f, const struct items
 	return true;
 }
 
+// Where linking ended early: a resource type that nothing defined stands for itself.
+static const struct wit_resource *resolve_or_make(void *ctx, const struct res *r)
+{
+	struct frame *f = ctx;
+	const struct wit_resource *known = resolve_wit(f, r);
+	if (known || f->def->type.binder != r->owner)
+		return known;
+	f->map[r->slot] = resource_new(f->linker, r->wit.name);
+	return resolve_wit(f, r);
+}
+
 static bool describe_root(struct linker *l, struct frame *f, struct comp_component *c)
 {
 	const struct ctype *t = &f->def->type;
+	if (l->unlinkable)
+		f->types.resolve = resolve_or_make;
 	return describe_items(l, f, &t->imports, &c->imports, &c->nimports) && describe_items(l, f, &t->exports, &c->exports, &c->nexports);
 }
 
@@ -663,7 +686,7 @@ bool comp__link(struct dec *d, struct def *root)
 	} else if (!export_funcs(&l, f)) {
 		return comp__at(d, root->offset);
 	}
-	if (!l.unlinkable && !describe_root(&l, f, c))
+	if (!describe_root(&l, f, c))
 		return comp__at(d, root->offset);
 	bool ok = KEEP(&l, p, steps) && KEEP(&l, p, instances) && KEEP(&l, p, resources) && KEEP(&l, p, core_instances) && KEEP(&l, p, lifts) &&
 		KEEP(&l, p, lowers) && KEEP(&l, p, builtins) && KEEP(&l, p, imports) && KEEP(&l, p, host_funcs) && KEEP(&l, p, host_resources) &&

@@ -1,11 +1,18 @@
 // Reading the binary format's atoms. Wordings are the specification's.
 #include "comp_int.h"
 
+#include <stdio.h>
+
 bool comp__full(struct dec *d)
 {
 	if (d->s.max && d->s.used >= d->s.max / 2)
 		return FAIL(d, LIMIT, "the component needs more than %zu MiB to be decoded", d->s.max >> 20);
 	return err_nomem(d->e);
+}
+
+bool comp__no_place(struct dec *d, uint32_t len)
+{
+	return len < COMP_MAX_SPACE ? comp__full(d) : FAIL(d, LIMIT, "the component has more than %u entries of one kind", COMP_MAX_SPACE);
 }
 
 bool comp__at(struct dec *d, uint64_t offset)
@@ -27,25 +34,57 @@ bool comp__steps(struct dec *d, uint64_t n)
 	return true;
 }
 
-bool comp__need(struct dec *d, uint32_t feature, uint64_t at, const char *what)
+static const struct {
+	uint32_t feature;
+	const char *name, *text, *hint;
+} features[] = {
+#define FEATURE(name, bit, text, off, hint) {COMP_FEATURE_##name, text, off, hint},
+#include "features.def"
+#undef FEATURE
+};
+_Static_assert(ARRAY_LEN(features) <= COMP_MAX_NEEDS && COMP_FEATURES_ALL == (1u << ARRAY_LEN(features)) - 1, "each feature has a bit and room");
+
+static size_t feature_row(uint32_t feature)
 {
-	static const struct {
-		uint32_t feature;
-		const char *text, *hint;
-	} features[] = {
-		{COMP_FEATURE_ASYNC, "async components (WASI 0.3) can't be run yet", "build the component for WASI 0.2, without async exports or imports"},
-		{COMP_FEATURE_THREADING, "threads within a component can't be run yet", "build the component without threads"},
-		{COMP_FEATURE_ERROR_CONTEXT, "error contexts can't be made yet", "build the component with an error type of its own"},
-		{COMP_FEATURE_FIXED_LISTS, "fixed-length lists are off", "build the component with lists or tuples"},
-		{COMP_FEATURE_MAP, "maps are off", "build the component with lists of tuples"},
-	};
-	if (d->opt->features & feature)
-		return true;
 	size_t i = 0;
 	while (features[i].feature != feature)
 		i++;
-	FAIL_AT(d, UNSUPPORTED, at, "%s is not supported: %s", what, features[i].text);
-	return err_hint(d->e, "%s", features[i].hint);
+	return i;
+}
+
+const char *comp_feature_name(uint32_t feature)
+{
+	return features[feature_row(feature)].name;
+}
+
+static bool set_unsupported(struct err *e, uint32_t feature, uint64_t at, const char *what)
+{
+	size_t i = feature_row(feature);
+	err_set_at(e, ERR_UNSUPPORTED, at, "%s is not supported: %s", what, features[i].text);
+	return err_hint(e, "%s", features[i].hint);
+}
+
+bool comp__need(struct dec *d, uint32_t feature, uint64_t at, const char *what)
+{
+	struct comp_component *c = d->comp;
+	if (!(d->opt->features & feature))
+		return set_unsupported(d->e, feature, at, what);
+	for (uint32_t i = 0; i < c->nneeds; i++)
+		if (c->needs[i].feature == feature)
+			return true;
+	struct comp_need *n = &c->needs[c->nneeds++];
+	n->feature = feature;
+	n->offset = at;
+	snprintf(n->what, sizeof n->what, "%s", what);
+	return true;
+}
+
+bool comp_can_run(const struct comp_component *c, struct err *e)
+{
+	for (uint32_t i = 0; i < c->nneeds; i++)
+		if (!(COMP_FEATURES_DEFAULT & c->needs[i].feature))
+			return set_unsupported(e, c->needs[i].feature, c->needs[i].offset, c->needs[i].what);
+	return true;
 }
 
 bool comp__need_core(struct dec *d, uint32_t feature, uint64_t at, const char *what)
@@ -72,6 +111,24 @@ bool comp__u32(struct dec *d, uint32_t *ret)
 			return FAIL(d, MALFORMED, b & 0x80 ? "integer representation too long" : "integer too large");
 		d->p++;
 		v |= (uint32_t)(b & 0x7f) << shift;
+		if (!(b & 0x80))
+			break;
+	}
+	*ret = v;
+	return true;
+}
+
+bool comp__u64(struct dec *d, uint64_t *ret)
+{
+	uint64_t v = 0;
+	for (unsigned shift = 0; shift < 70; shift += 7) {
+		if (d->p == d->end)
+			return FAIL(d, MALFORMED, "unexpected end-of-file");
+		uint8_t b = *d->p;
+		if (shift == 63 && b > 1)
+			return FAIL(d, MALFORMED, b & 0x80 ? "integer representation too long" : "integer too large");
+		d->p++;
+		v |= (uint64_t)(b & 0x7f) << shift;
 		if (!(b & 0x80))
 			break;
 	}

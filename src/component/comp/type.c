@@ -6,7 +6,7 @@
 
 static uint32_t ptr_hash(const void *p, uint32_t cap)
 {
-	return (uint32_t)(((uintptr_t)p >> 3) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (cap - 1);
+	return (uint32_t)map_hash_word((uintptr_t)p) & (cap - 1);
 }
 
 static uint32_t ptrmap_slot(const struct ptrmap *m, const void *key)

@@ -267,38 +267,54 @@ static bool func_type(struct dec *d, struct scope *s, bool is_async, const struc
 		wit_func_type_make(d->a, params, n, result, is_async, ret, d->e);
 }
 
-// The canonical id of (func (param i32)).
-static uint32_t dtor_type(void)
+// The canonical id of (func (param rep)).
+static uint32_t dtor_type(bool is_rep64)
 {
-	static const struct wasm_valtype i32 = {.kind = WASM_I32};
-	return wasm_intern_func_type(&(struct wasm_func_type){.nparams = 1, .params = &i32});
+	const struct wasm_valtype rep = {.kind = is_rep64 ? WASM_I64 : WASM_I32};
+	return wasm_intern_func_type(&(struct wasm_func_type){.nparams = 1, .params = &rep});
 }
 
-static bool resource_type(struct dec *d, struct scope *s, uint64_t at, struct ty *ret)
+static bool resource_rep(struct dec *d, bool *ret_is64)
 {
-	uint8_t rep, has_dtor;
-	uint32_t dtor = COMP_NONE;
-	if (s->kind != SCOPE_COMPONENT)
-		return FAIL_AT(d, INVALID, at, "resources can only be defined within a concrete component");
+	uint8_t rep;
 	if (!comp__u8(d, &rep))
 		return false;
-	if (rep != 0x7f)
+	if (rep != 0x7f && rep != 0x7e)
 		return FAIL(d, INVALID, "resources can only be represented by `i32`");
+	*ret_is64 = rep == 0x7e;
+	return !*ret_is64 || comp__need(d, COMP_FEATURE_MEMORY64, comp__offset(d) - 1, "a resource that is represented by `i64`");
+}
+
+static bool resource_dtor(struct dec *d, struct scope *s, bool is_rep64, uint32_t *ret)
+{
+	uint8_t has_dtor;
+	*ret = COMP_NONE;
 	if (!comp__u8(d, &has_dtor))
 		return false;
 	if (has_dtor > 1)
 		return comp__bad_byte(d, has_dtor, "optional destructor");
-	if (has_dtor) {
-		if (!comp__u32(d, &dtor) || !comp__index(d, s, SORT_CORE_FUNC, dtor))
-			return false;
-		if (s->core[SORT_CORE_FUNC].ptr[dtor].func != dtor_type())
-			return FAIL(d, INVALID, "wrong signature for a destructor: core function %u is not (func (param i32))", dtor);
-	}
+	if (!has_dtor)
+		return true;
+	if (!comp__u32(d, ret) || !comp__index(d, s, SORT_CORE_FUNC, *ret))
+		return false;
+	return comp__core_func_is(d, s->core[SORT_CORE_FUNC].ptr[*ret].func, dtor_type(is_rep64)) ||
+		FAIL(d, INVALID, "wrong signature for a destructor: core function %u is not (func (param %s))", *ret, is_rep64 ? "i64" : "i32");
+}
+
+static bool resource_type(struct dec *d, struct scope *s, uint64_t at, struct ty *ret)
+{
+	uint32_t dtor;
+	bool is_rep64;
+	if (s->kind != SCOPE_COMPONENT)
+		return FAIL_AT(d, INVALID, at, "resources can only be defined within a concrete component");
+	if (!resource_rep(d, &is_rep64) || !resource_dtor(d, s, is_rep64, &dtor))
+		return false;
 	struct res *r = comp__res_new(d, s->binder, slice_of("", 0));
 	struct op *op = r ? comp__op(d, s, OP_RESOURCE, at) : NULL;
 	if (!op)
 		return false;
 	r->is_local = true;
+	r->is_rep64 = is_rep64;
 	*ret = (struct ty){.kind = TY_RESOURCE, .res = r};
 	op->entity.ty = *ret;
 	op->b = dtor;

@@ -124,6 +124,13 @@ struct wit_member {
 	const struct wit_type *type;
 };
 
+// The flat form with 64-bit pointers; with 32-bit ones it stands in the type (flat, n_flat). Takes as many steps as the type's effective size.
+struct wit_flat {
+	uint8_t n;  // WIT_FLAT_OVER: more than WIT_MAX_FLAT
+	uint8_t types[WIT_MAX_FLAT];
+};
+void wit_type_flatten64(const struct wit_type *t, struct wit_flat *ret);
+
 // Constructors. They check: labels are kebab-case and unique, at least one field/case/label, at most 32 flags, sizes, depth, effective size.
 // Texts begin with the specification's wording; errors carry no offset (the caller's err_set_at is not needed: use err_note).
 NODISCARD bool wit_type_list(struct arena *a, const struct wit_type *elem, const struct wit_type **ret, struct err *e);
@@ -142,17 +149,6 @@ NODISCARD bool wit_type_borrow(struct arena *a, const struct wit_resource *r, co
 // `elem` may be NULL.
 NODISCARD bool wit_type_stream(struct arena *a, const struct wit_type *elem, const struct wit_type **ret, struct err *e);
 NODISCARD bool wit_type_future(struct arena *a, const struct wit_type *elem, const struct wit_type **ret, struct err *e);
-
-// The type with every resource replaced by what `map` says (NULL or the same: kept). Returns the same pointer when nothing changes;
-// parts that are shared stay shared while they are passed the same `memo`. Zero-initialise the memo, release it after.
-struct wit_subst {
-	const struct wit_resource *(*map)(void *ctx, const struct wit_resource *r);
-	void *ctx;
-	struct wit_subst_entry *memo;  // private
-	uint32_t memo_len, memo_cap;   // private
-};
-NODISCARD bool wit_type_substitute(struct arena *a, struct wit_subst *s, const struct wit_type *t, const struct wit_type **ret, struct err *e);
-void wit_subst_release(struct wit_subst *s);
 
 // Structural equality. `same_resource` NULL: pointers. false and `e` says where they differ, from the outside in ("expected …, found …").
 // `steps` bounds the work over several calls (L55); when it runs out the answer is false with ERR_LIMIT.
@@ -215,12 +211,8 @@ struct wit_func_type {
 NODISCARD bool wit_func_type_make(struct arena *a, const struct wit_member *params, uint32_t n, const struct wit_type *result, bool is_async,
 	const struct wit_func_type **ret, struct err *e);
 bool wit_func_type_equal(struct wit_compare *c, const struct wit_func_type *expected, const struct wit_func_type *found, struct err *e);
-NODISCARD bool wit_func_type_substitute(struct arena *a, struct wit_subst *s, const struct wit_func_type *f, const struct wit_func_type **ret,
-	struct err *e);
 
 // ---- names (Explainer, "Import and Export Definitions") ----
-
-bool wit_label_is_valid(struct slice s);  // kebab-case: words of one case each, joined by '-'
 
 struct wit_version {
 	bool present;
@@ -232,15 +224,13 @@ struct wit_version {
 NODISCARD bool wit_version_parse(struct slice s, bool allow_canonical, struct wit_version *ret);
 // Same canonical version (C9): `major`, or `0.minor`, or `0.0.patch`; with a pre-release only the same text. Both absent: compatible.
 bool wit_version_compatible(const struct wit_version *a, const struct wit_version *b);  // for tests
-// Order of semver, build metadata ignored.
-int wit_version_compare(const struct wit_version *a, const struct wit_version *b);
 
 enum wit_name_kind {
 	WIT_NAME_LABEL,        // plain: `run`
 	WIT_NAME_CONSTRUCTOR,  // [constructor]r
 	WIT_NAME_METHOD,       // [method]r.m
 	WIT_NAME_STATIC,       // [static]r.m
-	WIT_NAME_INTERFACE,    // ns:pkg/iface@version (iface may be a path of several)
+	WIT_NAME_INTERFACE,    // ns:pkg/iface@version; nested: a:b:pkg/part/iface, in namespace `a:b` and package `pkg/part`
 };
 // A name of an import or export, taken apart; slices point into the text.
 struct wit_name {
@@ -347,31 +337,31 @@ struct wit_options {
 };
 // Errors carry line and column and the path as a note. `o` may be NULL. Texts are borrowed: they must live as long as the arena.
 NODISCARD bool wit_text_resolve(struct arena *a, const struct wit_source *sources, uint32_t n, const struct wit_options *o,
-	struct wit_packages *ret, struct err *e);
+	struct wit_packages *ret, struct err *e);  // for tests
 // A file, or a folder with the files of one package and, in `deps/`, a file or folder for each other package.
 NODISCARD bool wit_dir_resolve(struct arena *a, const char *path, const struct wit_options *o, struct wit_packages *ret, struct err *e);
 
 // Looks up; an empty version finds the only one or the newest.
-const struct wit_package *wit_packages_find(const struct wit_packages *p, struct slice ns, struct slice name, const struct wit_version *version);
-const struct wit_interface *wit_package_interface(const struct wit_package *p, struct slice name);
+const struct wit_package *wit_packages_find(const struct wit_packages *p, struct slice ns, struct slice name, const struct wit_version *version);  // for tests
+const struct wit_interface *wit_package_interface(const struct wit_package *p, struct slice name);  // for tests
 const struct wit_world *wit_package_world(const struct wit_package *p, struct slice name);
-const struct wit_typedef *wit_interface_type(const struct wit_interface *i, struct slice name);
-const struct wit_func *wit_interface_func(const struct wit_interface *i, struct slice name);
+const struct wit_typedef *wit_interface_type(const struct wit_interface *i, struct slice name);  // for tests
+const struct wit_func *wit_interface_func(const struct wit_interface *i, struct slice name);  // for tests
 // "ns:pkg/iface@1.2.3" into `b`.
 bool wit_interface_put_id(struct buf *b, const struct wit_interface *i);
 
 // Prints WIT text. What is printed reads back as an equal model.
-void wit_print_package(struct buf *b, const struct wit_package *p);
+void wit_print_package(struct buf *b, const struct wit_package *p);  // for tests
 // "ns:name@1.2.3", keywords escaped.
 void wit_print_package_id(struct buf *b, const struct wit_package *p);
 void wit_print_world(struct buf *b, const struct wit_world *w);
 void wit_print_interface(struct buf *b, const struct wit_interface *i);
 // Anonymous form; names come from `types` (NULL: all is spelled out, resources by their name).
-void wit_print_type(struct buf *b, const struct wit_type *t, const struct wit_typedef *types, uint32_t n_types);
+void wit_print_type(struct buf *b, const struct wit_type *t, const struct wit_typedef *types, uint32_t n_types);  // for tests
 void wit_print_func_type(struct buf *b, const struct wit_func_type *f, const struct wit_typedef *types, uint32_t n_types);
 // Equality of two packages as types: names, order of cases, fields and parameters; docs do not count. `e` says where they differ.
 // `subset`: what `found` has more of (interfaces, functions, types, worlds) is no difference.
-bool wit_package_equal(const struct wit_package *expected, const struct wit_package *found, bool subset, struct err *e);
+bool wit_package_equal(const struct wit_package *expected, const struct wit_package *found, bool subset, struct err *e);  // for tests
 
 // ---- WAVE ----
 
@@ -391,6 +381,8 @@ NODISCARD bool wit_wave_print(struct buf *b, const struct wit_type *type, const 
 struct wit_wave_sink {
 	bool (*take)(void *ctx, struct buf *b, struct err *e);
 	void *ctx;
+	// What came by a stream or future, by its native value: it is printed as a list, or as the value (of a future exactly one). NULL: they have no form. false: *e.
+	bool (*contents)(void *ctx, const struct wit_type *type, uint32_t number, const void **ret, size_t *ret_n, struct err *e);
 };
 NODISCARD bool wit_wave_print_to(struct buf *b, const struct wit_wave_sink *sink, const struct wit_type *type, const void *value, struct err *e);
 

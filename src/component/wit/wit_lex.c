@@ -145,7 +145,7 @@ static bool lex_id(struct wit_lexer *l, struct wit_token *t, struct err *e)
 	// `_` alone is the missing type of result<_, e>.
 	if (slice_eq(t->text, SLICE_LIT("_")) && !t->is_escaped)
 		return true;
-	if (wit_label_is_valid(t->text))
+	if (wit__label_is_valid(t->text))
 		return true;
 	wit__err_at(l->ast, e, ERR_MALFORMED, (struct wit_pos){l->file, t->offset}, "invalid identifier `%.*s`: not in kebab case", SLICE_ARGS(t->text));
 	return err_hint(e, "words of lower-case letters and digits (acronyms in upper case), joined by '-', the first one begins with a letter");

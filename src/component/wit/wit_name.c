@@ -162,7 +162,7 @@ static int pre_compare(struct slice a, struct slice b)
 	return (a.len > 0) - (b.len > 0);
 }
 
-int wit_version_compare(const struct wit_version *a, const struct wit_version *b)
+int wit__version_compare(const struct wit_version *a, const struct wit_version *b)
 {
 	int r = (int)a->present - (int)b->present;
 	r = r ? r : cmp_u64(a->major, b->major);
@@ -173,12 +173,38 @@ int wit_version_compare(const struct wit_version *a, const struct wit_version *b
 
 // ---- names ----
 
+bool wit__label_is_valid(struct slice s)
+{
+	enum { START, LOWER, UPPER, DIGITS } state = START;
+	bool first = true;
+	for (size_t i = 0; i < s.len; i++) {
+		uint8_t c = s.ptr[i];
+		bool lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z', digit = c >= '0' && c <= '9';
+		if (c == '-') {
+			if (state == START)
+				return false;
+			state = START;
+			first = false;
+		} else if (lower && state != UPPER) {
+			state = LOWER;
+		} else if (upper && state != LOWER) {
+			state = UPPER;
+		} else if (digit && !(first && state == START)) {
+			if (state == START)
+				state = DIGITS;
+		} else {
+			return false;
+		}
+	}
+	return state != START;
+}
+
 bool wit__words_are_valid(struct slice s)
 {
 	for (size_t i = 0; i < s.len; i++)
 		if (s.ptr[i] >= 'A' && s.ptr[i] <= 'Z')
 			return false;
-	return wit_label_is_valid(s);
+	return wit__label_is_valid(s);
 }
 
 static bool not_kebab(struct slice whole, struct slice part, struct err *e)
@@ -189,7 +215,7 @@ static bool not_kebab(struct slice whole, struct slice part, struct err *e)
 
 static bool label_check(struct slice whole, struct slice part, struct err *e)
 {
-	return wit_label_is_valid(part) || not_kebab(whole, part, e);
+	return wit__label_is_valid(part) || not_kebab(whole, part, e);
 }
 
 static bool parse_annotated(struct slice s, struct wit_name *n, struct err *e)
@@ -211,44 +237,55 @@ static bool parse_annotated(struct slice s, struct wit_name *n, struct err *e)
 	return label_check(s, n->resource, e) && label_check(s, n->label, e);
 }
 
-// `ns:pkg` at the beginning of *s, which is moved past it.
-static bool take_package(struct slice whole, struct slice *s, struct wit_name *n, struct err *e)
+// namespace+ words: all up to the first '/'; the last ':' stands before the package.
+static bool parse_package(struct slice whole, struct slice path, struct wit_name *n, struct err *e)
 {
-	size_t colon = slice_find(*s, ':');
-	n->ns = slice_sub(*s, 0, colon);
-	*s = slice_sub(*s, colon + 1, SIZE_MAX);
-	size_t end = 0;
-	while (end < s->len && s->ptr[end] != '/' && s->ptr[end] != '@' && s->ptr[end] != ':')
-		end++;
-	n->package = slice_sub(*s, 0, end);
-	*s = slice_sub(*s, end, SIZE_MAX);
-	if (!wit__words_are_valid(n->ns))
-		return not_kebab(whole, n->ns, e);
-	return wit__words_are_valid(n->package) || not_kebab(whole, n->package, e);
+	size_t colon = path.len;
+	while (colon > 0 && path.ptr[colon - 1] != ':')
+		colon--;
+	n->ns = slice_sub(path, 0, colon - 1);
+	n->package = slice_sub(path, colon, SIZE_MAX);
+	for (struct slice rest = path;;) {
+		struct slice part = slice_sub(rest, 0, slice_find(rest, ':'));
+		if (!wit__words_are_valid(part))
+			return not_kebab(whole, part, e);
+		if (part.len == rest.len)
+			return true;
+		rest = slice_sub(rest, part.len + 1, SIZE_MAX);
+	}
 }
 
+// projection+: the last one is the interface, those before it belong to the package.
+static bool parse_projections(struct slice whole, struct slice path, struct wit_name *n, struct err *e)
+{
+	for (struct slice rest = path;;) {
+		n->iface = slice_sub(rest, 0, slice_find(rest, '/'));
+		if (!label_check(whole, n->iface, e))
+			return false;
+		if (n->iface.len == rest.len)
+			break;
+		rest = slice_sub(rest, n->iface.len + 1, SIZE_MAX);
+	}
+	if (n->iface.len < path.len)
+		n->package.len += path.len - n->iface.len;
+	return true;
+}
+
+// interfacename, nested ones included: a package may lie in several namespaces and have a path of its own.
 static bool parse_interface(struct slice s, struct wit_name *n, struct err *e)
 {
-	struct slice rest = s;
+	struct slice path = slice_sub(s, 0, slice_find(s, '@'));
+	size_t slash = slice_find(path, '/');
 	n->kind = WIT_NAME_INTERFACE;
-	if (!take_package(s, &rest, n, e))
+	if (!parse_package(s, slice_sub(path, 0, slash), n, e))
 		return false;
-	if (rest.len == 0 || rest.ptr[0] != '/')
+	if (slash == path.len)
 		return err_set(e, ERR_INVALID, "`%.*s` is not a valid extern name: expected `/` after package name", SLICE_ARGS(s));
-	rest = slice_sub(rest, 1, SIZE_MAX);
-	size_t at = slice_find(rest, '@');
-	n->iface = slice_sub(rest, 0, at);
-	size_t slash = slice_find(n->iface, '/');
-	struct slice first = slice_sub(n->iface, 0, slash);
-	if (!label_check(s, first, e))
+	if (!parse_projections(s, slice_sub(path, slash + 1, SIZE_MAX), n, e))
 		return false;
-	if (slash < n->iface.len) {
-		struct slice extra = slice_sub(rest, slash, SIZE_MAX);
-		return err_set(e, ERR_INVALID, "trailing characters found: `%.*s`", SLICE_ARGS(extra));
-	}
-	if (at == rest.len)
+	if (path.len == s.len)
 		return true;
-	return wit__version_parse(slice_sub(rest, at + 1, SIZE_MAX), true, &n->version, e) ||
+	return wit__version_parse(slice_sub(s, path.len + 1, SIZE_MAX), true, &n->version, e) ||
 		err_note(e, "`%.*s` is not a valid extern name", SLICE_ARGS(s));
 }
 
@@ -309,7 +346,7 @@ size_t wit_name_find(struct slice want_text, struct slice (*at)(const void *list
 			return i;
 		if (!is_name || !slice_eq(without_version(text), without_version(want_text)) || !wit_name_parse(text, true, &have, NULL) || !wit_name_serves(&have, &want))
 			continue;
-		if (found == SIZE_MAX || wit_version_compare(&have.version, &newest) > 0) {
+		if (found == SIZE_MAX || wit__version_compare(&have.version, &newest) > 0) {
 			newest = have.version;
 			found = i;
 		}
@@ -317,15 +354,17 @@ size_t wit_name_find(struct slice want_text, struct slice (*at)(const void *list
 	return found;
 }
 
+// Case and hyphens tell no two names apart, but in a version.
 size_t wit_name_unique_key(struct slice s, uint8_t *out)
 {
-	size_t n = 0, skip = 0;
+	size_t n = 0, skip = 0, version = slice_find(s, '@');
 	if (s.len && s.ptr[0] == '[' && !slice_starts_with(s, SLICE_LIT("[constructor]"))) {
 		size_t end = slice_find(s, ']');
 		skip = end < s.len ? end + 1 : 0;
 	}
 	for (size_t i = skip; i < s.len; i++)
-		out[n++] = wit__lower(s.ptr[i]);
+		if (s.ptr[i] != '-' || i > version)
+			out[n++] = wit__lower(s.ptr[i]);
 	if (skip) {
 		size_t dot = slice_find(slice_of(out, n), '.');
 		if (dot < n && n - dot - 1 == dot && memcmp(out, out + dot + 1, dot) == 0)

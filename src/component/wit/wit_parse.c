@@ -243,17 +243,48 @@ static bool parse_func(struct parser *p, bool keyword, struct ast_func **ret)
 
 // ---- paths, gates ----
 
-// use-path ::= id | id ':' id '/' id ('@' version)?
+// *to becomes `to sep part`. Each step copies what was there, so that a name may have so many parts and no more.
+static bool append_part(struct parser *p, struct slice *to, char sep, struct slice part)
+{
+	uint32_t n = 0;
+	for (size_t i = 0; i < to->len; i++)
+		n += to->ptr[i] == (uint8_t)sep;
+	if (n >= WIT_MAX_DEPTH)
+		return wit__err_at(p->ast, p->e, ERR_LIMIT, here(p), "a name of a package has more than %u parts", WIT_MAX_DEPTH);
+	uint8_t *text = arena_alloc(p->a, to->len + 1 + part.len, 1);
+	if (!text)
+		return nomem(p);
+	memcpy(text, to->ptr, to->len);
+	text[to->len] = (uint8_t)sep;
+	memcpy(text + to->len + 1, part.ptr, part.len);
+	*to = slice_of(text, to->len + 1 + part.len);
+	return true;
+}
+
+// ( id ':' )+ id, of which the first is in path->ns: the last one is the package, those before it are its namespace.
+static bool parse_package_name(struct parser *p, struct ast_path *path)
+{
+	if (!take_char(p, ':') || !take_id(p, "the name of a package", &path->package))
+		return false;
+	while (is_char(p, ':'))
+		if (!append_part(p, &path->ns, ':', path->package) || !next(p) || !take_id(p, "the name of a package", &path->package))
+			return false;
+	return true;
+}
+
+// use-path ::= id | ( id ':' )+ id ( '/' id )+ ('@' version)?
 static bool parse_path(struct parser *p, struct ast_path *ret)
 {
 	struct ast_path path = {.pos = here(p)};
-	bool there;
-	if (!take_id(p, "the name of an interface or world", &path.name) || !skip_char(p, ':', &there))
+	if (!take_id(p, "the name of an interface or world", &path.name))
 		return false;
-	if (there) {
+	if (is_char(p, ':')) {
 		path.ns = path.name;
-		if (!take_id(p, "the name of a package", &path.package) || !take_char(p, '/') || !take_id(p, "the name of an interface or world", &path.name))
+		if (!parse_package_name(p, &path) || !take_char(p, '/') || !take_id(p, "the name of an interface or world", &path.name))
 			return false;
+		while (is_char(p, '/'))
+			if (!append_part(p, &path.package, '/', path.name) || !next(p) || !take_id(p, "the name of an interface or world", &path.name))
+				return false;
 		if (is_char(p, '@') && !take_version(p, &path.version))
 			return false;
 	}
@@ -525,16 +556,31 @@ static bool parse_package_item(struct parser *p, struct ast_item *it)
 	return take_char(p, ';');
 }
 
-// package-decl ::= 'package' id ':' id ('@' version)?
+static bool parts_are_valid(struct slice s, char sep)
+{
+	struct slice part = slice_sub(s, 0, slice_find(s, (uint8_t)sep));
+	for (; part.len < s.len; part = slice_sub(s, 0, slice_find(s, (uint8_t)sep))) {
+		if (!wit__words_are_valid(part))
+			return false;
+		s = slice_sub(s, part.len + 1, SIZE_MAX);
+	}
+	return wit__words_are_valid(part);
+}
+
+// package-decl ::= 'package' ( id ':' )+ id ( '/' id )* ('@' version)?
 static bool parse_package_decl(struct parser *p, struct ast_path *ret)
 {
 	struct ast_path path = {0};
+	struct slice part;
 	if (!next(p))
 		return false;
 	path.pos = here(p);
-	if (!take_id(p, "the namespace of a package", &path.ns) || !take_char(p, ':') || !take_id(p, "the name of a package", &path.package))
+	if (!take_id(p, "the namespace of a package", &path.ns) || !parse_package_name(p, &path))
 		return false;
-	if (!wit__words_are_valid(path.ns) || !wit__words_are_valid(path.package))
+	while (is_char(p, '/'))
+		if (!next(p) || !take_id(p, "the name of a package", &part) || !append_part(p, &path.package, '/', part))
+			return false;
+	if (!parts_are_valid(path.ns, ':') || !parts_are_valid(path.package, '/'))
 		return wit__err_at(p->ast, p->e, ERR_MALFORMED, path.pos, "names of packages are in lower case");
 	if (is_char(p, '@') && !take_version(p, &path.version))
 		return false;

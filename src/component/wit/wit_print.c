@@ -44,6 +44,26 @@ static void put_id(struct buf *b, struct slice id)
 	buf_printf(b, "%s%.*s", escape ? "%" : "", SLICE_ARGS(id));
 }
 
+// Of a package, which may be nested: ns:ns:name/name.
+static void put_package_name(struct buf *b, const struct wit_package *p)
+{
+	const struct {
+		struct slice text;
+		char sep;
+	} halves[] = {{p->ns, ':'}, {p->name, '/'}};
+	for (size_t i = 0; i < ARRAY_LEN(halves); i++) {
+		struct slice rest = halves[i].text, part;
+		buf_put_str(b, i ? ":" : "");
+		for (;; rest = slice_sub(rest, part.len + 1, SIZE_MAX)) {
+			part = slice_sub(rest, 0, slice_find(rest, (uint8_t)halves[i].sep));
+			put_id(b, part);
+			if (part.len == rest.len)
+				break;
+			buf_put_byte(b, (uint8_t)halves[i].sep);
+		}
+	}
+}
+
 static void put_type(struct buf *b, const struct wit_type *t, const struct names *names, bool own_spelled);
 
 static void put_resource(struct buf *b, const struct wit_resource *r, const struct names *names)
@@ -232,9 +252,7 @@ static void put_path(struct buf *b, const struct wit_interface *to, const struct
 		put_id(b, to->name);
 		return;
 	}
-	put_id(b, to->package->ns);
-	buf_put_byte(b, ':');
-	put_id(b, to->package->name);
+	put_package_name(b, to->package);
 	buf_put_byte(b, '/');
 	put_id(b, to->name);
 	if (to->package->version.present)
@@ -429,9 +447,7 @@ void wit_print_world(struct buf *b, const struct wit_world *w)
 
 void wit_print_package_id(struct buf *b, const struct wit_package *p)
 {
-	put_id(b, p->ns);
-	buf_put_byte(b, ':');
-	put_id(b, p->name);
+	put_package_name(b, p);
 	if (p->version.present)
 		buf_printf(b, "@%.*s", SLICE_ARGS(p->version.text));
 }

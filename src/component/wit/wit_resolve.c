@@ -351,7 +351,7 @@ const struct wit_package *wit_packages_find(const struct wit_packages *p, struct
 				return x;
 			continue;
 		}
-		if (!best || wit_version_compare(&best->version, &x->version) < 0)
+		if (!best || wit__version_compare(&best->version, &x->version) < 0)
 			best = x;
 	}
 	return best;

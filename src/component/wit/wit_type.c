@@ -154,40 +154,20 @@ static bool draft_finish(struct arena *a, struct draft *d, const struct wit_type
 	return draft_finish_within(a, d, WIT_MAX_VALUE_SIZE, ret, e);
 }
 
-bool wit_label_is_valid(struct slice s)
-{
-	enum { START, LOWER, UPPER, DIGITS } state = START;
-	bool first = true;
-	for (size_t i = 0; i < s.len; i++) {
-		uint8_t c = s.ptr[i];
-		bool lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z', digit = c >= '0' && c <= '9';
-		if (c == '-') {
-			if (state == START)
-				return false;
-			state = START;
-			first = false;
-		} else if (lower && state != UPPER) {
-			state = LOWER;
-		} else if (upper && state != LOWER) {
-			state = UPPER;
-		} else if (digit && !(first && state == START)) {
-			if (state == START)
-				state = DIGITS;
-		} else {
-			return false;
-		}
-	}
-	return state != START;
-}
-
+// Equal but for case and hyphens.
 static bool labels_clash(struct slice a, struct slice b)
 {
-	if (a.len != b.len)
-		return false;
-	for (size_t i = 0; i < a.len; i++)
-		if (wit__lower(a.ptr[i]) != wit__lower(b.ptr[i]))
+	size_t i = 0, j = 0;
+	for (;; i++, j++) {
+		while (i < a.len && a.ptr[i] == '-')
+			i++;
+		while (j < b.len && b.ptr[j] == '-')
+			j++;
+		if (i == a.len || j == b.len)
+			return i == a.len && j == b.len;
+		if (wit__lower(a.ptr[i]) != wit__lower(b.ptr[j]))
 			return false;
-	return true;
+	}
 }
 
 static bool labels_set_clash(struct slice have, struct slice old, const char *what, const char *previous, struct err *e)
@@ -195,7 +175,7 @@ static bool labels_set_clash(struct slice have, struct slice old, const char *wh
 	return err_set(e, ERR_INVALID, "%s `%.*s` conflicts with previous %s `%.*s`", what, SLICE_ARGS(have), previous, SLICE_ARGS(old));
 }
 
-// For many labels: a table of the names in lower case, in an arena of its own.
+// For many labels: a table of their keys, in an arena of its own.
 static bool labels_check_many(const struct wit_member *m, uint32_t n, const char *what, const char *previous, struct err *e)
 {
 	struct arena tmp;
@@ -206,14 +186,12 @@ static bool labels_check_many(const struct wit_member *m, uint32_t n, const char
 	for (uint32_t i = 0; i < n && ok; i++) {
 		bool nomem = false;
 		uintptr_t old = 0;
-		uint8_t *key = arena_alloc(&tmp, m[i].name.len, 1);
+		uint8_t *key = arena_alloc(&tmp, m[i].name.len + 1, 1);
 		if (!key) {
 			ok = err_nomem(e);
 			break;
 		}
-		for (size_t k = 0; k < m[i].name.len; k++)
-			key[k] = wit__lower(m[i].name.ptr[k]);
-		struct slice s = slice_of(key, m[i].name.len);
+		struct slice s = slice_of(key, wit_name_unique_key(m[i].name, key));
 		if (map_get(&seen, s, &old))
 			ok = labels_set_clash(m[i].name, m[old].name, what, previous, e);
 		else if (!map_insert(&seen, s, i, &nomem))
@@ -228,7 +206,7 @@ bool wit__labels_check(const struct wit_member *m, uint32_t n, const char *what,
 	for (uint32_t i = 0; i < n; i++) {
 		if (m[i].name.len == 0)
 			return err_set(e, ERR_INVALID, "%s cannot be empty", what);
-		if (!wit_label_is_valid(m[i].name)) {
+		if (!wit__label_is_valid(m[i].name)) {
 			err_set(e, ERR_INVALID, "%s `%.*s` is not in kebab case", what, SLICE_ARGS(m[i].name));
 			return err_hint(e, "words of lower-case letters and digits (or acronyms in upper case), joined by '-', the first one begins with a letter");
 		}
@@ -357,6 +335,63 @@ static void variant_flat(struct wit_type *t)
 		}
 	}
 	t->n_flat = over ? WIT_FLAT_OVER : (uint8_t)n;
+}
+
+// Only of types whose n_flat is not over: there is room for all.
+static void flatten64(const struct wit_type *t, struct wit_flat *out);
+
+static void flatten64_cases(const struct wit_type *t, struct wit_flat *out)
+{
+	unsigned from = out->n;
+	for (uint32_t i = 0; i < t->n; i++) {
+		struct wit_flat one = {0};
+		if (t->fields[i].type)
+			flatten64(t->fields[i].type, &one);
+		for (unsigned k = 0; k < one.n; k++)
+			out->types[from + k] = from + k < out->n ? flat_join(out->types[from + k], one.types[k]) : one.types[k];
+		if (from + one.n > out->n)
+			out->n = (uint8_t)(from + one.n);
+	}
+}
+
+static void flatten64(const struct wit_type *t, struct wit_flat *out)
+{
+	switch ((enum wit_kind)t->kind) {
+	case WIT_STRING:
+	case WIT_LIST:
+	case WIT_MAP:
+		out->types[out->n++] = WIT_CORE_I64;
+		out->types[out->n++] = WIT_CORE_I64;
+		break;
+	case WIT_FIXED_LIST:
+		for (uint32_t i = 0; i < t->n; i++)
+			flatten64(t->elem, out);
+		break;
+	case WIT_RECORD:
+	case WIT_TUPLE:
+		for (uint32_t i = 0; i < t->n; i++)
+			flatten64(t->fields[i].type, out);
+		break;
+	case WIT_VARIANT:
+	case WIT_OPTION:
+	case WIT_RESULT:
+	case WIT_ENUM:
+		out->types[out->n++] = WIT_CORE_I32;
+		flatten64_cases(t, out);
+		break;
+	default:
+		for (unsigned i = 0; i < t->n_flat; i++)
+			out->types[out->n++] = t->flat[i];
+	}
+}
+
+void wit_type_flatten64(const struct wit_type *t, struct wit_flat *ret)
+{
+	*ret = (struct wit_flat){0};
+	if (t->n_flat > WIT_MAX_FLAT)
+		ret->n = WIT_FLAT_OVER;
+	else
+		flatten64(t, ret);
 }
 
 // Takes over `f`, whose names and types are set.

@@ -20,7 +20,9 @@ _Static_assert(offsetof(struct abi_vmctx, exec) == 0, "vmctx 0");
 _Static_assert(offsetof(struct abi_vmctx, funcs) == 8, "vmctx 1");
 _Static_assert(offsetof(struct abi_vmctx, type_ids) == 16 && offsetof(struct abi_vmctx, mem0_base) == 24, "vmctx 2, 3");
 _Static_assert(offsetof(struct abi_vmctx, mem0) == 32 && offsetof(struct abi_vmctx, libcalls) == 40, "vmctx 4, 5");
-_Static_assert(offsetof(struct abi_vmctx, func_refs) == 48 && sizeof(struct abi_vmctx) == 64, "vmctx 6");
+_Static_assert(offsetof(struct abi_vmctx, func_refs) == 48 && offsetof(struct abi_vmctx, heap) == 64, "vmctx 6, 8");
+_Static_assert(offsetof(struct abi_vmctx, object_types) == 72 && sizeof(struct abi_vmctx) == 80, "vmctx 9");
+_Static_assert(offsetof(struct abi_object_type, display) == 32, "types of objects");
 _Static_assert(sizeof(struct abi_func) == 32 && offsetof(struct abi_func, vmctx) == 8 && offsetof(struct abi_func, type) == 16, "func");
 _Static_assert(offsetof(struct abi_memory, base) == 0 && offsetof(struct abi_memory, length) == 8, "memory");
 _Static_assert(offsetof(struct abi_table, elems) == 0 && offsetof(struct abi_table, length) == 8 && offsetof(struct abi_table, dirty) == 24, "table");
@@ -55,6 +57,8 @@ static bool has_v128(const struct wasm_module *m)
 	for (uint32_t i = 0; i < m->ntypes && !has; i++) {
 		const struct wasm_func_type *t = &m->types[i].func;
 		has = cells_of(t->params, t->nparams) + cells_of(t->results, t->nresults) > t->nparams + t->nresults;
+		for (uint32_t k = 0; k < m->types[i].nfields && !has; k++)
+			has = m->types[i].fields[k].type.kind == WASM_V128;
 	}
 	for (uint32_t i = 0; i < m->nglobals && !has; i++)
 		has = m->globals[i].type.type.kind == WASM_V128;

@@ -19,6 +19,9 @@
 //      code calls a stub that jumps to `raise`, which never returns and continues at the landing pad.
 //  R9. A cell has 8 bytes; a value takes as many as abi_cells says of its type: two of a v128, low half first, aligned to 8. Where values lie one
 //      after the other (stack parameters, arrays of results and arguments) the n-th begins where those before it end.
+// R10. A reference of the hierarchies of any and extern is tagged: 1 in its lowest bit, an i31 above it; else 2 in the lowest two, a number of the host's above
+//      them; else the place of an object, counted from vmctx->heap. An object begins with struct abi_object; fields follow where wasm_field says.
+//      At every call after which a frame goes on, its map (code.h) says where in it such references lie: the collector knows no others.
 #ifndef TENON_ABI_H
 #define TENON_ABI_H
 
@@ -62,6 +65,36 @@ struct abi_func {
 	void *instance;
 };
 
+// A memory of 32-bit indices and ordinary pages lies in a cell of the address space, in which whatever an access can name is accessible or faults
+// (docs/abi.md). Accesses of all others are checked by code; where there are no cells, those of all memories.
+static inline bool abi_memory_in_cell(const struct wasm_memory_type *t)
+{
+	return !t->limits.is64 && t->page_shift == 16;
+}
+
+// ---- objects (R10) ----------------------------------------------------------------------------------------------
+enum { ABI_REF_I31 = 1, ABI_REF_HOST = 2, ABI_REF_TAGS = 3 };
+struct abi_object {
+	uint32_t type;    // place of its struct abi_object_type, counted from the heap's base
+	uint32_t length;  // elements of an array
+};
+_Static_assert(sizeof(struct abi_object) == WASM_OBJECT_HEAD, "fields begin behind the head");
+// What a store knows of a type of structures or arrays; in its heap, once a store.
+struct abi_object_type {
+	uint32_t id;          // canonical
+	uint8_t form;         // enum wasm_form
+	uint8_t depth;        // of supertypes
+	uint8_t elem_size;    // of an array
+	uint8_t elem;         // of an array: enum vm's kind of reference
+	uint32_t size;        // bytes of a structure
+	uint32_t nrefs;       // references in a structure to objects,
+	uint32_t nexns;       // and behind them in the list to exceptions
+	uint32_t reserved;
+	const uint32_t *refs;  // where
+	uint32_t display[];   // places of the supertypes by depth, the last its own; at least ABI_DISPLAY, filled up with 0
+};
+enum { ABI_DISPLAY = 8 };
+
 struct abi_memory {
 	uint8_t *base;
 	uint64_t length;     // bytes; generated code reads it for memory.size
@@ -87,6 +120,8 @@ struct abi_vmctx {
 	const struct abi_libcalls *libcalls;
 	const uint32_t *func_refs;     // module function index → index in funcs (for ref.func)
 	void *instance;                // struct vm_instance
+	uint8_t *heap;                 // of objects; NULL: the store has none
+	const uint32_t *object_types;  // module type index → place of a struct abi_object_type
 };
 
 // Where the variable part of a module's vmctx has what; offsets from the vmctx in bytes.

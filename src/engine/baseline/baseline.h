@@ -11,6 +11,7 @@
 struct baseline_options {
 	uint32_t cpu;        // enum code_cpu, as code_cpu_detect has it
 	bool poison_upper;   // debugging: upper halves of i32 values in registers are filled with ones; whoever relies on them must extend (L15)
+	bool check_memories;  // every access is checked by code, also of memories that could lie in a cell
 	bool verify_upper;   // debugging: every i32 producer is followed by a check that the upper half is zero (R5)
 };
 
@@ -24,6 +25,7 @@ struct baseline_reloc {
 // Functions compiled so far by one thread, or one chunk of functions: growable. A zeroed struct is empty.
 struct baseline_output {
 	struct buf text, sites;
+	struct buf handlers;  // words
 	VEC(struct baseline_func)
 	funcs;  // in order of compilation
 	VEC(struct baseline_reloc)
@@ -31,9 +33,6 @@ struct baseline_output {
 	struct baseline_scratch *scratch;  // the compiler's stacks, kept from function to function
 };
 void baseline_output_release(struct baseline_output *out);
-
-// Does the compiler know everything that the module uses outside of bodies (memory64, shared memories)? ERR_UNSUPPORTED otherwise.
-NODISCARD bool baseline_check_module(const struct wasm_module *m, struct err *e);
 
 // Appends the code of function `func` (index space, defined, validated by wasm_validate_func, which gave `info`).
 // On failure (LIMIT, NOMEM, UNSUPPORTED) the output must not be linked.

@@ -1,11 +1,10 @@
 // Calls: of functions of this module, through imports, tables and references; tail calls; the runtime.
 //
 // A call that may leave the instance keeps its own vmctx in the frame, loads code and vmctx of the callee, and takes both vmctx and memory base
-// back afterwards (R7). A tail call to another instance can't be one, because our caller relies on r13 being preserved (R4): it becomes
-// a call and a return.
+// back afterwards (R7). Our caller relies on r13 and r14 being preserved (R4): a tail call that is the first to leave its instance puts a record between the
+// caller's frame and the new arguments, and has the callee return by TAIL_RETURN, which takes both back from there. The next ones find that return address and
+// add nothing: any depth takes no more than that record.
 #include "baseline_int.h"
-
-const uint8_t baseline__args[6] = {RDI, RSI, RDX, RCX, R8, R9};
 
 enum callee_kind { CALLEE_DIRECT, CALLEE_IMPORT, CALLEE_INDIRECT, CALLEE_REF };
 struct callee {
@@ -120,9 +119,13 @@ static void check_indirect(struct comp *c, const struct callee *f)
 	x64_alu_rm(a, W64, ALU_ADD, RAX, at_vmctx(offsetof(struct abi_vmctx, funcs)));
 	x64_mov_rm(a, W32, R11, x64_at(x64_r64(R11), (int32_t)(4 * f->type)));
 	x64_alu_rm(a, W32, ALU_CMP, R11, x64_at(x64_r64(RAX), offsetof(struct abi_func, type)));
-	// Null is function 0, whose type is none: the slow path tells the two apart.
-	struct ool *o = baseline__ool(c, OOL_INDIRECT);
+	// Null is function 0, whose type is none: the slow path tells the two apart. A type that is not final may have others below it.
+	bool is_final = c->m->types[f->type].is_final;
+	struct ool *o = baseline__ool(c, is_final ? OOL_INDIRECT : OOL_INDIRECT_SUB);
+	o->type = f->type;
 	x64_jcc(a, CC_NE, &o->from);
+	if (!is_final)
+		x64_bind(a, &o->back);
 }
 
 // Code in rax and vmctx in r10.
@@ -147,13 +150,13 @@ static void load_callee(struct comp *c, const struct callee *f)
 	x64_mov_rm(a, W64, RAX, x64_at(x64_r64(RAX), offsetof(struct abi_func, code)));
 }
 
-static void call_foreign(struct comp *c)
+static void call_foreign(struct comp *c, uint32_t height)
 {
 	struct x64 *a = &c->a;
 	x64_mov_mr(a, W64, at_rbp(c->save_vmctx), R13);
 	x64_mov_rr(a, W64, R13, R10);
 	x64_mov_rm(a, W64, R14, at_vmctx(offsetof(struct abi_vmctx, mem0_base)));
-	baseline__site(c, TRAP_NONE);
+	baseline__call_site(c, height);
 	x64_call_r(a, RAX);
 	x64_mov_rm(a, W64, R13, at_rbp(c->save_vmctx));
 	x64_mov_rm(a, W64, R14, at_vmctx(offsetof(struct abi_vmctx, mem0_base)));
@@ -177,14 +180,14 @@ static void drop_caches(struct comp *c)
 static void push_call_results(struct comp *c, const struct wasm_func_type *type)
 {
 	if (type->nresults == 1) {
-		unsigned kind = type->results[0].kind;
+		unsigned kind = kind_of(c, type->results[0]);
 		baseline__finish(c, kind, in_vector(kind) ? XMM0 : RAX);
 		return;
 	}
 	// From the area at the frame's bottom, which the next call may use again, to the slots.
 	uint32_t at = 0;
 	for (uint32_t i = 0; i < type->nresults; i++) {
-		unsigned kind = type->results[i].kind;
+		unsigned kind = kind_of(c, type->results[i]);
 		x64_room(&c->a, 64);
 		push_slot(c, kind);
 		baseline__copy_to_cell(c, kind == WASM_V128 ? WASM_V128 : WASM_I64, slot_of(c, c->sp - 1), x64_at(x64_r64(RSP), (int32_t)(8 * at)));
@@ -202,17 +205,18 @@ static void emit_call(struct comp *c, struct callee *f)
 	if (!classify(c, type, &sig))
 		return;
 	baseline__spill_temps_below(c, c->sp - type->nparams);
+	baseline__map_prepare(c, c->sp - type->nparams);
 	baseline__save_pins(c);
 	place_arguments(c, type, &sig, has_value ? &f->v : NULL);
 	baseline__truncate(c, c->sp - type->nparams);
 	if (sig.by_pointer)
 		place_results_pointer(c, &sig, false);
 	if (f->kind == CALLEE_DIRECT) {
-		baseline__site(c, TRAP_NONE);
+		baseline__call_site(c, c->sp);
 		reloc(c, x64_call_rel(&c->a), f->func);
 	} else {
 		load_callee(c, f);
-		call_foreign(c);
+		call_foreign(c, c->sp);
 	}
 	drop_caches(c);
 	baseline__reload_pins(c);
@@ -221,7 +225,22 @@ static void emit_call(struct comp *c, struct callee *f)
 }
 
 // ---- tail calls -------------------------------------------------------------------------------------------------
-// The new arguments lie at rsp; they take the place of our own, which ends where it ended, the return address below them.
+// The new arguments lie at rsp and go to rbp + area; below them the return address. Two registers hold that and what rbp becomes.
+static void move_arguments(struct comp *c, uint32_t cells, int32_t area, unsigned ret, unsigned rbp)
+{
+	struct x64 *a = &c->a;
+	// From the last one down: the destination lies above the source.
+	for (uint32_t i = cells; i--;) {
+		x64_room(a, 64);
+		x64_movs_rm(a, W64, XMM15, x64_at(x64_r64(RSP), (int32_t)(8 * i)));
+		x64_movs_mr(a, W64, at_rbp(area + (int32_t)(8 * i)), XMM15);
+	}
+	x64_mov_mr(a, W64, at_rbp(area - 8), ret);
+	x64_lea(a, W64, RSP, at_rbp(area - 8));
+	x64_mov_rr(a, W64, RBP, rbp);
+}
+
+// They take the place of our own, which ends where it ended.
 static void move_frame(struct comp *c, uint32_t cells)
 {
 	struct x64 *a = &c->a;
@@ -230,18 +249,40 @@ static void move_frame(struct comp *c, uint32_t cells)
 		x64_leave(a);
 		return;
 	}
-	int32_t area = 16 + 8 * ((int32_t)c->cells - (int32_t)cells);
 	x64_mov_rm(a, W64, R10, at_rbp(8));
 	x64_mov_rm(a, W64, R11, at_rbp(0));
-	// From the last one down: the destination lies above the source.
-	for (uint32_t i = cells; i--;) {
-		x64_room(a, 64);
-		x64_movs_rm(a, W64, XMM15, x64_at(x64_r64(RSP), (int32_t)(8 * i)));
-		x64_movs_mr(a, W64, at_rbp(area + (int32_t)(8 * i)), XMM15);
-	}
-	x64_mov_mr(a, W64, at_rbp(area - 8), R10);
-	x64_lea(a, W64, RSP, at_rbp(area - 8));
-	x64_mov_rr(a, W64, RBP, R11);
+	move_arguments(c, cells, 16 + 8 * ((int32_t)c->cells - (int32_t)cells), R10, R11);
+}
+
+// The same, with r13 and r14 of the callee, whose code is in rax and vmctx in r10. The first time on the way our own place ends with the record.
+static void leave_instance(struct comp *c, uint32_t cells)
+{
+	enum { RECORD = 16 };
+	struct x64 *a = &c->a;
+	struct x64_label again = X64_LABEL, done = X64_LABEL;
+	int32_t area = 16 + 8 * ((int32_t)c->cells - (int32_t)cells), record = 16 + 8 * (int32_t)c->cells - RECORD;
+	baseline__restore_preserved(c);
+	x64_mov_rm(a, W64, R11, at_vmctx(offsetof(struct abi_vmctx, libcalls)));
+	x64_mov_rm(a, W64, R11, x64_at(x64_r64(R11), 8 * ABI_LIBCALL_TAIL_RETURN));
+	x64_mov_rm(a, W64, R14, at_rbp(8));
+	x64_alu_rr(a, W64, ALU_CMP, R14, R11);
+	x64_jcc(a, CC_E, &again);
+	// Without parameters of our own the record lies where the frame's two words are.
+	x64_mov_mr(a, W64, at_rbp(record + 8), R14);
+	x64_mov_rm(a, W64, R14, at_rbp(0));
+	x64_mov_mr(a, W64, at_rbp(record), R13);
+	x64_mov_rr(a, W64, R13, R10);
+	move_arguments(c, cells, area - RECORD, R11, R14);
+	x64_jmp(a, &done);
+	x64_bind(a, &again);
+	x64_room(a, 256);
+	x64_mov_rm(a, W64, R14, at_rbp(0));
+	x64_mov_rr(a, W64, R13, R10);
+	move_arguments(c, cells, area, R11, R14);
+	x64_bind(a, &done);
+	x64_room(a, 256);
+	x64_mov_rm(a, W64, R14, at_vmctx(offsetof(struct abi_vmctx, mem0_base)));
+	x64_jmp_r(a, RAX);
 }
 
 static void emit_tail_call(struct comp *c, struct callee *f)
@@ -263,9 +304,9 @@ static void emit_tail_call(struct comp *c, struct callee *f)
 		load_callee(c, f);
 		x64_alu_rr(a, W64, ALU_CMP, R10, R13);
 		x64_jcc(a, CC_E, &same);
-		call_foreign(c);
-		baseline__epilogue(c);
+		leave_instance(c, sig.stack_cells);
 		x64_bind(a, &same);
+		x64_room(a, 256);
 		// move_frame needs r10, r11; rax stays.
 		move_frame(c, sig.stack_cells);
 		x64_jmp_r(a, RAX);
@@ -328,6 +369,7 @@ void baseline__libcall(struct comp *c, enum abi_libcall id, const uint32_t *imms
 		first++;
 	unsigned nvalues = row->nargs - first;
 	baseline__spill_temps_below(c, c->sp - nvalues);
+	baseline__map_prepare(c, c->sp - nvalues);
 	baseline__save_pins(c);
 	for (unsigned i = 0; i < nvalues; i++) {
 		const struct val *v = &c->stack[c->sp - nvalues + i];
@@ -340,7 +382,7 @@ void baseline__libcall(struct comp *c, enum abi_libcall id, const uint32_t *imms
 		x64_mov_ri(a, baseline__args[i], imms[i - 1]);
 	x64_mov_rr(a, W64, RDI, R13);
 	x64_mov_rm(a, W64, RAX, at_vmctx(offsetof(struct abi_vmctx, libcalls)));
-	baseline__site(c, TRAP_NONE);
+	baseline__call_site(c, c->sp);
 	x64_call_m(a, x64_at(x64_r64(RAX), (int32_t)(8 * id)));
 	if (row->may_trap) {
 		struct ool *o = baseline__ool(c, OOL_RAISE);

@@ -6,7 +6,7 @@ static struct ctl *top(struct comp *c)
 	return &c->s->ctl.ptr[c->s->ctl.len - 1];
 }
 
-static struct ctl *target(struct comp *c, uint32_t depth)
+struct ctl *baseline__target(struct comp *c, uint32_t depth)
 {
 	return &c->s->ctl.ptr[c->s->ctl.len - 1 - depth];
 }
@@ -109,23 +109,24 @@ static void push_results(struct comp *c, const struct ctl *t)
 	if (t->nresults == 1) {
 		unsigned r = result_register(t);
 		baseline__claim(c, r);
-		push_reg(c, result_type(t, 0).kind, r);
-		baseline__produced(c, result_type(t, 0).kind, r);
+		unsigned kind = kind_of(c, result_type(t, 0));
+		push_reg(c, kind, r);
+		baseline__produced(c, kind, r);
 		return;
 	}
 	for (uint32_t i = 0; i < t->nresults; i++)
-		push_slot(c, t->results[i].kind);
+		push_slot(c, kind_of(c, t->results[i]));
 }
 
 static void push_params(struct comp *c, const struct ctl *t)
 {
 	baseline__truncate(c, t->height);
 	for (uint32_t i = 0; i < t->nparams; i++)
-		push_slot(c, t->params[i].kind);
+		push_slot(c, kind_of(c, t->params[i]));
 }
 
 // ---- blocks -----------------------------------------------------------------------------------------------------
-static struct ctl *enter(struct comp *c, enum ctl_kind kind)
+struct ctl *baseline__enter(struct comp *c, unsigned kind)
 {
 	struct wasm_block_type bt;
 	wasm_read_block_type(c->m, &c->p, &bt);
@@ -142,6 +143,7 @@ static struct ctl *enter(struct comp *c, enum ctl_kind kind)
 		.params = bt.params,
 		.results = bt.results == &bt.inline_result ? NULL : bt.results,
 		.inline_result = bt.inline_result,
+		.region = c->region,
 		.label = X64_LABEL,
 		.otherwise = X64_LABEL,
 		.stub = X64_LABEL,
@@ -155,7 +157,7 @@ void baseline__emit_block(struct comp *c, unsigned w, unsigned kind)
 	struct wasm_block_type bt;
 	wasm_read_block_type(c->m, &p, &bt);
 	baseline__flush(c, kind == CTL_LOOP ? bt.nparams : 0);
-	struct ctl *t = enter(c, kind);
+	struct ctl *t = baseline__enter(c, kind);
 	if (t && kind == CTL_LOOP) {
 		x64_align(&c->a, 16);
 		baseline__bind(c, &t->label);
@@ -170,7 +172,7 @@ void baseline__emit_if(struct comp *c, unsigned w, unsigned arg)
 	struct val v = pop(c);
 	unsigned cc = baseline__cond(c, &v);
 	baseline__flush(c, bt.nparams);
-	struct ctl *t = enter(c, CTL_IF);
+	struct ctl *t = baseline__enter(c, CTL_IF);
 	if (t)
 		baseline__jcc(c, baseline__invert(cc), &t->otherwise);
 }
@@ -222,11 +224,13 @@ static void end_func(struct comp *c, struct ctl *t)
 void baseline__emit_end(struct comp *c, unsigned w, unsigned arg)
 {
 	struct ctl *t = top(c);
+	bool drops = t->kind == CTL_LEGACY_CATCH && !c->unreachable;  // what was caught
+	baseline__catches_end(c, t);
 	if (t->kind == CTL_FUNC) {
 		end_func(c, t);
 	} else if (t->kind == CTL_IF) {
 		end_if(c, t);
-	} else if (t->kind != CTL_LOOP && x64_label_used(&t->label)) {
+	} else if (t->kind != CTL_LOOP && (x64_label_used(&t->label) || t->landing || drops)) {
 		if (!c->unreachable)
 			baseline__merge(c, t);
 		baseline__bind(c, &t->label);
@@ -234,11 +238,13 @@ void baseline__emit_end(struct comp *c, unsigned w, unsigned arg)
 		c->unreachable = false;
 	}
 	// Otherwise nobody jumps here: the stack stays as it is.
+	baseline__region_end(c, t);
+	baseline__landed(c, t);
 	c->s->ctl.len--;
 }
 
 // ---- branches ---------------------------------------------------------------------------------------------------
-static void branch(struct comp *c, struct ctl *t)
+void baseline__branch(struct comp *c, struct ctl *t)
 {
 	baseline__merge(c, t);
 	if (t->kind == CTL_FUNC)
@@ -249,13 +255,13 @@ static void branch(struct comp *c, struct ctl *t)
 
 void baseline__emit_br(struct comp *c, unsigned w, unsigned arg)
 {
-	branch(c, target(c, wasm_read_u32(&c->p)));
+	baseline__branch(c, baseline__target(c, wasm_read_u32(&c->p)));
 	dead_from_here(c);
 }
 
 void baseline__emit_return(struct comp *c, unsigned w, unsigned arg)
 {
-	branch(c, &c->s->ctl.ptr[0]);
+	baseline__branch(c, &c->s->ctl.ptr[0]);
 	dead_from_here(c);
 }
 
@@ -284,7 +290,7 @@ static void branch_if(struct comp *c, unsigned cc, struct ctl *t)
 
 void baseline__emit_br_if(struct comp *c, unsigned w, unsigned arg)
 {
-	struct ctl *t = target(c, wasm_read_u32(&c->p));
+	struct ctl *t = baseline__target(c, wasm_read_u32(&c->p));
 	struct val v = pop(c);
 	unsigned cc = baseline__cond(c, &v);
 	branch_if(c, cc, t);
@@ -293,11 +299,11 @@ void baseline__emit_br_if(struct comp *c, unsigned w, unsigned arg)
 // br_on_null: the reference stays if it isn't null. br_on_non_null: it is the label's last value.
 void baseline__emit_br_on_null(struct comp *c, unsigned w, unsigned non_null)
 {
-	struct ctl *t = target(c, wasm_read_u32(&c->p));
+	struct ctl *t = baseline__target(c, wasm_read_u32(&c->p));
 	struct val v = pop(c);
 	uint8_t r = baseline__own_reg(c, &v);
 	if (non_null) {
-		push_reg(c, WASM_REF, r);
+		push_reg(c, v.type, r);
 		x64_test_rr(&c->a, W32, r, r);
 		branch_if(c, CC_NE, t);
 		pop(c);
@@ -307,7 +313,7 @@ void baseline__emit_br_on_null(struct comp *c, unsigned w, unsigned non_null)
 		x64_test_rr(&c->a, W32, r, r);
 		branch_if(c, CC_E, t);
 		c->used &= ~BIT(r);
-		push_reg(c, WASM_REF, r);
+		push_reg(c, v.type, r);
 	}
 }
 
@@ -338,12 +344,12 @@ void baseline__emit_br_table(struct comp *c, unsigned w, unsigned arg)
 	x64_cmov_rr(a, W32, CC_AE, i, limit);
 	c->lock &= ~BIT(limit);
 	jump_by_table(c, i, &table);
-	uint32_t arity = label_arity(target(c, 0));
+	uint32_t arity = label_arity(baseline__target(c, 0));
 	const uint8_t *labels = c->p;
 	c->stamp++;
 	// Distinct targets that take values get a stub that moves them.
 	for (uint32_t k = 0; k <= n; k++) {
-		struct ctl *t = target(c, wasm_read_u32(&c->p));
+		struct ctl *t = baseline__target(c, wasm_read_u32(&c->p));
 		arity = label_arity(t);
 		if (arity == 0 || t->stamp == c->stamp)
 			continue;
@@ -357,7 +363,7 @@ void baseline__emit_br_table(struct comp *c, unsigned w, unsigned arg)
 	x64_align(a, 4);
 	x64_bind(a, &table);
 	for (uint32_t k = 0; k <= n; k++) {
-		struct ctl *t = target(c, wasm_read_u32(&labels));
+		struct ctl *t = baseline__target(c, wasm_read_u32(&labels));
 		x64_room(a, 16);
 		x64__label_ref(a, arity ? &t->stub : &t->label);
 	}

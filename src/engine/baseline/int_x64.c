@@ -472,6 +472,31 @@ void baseline__emit_div(struct comp *c, unsigned w, unsigned flags)
 	baseline__finish(c, int_type(w), flags & DIV_REM ? RDX : RAX);
 }
 
+// ---- 128 bits ---------------------------------------------------------------------------------------------------
+static void push_halves(struct comp *c, uint8_t low, uint8_t high)
+{
+	push_reg(c, WASM_I64, low);
+	push_reg(c, WASM_I64, high);
+}
+
+// The halves that are only read first: nothing may come between the two instructions, of which the second takes the first one's carry.
+void baseline__emit_wide_add(struct comp *c, unsigned w, unsigned op)
+{
+	struct val b_high = pop(c), b_low = pop(c), a_high = pop(c), a_low = pop(c);
+	uint8_t low = baseline__use_reg(c, &b_low), high = baseline__use_reg(c, &b_high);
+	uint8_t ret_low = baseline__own_reg(c, &a_low), ret_high = baseline__own_reg(c, &a_high);
+	x64_alu_rr(&c->a, W64, op, ret_low, low);
+	x64_alu_rr(&c->a, W64, op == ALU_ADD ? ALU_ADC : ALU_SBB, ret_high, high);
+	push_halves(c, ret_low, ret_high);
+}
+
+void baseline__emit_wide_mul(struct comp *c, unsigned w, unsigned op)
+{
+	struct val b = pop(c), a = pop(c);
+	x64_group3(&c->a, W64, op, div_operands(c, &b, &a));
+	push_halves(c, RAX, RDX);
+}
+
 // ---- one operand ------------------------------------------------------------------------------------------------
 // arg: the low byte of enum x64_bits with its prefix
 void baseline__emit_bits(struct comp *c, unsigned w, unsigned op)
@@ -582,11 +607,14 @@ void baseline__emit_local_tee(struct comp *c, unsigned w, unsigned arg)
 // The flags are set first; everything after is moves.
 void baseline__emit_select(struct comp *c, unsigned w, unsigned typed)
 {
+	unsigned type = 0;
 	if (typed) {
 		for (uint32_t n = wasm_read_u32(&c->p); n; n--)
-			wasm_read_valtype(&c->p);
+			type = kind_of(c, wasm_read_valtype(&c->p));
 	}
 	struct val v = pop(c), b = pop(c), a = pop(c);
+	if (!typed)
+		type = a.type;
 	unsigned cc = baseline__cond(c, &v);
 	bool floats = in_vector(a.type);
 	w = width_of(a.type);
@@ -628,5 +656,5 @@ void baseline__emit_select(struct comp *c, unsigned w, unsigned typed)
 		}
 	}
 	c->keep_flags = false;
-	baseline__finish(c, a.type, d);
+	baseline__finish(c, type, d);
 }

@@ -7,6 +7,7 @@ void baseline_output_release(struct baseline_output *out)
 		return;
 	buf_release(&out->text);
 	buf_release(&out->sites);
+	buf_release(&out->handlers);
 	VEC_FREE(&out->funcs);
 	VEC_FREE(&out->relocs);
 	if (out->scratch) {
@@ -14,27 +15,19 @@ void baseline_output_release(struct baseline_output *out)
 		mem_free(out->scratch->locals);
 		mem_free(out->scratch->used);
 		mem_free(out->scratch->locs);
+		mem_free(out->scratch->map);
 		VEC_FREE(&out->scratch->ctl);
 		VEC_FREE(&out->scratch->ool);
 		VEC_FREE(&out->scratch->pool);
+		VEC_FREE(&out->scratch->vectors);
+		VEC_FREE(&out->scratch->edges);
+		VEC_FREE(&out->scratch->regions);
+		VEC_FREE(&out->scratch->clauses);
+		VEC_FREE(&out->scratch->landings);
+		VEC_FREE(&out->scratch->caught);
 		mem_free(out->scratch);
 	}
 	*out = (struct baseline_output){0};
-}
-
-bool baseline_check_module(const struct wasm_module *m, struct err *e)
-{
-	for (uint32_t i = 0; i < m->nmemories; i++) {
-		const struct wasm_memory_type *t = &m->memories[i];
-		if (t->limits.is64 || t->limits.shared || t->page_shift != 16)
-			return err_set(e, ERR_UNSUPPORTED, "memory %u: %s memories are not supported", i, t->limits.is64 ? "64-bit" : t->limits.shared ? "shared"
-																																		   : "odd-paged");
-	}
-	for (uint32_t i = 0; i < m->ntables; i++) {
-		if (m->tables[i].type.limits.is64)
-			return err_set(e, ERR_UNSUPPORTED, "table %u: 64-bit tables are not supported", i);
-	}
-	return true;
 }
 
 // Where each defined function is: output and index in it.
@@ -43,42 +36,14 @@ struct where {
 	uint32_t index;
 };
 
-// Return address on the stack is a guest's pc; eax is a trap.
-static void emit_raise_stub(struct x64 *a)
+static uint32_t words_end(const struct where *w)
 {
-	x64_mov_rr(a, W32, RSI, RAX);
-	x64_mov_rr(a, W64, RDI, R13);
-	x64_mov_rm(a, W64, RAX, at_vmctx(offsetof(struct abi_vmctx, libcalls)));
-	x64_jmp_m(a, x64_at(x64_r64(RAX), 8 * ABI_LIBCALL_RAISE));
-}
-
-// Called in the prologue with parameters in registers and rsp + 8 a multiple of 16; keeps them all around the hook.
-static void emit_hook_stub(struct x64 *a)
-{
-	int32_t size = 8 * 6 + 16 * 8 + 8;
-	x64_alu_ri(a, W64, ALU_SUB, RSP, size);
-	for (int i = 0; i < 6; i++)
-		x64_mov_mr(a, W64, x64_at(x64_r64(RSP), 8 * i), baseline__args[i]);
-	for (int i = 0; i < 8; i++)
-		x64_movups_mr(a, x64_at(x64_r64(RSP), 48 + 16 * i), (unsigned)(XMM0 + i));
-	x64_mov_rr(a, W64, RDI, R13);
-	x64_mov_rm(a, W64, RAX, at_vmctx(offsetof(struct abi_vmctx, libcalls)));
-	x64_call_m(a, x64_at(x64_r64(RAX), 8 * ABI_LIBCALL_STACK_HOOK));
-	for (int i = 0; i < 6; i++)
-		x64_mov_rm(a, W64, baseline__args[i], x64_at(x64_r64(RSP), 8 * i));
-	for (int i = 0; i < 8; i++)
-		x64_movups_rm(a, (unsigned)(XMM0 + i), x64_at(x64_r64(RSP), 48 + 16 * i));
-	x64_alu_ri(a, W64, ALU_ADD, RSP, size);
-	x64_test_rr(a, W32, RAX, RAX);
-	uint32_t fine = x64_short_jcc(a, CC_E);
-	emit_raise_stub(a);
-	x64_short_bind(a, fine);
-	x64_ret(a, 0);
+	return w->index + 1 < w->out->funcs.len ? w->out->funcs.ptr[w->index + 1].place.handlers : (uint32_t)(w->out->handlers.len / 4);
 }
 
 static bool place_functions(const struct where *where, struct code_artifact *a, struct buf *stubs, uint32_t *ret_hook, uint32_t *ret_raise, struct err *e)
 {
-	uint64_t text = 0, sites = 0;
+	uint64_t text = 0, sites = 0, handlers = 0;
 	for (uint32_t i = 0; i < a->nfuncs; i++) {
 		const struct baseline_output *out = where[i].out;
 		if (!out)
@@ -88,26 +53,23 @@ static bool place_functions(const struct where *where, struct code_artifact *a, 
 		a->funcs[i] = f->place;
 		a->funcs[i].offset = (uint32_t)text;
 		a->funcs[i].sites = (uint32_t)sites;
+		a->funcs[i].handlers = (uint32_t)handlers;
+		handlers += words_end(&where[i]) - f->place.handlers;
 		text = align_up_u64(text + f->place.size, 16);
 		sites += sites_end - f->place.sites;
-		if (text > INT32_MAX || sites > INT32_MAX)
+		if (text > INT32_MAX || sites > INT32_MAX || handlers > INT32_MAX / 4)
 			return err_set(e, ERR_LIMIT, "the module's machine code exceeds 2 GiB");
 	}
-	struct x64 x;
-	x64_begin(&x, stubs);
-	x64_room(&x, 1024);
-	*ret_raise = (uint32_t)text + x64_pos(&x);
-	emit_raise_stub(&x);
-	x64_align(&x, 16);
-	*ret_hook = (uint32_t)text + x64_pos(&x);
-	emit_hook_stub(&x);
-	if (!x64_finish(&x))
+	if (!baseline__stubs_emit(stubs, ret_hook, ret_raise))
 		return err_nomem(e);
+	*ret_hook += (uint32_t)text;
+	*ret_raise += (uint32_t)text;
 	text += stubs->len;
 	if (text > INT32_MAX)
 		return err_set(e, ERR_LIMIT, "the module's machine code exceeds 2 GiB");
 	a->text_size = text;
 	a->sites_size = sites;
+	a->nhandlers = (uint32_t)handlers;
 	return true;
 }
 
@@ -133,7 +95,8 @@ static bool fill(const struct where *where, struct code_artifact *a, struct buf 
 		return false;
 	a->text = mem_alloc(a->text_size);
 	a->sites = mem_alloc(a->sites_size ? a->sites_size : 1);
-	if (!a->text || !a->sites)
+	a->handlers = mem_alloc(a->nhandlers ? a->nhandlers * sizeof *a->handlers : 1);
+	if (!a->text || !a->sites || !a->handlers)
 		return err_nomem(e);
 	uint32_t at = 0;
 	for (uint32_t i = 0; i < a->nfuncs; i++) {
@@ -144,6 +107,9 @@ static bool fill(const struct where *where, struct code_artifact *a, struct buf 
 		uint64_t sites_end = i + 1 < a->nfuncs ? a->funcs[i + 1].sites : a->sites_size;
 		if (sites_end > a->funcs[i].sites)
 			memcpy(a->sites + a->funcs[i].sites, where[i].out->sites.ptr + from->sites, sites_end - a->funcs[i].sites);
+		uint32_t words = words_end(&where[i]) - from->handlers;
+		if (words)
+			memcpy(a->handlers + a->funcs[i].handlers, where[i].out->handlers.ptr + 4 * (size_t)from->handlers, 4 * (size_t)words);
 		resolve(&where[i], a, i, hook, raise);
 	}
 	size_t stubs_at = a->text_size - stubs->len;
@@ -159,7 +125,8 @@ bool baseline_link(const struct wasm_module *m, struct baseline_output *const *o
 		.first_func = m->nimported_funcs,
 		.nfuncs = m->nfuncs - m->nimported_funcs,
 		.cpu = opt->cpu,
-		.flags = (opt->poison_upper ? 1u : 0) | (opt->verify_upper ? 2u : 0),
+		.flags = (opt->poison_upper ? CODE_POISONS_UPPER : 0u) | (opt->verify_upper ? CODE_VERIFIES_UPPER : 0u) |
+			(opt->check_memories ? CODE_CHECKS_MEMORIES : 0u),
 	};
 	AUTO(buf)
 	stubs = {0};

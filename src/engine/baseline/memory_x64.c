@@ -1,10 +1,15 @@
 // Memories, globals, tables, references, and the bulk operations (which are calls of the runtime).
 //
-// A memory of 32-bit indices is a cell of 6 GiB: index (zero-extended) + an offset of at most 2 GiB - 1 lands in it, so the processor checks (L5, L6).
-// Greater offsets are compared first, without adding to the index (L12).
-#include "baseline_int.h"
+// A memory in a cell (abi_memory_in_cell) has 6 GiB: index (zero-extended) + an offset of at most 2 GiB - 1 lands in it, so the processor checks (L5,
+// L6). Greater offsets, and all accesses of other memories, are checked by code, without adding to the index (L12).
+#include "vec_x64.h"
 
 #define MAX_DISP 0x7fffffffu
+
+static unsigned address_type(const struct wasm_limits *l)
+{
+	return l->is64 ? WASM_I64 : WASM_I32;
+}
 
 static void memory_record(struct comp *c, uint32_t memory, unsigned reg)
 {
@@ -24,29 +29,77 @@ static struct r64 memory_base(struct comp *c, uint32_t memory)
 	return x64_r64(t);
 }
 
-static struct x64_mem far_address(struct comp *c, struct val *index, const struct wasm_memarg *m, unsigned size)
+// What the memory has at least: it never gets shorter than its type says.
+static uint64_t least_bytes(const struct comp *c, uint32_t memory)
+{
+	const struct wasm_memory_type *t = &c->m->memories[memory];
+	return t->limits.min > UINT64_MAX >> t->page_shift ? 0 : t->limits.min << t->page_shift;
+}
+
+// `end`: index, offset and size of an access at a constant index. Nothing is checked of what is always there.
+static struct x64_mem checked_const(struct comp *c, uint64_t index, const struct wasm_memarg *m, uint64_t end)
 {
 	struct x64 *a = &c->a;
-	uint8_t r = baseline__use_zext(c, index).n, t = alloc(c, false), u = alloc(c, false);
-	memory_record(c, m->memory, t);
-	x64_mov_rm(a, W64, t, x64_at(x64_r64(t), offsetof(struct abi_memory, length)));
-	x64_mov_ri(a, u, m->offset + size);
-	x64_alu_rr(a, W64, ALU_SUB, t, u);
-	baseline__jcc_trap(c, CC_B, TRAP_MEMORY_OUT_OF_BOUNDS);
-	x64_alu_rr(a, W64, ALU_CMP, r, t);
-	baseline__jcc_trap(c, CC_A, TRAP_MEMORY_OUT_OF_BOUNDS);
-	x64_mov_ri(a, u, m->offset);
-	x64_alu_rr(a, W64, ALU_ADD, u, r);
+	uint8_t t = alloc(c, false), u = alloc(c, false);
+	if (end > least_bytes(c, m->memory)) {
+		memory_record(c, m->memory, t);
+		x64_mov_ri(a, u, end);
+		x64_alu_rm(a, W64, ALU_CMP, u, x64_at(x64_r64(t), offsetof(struct abi_memory, length)));
+		baseline__jcc_trap(c, CC_A, TRAP_MEMORY_OUT_OF_BOUNDS);
+	}
 	c->lock &= ~BIT(t);
+	if (index + m->offset <= MAX_DISP) {
+		c->lock &= ~BIT(u);
+		return x64_at(memory_base(c, m->memory), (int32_t)(index + m->offset));
+	}
+	x64_mov_ri(a, u, index + m->offset);
 	return x64_at_index(memory_base(c, m->memory), x64_r64(u), 0, 0);
 }
 
-static struct x64_mem address(struct comp *c, struct val *index, const struct wasm_memarg *m, unsigned size)
+static uint64_t add_or_most(uint64_t a, uint64_t b)
 {
+	uint64_t sum;
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+// First length ≥ offset + size, then index ≤ length - offset - size (L12). Sums that have no 64 bits are UINT64_MAX, which no length reaches.
+static struct x64_mem checked_address(struct comp *c, struct val *index, const struct wasm_memarg *m, unsigned size)
+{
+	struct x64 *a = &c->a;
+	uint64_t end = add_or_most(m->offset, size);
+	if (index->kind == K_CONST)
+		return checked_const(c, index->imm, m, add_or_most(index->imm, end));
+	uint8_t r = c->m->memories[m->memory].limits.is64 ? baseline__use_reg(c, index) : baseline__use_zext(c, index).n;
+	uint8_t t = alloc(c, false), u = NO_REG;
+	memory_record(c, m->memory, t);
+	x64_mov_rm(a, W64, t, x64_at(x64_r64(t), offsetof(struct abi_memory, length)));
+	if (end <= MAX_DISP) {
+		x64_alu_ri(a, W64, ALU_SUB, t, (int32_t)end);
+	} else {
+		u = alloc(c, false);
+		x64_mov_ri(a, u, end);
+		x64_alu_rr(a, W64, ALU_SUB, t, u);
+	}
+	if (end > least_bytes(c, m->memory))
+		baseline__jcc_trap(c, CC_B, TRAP_MEMORY_OUT_OF_BOUNDS);
+	x64_alu_rr(a, W64, ALU_CMP, r, t);
+	baseline__jcc_trap(c, CC_A, TRAP_MEMORY_OUT_OF_BOUNDS);
+	c->lock &= ~BIT(t);
+	if (u == NO_REG)
+		return x64_at_index(memory_base(c, m->memory), x64_r64(r), 0, (int32_t)m->offset);
+	x64_mov_ri(a, u, m->offset);
+	x64_alu_rr(a, W64, ALU_ADD, u, r);
+	return x64_at_index(memory_base(c, m->memory), x64_r64(u), 0, 0);
+}
+
+struct x64_mem baseline__address(struct comp *c, struct val *index, const struct wasm_memarg *m, unsigned size)
+{
+	if (UNLIKELY(c->opt->check_memories || !abi_memory_in_cell(&c->m->memories[m->memory])))
+		return checked_address(c, index, m, size);
 	if (index->kind == K_CONST && index->imm + m->offset <= MAX_DISP)
 		return x64_at(memory_base(c, m->memory), (int32_t)(index->imm + m->offset));
 	if (UNLIKELY(m->offset > MAX_DISP))
-		return far_address(c, index, m, size);
+		return checked_address(c, index, m, size);
 	struct r64 r = baseline__use_zext(c, index);
 	return x64_at_index(memory_base(c, m->memory), r, 0, (int32_t)m->offset);
 }
@@ -57,7 +110,7 @@ void baseline__emit_load(struct comp *c, unsigned w, unsigned arg)
 	unsigned size = wasm_ops[wasm_op_by_byte[*c->op_at]].access;
 	struct wasm_memarg m = wasm_read_memarg(&c->p);
 	struct val index = pop(c);
-	struct x64_mem at = address(c, &index, &m, size);
+	struct x64_mem at = baseline__address(c, &index, &m, size);
 	uint8_t d = baseline__hint(c);
 	if (d == NO_REG)
 		d = index.kind == K_REG ? index.reg : alloc(c, false);
@@ -77,7 +130,7 @@ void baseline__emit_load_float(struct comp *c, unsigned f, unsigned arg)
 {
 	struct wasm_memarg m = wasm_read_memarg(&c->p);
 	struct val index = pop(c);
-	struct x64_mem at = address(c, &index, &m, f == W64 ? 8 : 4);
+	struct x64_mem at = baseline__address(c, &index, &m, f == W64 ? 8 : 4);
 	uint8_t d = baseline__hint(c);
 	if (d == NO_REG)
 		d = alloc(c, true);
@@ -105,7 +158,7 @@ void baseline__emit_store(struct comp *c, unsigned w, unsigned size)
 	if (v.kind == K_CONST && is_float(v.type))
 		v.type = v.type == WASM_F64 ? WASM_I64 : WASM_I32;
 	uint8_t r = imm ? NO_REG : baseline__use_reg(c, &v);
-	struct x64_mem at = address(c, &index, &m, size);
+	struct x64_mem at = baseline__address(c, &index, &m, size);
 	baseline__site(c, TRAP_MEMORY_OUT_OF_BOUNDS);
 	if (imm)
 		store_imm(c, size, at, v.imm);
@@ -128,8 +181,9 @@ void baseline__emit_memory_size(struct comp *c, unsigned w, unsigned arg)
 	memory_record(c, memory, d);
 	// 64 bits: 4 GiB is a length (L13).
 	x64_mov_rm(&c->a, W64, d, x64_at(x64_r64(d), offsetof(struct abi_memory, length)));
-	x64_shift_ri(&c->a, W64, SHIFT_SHR, d, c->m->memories[memory].page_shift);
-	baseline__finish(c, WASM_I32, d);
+	if (c->m->memories[memory].page_shift)
+		x64_shift_ri(&c->a, W64, SHIFT_SHR, d, c->m->memories[memory].page_shift);
+	baseline__finish(c, address_type(&c->m->memories[memory].limits), d);
 }
 
 // ---- globals ----------------------------------------------------------------------------------------------------
@@ -146,7 +200,7 @@ static struct x64_mem global_at(struct comp *c, uint32_t global)
 void baseline__emit_global_get(struct comp *c, unsigned w, unsigned arg)
 {
 	uint32_t global = wasm_read_u32(&c->p);
-	unsigned type = c->m->globals[global].type.type.kind;
+	unsigned type = kind_of(c, c->m->globals[global].type.type);
 	struct x64_mem at = global_at(c, global);
 	uint8_t d = baseline__hint(c);
 	if (d == NO_REG)
@@ -191,7 +245,7 @@ void baseline__emit_table_get(struct comp *c, unsigned w, unsigned arg)
 	uint8_t t;
 	struct x64_mem at = element(c, table, &index, &t);
 	x64_mov_rm(&c->a, W32, t, at);
-	baseline__finish(c, WASM_REF, t);
+	baseline__finish(c, kind_of(c, c->m->tables[table].type.elem), t);
 }
 
 void baseline__emit_table_set(struct comp *c, unsigned w, unsigned arg)
@@ -214,8 +268,8 @@ void baseline__emit_table_size(struct comp *c, unsigned w, unsigned arg)
 	uint32_t table = wasm_read_u32(&c->p);
 	uint8_t t = alloc(c, false);
 	x64_mov_rm(&c->a, W64, t, at_vmctx(c->layout->tables + 8u * table));
-	x64_mov_rm(&c->a, W32, t, x64_at(x64_r64(t), offsetof(struct abi_table, length)));
-	baseline__finish(c, WASM_I32, t);
+	x64_mov_rm(&c->a, W64, t, x64_at(x64_r64(t), offsetof(struct abi_table, length)));
+	baseline__finish(c, address_type(&c->m->tables[table].type.limits), t);
 }
 
 // ---- references -------------------------------------------------------------------------------------------------
@@ -246,24 +300,30 @@ void baseline__emit_ref_as_non_null(struct comp *c, unsigned w, unsigned arg)
 	uint8_t r = baseline__own_reg(c, &v);
 	x64_test_rr(&c->a, W32, r, r);
 	baseline__jcc_trap(c, CC_E, TRAP_NULL_REFERENCE);
-	baseline__finish(c, WASM_REF, r);
+	baseline__finish(c, v.type, r);
 }
 
 // ---- calls of the runtime ---------------------------------------------------------------------------------------
+// What the runtime answers, -1 included, as an index.
+static void finish_size(struct comp *c, const struct wasm_limits *l)
+{
+	if (!l->is64)
+		x64_mov_rr(&c->a, W32, RAX, RAX);
+	baseline__finish(c, address_type(l), RAX);
+}
+
 void baseline__emit_memory_grow(struct comp *c, unsigned w, unsigned arg)
 {
 	uint32_t memory = wasm_read_u32(&c->p);
 	baseline__libcall(c, ABI_LIBCALL_MEMORY_GROW, &memory);
-	x64_mov_rr(&c->a, W32, RAX, RAX);  // -1 as an i32
-	baseline__finish(c, WASM_I32, RAX);
+	finish_size(c, &c->m->memories[memory].limits);
 }
 
 void baseline__emit_table_grow(struct comp *c, unsigned w, unsigned arg)
 {
 	uint32_t table = wasm_read_u32(&c->p);
 	baseline__libcall(c, ABI_LIBCALL_TABLE_GROW, &table);
-	x64_mov_rr(&c->a, W32, RAX, RAX);
-	baseline__finish(c, WASM_I32, RAX);
+	finish_size(c, &c->m->tables[table].type.limits);
 }
 
 // w: immediates in the code, which are the first arguments

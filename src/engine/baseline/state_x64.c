@@ -1,6 +1,8 @@
 // Registers and the operand stack: who owns what, how operands reach registers, what happens to them at joins and calls.
 #include "baseline_int.h"
 
+const uint8_t baseline__args[6] = {RDI, RSI, RDX, RCX, R8, R9};
+
 bool baseline__fail_nomem(struct comp *c)
 {
 	c->failed = true;
@@ -49,6 +51,31 @@ void baseline__pool_ref(struct comp *c, uint64_t bits)
 		*p = (struct pooled){x64_pos(&c->a) - 4, bits};
 }
 
+void baseline__pool_vector(struct comp *c, const void *bits)
+{
+	struct pooled_vector *p = VEC_ADD(NULL, &c->s->vectors, 1u << 24);
+	if (!p) {
+		baseline__fail_nomem(c);
+		return;
+	}
+	p->at = x64_pos(&c->a) - 4;
+	memcpy(p->bits, bits, 16);
+}
+
+void baseline__load_vector(struct comp *c, unsigned reg, const void *bits)
+{
+	uint64_t half[2];
+	memcpy(half, bits, 16);
+	if (!(half[0] | half[1])) {
+		x64_logic_rr(&c->a, LOGIC_XOR, reg, reg);
+	} else if (!~(half[0] & half[1])) {
+		x64_pcmpeqd(&c->a, reg);
+	} else {
+		x64_movups_rm(&c->a, reg, x64_at(x64_r64(X64_RIP), 0));
+		baseline__pool_vector(c, bits);
+	}
+}
+
 void baseline__load_const(struct comp *c, unsigned type, unsigned reg, uint64_t imm)
 {
 	if (reg < XMM0) {
@@ -58,8 +85,9 @@ void baseline__load_const(struct comp *c, unsigned type, unsigned reg, uint64_t 
 			x64_zero(&c->a, reg);
 	} else if (!imm) {
 		x64_logic_rr(&c->a, LOGIC_XOR, reg, reg);
+	} else if (type == WASM_V128) {
+		baseline__load_vector(c, reg, (const void *)(uintptr_t)imm);
 	} else {
-		BUG_ON(type == WASM_V128);
 		x64_movs_rm(&c->a, width_of(type), reg, x64_at(x64_r64(X64_RIP), 0));
 		baseline__pool_ref(c, imm);
 	}
@@ -81,7 +109,7 @@ void baseline__move_to(struct comp *c, unsigned reg, const struct val *v)
 static void store_const(struct comp *c, unsigned type, struct x64_mem m, uint64_t imm)
 {
 	if (type == WASM_V128) {
-		x64_logic_rr(&c->a, LOGIC_XOR, XMM15, XMM15);
+		baseline__load_const(c, type, XMM15, imm);
 		x64_movups_mr(&c->a, m, XMM15);
 	} else if (width_of(type) == W32) {
 		x64_mov_mi(&c->a, W32, m, (uint32_t)imm);
@@ -420,12 +448,18 @@ static void flush_entry(struct comp *c, uint32_t i, bool constants)
 	v->local = i;
 }
 
-// From the top down: the newest lazy entry of a local is the head of its chain.
+// From the top down: the newest lazy entry of a local is the head of its chain. Each entry is looked at once: what lies below one that was
+// flushed was flushed with it or before.
 void baseline__flush(struct comp *c, uint32_t nparams)
 {
 	uint32_t from = c->s->ctl.ptr[c->s->ctl.len - 1].height;
-	for (uint32_t i = c->sp; i-- > from;)
-		flush_entry(c, i, i >= c->sp - nparams);
+	for (uint32_t i = c->sp; i-- > from;) {
+		bool is_param = i >= c->sp - nparams;
+		if (!is_param && c->stack[i].flushed)
+			break;
+		flush_entry(c, i, is_param);
+		c->stack[i].flushed = 1;
+	}
 }
 
 void baseline__truncate(struct comp *c, uint32_t height)
@@ -516,4 +550,68 @@ void baseline__parallel(struct comp *c, struct pmove *moves, unsigned n)
 		if (!moved)
 			break_cycle(c, moves, n);
 	}
+}
+
+// ---- regions of handlers ----------------------------------------------------------------------------------------
+void baseline__edge(struct comp *c, uint32_t region)
+{
+	struct edge *e = VEC_ADD(NULL, &c->s->edges, UINT32_MAX / 16);
+	if (!e)
+		baseline__fail_nomem(c);
+	else
+		*e = (struct edge){x64_pos(&c->a), region};
+	c->a.jump_end = 0;  // what lies before it stays where it is
+}
+
+void baseline__landed(struct comp *c, const struct ctl *t)
+{
+	if (t->landing && t->kind != CTL_LOOP)
+		c->s->landings.ptr[t->landing - 1] = t->label;
+}
+
+struct region *baseline__region_begin(struct comp *c, struct ctl *t)
+{
+	struct region *r = VEC_ADD(NULL, &c->s->regions, UINT32_MAX / 64);
+	if (!r) {
+		baseline__fail_nomem(c);
+		return NULL;
+	}
+	*r = (struct region){.around = c->region};
+	c->region = t->own = t->region = c->s->regions.len;
+	baseline__edge(c, c->region);
+	return r;
+}
+
+// Behind the label: where it is bound a jump to it, the last of the body, is taken back.
+void baseline__region_end(struct comp *c, const struct ctl *t)
+{
+	if (!t->own || t->kind == CTL_LEGACY_CATCH)
+		return;
+	c->region = c->s->regions.ptr[t->own - 1].around;
+	baseline__edge(c, c->region);
+}
+
+void baseline__catches_end(struct comp *c, const struct ctl *t)
+{
+	struct baseline_scratch *s = c->s;
+	if (t->kind != CTL_LEGACY_CATCH)
+		return;
+	struct region *r = &s->regions.ptr[t->own - 1];
+	r->first = s->clauses.len;
+	for (uint32_t i = t->catches; i; i = s->caught.ptr[i - 1].next) {
+		struct clause *to = VEC_ADD(NULL, &s->clauses, UINT32_MAX / 64);
+		if (!to) {
+			baseline__fail_nomem(c);
+			return;
+		}
+		*to = s->caught.ptr[i - 1].clause;
+		r->n++;
+	}
+}
+
+// ---- the frame's bottom -----------------------------------------------------------------------------------------
+void baseline__reserve(struct comp *c, uint32_t cells)
+{
+	if (cells > c->max_results)
+		c->max_results = cells;
 }

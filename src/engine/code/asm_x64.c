@@ -69,7 +69,7 @@ bool code_cpu_detect(uint32_t *ret_features)
 			f |= CODE_CPU_AVX;
 	}
 	if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
-		f |= (b & bit_BMI ? CODE_CPU_BMI1 : 0) | (b & bit_BMI2 ? CODE_CPU_BMI2 : 0);
+		f |= (b & bit_BMI ? CODE_CPU_BMI1 : 0) | (b & bit_BMI2 ? CODE_CPU_BMI2 : 0) | (f & CODE_CPU_AVX && b & bit_AVX2 ? CODE_CPU_AVX2 : 0);
 	if (__get_cpuid(0x80000001, &a, &b, &c, &d))
 		f |= c & bit_LZCNT ? CODE_CPU_LZCNT : 0;
 	*ret_features = f;

@@ -246,6 +246,26 @@ static inline void x64_xchg(struct x64 *a, unsigned r, unsigned s)
 {
 	x64__op_rr(a, 1, 0x87, r, s);
 }
+// Atomic at `size` bytes (1, 2, 4, 8): r and memory exchanged; r added to memory, which r gets; r stored where rax is what memory has, else memory to rax.
+// The register keeps what it had above a size of 1 or 2.
+enum x64_atomic { ATOMIC_OP_XCHG = 0x86, ATOMIC_OP_XADD = 0x0fc0, ATOMIC_OP_CMPXCHG = 0x0fb0 };
+static inline void x64_atomic_mr(struct x64 *a, enum x64_atomic op, unsigned size, struct x64_mem m, unsigned r)
+{
+	x64_b(a, 0xf0);
+	if (size == 2)
+		x64_b(a, 0x66);
+	x64__rex_mem(a, size == 8, r, m, size == 1 && r >= 4);
+	if (op >> 8)
+		x64_b(a, op >> 8);
+	x64_b(a, (op & 0xff) | (size != 1));
+	x64__rm(a, r, m);
+}
+static inline void x64_mfence(struct x64 *a)
+{
+	x64_b(a, 0x0f);
+	x64_b(a, 0xae);
+	x64_b(a, 0xf0);
+}
 static inline void x64_push(struct x64 *a, unsigned r)
 {
 	x64__rex(a, 0, 0, 0, r, false);
@@ -525,6 +545,62 @@ static inline void x64_cvtt_rx(struct x64 *a, enum x64_width f, enum x64_width w
 static inline void x64_cvt_xx(struct x64 *a, enum x64_width from, unsigned d, unsigned s)
 {
 	x64__sse_rr(a, x64__scalar(from), 0, 0x5a, d, s);
+}
+
+// ---- vectors ----------------------------------------------------------------------------------------------------
+// An instruction of vectors as a number, in VEX's terms: prefix 0 none, 1 66, 2 f3, 3 f2; map 1 0f, 2 0f 38, 3 0f 3a. Immediates are the caller's.
+#define X64_VEC(prefix, map, op) ((unsigned)(prefix) | (unsigned)(map) << 2 | (unsigned)(op) << 8)
+static inline void x64__vec_prefix(struct x64 *a, unsigned v)
+{
+	static const uint8_t prefixes[] = {0, 0x66, 0xf3, 0xf2};
+	if (v & 3)
+		x64_b(a, prefixes[v & 3]);
+}
+static inline void x64__vec_opcode(struct x64 *a, unsigned v)
+{
+	x64_b(a, 0x0f);
+	if ((v >> 2 & 3) > 1)
+		x64_b(a, (v >> 2 & 3) == 2 ? 0x38 : 0x3a);
+	x64_b(a, v >> 8);
+}
+// d = d op s, or op s. An operand of 16 bytes in memory must be aligned (L8).
+static inline void x64_vec_rr(struct x64 *a, unsigned v, enum x64_width w, unsigned d, unsigned s)
+{
+	x64__vec_prefix(a, v);
+	x64__rex(a, w, d, 0, s, false);
+	x64__vec_opcode(a, v);
+	x64__rr(a, d, s);
+}
+static inline void x64_vec_rm(struct x64 *a, unsigned v, enum x64_width w, unsigned d, struct x64_mem m)
+{
+	x64__vec_prefix(a, v);
+	x64__rex_mem(a, w, d, m, false);
+	x64__vec_opcode(a, v);
+	x64__rm(a, d, m);
+}
+static inline void x64__vex_head(struct x64 *a, unsigned v, enum x64_width w, unsigned reg, unsigned vvvv, unsigned index, unsigned base)
+{
+	unsigned last = (unsigned)w << 7 | (~vvvv & 15) << 3 | (v & 3);
+	if ((v >> 2 & 3) == 1 && w == W32 && !(index & 8) && !(base & 8)) {
+		x64_b(a, 0xc5);
+		x64_b(a, (~reg >> 3 & 1) << 7 | last);
+	} else {
+		x64_b(a, 0xc4);
+		x64_b(a, (~reg >> 3 & 1) << 7 | (~index >> 3 & 1) << 6 | (~base >> 3 & 1) << 5 | (v >> 2 & 3));
+		x64_b(a, last);
+	}
+	x64_b(a, v >> 8);
+}
+// AVX, 128 bits: d = s op t; s is 0 where there is one operand. Addresses need not be aligned.
+static inline void x64_vex_rr(struct x64 *a, unsigned v, enum x64_width w, unsigned d, unsigned s, unsigned t)
+{
+	x64__vex_head(a, v, w, d, s, 0, t);
+	x64__rr(a, d, t);
+}
+static inline void x64_vex_rm(struct x64 *a, unsigned v, enum x64_width w, unsigned d, unsigned s, struct x64_mem m)
+{
+	x64__vex_head(a, v, w, d, s, m.index == X64_NO_INDEX ? 0 : m.index, m.base == X64_RIP ? 0 : m.base);
+	x64__rm(a, d, m);
 }
 
 // ---- control ----------------------------------------------------------------------------------------------------

@@ -3,10 +3,10 @@
 // 1. The registry is an immutable array sorted by address; a writer makes a new one and swaps the pointer. Readers count themselves in and out
 //    (signal handlers too, nested ones as well), and a writer frees old arrays only when it sees no reader after the swap: whoever comes
 //    later has the new array.
-// 2. Functions lie in the text in ascending order, so that function and site are found by bisection and one short walk.
+// 2. Functions lie in the text in ascending order, so that function and site are found by bisection and one short walk
+//    (sites.c).
 #include "code_int.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "sys/sys.h"
@@ -23,7 +23,7 @@ struct registry {
 };
 static _Atomic(struct registry *) current;
 static atomic_uint readers;
-static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sys_mutex registry_lock = SYS_MUTEX;
 static struct registry *retired;
 
 static void swap_in(struct registry *new, struct registry *old)
@@ -44,7 +44,7 @@ static void swap_in(struct registry *new, struct registry *old)
 
 static bool registry_add(struct code_object *o)
 {
-	pthread_mutex_lock(&registry_lock);
+	sys_mutex_lock(&registry_lock);
 	struct registry *old = atomic_load(&current);
 	uint32_t n = old ? old->n : 0, i = 0;
 	struct registry *new = mem_alloc(sizeof *new + (n + 1) * sizeof(struct range));
@@ -60,14 +60,14 @@ static bool registry_add(struct code_object *o)
 		new->n = n + 1;
 		swap_in(new, old);
 	}
-	pthread_mutex_unlock(&registry_lock);
+	sys_mutex_unlock(&registry_lock);
 	return new != NULL;
 }
 
 // Without memory for a smaller array the entry stays, with an empty range.
 static void registry_remove(struct code_object *o)
 {
-	pthread_mutex_lock(&registry_lock);
+	sys_mutex_lock(&registry_lock);
 	struct registry *old = atomic_load(&current);
 	struct registry *new = mem_alloc(sizeof *new + old->n * sizeof(struct range));
 	if (new) {
@@ -83,7 +83,7 @@ static void registry_remove(struct code_object *o)
 				((volatile struct range *)&old->ranges[i])->end = old->ranges[i].start;
 		}
 	}
-	pthread_mutex_unlock(&registry_lock);
+	sys_mutex_unlock(&registry_lock);
 }
 
 const struct code_object *code_find(const void *pc)
@@ -134,7 +134,10 @@ static void object_free(struct code_object *o)
 			sys_unmap((void *)(uintptr_t)o->text, o->mapped);
 		mem_free((void *)(uintptr_t)o->funcs);
 		mem_free((void *)(uintptr_t)o->sites);
+		mem_free((void *)(uintptr_t)o->handlers);
 	}
+	mem_free(o->longs);
+	mem_free(o->marks);
 	mem_free(o);
 }
 
@@ -153,13 +156,22 @@ static struct code_object *object_new(const struct code_artifact *a, void *owner
 {
 	struct code_object *o = mem_zalloc(sizeof *o);
 	if (o)
-		*o = (struct code_object){.refs = 1, .first_func = a->first_func, .nfuncs = a->nfuncs, .text_size = a->text_size, .sites_size = a->sites_size, .owner = owner};
+		*o = (struct code_object){
+			.refs = 1,
+			.first_func = a->first_func,
+			.nfuncs = a->nfuncs,
+			.flags = a->flags,
+			.text_size = a->text_size,
+			.sites_size = a->sites_size,
+			.nhandlers = a->nhandlers,
+			.owner = owner,
+		};
 	return o;
 }
 
 static bool object_list(struct code_object *o, const struct wasm_module *m, struct code_object **ret, struct err *e)
 {
-	if (!registry_add(o)) {
+	if (!code__sites_index(o) || !registry_add(o)) {
 		object_free(o);
 		return err_nomem(e);
 	}
@@ -174,7 +186,8 @@ bool code_publish(const struct code_artifact *a, const struct wasm_module *m, vo
 	struct code_object *o = object_new(a, owner);
 	if (!o)
 		return err_nomem(e);
-	if (!copy(a->funcs, a->nfuncs * sizeof *a->funcs, &o->funcs) || !copy(a->sites, a->sites_size, &o->sites)) {
+	if (!copy(a->funcs, a->nfuncs * sizeof *a->funcs, &o->funcs) || !copy(a->sites, a->sites_size, &o->sites) ||
+		!copy(a->handlers, a->nhandlers * sizeof *a->handlers, &o->handlers)) {
 		object_free(o);
 		return err_nomem(e);
 	}
@@ -194,6 +207,7 @@ bool code_publish_mapped(struct code_mapping *map, const struct code_artifact *a
 	o->mapping = code_mapping_ref(map);
 	o->funcs = a->funcs;
 	o->sites = a->sites;
+	o->handlers = a->handlers;
 	o->text = a->text;
 	if (!code__mapping_add_text(map, a->text, a->text_size, e)) {
 		object_free(o);
@@ -234,9 +248,15 @@ void *code_object_owner(const struct code_object *o)
 	return o->owner;
 }
 
-// ---- sites ------------------------------------------------------------------------------------------------------
-static const struct code_func *func_at(const struct code_object *o, uint32_t at, uint32_t *ret_index)
+uint32_t code_object_flags(const struct code_object *o)
 {
+	return o->flags;
+}
+
+// ---- sites ------------------------------------------------------------------------------------------------------
+const struct code_func *code__func_at(const struct code_object *o, const void *pc, uint32_t *ret_index)
+{
+	uint32_t at = (uint32_t)((const uint8_t *)pc - o->text);
 	uint32_t low = 0, high = o->nfuncs;
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
@@ -251,67 +271,26 @@ static const struct code_func *func_at(const struct code_object *o, uint32_t at,
 	return &o->funcs[low - 1];
 }
 
-static uint64_t read_leb(const uint8_t **p, const uint8_t *end)
-{
-	uint64_t v = 0;
-	for (unsigned shift = 0; *p < end && shift < 64; shift += 7) {
-		uint8_t b = *(*p)++;
-		v |= (uint64_t)(b & 0x7f) << shift;
-		if (!(b & 0x80))
-			break;
-	}
-	return v;
-}
-
-// The last site at or before pc; false if there is none.
-static bool site_before(const struct code_object *o, uint32_t index, uint32_t pc, uint32_t *ret_pc, uint32_t *ret_offset, enum trap *ret_trap)
-{
-	const uint8_t *p = o->sites + o->funcs[index].sites;
-	const uint8_t *end = o->sites + (index + 1 < o->nfuncs ? o->funcs[index + 1].sites : o->sites_size);
-	uint32_t at = 0, offset = 0;
-	bool any = false;
-	while (p < end) {
-		uint64_t head = read_leb(&p, end);
-		uint64_t zigzag = read_leb(&p, end);
-		unsigned kind = head & 1 ? (p < end ? *p++ : TRAP_NONE) : TRAP_MEMORY_OUT_OF_BOUNDS;
-		at += (uint32_t)(head >> 1);
-		if (at > pc)
-			break;
-		offset += (uint32_t)(zigzag >> 1) ^ -(uint32_t)(zigzag & 1);
-		if (kind >= CODE_SITE_MORE) {
-			uint64_t len = read_leb(&p, end);
-			p = len < (uint64_t)(end - p) ? p + len : end;
-			continue;
-		}
-		enum trap trap = (enum trap)kind;
-		*ret_pc = at;
-		*ret_offset = offset;
-		*ret_trap = trap;
-		any = true;
-	}
-	return any;
-}
-
 bool code_object_place(const struct code_object *o, const void *pc, struct code_place *ret)
 {
-	uint32_t index, site_pc, offset = 0, at = (uint32_t)((const uint8_t *)pc - o->text);
-	enum trap trap;
-	const struct code_func *f = func_at(o, at, &index);
+	uint32_t index, at = (uint32_t)((const uint8_t *)pc - o->text);
+	struct code__site site = {0};
+	const struct code_func *f = code__func_at(o, pc, &index);
 	if (!f)
 		return false;
-	site_before(o, index, at - f->offset, &site_pc, &offset, &trap);
-	*ret = (struct code_place){.func = o->first_func + index, .offset = f->wasm_offset + offset};
+	code__site_before(o, index, at - f->offset, &site);
+	*ret = (struct code_place){.func = o->first_func + index, .offset = f->wasm_offset + site.offset};
 	return true;
 }
 
 enum trap code_object_trap(const struct code_object *o, const void *pc)
 {
-	uint32_t index, site_pc, offset, at = (uint32_t)((const uint8_t *)pc - o->text);
-	enum trap trap;
-	const struct code_func *f = func_at(o, at, &index);
-	if (!f || !site_before(o, index, at - f->offset, &site_pc, &offset, &trap) || site_pc != at - f->offset || trap >= TRAP_COUNT)
+	uint32_t index, at = (uint32_t)((const uint8_t *)pc - o->text);
+	struct code__site site;
+	const struct code_func *f = code__func_at(o, pc, &index);
+	if (!f || !code__site_before(o, index, at - f->offset, &site) || site.pc != at - f->offset || site.trap >= TRAP_COUNT)
 		return TRAP_NONE;
-	return trap;
+	return site.trap;
 }
 
 bool code_site_find(uintptr_t pc, struct code_site *ret)

@@ -21,6 +21,7 @@ enum code_cpu {
 	CODE_CPU_BMI1 = 1 << 1,  // with TZCNT
 	CODE_CPU_BMI2 = 1 << 2,
 	CODE_CPU_AVX = 1 << 3,
+	CODE_CPU_AVX2 = 1 << 4,
 };
 // false: the processor lacks the minimum.
 NODISCARD bool code_cpu_detect(uint32_t *ret_features);
@@ -37,6 +38,29 @@ struct code_func {
 	uint32_t offset, size;  // in the text
 	uint32_t sites;         // where its stream begins in `sites`; it ends where the next function's begins
 	uint32_t wasm_offset;   // of the body, in the module's bytes: sites count from there
+	uint32_t handlers;      // where its words begin in `handlers`; they end where the next function's begin
+	uint32_t frame;         // code_frame_word
+};
+// ORDER frame: as they lie from rbp down; below them the function's vmctx, where it has handlers.
+enum { CODE_FRAME_RBX = 1, CODE_FRAME_R12 = 2, CODE_FRAME_R15 = 4, CODE_FRAME_SAVED = 7 };
+// What a function's frame is, in one word: which preserved registers are saved first below rbp; bytes below rbp, a multiple of 16; the cells of its
+// parameters on the stack, an even number below 2,048, which it pops. Frames of 8 MiB and more, which no stack has room for, count as a little less.
+static inline uint32_t code_frame_word(uint32_t saved, uint32_t size, uint32_t cells)
+{
+	return saved | (size >> 4 < 0x7ffff ? size >> 4 : 0x7ffff) << 3 | cells << 21;
+}
+static inline uint32_t code_frame_size(uint32_t word)
+{
+	return (word >> 3 & 0x7ffff) << 4;
+}
+static inline uint32_t code_frame_cells(uint32_t word)
+{
+	return word >> 22 << 1;
+}
+enum code_flags {
+	CODE_POISONS_UPPER = 1 << 0,
+	CODE_VERIFIES_UPPER = 1 << 1,
+	CODE_CHECKS_MEMORIES = 1 << 2,  // every access of memory, so that none needs a cell
 };
 // One compiled module.
 struct code_artifact {
@@ -47,8 +71,10 @@ struct code_artifact {
 	struct code_func *funcs;
 	uint8_t *sites;  // see code_sites_put
 	size_t sites_size;
+	uint32_t *handlers;  // see code_object_frame
+	uint32_t nhandlers;  // words
 	uint32_t cpu;    // features that the code uses
-	uint32_t flags;  // options that change the code
+	uint32_t flags;  // options that change the code: enum code_flags
 	bool borrowed;   // the arrays belong to somebody else (code_artifact_from_bytes)
 };
 // Frees the arrays (unless borrowed).
@@ -62,9 +88,23 @@ struct code_sites {
 };
 // Bytes of one: LEB128 of (pc difference << 1 | trap is not MEMORY_OUT_OF_BOUNDS), zigzag LEB128 of the offset's difference, and the trap if
 // it is not that one (ORDER sites: read by code.c). In the trap's place a byte of CODE_SITE_MORE and above is the kind of another row, which belongs to
-// the same pc: LEB128 of its length and its bytes follow, and whoever doesn't know the kind skips them. No kind has a writer yet; maps of the stack,
-// handlers and frames of inlined functions are to be rows of this stream.
+// the same pc: LEB128 of its length and its bytes follow, and whoever doesn't know the kind skips them.
 #define CODE_SITE_MORE 0x80
+// Maps of the frame: where references to objects lie (abi.h R10), in cells from rbp.
+//  HOMES  at pc 0: where some lie at every call, zigzag LEB128 each
+//  SLOTS  at a call, and in force until the next such row: a list, below rbp and going down. LEB128 of how many of the list before stay; of each further
+//         one LEB128 of its distance from the one before it (of the first: from rbp)
+enum { CODE_SITE_HOMES = CODE_SITE_MORE, CODE_SITE_SLOTS };
+// Begins such a row of `len` bytes; they are to be put behind it.
+bool code_sites_put_row(struct code_sites *s, uint32_t pc, unsigned kind, uint32_t len);
+static inline uint32_t code_leb_size(uint32_t v)
+{
+	return v < 1 << 7 ? 1 : v < 1 << 14 ? 2
+		: v < 1 << 21                   ? 3
+		: v < 1 << 28                   ? 4
+										: 5;
+}
+bool code_sites_put_leb(struct code_sites *s, uint32_t v);
 static inline bool code_sites_put(struct code_sites *s, uint32_t pc, uint32_t wasm_offset, enum trap trap)
 {
 	if (UNLIKELY(s->out->cap - s->out->len < 16) && !buf_reserve(s->out, 4096))
@@ -116,6 +156,7 @@ void code_object_unref(struct code_object *o);
 const void *code_object_func(const struct code_object *o, uint32_t defined_func);
 uint64_t code_object_size(const struct code_object *o);  // for tests
 void *code_object_owner(const struct code_object *o);  // for tests
+uint32_t code_object_flags(const struct code_object *o);
 
 // The object whose text holds pc, or NULL. Signal-safe.
 const struct code_object *code_find(const void *pc);
@@ -128,6 +169,33 @@ struct code_place {
 bool code_object_place(const struct code_object *o, const void *pc, struct code_place *ret);
 // What it means when the instruction that begins exactly at pc faults (or is ud2); TRAP_NONE: that is a bug of ours. Signal-safe.
 enum trap code_object_trap(const struct code_object *o, const void *pc);
+
+// ---- maps of frames -------------------------------------------------------------------------------------------------
+// Where references to objects lie in a frame of the function that holds pc, at the call that pc belongs to: cells from rbp. `places` is the caller's: grown
+// when needed, to be freed by mem_free. false: memory is out. Nothing lies in frames of what is no function. Takes as long as the function's sites
+// before pc are.
+struct code_map {
+	int32_t *places;
+	uint32_t n, cap;
+};
+NODISCARD bool code_object_map(const struct code_object *o, const void *pc, struct code_map *ret);
+
+// ---- handlers of exceptions ---------------------------------------------------------------------------------------
+// Words of a function that has some: number of edges, number of regions; edges {pc, region}, ascending: from there on this region, counted from 1, is the
+// innermost one, 0 none; regions {the one around it, first clause, clauses}; clauses {enum wasm_catch, tag of the module, landing}. pc and landing count
+// from the function's first byte.
+struct code_frame {
+	const uint8_t *text;  // the function's first byte
+	uint32_t pc, frame;   // pc within it; as in struct code_func
+	uint32_t nedges, nregions, nclauses;
+	const uint32_t *edges, *regions, *clauses;
+};
+// Of the function that holds pc; false: pc is in no function.
+bool code_object_frame(const struct code_object *o, const void *pc, struct code_frame *ret);
+// The innermost region at the frame's pc, by bisection; 0: none.
+uint32_t code_frame_region(const struct code_frame *f);
+// What the region handles, in order, three words each. Returns the region around it, or 0.
+uint32_t code_frame_clauses(const struct code_frame *f, uint32_t region, const uint32_t **ret_clauses, uint32_t *ret_n);
 
 // All of that in one. Signal-safe.
 struct code_site {

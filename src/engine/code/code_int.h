@@ -6,16 +6,43 @@
 
 struct code_object {
 	uint32_t refs;
-	uint32_t first_func, nfuncs;
+	uint32_t first_func, nfuncs, flags;
 	const uint8_t *text;
 	size_t text_size, mapped;
 	const struct code_func *funcs;
 	const uint8_t *sites;
 	size_t sites_size;
+	const uint32_t *handlers;
+	uint32_t nhandlers;
 	void *owner;
 	struct code_mapping *mapping;  // text, funcs and sites lie in it; NULL: they are the object's own
 	void *gdb;  // what was listed for debuggers
+	// sites.c: functions with long streams, ascending, and the marks in these streams.
+	struct code__long *longs;
+	struct code__mark *marks;
+	uint32_t nlongs;
 };
+
+// The function that holds pc, and its number from 0; NULL: there is none.
+const struct code_func *code__func_at(const struct code_object *o, const void *pc, uint32_t *ret_index);
+// Makes the index of long streams of sites. false: memory is out.
+NODISCARD bool code__sites_index(struct code_object *o);
+// The last site of the function (from 0) at or before pc, which counts from the function's first byte; false if there is none. Signal-safe.
+struct code__site {
+	uint32_t pc, offset;
+	enum trap trap;
+};
+bool code__site_before(const struct code_object *o, uint32_t func, uint32_t pc, struct code__site *ret);
+
+// Reading a function's stream from its beginning: adds the row's differences to *r. A kind of CODE_SITE_MORE and above is no site.
+struct code__row {
+	uint32_t pc, offset;
+	unsigned kind;
+	const uint8_t *more;  // bytes of a row that is no site; they end where the next row begins
+};
+void code__read_row(const uint8_t **p, const uint8_t *end, struct code__row *r);
+uint64_t code__read_leb(const uint8_t **p, const uint8_t *end);
+const uint8_t *code__sites_end(const struct code_object *o, uint32_t func);
 
 // Makes a part of the mapping executable.
 NODISCARD bool code__mapping_add_text(struct code_mapping *m, const uint8_t *text, size_t size, struct err *e);

@@ -3,9 +3,9 @@
 #include "code_int.h"
 
 #include <elf.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <unistd.h>
+
+#include "sys/sys.h"
 
 static bool is_on(const char *variable)
 {
@@ -23,12 +23,12 @@ static void name_of(const struct wasm_module *m, uint32_t func, char *buf, size_
 
 void code__perf_note(const struct code_object *o, const struct wasm_module *m)
 {
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct sys_mutex lock = SYS_MUTEX;
 	char path[64], name[256];
 	if (!is_on("TENON_PERF"))
 		return;
-	snprintf(path, sizeof path, "/tmp/perf-%d.map", (int)getpid());
-	pthread_mutex_lock(&lock);
+	snprintf(path, sizeof path, "/tmp/perf-%d.map", sys_process_id());
+	sys_mutex_lock(&lock);
 	FILE *f = fopen(path, "ae");
 	if (f) {
 		for (uint32_t i = 0; i < o->nfuncs; i++) {
@@ -37,7 +37,7 @@ void code__perf_note(const struct code_object *o, const struct wasm_module *m)
 		}
 		fclose(f);
 	}
-	pthread_mutex_unlock(&lock);
+	sys_mutex_unlock(&lock);
 }
 
 // ---- gdb --------------------------------------------------------------------------------------------------------
@@ -54,10 +54,10 @@ struct jit_descriptor {
 void __jit_debug_register_code(void);
 __attribute__((visibility("default"), noinline, used)) void __jit_debug_register_code(void)
 {
-	__asm__ volatile("" ::: "memory");
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);  // not nothing: calls of it stay
 }
 __attribute__((visibility("default"), used)) struct jit_descriptor __jit_debug_descriptor = {1, 0, NULL, NULL};
-static pthread_mutex_t gdb_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sys_mutex gdb_lock = SYS_MUTEX;
 
 enum { SECTION_NULL, SECTION_TEXT, SECTION_SYMTAB, SECTION_STRTAB, SECTION_COUNT };
 
@@ -144,13 +144,13 @@ void *code__gdb_add(const struct code_object *o, const struct wasm_module *m)
 		return NULL;
 	}
 	*entry = (struct jit_code_entry){.symfile_addr = (const char *)image.ptr, .symfile_size = image.len};
-	pthread_mutex_lock(&gdb_lock);
+	sys_mutex_lock(&gdb_lock);
 	entry->next = __jit_debug_descriptor.first;
 	if (entry->next)
 		entry->next->prev = entry;
 	__jit_debug_descriptor.first = entry;
 	tell_gdb(entry, 1);
-	pthread_mutex_unlock(&gdb_lock);
+	sys_mutex_unlock(&gdb_lock);
 	return entry;
 }
 
@@ -159,7 +159,7 @@ void code__gdb_remove(void *p)
 	struct jit_code_entry *entry = p;
 	if (!entry)
 		return;
-	pthread_mutex_lock(&gdb_lock);
+	sys_mutex_lock(&gdb_lock);
 	if (entry->prev)
 		entry->prev->next = entry->next;
 	else
@@ -167,7 +167,7 @@ void code__gdb_remove(void *p)
 	if (entry->next)
 		entry->next->prev = entry->prev;
 	tell_gdb(entry, 2);
-	pthread_mutex_unlock(&gdb_lock);
+	sys_mutex_unlock(&gdb_lock);
 	mem_free((void *)(uintptr_t)entry->symfile_addr);
 	mem_free(entry);
 }

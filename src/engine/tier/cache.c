@@ -2,8 +2,10 @@
 //
 // Invariants:
 //  1. Trust rests on the directory: ours, mode 0700, opened once, files reached by openat without following links.
-//  2. An entry appears under its name only when it is complete and on the disk; its content is checked by whoever loads it (XXH3-128).
-//  3. Entries used least recently go first when the sum is above the bound.
+//  2. An entry appears under its name only when it is complete and on the disk; its content is checked by whoever loads it (XXH3-128), once: a note
+//     beside it says which device, inode, size and time of the last write were found right. What is read is compared again behind the first answer.
+//  3. Entries used least recently (the time of their last access, which is set by us) go first when the sum comes near the bound. All entries are looked at once for
+//     each 1/64 of the bound that is put, not for each.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +17,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sys/sys.h"
 #include "tier_int.h"
 
-enum { NAME_MAX_LEN = 80 };
+enum { NAME_MAX_LEN = 96, UNIT = 64 << 10 };
+#define ADDED ".added"
 
 static bool path_of(char *out, size_t size)
 {
@@ -71,6 +75,20 @@ int tier__cache_open(struct err *e)
 	return fd;
 }
 
+bool tier_cache_check(char *ret_path, size_t size, struct err *ret_why)
+{
+	err_clear(ret_why);
+	if (!path_of(ret_path, size)) {
+		ret_path[0] = 0;
+		return false;
+	}
+	int fd = tier__cache_open(ret_why);
+	bool maps = fd >= 0 && sys_may_map_code(fd);
+	if (fd >= 0)
+		close(fd);
+	return maps;
+}
+
 // ---- names ---------------------------------------------------------------------------------------------------------------------------
 
 static void entry_name(const struct tier_key *key, const char *kind, char out[NAME_MAX_LEN])
@@ -78,6 +96,14 @@ static void entry_name(const struct tier_key *key, const char *kind, char out[NA
 	for (int i = 0; i < 32; i++)
 		snprintf(out + 2 * i, 3, "%02x", key->bytes[i]);
 	snprintf(out + 64, NAME_MAX_LEN - 64, ".%s", kind);
+}
+
+void tier_sha256(struct slice s, char ret[65])
+{
+	struct tier_key key;
+	tier__key_of(s, &key);
+	for (unsigned i = 0; i < sizeof key.bytes; i++)
+		snprintf(ret + 2 * i, 3, "%02x", key.bytes[i]);
 }
 
 void tier__key_of(struct slice s, struct tier_key *ret)
@@ -90,17 +116,25 @@ void tier__key_of(struct slice s, struct tier_key *ret)
 
 // ---- writing -------------------------------------------------------------------------------------------------------------------------
 
-static bool put_file(int cache, const char *name, tier__write_fn write, void *arg)
+static uint64_t size_of(const struct stat *st)
+{
+	return (uint64_t)st->st_blocks * 512;  // images have holes
+}
+
+static bool put_file(int cache, const char *name, tier__write_fn write, void *arg, uint64_t *ret_size)
 {
 	static _Atomic uint32_t serial;
 	char temporary[NAME_MAX_LEN];
+	struct stat st;
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	snprintf(temporary, sizeof temporary, "tmp-%d-%lld-%ld-%u", getpid(), (long long)now.tv_sec, now.tv_nsec, serial++);
 	int fd = openat(cache, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return false;
-	bool ok = write(fd, arg) && fsync(fd) == 0;
+	bool ok = write(fd, arg) && fsync(fd) == 0 && fstat(fd, &st) == 0;
+	if (ret_size)
+		*ret_size = ok ? size_of(&st) : 0;
 	ok = close(fd) == 0 && ok;
 	ok = ok && renameat(cache, temporary, cache, name) == 0;
 	if (!ok)
@@ -136,13 +170,13 @@ static bool read_dir(int cache, struct aged **ret, uint32_t *ret_n, uint64_t *re
 	*ret_total = 0;
 	for (struct dirent *ent; (ent = readdir(d));) {
 		struct stat st;
-		if (strlen(ent->d_name) >= NAME_MAX_LEN || fstatat(cache, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+		if (ent->d_name[0] == '.' || strlen(ent->d_name) >= NAME_MAX_LEN || fstatat(cache, ent->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
 			continue;
 		struct aged *a = VEC_ADD(NULL, &all, 1000000);
 		if (!a)
 			break;
-		a->used = st.st_mtim;
-		a->size = (uint64_t)st.st_blocks * 512;  // images have holes
+		a->used = st.st_atim;
+		a->size = size_of(&st);
 		snprintf(a->name, sizeof a->name, "%s", ent->d_name);
 		*ret_total += a->size;
 	}
@@ -152,8 +186,25 @@ static bool read_dir(int cache, struct aged **ret, uint32_t *ret_n, uint64_t *re
 	return true;
 }
 
+// What has been put since all entries were last looked at, by whatever process: as many bytes in a file as there were UNITs. It is as long as that without a lock.
+static bool is_look_due(int cache, uint64_t size, uint64_t max)
+{
+	static const uint8_t units[1024];
+	size_t n = min_u64(size / UNIT + 1, sizeof units);
+	struct stat st;
+	int fd = openat(cache, ADDED, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	bool is_due = fd < 0 || write(fd, units, n) != (ssize_t)n || fstat(fd, &st) != 0 || (uint64_t)st.st_size * UNIT > max / 64;
+	if (fd >= 0 && is_due)
+		(void)!ftruncate(fd, 0);  // else the next one looks, too
+	if (fd >= 0)
+		close(fd);
+	return is_due;
+}
+
+// As far below `max` as is put until the next look, and as much again for those who put at the same time.
 static void trim(int cache, uint64_t max)
 {
+	max -= max / 32;
 	struct aged *all;
 	uint32_t n;
 	uint64_t total;
@@ -171,11 +222,20 @@ static void trim(int cache, uint64_t max)
 bool tier__cache_put(int cache, const struct tier_key *key, const char *kind, tier__write_fn write, void *arg, uint64_t max)
 {
 	char name[NAME_MAX_LEN];
+	uint64_t size;
 	entry_name(key, kind, name);
-	if (!put_file(cache, name, write, arg))
+	if (!put_file(cache, name, write, arg, &size))
 		return false;
-	trim(cache, max);
+	if (is_look_due(cache, size, max))
+		trim(cache, max);
 	return true;
+}
+
+static void note_name(const struct tier_key *key, const char *kind, char out[NAME_MAX_LEN])
+{
+	entry_name(key, kind, out);
+	size_t n = strlen(out);
+	snprintf(out + n, NAME_MAX_LEN - n, "-checked");
 }
 
 void tier__cache_remove(int cache, const struct tier_key *key, const char *kind)
@@ -183,32 +243,81 @@ void tier__cache_remove(int cache, const struct tier_key *key, const char *kind)
 	char name[NAME_MAX_LEN];
 	entry_name(key, kind, name);
 	unlinkat(cache, name, 0);
+	note_name(key, kind, name);
+	unlinkat(cache, name, 0);
 }
+
+// ---- reading -------------------------------------------------------------------------------------------------------------------------
 
 // "Used": only the order of leaving depends on it, so an hour is exact enough.
 static void note_use(int fd, const struct stat *st)
 {
-	static const struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+	static const struct timespec now[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
 	time_t t = time(NULL);
-	if (t - st->st_mtim.tv_sec > 3600 || t < st->st_mtim.tv_sec)
+	if (t - st->st_atim.tv_sec > 3600 || t < st->st_atim.tv_sec)
 		futimens(fd, now);
 }
 
-int tier__cache_get(int cache, const struct tier_key *key, const char *kind, uint64_t *ret_size)
+static int open_file(int cache, const char *name, struct stat *ret)
 {
-	char name[NAME_MAX_LEN];
-	entry_name(key, kind, name);
 	int fd = openat(cache, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct stat st;
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022)) {
+	if (fstat(fd, ret) != 0 || !S_ISREG(ret->st_mode) || ret->st_uid != geteuid() || (ret->st_mode & 022)) {
 		close(fd);
 		return -1;
 	}
-	note_use(fd, &st);
-	*ret_size = (uint64_t)st.st_size;
+	note_use(fd, ret);
 	return fd;
+}
+
+static bool read_key(int cache, const char *name, struct tier_key *ret)
+{
+	struct stat st;
+	int fd = open_file(cache, name, &st);
+	ssize_t n = fd >= 0 ? read(fd, ret->bytes, sizeof ret->bytes) : -1;
+	if (fd >= 0)
+		close(fd);
+	return n == sizeof ret->bytes;
+}
+
+static bool write_key(int fd, void *arg)
+{
+	const struct tier_key *key = arg;
+	return write(fd, key->bytes, sizeof key->bytes) == sizeof key->bytes;
+}
+
+// A file that was written just now may be written again within the clock's grain.
+static bool is_settled(const struct timespec *written)
+{
+	return time(NULL) - written->tv_sec > 2;
+}
+
+int tier__cache_get(int cache, const struct tier_key *key, const char *kind, struct tier__entry *ret)
+{
+	char name[NAME_MAX_LEN];
+	struct stat st;
+	struct tier_key noted;
+	entry_name(key, kind, name);
+	int fd = open_file(cache, name, &st);
+	if (fd < 0)
+		return -1;
+	uint64_t words[5] = {st.st_dev, st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
+	*ret = (struct tier__entry){.size = (uint64_t)st.st_size, .settled = is_settled(&st.st_mtim)};
+	tier__key_of(slice_of(words, sizeof words), &ret->stamp);
+	note_name(key, kind, name);
+	ret->checked = ret->settled && read_key(cache, name, &noted) && memcmp(noted.bytes, ret->stamp.bytes, sizeof noted.bytes) == 0;
+	return fd;
+}
+
+void tier__cache_note_checked(int cache, const struct tier_key *key, const char *kind, const struct tier__entry *of)
+{
+	char name[NAME_MAX_LEN];
+	struct tier_key stamp = of->stamp;
+	if (!of->settled || of->checked)
+		return;
+	note_name(key, kind, name);
+	put_file(cache, name, write_key, &stamp, NULL);
 }
 
 // ---- identity ------------------------------------------------------------------------------------------------------------------------
@@ -220,31 +329,19 @@ static void stat_key(const struct stat *st, struct tier_key *ret)
 	tier__key_of(slice_of(words, sizeof words), ret);
 }
 
-static bool write_key(int fd, void *arg)
-{
-	return write(fd, ((struct tier_key *)arg)->bytes, 32) == 32;
-}
-
 void tier__file_identity(int cache, int file_fd, struct slice file, struct tier_key *ret)
 {
 	struct stat st;
 	struct tier_key by_stat;
-	uint64_t size;
+	char name[NAME_MAX_LEN];
 	bool known = file_fd >= 0 && fstat(file_fd, &st) == 0 && (uint64_t)st.st_size == file.len;
 	if (known) {
 		stat_key(&st, &by_stat);
-		int fd = tier__cache_get(cache, &by_stat, "id", &size);
-		ssize_t n = fd >= 0 ? read(fd, ret->bytes, 32) : -1;
-		if (fd >= 0)
-			close(fd);
-		if (n == 32)
+		entry_name(&by_stat, "id", name);
+		if (read_key(cache, name, ret))
 			return;
 	}
 	tier__key_of(file, ret);
-	// A file that was changed just now may be changed again within the clock's grain: don't remember it.
-	if (known && time(NULL) - st.st_mtim.tv_sec > 2 && time(NULL) - st.st_ctim.tv_sec > 2) {
-		char name[NAME_MAX_LEN];
-		entry_name(&by_stat, "id", name);
-		put_file(cache, name, write_key, ret);
-	}
+	if (known && is_settled(&st.st_mtim) && is_settled(&st.st_ctim))
+		put_file(cache, name, write_key, ret, NULL);
 }

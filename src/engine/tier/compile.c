@@ -2,9 +2,6 @@
 //
 // Functions are handed out in pieces of about PIECE_BYTES of code, largest module first come first served; each thread has an output a module,
 // and baseline_link puts them together.
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -32,22 +29,11 @@ static unsigned cgroup_quota(void)
 
 unsigned tier_cores(void)
 {
-	cpu_set_t set;
-	unsigned n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+	unsigned n = sys_cores();
 	unsigned quota = cgroup_quota();
 	if (quota && quota < n)
 		n = quota;
 	return n ? n : 1;
-}
-
-bool tier__start_thread(pthread_t *t, void *(*fn)(void *), void *arg)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	bool ok = pthread_create(t, NULL, fn, arg) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return ok;
 }
 
 // ---- compiling -----------------------------------------------------------------------------------------------------------------------
@@ -65,22 +51,22 @@ struct compile_job {
 	uint32_t n_pieces;
 	_Atomic uint32_t next;
 	_Atomic bool failed;
-	pthread_mutex_t lock;
+	struct sys_mutex lock;
 	struct err *e;
 };
 
 struct compile_thread {
 	struct compile_job *job;
 	struct baseline_output *outputs;  // one a module
-	pthread_t thread;
+	struct sys_thread thread;
 };
 
 static void fail(struct compile_job *j, const struct err *e)
 {
-	pthread_mutex_lock(&j->lock);
+	sys_mutex_lock(&j->lock);
 	if (j->e && j->e->code == ERR_NONE)
 		*j->e = *e;
-	pthread_mutex_unlock(&j->lock);
+	sys_mutex_unlock(&j->lock);
 	atomic_store(&j->failed, true);
 }
 
@@ -157,27 +143,26 @@ static bool link_modules(struct compile_job *j, struct compile_thread *threads, 
 static void run_threads(struct compile_thread *threads, unsigned n)
 {
 	unsigned started = 1;
-	while (started < n && tier__start_thread(&threads[started].thread, compile_main, &threads[started]))
+	while (started < n && sys_thread_new(&threads[started].thread, compile_main, &threads[started]) == 0)
 		started++;
 	compile_main(&threads[0]);  // fewer threads than wished for is slower, not wrong
 	for (unsigned t = 1; t < started; t++)
-		pthread_join(threads[t].thread, NULL);
+		sys_thread_join(&threads[t].thread);
 }
 
 bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct code_artifact *ret,
 	struct err *e)
 {
-	struct compile_job j = {.modules = modules, .n_modules = n, .options = {.cpu = cpu, .poison_upper = opt->poison_upper}, .e = e};
-	pthread_mutex_init(&j.lock, NULL);
+	struct baseline_options how = {.cpu = cpu, .poison_upper = opt->poison_upper, .check_memories = !vm_process_has_cells()};
+	struct compile_job j = {.modules = modules, .n_modules = n, .options = how, .e = e};
+	sys_mutex_init(&j.lock);
 	unsigned n_threads = opt->threads ? opt->threads : tier_cores();
 	struct compile_thread threads[MAX_THREADS] = {0};
-	bool ok = true;
+	bool ok;
 	j.layouts = mem_zalloc(n * sizeof *j.layouts);
-	for (uint32_t k = 0; ok && j.layouts && k < n; k++) {
+	for (uint32_t k = 0; j.layouts && k < n; k++)
 		abi_layout(modules[k], &j.layouts[k]);
-		ok = baseline_check_module(modules[k], e);
-	}
-	ok = ok && (j.layouts || err_nomem(e)) && cut_pieces(&j, e);
+	ok = (j.layouts || err_nomem(e)) && cut_pieces(&j, e);
 	n_threads = (unsigned)min_u64(min_u64(n_threads, MAX_THREADS), j.n_pieces ? j.n_pieces : 1);
 	for (unsigned t = 0; ok && t < n_threads; t++) {
 		threads[t] = (struct compile_thread){.job = &j, .outputs = mem_zalloc(n * sizeof(struct baseline_output))};
@@ -194,6 +179,6 @@ bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const s
 	}
 	mem_free(j.pieces);
 	mem_free(j.layouts);
-	pthread_mutex_destroy(&j.lock);
+	sys_mutex_release(&j.lock);
 	return ok;
 }

@@ -3,16 +3,15 @@
 // 1. An entry of code is {head, sizes of the artifacts}, then each artifact at a page. It is mapped and checked, and its code runs from the mapping; a
 //    copy in sealed memory takes its place behind the first answer. Where the file system forbids execution code is copied at once.
 // 2. Damage found at loading is a miss: the entry is removed, and made anew. Damage found later, by the copy, ends the process (tier__distrust).
+//    Loading reads all of an entry until one copy of it was found right; then only what a start needs, as long as nobody writes to the file.
 // 3. Whatever part of the cache can't be had, the work is done as if there were none.
 #include <fcntl.h>
 #include <link.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "sys/sys.h"
 #include "tier_int.h"
 
 struct entry_head {
@@ -28,7 +27,8 @@ struct tier_file {
 	uint32_t cpu;
 	int cache;            // -1: none
 	struct tier_key key;  // of code
-	struct code_mapping *mapping;  // the entry, checked
+	struct tier__entry entry;      // of code
+	struct code_mapping *mapping;  // its file, checked now or before
 	struct tier_stats stats;
 };
 
@@ -76,14 +76,21 @@ static void image_key(const struct tier_file *f, struct slice variant, struct ti
 
 // ---- opening ---------------------------------------------------------------------------------------------------------------------------
 
+static bool has_head(struct slice bytes, struct entry_head *ret)
+{
+	if (bytes.len < sizeof *ret)
+		return false;
+	memcpy(ret, bytes.ptr, sizeof *ret);
+	return memcmp(ret->magic, entry_magic, sizeof entry_magic) == 0;
+}
+
 static bool code_is_sound(struct slice bytes)
 {
 	struct entry_head head;
-	if (bytes.len < sizeof head)
+	if (!has_head(bytes, &head))
 		return false;
-	memcpy(&head, bytes.ptr, sizeof head);
 	struct hash128 h = hash_128(slice_sub(bytes, sizeof head, bytes.len));
-	return memcmp(head.magic, entry_magic, 8) == 0 && h.low == head.hash_low && h.high == head.hash_high;
+	return h.low == head.hash_low && h.high == head.hash_high;
 }
 
 static void forget_entry(struct tier_file *f)
@@ -95,13 +102,13 @@ static void forget_entry(struct tier_file *f)
 
 static void map_entry(struct tier_file *f)
 {
-	uint64_t size;
-	int fd = tier__cache_get(f->cache, &f->key, "code", &size);
-	if (fd < 0 || !code_mapping_new(fd, size, &f->mapping, NULL))
+	struct entry_head head;
+	int fd = tier__cache_get(f->cache, &f->key, "code", &f->entry);
+	if (fd < 0 || !code_mapping_new(fd, f->entry.size, &f->mapping, NULL))
 		return;
-	if (code_is_sound(code_mapping_bytes(f->mapping)))
-		return;
-	forget_entry(f);
+	struct slice bytes = code_mapping_bytes(f->mapping);
+	if (!(f->entry.checked ? has_head(bytes, &head) : code_is_sound(bytes)))
+		forget_entry(f);
 }
 
 bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e)
@@ -123,7 +130,8 @@ bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, 
 		f->cache = build.len ? tier__cache_open(&f->cache_error) : -1;
 		if (f->cache >= 0) {
 			tier__file_identity(f->cache, fd, bytes, &content);
-			tier__code_key(&content, build, f->cpu, 0, &f->key);
+			uint64_t checks = vm_process_has_cells() ? 0 : CODE_CHECKS_MEMORIES;
+			tier__code_key(&content, build, f->cpu, opt->features | checks << 32, &f->key);
 			map_entry(f);
 		}
 		f->stats.cache_ns = sys_now_ns() - before;
@@ -193,6 +201,7 @@ struct seal_code {
 	struct tier__job job;
 	int cache;
 	struct tier_key key;
+	struct tier__entry entry;
 	struct code_mapping *mapping;
 };
 
@@ -210,7 +219,9 @@ static void seal_code(struct tier__job *job)
 	struct err e;
 	err_clear(&e);
 	// Without memory for a copy the file goes on being used: it is ours alone, and nobody writes into it.
-	if (!code_mapping_seal(s->mapping, code_is_sound, &e) && e.code == ERR_INVALID) {
+	if (code_mapping_seal(s->mapping, code_is_sound, &e)) {
+		tier__cache_note_checked(s->cache, &s->key, "code", &s->entry);
+	} else if (e.code == ERR_INVALID) {
 		tier__cache_remove(s->cache, &s->key, "code");
 		tier__distrust(&e);
 	}
@@ -222,7 +233,8 @@ static void seal_behind(struct tier_file *f)
 	struct seal_code *s = mem_zalloc(sizeof *s);
 	if (!s)
 		return;
-	*s = (struct seal_code){.job = {.fn = seal_code, .drop = seal_code_drop}, .cache = dup(f->cache), .key = f->key, .mapping = code_mapping_ref(f->mapping)};
+	*s = (struct seal_code){.job = {.fn = seal_code, .drop = seal_code_drop}, .cache = dup(f->cache), .key = f->key, .entry = f->entry};
+	s->mapping = code_mapping_ref(f->mapping);
 	tier__behind(&s->job);
 }
 
@@ -395,6 +407,7 @@ struct image_job {
 	struct tier__job job;
 	int cache;
 	struct tier_key key;
+	struct tier__entry entry;  // of what is sealed
 	struct vm_image *image;
 	struct buf extra;
 };
@@ -413,7 +426,9 @@ static void image_seal(struct tier__job *job)
 	struct image_job *i = CONTAINER_OF(job, struct image_job, job);
 	struct err e;
 	err_clear(&e);
-	if (!vm_image_seal(i->image, &e) && e.code == ERR_INVALID) {
+	if (vm_image_seal(i->image, &e)) {
+		tier__cache_note_checked(i->cache, &i->key, "image", &i->entry);
+	} else if (e.code == ERR_INVALID) {
 		tier__cache_remove(i->cache, &i->key, "image");
 		tier__distrust(&e);
 	}
@@ -444,17 +459,17 @@ static struct image_job *image_job(const struct tier_file *f, const struct tier_
 bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed, struct vm_image **ret)
 {
 	struct tier_key key;
-	uint64_t size;
+	struct tier__entry entry;
 	struct vm_image *img;
 	if (f->cache < 0)
 		return false;
 	image_key(f, variant, &key);
-	int fd = tier__cache_get(f->cache, &key, "image", &size);
+	int fd = tier__cache_get(f->cache, &key, "image", &entry);
 	if (fd < 0)
 		return false;
 	struct err e;
 	err_clear(&e);
-	if (!vm_image_open(fd, &img, &e)) {
+	if (!vm_image_open(fd, entry.checked, &img, &e)) {
 		if (e.code == ERR_INVALID)
 			tier__cache_remove(f->cache, &key, "image");
 		return false;
@@ -462,6 +477,7 @@ bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed
 	struct image_job *i = sealed ? NULL : image_job(f, &key, img);
 	if (i) {
 		i->job.fn = image_seal;
+		i->entry = entry;
 		tier__behind(&i->job);
 	} else if (!vm_image_seal(img, NULL)) {
 		vm_image_unref(img);

@@ -10,6 +10,7 @@ struct tier_options {
 	bool no_cache;      // neither read nor write the cache on disk
 	bool poison_upper;  // debug mode of the compiler; never cached
 	unsigned threads;   // 0: the cores that this process may use
+	uint32_t features;  // that modules are decoded with: what was compiled with others is not found again
 };
 
 // What was done, for benches and logs. Times in nanoseconds of wall clock.
@@ -47,7 +48,13 @@ void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_i
 NODISCARD bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,
 	struct vm_module **ret, struct tier_stats *stats, struct err *e);
 
+// Where the cache is, or would be (empty: nowhere), and why it is none or takes nothing. Makes the folder. false: code in it can't be run from its files.
+bool tier_cache_check(char *ret_path, size_t size, struct err *ret_why);
+
 // Cores that this process may use: affinity and the cgroup's quota. At least 1.
 unsigned tier_cores(void);
+
+// SHA-256.
+void tier_sha256(struct slice s, char ret[65]);
 
 #endif

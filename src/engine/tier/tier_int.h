@@ -2,9 +2,8 @@
 #ifndef TENON_TIER_INT_H
 #define TENON_TIER_INT_H
 
-#include <pthread.h>
-
 #include "code/code.h"
+#include "sys/sys.h"
 #include "tier.h"
 
 // ---- cache.c ---------------------------------------------------------------------------------------------------------------------------
@@ -20,9 +19,18 @@ void tier__file_identity(int cache, int file_fd, struct slice file, struct tier_
 // SHA-256 of the bytes.
 void tier__key_of(struct slice bytes, struct tier_key *ret);
 
+struct tier__entry {
+	uint64_t size;
+	struct tier_key stamp;  // device, inode, size and time of the last write, hashed
+	bool settled;           // written long enough ago for another write to show in its time
+	bool checked;           // its content was compared with its hash since it was written
+};
 // Opens an entry ("code", "image"). -1: there is none.
-int tier__cache_get(int cache, const struct tier_key *key, const char *kind, uint64_t *ret_size);
-// Writes an entry under a temporary name and renames it; then trims the cache to `max` bytes. Failure is no error: the next start compiles again.
+int tier__cache_get(int cache, const struct tier_key *key, const char *kind, struct tier__entry *ret);
+// Remembers that the content which `of` describes is what was written: the next start need not read all of it before it runs.
+void tier__cache_note_checked(int cache, const struct tier_key *key, const char *kind, const struct tier__entry *of);
+// Writes an entry under a temporary name and renames it; from time to time trims the cache, which never has more than `max` bytes.
+// Failure is no error: the next start compiles again.
 typedef bool (*tier__write_fn)(int fd, void *arg);
 bool tier__cache_put(int cache, const struct tier_key *key, const char *kind, tier__write_fn write, void *arg, uint64_t max);
 void tier__cache_remove(int cache, const struct tier_key *key, const char *kind);
@@ -36,8 +44,6 @@ void tier__code_key(const struct tier_key *content, struct slice build, uint32_t
 // Compiles all modules; ret[k] are the caller's to release, also on failure (zeroed where there is none).
 NODISCARD bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct code_artifact *ret,
 	struct err *e);
-// Threads of this room take no signals: those are for whoever runs the process's loop.
-bool tier__start_thread(pthread_t *t, void *(*fn)(void *), void *arg);
 
 // ---- behind.c --------------------------------------------------------------------------------------------------------------------------
 // Has fn(arg) called by a thread of low priority a little later, in order. `must`: also when the process ends first; else `drop` is called

@@ -1,87 +1,5 @@
-// Calls: from C into guest code (vm_call) and from guest code into host functions (vm__host_dispatch). Where parameters go is decided by
-// abi_classify, once a type and shard.
+// Calls: from C into guest code (vm_call) and from guest code into host functions (vm__host_dispatch). Where parameters go: sig.c.
 #include "vm_int.h"
-
-#include <stdio.h>
-
-// ---- signatures, by canonical type id ----------------------------------------------------------------------------
-static struct vm__sig *sig_new(uint32_t type_id)
-{
-	const struct wasm_func_type *type = wasm_interned_func_type(type_id);
-	if (!type || type->nparams > VM__MAX_CELLS / 2)
-		return NULL;
-	struct vm__sig *sig = mem_zalloc(sizeof *sig);
-	struct abi_loc *locs = mem_zalloc(sizeof *locs * (type->nparams + 1));
-	if (!sig || !locs) {
-		mem_free(sig);
-		mem_free(locs);
-		return NULL;
-	}
-	sig->type_id = type_id;
-	sig->type = type;
-	abi_classify(type, locs, &sig->abi);
-	sig->direct = true;
-	for (uint32_t i = 0; i < type->nparams; i++)
-		if (sig->abi.params[i].place != ABI_GPR || sig->abi.params[i].index != i)
-			sig->direct = false;
-	if (sig->abi.by_pointer)
-		sig->result = VM__RESULT_POINTER;
-	else if (!type->nresults)
-		sig->result = VM__RESULT_NONE;
-	else if (type->results[0].kind == WASM_F32)
-		sig->result = VM__RESULT_F32;
-	else if (type->results[0].kind == WASM_V128)
-		sig->result = VM__RESULT_V128;
-	else
-		sig->result = type->results[0].kind == WASM_F64 ? VM__RESULT_F64 : VM__RESULT_INT;
-	return sig;
-}
-
-static bool sigs_grow(struct vm_shard *s)
-{
-	uint32_t cap = s->sigs_cap ? s->sigs_cap * 2 : 64;
-	struct vm__sig **sigs = mem_zalloc(sizeof *sigs * cap);
-	if (!sigs)
-		return false;
-	for (uint32_t i = 0; i < s->sigs_cap; i++) {
-		struct vm__sig *sig = s->sigs[i];
-		if (!sig)
-			continue;
-		uint32_t at = sig->type_id & (cap - 1);
-		while (sigs[at])
-			at = (at + 1) & (cap - 1);
-		sigs[at] = sig;
-	}
-	mem_free(s->sigs);
-	s->sigs = sigs;
-	s->sigs_cap = cap;
-	return true;
-}
-
-// NULL: memory is out.
-struct vm__sig *vm__sig_of(struct vm_shard *s, uint32_t type_id)
-{
-	for (uint32_t at = type_id;; at++) {
-		if (UNLIKELY(!s->sigs_cap))
-			break;
-		struct vm__sig *sig = s->sigs[at & (s->sigs_cap - 1)];
-		if (!sig)
-			break;
-		if (LIKELY(sig->type_id == type_id))
-			return sig;
-	}
-	if (s->nsigs >= s->sigs_cap / 2 && !sigs_grow(s))
-		return NULL;
-	struct vm__sig *sig = sig_new(type_id);
-	if (!sig)
-		return NULL;
-	uint32_t at = type_id & (s->sigs_cap - 1);
-	while (s->sigs[at])
-		at = (at + 1) & (s->sigs_cap - 1);
-	s->sigs[at] = sig;
-	s->nsigs++;
-	return sig;
-}
 
 // ---- into the guest ----------------------------------------------------------------------------------------------
 static void put_param(struct vm__regs *regs, struct abi_loc loc, const uint64_t *value)
@@ -93,13 +11,18 @@ static void put_param(struct vm__regs *regs, struct abi_loc loc, const uint64_t 
 		to[1] = value[1];
 }
 
-static void put_params(struct vm__regs *regs, const struct abi_sig *sig, const uint64_t *args, uint64_t *results)
+static void put_params(struct vm__regs *regs, const struct vm__sig *sig, const uint64_t *args, uint64_t *results)
 {
-	for (uint32_t i = 0; i < sig->nparams; i++)
-		put_param(regs, sig->params[i], args + sig->params[i].at);
+	const struct abi_sig *abi = &sig->abi;
+	if (LIKELY(sig->direct))
+		for (uint32_t i = 0; i < abi->nparams; i++)
+			regs->gpr[i] = args[i];
+	else
+		for (uint32_t i = 0; i < abi->nparams; i++)
+			put_param(regs, abi->params[i], args + abi->params[i].at);
 	uint64_t pointer = (uintptr_t)results;
-	if (sig->by_pointer)
-		put_param(regs, sig->results_pointer, &pointer);
+	if (abi->by_pointer)
+		put_param(regs, abi->results_pointer, &pointer);
 }
 
 static enum trap refuse(struct vm_shard *s, struct vm_store *st, enum trap t)
@@ -129,7 +52,7 @@ static enum trap enter_on_stack(struct vm_store *st, const struct abi_func *f, c
 	regs->nstack = sig->abi.stack_cells;
 	if (regs->nstack)
 		cells[regs->nstack - 1] = 0;
-	put_params(regs, &sig->abi, args, results);
+	put_params(regs, sig, args, results);
 	return vm__enter(f->vmctx, f->code, regs, &st->shard->exec);
 }
 
@@ -160,7 +83,7 @@ enum trap vm_call(struct vm_store *st, uint32_t func, const uint64_t *args, uint
 	enum trap t;
 	regs.nstack = 0;
 	if (LIKELY(!sig->abi.stack_cells)) {
-		put_params(&regs, &sig->abi, args, results);
+		put_params(&regs, sig, args, results);
 		t = vm__enter(f.vmctx, f.code, &regs, exec);
 	} else {
 		t = enter_on_stack(st, &f, sig, &regs, args, results);
@@ -171,14 +94,14 @@ enum trap vm_call(struct vm_store *st, uint32_t func, const uint64_t *args, uint
 		return vm__trap_finish(st, t);
 	switch (sig->result) {
 	case VM__RESULT_INT:
-		results[0] = regs.rax;
+		results[0] = regs.result;
 		break;
 	case VM__RESULT_F32:
-		results[0] = (uint32_t)regs.xmm0[0];
+		results[0] = (uint32_t)regs.vector_result[0];
 		break;
 	case VM__RESULT_F64:
 	case VM__RESULT_V128:
-		memcpy(results, regs.xmm0, sig->result == VM__RESULT_V128 ? 16 : 8);
+		memcpy(results, regs.vector_result, sig->result == VM__RESULT_V128 ? 16 : 8);
 		break;
 	default:
 		break;
@@ -217,7 +140,15 @@ static void gather(const struct vm__host *h, const struct vm__host_regs *r, cons
 	}
 }
 
-__attribute__((noinline)) static enum trap call_many(struct vm__host *h, struct vm_call *call, struct vm__host_regs *r, uint64_t *stack, uint64_t *results)
+// With an array of the arguments; as many as there may be take four pages of stack.
+NOINLINE static enum trap call_few(struct vm__host *h, struct vm_call *call, struct vm__host_regs *r, uint64_t *stack, uint64_t *results)
+{
+	uint64_t args[VM__FEW_CELLS];
+	gather(h, r, stack, args);
+	return h->fn(call, args, results);
+}
+
+NOINLINE static enum trap call_many(struct vm__host *h, struct vm_call *call, struct vm__host_regs *r, uint64_t *stack, uint64_t *results)
 {
 	uint64_t args[VM__MAX_CELLS];
 	gather(h, r, stack, args);
@@ -225,14 +156,13 @@ __attribute__((noinline)) static enum trap call_many(struct vm__host *h, struct 
 }
 
 // The way back into the guest: it was interrupted meanwhile. Is it to end?
-__attribute__((noinline)) static enum trap interrupted_in_host(struct vm_shard *s, enum trap t)
+NOINLINE static enum trap interrupted_in_host(struct vm_shard *s, enum trap t)
 {
 	s->exec.interrupt = 0;
 	enum trap end = t ? vm__fiber_check(s) : vm__fiber_give_way(s);
 	return end ? end : t;
 }
 
-#define FEW 16
 uint32_t vm__host_dispatch(struct vm__host *h, struct vm__host_regs *r, uint64_t *stack)
 {
 	struct abi_exec *exec = h->ctx.exec;
@@ -240,56 +170,20 @@ uint32_t vm__host_dispatch(struct vm__host *h, struct vm__host_regs *r, uint64_t
 	const struct vm__sig *sig = h->sig;
 	if (UNLIKELY((uintptr_t)r < s->stack_limit))
 		return TRAP_STACK_OVERFLOW;
+	struct vm__exit exit = {.outer = s->exits, .store = h->store, .frame = (uintptr_t)(stack - 2), .cells = h->pop / 8};
+	s->exits = &exit;
 	struct vm_call call = {.store = h->store, .shard = s, .exec = exec, .data = h->data, .type = sig->type};
 	uint64_t result[2] = {0};
 	uint64_t *results = sig->result == VM__RESULT_POINTER ? (uint64_t *)(uintptr_t)*get_param(r, stack, sig->abi.results_pointer) : result;
 	enum trap t;
-	if (sig->direct) {
+	if (LIKELY(sig->direct))
 		t = h->fn(&call, r->gpr, results);
-	} else if (LIKELY(sig->abi.arg_cells <= FEW)) {
-		uint64_t args[FEW];
-		gather(h, r, stack, args);
-		t = h->fn(&call, args, results);
-	} else {
-		t = call_many(h, &call, r, stack, results);
-	}
+	else
+		t = (sig->abi.arg_cells <= VM__FEW_CELLS ? call_few : call_many)(h, &call, r, stack, results);
 	r->gpr[0] = result[0];
 	memcpy(r->xmm[0], result, sizeof result);
 	if (UNLIKELY(exec->interrupt))
 		t = interrupted_in_host(s, t);
+	s->exits = exit.outer;
 	return t;
-}
-
-static bool host_func_new(struct vm_store *st, uint32_t type_id, vm_host_fn fn, void *data, const char *name, uint32_t *ret_func, struct err *e)
-{
-	struct vm__sig *sig = vm__sig_of(st->shard, type_id);
-	struct vm__host *h = sig ? ARENA_NEW(&st->arena, struct vm__host) : NULL;
-	if (!h)
-		return err_nomem(e);
-	h->ctx = (struct abi_vmctx){.exec = &st->shard->exec, .libcalls = &vm__libcalls};
-	h->sig = sig;
-	h->pop = (uint64_t)sig->abi.stack_cells * 8;
-	h->fn = fn;
-	h->data = data;
-	h->store = st;
-	h->name = name;
-	if (!vm__func_add(st, (struct abi_func){.code = (const void *)vm__host_stub, .vmctx = &h->ctx, .type = type_id}, ret_func, e))
-		return false;
-	h->next = st->hosts;
-	st->hosts = h;
-	return true;
-}
-
-bool vm_host_func_new(struct vm_store *st, const struct wasm_func_type *type, vm_host_fn fn, void *data, const char *name, uint32_t *ret_func,
-	struct err *e)
-{
-	if (type->nparams > VM__MAX_CELLS / 2)
-		return err_set(e, ERR_LIMIT, "host function '%s' has too many parameters", name ? name : "");
-	uint32_t id = wasm_intern_func_type(type);
-	return id ? host_func_new(st, id, fn, data, name, ret_func, e) : err_nomem(e);
-}
-
-bool vm_host_func_new_id(struct vm_store *st, uint32_t type_id, vm_host_fn fn, void *data, const char *name, uint32_t *ret_func, struct err *e)
-{
-	return host_func_new(st, type_id, fn, data, name, ret_func, e);
 }

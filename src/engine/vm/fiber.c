@@ -6,8 +6,8 @@
 //                    └───┴─preempt─► PREEMPTED   (by the interruption stub, the entry hook, or on the way back from a host function)
 //
 // 1. Only vm_fiber_resume moves a fiber to RUNNING, only code on the fiber moves it away.
-// 2. What abi_exec holds for the code that runs (entry_sp, stack_limit, libcall_result, task, context) is exchanged at the switch, here and nowhere
-//    else.
+// 2. What abi_exec holds for the code that runs (entry_sp, stack_limit, libcall_result, task, context), and the list of its calls of host functions, is
+//    exchanged at the switch, here and nowhere else.
 // 3. A stack: guard, margin of VM__STACK_MARGIN for host code, 1 MiB for the guest. The limit lies above the margin.
 // 4. A preempted fiber keeps its stores entered; who resumes fibers must not call into them meanwhile.
 // 5. The CPU clock of the thread (a system call) is read only for turns longer than 1 ms, otherwise the vDSO's clock is used. A turn is
@@ -128,6 +128,11 @@ struct vm_fiber *vm_fiber_new(struct vm_shard *s, void (*fn)(void *arg), void *a
 		return NULL;
 	}
 	f->next = NULL;
+	f->next_live = s->live_fibers;
+	f->live_at = &s->live_fibers;
+	if (f->next_live)
+		f->next_live->live_at = &f->next_live;
+	s->live_fibers = f;
 	f->state = VM_FIBER_NEW;
 	f->kill = TRAP_NONE;
 	f->fn = fn;
@@ -138,8 +143,9 @@ struct vm_fiber *vm_fiber_new(struct vm_shard *s, void (*fn)(void *arg), void *a
 	f->libcall_result = 0;
 	f->task = NULL;
 	memset(f->context, 0, sizeof f->context);
-	f->budget = VM_BUDGET_NONE;
-	f->cpu_used = 0;
+	f->own = (struct vm__meter){.budget = VM_BUDGET_NONE};
+	f->meter = &f->own;
+	f->exits = NULL;
 	f->run_since = 0;
 	f->preemptions = 0;
 	san_new(f);
@@ -153,6 +159,9 @@ void vm_fiber_free(struct vm_fiber *f)
 		return;
 	BUG_ON(f->state != VM_FIBER_DONE && f->state != VM_FIBER_NEW);
 	struct vm_shard *s = f->shard;
+	*f->live_at = f->next_live;
+	if (f->next_live)
+		f->next_live->live_at = f->live_at;
 	san_free(f);
 	if (s->nfree_fibers >= POOL_MAX) {
 		fiber_unmap(f);
@@ -188,7 +197,7 @@ static void charge(struct vm_shard *s, struct vm_fiber *f, uint64_t now)
 		wall = min_u64(wall, cpu - s->cpu_read);
 		s->cpu_read = cpu;
 	}
-	f->cpu_used += wall;
+	f->meter->cpu_used += wall;
 }
 
 enum trap vm__fiber_check(struct vm_shard *s)
@@ -200,9 +209,9 @@ enum trap vm__fiber_check(struct vm_shard *s)
 		return f->kill;
 	uint64_t now = sys_now_ns();
 	charge(s, f, now);
-	if (f->cpu_used >= f->budget.cpu_ns)
+	if (f->meter->cpu_used >= f->meter->budget.cpu_ns)
 		f->kill = TRAP_CPU_BUDGET;
-	else if (now >= f->budget.deadline_ns)
+	else if (now >= f->meter->budget.deadline_ns)
 		f->kill = TRAP_DEADLINE;
 	return f->kill;
 }
@@ -217,7 +226,7 @@ static void count_switch(struct vm_shard *s)
 // What runs from now on: the fiber, or the thread's own stack (NULL).
 static void set_current(struct vm_shard *s, struct vm_fiber *f)
 {
-	s->current = f;
+	__atomic_store_n(&s->current, f, __ATOMIC_RELAXED);  // vm_fiber_kill reads it from other threads
 	s->exec.fiber = f;
 	s->pending = s->message_trap = TRAP_NONE;
 	__atomic_store_n(&s->exec.interrupt, 0, __ATOMIC_RELAXED);
@@ -232,7 +241,6 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	if (how == VM_KILLED && !f->kill)
 		f->kill = TRAP_KILLED;
 	f->state = VM_FIBER_RUNNING;
-	vm__watchdog_wake();
 
 	struct vm_fiber *resumer = s->current;
 	void *entry_sp = exec->entry_sp;
@@ -241,17 +249,20 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	void *task = exec->task;
 	struct vm_store *owner = s->owner;
 	f->resumer = resumer;
+	f->resumer_exits = s->exits;
 	uint64_t now = sys_now_ns();
 	if (resumer)
 		charge(s, resumer, now);
 	f->run_since = now;
 
 	set_current(s, f);
+	vm__watchdog_wake();
 	exec->entry_sp = f->entry_sp;
 	exec->stack_limit = s->stack_limit = f->stack_limit;
 	exec->libcall_result = f->libcall_result;
 	exec->task = f->task;
 	memcpy(exec->context, f->context, sizeof context);
+	s->exits = f->exits;
 	if (f->owner)
 		vm__own(s, f->owner);
 	san_enter(f);
@@ -266,6 +277,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	exec->libcall_result = libcall_result;
 	exec->task = task;
 	memcpy(exec->context, context, sizeof context);
+	s->exits = f->resumer_exits;
 	if (resumer) {
 		resumer->run_since = now;
 		if (owner)
@@ -284,6 +296,7 @@ static void suspend(struct vm_shard *s, struct vm_fiber *f, enum vm_fiber_state 
 	f->libcall_result = s->exec.libcall_result;
 	f->task = s->exec.task;
 	memcpy(f->context, s->exec.context, sizeof f->context);
+	f->exits = s->exits;
 	f->owner = s->owner;
 	f->state = state;
 	san_leave(f, state == VM_FIBER_DONE);
@@ -308,6 +321,9 @@ enum vm_wake vm_fiber_park(struct vm_shard *s)
 	if (f->kill)
 		return VM_KILLED;
 	suspend(s, f, VM_FIBER_PARKED);
+	// Whose turns all end in a park before they get long is never interrupted: what they came to is looked at here.
+	if (!f->kill && f->meter->cpu_used >= f->meter->budget.cpu_ns)
+		f->kill = TRAP_CPU_BUDGET;
 	return f->kill ? VM_KILLED : VM_RESUMED;
 }
 
@@ -337,7 +353,7 @@ enum trap vm_work_slow(struct abi_exec *exec)
 }
 
 // From vm__preempt_stub, on the guest's stack: a long turn ends. Not NULL: the call ends, exec->trap says why.
-struct abi_exec *vm__interrupted(uint64_t pc, uint64_t rbp)
+struct abi_exec *vm__interrupted(uint64_t pc, uint64_t frame)
 {
 	struct vm_shard *s = vm__shard;
 	enum trap end = vm__fiber_give_way(s);
@@ -345,7 +361,7 @@ struct abi_exec *vm__interrupted(uint64_t pc, uint64_t rbp)
 		return NULL;
 	s->exec.trap = end;
 	s->exec.trap_pc = pc;
-	vm__trap_note(s, end, pc, rbp, UINT64_MAX);
+	vm__trap_note(s, end, pc, frame, UINT64_MAX);
 	return &s->exec;
 }
 
@@ -360,16 +376,22 @@ enum vm_fiber_state vm_fiber_state(const struct vm_fiber *f)
 	return f->state;
 }
 
-void vm_fiber_set_budget(struct vm_fiber *f, struct vm_budget b)
+void vm_fiber_share_budget(struct vm_fiber *f, struct vm_fiber *of)
 {
-	f->budget = b;
+	f->meter = of ? of->meter : &f->own;
 }
 
+void vm_fiber_set_budget(struct vm_fiber *f, struct vm_budget b)
+{
+	f->meter->budget = b;
+}
+
+// From any thread, as long as nobody frees it. Who is switched to it just now may not be interrupted by this: then its turn ends at the watchdog's next look.
 void vm_fiber_kill(struct vm_fiber *f, enum trap reason)
 {
-	if (!f->kill)
-		f->kill = reason;
-	if (f->shard->current == f)
+	uint32_t none = TRAP_NONE;
+	atomic_compare_exchange_strong(&f->kill, &none, reason);
+	if (__atomic_load_n(&f->shard->current, __ATOMIC_RELAXED) == f)
 		__atomic_store_n(&f->shard->exec.interrupt, 1, __ATOMIC_RELAXED);
 }
 
@@ -380,7 +402,7 @@ enum trap vm_fiber_kill_reason(const struct vm_fiber *f)
 
 uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f)
 {
-	return f->state == VM_FIBER_RUNNING && f->shard->current == f ? f->cpu_used + (sys_now_ns() - f->run_since) : f->cpu_used;
+	return f->state == VM_FIBER_RUNNING && f->shard->current == f ? f->meter->cpu_used + (sys_now_ns() - f->run_since) : f->meter->cpu_used;
 }
 
 uint64_t vm_fiber_preemptions(const struct vm_fiber *f)

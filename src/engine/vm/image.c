@@ -4,7 +4,7 @@
 //    steps has the same places (vm_store_attach compares what can be compared).
 // 2. A page that is zero is a hole of the memfd: `nonzero` says which are not, so that nobody touches a hole to learn that it is zero.
 // 3. The memfd is sealed before anybody maps it: what is mapped can't change or shrink. (image_file.c: one that is opened from a file later.)
-#include "vm_int.h"
+#include "heap_int.h"
 
 #define COUNT(list, T)                                       \
 	({                                                       \
@@ -36,7 +36,7 @@ static bool capture_run(void *arg, struct sys_page_run run)
 {
 	struct capture *c = arg;
 	uint64_t base = (uintptr_t)c->m->abi.base;
-	uint64_t from = run.start - base, end = min_u64(run.end - base, c->to->length);
+	uint64_t from = run.start - base, end = min_u64(run.end - base, vm__in_pages(c->to->length));
 	while (from < end) {
 		if (is_zero_page(c->m->abi.base + from)) {
 			from += SYS_PAGE;
@@ -62,9 +62,10 @@ static bool capture_memory(struct vm_image *img, const struct vm_memory *m, stru
 		return true;
 	// Pages that were never touched need not be looked at; where that can't be known all are. The store may be attached to another image
 	// already: then pages of its file that nobody touched count too.
-	int r = m->image ? -1 : sys_touched_pages(m->abi.base, to->length, capture_run, &c);
+	uint64_t size = vm__in_pages(to->length);
+	int r = m->image ? -1 : sys_touched_pages(m->abi.base, size, capture_run, &c);
 	if (r && !c.failed)
-		capture_run(&c, (struct sys_page_run){(uintptr_t)m->abi.base, (uintptr_t)m->abi.base + to->length});
+		capture_run(&c, (struct sys_page_run){(uintptr_t)m->abi.base, (uintptr_t)m->abi.base + size});
 	return !c.failed;
 }
 
@@ -121,6 +122,8 @@ static bool capture_rest(struct vm_store *st, struct vm_image *img)
 			return false;
 	}
 	each_byte_run(st, img, true, true);
+	if (!vm__heap_capture(st, a, &img->heap))
+		return false;
 	img->nfuncs = st->nfuncs;
 	img->used = st->own_used;
 	img->table_elements = st->table_elements;
@@ -136,10 +139,10 @@ static bool capture_memories(struct vm_store *st, struct vm_image *img, struct e
 	uint32_t i = 0;
 	for (const struct vm_memory *m = st->memories; m; m = m->next, i++) {
 		img->memories[i] = (struct vm__image_memory){.length = m->abi.length, .offset = img->size};
-		img->memories[i].nonzero = arena_zalloc(&img->arena, m->abi.length / SYS_PAGE / 8 + 1, 1);
+		img->memories[i].nonzero = arena_zalloc(&img->arena, vm__in_pages(m->abi.length) / SYS_PAGE / 8 + 1, 1);
 		if (!img->memories[i].nonzero)
 			return err_nomem(e);
-		img->size += m->abi.length;
+		img->size += vm__in_pages(m->abi.length);
 	}
 	img->fd = sys_memfd("tenon-image", img->size);
 	if (img->fd < 0)
@@ -156,8 +159,26 @@ static bool capture_memories(struct vm_store *st, struct vm_image *img, struct e
 	return true;
 }
 
+static bool has_elem_refs(const struct vm_store *st)
+{
+	for (const struct vm_instance *i = st->instances; i; i = i->next)
+		for (uint32_t k = 0; i->elem_refs && k < i->mod->m->nelems; k++)
+			if (i->elem_refs[k])
+				return true;
+	return false;
+}
+
 bool vm_image_capture(struct vm_store *st, struct vm_image **ret, struct err *e)
 {
+	// What nobody holds any more is no part of it.
+	if (st->heap && vm__collect(st, NULL))
+		return err_nomem(e);
+	if (vm__exceptions_stored(st) || (st->heap && st->exceptions.kept))
+		return err_set(e, ERR_UNSUPPORTED, "an image can't hold an exception, and a global, a table or an object does");
+	if (st->shared)
+		return err_set(e, ERR_UNSUPPORTED, "an image can't hold a shared memory");
+	if (has_elem_refs(st))
+		return err_set(e, ERR_UNSUPPORTED, "an image can't hold the objects of an element segment that is still to be used");
 	struct vm_image *img = mem_zalloc(sizeof *img);
 	if (!img)
 		return err_nomem(e);
@@ -223,6 +244,13 @@ bool vm__image_load_rest(struct vm_store *st, const struct vm_image *img, bool o
 		t->abi.dirty = 0;
 	}
 	each_byte_run(st, img, false, !only_dirty || st->segments_dirty);
+	if (st->heap) {
+		for (struct vm_instance *x = st->instances; x; x = x->next)
+			for (uint32_t k = 0; x->elem_refs && k < x->mod->m->nelems; k++)
+				vm__elem_refs_drop(x, k);
+		if (!vm__heap_load(st, &img->heap))
+			return false;
+	}
 	st->segments_dirty = false;
 	st->account.used += img->used - st->own_used;
 	st->account.peak = st->account.used;
@@ -233,8 +261,8 @@ bool vm__image_load_rest(struct vm_store *st, const struct vm_image *img, bool o
 
 static bool same_layout(const struct vm_store *st, const struct vm_image *img)
 {
-	if (COUNT(st->memories, vm_memory) != img->nmemories || COUNT(st->tables, vm_table) != img->ntables || globals_size(st) != img->globals_size ||
-		dropped_size(st) != img->dropped_size || st->nfuncs < img->nfuncs)
+	if (st->shared || COUNT(st->memories, vm_memory) != img->nmemories || COUNT(st->tables, vm_table) != img->ntables || globals_size(st) != img->globals_size ||
+		dropped_size(st) != img->dropped_size || st->nfuncs < img->nfuncs || (st->heap ? st->heap->types_end : 0) != img->heap.types_end)
 		return false;
 	uint32_t i = 0;
 	for (const struct vm_memory *m = st->memories; m; m = m->next, i++)
@@ -245,20 +273,21 @@ static bool same_layout(const struct vm_store *st, const struct vm_image *img)
 
 static int attach_memory(struct vm_memory *m, const struct vm_image *img, int fd, const struct vm__image_memory *from)
 {
-	uint64_t length = from->length;
+	uint64_t size = vm__in_pages(from->length);
 	// Whatever lay there goes; what the image does not cover is out of bounds again.
-	if (m->high > length) {
-		int r = sys_wipe(m->abi.base + length, m->high - length);
+	if (m->high > size) {
+		int r = sys_wipe(m->abi.base + size, m->high - size);
 		if (r)
 			return r;
 	}
-	if (length) {
-		int r = sys_map_private_at(m->abi.base, length, fd, img->data_offset + from->offset);
+	if (size) {
+		int r = sys_map_private_at(m->abi.base, size, fd, img->data_offset + from->offset);
 		if (r)
 			return r;
 	}
-	m->high = m->abi.length = m->image_length = length;
-	m->image = length ? img->map + from->offset : NULL;
+	m->high = size;
+	m->abi.length = m->image_length = from->length;
+	m->image = size ? img->map + from->offset : NULL;
 	m->nonzero = from->nonzero;
 	m->npages = 0;
 	return 0;

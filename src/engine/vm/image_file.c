@@ -1,13 +1,12 @@
 // Images in files, for the cache: written sparse, opened without a copy, and later replaced by a sealed copy under whoever runs.
 //
 // 1. The file is {head, memories' lengths, tables' lengths, bits of pages that are not zero, tables, globals, dropped bits, extra}, then at a page the
-//    memories. Holes are zero by the bits, and are neither read nor hashed.
+//    memories. (Of objects: their blocks' records, marks and bytes, behind the dropped bits.) Holes are zero by the bits, and are neither read nor hashed.
 // 2. The hash covers everything else: it finds damage. That the file is ours to trust is its directory's business.
 // 3. What was read from the file is checked for its bounds all the same: an old or foreign file is an error, never a crash.
-#include "vm_int.h"
+#include "heap_int.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
 #define MAGIC 0x316567616d696e74ull  // "tnimage1"
 #define MAX_PARTS (1u << 20)
@@ -17,19 +16,22 @@ struct head {
 	uint64_t meta_size, data_offset, size, nonzero_bytes;  // from here on hashed
 	uint64_t globals_size, dropped_size, extra_size, used, table_elements;
 	uint32_t nmemories, ntables, nfuncs, layout;
+	uint64_t live;
+	uint32_t types_end, nblocks;
 };
 #define HASHED_FROM offsetof(struct head, meta_size)
 
 // What the meaning of the bytes depends on beside this file.
 static uint32_t layout_id(void)
 {
-	uint64_t sizes[] = {sizeof(struct abi_vmctx), sizeof(struct abi_memory), sizeof(struct abi_table), VM__WASM_PAGE, SYS_PAGE, WASM_OP_COUNT};
+	uint64_t sizes[] = {sizeof(struct vm__block), HEAP_BLOCK, HEAP_FIRST, sizeof(struct abi_object_type),
+		sizeof(struct abi_vmctx), sizeof(struct abi_memory), sizeof(struct abi_table), SYS_PAGE, WASM_OP_COUNT};
 	return (uint32_t)hash_u64(slice_of(sizes, sizeof sizes));
 }
 
 bool vm__image_runs(const struct vm__image_memory *m, bool (*fn)(void *arg, uint64_t offset, uint64_t size), void *arg)
 {
-	uint32_t n = (uint32_t)(m->length / SYS_PAGE);
+	uint32_t n = (uint32_t)(vm__in_pages(m->length) / SYS_PAGE);
 	for (uint32_t from = 0; from < n;) {
 		if (!m->nonzero[from / 8]) {
 			from = (from | 7) + 1;
@@ -94,7 +96,22 @@ static bool put_aligned(struct buf *b, const void *data, size_t size)
 
 static uint64_t bits_size(uint64_t length)
 {
-	return length / SYS_PAGE / 8 + 1;
+	return vm__in_pages(length) / SYS_PAGE / 8 + 1;
+}
+
+// Bytes of blocks that are in use.
+static uint64_t heap_bytes(const struct vm__image_heap *h)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < h->nblocks; i++)
+		n += h->blocks[i].kind != BLOCK_FREE;
+	return n * HEAP_BLOCK;
+}
+
+static bool put_heap(const struct vm__image_heap *h, struct buf *b)
+{
+	return put_aligned(b, h->blocks, h->nblocks * sizeof *h->blocks) && put_aligned(b, h->marks, h->nblocks * HEAP_MARK_WORDS * 8ull) &&
+		put_aligned(b, h->bytes, heap_bytes(h));
 }
 
 static bool put_meta(const struct vm_image *img, struct slice extra, struct buf *b)
@@ -112,6 +129,9 @@ static bool put_meta(const struct vm_image *img, struct slice extra, struct buf 
 		.nmemories = img->nmemories,
 		.ntables = img->ntables,
 		.nfuncs = img->nfuncs,
+		.live = img->heap.live,
+		.types_end = img->heap.types_end,
+		.nblocks = img->heap.nblocks,
 	};
 	bool ok = put_aligned(b, &h, sizeof h);
 	for (uint32_t i = 0; ok && i < img->nmemories; i++)
@@ -123,7 +143,7 @@ static bool put_meta(const struct vm_image *img, struct slice extra, struct buf 
 		ok = put_aligned(b, img->memories[i].nonzero, bits_size(img->memories[i].length));
 	for (uint32_t i = 0; ok && i < img->ntables; i++)
 		ok = put_aligned(b, img->tables[i].elems, img->tables[i].length * sizeof(uint32_t));
-	return ok && put_aligned(b, img->globals, img->globals_size) && put_aligned(b, img->dropped, img->dropped_size) &&
+	return ok && put_aligned(b, img->globals, img->globals_size) && put_aligned(b, img->dropped, img->dropped_size) && put_heap(&img->heap, b) &&
 		put_aligned(b, extra.ptr, extra.len);
 }
 
@@ -181,12 +201,12 @@ static bool read_memories(struct vm_image *img, const uint64_t *lengths, struct 
 	for (uint32_t i = 0; i < img->nmemories; i++) {
 		struct vm__image_memory *m = &img->memories[i];
 		*m = (struct vm__image_memory){.length = lengths[i], .offset = at};
-		if (m->length % VM__WASM_PAGE || m->length > 4 * VM__GIB || m->length > img->size - at)
+		if (m->length > img->size - at || vm__in_pages(m->length) > img->size - at)
 			return false;
 		m->nonzero = (uint8_t *)(uintptr_t)take(rest, 1, bits_size(m->length));
 		if (!m->nonzero)
 			return false;
-		at += m->length;
+		at += vm__in_pages(m->length);
 	}
 	return at == img->size;
 }
@@ -200,6 +220,21 @@ static bool read_tables(struct vm_image *img, const uint64_t *lengths, struct sl
 			return false;
 	}
 	return true;
+}
+
+// Objects of many blocks must lie within them.
+static bool read_heap(struct vm__image_heap *to, const struct head *h, struct slice *rest)
+{
+	*to = (struct vm__image_heap){.types_end = h->types_end, .nblocks = h->nblocks, .live = h->live};
+	to->blocks = take(rest, h->nblocks, sizeof *to->blocks);
+	to->marks = take(rest, h->nblocks, HEAP_MARK_WORDS * 8);
+	for (uint32_t i = 0; to->blocks && i < h->nblocks; i++) {
+		const struct vm__block *b = &to->blocks[i];
+		if (b->kind > BLOCK_REST || b->class >= HEAP_CLASSES || (b->kind == BLOCK_LARGE && (!b->n || b->n > h->nblocks - i)))
+			return false;
+	}
+	to->bytes = to->blocks && to->marks ? take(rest, heap_bytes(to) / HEAP_BLOCK, HEAP_BLOCK) : NULL;
+	return to->bytes;
 }
 
 // The arrays of the image become views into the mapping; all its sums are checked.
@@ -229,13 +264,15 @@ static bool read_meta(struct vm_image *img, const struct head *h, uint64_t file_
 		return false;
 	img->globals = (uint8_t *)(uintptr_t)take(&rest, 1, h->globals_size);
 	img->dropped = (uint8_t *)(uintptr_t)take(&rest, 1, h->dropped_size);
+	if (!img->globals || !img->dropped || !read_heap(&img->heap, h, &rest))
+		return false;
 	img->extra = slice_of(take(&rest, 1, h->extra_size), h->extra_size);
-	return img->globals && img->dropped && img->extra.ptr && rest.len == 0;
+	return img->extra.ptr && rest.len == 0;
 }
 
-bool vm_image_open(int fd, struct vm_image **ret, struct err *e)
+bool vm_image_open(int fd, bool checked, struct vm_image **ret, struct err *e)
 {
-	struct stat st;
+	struct sys_stat st;
 	struct vm_image *img = mem_zalloc(sizeof *img);
 	if (!img) {
 		sys_close(fd);
@@ -245,13 +282,13 @@ bool vm_image_open(int fd, struct vm_image **ret, struct err *e)
 	img->fd = fd;
 	img->old_fd = -1;
 	arena_init(&img->arena, 0);
-	bool ok = fstat(fd, &st) == 0 && (uint64_t)st.st_size >= sizeof(struct head);
-	uint64_t file_size = ok ? (uint64_t)st.st_size : 0;
+	bool ok = sys_file.stat(fd, false, &st) == 0 && st.size >= sizeof(struct head);
+	uint64_t file_size = ok ? st.size : 0;
 	const uint8_t *file = ok ? sys_map_shared_read(fd, file_size) : NULL;
 	const struct head *h = (const struct head *)file;
 	img->file = file;
 	ok = file && read_meta(img, h, file_size);
-	if (ok) {
+	if (ok && !checked) {
 		struct hash128 hash = hash_of(img, slice_of(file, h->meta_size), img->map);
 		ok = hash.low == h->hash_low && hash.high == h->hash_high;
 	}

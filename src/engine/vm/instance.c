@@ -1,54 +1,6 @@
-// Modules and instances: linking, and the two halves of instantiation. Allocation has no effect that a guest could see; initialisation
+// Instances: linking, and the two halves of instantiation. Allocation has no effect that a guest could see; initialisation
 // follows the specification's order: globals, tables' initial values, element segments, data segments, start function.
-#include "vm_int.h"
-
-// ---- modules -----------------------------------------------------------------------------------------------------
-bool vm_module_new(const struct wasm_module *m, struct code_object *code, void (*drop)(void *arg), void *drop_arg, struct vm_module **ret, struct err *e)
-{
-	struct vm_module *mod = mem_zalloc(sizeof *mod);
-	uint32_t *ids = mem_zalloc(sizeof *ids * ((size_t)m->ntypes + 1));
-	if (!mod || !ids) {
-		mem_free(mod);
-		mem_free(ids);
-		return err_nomem(e);
-	}
-	*mod = (struct vm_module){.m = m, .code = code_object_ref(code), .type_ids = ids, .refs = 1, .drop = drop, .drop_arg = drop_arg};
-	for (uint32_t i = 0; i < m->ntypes; i++)
-		ids[i] = m->types[i].id;
-	abi_layout(m, &mod->layout);
-	*ret = mod;
-	return true;
-}
-
-struct vm_module *vm_module_ref(struct vm_module *m)
-{
-	__atomic_fetch_add(&m->refs, 1, __ATOMIC_RELAXED);
-	return m;
-}
-
-void vm_module_unref(struct vm_module *m)
-{
-	if (!m || __atomic_sub_fetch(&m->refs, 1, __ATOMIC_ACQ_REL))
-		return;
-	code_object_unref(m->code);
-	if (m->drop)
-		m->drop(m->drop_arg);
-	mem_free(m->type_ids);
-	mem_free(m);
-}
-
-// ---- versions of code --------------------------------------------------------------------------------------------
-// Under the lock: between reading the pointer and counting the reference nobody may let the object go.
-void vm_module_set_code(struct vm_module *m, struct code_object *code)
-{
-	code_object_ref(code);
-	vm__process_lock();
-	struct code_object *old = m->code;
-	m->code = code;
-	__atomic_store_n(&m->code_version, m->code_version + 1, __ATOMIC_RELAXED);
-	vm__process_unlock();
-	code_object_unref(old);
-}
+#include "heap_int.h"
 
 static void take_code(struct vm_instance *inst)
 {
@@ -92,7 +44,7 @@ void vm__relink_slow(struct vm_store *st)
 // ---- import checks -----------------------------------------------------------------------------------------------
 static bool func_fits(const struct vm_store *st, const struct vm_module *mod, const struct wasm_import *im, struct vm_extern x)
 {
-	return x.func < st->nfuncs && st->funcs[x.func].type == mod->type_ids[mod->m->funcs[im->index].type];
+	return x.func < st->nfuncs && wasm_type_is_sub(st->funcs[x.func].type, mod->type_ids[mod->m->funcs[im->index].type]);
 }
 
 static bool table_fits(const struct vm_module *mod, const struct wasm_import *im, const struct vm_table *t)
@@ -109,9 +61,8 @@ static bool memory_fits(const struct vm_module *mod, const struct wasm_import *i
 {
 	const struct wasm_memory_type *want = &mod->m->memories[im->index];
 	struct wasm_limits have = m->type.limits;
-	unsigned have_shift = m->type.page_shift ? m->type.page_shift : 16, want_shift = want->page_shift ? want->page_shift : 16;
-	have.min = m->abi.length >> have_shift;
-	return have_shift == want_shift && wasm_limits_match(&have, &want->limits);
+	have.min = m->abi.length >> m->type.page_shift;
+	return m->type.page_shift == want->page_shift && wasm_limits_match(&have, &want->limits);
 }
 
 static bool global_fits(const struct vm_module *mod, const struct wasm_import *im, const struct vm_global *g)
@@ -120,6 +71,11 @@ static bool global_fits(const struct vm_module *mod, const struct wasm_import *i
 	if (g->type.mutable != want->mutable || !wasm_valtype_matches(g->m, g->type.type, mod->m, want->type))
 		return false;
 	return !want->mutable || wasm_valtype_matches(mod->m, want->type, g->m, g->type.type);
+}
+
+static bool tag_fits(const struct vm_module *mod, const struct wasm_import *im, const struct vm_tag *t)
+{
+	return t->type_id == mod->type_ids[mod->m->tags[im->index].type];
 }
 
 static bool import_fits(const struct vm_store *st, const struct vm_module *mod, const struct wasm_import *im, struct vm_extern x)
@@ -135,6 +91,8 @@ static bool import_fits(const struct vm_store *st, const struct vm_module *mod, 
 		return memory_fits(mod, im, x.memory);
 	case WASM_EXTERN_GLOBAL:
 		return global_fits(mod, im, x.global);
+	case WASM_EXTERN_TAG:
+		return tag_fits(mod, im, x.tag);
 	default:
 		return false;
 	}
@@ -169,10 +127,16 @@ static bool allocate_arrays(struct vm_instance *inst, const struct wasm_module *
 	inst->memories = ARENA_ARRAY(a, struct vm_memory *, (size_t)m->nmemories + 1);
 	inst->tables = ARENA_ARRAY(a, struct vm_table *, (size_t)m->ntables + 1);
 	inst->globals = ARENA_ARRAY(a, struct vm_global *, (size_t)m->nglobals + 1);
+	inst->tags = ARENA_ARRAY(a, const struct vm_tag *, (size_t)m->ntags + 1);
 	inst->dropped_size = (m->nelems + m->ndata + 7) / 8;
 	inst->dropped = ARENA_ARRAY(a, uint8_t, (size_t)inst->dropped_size + 1);
 	inst->ctx = arena_zalloc(a, inst->mod->layout.size, 16);
-	return inst->func_refs && inst->memories && inst->tables && inst->globals && inst->dropped && inst->ctx;
+	bool allocates = false;
+	for (uint32_t i = 0; i < m->nelems; i++)
+		allocates |= m->elems[i].allocates;
+	if (allocates && !(inst->elem_refs = ARENA_ARRAY(a, uint32_t *, m->nelems)))
+		return false;
+	return inst->func_refs && inst->memories && inst->tables && inst->globals && inst->tags && inst->dropped && inst->ctx;
 }
 
 static void link_imports(struct vm_instance *inst, const struct vm_extern *imports)
@@ -195,6 +159,9 @@ static void link_imports(struct vm_instance *inst, const struct vm_extern *impor
 			inst->globals[index] = imports[i].global;
 			((void **)at(inst->ctx, l->imported_globals))[index] = imports[i].global->cell;
 			break;
+		case WASM_EXTERN_TAG:
+			inst->tags[index] = imports[i].tag;
+			break;
 		default:
 			break;
 		}
@@ -207,10 +174,13 @@ static bool make_own(struct vm_instance *inst, struct err *e)
 	struct vm_store *st = inst->store;
 	const struct wasm_module *m = inst->mod->m;
 	for (uint32_t i = m->nimported_memories; i < m->nmemories; i++)
-		if (!vm__memory_new(st, &m->memories[i], &inst->memories[i], e))
+		if (!vm_memory_new(st, &m->memories[i], &inst->memories[i], e))
 			return false;
 	for (uint32_t i = m->nimported_tables; i < m->ntables; i++)
 		if (!vm_table_new(st, &m->tables[i].type, m, 0, &inst->tables[i], e))
+			return false;
+	for (uint32_t i = m->nimported_tags; i < m->ntags; i++)
+		if (!vm_tag_new(st, inst->mod->type_ids[m->tags[i].type], &inst->tags[i], e))
 			return false;
 	uint32_t own = m->nglobals - m->nimported_globals;
 	struct vm_global *globals = ARENA_ARRAY(&st->arena, struct vm_global, (size_t)own + 1);
@@ -257,7 +227,7 @@ bool vm_instance_allocate(struct vm_store *st, struct vm_module *mod, const stru
 	*st->instances_end = inst;
 	st->instances_end = &inst->next;
 	link_imports(inst, imports);
-	if (!make_own(inst, e))
+	if (!vm__heap_add_types(inst, e) || !make_own(inst, e))
 		return false;
 	for (uint32_t i = 0; i < m->nmemories; i++)
 		((struct abi_memory **)at(inst->ctx, mod->layout.memories))[i] = &inst->memories[i]->abi;
@@ -272,81 +242,21 @@ bool vm_instance_allocate(struct vm_store *st, struct vm_module *mod, const stru
 }
 
 // ---- initialisation ----------------------------------------------------------------------------------------------
-#define CONST_STACK 64
-static uint64_t eval_binary(uint16_t op, uint64_t a, uint64_t b)
-{
-	switch (op) {
-	case WASM_OP_I32_ADD:
-		return (uint32_t)(a + b);
-	case WASM_OP_I32_SUB:
-		return (uint32_t)(a - b);
-	case WASM_OP_I32_MUL:
-		return (uint32_t)(a * b);
-	case WASM_OP_I64_ADD:
-		return a + b;
-	case WASM_OP_I64_SUB:
-		return a - b;
-	default:
-		return a * b;
-	}
-}
-
-// The stack of a valid expression may be deeper than CONST_STACK: then it lives on the heap.
-bool vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, uint64_t ret[2])
-{
-	uint64_t small[CONST_STACK][2], (*stack)[2] = small;
-	if (x->nops > CONST_STACK && !(stack = mem_alloc(sizeof *stack * x->nops)))
-		return false;
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < x->nops; i++) {
-		const struct wasm_const_op *op = &x->ops[i];
-		uint64_t *top = stack[n++];
-		top[1] = 0;
-		switch (op->op) {
-		case WASM_OP_GLOBAL_GET:
-			vm_global_get(inst->globals[op->imm], top);
-			break;
-		case WASM_OP_REF_NULL:
-			top[0] = 0;
-			break;
-		case WASM_OP_REF_FUNC:
-			top[0] = inst->func_refs[op->imm];
-			break;
-		case WASM_OP_I32_CONST:
-		case WASM_OP_F32_CONST:
-			top[0] = (uint32_t)op->imm;
-			break;
-		case WASM_OP_I64_CONST:
-		case WASM_OP_F64_CONST:
-			top[0] = op->imm;
-			break;
-		default:
-			n -= 2;
-			stack[n - 1][0] = eval_binary(op->op, stack[n - 1][0], stack[n][0]);
-		}
-	}
-	ret[0] = n ? stack[n - 1][0] : 0;
-	ret[1] = n ? stack[n - 1][1] : 0;
-	if (stack != small)
-		mem_free(stack);
-	return true;
-}
-
 static enum trap init_elem(struct vm_instance *inst, uint32_t index)
 {
 	const struct wasm_elem *seg = &inst->mod->m->elems[index];
 	uint64_t offset[2];
-	if (!vm__const_eval(inst, &seg->offset, offset))
-		return TRAP_OUT_OF_MEMORY;
-	return vm__table_init(inst, inst->tables[seg->table], index, offset[0], 0, seg->count);
+	enum trap t = vm__const_eval(inst, &seg->offset, NULL, offset);
+	return t ? t : vm__table_init(inst, inst->tables[seg->table], index, offset[0], 0, seg->count, NULL);
 }
 
 static enum trap init_data(struct vm_instance *inst, uint32_t index)
 {
 	const struct wasm_data *seg = &inst->mod->m->data[index];
 	uint64_t offset[2];
-	if (!vm__const_eval(inst, &seg->offset, offset))
-		return TRAP_OUT_OF_MEMORY;
+	enum trap t = vm__const_eval(inst, &seg->offset, NULL, offset);
+	if (t)
+		return t;
 	uint8_t *to = vm_memory_map(&inst->memories[seg->memory]->abi, offset[0], seg->bytes.len);
 	if (!to)
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
@@ -360,14 +270,16 @@ static enum trap initialize(struct vm_instance *inst)
 	const struct wasm_module *m = inst->mod->m;
 	for (uint32_t i = m->nimported_globals; i < m->nglobals; i++) {
 		uint64_t v[2];
-		if (!vm__const_eval(inst, &m->globals[i].init, v))
-			return TRAP_OUT_OF_MEMORY;
+		enum trap t = vm__const_eval(inst, &m->globals[i].init, NULL, v);
+		if (t)
+			return t;
 		vm_global_set(inst->globals[i], v);
 	}
 	for (uint32_t i = m->nimported_tables; i < m->ntables; i++) {
 		uint64_t v[2] = {0};
-		if (m->tables[i].has_init && !vm__const_eval(inst, &m->tables[i].init, v))
-			return TRAP_OUT_OF_MEMORY;
+		enum trap t = m->tables[i].has_init ? vm__const_eval(inst, &m->tables[i].init, NULL, v) : TRAP_NONE;
+		if (t)
+			return t;
 		for (uint64_t k = 0; v[0] && k < inst->tables[i]->abi.length; k++)
 			inst->tables[i]->abi.elems[k] = (uint32_t)v[0];
 	}
@@ -375,8 +287,10 @@ static enum trap initialize(struct vm_instance *inst)
 		enum trap t = m->elems[i].mode == WASM_SEGMENT_ACTIVE ? init_elem(inst, i) : TRAP_NONE;
 		if (t)
 			return t;
-		if (m->elems[i].mode != WASM_SEGMENT_PASSIVE)
-			vm__bit_set(inst->dropped, i);
+		if (m->elems[i].mode == WASM_SEGMENT_PASSIVE)
+			continue;
+		vm__bit_set(inst->dropped, i);
+		vm__elem_refs_drop(inst, i);
 	}
 	for (uint32_t i = 0; i < m->ndata; i++) {
 		if (m->data[i].mode != WASM_SEGMENT_ACTIVE)
@@ -453,6 +367,9 @@ struct vm_extern vm_instance_extern(const struct vm_instance *inst, enum wasm_ex
 		break;
 	case WASM_EXTERN_GLOBAL:
 		x.global = inst->globals[index];
+		break;
+	case WASM_EXTERN_TAG:
+		x.tag = inst->tags[index];
 		break;
 	default:
 		break;

@@ -1,17 +1,12 @@
 // What generated code calls (abi/libcalls.def). Bulk operations check first and write then, so that a trap leaves no half of one (L31, L34).
 // Lengths and offsets are unsigned 64-bit values; sums are never formed before the comparison (L12).
-#include "vm_int.h"
+#include "heap_int.h"
 
 #include <math.h>
 
 static struct vm_instance *of(const struct abi_vmctx *ctx)
 {
 	return ctx->instance;
-}
-
-static bool fits(uint64_t offset, uint64_t n, uint64_t length)
-{
-	return offset <= length && n <= length - offset;
 }
 
 // ---- stack -------------------------------------------------------------------------------------------------------
@@ -27,34 +22,10 @@ static uint32_t abi_libcall_stack_hook(struct abi_vmctx *ctx)
 }
 
 // ---- memories ----------------------------------------------------------------------------------------------------
-// Long operations go in pieces and give others a turn between two of them (L31): nobody else is in the store meanwhile. One that began is
-// finished; a kill that arrived is delivered after it.
-#define PIECE (4u << 20)
-
-static bool is_interrupted(const struct abi_vmctx *ctx)
-{
-	return UNLIKELY(__atomic_load_n(&ctx->exec->interrupt, __ATOMIC_RELAXED) != 0);
-}
-
-static void between_pieces(struct abi_vmctx *ctx)
-{
-	if (is_interrupted(ctx))
-		vm__fiber_give_way(ctx->exec->shard);
-}
-
-// At the end of each operation that can be long, or that a loop can be made of: else a guest could spend its time where nothing ends it.
-static uint32_t after_pieces(struct abi_vmctx *ctx, uint64_t n)
-{
-	struct vm_shard *s = ctx->exec->shard;
-	if (is_interrupted(ctx))
-		return vm__fiber_give_way(s);
-	return n > PIECE && s->current ? s->current->kill : TRAP_NONE;
-}
-
 static uint32_t abi_libcall_memory_grow(struct abi_vmctx *ctx, uint32_t memory, uint64_t delta)
 {
 	uint64_t old = vm_memory_grow(of(ctx)->memories[memory], delta);
-	enum trap end = after_pieces(ctx, 0);
+	enum trap end = vm__between_pieces(ctx);
 	ctx->exec->libcall_result = old;
 	return end;
 }
@@ -62,33 +33,23 @@ static uint32_t abi_libcall_memory_grow(struct abi_vmctx *ctx, uint32_t memory, 
 static uint32_t abi_libcall_memory_fill(struct abi_vmctx *ctx, uint32_t memory, uint64_t dst, uint32_t value, uint64_t n)
 {
 	const struct abi_memory *m = &of(ctx)->memories[memory]->abi;
-	if (!fits(dst, n, m->length))
+	if (!vm__fits(dst, n, m->length))
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
-	for (uint64_t at = 0; at < n; at += PIECE) {
-		if (at)
-			between_pieces(ctx);
-		memset(m->base + dst + at, (int)(value & 0xff), min_u64(n - at, PIECE));
+	for (uint64_t at = 0; at < n; at += VM__PIECE) {
+		memset(m->base + dst + at, (int)(value & 0xff), min_u64(n - at, VM__PIECE));
+		enum trap end = vm__between_pieces(ctx);
+		if (end)
+			return end;
 	}
-	return after_pieces(ctx, n);
+	return vm__between_pieces(ctx);
 }
 
 static uint32_t abi_libcall_memory_copy(struct abi_vmctx *ctx, uint32_t dst_memory, uint32_t src_memory, uint64_t dst, uint64_t src, uint64_t n)
 {
 	const struct abi_memory *to = &of(ctx)->memories[dst_memory]->abi, *from = &of(ctx)->memories[src_memory]->abi;
-	if (!fits(dst, n, to->length) || !fits(src, n, from->length))
+	if (!vm__fits(dst, n, to->length) || !vm__fits(src, n, from->length))
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
-	uint8_t *d = to->base + dst;
-	const uint8_t *p = from->base + src;
-	// Pieces in the direction in which an overlap is not overwritten before it is read.
-	bool backward = d > p && d < p + n;
-	for (uint64_t done = 0; done < n;) {
-		if (done)
-			between_pieces(ctx);
-		uint64_t len = min_u64(n - done, PIECE), at = backward ? n - done - len : done;
-		memmove(d + at, p + at, len);
-		done += len;
-	}
-	return after_pieces(ctx, n);
+	return vm__move_pieces(ctx, to->base + dst, from->base + src, n);
 }
 
 static uint32_t abi_libcall_memory_init(struct abi_vmctx *ctx, uint32_t memory, uint32_t data, uint64_t dst, uint32_t src, uint32_t n)
@@ -97,11 +58,9 @@ static uint32_t abi_libcall_memory_init(struct abi_vmctx *ctx, uint32_t memory, 
 	const struct wasm_module *mod = inst->mod->m;
 	const struct abi_memory *m = &inst->memories[memory]->abi;
 	struct slice bytes = vm__bit(inst->dropped, mod->nelems + data) ? (struct slice){0} : mod->data[data].bytes;
-	if (!fits(src, n, bytes.len) || !fits(dst, n, m->length))
+	if (!vm__fits(src, n, bytes.len) || !vm__fits(dst, n, m->length))
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
-	if (n)
-		memcpy(m->base + dst, bytes.ptr + src, n);
-	return after_pieces(ctx, n);
+	return n ? vm__move_pieces(ctx, m->base + dst, bytes.ptr + src, n) : vm__between_pieces(ctx);
 }
 
 static void abi_libcall_data_drop(struct abi_vmctx *ctx, uint32_t data)
@@ -111,66 +70,88 @@ static void abi_libcall_data_drop(struct abi_vmctx *ctx, uint32_t data)
 	inst->store->segments_dirty = true;
 }
 
+// ---- atomics -----------------------------------------------------------------------------------------------------
+static uint32_t abi_libcall_atomic_notify(struct abi_vmctx *ctx, uint32_t memory, uint64_t address, uint32_t count)
+{
+	return vm__atomic_notify(ctx, memory, address, count);
+}
+
+static uint32_t abi_libcall_atomic_wait32(struct abi_vmctx *ctx, uint32_t memory, uint64_t address, uint32_t expected, uint64_t timeout)
+{
+	return vm__atomic_wait(ctx, memory, address, 4, expected, timeout);
+}
+
+static uint32_t abi_libcall_atomic_wait64(struct abi_vmctx *ctx, uint32_t memory, uint64_t address, uint64_t expected, uint64_t timeout)
+{
+	return vm__atomic_wait(ctx, memory, address, 8, expected, timeout);
+}
+
 // ---- tables ------------------------------------------------------------------------------------------------------
 static uint32_t abi_libcall_table_grow(struct abi_vmctx *ctx, uint32_t table, uint32_t init, uint64_t delta)
 {
-	uint64_t old = vm_table_grow(of(ctx)->tables[table], delta, init);
-	enum trap end = after_pieces(ctx, 0);
+	struct vm_table *t = of(ctx)->tables[table];
+	uint64_t old = t->abi.length;
+	enum trap end = TRAP_NONE;
+	if (!vm__table_make_room(t, delta)) {
+		delta = 0;
+		old = UINT64_MAX;
+	}
+	for (uint64_t done = 0; done < delta && !end; done += VM__PIECE_ELEMENTS) {
+		vm__table_extend(t, min_u64(delta - done, VM__PIECE_ELEMENTS), init);
+		end = vm__between_pieces(ctx);
+	}
 	ctx->exec->libcall_result = old;
-	return end;
+	return end ? end : vm__between_pieces(ctx);
 }
 
 static uint32_t abi_libcall_table_fill(struct abi_vmctx *ctx, uint32_t table, uint64_t i, uint32_t value, uint64_t n)
 {
 	struct abi_table *t = &of(ctx)->tables[table]->abi;
-	if (!fits(i, n, t->length))
+	if (!vm__fits(i, n, t->length))
 		return TRAP_TABLE_OUT_OF_BOUNDS;
-	for (uint64_t k = 0; k < n; k++)
-		t->elems[i + k] = value;
 	t->dirty = 1;
-	return after_pieces(ctx, n);
+	for (uint64_t k = 0; k < n;) {
+		for (uint64_t end = k + min_u64(n - k, VM__PIECE_ELEMENTS); k < end; k++)
+			t->elems[i + k] = value;
+		enum trap end = vm__between_pieces(ctx);
+		if (end)
+			return end;
+	}
+	return vm__between_pieces(ctx);
 }
 
 static uint32_t abi_libcall_table_copy(struct abi_vmctx *ctx, uint32_t dst_table, uint32_t src_table, uint64_t dst, uint64_t src, uint64_t n)
 {
 	struct abi_table *to = &of(ctx)->tables[dst_table]->abi;
 	const struct abi_table *from = &of(ctx)->tables[src_table]->abi;
-	if (!fits(dst, n, to->length) || !fits(src, n, from->length))
+	if (!vm__fits(dst, n, to->length) || !vm__fits(src, n, from->length))
 		return TRAP_TABLE_OUT_OF_BOUNDS;
-	memmove(to->elems + dst, from->elems + src, n * sizeof *to->elems);
 	to->dirty = 1;
-	return after_pieces(ctx, n);
-}
-
-enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n)
-{
-	const struct wasm_elem *seg = &inst->mod->m->elems[elem];
-	uint64_t count = vm__bit(inst->dropped, elem) ? 0 : seg->count;
-	if (!fits(src, n, count) || !fits(dst, n, t->abi.length))
-		return TRAP_TABLE_OUT_OF_BOUNDS;
-	t->abi.dirty = 1;
-	for (uint64_t k = 0; k < n; k++) {
-		uint64_t ref[2];
-		if (seg->funcs)
-			ref[0] = inst->func_refs[seg->funcs[src + k]];
-		else if (!vm__const_eval(inst, &seg->exprs[src + k], ref))
-			return TRAP_OUT_OF_MEMORY;
-		t->abi.elems[dst + k] = (uint32_t)ref[0];
-	}
-	return TRAP_NONE;
+	return vm__move_pieces(ctx, (uint8_t *)(to->elems + dst), (const uint8_t *)(from->elems + src), n * sizeof *to->elems);
 }
 
 static uint32_t abi_libcall_table_init(struct abi_vmctx *ctx, uint32_t table, uint32_t elem, uint64_t dst, uint32_t src, uint32_t n)
 {
 	struct vm_instance *inst = of(ctx);
-	enum trap t = vm__table_init(inst, inst->tables[table], elem, dst, src, n);
-	return t ? t : after_pieces(ctx, n);
+	struct vm_table *t = inst->tables[table];
+	struct vm__here here = VM__HERE();
+	if (!vm__table_init_fits(inst, t, elem, dst, src, n))
+		return TRAP_TABLE_OUT_OF_BOUNDS;
+	for (uint64_t k = 0; k < n; k += VM__PIECE_ELEMENTS) {
+		enum trap end = vm__table_init(inst, t, elem, dst + k, src + k, min_u64(n - k, VM__PIECE_ELEMENTS), &here);
+		if (!end)
+			end = vm__between_pieces(ctx);
+		if (end)
+			return end;
+	}
+	return vm__between_pieces(ctx);
 }
 
 static void abi_libcall_elem_drop(struct abi_vmctx *ctx, uint32_t elem)
 {
 	struct vm_instance *inst = of(ctx);
 	vm__bit_set(inst->dropped, elem);
+	vm__elem_refs_drop(inst, elem);
 	inst->store->segments_dirty = true;
 }
 
@@ -251,6 +232,19 @@ static uint64_t abi_libcall_trunc_sat(struct abi_vmctx *ctx UNUSED, uint32_t op,
 }
 
 #define abi_libcall_raise vm__raise
+#define abi_libcall_struct_new vm__call_struct_new
+#define abi_libcall_array_new vm__call_array_new
+#define abi_libcall_array_new_data vm__call_array_new_data
+#define abi_libcall_array_new_elem vm__call_array_new_elem
+#define abi_libcall_array_set_all vm__call_array_set_all
+#define abi_libcall_array_fill vm__call_array_fill
+#define abi_libcall_array_copy vm__call_array_copy
+#define abi_libcall_array_init_data vm__call_array_init_data
+#define abi_libcall_array_init_elem vm__call_array_init_elem
+#define abi_libcall_func_is vm__call_func_is
+#define abi_libcall_throw vm__throw_entry
+#define abi_libcall_tail_return vm__tail_return
+#define abi_libcall_throw_ref vm__throw_ref_entry
 const struct abi_libcalls vm__libcalls = {
 #define LIBCALL(NAME, name, may_trap, result, params) .name = abi_libcall_##name,
 #include "abi/libcalls.def"

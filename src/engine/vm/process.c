@@ -1,45 +1,33 @@
-// The process and its shards: signal handlers, probes, what was chosen; a shard's own things.
+// The process and its shards, begun and ended: signal handlers, probes, what was chosen.
 #include "vm_int.h"
 
-#include <pthread.h>
-
-_Thread_local struct vm_shard *vm__shard;
-
-static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER, lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sys_mutex init_lock = SYS_MUTEX;
 static bool init_done;
 static struct buf description = {.max = 4096};
 
-void vm__process_lock(void)
-{
-	pthread_mutex_lock(&lock);
-}
-
-void vm__process_unlock(void)
-{
-	pthread_mutex_unlock(&lock);
-}
-
 bool vm_process_init(struct err *e)
 {
-	pthread_mutex_lock(&init_lock);
+	sys_mutex_lock(&init_lock);
 	bool ok = init_done;
 	if (!ok) {
 		buf_clear(&description);
 		vm__xstate_probe();
-		ok = vm_process_handle_signals(e) && vm__watchdog_init(e) && vm__cells_probe(&description);
-		if (ok)
+		ok = vm_process_handle_signals(e);
+		if (ok) {
+			vm__cells_describe(&description);
 			vm__reset_probe(&description);
+		}
 		init_done = ok;
 	}
-	pthread_mutex_unlock(&init_lock);
+	sys_mutex_unlock(&init_lock);
 	return ok;
 }
 
 void vm_process_describe(struct buf *out)
 {
-	pthread_mutex_lock(&init_lock);
+	sys_mutex_lock(&init_lock);
 	buf_put_slice(out, buf_view(&description));
-	pthread_mutex_unlock(&init_lock);
+	sys_mutex_unlock(&init_lock);
 }
 
 bool vm_shard_new(struct vm_shard **ret, struct err *e)
@@ -61,8 +49,12 @@ bool vm_shard_new(struct vm_shard **ret, struct err *e)
 	s->tid = sys_thread_id();
 	s->cpu_clock = sys_thread_cpu_clock();
 	s->cpu_read = sys_thread_cpu_ns();
+	if (!vm__watchdog_add(s, e)) {
+		sys_altstack_free(s->altstack);
+		mem_free(s);
+		return false;
+	}
 	vm__shard = s;
-	vm__watchdog_add(s);
 	*ret = s;
 	return true;
 }
@@ -84,34 +76,4 @@ void vm_shard_free(struct vm_shard *s)
 	mem_free(s->sigs);
 	sys_altstack_free(s->altstack);
 	mem_free(s);
-}
-
-struct vm_shard *vm_shard_current(void)
-{
-	return vm__shard;
-}
-
-struct abi_exec *vm_shard_exec(struct vm_shard *s)
-{
-	return &s->exec;
-}
-
-bool vm_work_is_due(const struct vm_shard *s)
-{
-	return __atomic_load_n(&s->exec.interrupt, __ATOMIC_RELAXED) != 0;
-}
-
-void vm_shard_set_on_preempted(struct vm_shard *s, void (*fn)(struct vm_fiber *f, void *arg), void *arg)
-{
-	s->on_preempted = fn;
-	s->on_preempted_arg = arg;
-}
-
-void vm__own_slow(struct vm_shard *s, struct vm_store *st)
-{
-	uint64_t n = sys_thread_faults();
-	if (s->owner)
-		s->owner->faults += n - s->faults_read;
-	s->faults_read = n;
-	s->owner = st;
 }

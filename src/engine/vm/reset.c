@@ -6,9 +6,7 @@
 // 3. Pages beyond the image's length are compared with zero and are kept: growing again finds them.
 // 4. Pages that were dropped come back by a fault. Protecting and unprotecting drops and makes no page.
 // 5. Whatever fails on the way makes the store untrustworthy: false, the caller frees it.
-#include "vm_int.h"
-
-#include <unistd.h>
+#include "heap_int.h"
 
 enum vm_reset_method vm__reset_method = VM_RESET_DISCARD;
 
@@ -16,6 +14,7 @@ enum vm_reset_method vm__reset_method = VM_RESET_DISCARD;
 #define CROWDED 4
 #define AGE_SOON 8
 #define AGE_LATE 255
+#define LOOK_EACH 8  // requests: a page that differed when it was last looked at is not compared in between, which costs more than its copy
 #define PAGES_FEW 64  // a slot that small is not worth trimming
 #define MAX_PAGES (1u << 20)
 
@@ -77,7 +76,7 @@ static bool list_pages(struct vm_memory *m)
 }
 
 // ---- one memory --------------------------------------------------------------------------------------------------
-static uint64_t restore_pages(struct vm_memory *m)
+static uint64_t restore_pages(struct vm_memory *m, bool look)
 {
 	uint64_t differing = 0;
 	for (uint32_t i = 0; i < m->npages; i++) {
@@ -87,7 +86,7 @@ static uint64_t restore_pages(struct vm_memory *m)
 			break;  // out of bounds during this call: still zero
 		const uint8_t *want = offset < m->image_length && vm__bit(m->nonzero, p->page) ? m->image + offset : zero_page;
 		uint8_t *have = m->abi.base + offset;
-		if (memcmp(have, want, SYS_PAGE) == 0) {
+		if ((look || p->age) && memcmp(have, want, SYS_PAGE) == 0) {
 			p->age += p->age < AGE_LATE;
 			continue;
 		}
@@ -100,7 +99,8 @@ static uint64_t restore_pages(struct vm_memory *m)
 
 static bool shrink(struct vm_memory *m)
 {
-	if (m->abi.length > m->image_length && sys_protect(m->abi.base + m->image_length, m->abi.length - m->image_length, false))
+	uint64_t from = vm__in_pages(m->image_length), end = vm__in_pages(m->abi.length);
+	if (end > from && sys_protect(m->abi.base + from, end - from, false))
 		return false;
 	m->abi.length = m->image_length;
 	return true;
@@ -170,7 +170,7 @@ static bool restore_memories(struct vm_store *st)
 		}
 		if (list && !list_pages(m))
 			return false;
-		st->stats.differing_pages += restore_pages(m);
+		st->stats.differing_pages += restore_pages(m, st->stats.resets % LOOK_EACH == 0);
 		st->stats.private_pages += m->npages;
 		if (!shrink(m))
 			return false;
@@ -198,6 +198,8 @@ bool vm_store_reset(struct vm_store *st)
 	}
 	st->stats.resets++;
 	vm__relink(st);
+	if (UNLIKELY(st->exceptions.list))
+		vm__exceptions_clear(st);
 	if (!restore_memories(st) || !vm__image_load_rest(st, st->image, true)) {
 		st->poisoned = true;
 		return false;
@@ -212,6 +214,8 @@ bool vm_store_trim(struct vm_store *st)
 {
 	if (st->poisoned || !st->image)
 		return false;
+	if (st->heap)
+		vm__heap_trim(st);
 	for (struct vm_memory *m = st->memories; m; m = m->next) {
 		if (!discard(m)) {
 			st->poisoned = true;
@@ -304,7 +308,7 @@ static enum vm_reset_method probe_method(const char **why)
 	if (at)
 		sys_unmap(at, 4 * SYS_PAGE);
 	if (fd >= 0)
-		close(fd);
+		sys_close(fd);
 	return best;
 }
 

@@ -8,7 +8,9 @@
 //     returns as any C function does. A host function that got one from vm_call usually returns it. No C frame is ever abandoned.
 //  4. Guest memory is written on the shard's own thread, by the guest or by host code on its behalf. Who writes into a memory of a
 //     store other than the one whose guest called (or is being called) says so by vm_store_touch *before* it writes.
-//  5. References are indices: of functions into the store's function array, of externs whatever the host says; null is 0.
+//  5. References are indices: of functions into the store's function array, of externs numbers of the host's (vm_externref), of exceptions into a list of the
+//     store's, of objects places in its heap; null is 0. What a host function got stays what it is until it calls a guest or parks: a host that keeps one of
+//     an exception or an object does so in a global or a table of that type.
 //  6. Values cross as uint64_t cells: i32 and f32 zero-extended, i64 and f64 as their bits, references zero-extended; a v128 takes two, low half
 //     first (abi.h R9), in arrays of arguments and results one after the other.
 //  7. A killed or trapped store is not reset but freed and made anew.
@@ -26,6 +28,7 @@ struct vm_instance;
 struct vm_memory;
 struct vm_table;
 struct vm_global;
+struct vm_tag;
 struct vm_fiber;
 struct vm_image;
 
@@ -36,6 +39,10 @@ NODISCARD bool vm_process_init(struct err *e);
 NODISCARD bool vm_process_handle_signals(struct err *e);  // for tests
 // What was chosen, a few lines "key: value", for `tenon --version -v`.
 void vm_process_describe(struct buf *out);
+// Is there address space for memories in cells of 6 GiB? If not all memories lie in spans as long as they may become, and code must check every access
+// (baseline_options.check_memories): vm_module_new refuses other code. Found once a process. vm_process_set_cells is for tests, before any module is made.
+bool vm_process_has_cells(void);
+void vm_process_set_cells(bool has);
 // The ways of resetting, best first; the first that the self-test finds working is used. vm_process_set_reset_method is for tests and benches
 // (process-wide, before stores are attached to images).
 enum vm_reset_method { VM_RESET_GATED_SCAN, VM_RESET_SCAN, VM_RESET_PAGEMAP, VM_RESET_DISCARD };
@@ -47,6 +54,8 @@ void vm_process_set_reset_method(enum vm_reset_method m);  // for tests
 NODISCARD bool vm_shard_new(struct vm_shard **ret, struct err *e);
 void vm_shard_free(struct vm_shard *s);
 struct vm_shard *vm_shard_current(void);  // for tests
+// From now on it is collected each time an object is made (rule 5 and maps of frames are put to the test).
+void vm_process_set_collect_always(bool always);
 struct abi_exec *vm_shard_exec(struct vm_shard *s);
 // Called on the shard's thread, by the resumer's stack, when a fiber was preempted and wants to be resumed by and by.
 // (vm_fiber_resume returns VM_FIBER_PREEMPTED as well: queue it in one of the two places.)
@@ -78,6 +87,7 @@ struct vm_limits {
 	uint64_t table_elements;  // of all tables together
 	uint64_t stack;           // bytes a guest may use of a stack (at most 1 MiB on fibers)
 	bool survives_traps;      // false: a trap poisons the store, every later vm_call returns TRAP_POISONED
+	bool may_block;           // memory.atomic.wait may block the thread of the shard, and trap where it may not
 };
 // 256 MiB, 1,000,000, 1 MiB, poisoned by traps.
 #define VM_LIMITS_DEFAULT ((struct vm_limits){.memory = 256u << 20, .table_elements = 1000000, .stack = 1u << 20})
@@ -90,7 +100,7 @@ bool vm_store_is_poisoned(const struct vm_store *st);  // for tests
 void vm_store_poison(struct vm_store *st);
 // The memory account: memories, tables and what the host holds on behalf of the store.
 struct account *vm_store_account(struct vm_store *st);
-uint64_t vm_store_memory_used(const struct vm_store *st);  // for tests
+uint64_t vm_store_memory_used(const struct vm_store *st);
 uint64_t vm_store_memory_peak(const struct vm_store *st);  // since the last reset
 // The host is about to write into a memory of this store though its guest is not the one that runs (rule 4).
 void vm_store_touch(struct vm_store *st);  // for tests
@@ -106,6 +116,7 @@ struct vm_extern {
 		struct vm_memory *memory;
 		struct vm_table *table;
 		struct vm_global *global;
+		const struct vm_tag *tag;
 	};
 };
 
@@ -115,6 +126,13 @@ NODISCARD bool vm_table_new(struct vm_store *st, const struct wasm_table_type *t
 	struct err *e);
 NODISCARD bool vm_global_new(struct vm_store *st, const struct wasm_global_type *type, const struct wasm_module *m, const uint64_t *init, struct vm_global **ret,
 	struct err *e);
+
+// A tag of its own, of exceptions with the values that the function type takes (its canonical id).
+NODISCARD bool vm_tag_new(struct vm_store *st, uint32_t type_id, const struct vm_tag **ret, struct err *e);  // for tests
+
+// A shared memory (its type says so) is another store's, too, whatever its thread: it may be given to instances there, and lasts until the last of its
+// stores is freed. A store that has one can't be captured or attached. false: memory is out.
+NODISCARD bool vm_memory_share(struct vm_store *st, struct vm_memory *m);
 
 // `base` never changes; `length` may after anything that runs the guest.
 uint8_t *vm_memory_base(const struct vm_memory *m);  // for tests
@@ -128,7 +146,7 @@ struct abi_memory *vm_memory_abi(struct vm_memory *m);
 // Old size in pages, or UINT64_MAX.
 uint64_t vm_memory_grow(struct vm_memory *m, uint64_t delta_pages);  // for tests
 uint64_t vm_table_length(const struct vm_table *t);  // for tests
-NODISCARD bool vm_table_get(const struct vm_table *t, uint64_t i, uint32_t *ret);  // for tests
+NODISCARD bool vm_table_get(const struct vm_table *t, uint64_t i, uint32_t *ret);
 NODISCARD bool vm_table_set(struct vm_table *t, uint64_t i, uint32_t ref);  // for tests
 uint64_t vm_table_grow(struct vm_table *t, uint64_t delta, uint32_t init);  // for tests
 // As many cells as its type has.
@@ -154,11 +172,20 @@ NODISCARD bool vm_host_func_new(struct vm_store *st, const struct wasm_func_type
 // The same where the type is known by its canonical id (concrete references allowed).
 NODISCARD bool vm_host_func_new_id(struct vm_store *st, uint32_t type_id, vm_host_fn fn, void *data, const char *name, uint32_t *ret_func, struct err *e);
 
+// The reference to an extern of the host's own; 30 bits.
+static inline uint32_t vm_externref(uint32_t number)
+{
+	return number << 2 | ABI_REF_HOST;
+}
+
+// Is a reference of the hierarchy of any, not null, one to that heap type: WASM_HEAP_ANY to WASM_HEAP_ARRAY?
+bool vm_ref_is(const struct vm_store *st, uint32_t ref, enum wasm_heap heap);
+
 // Calls function `func` of the store, on the stack that runs now: a fiber's, or the thread's own (then nothing interrupts it).
 // args and results: the cells of the type (rule 6); results are written on TRAP_NONE only.
 enum trap vm_call(struct vm_store *st, uint32_t func, const uint64_t *args, uint64_t *results);
 // Canonical type id of a function / the type itself.
-uint32_t vm_func_type_id(const struct vm_store *st, uint32_t func);  // for tests
+uint32_t vm_func_type_id(const struct vm_store *st, uint32_t func);
 const struct wasm_func_type *vm_func_type(const struct vm_store *st, uint32_t func);
 
 // ---- instances --------------------------------------------------------------------------------------------------
@@ -189,20 +216,22 @@ struct vm_trap_frame {
 	uint32_t func;                   // index in the module
 	uint32_t offset;                 // in the module's bytes, of the instruction
 };
+// Where it happened, innermost first. The modules live as long as the store that trapped.
+struct vm_frames {
+	uint64_t address;  // of memory traps: offset in the memory that was missed, else UINT64_MAX
+	uint32_t n;
+	bool more;         // there were more frames than fit
+	struct vm_trap_frame list[VM_BACKTRACE_MAX];
+};
 struct vm_trap_info {
 	enum trap trap;
 	char message[256];  // more than trap_text says, or ""
-	uint64_t address;   // of memory traps: offset in the memory that was missed, else UINT64_MAX
-	uint32_t nframes;
-	bool more;          // there were more frames than fit
-	struct vm_trap_frame frames[VM_BACKTRACE_MAX];
+	struct vm_frames frames;
 };
-// Of the last vm_call on this shard that returned a trap; until the next one. Modules in it live as long as the store that trapped.
+// Of the last vm_call on this shard that returned a trap; until the next one.
 const struct vm_trap_info *vm_trap_info(const struct vm_shard *s);
 // For host functions: `return vm_trapf(call->shard, TRAP_CANON, "...")`. Returns `t`.
 enum trap vm_trapf(struct vm_shard *s, enum trap t, const char *fmt, ...) PRINTF_LIKE(3, 4);
-// The message and frames as lines of text.
-void vm_trap_print(const struct vm_trap_info *info, struct buf *out);
 
 // ---- fibers -----------------------------------------------------------------------------------------------------
 // A fiber is the stack that a call runs on. new → resume → (parked | preempted → resume)* → done → free.
@@ -225,7 +254,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how);
 enum vm_wake vm_fiber_park(struct vm_shard *s);
 // Gives others a turn, as if preempted (vm_work does, for host code that works long). Before and after it the fiber's budget is looked at:
 // VM_KILLED as above, also when CPU time or deadline is spent (vm_fiber_kill_reason says which). On the thread's own stack nothing happens.
-enum vm_wake vm_fiber_yield(struct vm_shard *s);  // for tests
+enum vm_wake vm_fiber_yield(struct vm_shard *s);
 // The fiber has worked for about a millisecond of CPU time since its turn began or this was answered by a yield: time to yield. Cheap. A stack
 // that is no fiber's is never asked to.
 bool vm_work_is_due(const struct vm_shard *s);  // for tests
@@ -239,10 +268,15 @@ static inline enum trap vm_work(struct abi_exec *exec, uint64_t bytes)
 	exec->work += bytes;
 	return LIKELY(exec->work < VM_WORK_LOOK) ? TRAP_NONE : vm_work_slow(exec);
 }
+// From any thread: if that shard's waits in memory.atomic.wait, it gives others there their turn now, and not only within 5 ms.
+void vm_shard_look(const struct vm_shard *s);
 // NULL: the thread's own stack.
-struct vm_fiber *vm_fiber_current(struct vm_shard *s);  // for tests
+struct vm_fiber *vm_fiber_current(struct vm_shard *s);
 enum vm_fiber_state vm_fiber_state(const struct vm_fiber *f);
 void vm_fiber_set_budget(struct vm_fiber *f, struct vm_budget b);
+// From here on what it uses is `of`'s: one budget and one count of CPU time for both, whoever of them is asked. `of` must be freed after it, unless this is
+// called again before: NULL: its own.
+void vm_fiber_share_budget(struct vm_fiber *f, struct vm_fiber *of);
 // Marks it killed. If it runs, the guest is ended at the next chance; if it is parked or preempted, resume it with VM_KILLED.
 // The first reason wins.
 void vm_fiber_kill(struct vm_fiber *f, enum trap reason);
@@ -267,9 +301,10 @@ uint64_t vm_image_bytes(const struct vm_image *img);
 uint64_t vm_image_memory_length(const struct vm_image *img);  // for tests
 // An image as a file: {head with a hash, all but memories, `extra`, memories at a page with holes where they are zero}. Writes to an empty file.
 NODISCARD bool vm_image_write(const struct vm_image *img, struct slice extra, int fd, struct err *e);
-// Maps what vm_image_write wrote; takes the descriptor over in any case. The content is checked: damage, cut short, another layout: ERR_INVALID.
+// Maps what vm_image_write wrote; takes the descriptor over in any case. Damage, cut short, another layout: ERR_INVALID. `checked`: the content was compared
+// with its hash before and nobody has written to the file since; only what describes it is looked at now.
 // Until vm_image_seal, stores are attached to the file itself, so it must be one that nobody but us can write.
-NODISCARD bool vm_image_open(int fd, struct vm_image **ret, struct err *e);
+NODISCARD bool vm_image_open(int fd, bool checked, struct vm_image **ret, struct err *e);
 struct slice vm_image_extra(const struct vm_image *img);
 // From any thread: copies the file into a sealed memfd, checks the copy and puts it in the file's place. Stores attached before become stale:
 // they run on, but vm_store_reset refuses them. ERR_INVALID: the file is no longer what was opened.

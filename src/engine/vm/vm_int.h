@@ -1,6 +1,9 @@
-// Inside room vm. Which file does what: process.c (init, shard), cell.c (address space), store.c (stores, memories, tables, globals),
-// instance.c (linking, initialisation), call.c (into guests, into host functions), entry_x64.c (the assembly), trap.c (signals,
-// backtraces), libcall.c (what generated code calls), fiber.c (stacks, switches, budgets), watchdog.c (interruption), image.c, reset.c.
+// Inside room vm. Which file does what, each above those that it uses: process.c (begin and end), reset.c, image.c, image_file.c, instance.c (linking,
+// initialisation), host.c (host functions), libcall.c (what generated code calls), atomic.c (waiting for others), exception.c, objects.c (what code calls of
+// objects), table.c, constant.c (constant expressions), collect.c (the collector), kept.c (exceptions that are referred to), heap.c (objects), pieces.c,
+// stubs_x64.c (what guest code enters), signal_x64.c (what signals do to a guest), call.c (into guests, into host functions), fiber.c (stacks, switches,
+// budgets), watchdog.c (interruption), trap.c (backtraces), entry_x64.c (into guests and between stacks), global.c, store.c (stores), memory.c, account.c,
+// module.c, cell.c (address space), sig.c (signatures), shard.c.
 #ifndef TENON_VM_INT_H
 #define TENON_VM_INT_H
 
@@ -14,8 +17,8 @@
 #define VM__GIB (1ull << 30)
 #define VM__CELL_SIZE (6 * VM__GIB)  // 4 for the index, 2 for offsets; the next cell's rear half is not needed: its own guard begins at once
 #define VM__FRONT_GUARD (2 * VM__GIB)
-#define VM__WASM_PAGE 65536u
 #define VM__MAX_CELLS 2001u  // 1,000 parameters of two cells and the hidden one (L58)
+#define VM__FEW_CELLS 16u
 #define VM__STACK_GUARD (1u << 20)    // below every fiber's stack
 #define VM__STACK_MARGIN (128u << 10)  // of every stack, for host code and for saved registers
 
@@ -28,7 +31,7 @@ struct vm__cell {
 struct vm__cell *vm__cell_get(struct vm_shard *s);
 // `used`: bytes from base that may have been mapped. A cell that can't be emptied is never used again.
 void vm__cell_put(struct vm_shard *s, struct vm__cell *c, uint64_t used);
-bool vm__cells_probe(struct buf *why);
+void vm__cells_describe(struct buf *out);
 // All cells of a shard that ends go to the process's list.
 void vm__cells_give_back(struct vm_shard *s);
 
@@ -51,6 +54,7 @@ struct vm_shard {
 	struct abi_exec exec;
 	uintptr_t stack_limit;  // the real one; exec.stack_limit may be UINTPTR_MAX for a while
 	struct vm_fiber *current;
+	struct vm__exit *exits;  // of the stack that runs
 	struct vm_store *owner;  // to whom page faults are charged since faults_read
 	uint64_t faults_read;
 	uintptr_t thread_low, thread_high;  // the thread's own stack
@@ -63,7 +67,7 @@ struct vm_shard {
 	uint64_t cpu_read;  // thread CPU time when it was last read
 	// pools
 	struct vm__cell *cells;
-	struct vm_fiber *free_fibers;
+	struct vm_fiber *free_fibers, *live_fibers;
 	uint32_t nfree_fibers;
 	struct vm__sig **sigs;  // open addressing by type id
 	uint32_t nsigs, sigs_cap;
@@ -87,14 +91,26 @@ struct vm_memory {
 	struct wasm_memory_type type;
 	struct vm_store *store;
 	struct vm_memory *next;
-	struct vm__cell *cell;
-	uint64_t high;  // bytes from base that were ever accessible: all its pages lie there
+	struct vm__shared *shared;  // whose memory it is, of a shared one; its `store` is NULL, and it is in no store's list
+	struct vm__cell *cell;  // NULL: it lies in a span of its own
+	uint64_t reserved;      // bytes from base that are this memory's, accessible or not; of a cell all that an access can name
+	uint64_t high;          // bytes from base that were ever accessible, up to a page's end: all its pages lie there
 	// slot: the image's part, and the private pages known (ascending), with requests since each last differed
 	uint64_t image_length;
 	const uint8_t *image;      // what the first image_length bytes must be
 	const uint8_t *nonzero;    // bitmap of pages
 	struct vm__page *pages;
 	uint32_t npages, pages_cap;
+};
+struct vm__shared {
+	struct vm_memory memory;
+	_Atomic uint32_t refs;   // stores that have it
+	struct sys_mutex lock;   // of what grows
+	struct account account;
+};
+struct vm__sharing {
+	struct vm__shared *shared;
+	struct vm__sharing *next;
 };
 struct vm__page {
 	uint32_t page;
@@ -114,6 +130,37 @@ struct vm_global {
 	void *cell;  // 16 bytes
 	struct vm_global *next;
 	uint64_t own[2];  // of a host's global
+};
+struct vm_tag {
+	uint32_t type_id;
+	const struct wasm_func_type *type;
+	uint32_t cells;  // of the values
+};
+// Where guest code called a host function that has not returned, innermost first; on the stack of the call. `frame`: the stub's, behind which so many cells
+// of parameters lie.
+struct vm__exit {
+	struct vm__exit *outer;
+	const struct vm_store *store;
+	uintptr_t frame;
+	uint64_t cells;
+};
+struct vm__heap;
+// kept.c
+struct vm__exception;
+struct vm__exception_slot {
+	struct vm__exception *exception;
+	uint32_t next_free;
+};
+// One on its way to a handler, on the stack of who takes it there.
+struct vm__flight {
+	struct vm__exception *exception;
+	struct vm__flight *next;
+};
+struct vm__exceptions {
+	struct vm__exception_slot *list;  // the first is nobody's
+	uint32_t len, cap, free, kept;
+	uint64_t collect_at;
+	struct vm__flight *flights;
 };
 struct vm__host {
 	struct abi_vmctx ctx;  // first: r13 points to it
@@ -136,6 +183,8 @@ struct vm_instance {
 	struct vm_memory **memories;
 	struct vm_table **tables;
 	struct vm_global **globals;
+	const struct vm_tag **tags;
+	uint32_t **elem_refs;  // by segment, of those whose expressions make objects, once they have; NULL: there is none
 	uint8_t *dropped;  // bits: elems, then data
 	uint32_t dropped_size;
 };
@@ -149,9 +198,12 @@ struct vm_store {
 	struct account account;
 	uint64_t own_used;  // of the account: memories and tables, which an image restores
 	uint64_t table_elements;
+	struct vm__exceptions exceptions;
+	struct vm__heap *heap;  // of objects; NULL: no module has types of any
 	// in order of creation
 	struct vm_instance *instances, **instances_end;
 	struct vm_memory *memories, **memories_end;
+	struct vm__sharing *shared;  // a store that has some is never an image or a slot
 	struct vm_table *tables, **tables_end;
 	struct vm_global *globals, **globals_end;
 	struct vm__host *hosts;
@@ -164,9 +216,15 @@ struct vm_store {
 	struct vm_reset_stats stats;
 };
 NODISCARD bool vm__charge(struct vm_store *st, uint64_t bytes);
+void vm__uncharge(struct vm_store *st, uint64_t bytes);
 NODISCARD bool vm__func_add(struct vm_store *st, struct abi_func f, uint32_t *ret, struct err *e);
-bool vm__memory_grow_to(struct vm_memory *m, uint64_t length);
-NODISCARD bool vm__memory_new(struct vm_store *st, const struct wasm_memory_type *type, struct vm_memory **ret, struct err *e);
+void vm__memory_release(struct vm_memory *m);
+void vm__shared_unref(struct vm__shared *s, struct vm_shard *shard);
+// A memory's length in whole pages of the system's: what is mapped, and what an image has of it. Bytes beyond the length are zero.
+static inline uint64_t vm__in_pages(uint64_t length)
+{
+	return align_up_u64(length, SYS_PAGE);
+}
 
 // Page faults from now on are this store's.
 void vm__own_slow(struct vm_shard *s, struct vm_store *st);
@@ -185,35 +243,31 @@ static inline void vm__bit_set(uint8_t *bits, uint32_t i)
 	bits[i / 8] |= (uint8_t)(1 << i % 8);
 }
 
-// ---- entry_x64.c -------------------------------------------------------------------------------------------------
-struct vm__regs {
-	uint64_t gpr[6];   // ORDER regs
-	uint64_t xmm[8][2];
-	uint64_t *stack;   // cells, an even number
-	uint64_t nstack;
-	uint64_t rax, xmm0[2];  // results
-};
-enum trap vm__enter(struct abi_vmctx *ctx, const void *code, struct vm__regs *regs, struct abi_exec *exec);
-// Where unwinding of the innermost entry goes on; rsp must be exec->entry_sp.
-extern const char vm__pad[];
-void vm__host_stub(void);
-void vm__preempt_stub(void);
-// Which vector registers there are to be saved: once a process, before any stub runs.
-void vm__xstate_probe(void);
-void vm__raise(struct abi_vmctx *ctx, uint32_t trap);
-void vm__switch(void **save, void *to);
-void *vm__switch_prepare(void *stack_top, void (*fn)(void));
-
-struct vm__host_regs {
-	uint64_t gpr[6], xmm[8][2];  // results come back in gpr[0], xmm[0]
-};
-// called by the stubs
-uint32_t vm__host_dispatch(struct vm__host *h, struct vm__host_regs *r, uint64_t *stack);
-struct abi_exec *vm__trap_raised(struct abi_vmctx *ctx, uint32_t trap, uint64_t pc, uint64_t rbp);
-struct abi_exec *vm__interrupted(uint64_t pc, uint64_t rbp);
-extern const struct abi_libcalls vm__libcalls;
-// Writes n references of an element segment into a table; checks first, writes then.
-enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n);
+static inline bool vm__fits(uint64_t offset, uint64_t n, uint64_t length)
+{
+	return offset <= length && n <= length - offset;
+}
+// table.grow in pieces: room for all (false: there is none), then the elements, which must not be more than that.
+bool vm__table_make_room(struct vm_table *t, uint64_t delta);
+void vm__table_extend(struct vm_table *t, uint64_t n, uint32_t init);
+// Will n references of an element segment fit into a table? (vm__table_init writes them.)
+bool vm__table_init_fits(const struct vm_instance *inst, const struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n);
+// pieces.c
+#define VM__PIECE (1u << 20)  // bytes
+#define VM__PIECE_ELEMENTS (1u << 16)
+enum trap vm__between_pieces(struct abi_vmctx *ctx);
+enum trap vm__move_pieces(struct abi_vmctx *ctx, uint8_t *to, const uint8_t *from, uint64_t n);
+// objects.c: what generated code calls (libcalls.def)
+uint32_t vm__call_struct_new(struct abi_vmctx *ctx, uint32_t type);
+uint32_t vm__call_array_new(struct abi_vmctx *ctx, uint32_t type, uint32_t n);
+uint32_t vm__call_array_new_data(struct abi_vmctx *ctx, uint32_t type, uint32_t data, uint32_t src, uint32_t n);
+uint32_t vm__call_array_new_elem(struct abi_vmctx *ctx, uint32_t type, uint32_t elem, uint32_t src, uint32_t n);
+uint32_t vm__call_array_set_all(struct abi_vmctx *ctx, uint32_t ref, uint64_t cells);
+uint32_t vm__call_array_fill(struct abi_vmctx *ctx, uint32_t ref, uint32_t i, uint64_t cells, uint32_t n);
+uint32_t vm__call_array_copy(struct abi_vmctx *ctx, uint32_t dst, uint32_t i, uint32_t src, uint32_t k, uint32_t n);
+uint32_t vm__call_array_init_data(struct abi_vmctx *ctx, uint32_t data, uint32_t ref, uint32_t i, uint32_t src, uint32_t n);
+uint32_t vm__call_array_init_elem(struct abi_vmctx *ctx, uint32_t elem, uint32_t ref, uint32_t i, uint32_t src, uint32_t n);
+uint32_t vm__call_func_is(struct abi_vmctx *ctx, uint32_t type, uint32_t null, uint32_t func);
 // Instances whose module has other code by now are linked to it. No call is in the store.
 void vm__relink_slow(struct vm_store *st);
 static inline void vm__relink(struct vm_store *st)
@@ -225,19 +279,78 @@ static inline void vm__relink(struct vm_store *st)
 		}
 	}
 }
-// The value's cells, the second 0 where it has one only. false: memory is out.
-bool vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, uint64_t ret[2]);
+
+// ---- entry_x64.c -------------------------------------------------------------------------------------------------
+struct vm__regs {
+	uint64_t gpr[6];   // ORDER regs
+	uint64_t xmm[8][2];
+	uint64_t *stack;   // cells, an even number
+	uint64_t nstack;
+	uint64_t result, vector_result[2];
+};
+enum trap vm__enter(struct abi_vmctx *ctx, const void *code, struct vm__regs *regs, struct abi_exec *exec);
+// Where unwinding of the innermost entry goes on; the stack pointer must be exec->entry_sp.
+extern const char vm__pad[];
+// Where functions return that were called by tail calls out of an instance.
+void vm__tail_return(struct abi_vmctx *ctx);
+void vm__switch(void **save, void *to);
+void *vm__switch_prepare(void *stack_top, void (*fn)(void));
+
+// ---- stubs_x64.c -------------------------------------------------------------------------------------------------
+void vm__host_stub(void);
+void vm__preempt_stub(void);
+// Which vector registers there are to be saved: once a process, before any stub runs.
+void vm__xstate_probe(void);
+void vm__raise(struct abi_vmctx *ctx, uint32_t trap);
+
+struct vm__host_regs {
+	uint64_t gpr[6], xmm[8][2];  // results come back in gpr[0], xmm[0]
+};
+// called by the stubs
+uint32_t vm__host_dispatch(struct vm__host *h, struct vm__host_regs *r, uint64_t *stack);
+struct abi_exec *vm__trap_raised(struct abi_vmctx *ctx, uint32_t trap, uint64_t pc, uint64_t frame);
+struct abi_exec *vm__interrupted(uint64_t pc, uint64_t frame);
+extern const struct abi_libcalls vm__libcalls;
+
+// ---- atomic.c ------------------------------------------------------------------------------------------------------
+// What generated code calls. `address` counts from the memory's first byte.
+uint32_t vm__atomic_wait(struct abi_vmctx *ctx, uint32_t memory, uint64_t address, unsigned size, uint64_t expected, uint64_t timeout);
+uint32_t vm__atomic_notify(struct abi_vmctx *ctx, uint32_t memory, uint64_t address, uint32_t count);
+
+// ---- exceptions ----------------------------------------------------------------------------------------------------
+// What generated code calls (libcalls.def), in assembly: it leaves the guest's registers in a struct vm__unwind, and takes what is left there to go on.
+void vm__throw_entry(struct abi_vmctx *ctx, uint32_t tag, uint64_t cells);
+void vm__throw_ref_entry(struct abi_vmctx *ctx, uint32_t exception);
+struct vm__unwind {
+	uint64_t saved[3], frame, pc;     // ORDER unwind; saved: the preserved registers that code.h numbers
+	struct abi_vmctx *ctx;
+	uint64_t sp, exception;           // exception: a reference, or 0
+};
+// TRAP_NONE: *u is of the frame that goes on, at its handler.
+uint32_t vm__throw(struct abi_vmctx *ctx, uint32_t tag, const uint64_t *cells, struct vm__unwind *u);
+uint32_t vm__throw_ref(struct abi_vmctx *ctx, uint32_t ref, uint64_t unused, struct vm__unwind *u);
+// Before the store is reset or freed. No guest is in it.
+void vm__exceptions_clear(struct vm_store *st);
+// Does a global or a table hold one?
+bool vm__exceptions_stored(const struct vm_store *st);
 
 // ---- traps -------------------------------------------------------------------------------------------------------
-// Notes trap, message, frames (signal-safe). `pc` in guest code or 0, `rbp` of the innermost frame.
-void vm__trap_note(struct vm_shard *s, enum trap t, uint64_t pc, uint64_t rbp, uint64_t address);
+// Notes trap, message, frames (signal-safe). `pc` in guest code or 0, `frame`: the innermost frame's pointer.
+void vm__trap_note(struct vm_shard *s, enum trap t, uint64_t pc, uint64_t frame, uint64_t address);
+// Where the function returns that has this frame, and pc in it (0: it is not known): what lies above its parameters, where a tail call put that there.
+uint64_t vm__return_of(uint64_t pc, uint64_t frame, uint64_t high);
 // vm_call is about to return `t` from a call into `st`.
 enum trap vm__trap_finish(struct vm_store *st, enum trap t);
 
+struct vm__meter {
+	struct vm_budget budget;
+	uint64_t cpu_used;  // up to the last switch
+};
 // ---- fibers and interruption -------------------------------------------------------------------------------------
 struct vm_fiber {
 	struct vm_shard *shard;
 	struct vm_fiber *next;  // in the pool
+	struct vm_fiber *next_live, **live_at;  // among all that are not
 	uint8_t *mapped;        // guard, then stack
 	uintptr_t low, high;    // usable stack
 	void *sp;      // saved while it does not run
@@ -254,8 +367,8 @@ struct vm_fiber {
 	uint64_t libcall_result;
 	void *task;
 	uint64_t context[2];
-	struct vm_budget budget;
-	uint64_t cpu_used;   // up to the last switch
+	struct vm__exit *exits, *resumer_exits;
+	struct vm__meter own, *meter;  // another's where it shares that
 	uint64_t run_since;  // CLOCK_MONOTONIC of the last switch to it
 	uint64_t preemptions;
 	struct vm__sanitizer {
@@ -281,16 +394,18 @@ enum trap vm__fiber_check(struct vm_shard *s);
 enum trap vm__fiber_give_way(struct vm_shard *s);
 void vm__fibers_release(struct vm_shard *s);
 
-void vm__watchdog_add(struct vm_shard *s);
+NODISCARD bool vm__watchdog_add(struct vm_shard *s, struct err *e);
 void vm__watchdog_remove(struct vm_shard *s);
 void vm__watchdog_wake_slow(void);
 extern _Atomic bool vm__watchdog_asleep;
+// After the turn was counted (count_switch): the watchdog raises the flag, waits for a tick, in which the count has reached it, and looks once more. Whose
+// thread was put off between the two would run unseen else.
 static inline void vm__watchdog_wake(void)
 {
+	atomic_signal_fence(memory_order_seq_cst);
 	if (UNLIKELY(atomic_load_explicit(&vm__watchdog_asleep, memory_order_relaxed)))
 		vm__watchdog_wake_slow();
 }
-NODISCARD bool vm__watchdog_init(struct err *e);
 
 // ---- images and reset --------------------------------------------------------------------------------------------
 struct vm__image_memory {
@@ -300,6 +415,15 @@ struct vm__image_memory {
 struct vm__image_table {
 	uint64_t length;
 	uint32_t *elems;
+};
+// Of objects: records, marks and bytes of all blocks up to the last in use; of free ones no bytes.
+struct vm__block;
+struct vm__image_heap {
+	uint32_t types_end, nblocks;
+	uint64_t live;
+	const struct vm__block *blocks;
+	const uint64_t *marks;
+	const uint8_t *bytes;
 };
 struct vm_image {
 	_Atomic uint32_t refs;
@@ -320,6 +444,7 @@ struct vm_image {
 	uint8_t *dropped;
 	uint64_t dropped_size;
 	uint64_t used, table_elements;
+	struct vm__image_heap heap;
 	bool any_dropped;
 };
 // Writes globals, tables, dropped bits of the image into the store. `only_dirty`: tables whose dirty flag is clear are skipped.

@@ -1,8 +1,6 @@
 // A module's sections, in order and to the byte (L59). What is in them is read by decode_types.c and decode_items.c.
 #include "wasm_int.h"
 
-#include <stdio.h>
-
 static const uint8_t magic[4] = {0, 'a', 's', 'm'};
 static const uint8_t version_module[4] = {1, 0, 0, 0}, version_component[4] = {0x0d, 0, 1, 0};
 enum { PREAMBLE = 8 };
@@ -58,7 +56,7 @@ static const struct section sections[] = {
 	[10] = {"code", 12, 0, wasm__read_code},
 	[11] = {"data", 13, 0, wasm__read_data},
 	[12] = {"data count", 11, WASM_FEATURE_BULK_MEMORY, wasm__read_data_count},
-	[13] = {"tag", 6, WASM_FEATURE_EXCEPTIONS, NULL},
+	[13] = {"tag", 6, WASM_FEATURE_EXCEPTIONS, wasm__read_tags},
 };
 
 static bool read_custom(struct wasm__decoder *d)
@@ -88,8 +86,6 @@ static bool read_section(struct wasm__decoder *d, struct wasm__cursor *file, uin
 		return wasm__fail(file, at, ERR_MALFORMED, "malformed section id %u", id);
 	if (s && (d->features & s->feature) != s->feature)
 		return wasm__fail_feature(file, at, s->feature, "malformed section id");
-	if (s && !s->read)
-		return wasm__fail(file, at, ERR_UNSUPPORTED, "%s section: not supported", s->name);
 	const uint8_t *at_size = file->p;
 	if (!wasm__u32(file, &size))
 		return false;
@@ -183,41 +179,4 @@ const struct wasm_export *wasm_module_find_export(const struct wasm_module *m, s
 {
 	uintptr_t index;
 	return map_get(&m->export_names, name, &index) ? &m->exports[index] : NULL;
-}
-
-// ---- names --------------------------------------------------------------------------------------------------------
-// Subsection 1 of the section `name`: function index → name. Whatever is wrong with it means only that there is no name.
-static bool find_func_name(const struct wasm_module *m, uint32_t func, struct slice *ret)
-{
-	struct wasm__cursor c = {m->name_section.ptr, m->name_section.ptr + m->name_section.len, m->bytes.ptr, 0, NULL};
-	while (c.p != c.end) {
-		uint8_t id;
-		uint32_t size, n, index;
-		if (!wasm__byte(&c, &id) || !wasm__u32(&c, &size) || size > (size_t)(c.end - c.p))
-			return false;
-		if (id != 1) {
-			c.p += size;
-			continue;
-		}
-		c.end = c.p + size;
-		if (!wasm__u32(&c, &n))
-			return false;
-		for (; n; n--) {
-			if (!wasm__u32(&c, &index) || !wasm__name(&c, ret))
-				return false;
-			if (index == func)
-				return true;
-		}
-		return false;
-	}
-	return false;
-}
-
-void wasm_module_func_name(const struct wasm_module *m, uint32_t func, char *buf, size_t size)
-{
-	struct slice name;
-	if (m->name_section.len && find_func_name(m, func, &name) && name.len)
-		snprintf(buf, size, "%.*s", (int)min_u64(name.len, 1024), (const char *)name.ptr);
-	else
-		snprintf(buf, size, "func[%u]", func);
 }

@@ -46,6 +46,9 @@ static bool const_op(struct wasm__decoder *d, const uint8_t *at, struct wasm_con
 	case WASM_OP_F64_CONST:
 		*ret_type = WASM_F64;
 		return fixed_bits(c, 8, &op->imm);
+	case WASM_OP_V128_CONST:
+		*ret_type = WASM_V128;
+		return fixed_bits(c, 8, &op->imm) && fixed_bits(c, 8, &op->high);
 	case WASM_OP_REF_NULL:
 		if (!wasm__heaptype(c, d->features, d->m->ntypes, &t))
 			return false;
@@ -88,27 +91,107 @@ static bool mismatch(struct wasm__decoder *d, const uint8_t *at, wasm__word have
 	return wasm__fail(&d->c, at, ERR_INVALID, "type mismatch: expected %s, found %s", wasm__type_text(want, a), wasm__type_text(have, b));
 }
 
-static bool const_step(struct wasm__decoder *d, struct wasm_const_op *op, uint32_t *height)
+// What may be below `n_in` operands of the same type, or those that a new object takes.
+static bool pop_const(struct wasm__decoder *d, const uint8_t *at, const struct wasm_const_op *op, uint32_t *height, wasm__word want)
 {
-	const uint8_t *at = d->c.p - 1;
-	unsigned n_in;
+	if (!*height)
+		return wasm__fail(&d->c, at, ERR_INVALID, "type mismatch: %s finds too few operands", wasm_op_text(op->op));
+	wasm__word have = d->stack[--*height];
+	return wasm__matches(d->m, have, want) ? true : mismatch(d, at, have, want);
+}
+
+// Instructions on objects: operands are popped here.
+static bool const_object(struct wasm__decoder *d, const uint8_t *at, struct wasm_const_op *op, uint32_t *height, wasm__word *ret_type)
+{
+	struct wasm__cursor *c = &d->c;
+	uint32_t type = 0, n = 0;
+	wasm__word have;
+	switch (op->op) {
+	case WASM_OP_REF_I31:
+		*ret_type = WASM__REF(0, WASM_HEAP_I31, 0);
+		return pop_const(d, at, op, height, WASM_I32);
+	case WASM_OP_ANY_CONVERT_EXTERN:
+	case WASM_OP_EXTERN_CONVERT_ANY: {
+		bool to_any = op->op == WASM_OP_ANY_CONVERT_EXTERN;
+		have = *height ? d->stack[*height - 1] : WASM__BOTTOM;
+		*ret_type = WASM__REF(wasm__is_ref(have) && wasm__unpack(have).nullable, to_any ? WASM_HEAP_ANY : WASM_HEAP_EXTERN, 0);
+		return pop_const(d, at, op, height, WASM__REF(1, to_any ? WASM_HEAP_EXTERN : WASM_HEAP_ANY, 0));
+	}
+	}
+	bool is_struct = op->op == WASM_OP_STRUCT_NEW || op->op == WASM_OP_STRUCT_NEW_DEFAULT;
+	if (!wasm__u32(c, &type))
+		return false;
+	if (type >= d->m->ntypes)
+		return wasm__fail(c, at, ERR_INVALID, "unknown type %u", type);
+	const struct wasm_type *t = &d->m->types[type];
+	if (t->form != (is_struct ? WASM_FORM_STRUCT : WASM_FORM_ARRAY))
+		return wasm__fail(c, at, ERR_INVALID, "type mismatch: type %u is not %s", type, is_struct ? "a structure's" : "an array's");
+	op->imm = type;
+	*ret_type = WASM__REF(0, WASM_HEAP_CONCRETE, type);
+	switch (op->op) {
+	case WASM_OP_STRUCT_NEW:
+		for (uint32_t i = t->nfields; i; i--)
+			if (!pop_const(d, at, op, height, wasm__pack(t->fields[i - 1].type)))
+				return false;
+		return true;
+	case WASM_OP_ARRAY_NEW_FIXED:
+		if (!wasm__u32(c, &n))
+			return false;
+		op->high = n;
+		for (; n; n--)
+			if (!pop_const(d, at, op, height, wasm__pack(t->fields[0].type)))
+				return false;
+		return true;
+	case WASM_OP_ARRAY_NEW:
+		return pop_const(d, at, op, height, WASM_I32) && pop_const(d, at, op, height, wasm__pack(t->fields[0].type));
+	}
+	for (uint32_t i = 0; i < t->nfields; i++)
+		if (!wasm__is_defaultable(t->fields[i].type))
+			return wasm__fail(c, at, ERR_INVALID, "type mismatch: a field of type %u has no default value", type);
+	return is_struct || pop_const(d, at, op, height, WASM_I32);
+}
+
+static bool const_step(struct wasm__decoder *d, const uint8_t *at, struct wasm_const_op *op, uint32_t *height)
+{
+	unsigned n_in = 0;
 	wasm__word type;
 	if (!(d->features & wasm_ops[op->op].feature) && wasm_ops[op->op].feature)
 		return wasm__fail_feature(&d->c, at, wasm_ops[op->op].feature, "illegal opcode");
-	if (!const_op(d, at, op, &n_in, &type))
+	if (wasm_const_op_is_object(op->op) ? !const_object(d, at, op, height, &type) : !const_op(d, at, op, &n_in, &type))
 		return false;
-	if (*height < n_in)
-		return wasm__fail(&d->c, at, ERR_INVALID, "type mismatch: %s needs %u operands", wasm_op_text(op->op), n_in);
-	for (unsigned i = 1; i <= n_in; i++)
-		if (d->stack[*height - i] != type)
-			return mismatch(d, at, d->stack[*height - i], type);
-	*height -= n_in;
+	for (; n_in; n_in--)
+		if (!pop_const(d, at, op, height, type))
+			return false;
 	if (*height == LIMIT_CONST_HEIGHT)
 		return wasm__fail_limit(&d->c, at, "operands on the stack of a constant expression", LIMIT_CONST_HEIGHT);
 	d->stack[(*height)++] = type;
 	if (d->ops.len == LIMIT_CONST_OPS)
 		return wasm__fail_limit(&d->c, at, "instructions of a constant expression", LIMIT_CONST_OPS);
 	return VEC_PUSH(d->a, &d->ops, *op, LIMIT_CONST_OPS) ? true : err_nomem(d->c.e);
+}
+
+// The only vector instruction that may occur is v128.const; some on objects may.
+static bool const_opcode(struct wasm__decoder *d, const uint8_t *at, uint8_t byte, struct wasm_const_op *ret)
+{
+	uint32_t code;
+	*ret = (struct wasm_const_op){.op = wasm_op_by_byte[byte]};
+	if (byte == wasm_ops[WASM_OP_V128_CONST].prefix) {
+		if (!wasm__u32(&d->c, &code))
+			return false;
+		ret->op = code < WASM_OP_FD_ROWS ? wasm_op_by_fd[code] : WASM_OP_COUNT;
+	}
+	if (byte == wasm_ops[WASM_OP_STRUCT_NEW].prefix) {
+		if (!(d->features & WASM_FEATURE_GC))
+			return wasm__fail_feature(&d->c, at, WASM_FEATURE_GC, "illegal opcode");
+		if (!wasm__u32(&d->c, &code))
+			return false;
+		ret->op = code < WASM_OP_FB_ROWS ? wasm_op_by_fb[code] : WASM_OP_COUNT;
+	}
+	if (ret->op != WASM_OP_COUNT)
+		return true;
+	if (byte >= 0xfb && byte <= 0xfe)
+		return wasm__fail(&d->c, at, ERR_INVALID, "constant expression required");
+	return wasm__fail(&d->c, at, ERR_MALFORMED, "illegal opcode 0x%02x", byte);
 }
 
 bool wasm__const_expr(struct wasm__decoder *d, wasm__word want, struct wasm_const_expr *ret)
@@ -122,13 +205,8 @@ bool wasm__const_expr(struct wasm__decoder *d, wasm__word want, struct wasm_cons
 			return false;
 		if (byte == wasm_ops[WASM_OP_END].code)
 			break;
-		struct wasm_const_op op = {.op = wasm_op_by_byte[byte]};
-		if (op.op == WASM_OP_COUNT) {
-			if (byte >= 0xfb && byte <= 0xfe)
-				return wasm__fail(&d->c, at, ERR_INVALID, "constant expression required");
-			return wasm__fail(&d->c, at, ERR_MALFORMED, "illegal opcode 0x%02x", byte);
-		}
-		if (!const_step(d, &op, &height))
+		struct wasm_const_op op;
+		if (!const_opcode(d, at, byte, &op) || !const_step(d, at, &op, &height))
 			return false;
 	}
 	if (height != 1)
@@ -190,9 +268,12 @@ static bool read_elem_items(struct wasm__decoder *d, uint32_t flags, struct wasm
 		if (!exprs)
 			return err_nomem(d->c.e);
 		s->exprs = exprs;
-		for (uint32_t i = 0; i < s->count; i++)
+		for (uint32_t i = 0; i < s->count; i++) {
 			if (!wasm__const_expr(d, wasm__pack(s->type), &exprs[i]))
 				return false;
+			for (uint32_t k = 0; k < exprs[i].nops; k++)
+				s->allocates |= wasm_const_op_allocates(exprs[i].ops[k].op);
+		}
 		return true;
 	}
 	uint32_t *funcs = ARENA_ARRAY(d->a, uint32_t, s->count);

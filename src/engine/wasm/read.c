@@ -19,18 +19,38 @@ bool wasm__fail_limit(const struct wasm__cursor *c, const uint8_t *at, const cha
 	return wasm__fail(c, at, ERR_LIMIT, "too many %s: at most %llu are supported", what, (unsigned long long)limit);
 }
 
-const char *wasm__feature_text(uint32_t feature)
+static const char *const feature_names[32] = {
+#define FEATURE(name, text, bit, state) [bit] = text,
+#include "features.def"
+#undef FEATURE
+};
+
+const char *wasm_feature_text(uint32_t feature)
 {
-	static const char *const names[] = {"sign-extension", "sat-float-to-int", "multi-value", "reference-types", "bulk-memory", "tail-call",
-		"extended-const", "multi-memory", "function-references", "simd", "gc", "exceptions", "memory64", "threads"};
-	unsigned bit = feature ? (unsigned)__builtin_ctz(feature) : 0;
-	return feature && bit < ARRAY_LEN(names) ? names[bit] : "mvp";
+	const char *name = feature ? feature_names[__builtin_ctz(feature)] : NULL;
+	return name ? name : "mvp";
+}
+
+bool wasm_feature_find(struct slice name, uint32_t *ret)
+{
+	for (unsigned bit = 0; bit < ARRAY_LEN(feature_names); bit++) {
+		if (feature_names[bit] && slice_eq_str(name, feature_names[bit])) {
+			*ret = 1u << bit;
+			return true;
+		}
+	}
+	return false;
 }
 
 bool wasm__fail_feature(const struct wasm__cursor *c, const uint8_t *at, uint32_t feature, const char *what)
 {
-	wasm__fail(c, at, ERR_UNSUPPORTED, "%s: the feature '%s' is not supported", what, wasm__feature_text(feature));
-	return err_hint(c->e, "build the module without '%s'", wasm__feature_text(feature));
+	const char *name = wasm_feature_text(feature);
+	if (feature & WASM_FEATURES_FINISHED) {
+		wasm__fail(c, at, ERR_UNSUPPORTED, "%s: the feature '%s' is off", what, name);
+		return err_hint(c->e, "--feature %s turns it on", name);
+	}
+	wasm__fail(c, at, ERR_UNSUPPORTED, "%s: the feature '%s' is not supported", what, name);
+	return err_hint(c->e, "build the module without '%s'", name);
 }
 
 // `bits` is 32, 33 or 64. The unused bits of the last byte must extend the sign (or be zero); its continuation bit must be clear.
@@ -103,29 +123,20 @@ enum { CODE_REF = 0x64, CODE_REF_NULL = 0x63 };
 
 static bool is_abstract_heap(uint8_t byte, uint8_t *ret)
 {
-	switch (byte) {
-	case 0x70:
-		*ret = WASM_HEAP_FUNC;
-		return true;
-	case 0x6f:
-		*ret = WASM_HEAP_EXTERN;
-		return true;
-	case 0x73:
-		*ret = WASM_HEAP_NOFUNC;
-		return true;
-	case 0x72:
-		*ret = WASM_HEAP_NOEXTERN;
-		return true;
-	}
-	return false;
+	// From 0x69 on.
+	static const uint8_t heaps[] = {WASM_HEAP_EXN, WASM_HEAP_ARRAY, WASM_HEAP_STRUCT, WASM_HEAP_I31, WASM_HEAP_EQ, WASM_HEAP_ANY, WASM_HEAP_EXTERN, WASM_HEAP_FUNC,
+		WASM_HEAP_NONE, WASM_HEAP_NOEXTERN, WASM_HEAP_NOFUNC, WASM_HEAP_NOEXN};
+	if (byte < 0x69 || byte - 0x69u >= ARRAY_LEN(heaps))
+		return false;
+	*ret = heaps[byte - 0x69];
+	return true;
 }
 
-// Heap types of the features that this engine knows by name only.
-static uint32_t feature_of_heap(uint8_t byte)
+static uint32_t feature_of_heap(unsigned heap)
 {
-	if (byte == 0x73 || byte == 0x72 || (byte >= 0x6a && byte <= 0x6e) || byte == 0x71)
-		return WASM_FEATURE_GC;
-	return byte == 0x69 || byte == 0x74 ? WASM_FEATURE_EXCEPTIONS : 0;
+	if (heap == WASM_HEAP_FUNC || heap == WASM_HEAP_EXTERN)
+		return 0;
+	return heap == WASM_HEAP_EXN || heap == WASM_HEAP_NOEXN ? WASM_FEATURE_EXCEPTIONS : WASM_FEATURE_GC;
 }
 
 bool wasm__heaptype(struct wasm__cursor *c, uint32_t features, uint32_t ntypes, struct wasm_valtype *ret)
@@ -137,11 +148,11 @@ bool wasm__heaptype(struct wasm__cursor *c, uint32_t features, uint32_t ntypes, 
 	uint8_t byte = *at;
 	if ((byte & 0xc0) == 0x40) {
 		c->p++;
-		uint32_t feature = feature_of_heap(byte);
-		if (feature && (!(features & feature) || !is_abstract_heap(byte, &t.heap)))
-			return wasm__fail_feature(c, at, feature, "heap type");
-		if (!feature && !is_abstract_heap(byte, &t.heap))
+		if (!is_abstract_heap(byte, &t.heap))
 			return wasm__fail(c, at, ERR_MALFORMED, "malformed heap type 0x%02x", byte);
+		uint32_t feature = feature_of_heap(t.heap);
+		if (feature && !(features & feature))
+			return wasm__fail_feature(c, at, feature, "heap type");
 		*ret = t;
 		return true;
 	}
@@ -200,10 +211,16 @@ bool wasm__valtype(struct wasm__cursor *c, uint32_t features, uint32_t ntypes, s
 	return wasm__reftype(c, features, ntypes, ret);
 }
 
+const char *wasm_heap_text(unsigned heap)
+{
+	// ORDER heap
+	static const char *const texts[] = {"func", "extern", "exn", "any", "eq", "i31", "struct", "array", "none", "nofunc", "noextern", "noexn"};
+	return heap < ARRAY_LEN(texts) ? texts[heap] : "";
+}
+
 const char *wasm__type_text(wasm__word w, char buf[48])
 {
 	static const char *const kinds[] = {"i32", "i64", "f32", "f64", "v128"};
-	static const char *const heaps[] = {"func", "extern", "nofunc", "noextern"};
 	struct wasm_valtype t = wasm__unpack(w);
 	if (w == WASM__BOTTOM)
 		snprintf(buf, 48, "any type");
@@ -211,10 +228,10 @@ const char *wasm__type_text(wasm__word w, char buf[48])
 		snprintf(buf, 48, "%s", kinds[t.kind]);
 	else if (t.heap == WASM_HEAP_CONCRETE)
 		snprintf(buf, 48, "(ref %s%u)", t.nullable ? "null " : "", t.type);
-	else if (t.nullable && t.heap <= WASM_HEAP_EXTERN)
-		snprintf(buf, 48, "%sref", heaps[t.heap]);
+	else if (t.nullable && t.heap <= WASM_HEAP_ARRAY)
+		snprintf(buf, 48, "%sref", wasm_heap_text(t.heap));
 	else
-		snprintf(buf, 48, "(ref %s%s)", t.nullable ? "null " : "", t.heap < ARRAY_LEN(heaps) ? heaps[t.heap] : "any");
+		snprintf(buf, 48, "(ref %s%s)", t.nullable ? "null " : "", t.heap < WASM_HEAP_CONCRETE ? wasm_heap_text(t.heap) : "of any type");
 	return buf;
 }
 
@@ -270,5 +287,113 @@ void wasm_read_block_type(const struct wasm_module *m, const uint8_t **p, struct
 		ret->params = t->params;
 		ret->nresults = t->nresults;
 		ret->results = t->results;
+	}
+}
+
+static void skip_leb(const uint8_t **p)
+{
+	while (*(*p)++ & 0x80)
+		;
+}
+
+static void skip_block_type(const uint8_t **p)
+{
+	if (**p == 0x40)
+		(*p)++;
+	else if ((**p & 0xc0) == 0x40)
+		wasm_read_valtype(p);
+	else
+		skip_leb(p);
+}
+
+static void skip_try_table(const uint8_t **p)
+{
+	skip_block_type(p);
+	for (uint32_t n = wasm_read_u32(p); n; n--) {
+		if (wasm_catch_has_tag(*(*p)++))
+			skip_leb(p);
+		skip_leb(p);
+	}
+}
+
+void wasm_skip_immediate(enum wasm_op op, const uint8_t **p)
+{
+	switch ((enum wasm_imm)wasm_ops[op].imm) {
+	case WASM_IMM_NONE:
+		return;
+	case WASM_IMM_BLOCK:
+		skip_block_type(p);
+		return;
+	case WASM_IMM_TRY_TABLE:
+		skip_try_table(p);
+		return;
+	case WASM_IMM_LABELS:
+		for (uint64_t n = (uint64_t)wasm_read_u32(p) + 1; n; n--)
+			skip_leb(p);
+		return;
+	case WASM_IMM_TYPES:
+		for (uint32_t n = wasm_read_u32(p); n; n--)
+			wasm_read_valtype(p);
+		return;
+	case WASM_IMM_HEAP:
+		wasm_read_heap_type(p);
+		return;
+	case WASM_IMM_MEMARG:
+		wasm_read_memarg(p);
+		return;
+	case WASM_IMM_MEMARG_LANE:
+		wasm_read_memarg(p);
+		(*p)++;
+		return;
+	case WASM_IMM_ZERO:
+	case WASM_IMM_LANE_16:
+	case WASM_IMM_LANE_8:
+	case WASM_IMM_LANE_4:
+	case WASM_IMM_LANE_2:
+		(*p)++;
+		return;
+	case WASM_IMM_F32:
+		*p += 4;
+		return;
+	case WASM_IMM_F64:
+		*p += 8;
+		return;
+	case WASM_IMM_V128:
+	case WASM_IMM_SHUFFLE:
+		*p += 16;
+		return;
+	case WASM_IMM_CAST:
+		(*p)++;
+		skip_leb(p);
+		wasm_read_heap_type(p);
+		wasm_read_heap_type(p);
+		return;
+	case WASM_IMM_TYPE_FIELD:
+	case WASM_IMM_TYPE_COUNT:
+	case WASM_IMM_TYPE_DATA:
+	case WASM_IMM_TYPE_ELEM:
+	case WASM_IMM_TYPE_TYPE:
+	case WASM_IMM_TYPE_TABLE:
+	case WASM_IMM_DATA_MEMORY:
+	case WASM_IMM_MEMORY_MEMORY:
+	case WASM_IMM_ELEM_TABLE:
+	case WASM_IMM_TABLE_TABLE:
+		skip_leb(p);
+		skip_leb(p);
+		return;
+	case WASM_IMM_LABEL:
+	case WASM_IMM_TAG:
+	case WASM_IMM_FUNC:
+	case WASM_IMM_TYPE:
+	case WASM_IMM_LOCAL:
+	case WASM_IMM_GLOBAL:
+	case WASM_IMM_TABLE:
+	case WASM_IMM_MEMORY:
+	case WASM_IMM_DATA:
+	case WASM_IMM_ELEM:
+	case WASM_IMM_I32:
+	case WASM_IMM_I64:
+		skip_leb(p);
+		return;
 	}
 }

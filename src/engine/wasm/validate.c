@@ -13,6 +13,8 @@ static wasm__word sig_type(char letter)
 		return WASM_F32;
 	case 'd':
 		return WASM_F64;
+	case 'v':
+		return WASM_V128;
 	}
 	BUG_ON(true);
 }
@@ -44,6 +46,8 @@ static uint8_t class_of(enum wasm_op op, size_t n_in, size_t n_out)
 	if (wasm__hands[op])
 		return RULE_HAND;
 	BUG_ON(wasm_ops[op].sig[0] == '*');
+	if (wasm_ops[op].prefix == 0xfd || wasm_ops[op].prefix == 0xfe)
+		return RULE_SIGNATURE;
 	if (wasm_ops[op].imm == WASM_IMM_MEMARG)
 		return n_out ? RULE_LOAD : RULE_STORE;
 	BUG_ON(wasm_ops[op].imm != WASM_IMM_NONE || n_out != 1);
@@ -53,18 +57,25 @@ static uint8_t class_of(enum wasm_op op, size_t n_in, size_t n_out)
 static void make_rule(struct wasm_scratch *s, enum wasm_op op)
 {
 	const struct wasm_op_info *info = &wasm_ops[op];
-	struct rule *r = info->prefix == 0xfc ? &s->rules_fc[info->code] : &s->rules[info->code];
-	*r = (struct rule){.op = (uint16_t)op};
+	struct rule *rows = info->prefix == 0xfb ? s->rules_fb : info->prefix == 0xfc ? s->rules_fc
+		: info->prefix == 0xfd                                                    ? s->rules_fd
+		: info->prefix == 0xfe                                                    ? s->rules_fe
+																				  : s->rules;
+	struct rule *r = &rows[info->code];
+	*r = (struct rule){.op = (uint16_t)op, .out = WASM__BOTTOM};
 	if ((s->features & info->feature) != info->feature)
 		return;  // RULE_ILLEGAL
 	size_t n_in = strcspn(info->sig, ":"), n_out = info->sig[0] == '*' ? 0 : strlen(info->sig + n_in + 1);
 	r->class = class_of(op, n_in, n_out);
 	r->access = info->access ? (uint8_t)__builtin_ctz(info->access) : 0;
 	r->hand = wasm__hands[op];
-	if (info->sig[0] == '*')
+	if (info->sig[0] == '*' || r->hand)
 		return;
 	if (n_in)
 		r->in = sig_type(info->sig[n_in - 1]);
+	for (size_t i = 0; i < n_in; i++)
+		r->types[i] = (uint8_t)sig_type(info->sig[i]);
+	r->n_in = (uint8_t)n_in;
 	if (n_out)
 		r->out = sig_type(info->sig[n_in + 1]);
 }
@@ -76,10 +87,19 @@ static void make_rules(struct wasm_scratch *s, uint32_t features)
 	s->has_rules = true;
 	s->features = features;
 	memset(s->rules, 0, sizeof(s->rules));
+	memset(s->rules_fb, 0, sizeof(s->rules_fb));
 	memset(s->rules_fc, 0, sizeof(s->rules_fc));
+	memset(s->rules_fd, 0, sizeof(s->rules_fd));
+	memset(s->rules_fe, 0, sizeof(s->rules_fe));
 	for (unsigned op = 0; op < WASM_OP_COUNT; op++)
 		make_rule(s, (enum wasm_op)op);
 	s->rules[0xfc].class = RULE_PREFIX;
+	if (features & WASM_FEATURE_GC)
+		s->rules[0xfb].class = RULE_PREFIX;
+	if (features & WASM_FEATURE_SIMD)
+		s->rules[0xfd].class = RULE_PREFIX_VECTOR;
+	if (features & WASM_FEATURE_THREADS)
+		s->rules[0xfe].class = RULE_PREFIX_ATOMIC;
 }
 
 // ---- scratch --------------------------------------------------------------------------------------------------------------
@@ -92,10 +112,12 @@ struct wasm_scratch *wasm_scratch_new(void)
 	s->stack = mem_alloc(LIMIT_STACK_HEIGHT * sizeof(*s->stack));
 	s->frames = mem_alloc((LIMIT_CONTROL_DEPTH + 1) * sizeof(*s->frames));
 	s->locals = mem_alloc(LIMIT_LOCALS * sizeof(*s->locals));
-	s->weights = mem_alloc(LIMIT_LOCALS * sizeof(*s->weights));
-	s->is_init = mem_alloc(LIMIT_LOCALS);
+	s->groups = mem_alloc(LOCAL_GROUPS * sizeof(*s->groups));
+	s->far = mem_alloc(LIMIT_LOCALS * sizeof(*s->far));
+	s->weights = mem_zalloc(LIMIT_LOCALS * sizeof(*s->weights));
+	s->is_init = mem_zalloc(LIMIT_LOCALS);
 	s->init_order = mem_alloc(LIMIT_LOCALS * sizeof(*s->init_order));
-	if (s->stack && s->frames && s->locals && s->weights && s->is_init && s->init_order)
+	if (s->stack && s->frames && s->locals && s->groups && s->far && s->weights && s->is_init && s->init_order)
 		return s;
 	wasm_scratch_free(s);
 	return NULL;
@@ -108,6 +130,8 @@ void wasm_scratch_free(struct wasm_scratch *s)
 	mem_free(s->stack);
 	mem_free(s->frames);
 	mem_free(s->locals);
+	mem_free(s->groups);
+	mem_free(s->far);
 	mem_free(s->weights);
 	mem_free(s->is_init);
 	mem_free(s->init_order);
@@ -115,18 +139,46 @@ void wasm_scratch_free(struct wasm_scratch *s)
 }
 
 // ---- locals ---------------------------------------------------------------------------------------------------------------
-static void add_locals(struct validator *v, uint32_t n, struct wasm_valtype type)
+static void forget_locals(struct wasm_scratch *s)
 {
-	struct wasm_valtype *at = v->s->locals + v->nlocals;
-	for (uint32_t i = 0; i < n; i++)
-		at[i] = type;
+	memset(s->weights, 0, s->nflat * sizeof(*s->weights));
+	while (s->nfar)
+		s->weights[s->far[--s->nfar].index] = 0;
+	while (s->ninit)
+		s->is_init[s->init_order[--s->ninit]] = 0;
+	s->nflat = 0;
+}
+
+// `nflat`: how many may be flat.
+static void add_locals(struct validator *v, uint32_t n, struct wasm_valtype type, uint32_t nflat)
+{
 	v->nlocals += n;
+	for (; v->nflat < v->nlocals && v->nflat < nflat; v->nflat++)
+		v->s->locals[v->nflat] = type;
+	if (n && v->ngroups < LOCAL_GROUPS)
+		v->s->groups[v->ngroups++] = (struct local_group){v->nlocals, type};
+}
+
+static struct wasm_valtype local_type(const struct validator *v, uint32_t local)
+{
+	if (LIKELY(local < v->nflat))
+		return v->s->locals[local];
+	uint32_t low = 0, high = v->ngroups - 1;
+	while (low < high) {
+		uint32_t mid = (low + high) / 2;
+		if (local < v->s->groups[mid].end)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return v->s->groups[low].type;
 }
 
 static bool read_locals(struct validator *v, const struct wasm_func_type *t)
 {
+	uint32_t nflat = FLAT_FEW + t->nparams + FLAT_A_BYTE * (uint32_t)(v->c.end - v->c.p);
 	memcpy(v->s->locals, t->params, t->nparams * sizeof(*t->params));
-	v->nlocals = t->nparams;
+	v->nlocals = v->nflat = v->nparams = t->nparams;
 	uint32_t ngroups;
 	if (!wasm__count(&v->c, LIMIT_BODY_SIZE, "groups of locals", 2, &ngroups))
 		return false;
@@ -140,13 +192,9 @@ static bool read_locals(struct validator *v, const struct wasm_func_type *t)
 			return wasm__fail(&v->c, at, ERR_LIMIT, "too many locals: at most %d are supported, parameters included", LIMIT_LOCALS);
 		if (!wasm__valtype(&v->c, v->m->features, v->m->ntypes, &type))
 			return false;
-		add_locals(v, n, type);
+		add_locals(v, n, type, nflat);
 		v->tracks_init |= n && !wasm__is_defaultable(type);
 	}
-	if (v->tracks_init)
-		for (uint32_t i = 0; i < v->nlocals; i++)
-			v->s->is_init[i] = i < t->nparams || wasm__is_defaultable(v->s->locals[i]);
-	memset(v->s->weights, 0, v->nlocals * sizeof(*v->s->weights));
 	return true;
 }
 
@@ -173,6 +221,8 @@ static bool read_memarg(struct validator *v, const struct rule *r, wasm__word *r
 		return wasm__fail(&v->c, at, ERR_INVALID, "unknown memory %u", memory);
 	if (align > r->access)
 		return wasm__fail(&v->c, at, ERR_INVALID, "alignment must not be larger than natural: 2^%u, natural is 2^%u", align, r->access);
+	if (align < r->access && wasm_ops[r->op].prefix == 0xfe)
+		return wasm__fail(&v->c, at, ERR_INVALID, "alignment of an atomic access must be natural: 2^%u, natural is 2^%u", align, r->access);
 	bool is64 = v->m->memories[memory].limits.is64;
 	if (!is64 && offset > UINT32_MAX)
 		return wasm__fail(&v->c, at, ERR_INVALID, "offset out of range");
@@ -227,10 +277,13 @@ static bool slow_local(struct validator *v, const struct rule *r)
 	uint32_t local;
 	if (!wasm__index(v, v->nlocals, "local", &local))
 		return false;
+	struct wasm_valtype declared = local_type(v, local);
+	if (local >= v->nflat && !v->s->weights[local])
+		v->s->far[v->s->nfar++] = (struct wasm_far_local){local, declared};
 	weigh(v, local);
-	wasm__word type = wasm__pack(v->s->locals[local]);
+	wasm__word type = wasm__pack(declared);
 	if (r->class == RULE_LOCAL_GET) {
-		if (v->tracks_init && !v->s->is_init[local])
+		if (v->tracks_init && local >= v->nparams && !v->s->is_init[local] && !wasm__is_defaultable(declared))
 			return wasm__fail(&v->c, v->op_at, ERR_INVALID, "uninitialized local: local %u is read before it is set", local);
 		return wasm__push(v, type);
 	}
@@ -239,6 +292,96 @@ static bool slow_local(struct validator *v, const struct rule *r)
 	if (v->tracks_init)
 		wasm__init_local(v, local);
 	return r->class == RULE_LOCAL_SET || wasm__push(v, type);
+}
+
+// ---- vectors ------------------------------------------------------------------------------------------------------------------
+static bool read_lanes(struct validator *v, unsigned n, unsigned max)
+{
+	for (; n; n--) {
+		const uint8_t *at = v->c.p;
+		uint8_t lane;
+		if (!wasm__byte(&v->c, &lane))
+			return false;
+		if (lane >= max)
+			return wasm__fail(&v->c, at, ERR_INVALID, "invalid lane index: %u of %u", lane, max);
+	}
+	return true;
+}
+
+// The type of the address in *address where there is one.
+static bool vector_immediate(struct validator *v, const struct rule *r, uint8_t *address)
+{
+	wasm__word type;
+	switch ((enum wasm_imm)wasm_ops[r->op].imm) {
+	case WASM_IMM_NONE:
+		return true;
+	case WASM_IMM_MEMARG:
+	case WASM_IMM_MEMARG_LANE:
+		if (!read_memarg(v, r, &type))
+			return false;
+		*address = (uint8_t)type;
+		return wasm_ops[r->op].imm == WASM_IMM_MEMARG || read_lanes(v, 1, 16u >> r->access);
+	case WASM_IMM_V128:
+		if (v->c.end - v->c.p < 16)
+			return wasm__fail(&v->c, v->c.end, ERR_MALFORMED, "unexpected end");
+		v->c.p += 16;
+		return true;
+	case WASM_IMM_SHUFFLE:
+		return read_lanes(v, 16, 32);
+	case WASM_IMM_LANE_16:
+		return read_lanes(v, 1, 16);
+	case WASM_IMM_LANE_8:
+		return read_lanes(v, 1, 8);
+	case WASM_IMM_LANE_4:
+		return read_lanes(v, 1, 4);
+	default:
+		return read_lanes(v, 1, 2);
+	}
+}
+
+static bool slow_signature(struct validator *v, const struct rule *r, const uint8_t *types)
+{
+	for (unsigned i = r->n_in; i--;)
+		if (!wasm__pop_want(v, types[i], NULL))
+			return false;
+	return r->out == WASM__BOTTOM || wasm__push(v, r->out);
+}
+
+static bool operands(struct validator *v, const struct rule *r, const uint8_t *types)
+{
+	if (UNLIKELY(!r->n_in || v->sp - v->base < r->n_in))
+		return slow_signature(v, r, types);
+	wasm__word *at = v->sp - r->n_in;
+	for (unsigned i = 0; i < r->n_in; i++)
+		if (UNLIKELY(at[i] != types[i]))
+			return slow_signature(v, r, types);
+	v->sp = at;
+	if (r->out != WASM__BOTTOM)
+		*v->sp++ = r->out;
+	return true;
+}
+
+static bool vector(struct validator *v, const struct rule *r)
+{
+	uint8_t types[3] = {r->types[0], r->types[1], r->types[2]};  // an address is always the first operand
+	v->has_vectors = true;
+	return vector_immediate(v, r, &types[0]) && operands(v, r, types);
+}
+
+static bool atomic(struct validator *v, const struct rule *r)
+{
+	uint8_t types[3] = {r->types[0], r->types[1], r->types[2]};
+	const uint8_t *at = v->c.p;
+	wasm__word address;
+	uint8_t zero;
+	if (wasm_ops[r->op].imm == WASM_IMM_ZERO)
+		return wasm__byte(&v->c, &zero) && (!zero || wasm__fail(&v->c, at, ERR_MALFORMED, "zero byte expected"));
+	if (!read_memarg(v, r, &address))
+		return false;
+	types[0] = (uint8_t)address;
+	if (r->op <= WASM_OP_MEMORY_ATOMIC_WAIT64)
+		wasm__count_call(v);
+	return operands(v, r, types);
 }
 
 static bool slow_drop(struct validator *v)
@@ -254,14 +397,18 @@ static bool illegal(struct validator *v, const struct rule *r, uint32_t code)
 	if (info->code == code && info->feature)
 		return wasm__fail_feature(&v->c, v->op_at, info->feature, "illegal opcode");
 	uint8_t byte = *v->op_at;
-	uint32_t feature = byte == 0xfd ? WASM_FEATURE_SIMD : byte == 0xfe ? WASM_FEATURE_THREADS
-		: byte == 0xfb || byte == 0xd3                                 ? WASM_FEATURE_GC
-																	   : 0;
-	if ((byte >= 0x06 && byte <= 0x0a) || byte == 0x18 || byte == 0x19 || byte == 0x1f)
-		feature = WASM_FEATURE_EXCEPTIONS;
+	uint32_t feature = 0;
+	if (byte == 0xfe && !(v->m->features & WASM_FEATURE_THREADS))
+		feature = WASM_FEATURE_THREADS;
+	if (byte == 0xfb && !(v->m->features & WASM_FEATURE_GC))
+		feature = WASM_FEATURE_GC;
+	if (byte == 0xfd && !(v->m->features & WASM_FEATURE_SIMD))
+		feature = WASM_FEATURE_SIMD;
 	if (feature)
 		return wasm__fail_feature(&v->c, v->op_at, feature, "illegal opcode");
-	return wasm__fail(&v->c, v->op_at, ERR_MALFORMED, "illegal opcode 0x%02x%s", code, byte == 0xfc ? " after 0xfc" : "");
+	return wasm__fail(&v->c, v->op_at, ERR_MALFORMED, "illegal opcode 0x%02x%s", code, byte == 0xfc ? " after 0xfc" : byte == 0xfd ? " after 0xfd"
+			: byte == 0xfe                                                                                                         ? " after 0xfe"
+																																   : "");
 }
 
 // ---- main loop -------------------------------------------------------------------------------------------------------------------
@@ -275,10 +422,29 @@ static __attribute__((noinline)) bool step_slow(struct validator *v, const struc
 		uint32_t code;
 		if (!wasm__u32(&v->c, &code))
 			return false;
-		if (code >= WASM_OP_FC_ROWS || v->s->rules_fc[code].class == RULE_ILLEGAL)
-			return illegal(v, code < WASM_OP_FC_ROWS ? &v->s->rules_fc[code] : r, code);
-		r = &v->s->rules_fc[code];
+		bool objects = *v->op_at == 0xfb;
+		uint32_t rows = objects ? WASM_OP_FB_ROWS : WASM_OP_FC_ROWS;
+		const struct rule *of = objects ? v->s->rules_fb : v->s->rules_fc;
+		if (code >= rows || of[code].class == RULE_ILLEGAL)
+			return illegal(v, code < rows ? &of[code] : r, code);
+		r = &of[code];
 		return r->class == RULE_HAND ? r->hand(v, r) : slow_numeric(v, r);
+	}
+	case RULE_PREFIX_VECTOR: {
+		uint32_t code;
+		if (!wasm__u32(&v->c, &code))
+			return false;
+		if (code >= WASM_OP_FD_ROWS || v->s->rules_fd[code].class == RULE_ILLEGAL)
+			return illegal(v, code < WASM_OP_FD_ROWS ? &v->s->rules_fd[code] : r, code);
+		return vector(v, &v->s->rules_fd[code]);
+	}
+	case RULE_PREFIX_ATOMIC: {
+		uint32_t code;
+		if (!wasm__u32(&v->c, &code))
+			return false;
+		if (code >= WASM_OP_FE_ROWS || v->s->rules_fe[code].class == RULE_ILLEGAL)
+			return illegal(v, code < WASM_OP_FE_ROWS ? &v->s->rules_fe[code] : r, code);
+		return atomic(v, &v->s->rules_fe[code]);
 	}
 	case RULE_UNARY:
 	case RULE_BINARY:
@@ -301,6 +467,8 @@ static __attribute__((noinline)) bool step_slow(struct validator *v, const struc
 		return true;
 	case RULE_HAND:
 		return r->hand(v, r);
+	case RULE_SIGNATURE:
+		return vector(v, r);
 	}
 	return false;
 }
@@ -312,7 +480,7 @@ static bool run(struct validator *v)
 	wasm__word *sp = v->sp, *base = v->base, *top = v->top;
 	const struct rule *rules = v->s->rules;
 	const wasm__word *locals = wasm__words(v->s->locals);
-	const uint32_t nlocals = v->nlocals;
+	const uint32_t nlocals = v->nflat;  // all that one byte can name
 	const bool small_memory = v->m->nmemories && !v->m->memories[0].limits.is64;
 	const bool plain_locals = !v->tracks_init;
 	for (;;) {
@@ -410,10 +578,14 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 	const uint8_t *body = m->bytes.ptr + f->offset;
 	make_rules(s, m->features);
 	struct validator v = {.c = {body, body + f->size, m->bytes.ptr, m->base_offset, e}, .m = m, .op_at = body, .s = s, .weight = 1, .max_control = 1};
+	v.values_left = VALUES_FEW + VALUES_A_BYTE * (uint64_t)f->size;
 	v.sp = v.base = v.top = s->stack;
 	v.frame = s->frames;
 	s->frames[0] = (struct frame){.base = s->stack, .results = wasm__words(t->results), .nresults = t->nresults, .weight = 1, .op = WASM_OP_UNREACHABLE};
+	forget_locals(s);
 	bool ok = read_locals(&v, t) && run(&v);
+	s->nflat = v.nflat;
+	s->ninit = v.ninit;
 	if (ok && v.c.p != v.c.end)
 		ok = wasm__fail(&v.c, v.c.p, ERR_MALFORMED, "section size mismatch: operators remaining after end of function");
 	if (!ok) {
@@ -421,11 +593,15 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 		wasm_module_func_name(m, index, name, sizeof(name));
 		return err_note(e, "function %u (%s)", index, name);
 	}
-	*ret = (struct wasm_func_info){.nlocals = v.nlocals, .locals = s->locals, .local_weight = s->weights, .call_weight = v.call_weight};
+	*ret = (struct wasm_func_info){.nlocals = v.nlocals, .locals = s->locals, .nflat = v.nflat, .far = s->far, .nfar = s->nfar, .local_weight = s->weights};
+	ret->call_weight = v.call_weight;
 	ret->max_height = (uint32_t)(v.top - s->stack);
 	ret->max_control = v.max_control;
 	ret->has_calls = v.has_calls;
 	ret->has_loops = v.has_loops;
 	ret->uses_memory0 = v.uses_memory0;
+	ret->has_vectors = v.has_vectors;
+	ret->has_handlers = v.has_handlers;
+	ret->has_rethrow = v.has_rethrow;
 	return true;
 }

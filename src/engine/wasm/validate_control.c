@@ -35,8 +35,21 @@ static bool read_block_type(struct validator *v, struct block_type *ret)
 		return wasm__fail_feature(&v->c, at, WASM_FEATURE_MULTI_VALUE, "block type");
 	if (index >= v->m->ntypes)
 		return wasm__fail(&v->c, at, ERR_INVALID, "unknown type %llu", (unsigned long long)index);
+	if (v->m->types[index].form != WASM_FORM_FUNC)
+		return wasm__fail(&v->c, at, ERR_INVALID, "type %llu is not a function's", (unsigned long long)index);
 	const struct wasm_func_type *t = &v->m->types[index].func;
 	*ret = (struct block_type){wasm__words(t->params), wasm__words(t->results), t->nparams, t->nresults, 0};
+	return true;
+}
+
+static bool open_block(struct validator *v, uint16_t op, const struct block_type *t)
+{
+	if (!wasm__push_ctrl(v, op, t->params, t->nparams, t->results, t->nresults))
+		return false;
+	if (t->nresults && !t->results) {
+		v->frame->inline_result = t->inline_result;
+		v->frame->results = &v->frame->inline_result;
+	}
 	return true;
 }
 
@@ -47,13 +60,7 @@ static bool begin(struct validator *v, uint16_t op)
 		return false;
 	if (op == WASM_OP_IF && !wasm__pop_want(v, WASM_I32, NULL))
 		return false;
-	if (!wasm__pop_all(v, t.params, t.nparams) || !wasm__push_ctrl(v, op, t.params, t.nparams, t.results, t.nresults))
-		return false;
-	if (t.nresults && !t.results) {
-		v->frame->inline_result = t.inline_result;
-		v->frame->results = &v->frame->inline_result;
-	}
-	return true;
+	return wasm__pop_all(v, t.params, t.nparams) && open_block(v, op, &t);
 }
 
 bool wasm__op_block(struct validator *v, const struct rule *r)
@@ -75,22 +82,26 @@ bool wasm__op_loop(struct validator *v, const struct rule *r)
 	return true;
 }
 
+// In the place of a frame that was popped: the next part of its block, with its results.
+static bool open_next(struct validator *v, uint16_t op, const struct frame *f, const wasm__word *params, uint32_t nparams)
+{
+	bool inlined = f->results == &f->inline_result;
+	if (!wasm__push_ctrl(v, op, params, nparams, f->results, f->nresults))
+		return false;
+	if (inlined) {
+		v->frame->inline_result = f->inline_result;
+		v->frame->results = &v->frame->inline_result;
+	}
+	return true;
+}
+
 // Pops the frame of an `if` and opens that of its `else`. The types of the frame stay where they are.
 bool wasm__op_else(struct validator *v, const struct rule *r)
 {
 	struct frame f;
 	if (v->frame->op != WASM_OP_IF)
 		return wasm__fail(&v->c, v->op_at, ERR_MALFORMED, "else found outside of an `if` block");
-	if (!wasm__pop_ctrl(v, &f))
-		return false;
-	bool inlined = f.results == &f.inline_result;
-	if (!wasm__push_ctrl(v, WASM_OP_ELSE, f.params, f.nparams, f.results, f.nresults))
-		return false;
-	if (inlined) {
-		v->frame->inline_result = f.inline_result;
-		v->frame->results = &v->frame->inline_result;
-	}
-	return true;
+	return wasm__pop_ctrl(v, &f) && open_next(v, WASM_OP_ELSE, &f, f.params, f.nparams);
 }
 
 bool wasm__op_end(struct validator *v, const struct rule *r)
@@ -209,6 +220,156 @@ bool wasm__op_br_on_non_null(struct validator *v, const struct rule *r)
 	return wasm__pop_all(v, l.types, l.n - 1) && wasm__push_all(v, l.types, l.n - 1);
 }
 
+// The type before the cast must be above the one after it, and what the operand may be. What branches is known to have the type after, or to lack it.
+bool wasm__op_br_on_cast(struct validator *v, const struct rule *r)
+{
+	const uint8_t *at = v->c.p;
+	struct label l;
+	struct wasm_valtype before, after;
+	uint8_t flags;
+	if (!wasm__byte(&v->c, &flags))
+		return false;
+	if (flags > (WASM_CAST_NULL_BEFORE | WASM_CAST_NULL_AFTER))
+		return wasm__fail(&v->c, at, ERR_MALFORMED, "malformed br_on_cast flags 0x%02x", flags);
+	if (!read_label(v, &l) || !wasm__heaptype(&v->c, v->m->features, v->m->ntypes, &before) || !wasm__heaptype(&v->c, v->m->features, v->m->ntypes, &after))
+		return false;
+	before.nullable = (flags & WASM_CAST_NULL_BEFORE) != 0;
+	after.nullable = (flags & WASM_CAST_NULL_AFTER) != 0;
+	if (!wasm__matches(v->m, wasm__pack(after), wasm__pack(before)))
+		return wasm__mismatch(v, wasm__pack(after), wasm__pack(before));
+	struct wasm_valtype rest = before;
+	rest.nullable = before.nullable && !after.nullable;
+	bool fails = r->op == WASM_OP_BR_ON_CAST_FAIL;
+	wasm__word branches = wasm__pack(fails ? rest : after), stays = wasm__pack(fails ? after : rest);
+	if (!wasm__pop_want(v, wasm__pack(before), NULL))
+		return false;
+	if (l.n == 0 || !wasm__matches(v->m, branches, l.types[l.n - 1]))
+		return l.n ? wasm__mismatch(v, branches, l.types[l.n - 1])
+				   : wasm__fail(&v->c, v->op_at, ERR_INVALID, "type mismatch: the label of a cast takes a reference, this one no value");
+	return wasm__pop_all(v, l.types, l.n - 1) && wasm__push_all(v, l.types, l.n - 1) && wasm__push(v, stays);
+}
+
+// ---- exceptions ------------------------------------------------------------------------------------------------------------
+static bool read_tag(struct validator *v, const struct wasm_func_type **ret)
+{
+	uint32_t tag;
+	if (!wasm__index(v, v->m->ntags, "tag", &tag))
+		return false;
+	*ret = wasm_tag_type_of(v->m, tag);
+	return true;
+}
+
+bool wasm__op_throw(struct validator *v, const struct rule *r)
+{
+	const struct wasm_func_type *t;
+	wasm__count_call(v);
+	if (!read_tag(v, &t) || !wasm__pop_all(v, wasm__words(t->params), t->nparams))
+		return false;
+	wasm__unreachable(v);
+	return true;
+}
+
+bool wasm__op_throw_ref(struct validator *v, const struct rule *r)
+{
+	wasm__count_call(v);
+	if (!wasm__pop_want(v, WASM__REF(1, WASM_HEAP_EXN, 0), NULL))
+		return false;
+	wasm__unreachable(v);
+	return true;
+}
+
+// What the clause gives must be what its label takes. Labels count from outside of the try_table.
+static bool read_catch(struct validator *v)
+{
+	const uint8_t *at = v->c.p;
+	static const struct wasm_func_type none;
+	const struct wasm_func_type *t = &none;
+	struct label l;
+	uint8_t kind;
+	if (!wasm__byte(&v->c, &kind))
+		return false;
+	if (kind > WASM_CATCH_ALL_REF)
+		return wasm__fail(&v->c, at, ERR_MALFORMED, "malformed catch clause 0x%02x", kind);
+	if ((wasm_catch_has_tag(kind) && !read_tag(v, &t)) || !read_label(v, &l))
+		return false;
+	bool gives_ref = wasm_catch_gives_ref(kind);
+	if (l.n != t->nparams + gives_ref)
+		return wasm__fail(&v->c, at, ERR_INVALID, "type mismatch: the clause gives %u values, its label takes %u", t->nparams + gives_ref, l.n);
+	if (!wasm__list_values(v, l.n))
+		return false;
+	for (uint32_t i = 0; i < l.n; i++) {
+		wasm__word have = i < t->nparams ? wasm__words(t->params)[i] : WASM__REF(0, WASM_HEAP_EXN, 0);
+		if (!wasm__matches(v->m, have, l.types[i]))
+			return wasm__mismatch(v, have, l.types[i]);
+	}
+	return true;
+}
+
+bool wasm__op_try_table(struct validator *v, const struct rule *r)
+{
+	struct block_type t;
+	uint32_t n;
+	if (!read_block_type(v, &t) || !wasm__pop_all(v, t.params, t.nparams) || !wasm__count(&v->c, LIMIT_BODY_SIZE, "catch clauses", 2, &n))
+		return false;
+	v->has_handlers |= n > 0;
+	for (; n; n--)
+		if (!read_catch(v))
+			return false;
+	return open_block(v, r->op, &t);
+}
+
+// ---- exceptions, legacy form --------------------------------------------------------------------------------------------------
+bool wasm__op_try(struct validator *v, const struct rule *r)
+{
+	return begin(v, r->op);
+}
+
+// What was tried, or the catch before this one, ends.
+static bool next_catch(struct validator *v, uint16_t op, const struct wasm_func_type *t)
+{
+	struct frame f;
+	if (v->frame->op != WASM_OP_TRY && v->frame->op != WASM_OP_CATCH)
+		return wasm__fail(&v->c, v->op_at, ERR_MALFORMED, "%s found outside of a `try` block", wasm_op_text((enum wasm_op)op));
+	v->has_handlers = true;
+	return wasm__pop_ctrl(v, &f) && open_next(v, op, &f, wasm__words(t->params), t->nparams);
+}
+
+bool wasm__op_catch(struct validator *v, const struct rule *r)
+{
+	const struct wasm_func_type *t;
+	return read_tag(v, &t) && next_catch(v, r->op, t);
+}
+
+bool wasm__op_catch_all(struct validator *v, const struct rule *r)
+{
+	static const struct wasm_func_type none;
+	return next_catch(v, r->op, &none);
+}
+
+// Its label counts from outside of the try that it ends.
+bool wasm__op_delegate(struct validator *v, const struct rule *r)
+{
+	struct frame f;
+	uint32_t depth;
+	if (v->frame->op != WASM_OP_TRY)
+		return wasm__fail(&v->c, v->op_at, ERR_MALFORMED, "delegate found outside of a `try` block");
+	return wasm__pop_ctrl(v, &f) && wasm__index(v, (uint32_t)(v->frame - v->s->frames) + 1, "label", &depth) && wasm__push_all(v, f.results, f.nresults);
+}
+
+bool wasm__op_rethrow(struct validator *v, const struct rule *r)
+{
+	uint32_t depth;
+	wasm__count_call(v);
+	v->has_rethrow = true;
+	if (!wasm__index(v, (uint32_t)(v->frame - v->s->frames) + 1, "label", &depth))
+		return false;
+	uint16_t op = (v->frame - depth)->op;
+	if (op != WASM_OP_CATCH && op != WASM_OP_CATCH_ALL)
+		return wasm__fail(&v->c, v->op_at, ERR_INVALID, "invalid rethrow label: %u is no catch", depth);
+	wasm__unreachable(v);
+	return true;
+}
+
 // ---- calls ----------------------------------------------------------------------------------------------------------------
 // Enough operands with just these types: the usual case.
 static bool do_call(struct validator *v, const struct wasm_func_type *t)
@@ -255,7 +416,7 @@ static bool callee(struct validator *v, const struct wasm_func_type **ret)
 static bool indirect_callee(struct validator *v, const struct wasm_func_type **ret)
 {
 	uint32_t type, table;
-	if (!wasm__index(v, v->m->ntypes, "type", &type))
+	if (!wasm__type_index(v, WASM_FORM_FUNC, &type))
 		return false;
 	const uint8_t *at = v->c.p;
 	if (!(v->m->features & WASM_FEATURE_REFERENCE_TYPES) && at < v->c.end && *at != 0)
@@ -272,7 +433,7 @@ static bool indirect_callee(struct validator *v, const struct wasm_func_type **r
 static bool ref_callee(struct validator *v, const struct wasm_func_type **ret)
 {
 	uint32_t type;
-	if (!wasm__index(v, v->m->ntypes, "type", &type))
+	if (!wasm__type_index(v, WASM_FORM_FUNC, &type))
 		return false;
 	*ret = &v->m->types[type].func;
 	return wasm__pop_want(v, WASM__REF(1, WASM_HEAP_CONCRETE, type), NULL);

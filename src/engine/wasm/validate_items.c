@@ -172,23 +172,28 @@ static bool op_memory_copy(struct validator *v, const struct rule *r)
 	return read_memory(v, &to) && read_memory(v, &from) && pop_copy(v, to, from);
 }
 
-static bool read_data(struct validator *v)
-{
-	uint32_t data;
-	if (!v->m->has_data_count)
-		return wasm__fail(&v->c, v->op_at, ERR_MALFORMED, "data count section required");
-	return wasm__index(v, v->m->ndata, "data segment", &data);
-}
-
 static bool op_memory_init(struct validator *v, const struct rule *r)
 {
 	const struct wasm_limits *l;
-	return read_data(v) && read_memory(v, &l) && pop_init(v, l);
+	uint32_t data;
+	return wasm__data_index(v, &data) && read_memory(v, &l) && pop_init(v, l);
 }
 
 static bool op_data_drop(struct validator *v, const struct rule *r)
 {
-	return read_data(v);
+	uint32_t data;
+	return wasm__data_index(v, &data);
+}
+
+// ---- two results ----------------------------------------------------------------------------------------------------------------
+// Halves of 128 bits: as many i64 as the row has.
+static bool op_wide(struct validator *v, const struct rule *r)
+{
+	size_t n_in = strcspn(wasm_ops[r->op].sig, ":");
+	for (size_t i = 0; i < n_in; i++)
+		if (!wasm__pop_want(v, WASM_I64, NULL))
+			return false;
+	return wasm__push(v, WASM_I64) && wasm__push(v, WASM_I64);
 }
 
 // ---- references -------------------------------------------------------------------------------------------------------------------
@@ -228,6 +233,14 @@ wasm__hand *const wasm__hands[WASM_OP_COUNT] = {
 	[WASM_OP_LOOP] = wasm__op_loop,
 	[WASM_OP_IF] = wasm__op_if,
 	[WASM_OP_ELSE] = wasm__op_else,
+	[WASM_OP_THROW] = wasm__op_throw,
+	[WASM_OP_THROW_REF] = wasm__op_throw_ref,
+	[WASM_OP_TRY_TABLE] = wasm__op_try_table,
+	[WASM_OP_TRY] = wasm__op_try,
+	[WASM_OP_CATCH] = wasm__op_catch,
+	[WASM_OP_CATCH_ALL] = wasm__op_catch_all,
+	[WASM_OP_DELEGATE] = wasm__op_delegate,
+	[WASM_OP_RETHROW] = wasm__op_rethrow,
 	[WASM_OP_END] = wasm__op_end,
 	[WASM_OP_BR] = wasm__op_br,
 	[WASM_OP_BR_IF] = wasm__op_br_if,
@@ -257,10 +270,46 @@ wasm__hand *const wasm__hands[WASM_OP_COUNT] = {
 	[WASM_OP_MEMORY_COPY] = op_memory_copy,
 	[WASM_OP_MEMORY_INIT] = op_memory_init,
 	[WASM_OP_DATA_DROP] = op_data_drop,
+	[WASM_OP_I64_ADD128] = op_wide,
+	[WASM_OP_I64_SUB128] = op_wide,
+	[WASM_OP_I64_MUL_WIDE_S] = op_wide,
+	[WASM_OP_I64_MUL_WIDE_U] = op_wide,
 	[WASM_OP_REF_NULL] = op_ref_null,
 	[WASM_OP_REF_IS_NULL] = op_ref_is_null,
 	[WASM_OP_REF_FUNC] = op_ref_func,
 	[WASM_OP_REF_AS_NON_NULL] = op_ref_as_non_null,
 	[WASM_OP_BR_ON_NULL] = wasm__op_br_on_null,
 	[WASM_OP_BR_ON_NON_NULL] = wasm__op_br_on_non_null,
+	[WASM_OP_REF_EQ] = wasm__op_ref_eq,
+	[WASM_OP_STRUCT_NEW] = wasm__op_struct_new,
+	[WASM_OP_STRUCT_NEW_DEFAULT] = wasm__op_struct_new,
+	[WASM_OP_STRUCT_GET] = wasm__op_struct_get,
+	[WASM_OP_STRUCT_GET_S] = wasm__op_struct_get,
+	[WASM_OP_STRUCT_GET_U] = wasm__op_struct_get,
+	[WASM_OP_STRUCT_SET] = wasm__op_struct_set,
+	[WASM_OP_ARRAY_NEW] = wasm__op_array_new,
+	[WASM_OP_ARRAY_NEW_DEFAULT] = wasm__op_array_new,
+	[WASM_OP_ARRAY_NEW_FIXED] = wasm__op_array_new_fixed,
+	[WASM_OP_ARRAY_NEW_DATA] = wasm__op_array_new_segment,
+	[WASM_OP_ARRAY_NEW_ELEM] = wasm__op_array_new_segment,
+	[WASM_OP_ARRAY_GET] = wasm__op_array_get,
+	[WASM_OP_ARRAY_GET_S] = wasm__op_array_get,
+	[WASM_OP_ARRAY_GET_U] = wasm__op_array_get,
+	[WASM_OP_ARRAY_SET] = wasm__op_array_set,
+	[WASM_OP_ARRAY_LEN] = wasm__op_array_len,
+	[WASM_OP_ARRAY_FILL] = wasm__op_array_fill,
+	[WASM_OP_ARRAY_COPY] = wasm__op_array_copy,
+	[WASM_OP_ARRAY_INIT_DATA] = wasm__op_array_init,
+	[WASM_OP_ARRAY_INIT_ELEM] = wasm__op_array_init,
+	[WASM_OP_REF_TEST] = wasm__op_ref_test,
+	[WASM_OP_REF_TEST_NULL] = wasm__op_ref_test,
+	[WASM_OP_REF_CAST] = wasm__op_ref_cast,
+	[WASM_OP_REF_CAST_NULL] = wasm__op_ref_cast,
+	[WASM_OP_BR_ON_CAST] = wasm__op_br_on_cast,
+	[WASM_OP_BR_ON_CAST_FAIL] = wasm__op_br_on_cast,
+	[WASM_OP_ANY_CONVERT_EXTERN] = wasm__op_convert,
+	[WASM_OP_EXTERN_CONVERT_ANY] = wasm__op_convert,
+	[WASM_OP_REF_I31] = wasm__op_ref_i31,
+	[WASM_OP_I31_GET_S] = wasm__op_i31_get,
+	[WASM_OP_I31_GET_U] = wasm__op_i31_get,
 };

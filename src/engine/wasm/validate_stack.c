@@ -68,8 +68,20 @@ bool wasm__pop_ref(struct validator *v, wasm__word *ret)
 	return true;
 }
 
+bool wasm__list_values(struct validator *v, uint32_t n)
+{
+	if (LIKELY(n <= v->values_left)) {
+		v->values_left -= n;
+		return true;
+	}
+	return wasm__fail(&v->c, v->op_at, ERR_LIMIT, "too many values are listed by the function's blocks, branches and calls: at most %d a byte are supported",
+		VALUES_A_BYTE);
+}
+
 bool wasm__push_all(struct validator *v, const wasm__word *types, uint32_t n)
 {
+	if (!wasm__list_values(v, n))
+		return false;
 	for (uint32_t i = 0; i < n; i++)
 		if (!wasm__push(v, types[i]))
 			return false;
@@ -78,6 +90,8 @@ bool wasm__push_all(struct validator *v, const wasm__word *types, uint32_t n)
 
 bool wasm__pop_all(struct validator *v, const wasm__word *types, uint32_t n)
 {
+	if (!wasm__list_values(v, n))
+		return false;
 	while (n)
 		if (!wasm__pop_want(v, types[--n], NULL))
 			return false;
@@ -90,6 +104,8 @@ bool wasm__check_all(struct validator *v, const wasm__word *types, uint32_t n)
 	uint32_t have = (uint32_t)(v->sp - v->base);
 	if (have >= n) {
 		const wasm__word *at = v->sp - n;
+		if (!wasm__list_values(v, n))
+			return false;
 		for (uint32_t i = n; i; i--)
 			if (!wasm__matches(v->m, at[i - 1], types[i - 1]))
 				return wasm__mismatch(v, at[i - 1], types[i - 1]);
@@ -165,6 +181,22 @@ bool wasm__index(struct validator *v, uint32_t n, const char *what, uint32_t *re
 	if (!wasm__u32(&v->c, ret))
 		return false;
 	return LIKELY(*ret < n) ? true : wasm__fail(&v->c, at, ERR_INVALID, "unknown %s %u", what, *ret);
+}
+
+bool wasm__type_index(struct validator *v, enum wasm_form form, uint32_t *ret)
+{
+	static const char *const forms[] = {"a function's", "a structure's", "an array's"};
+	const uint8_t *at = v->c.p;
+	if (!wasm__index(v, v->m->ntypes, "type", ret))
+		return false;
+	return v->m->types[*ret].form == form ? true : wasm__fail(&v->c, at, ERR_INVALID, "type mismatch: type %u is not %s", *ret, forms[form]);
+}
+
+bool wasm__data_index(struct validator *v, uint32_t *ret)
+{
+	if (!v->m->has_data_count)
+		return wasm__fail(&v->c, v->op_at, ERR_MALFORMED, "data count section required");
+	return wasm__index(v, v->m->ndata, "data segment", ret);
 }
 
 // The memory of size, grow, fill and so on; a zero byte unless there may be several memories.

@@ -12,25 +12,37 @@
 // ---- features (bits) --------------------------------------------------------------------------------------------
 enum wasm_feature {
 	WASM_FEATURE_MVP = 0,
-	WASM_FEATURE_SIGN_EXTENSION = 1 << 0,
-	WASM_FEATURE_SAT_FLOAT_TO_INT = 1 << 1,
-	WASM_FEATURE_MULTI_VALUE = 1 << 2,
-	WASM_FEATURE_REFERENCE_TYPES = 1 << 3,
-	WASM_FEATURE_BULK_MEMORY = 1 << 4,
-	WASM_FEATURE_TAIL_CALL = 1 << 5,
-	WASM_FEATURE_EXTENDED_CONST = 1 << 6,
-	WASM_FEATURE_MULTI_MEMORY = 1 << 7,
-	WASM_FEATURE_FUNCTION_REFERENCES = 1 << 8,
-	WASM_FEATURE_SIMD = 1 << 9,
-	WASM_FEATURE_GC = 1 << 10,
-	WASM_FEATURE_EXCEPTIONS = 1 << 11,
-	WASM_FEATURE_MEMORY64 = 1 << 12,
-	WASM_FEATURE_THREADS = 1 << 13,
+#define FEATURE(name, text, bit, state) WASM_FEATURE_##name = 1 << bit,
+#include "features.def"
+#undef FEATURE
 	// Not a feature: these very bytes were decoded before, and their code is at hand. Function bodies are not looked at (most of the file stays
 	// unread): their offsets and sizes are 0, they can't be validated or compiled. All else is decoded as always.
 	WASM_DECODE_KNOWN = 1 << 30,
 };
-#define WASM_FEATURES_DEFAULT 0x1ffu
+// Sets of them, by their state.
+enum {
+#define WASM__ON(bit) | 1 << bit
+#define WASM__ASKED_FOR(bit)
+#define WASM__UNFINISHED(bit)
+#define FEATURE(name, text, bit, state) WASM__##state(bit)
+	WASM_FEATURES_DEFAULT = 0
+#include "features.def"
+	,
+#undef WASM__ASKED_FOR
+#define WASM__ASKED_FOR(bit) | 1 << bit
+	WASM_FEATURES_FINISHED = 0
+#include "features.def"
+	,
+#undef WASM__UNFINISHED
+#define WASM__UNFINISHED(bit) | 1 << bit
+	WASM_FEATURES_ALL = 0  // of use to look at a module
+#include "features.def"
+#undef FEATURE
+};
+// "exceptions" → its bit. false: there is no such feature.
+bool wasm_feature_find(struct slice name, uint32_t *ret);
+// The name of the lowest one in a set; "mvp" of none.
+const char *wasm_feature_text(uint32_t feature);
 
 // ---- opcodes ----------------------------------------------------------------------------------------------------
 // opcodes.def: OP(NAME, "text", prefix, code, immediate, "params:results" or "*", memory access bytes, trap, feature)
@@ -67,6 +79,22 @@ enum wasm_imm {
 	WASM_IMM_F32,            // 4 bytes, little endian
 	WASM_IMM_F64,            // 8 bytes
 	WASM_IMM_HEAP,           // heap type (s33)
+	WASM_IMM_V128,           // 16 bytes
+	WASM_IMM_SHUFFLE,        // 16 bytes, each a lane of two vectors (< 32)
+	WASM_IMM_LANE_16,        // a byte: one of that many lanes
+	WASM_IMM_LANE_8,
+	WASM_IMM_LANE_4,
+	WASM_IMM_LANE_2,
+	WASM_IMM_MEMARG_LANE,    // memarg, then a byte: one of the 16 / access lanes
+	WASM_IMM_TAG,
+	WASM_IMM_TYPE_FIELD,     // type index, field index
+	WASM_IMM_TYPE_COUNT,     // type index, number of operands
+	WASM_IMM_TYPE_DATA,      // type index, data segment
+	WASM_IMM_TYPE_ELEM,      // type index, element segment
+	WASM_IMM_TYPE_TYPE,      // destination, source
+	WASM_IMM_CAST,           // a byte of flags (enum wasm_cast), label, heap type before, heap type after
+	WASM_IMM_ZERO,           // a zero byte
+	WASM_IMM_TRY_TABLE,      // block type, count, clauses: enum wasm_catch, tag (of the first two), label
 };
 
 // Why an instruction may trap, besides what it calls.
@@ -81,17 +109,51 @@ enum wasm_op_trap {
 	WASM_OP_TRAP_INDIRECT,         // index out of bounds, null, or another type
 	WASM_OP_TRAP_NULL_FUNCTION,
 	WASM_OP_TRAP_NULL_REFERENCE,
+	WASM_OP_TRAP_ARRAY,            // null, or out of the array's or the segment's bounds
+	WASM_OP_TRAP_CAST,             // of another type
+	WASM_OP_TRAP_ATOMIC,           // out of bounds, or not aligned; where it waits, also a memory that is not shared
 };
+
+// Flags of br_on_cast and br_on_cast_fail: whether the type before, and the type after, has null.
+enum wasm_cast { WASM_CAST_NULL_BEFORE = 1, WASM_CAST_NULL_AFTER = 2 };
+
+// Clauses of try_table.
+enum wasm_catch { WASM_CATCH, WASM_CATCH_REF, WASM_CATCH_ALL, WASM_CATCH_ALL_REF };
+static inline bool wasm_catch_has_tag(unsigned kind)
+{
+	return kind <= WASM_CATCH_REF;
+}
+static inline bool wasm_catch_gives_ref(unsigned kind)
+{
+	return kind & 1;
+}
 
 // ---- types ------------------------------------------------------------------------------------------------------
 enum wasm_val_kind { WASM_I32, WASM_I64, WASM_F32, WASM_F64, WASM_V128, WASM_REF };
-enum wasm_heap { WASM_HEAP_FUNC, WASM_HEAP_EXTERN, WASM_HEAP_NOFUNC, WASM_HEAP_NOEXTERN, WASM_HEAP_CONCRETE };
+// ORDER heap: those whose nullable form is spelled NAMEref first; the tops before all others.
+enum wasm_heap {
+	WASM_HEAP_FUNC,
+	WASM_HEAP_EXTERN,
+	WASM_HEAP_EXN,
+	WASM_HEAP_ANY,
+	WASM_HEAP_EQ,
+	WASM_HEAP_I31,
+	WASM_HEAP_STRUCT,
+	WASM_HEAP_ARRAY,
+	WASM_HEAP_NONE,
+	WASM_HEAP_NOFUNC,
+	WASM_HEAP_NOEXTERN,
+	WASM_HEAP_NOEXN,
+	WASM_HEAP_CONCRETE,
+};
+// As the text format spells it; "" of WASM_HEAP_CONCRETE.
+const char *wasm_heap_text(unsigned heap);
 
 struct wasm_valtype {
 	_Alignas(8) uint8_t kind;  // enum wasm_val_kind; aligned so that a type can be handled as one 64-bit word
 	uint8_t nullable;  // of a reference
 	uint8_t heap;      // enum wasm_heap, of a reference
-	uint8_t reserved;
+	uint8_t group;     // only where a group of types is interned: `type` counts within the group
 	uint32_t type;     // module's type index, of a reference with WASM_HEAP_CONCRETE; else 0
 };
 
@@ -100,9 +162,29 @@ struct wasm_func_type {
 	const struct wasm_valtype *params, *results;
 };
 
+enum wasm_form { WASM_FORM_FUNC, WASM_FORM_STRUCT, WASM_FORM_ARRAY };
+// Of a structure, or the one of an array's elements.
+struct wasm_field {
+	struct wasm_valtype type;  // of a packed one WASM_I32
+	uint8_t packed;            // 8 or 16 bits, else 0
+	bool mutable;
+	uint8_t size;              // bytes in the object
+	uint32_t offset;           // in the object; of an array that of the first element
+};
+enum { WASM_OBJECT_HEAD = 8 };  // bytes before the first field
+
 struct wasm_type {
-	struct wasm_func_type func;  // struct and array types come with GC
+	struct wasm_func_type func;  // of a function; else no parameters and no results
+	uint8_t form;                // enum wasm_form
+	bool is_final;               // no type may have it as its supertype
+	bool has_super, super_in_group;  // the second only where a group is interned
+	uint8_t depth;               // number of supertypes above it
+	uint32_t super;              // type index of the one that was declared
+	uint32_t nfields;            // an array has 1
+	const struct wasm_field *fields;
+	uint32_t size;               // bytes of a structure, its head included
 	uint32_t id;                 // canonical id in this process: equal types have equal ids; never reused; never 0
+	const uint32_t *display;     // of an interned type: the ids of its supertypes, the topmost first, and its own: depth + 1
 };
 
 struct wasm_limits {
@@ -111,14 +193,23 @@ struct wasm_limits {
 };
 struct wasm_memory_type {
 	struct wasm_limits limits;
-	uint8_t page_shift;  // 16
+	uint8_t page_shift;  // log2 of a page's bytes: 16, or 0
 };
 
 // A constant expression as a flat list in stack order.
 struct wasm_const_op {
-	uint16_t op;        // enum wasm_op: I32_CONST I64_CONST F32_CONST F64_CONST GLOBAL_GET REF_NULL REF_FUNC I32_ADD I32_SUB I32_MUL I64_ADD...
-	uint64_t imm;       // the constant's bits (zero-extended), or an index
+	uint16_t op;        // enum wasm_op: I32_CONST I64_CONST F32_CONST F64_CONST V128_CONST GLOBAL_GET REF_NULL REF_FUNC I32_ADD I32_SUB I32_MUL STRUCT_NEW...
+	uint64_t imm;       // the constant's bits (zero-extended; the low half of a vector), or an index
+	uint64_t high;      // half of a vector; number of operands of ARRAY_NEW_FIXED
 };
+static inline bool wasm_const_op_allocates(uint16_t op)
+{
+	return op >= WASM_OP_STRUCT_NEW && op <= WASM_OP_ARRAY_NEW_FIXED && !(op >= WASM_OP_STRUCT_GET && op <= WASM_OP_STRUCT_SET);
+}
+static inline bool wasm_const_op_is_object(uint16_t op)
+{
+	return wasm_const_op_allocates(op) || (op >= WASM_OP_ANY_CONVERT_EXTERN && op <= WASM_OP_REF_I31);
+}
 struct wasm_const_expr {
 	const struct wasm_const_op *ops;
 	uint32_t nops;
@@ -156,6 +247,10 @@ struct wasm_export {
 	uint32_t index;
 };
 
+struct wasm_tag {
+	uint32_t type;      // type index, of a function without results
+};
+
 struct wasm_func {
 	uint32_t type;      // type index
 	uint32_t declared;  // may be the operand of ref.func in code (occurs outside bodies)
@@ -172,6 +267,7 @@ struct wasm_elem {
 	uint32_t count;
 	const uint32_t *funcs;                // count function indices, if the segment is a plain list of them
 	const struct wasm_const_expr *exprs;  // else count expressions
+	bool allocates;                    // some of them makes an object
 };
 struct wasm_data {
 	uint8_t mode;
@@ -199,6 +295,8 @@ struct wasm_module {
 	const struct wasm_memory_type *memories;
 	uint32_t nglobals, nimported_globals;
 	const struct wasm_global *globals;
+	uint32_t ntags, nimported_tags;
+	const struct wasm_tag *tags;
 	uint32_t nexports;
 	const struct wasm_export *exports;
 	struct map export_names;  // name → index in exports
@@ -225,15 +323,26 @@ bool wasm_is_module(struct slice bytes);
 bool wasm_is_component(struct slice bytes);
 
 // What a compiler wants to know of a body, found while it is validated. Arrays live in the scratch until its next use.
+// Ten bytes may declare 50,000 locals: what that costs must not grow with them. So types are listed one by one for the first locals only, which are as
+// many as the body has bytes for; a local behind them that is used stands in a list of its own.
+struct wasm_far_local {
+	uint32_t index;
+	struct wasm_valtype type;
+};
 struct wasm_func_info {
 	uint32_t nlocals;                    // parameters included
-	const struct wasm_valtype *locals;
-	const uint32_t *local_weight;        // uses of each local, each counted 8^loop depth (saturating)
+	const struct wasm_valtype *locals;   // of the first nflat, at least the parameters
+	uint32_t nflat, nfar;
+	const struct wasm_far_local *far;    // in the order of their first use
+	const uint32_t *local_weight;        // by index, of those: uses, each counted 8^loop depth (saturating)
 	const uint8_t *local_in_call_loop;   // reserved for compilers; may be NULL
 	uint32_t call_weight;                // calls (direct, indirect, reference, helper ops), weighted likewise
 	uint32_t max_height;                 // of the operand stack, in values
 	uint32_t max_control;                // of the control stack
 	bool has_calls, has_loops, uses_memory0;
+	bool has_vectors;                    // instructions on vectors
+	bool has_handlers;                   // of exceptions
+	bool has_rethrow;                    // of what a catch caught
 };
 // Memory for validating bodies, reused from one to the next; one a thread.
 struct wasm_scratch;
@@ -249,18 +358,28 @@ static inline const struct wasm_func_type *wasm_func_type_of(const struct wasm_m
 {
 	return &m->types[m->funcs[func].type].func;
 }
+static inline const struct wasm_func_type *wasm_tag_type_of(const struct wasm_module *m, uint32_t tag)
+{
+	return &m->types[m->tags[tag].type].func;
+}
 // Name from the name section into buf ("func[12]" if there is none); for backtraces.
 void wasm_module_func_name(const struct wasm_module *m, uint32_t func, char *buf, size_t size);
 
 // ---- matching (linking) -----------------------------------------------------------------------------------------
 // Is an entity of type `have` acceptable where `want` is imported? Types of two modules are compared by canonical id.
-// Without a module (NULL) the type of a concrete reference is itself a canonical id.
+// Without a module (NULL) the type of a concrete reference is itself a canonical id. Constant time.
 bool wasm_valtype_matches(const struct wasm_module *mh, struct wasm_valtype have, const struct wasm_module *mw, struct wasm_valtype want);
+// A reference that may be to an object of the store's heap: of the hierarchies of any and extern. Without a module as wasm_valtype_matches.
+bool wasm_valtype_is_object(const struct wasm_module *m, struct wasm_valtype t);
 bool wasm_limits_match(const struct wasm_limits *have, const struct wasm_limits *want);
 // Canonical id of a function type made up by the host (numeric and abstract reference types only). 0: memory is out.
 uint32_t wasm_intern_func_type(const struct wasm_func_type *type);
 // The function type behind a canonical id (owned by the process, never freed); concrete references in it hold canonical ids.
 const struct wasm_func_type *wasm_interned_func_type(uint32_t id);
+// Whatever is behind a canonical id, as wasm_interned_func_type; `super` is one, too. Lock-free.
+const struct wasm_type *wasm_interned_type(uint32_t id);
+// Is the one the other, or declared below it? Constant time.
+bool wasm_type_is_sub(uint32_t id, uint32_t super);
 
 // ---- opcode table -----------------------------------------------------------------------------------------------
 struct wasm_op_info {
@@ -271,13 +390,14 @@ struct wasm_op_info {
 	uint8_t trap;    // enum wasm_op_trap
 	uint32_t code;
 	uint32_t feature;
-	const char *sig;  // "ii:i" (i I32, l I64, f F32, d F64), "*" if validated by hand
+	const char *sig;  // "ii:i" (i I32, l I64, f F32, d F64, v V128), "*" if validated by hand
 };
 extern const struct wasm_op_info wasm_ops[WASM_OP_COUNT];
 const char *wasm_op_text(enum wasm_op op);
-// Rows by code: of one byte, and after 0xfc; WASM_OP_COUNT where there is none.
-enum { WASM_OP_FC_ROWS = 18 };
-extern const uint16_t wasm_op_by_byte[256], wasm_op_by_fc[WASM_OP_FC_ROWS];
+// Rows by code: of one byte, after 0xfb, 0xfc, 0xfd and 0xfe; WASM_OP_COUNT where there is none.
+enum { WASM_OP_FB_ROWS = 31, WASM_OP_FC_ROWS = 23, WASM_OP_FD_ROWS = 0x114, WASM_OP_FE_ROWS = 0x4f };
+extern const uint16_t wasm_op_by_byte[256], wasm_op_by_fb[WASM_OP_FB_ROWS], wasm_op_by_fc[WASM_OP_FC_ROWS], wasm_op_by_fd[WASM_OP_FD_ROWS],
+	wasm_op_by_fe[WASM_OP_FE_ROWS];
 
 // ---- reading a validated body -----------------------------------------------------------------------------------
 // For compilers: no checks, the body has passed wasm_validate_func.
@@ -294,9 +414,15 @@ static inline uint32_t wasm_read_u32(const uint8_t **p)
 static inline enum wasm_op wasm_read_op(const uint8_t **p)
 {
 	uint8_t byte = *(*p)++;
-	if (LIKELY(byte != 0xfc))
+	if (LIKELY(byte < 0xfb || byte > 0xfe))
 		return (enum wasm_op)wasm_op_by_byte[byte];
 	uint32_t code = wasm_read_u32(p);
+	if (byte == 0xfb)
+		return code < WASM_OP_FB_ROWS ? (enum wasm_op)wasm_op_by_fb[code] : WASM_OP_COUNT;
+	if (byte == 0xfe)
+		return code < WASM_OP_FE_ROWS ? (enum wasm_op)wasm_op_by_fe[code] : WASM_OP_COUNT;
+	if (byte == 0xfd)
+		return code < WASM_OP_FD_ROWS ? (enum wasm_op)wasm_op_by_fd[code] : WASM_OP_COUNT;
 	return code < WASM_OP_FC_ROWS ? (enum wasm_op)wasm_op_by_fc[code] : WASM_OP_COUNT;
 }
 static inline uint64_t wasm_read_u64(const uint8_t **p)
@@ -350,7 +476,17 @@ struct wasm_block_type {
 };
 void wasm_read_block_type(const struct wasm_module *m, const uint8_t **p, struct wasm_block_type *ret);
 struct wasm_valtype wasm_read_valtype(const uint8_t **p);
+// Past what follows the opcode of a row.
+void wasm_skip_immediate(enum wasm_op op, const uint8_t **p);
 // The operand of ref.null: the nullable reference to that heap type.
 struct wasm_valtype wasm_read_heap_type(const uint8_t **p);
+
+// ---- sections that say nothing of what runs (reader.c): names, producers ----
+// What is left of one. A read that fails, for it is cut or malformed, leaves *ret alone; who reads then stops.
+struct wasm_reader {
+	const uint8_t *p, *end;
+};
+bool wasm_reader_u32(struct wasm_reader *r, uint32_t *ret);      // LEB128
+bool wasm_reader_bytes(struct wasm_reader *r, struct slice *ret);  // their number, then they
 
 #endif

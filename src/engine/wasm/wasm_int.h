@@ -23,7 +23,6 @@ bool wasm__fail(const struct wasm__cursor *c, const uint8_t *at, enum err_code c
 // A count or size above its row in limits.def.
 bool wasm__fail_limit(const struct wasm__cursor *c, const uint8_t *at, const char *what, uint64_t limit);
 bool wasm__fail_feature(const struct wasm__cursor *c, const uint8_t *at, uint32_t feature, const char *what);
-const char *wasm__feature_text(uint32_t feature);
 
 NODISCARD bool wasm__leb_slow(struct wasm__cursor *c, unsigned bits, bool sign, uint64_t *ret);
 NODISCARD static inline bool wasm__u32(struct wasm__cursor *c, uint32_t *ret)
@@ -99,8 +98,15 @@ static inline bool wasm__matches(const struct wasm_module *m, wasm__word have, w
 const char *wasm__type_text(wasm__word w, char buf[48]);
 
 // ---- types of the process -------------------------------------------------------------------------------------------
-// Canonical id of type `index` of a module whose types below it have theirs. 0: memory is out.
-uint32_t wasm__intern(const struct wasm_type *types, uint32_t index);
+// Canonical ids of a recursion group of n types, one after the other; the first is returned, 0: memory is out. References in it, and `super`, hold canonical
+// ids, or places in the group where `group` (`super_in_group`) is set. Depth and layout are set. What the types refer to outside of the group is interned.
+uint32_t wasm__intern_group(const struct wasm_type *types, uint32_t n);
+// Does the subtype's definition fit the supertype's (core specification 3.0, "Composite Types", matching)?
+bool wasm__type_fits(const struct wasm_module *m, const struct wasm_type *t, const struct wasm_type *super);
+// Where fields lie in an object.
+void wasm__type_lay_out(struct wasm_type *t, struct wasm_field *fields);
+// Subtyping of fields.
+bool wasm__field_matches(const struct wasm_module *m, const struct wasm_field *have, const struct wasm_field *want);
 
 // ---- decoding ---------------------------------------------------------------------------------------------------------
 struct wasm__decoder {
@@ -108,6 +114,8 @@ struct wasm__decoder {
 	struct wasm_module *m;
 	struct arena *a;
 	uint32_t features;
+	VEC(struct wasm_type)
+	types;
 	VEC(struct wasm_import)
 	imports;
 	VEC(struct wasm_func)
@@ -118,6 +126,8 @@ struct wasm__decoder {
 	memories;
 	VEC(struct wasm_global)
 	globals;
+	VEC(struct wasm_tag)
+	tags;
 	VEC(struct wasm_custom)
 	customs;
 	VEC(struct wasm_const_op)
@@ -133,6 +143,7 @@ NODISCARD bool wasm__read_functions(struct wasm__decoder *d);
 NODISCARD bool wasm__read_tables(struct wasm__decoder *d);
 NODISCARD bool wasm__read_memories(struct wasm__decoder *d);
 NODISCARD bool wasm__read_globals(struct wasm__decoder *d);
+NODISCARD bool wasm__read_tags(struct wasm__decoder *d);
 NODISCARD bool wasm__read_exports(struct wasm__decoder *d);
 NODISCARD bool wasm__read_start(struct wasm__decoder *d);
 NODISCARD bool wasm__read_elements(struct wasm__decoder *d);

@@ -1,4 +1,4 @@
-#include "arena.h"
+#include "base_int.h"
 
 #include <string.h>
 
@@ -109,6 +109,15 @@ void *arena_alloc(struct arena *a, size_t size, size_t align)
 			return NULL;
 	}
 	return NULL;
+}
+
+bool base__arena_extend(struct arena *a, const void *p, size_t old, size_t size)
+{
+	const uint8_t *at = p;
+	if (!p || at + old != a->next || size < old || size - old > (size_t)(a->end - a->next))
+		return false;
+	a->next += size - old;
+	return true;
 }
 
 void *arena_zalloc(struct arena *a, size_t size, size_t align)

@@ -1,8 +1,9 @@
 #include "buf.h"
+#include "err.h"
 #include "utf.h"
 
+#include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 
 void buf_release(struct buf *b)
 {
@@ -131,4 +132,28 @@ bool buf_put_printable(struct buf *b, struct slice s, const char *keep)
 		i += n;
 	}
 	return !b->failed;
+}
+
+static bool err_too_large(const struct buf *b, const char *path, struct err *e)
+{
+	bool even = b->max % (1 << 20) == 0;
+	return err_set(e, ERR_LIMIT, "'%s' is larger than %zu %s", path, b->max >> (even ? 20 : 10), even ? "MiB" : "KiB");
+}
+
+bool buf_read(struct buf *b, FILE *f, const char *path, struct err *e)
+{
+	enum { PIECE = 64 << 10 };
+	size_t n = 0, got = 0;
+	errno = 0;
+	while (got == n && b->len < b->max) {
+		n = b->max - b->len < PIECE ? b->max - b->len : PIECE;
+		uint8_t *room = buf_reserve(b, n);
+		if (!room)
+			return err_nomem(e);
+		got = fread(room, 1, n, f);
+		b->len += got;
+	}
+	if (got == n && fgetc(f) != EOF)
+		return err_too_large(b, path, e);
+	return !ferror(f) || err_set_errno(e, errno, "cannot read '%s'", path);
 }

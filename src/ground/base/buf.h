@@ -2,8 +2,12 @@
 #ifndef TENON_BASE_BUF_H
 #define TENON_BASE_BUF_H
 
+#include <stdio.h>
+
 #include "pool.h"
 #include "slice.h"
+
+struct err;
 
 struct buf {
 	uint8_t *ptr;
@@ -29,6 +33,8 @@ bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool buf_put_json_string(struct buf *b, struct slice s);
 // For terminals and logs: control characters but `keep` (may be empty), and what is not UTF-8, become \xNN.
 bool buf_put_printable(struct buf *b, struct slice s, const char *keep);
+// What is left of a stream, up to b->max, which is set; `path` names it in errors. Errors: LIMIT (there is more), ENV, NOMEM.
+NODISCARD bool buf_read(struct buf *b, FILE *f, const char *path, struct err *e);
 static inline struct slice buf_view(const struct buf *b)
 {
 	return slice_of(b->ptr, b->len);

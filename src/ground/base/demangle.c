@@ -2,6 +2,8 @@
 // and each production takes a step.
 #include "demangle.h"
 
+#include "base_int.h"
+
 #include <stdio.h>
 
 #define MAX_DEPTH 64
@@ -477,12 +479,16 @@ static bool demangle_legacy(struct buf *out, struct slice name)
 
 void demangle(struct buf *out, struct slice name)
 {
-	struct buf text = {.max = DEMANGLE_MAX};
+	uint8_t bytes[DEMANGLE_MAX];
+	struct buf text = {.ptr = bytes, .cap = sizeof bytes, .max = sizeof bytes};
 	bool ok = demangle_v0(&text, name);
 	if (!ok) {
 		buf_clear(&text);
 		ok = demangle_legacy(&text, name);
 	}
+	if (!ok) {
+		buf_clear(&text);
+		ok = base__demangle_cxx(&text, name);
+	}
 	buf_put_slice(out, ok && !text.failed ? buf_view(&text) : slice_sub(name, 0, DEMANGLE_MAX));
-	buf_release(&text);
 }

@@ -65,9 +65,13 @@ bool err_hint(struct err *e, const char *fmt, ...)
 	return false;
 }
 
+// The texts are not wiped: callers on a request's way clear one each time.
 void err_clear(struct err *e)
 {
-	*e = (struct err){.offset = ERR_NO_OFFSET};
+	e->code = ERR_NONE;
+	e->offset = ERR_NO_OFFSET;
+	e->line = e->col = 0;
+	e->text[0] = e->where[0] = e->hint[0] = 0;
 }
 
 static const struct {

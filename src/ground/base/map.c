@@ -1,6 +1,9 @@
 #include "map.h"
 
-#include "hash.h"
+#include <sys/auxv.h>
+
+#include "base.h"
+#include "base_int.h"
 
 struct map_entry {
 	struct slice key;
@@ -20,9 +23,80 @@ void map_release(struct map *m)
 	*m = (struct map){.arena = m->arena};
 }
 
-static uint64_t key_hash(struct slice key)
+// ---- SipHash-1-3 under a key of the process -------------------------------------------------------------------------------------------
+struct sip {
+	uint64_t v[4];
+};
+
+static inline uint64_t rotl(uint64_t x, unsigned n)
 {
-	return hash_u64(key) | 1;
+	return x << n | x >> (64 - n);
+}
+
+static inline void sip_round(struct sip *s)
+{
+	uint64_t *v = s->v;
+	v[0] += v[1];
+	v[2] += v[3];
+	v[1] = rotl(v[1], 13) ^ v[0];
+	v[3] = rotl(v[3], 16) ^ v[2];
+	v[0] = rotl(v[0], 32) + v[3];
+	v[2] += v[1];
+	v[3] = rotl(v[3], 21) ^ v[0];
+	v[1] = rotl(v[1], 17) ^ v[2];
+	v[2] = rotl(v[2], 32);
+}
+
+static inline void sip_word(struct sip *s, uint64_t word)
+{
+	s->v[3] ^= word;
+	sip_round(s);
+	s->v[0] ^= word;
+}
+
+uint64_t map__hash(struct slice bytes, const uint64_t key[2])
+{
+	struct sip s = {{key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573}};
+	size_t i = 0;
+	for (; bytes.len - i >= 8; i += 8) {
+		uint64_t word;
+		memcpy(&word, bytes.ptr + i, sizeof word);
+		sip_word(&s, word);
+	}
+	uint64_t last = (uint64_t)bytes.len << 56;
+	for (unsigned k = 0; i < bytes.len; i++, k++)
+		last |= (uint64_t)bytes.ptr[i] << 8 * k;
+	sip_word(&s, last);
+	s.v[2] ^= 0xff;
+	for (int k = 0; k < 3; k++)
+		sip_round(&s);
+	return s.v[0] ^ s.v[1] ^ s.v[2] ^ s.v[3];
+}
+
+// The sixteen random bytes that the kernel gives each process.
+static void get_key(uint64_t ret[2])
+{
+	static const uint8_t *given;
+	const uint8_t *random = __atomic_load_n(&given, __ATOMIC_RELAXED);
+	if (UNLIKELY(!random)) {
+		random = (const uint8_t *)(uintptr_t)getauxval(AT_RANDOM);
+		__atomic_store_n(&given, random, __ATOMIC_RELAXED);
+	}
+	memcpy(ret, random, 16);
+}
+
+static uint64_t key_hash(struct slice bytes)
+{
+	uint64_t key[2];
+	get_key(key);
+	return map__hash(bytes, key) | 1;
+}
+
+uint64_t map_hash_word(uint64_t word)
+{
+	uint64_t key[2];
+	get_key(key);
+	return map__hash(slice_of(&word, sizeof word), key);
 }
 
 static struct map_entry *find(const struct map *m, struct slice key, uint64_t hash)

@@ -1,4 +1,5 @@
 // Open addressing from a slice key to a pointer-sized value. Keys are borrowed: they must outlive the map.
+// Files and requests choose keys: where they lie depends on a secret of the process, so that nobody can choose some that lie in one place.
 #ifndef TENON_BASE_MAP_H
 #define TENON_BASE_MAP_H
 
@@ -20,5 +21,8 @@ static inline bool map_has(const struct map *m, struct slice key)
 {
 	return map_get(m, key, NULL);
 }
+
+// The same for keys that are words, in tables of others: an address, an index, an id. Its low bits serve.
+uint64_t map_hash_word(uint64_t word);
 
 #endif

@@ -16,15 +16,29 @@ _Static_assert(sizeof(struct pool_block) == 16, "blocks are aligned to 16");
 
 enum { HEAP_OVERHEAD = 16, KEPT_MAX = 16 << 10 };
 
-static const uint16_t classes[POOL_CLASSES] = {32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192};
+// Two to each power of two: 32, 48, 64, 96, … The last is LARGEST.
+enum { SMALLEST = 32, LARGEST = 8192 };
+_Static_assert(SMALLEST << (POOL_CLASSES - 1) / 2 == LARGEST && POOL_CLASSES % 2 == 1, "as many as POOL_CLASSES");
 
-// POOL_CLASSES: too large to be kept.
-static unsigned class_of(size_t size)
+// Of a size of at least SMALLEST; POOL_CLASSES: too large to be kept.
+static inline unsigned class_of(size_t size)
 {
-	unsigned c = 0;
-	while (c < POOL_CLASSES && classes[c] < size)
-		c++;
-	return c;
+	if (size > LARGEST)
+		return POOL_CLASSES;
+	unsigned last = (unsigned)size - 1, log2 = 31 - (unsigned)__builtin_clz(last), is_upper = last >> (log2 - 1) & 1;
+	return 2 * log2 + is_upper - 9;
+}
+
+static inline size_t class_size(unsigned c)
+{
+	return (size_t)(c & 1 ? SMALLEST / 2 * 3 : SMALLEST) << c / 2;
+}
+
+// Of a block for `size` bytes, at most SIZE_MAX / 2.
+static inline size_t block_size(size_t size)
+{
+	size_t want = (size + sizeof(struct pool_block) + 15) & ~(size_t)15;
+	return want < SMALLEST ? SMALLEST : want;
 }
 
 void pool_init(struct pool *p, struct account *account)
@@ -55,26 +69,26 @@ void pool_detach(struct pool *p)
 	p->account = NULL;
 }
 
-static bool charge(struct pool *p, uint64_t size)
+static inline bool charge(struct pool *p, uint64_t size)
 {
 	p->over = p->account && !account_charge(p->account, size + HEAP_OVERHEAD);
 	return !p->over;
 }
 
-static void uncharge(struct pool *p, uint64_t size)
+static inline void uncharge(struct pool *p, uint64_t size)
 {
 	if (p->account)
 		account_uncharge(p->account, size + HEAP_OVERHEAD);
 }
 
-static struct pool_block *take(struct pool *p, size_t want)
+static inline struct pool_block *take(struct pool *p, size_t want)
 {
 	unsigned c = class_of(want);
-	size_t size = c < POOL_CLASSES ? classes[c] : want;
+	size_t size = c < POOL_CLASSES ? class_size(c) : want;
 	if (!charge(p, size))
 		return NULL;
 	struct pool_block *b = c < POOL_CLASSES ? p->kept[c] : NULL;
-	if (b) {
+	if (LIKELY(b)) {
 		p->kept[c] = b->next;
 		p->kept_bytes -= (uint32_t)size;
 	} else {
@@ -94,9 +108,9 @@ void *pool_alloc(struct pool *p, size_t size)
 {
 	if (size > SIZE_MAX / 2)
 		return NULL;
-	size_t want = (size + sizeof(struct pool_block) + 15) & ~(size_t)15;
+	size_t want = block_size(size);
 	struct pool_block *b;
-	if (p) {
+	if (LIKELY(p)) {
 		b = take(p, want);
 	} else if ((b = mem_alloc(want))) {
 		*b = (struct pool_block){.size = want};
@@ -132,7 +146,7 @@ void *pool_realloc(struct pool *p, void *block, size_t size)
 	struct pool_block *b = (struct pool_block *)block - 1;
 	if (size > SIZE_MAX / 2)
 		return NULL;
-	size_t want = (size + sizeof(*b) + 15) & ~(size_t)15;
+	size_t want = block_size(size);
 	if (want <= b->size)
 		return block;
 	if (!p || class_of(b->size) == POOL_CLASSES)
@@ -165,4 +179,14 @@ void pool_free(void *block)
 	b->next = p->kept[c];
 	p->kept[c] = b;
 	p->kept_bytes += (uint32_t)b->size;
+}
+
+void pool_disown(void *block)
+{
+	struct pool_block *b = (struct pool_block *)block - 1;
+	if (!b->pool)
+		return;
+	uncharge(b->pool, b->size);
+	b->pool->blocks--;
+	b->pool = NULL;
 }

@@ -5,7 +5,7 @@
 
 #include "account.h"
 
-enum { POOL_CLASSES = 16 };
+enum { POOL_CLASSES = 17 };
 struct pool_block;
 struct pool {
 	struct account *account;  // NULL: nothing is charged
@@ -24,6 +24,8 @@ NODISCARD void *pool_zalloc(struct pool *p, size_t size);
 NODISCARD void *pool_realloc(struct pool *p, void *block, size_t size);
 // To the pool it came from; NULL does nothing.
 void pool_free(void *block);
+// The block is the heap's from now on: nobody is charged for it, it outlives the pool, and pool_free frees it on any thread.
+void pool_disown(void *block);
 // From now on nothing is charged: what is in use, and its owner, outlive the account.
 void pool_detach(struct pool *p);
 

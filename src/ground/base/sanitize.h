@@ -14,7 +14,7 @@
 #endif
 #endif
 
-#if SANITIZE_THREAD
+#if SANITIZE_THREAD || SANITIZE_ADDRESS
 #define NO_SANITIZER __attribute__((disable_sanitizer_instrumentation))
 #else
 #define NO_SANITIZER

@@ -18,9 +18,10 @@ static inline bool shared_count_up(struct shared_count *c, uint64_t limit)
 	return false;
 }
 
-static inline void shared_count_down(struct shared_count *c)
+// Returns how many are left.
+static inline uint64_t shared_count_down(struct shared_count *c)
 {
-	__atomic_sub_fetch(&c->n, 1, __ATOMIC_SEQ_CST);
+	return __atomic_sub_fetch(&c->n, 1, __ATOMIC_SEQ_CST);
 }
 
 static inline uint64_t shared_count_now(const struct shared_count *c)

@@ -1,5 +1,7 @@
 #include "vec.h"
 
+#include "base_int.h"
+
 #include <string.h>
 
 static bool grow(struct arena *a, void **ptr, uint32_t *cap, uint32_t len, size_t size, size_t align, uint32_t max)
@@ -9,6 +11,10 @@ static bool grow(struct arena *a, void **ptr, uint32_t *cap, uint32_t len, size_
 		want = max;
 	if (want <= len)
 		return false;
+	if (a && base__arena_extend(a, *ptr, *cap * size, want * size)) {
+		*cap = (uint32_t)want;
+		return true;
+	}
 	void *p = a ? arena_alloc(a, want * size, align) : mem_realloc(*ptr, want * size);
 	if (!p)
 		return false;

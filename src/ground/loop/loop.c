@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-enum { READY_MAX = 512 };  // tasks run between two waits at most
+enum { READY_MAX = 512 };  // jobs run between two waits at most
 
 static uint32_t events_of(uint32_t interest)
 {
-	return (interest & LOOP_READ ? EPOLLIN : 0) | (interest & LOOP_WRITE ? EPOLLOUT : 0);
+	return (interest & LOOP_READ ? EPOLLIN : 0) | (interest & LOOP_WRITE ? EPOLLOUT : 0) | (interest & LOOP_ONE ? EPOLLEXCLUSIVE : 0);
 }
 
 bool loop_new(struct loop **ret, struct err *e)
@@ -71,8 +71,13 @@ void loop_io_want(struct loop_io *io, uint32_t interest)
 {
 	if (io->fd < 0 || io->interest == interest)
 		return;
-	int why = sys_epoll_ctl(io->loop->epfd, EPOLL_CTL_MOD, io->fd, events_of(interest), io);
+	int op = EPOLL_CTL_MOD;
+	if (interest & LOOP_ONE)  // which the kernel takes at the beginning only
+		op = interest == LOOP_ONE ? EPOLL_CTL_DEL : EPOLL_CTL_ADD;
+	int why = sys_epoll_ctl(io->loop->epfd, op, io->fd, events_of(interest), io);
 	BUG_ON(why == -EBADF || why == -ENOENT);
+	if (why < 0 && op == EPOLL_CTL_ADD)
+		return;
 	io->interest = interest;
 }
 
@@ -89,33 +94,33 @@ void loop_io_close(struct loop_io *io, bool fd_dies)
 			l->batch[i].data.ptr = NULL;
 }
 
-static void append(struct loop_task *ring, struct loop_task *t)
+static void append(struct loop_job *ring, struct loop_job *j)
 {
-	if (t->next)
+	if (j->next)
 		return;
-	t->next = ring;
-	t->prev = ring->prev;
-	t->prev->next = t;
-	ring->prev = t;
+	j->next = ring;
+	j->prev = ring->prev;
+	j->prev->next = j;
+	ring->prev = j;
 }
 
-void loop_post(struct loop *l, struct loop_task *t)
+void loop_post(struct loop *l, struct loop_job *j)
 {
-	append(&l->ready, t);
+	append(&l->ready, j);
 }
 
-void loop_post_slow(struct loop *l, struct loop_task *t)
+void loop_post_slow(struct loop *l, struct loop_job *j)
 {
-	append(&l->slow, t);
+	append(&l->slow, j);
 }
 
-void loop_task_cancel(struct loop_task *t)
+void loop_job_cancel(struct loop_job *j)
 {
-	if (!t->next)
+	if (!j->next)
 		return;
-	t->prev->next = t->next;
-	t->next->prev = t->prev;
-	t->next = t->prev = NULL;
+	j->prev->next = j->next;
+	j->next->prev = j->prev;
+	j->next = j->prev = NULL;
 }
 
 void loop_wakeup(struct loop *l)
@@ -157,11 +162,11 @@ static void run_remote(struct loop *l)
 	}
 }
 
-static void run_first(struct loop_task *ring)
+static void run_first(struct loop_job *ring)
 {
-	struct loop_task *t = ring->next;
-	loop_task_cancel(t);
-	t->fn(t);
+	struct loop_job *j = ring->next;
+	loop_job_cancel(j);
+	j->fn(j);
 }
 
 static void run_ready(struct loop *l)

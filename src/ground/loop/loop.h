@@ -1,12 +1,12 @@
 // The event loop of a shard: one thread, epoll level-triggered, timers in a wheel, a ready queue, and a pool of threads for what blocks.
 //
 // 1. Everything here is called on the loop's own thread, but what says "any thread".
-// 2. Objects (io, timer, task, work) are embedded in their owner and are never allocated by the loop. Before its memory goes away an
-//    io must be closed, a timer cancelled, a task not queued (loop_task_cancel), a work finished.
+// 2. Objects (io, timer, job, work) are embedded in their owner and are never allocated by the loop. Before its memory goes away an
+//    io must be closed, a timer cancelled, a job not queued (loop_job_cancel), a work finished or let go.
 // 3. A callback may close any io and cancel any timer, also those of events not yet delivered in this iteration.
-// 4. The order of an iteration: wait, I/O callbacks, due timers, tasks from other threads, ready queue. A task posted while the ready
+// 4. The order of an iteration: wait, I/O callbacks, due timers, jobs from other threads, ready queue. A job posted while the ready
 //    queue runs is run in the same iteration, up to a bound that keeps I/O from starving.
-// 5. The steady state makes no system call but epoll_wait: timers and tasks are memory only.
+// 5. The steady state makes no system call but epoll_wait: timers and jobs are memory only.
 #ifndef TENON_LOOP_H
 #define TENON_LOOP_H
 
@@ -15,7 +15,7 @@
 struct loop;
 
 NODISCARD bool loop_new(struct loop **ret, struct err *e);
-// No callback may be running; ios, timers and tasks that are left are forgotten.
+// No callback may be running; ios, timers and jobs that are left are forgotten.
 void loop_free(struct loop *l);
 // Runs until loop_stop.
 void loop_run(struct loop *l);
@@ -34,18 +34,20 @@ enum {
 	LOOP_READ = 1,   // readable, or the peer has finished writing
 	LOOP_WRITE = 2,
 	LOOP_ERROR = 4,  // only reported: error or both directions closed (always watched)
+	LOOP_ONE = 8,    // with LOOP_READ or alone, as long as it is open: of the loops that watch this at least one is woken, and not all
 };
 struct loop_io {
 	int fd;     // -1: not open
-	uint32_t interest;   // LOOP_READ | LOOP_WRITE
+	uint32_t interest;   // LOOP_READ | LOOP_WRITE | LOOP_ONE
 	void (*fn)(struct loop_io *io, uint32_t ready);
 	struct loop *loop;
 };
 // The fd stays the caller's: loop_io_close stops watching, it does not close the fd.
 NODISCARD bool loop_io_open(struct loop *l, struct loop_io *io, int fd, uint32_t interest, void (*fn)(struct loop_io *io, uint32_t ready), struct err *e);
-// A system call only if the interest differs.
+// A system call only if the interest differs. With LOOP_ONE memory may be out for it: then the interest is as it was.
 void loop_io_want(struct loop_io *io, uint32_t interest);
-// Call it before close(fd). Does nothing when it is not open. `fd_dies`: the caller closes the fd at once, which unregisters it.
+// Call it before close(fd). Does nothing when it is not open. `fd_dies`: the caller closes the fd at once, which unregisters it
+// (if it is the only one of what it stands for).
 void loop_io_close(struct loop_io *io, bool fd_dies);
 
 // ---- timers ----------------------------------------------------------------------------------------------------------------------
@@ -65,22 +67,22 @@ static inline bool loop_timer_is_armed(const struct loop_timer *t)
 	return t->prev != NULL && t->due_ms != UINT64_MAX;
 }
 
-// ---- tasks -----------------------------------------------------------------------------------------------------------------------
-struct loop_task {
-	struct loop_task *next, *prev;  // next NULL: not queued
-	void (*fn)(struct loop_task *t);
+// ---- jobs -----------------------------------------------------------------------------------------------------------------------
+struct loop_job {
+	struct loop_job *next, *prev;  // next NULL: not queued
+	void (*fn)(struct loop_job *j);
 };
-// Runs it from the ready queue, first in first out. Does nothing when it is queued already. Before `fn` runs the task is unqueued:
+// Runs it from the ready queue, first in first out. Does nothing when it is queued already. Before `fn` runs the job is unqueued:
 // it may post or free itself.
-void loop_post(struct loop *l, struct loop_task *t);
+void loop_post(struct loop *l, struct loop_job *j);
 // For what computes long: one of these an iteration, first in first out, after everything else.
-void loop_post_slow(struct loop *l, struct loop_task *t);
-void loop_task_cancel(struct loop_task *t);
-static inline bool loop_task_is_queued(const struct loop_task *t)
+void loop_post_slow(struct loop *l, struct loop_job *j);
+void loop_job_cancel(struct loop_job *j);
+static inline bool loop_job_is_queued(const struct loop_job *j)
 {
-	return t->next != NULL;
+	return j->next != NULL;
 }
-// A task from any thread. One must not be posted again before it ran, and can't be cancelled.
+// A job from any thread. One must not be posted again before it ran, and can't be cancelled.
 struct loop_remote {
 	struct loop_remote *next;
 	void (*fn)(struct loop_remote *r);
@@ -89,22 +91,28 @@ void loop_post_remote(struct loop *l, struct loop_remote *r);
 
 // ---- blocking work ---------------------------------------------------------------------------------------------------------------
 struct loop_pool;
-// `run` is called on a thread of the pool, `done` afterwards on the loop's thread (also for a work that was cancelled: check `cancelled`).
+// `run` is called on a thread of the pool, `done` afterwards, once: on the loop's thread, unless it was let go.
 struct loop_work {
 	struct loop_remote remote;
 	struct loop_work *next;
 	struct loop *loop;
 	void (*run)(struct loop_work *w);
 	void (*done)(struct loop_work *w);
-	bool cancelled, started;
+	uintptr_t owner;  // who wants it; 0: nobody whose share is counted
+	enum { LOOP_WORK_QUEUED, LOOP_WORK_RUNS, LOOP_WORK_POSTED } state;  // the pool's
+	bool let_go;  // `done` may look at it
+	bool finish;
 };
-// Threads are started when they are needed, at most `max_threads`; at most `max_queued` works wait. One pool may serve many loops.
+// Threads are started when they are needed, at most `max_threads`, and end after a while without work; at most `max_queued` works wait. One pool may serve
+// many loops. One owner has half of the threads and half of the queue at most: what others want finds room, and a thread.
 NODISCARD bool loop_pool_new(struct loop_pool **ret, uint32_t max_threads, uint32_t max_queued, struct err *e);
-// Waits for the works that run; `done` of what was submitted must be delivered (the loops must have run) before.
+// Does what is queued. `done` of what was submitted and not let go must have been delivered (the loops must have run) before. A work that was let go, not to
+// be finished, is not waited for: its thread goes when it can.
 void loop_pool_free(struct loop_pool *p);
-// false: the queue is full, nothing happens.
+// false: the queue, or its owner's half of it, is full, or no thread is to be had; nothing happens.
 NODISCARD bool loop_work_submit(struct loop_pool *p, struct loop *l, struct loop_work *w);
-// true: it had not begun and will not; `done` is still called, with `cancelled` set.
-bool loop_work_cancel(struct loop_pool *p, struct loop_work *w);
+// Nobody waits for it any more, and its loop need not live on. Of one that has not begun and is not to be finished `done` is called now and it never runs;
+// else `done` is called when it has run, on the pool's thread (or, if it was on its way already, on the loop's).
+void loop_work_let_go(struct loop_pool *p, struct loop_work *w, bool finish);
 
 #endif

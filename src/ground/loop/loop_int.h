@@ -17,8 +17,8 @@ struct loop {
 	uint32_t levels;                   // bit per level that is not empty
 	uint64_t occupied[LEVELS];         // bit per slot that is not empty
 	struct loop_timer *slots[LEVELS][SLOTS];
-	struct loop_task ready;            // head of the ring
-	struct loop_task slow;             // likewise: one of them an iteration
+	struct loop_job ready;            // head of the ring
+	struct loop_job slow;             // likewise: one of them an iteration
 	bool stop;       // any thread
 	struct loop_remote *remote;        // any thread: a stack, taken whole
 	struct epoll_event batch[BATCH];

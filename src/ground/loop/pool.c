@@ -1,27 +1,32 @@
-// The pool of threads for what blocks. One mutex guards the queue; a work is either in the queue (not started) or its thread's.
+// The pool of threads for what blocks. One mutex guards the queue and the states of works.
+//
+//   queued ──► running ──► posted to its loop ──► done, there
+//   let go: queued ──► done at once (or, where it is to be finished, as below);  running ──► done, on the pool's thread;  posted ──► done, on the loop
 #include "loop_int.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
+enum { STACK = 512 << 10 };  // name lookups take much
+#define IDLE (2 * SECOND)    // a thread without work ends after
 
 struct loop_pool {
-	pthread_mutex_t lock;
-	pthread_cond_t more;
-	struct loop_work *first, **last;
+	struct sys_mutex lock;
+	struct sys_cond more, changed;
+	struct loop_work *first, **last, *running;
 	uint32_t queued, max_queued, threads, idle, max_threads;
-	bool stopping;
-	pthread_t ids[];
+	uint32_t orphans;  // threads within a work that was let go and that nobody needs finished
+	bool stopping, ownerless;
 };
 
 bool loop_pool_new(struct loop_pool **ret, uint32_t max_threads, uint32_t max_queued, struct err *e)
 {
-	BUG_ON(max_threads == 0 || max_threads > 1024);
-	struct loop_pool *p = mem_zalloc(sizeof *p + max_threads * sizeof p->ids[0]);
+	BUG_ON(max_threads == 0);
+	struct loop_pool *p = mem_zalloc(sizeof *p);
 	if (!p)
 		return err_nomem(e);
-	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->more, NULL);
+	if (!sys_cond_init(&p->more) || !sys_cond_init(&p->changed)) {
+		mem_free(p);
+		return err_nomem(e);
+	}
+	sys_mutex_init(&p->lock);
 	p->last = &p->first;
 	p->max_threads = max_threads;
 	p->max_queued = max_queued;
@@ -29,107 +34,180 @@ bool loop_pool_new(struct loop_pool **ret, uint32_t max_threads, uint32_t max_qu
 	return true;
 }
 
+static void destroy(struct loop_pool *p)
+{
+	sys_mutex_unlock(&p->lock);
+	sys_cond_release(&p->more);
+	sys_cond_release(&p->changed);
+	sys_mutex_release(&p->lock);
+	mem_free(p);
+}
+
+// ---- threads ---------------------------------------------------------------------------------------------------------------------------
+
 static void deliver(struct loop_remote *r)
 {
 	struct loop_work *w = CONTAINER_OF(r, struct loop_work, remote);
 	w->done(w);
 }
 
-static void finish_work(struct loop_work *w)
+// Under the lock, as all that follows.
+static uint32_t count(const struct loop_work *list, uintptr_t owner)
 {
-	w->remote.fn = deliver;
-	loop_post_remote(w->loop, &w->remote);
+	uint32_t n = 0;
+	for (const struct loop_work *w = list; w; w = w->next)
+		n += w->owner == owner;
+	return n;
 }
 
-static void *pool_thread(void *arg)
+static uint32_t half(uint32_t n)
+{
+	return n / 2 + n % 2;
+}
+
+// The first whose owner has threads left.
+static struct loop_work **next_work(struct loop_pool *p)
+{
+	struct loop_work **at = &p->first;
+	while (*at && (*at)->owner && count(p->running, (*at)->owner) >= half(p->max_threads))
+		at = &(*at)->next;
+	return *at ? at : NULL;
+}
+
+// NULL: nothing came for a while.
+static struct loop_work **wait_for_work(struct loop_pool *p)
+{
+	uint64_t end = sys_now_ns() + IDLE;
+	p->idle++;
+	struct loop_work **at;
+	while (!(at = next_work(p)) && !p->stopping && sys_now_ns() < end)
+		sys_cond_wait_until(&p->more, &p->lock, end);
+	p->idle--;
+	return at;
+}
+
+static struct loop_work *unqueue(struct loop_pool *p, struct loop_work **at)
+{
+	struct loop_work *w = *at;
+	*at = w->next;
+	if (p->last == &w->next)
+		p->last = at;
+	p->queued--;
+	return w;
+}
+
+static void runs_no_more(struct loop_pool *p, struct loop_work *w)
+{
+	struct loop_work **at = &p->running;
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+}
+
+// Not under the lock while it runs.
+static void run_work(struct loop_pool *p, struct loop_work *w)
+{
+	w->state = LOOP_WORK_RUNS;
+	w->next = p->running;
+	p->running = w;
+	sys_mutex_unlock(&p->lock);
+	w->run(w);
+	sys_mutex_lock(&p->lock);
+	runs_no_more(p, w);
+	if (!w->let_go) {
+		w->state = LOOP_WORK_POSTED;
+		w->remote.fn = deliver;
+		loop_post_remote(w->loop, &w->remote);
+		return;
+	}
+	bool orphan = !w->finish;
+	sys_mutex_unlock(&p->lock);
+	w->done(w);
+	sys_mutex_lock(&p->lock);
+	p->orphans -= orphan;
+}
+
+static void *pool_main(void *arg)
 {
 	struct loop_pool *p = arg;
-	pthread_mutex_lock(&p->lock);
-	for (;;) {
-		while (!p->first && !p->stopping) {
-			p->idle++;
-			pthread_cond_wait(&p->more, &p->lock);
-			p->idle--;
-		}
-		struct loop_work *w = p->first;
-		if (!w)
-			break;
-		p->first = w->next;
-		if (!p->first)
-			p->last = &p->first;
-		p->queued--;
-		w->started = true;
-		pthread_mutex_unlock(&p->lock);
-		w->run(w);
-		finish_work(w);
-		pthread_mutex_lock(&p->lock);
-	}
-	pthread_mutex_unlock(&p->lock);
+	struct loop_work **at;
+	sys_mutex_lock(&p->lock);
+	while ((at = next_work(p)) || (!p->stopping && (at = wait_for_work(p))))
+		run_work(p, unqueue(p, at));
+	p->threads--;
+	sys_cond_broadcast(&p->changed);
+	if (p->ownerless && p->threads == 0)
+		destroy(p);
+	else
+		sys_mutex_unlock(&p->lock);
 	return NULL;
 }
 
-// Threads of the pool take no signals: they belong to the shards and to main.
-static bool start_thread(struct loop_pool *p)
+// ---- works -----------------------------------------------------------------------------------------------------------------------------
+
+// Under the lock.
+static bool has_room(const struct loop_pool *p, const struct loop_work *w)
 {
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int why = pthread_create(&p->ids[p->threads], NULL, pool_thread, p);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	p->threads += why == 0;
-	return why == 0;
+	return p->queued < p->max_queued && (!w->owner || count(p->first, w->owner) < half(p->max_queued));
+}
+
+// Under the lock. false: there is none to do the work.
+static bool have_thread(struct loop_pool *p)
+{
+	if (p->idle <= p->queued && p->threads < p->max_threads && sys_thread_start(pool_main, p, STACK) == 0)
+		p->threads++;
+	return p->threads > 0;
 }
 
 bool loop_work_submit(struct loop_pool *p, struct loop *l, struct loop_work *w)
 {
-	pthread_mutex_lock(&p->lock);
-	bool ok = !p->stopping && p->queued < p->max_queued;
-	if (ok && p->idle <= p->queued && p->threads < p->max_threads)
-		ok = start_thread(p) || p->threads > 0;
+	sys_mutex_lock(&p->lock);
+	bool ok = !p->stopping && has_room(p, w) && have_thread(p);
 	if (ok) {
 		w->next = NULL;
 		w->loop = l;
-		w->cancelled = w->started = false;
+		w->let_go = w->finish = false;
+		w->state = LOOP_WORK_QUEUED;
 		*p->last = w;
 		p->last = &w->next;
 		p->queued++;
-		pthread_cond_signal(&p->more);
+		sys_cond_signal(&p->more);
 	}
-	pthread_mutex_unlock(&p->lock);
+	sys_mutex_unlock(&p->lock);
 	return ok;
 }
 
-bool loop_work_cancel(struct loop_pool *p, struct loop_work *w)
+void loop_work_let_go(struct loop_pool *p, struct loop_work *w, bool finish)
 {
-	bool found = false;
-	pthread_mutex_lock(&p->lock);
-	for (struct loop_work **at = &p->first; *at; at = &(*at)->next) {
-		if (*at != w)
-			continue;
-		*at = w->next;
-		if (p->last == &w->next)
-			p->last = at;
-		p->queued--;
-		w->cancelled = found = true;
-		break;
+	sys_mutex_lock(&p->lock);
+	w->let_go = true;
+	w->finish = finish;
+	p->orphans += w->state == LOOP_WORK_RUNS && !finish;
+	sys_cond_broadcast(&p->changed);
+	bool ends = w->state == LOOP_WORK_QUEUED && !finish;
+	if (ends) {
+		struct loop_work **at = &p->first;
+		while (*at != w)
+			at = &(*at)->next;
+		unqueue(p, at);
 	}
-	pthread_mutex_unlock(&p->lock);
-	if (found)
-		finish_work(w);
-	return found;
+	sys_mutex_unlock(&p->lock);
+	if (ends)
+		w->done(w);
 }
 
 void loop_pool_free(struct loop_pool *p)
 {
 	if (!p)
 		return;
-	pthread_mutex_lock(&p->lock);
+	sys_mutex_lock(&p->lock);
 	p->stopping = true;
-	pthread_cond_broadcast(&p->more);
-	pthread_mutex_unlock(&p->lock);
-	for (uint32_t i = 0; i < p->threads; i++)
-		pthread_join(p->ids[i], NULL);
-	pthread_cond_destroy(&p->more);
-	pthread_mutex_destroy(&p->lock);
-	mem_free(p);
+	sys_cond_broadcast(&p->more);
+	while (p->threads > p->orphans)
+		sys_cond_wait(&p->changed, &p->lock);
+	p->ownerless = true;
+	if (p->threads == 0)
+		destroy(p);
+	else
+		sys_mutex_unlock(&p->lock);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/ioctl.h>
@@ -96,6 +97,11 @@ int sys_discard(void *at, uint64_t size)
 	if (sys__fault())
 		return -ENOMEM;
 	return madvise(at, size, MADV_DONTNEED) ? -errno : 0;
+}
+
+void sys_heap_trim(void)
+{
+	malloc_trim(0);
 }
 
 int sys_memfd(const char *name, uint64_t size)
@@ -216,6 +222,14 @@ uint64_t sys_thread_faults(void)
 {
 	struct rusage u;
 	return getrusage(RUSAGE_THREAD, &u) ? 0 : (uint64_t)u.ru_minflt + (uint64_t)u.ru_majflt;
+}
+
+void sys_process_usage(uint64_t *ret_cpu_ns, uint64_t *ret_faults)
+{
+	struct rusage u;
+	getrusage(RUSAGE_SELF, &u);
+	*ret_cpu_ns = (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * SECOND + (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
+	*ret_faults = (uint64_t)(u.ru_minflt + u.ru_majflt);
 }
 
 uint64_t sys_thread_cpu_ns(void)

@@ -5,11 +5,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/sockios.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -17,14 +21,28 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+// What each request calls. libc's are cancellation points: with more than one thread each has two locked instructions more. Nobody is cancelled here. The
+// sanitizers know memory that was written and what came before what by libc's.
+#if SANITIZE_ADDRESS || SANITIZE_THREAD || !defined SYS_epoll_wait
+#define CALL_RECV(fd, into, max) recv(fd, into, max, 0)
+#define CALL_SEND(fd, from, n, flags) send(fd, from, n, flags)
+#define CALL_EPOLL_WAIT(fd, events, max, ms) epoll_wait(fd, events, max, ms)
+#else
+#define CALL_RECV(fd, into, max) syscall(SYS_recvfrom, fd, into, max, 0, NULL, NULL)
+#define CALL_SEND(fd, from, n, flags) syscall(SYS_sendto, fd, from, n, flags, NULL, 0)
+#define CALL_EPOLL_WAIT(fd, events, max, ms) (int)syscall(SYS_epoll_wait, fd, events, max, ms)
+#endif
 
 static int64_t real_recv(int fd, void *into, size_t max)
 {
 	ssize_t n;
 	do
-		n = recv(fd, into, max, 0);
+		n = CALL_RECV(fd, into, max);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
@@ -34,7 +52,7 @@ static int64_t real_sendv(int fd, const struct iovec *iov, int count)
 	ssize_t n;
 	struct msghdr m = {.msg_iov = UNCONST(iov), .msg_iovlen = (size_t)count};
 	do
-		n = count == 1 ? send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) : sendmsg(fd, &m, MSG_NOSIGNAL);
+		n = count == 1 ? CALL_SEND(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL) : sendmsg(fd, &m, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
@@ -48,8 +66,96 @@ static int64_t real_accept(int fd, void *addr, uint32_t *len)
 	return got < 0 ? -errno : got;
 }
 
-const struct sys_net_table sys_net_real = {.recv = real_recv, .sendv = real_sendv, .accept = real_accept};
-struct sys_net_table sys_net = {.recv = real_recv, .sendv = real_sendv, .accept = real_accept};
+bool sys_address_parse(const char *text, uint16_t port, struct sys_address *ret)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	*ret = (struct sys_address){0};
+	if (inet_pton(AF_INET, text, &in.sin_addr) == 1) {
+		ret->len = sizeof in;
+		memcpy(ret->bytes, &in, sizeof in);
+	} else if (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1) {
+		ret->len = sizeof in6;
+		memcpy(ret->bytes, &in6, sizeof in6);
+	}
+	return ret->len > 0;
+}
+
+bool sys_address_ip(const struct sys_address *a, uint8_t ret[16])
+{
+	if (a->len == sizeof(struct sockaddr_in6)) {
+		memcpy(ret, a->bytes + offsetof(struct sockaddr_in6, sin6_addr), 16);
+		return true;
+	}
+	memset(ret, 0, 10);
+	ret[10] = ret[11] = 0xff;
+	memcpy(ret + 12, a->bytes + offsetof(struct sockaddr_in, sin_addr), 4);
+	return false;
+}
+
+static int resolve_error(int why, int errnum)
+{
+	switch (why) {
+	case EAI_NONAME:
+		return -ENOENT;
+	case EAI_NODATA:
+	case EAI_ADDRFAMILY:
+		return 0;
+	case EAI_AGAIN:
+		return -EAGAIN;
+	case EAI_MEMORY:
+		return -ENOMEM;
+	case EAI_SYSTEM:
+		return errnum == EAGAIN || errnum == 0 ? -EIO : -errnum;
+	default:
+		return -EIO;
+	}
+}
+
+static int real_resolve(const char *host, uint16_t port, bool numeric, struct sys_address *ret, uint32_t max)
+{
+	char service[8];
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (numeric ? AI_NUMERICHOST : AI_ADDRCONFIG)}, *list;
+	snprintf(service, sizeof service, "%u", port);
+	int why = getaddrinfo(host, service, &hints, &list);
+	if (why)
+		return resolve_error(why, errno);
+	uint32_t n = 0;
+	for (const struct addrinfo *a = list; a && n < max; a = a->ai_next) {
+		if (a->ai_addrlen > sizeof ret->bytes || (a->ai_family != AF_INET && a->ai_family != AF_INET6))
+			continue;
+		ret[n] = (struct sys_address){.len = a->ai_addrlen};
+		memcpy(ret[n++].bytes, a->ai_addr, a->ai_addrlen);
+	}
+	freeaddrinfo(list);
+	return (int)n;
+}
+
+static int real_connect(const struct sys_address *to)
+{
+	uint16_t family;
+	int one = 1;
+	memcpy(&family, to->bytes, sizeof family);
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	if (connect(fd, (const void *)to->bytes, to->len) == 0 || errno == EINPROGRESS || errno == EINTR)
+		return fd;
+	int why = errno;
+	close(fd);
+	return -why;
+}
+
+const struct sys_net_table sys_net_real = {real_recv, real_sendv, real_accept, real_resolve, real_connect};
+struct sys_net_table sys_net = {real_recv, real_sendv, real_accept, real_resolve, real_connect};
+
+int sys_connect_result(int fd)
+{
+	int why = 0;
+	socklen_t len = sizeof why;
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &len) < 0 ? -errno : -why;
+}
 
 static uint64_t clock_ns(clockid_t which)
 {
@@ -66,6 +172,12 @@ uint64_t sys_now_ns(void)
 uint64_t sys_wall_ns(void)
 {
 	return clock_ns(CLOCK_REALTIME);
+}
+
+void sys_no_delay(int fd)
+{
+	int one = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
 static bool is_any6(const struct sockaddr *sa)
@@ -85,8 +197,8 @@ static bool listen_failed(struct err *e, int why)
 	return false;
 }
 
-// [::] is all addresses of both families. SO_REUSEPORT is set after an exclusive bind: the kernel then refuses us if anybody, sharing or not, listens
-// on the port already.
+// [::] is all addresses of both families. SO_REUSEPORT is set once an exclusive socket listens: until then the kernel refuses it if anybody, sharing or
+// not, listens on the port already, at bind and again at listen.
 bool sys_listen(void *addr, uint32_t *len, bool exclusive, bool shared, int backlog, int *ret_fd, struct err *e)
 {
 	struct sockaddr *sa = addr;
@@ -98,10 +210,9 @@ bool sys_listen(void *addr, uint32_t *len, bool exclusive, bool shared, int back
 		ok = setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only) == 0;
 	if (ok && shared && !exclusive)
 		ok = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
-	ok = ok && bind(fd, sa, *len) == 0;
+	ok = ok && bind(fd, sa, *len) == 0 && listen(fd, backlog) == 0 && getsockname(fd, sa, len) == 0;
 	if (ok && shared && exclusive)
 		ok = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0;
-	ok = ok && listen(fd, backlog) == 0 && getsockname(fd, sa, len) == 0;
 	if (ok) {
 		*ret_fd = fd;
 		return true;
@@ -132,6 +243,30 @@ bool sys_write_all(int fd, const void *data, size_t len)
 		}
 	}
 	return true;
+}
+
+size_t sys_write_some(int fd, const void *data, size_t len)
+{
+	const uint8_t *at = data;
+	size_t done = 0;
+	while (done < len) {
+		struct pollfd p = {.fd = fd, .events = POLLOUT};
+		if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+			break;
+		ssize_t n = write(fd, at + done, min_u64(len - done, PIPE_BUF));  // a pipe that is ready takes so much
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	return done;
+}
+
+uint64_t sys_file_stamp(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return 0;
+	return (uint64_t)st.st_ino * 1000003 + (uint64_t)st.st_mtim.tv_sec * SECOND + (uint64_t)st.st_mtim.tv_nsec + (uint64_t)st.st_size + 1;
 }
 
 bool sys_has_ipv6(void)
@@ -167,6 +302,16 @@ uint64_t sys_out_queue(int fd)
 	return ioctl(fd, SIOCOUTQ, &n) < 0 || n < 0 ? 0 : (uint64_t)n;
 }
 
+int sys_descriptors_left(unsigned n)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int r = n > 1 ? sys_descriptors_left(n - 1) : 0;
+	close(fd);
+	return r;
+}
+
 uint64_t sys_raise_descriptors(void)
 {
 	struct rlimit l;
@@ -200,7 +345,7 @@ int sys_epoll_ctl(int epfd, int op, int fd, uint32_t events, void *ptr)
 
 int sys_epoll_wait(int epfd, struct epoll_event *events, int max, int timeout_ms)
 {
-	int n = epoll_wait(epfd, events, max, timeout_ms);
+	int n = CALL_EPOLL_WAIT(epfd, events, max, timeout_ms);
 	return n < 0 ? -errno : n;
 }
 

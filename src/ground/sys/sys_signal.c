@@ -14,10 +14,7 @@ bool sys__fault(void);  // ORDER sys fault
 
 #if SANITIZE_THREAD
 // The sanitizer's own sigaction delivers signals later, and with a copy of the context, which a handler would edit in vain.
-static __attribute__((naked)) void restorer(void)
-{
-	__asm__ volatile("mov %0, %%eax\n syscall" ::"i"(SYS_rt_sigreturn));
-}
+void sys__restorer(void);  // restorer_x64.c
 
 static int set_handler(int sig, sys_signal_fn fn)
 {
@@ -26,7 +23,7 @@ static int set_handler(int sig, sys_signal_fn fn)
 		unsigned long flags;
 		void (*restorer)(void);
 		uint64_t mask;
-	} sa = {fn, SA_SIGINFO | SA_ONSTACK | SA_RESTART | 0x04000000 /* SA_RESTORER */, restorer, 0};
+	} sa = {fn, SA_SIGINFO | SA_ONSTACK | SA_RESTART | 0x04000000 /* SA_RESTORER */, sys__restorer, 0};
 	return syscall(SYS_rt_sigaction, sig, &sa, NULL, sizeof sa.mask) ? -errno : 0;
 }
 #else
@@ -97,23 +94,6 @@ void sys_altstack_free(void *altstack)
 	munmap(altstack, ((struct altstack_head *)altstack)->mapped);
 }
 
-bool sys_thread_start(void *(*fn)(void *arg), void *arg, size_t stack)
-{
-	pthread_attr_t attr;
-	pthread_t id;
-	sigset_t all, old;
-	if (pthread_attr_init(&attr))
-		return false;
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, stack);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	bool ok = pthread_create(&id, &attr, fn, arg) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return ok;
-}
-
 int sys_thread_id(void)
 {
 	return (int)syscall(SYS_gettid);
@@ -155,4 +135,60 @@ int sys_thread_stack(uintptr_t *ret_low, uintptr_t *ret_high)
 	*ret_low = (uintptr_t)low;
 	*ret_high = (uintptr_t)low + size;
 	return 0;
+}
+
+// ---- what ends a command -------------------------------------------------------------------------------------------------------------
+
+static struct {
+	bool came;
+	int number;
+	void (*wake)(void *arg);
+	void *arg;
+} stop;
+
+static void on_stop(int sig, void *siginfo, void *ucontext)
+{
+	if (__atomic_exchange_n(&stop.came, true, __ATOMIC_SEQ_CST))
+		_exit(128 + sig);
+	stop.number = sig;
+	stop.wake(stop.arg);
+}
+
+// One that our parent ignores (a job in the background) stays ignored.
+static void catch_stop(int sig)
+{
+	struct sigaction now;
+	if (sigaction(sig, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+		sys_signal_handle(sig, on_stop);
+}
+
+static void release_stop(int sig)
+{
+	struct sigaction now;
+	if (sigaction(sig, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+		sys_signal_default(sig);
+}
+
+const bool *sys_stop_begin(void (*wake)(void *arg), void *arg)
+{
+	stop.wake = wake;
+	stop.arg = arg;
+	catch_stop(SIGINT);
+	catch_stop(SIGTERM);
+	return &stop.came;
+}
+
+void sys_stop_end(void)
+{
+	release_stop(SIGINT);
+	release_stop(SIGTERM);
+	if (!stop.came)
+		return;
+	kill(getpid(), stop.number);
+	_exit(128 + stop.number);  // the first process of a container is not ended by a signal
+}
+
+void sys_no_sigpipe(void)
+{
+	sys_signal_ignore(SIGPIPE);
 }

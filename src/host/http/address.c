@@ -7,7 +7,7 @@
 static bool bad_address(struct err *e, struct slice text, const char *why)
 {
 	err_set(e, ERR_USAGE, "'%.*s' is no address to listen on: %s", SLICE_ARGS(slice_sub(text, 0, 100)), why);
-	return err_hint(e, "write HOST:PORT with a numeric host, as 127.0.0.1:3000, [::1]:3000 or :3000 (all interfaces)");
+	return err_hint(e, "write HOST:PORT with a numeric host, as 127.0.0.1:3000, [::1]:3000 or :3000 (all interfaces), or unix:PATH");
 }
 
 bool http_address_parse(struct slice text, struct http_address *ret, struct err *e)
@@ -40,6 +40,8 @@ bool http_address_parse(struct slice text, struct http_address *ret, struct err 
 		a.len = sizeof *in;
 		if (inet_pton(AF_INET6, name, &in->sin6_addr) != 1)
 			return bad_address(e, text, "the host is no IPv6 address");
+		if (IN6_IS_ADDR_V4MAPPED(&in->sin6_addr))
+			return bad_address(e, text, "it is one of IPv4: write it without ::ffff: and brackets");
 	} else {
 		struct sockaddr_in *in = (void *)a.bytes;
 		in->sin_family = AF_INET;
@@ -102,6 +104,6 @@ void http_address_print(const struct http_address *a, char *out, size_t cap)
 		inet_ntop(AF_INET, a->bytes + offsetof(struct sockaddr_in, sin_addr), name, sizeof name);
 		snprintf(out, cap, "%s:%u", name, http_address_port(a));
 	} else {
-		snprintf(out, cap, "unknown");
+		snprintf(out, cap, a->len && family == AF_UNIX ? "unix" : "unknown");
 	}
 }

@@ -12,12 +12,14 @@
 // 2. DEAD is for the rest of this turn of the loop: code that called out may still look at the state.
 // 3. The read interest stays on where it may be wanted again; it is dropped only when an event comes that can't be used, so that a quick request costs
 //    no epoll_ctl.
-#include "http_int.h"
+#include "tls.h"
 
 #include <errno.h>
 
 #define LINGER_NS (30 * SECOND)      // what is sent to no purpose is read away for at most so long,
 #define LINGER_IDLE_NS (2 * SECOND)  // as long as some of it comes within this
+
+#define FRESH_NS SECOND              // the first request of a new connection is on its way for so long
 
 _Static_assert(BLOCK_OUT >= HTTP_WINDOW / 2 + HTTP_HEAD_MAX + 1024 + HTTP_WINDOW + HTTP_HEAD_MAX / 2 + 8192,
 	"an output block holds earlier answers, a head, a window and trailers");
@@ -154,9 +156,9 @@ static void on_io(struct loop_io *io, uint32_t ready)
 		http__conn_close(c, HTTP_CANCEL_PEER, false);
 }
 
-static void on_turn(struct loop_task *t)
+static void on_turn(struct loop_job *t)
 {
-	struct http_conn *c = CONTAINER_OF(t, struct http_conn, task);
+	struct http_conn *c = CONTAINER_OF(t, struct http_conn, job);
 	if (http__conn_pending(c) && !http__out_flush(c))
 		return;
 	if (c->state == CONN_OPEN)
@@ -167,7 +169,7 @@ static void on_turn(struct loop_task *t)
 
 void http__conn_turn_later(struct http_conn *c)
 {
-	loop_post(c->server->loop, &c->task);
+	loop_post(c->server->loop, &c->job);
 }
 
 // ---- begin and end ---------------------------------------------------------------------------------------------------------------
@@ -183,9 +185,9 @@ static struct http_conn *make(struct http_server *s, const struct http_protocol 
 	c->state = CONN_OPEN;
 	c->peer = *peer;
 	c->timer.fn = on_timer;
-	c->task.fn = on_turn;
+	c->job.fn = on_turn;
 	c->read_deadline = c->write_deadline = UINT64_MAX;
-	c->idle_since = loop_now_ns(s->loop);
+	c->idle_since = sat_add_u64(loop_now_ns(s->loop), FRESH_NS);
 	http__meter_start(&c->taking, &s->config.limits);
 	return c;
 }
@@ -202,7 +204,15 @@ static void list(struct http_conn *c)
 	s->counters.accepted++;
 }
 
-struct http_conn *http__conn_open(struct http_server *s, const struct http_protocol *p, int fd, const struct http_address *peer, struct err *e)
+static bool open_transport(struct http_conn *c, int fd, struct http_tls *tls, const char *host, struct err *e)
+{
+	if (tls)
+		return http__transport_open_tls(&c->transport, c->server->loop, fd, tls, host, on_io, e);
+	return http__transport_open_plain(&c->transport, c->server->loop, fd, on_io, e);
+}
+
+struct http_conn *http__conn_open(struct http_server *s, const struct http_protocol *p, int fd, const struct http_address *peer, struct http_tls *tls,
+	const char *host, struct err *e)
 {
 	struct http_client *client = NULL;
 	struct http_conn *c = NULL;
@@ -213,7 +223,7 @@ struct http_conn *http__conn_open(struct http_server *s, const struct http_proto
 	} else if (!(c = make(s, p, peer))) {
 		err_nomem(e);
 		sys_close(fd);
-	} else if (http__transport_open_plain(&c->transport, s->loop, fd, on_io, e)) {
+	} else if (open_transport(c, fd, tls, host, e)) {
 		c->client = client;
 		list(c);
 		return c;
@@ -233,7 +243,7 @@ void http__conn_close(struct http_conn *c, enum http_cancel why, bool reset)
 	c->state = CONN_DEAD;
 	c->transport.ops->close(&c->transport, reset);
 	loop_timer_cancel(s->loop, &c->timer);
-	loop_task_cancel(&c->task);
+	loop_job_cancel(&c->job);
 	c->protocol->lost(c, why);
 	http__block_put(s, c->out);
 	c->out = NULL;
@@ -247,7 +257,7 @@ void http__conn_close(struct http_conn *c, enum http_cancel why, bool reset)
 	s->graveyard = c;
 	s->counters.connections--;
 	s->counters.closed++;
-	loop_post(s->loop, &s->task);
+	loop_post(s->loop, &s->job);
 }
 
 static void finish_close(struct http_conn *c)
@@ -320,15 +330,19 @@ static bool sent(struct http_conn *c, int64_t n)
 {
 	struct http_counters *k = &c->server->counters;
 	k->send_calls++;
+	if (n < 0 && n != -EAGAIN && c->protocol->deaf && c->protocol->deaf(c)) {
+		c->is_deaf = true;
+		return true;
+	}
 	if (n < 0 && n != -EAGAIN) {
 		http__conn_close(c, HTTP_CANCEL_PEER, false);
 		return false;
 	}
-	if (n > 0) {
-		k->bytes_out += (uint64_t)n;
-		if (c->watches_output)
-			c->protocol->sent(c, (size_t)n);
-	}
+	size_t took = n > 0 ? (size_t)n : 0, gone = took + c->transport.fixed - c->out_fixed;
+	k->bytes_out += took;
+	c->out_fixed = c->transport.fixed;
+	if (gone && c->watches_output)
+		c->protocol->sent(c, gone);
 	return true;
 }
 
@@ -339,13 +353,15 @@ static void block_writes(struct http_conn *c, int64_t sent_now)
 	http__conn_update_interest(c);
 }
 
-static bool all_sent(struct http_conn *c)
+static bool all_sent(struct http_conn *c, int64_t sent_now)
 {
 	http__block_put(c->server, c->out);
 	c->out = NULL;
-	c->out_start = c->out_len = 0;
-	if (UNLIKELY(c->taking.since_ns))
+	c->out_start = c->out_len = c->out_fixed = 0;
+	if (UNLIKELY(c->taking.since_ns)) {
+		look_at_queue(c, sent_now > 0 ? (uint64_t)sent_now : 0);  // it is why there was room
 		http__meter_stop(&c->taking, &c->server->config.limits, loop_now_ns(c->server->loop));
+	}
 	c->write_deadline = UINT64_MAX;
 	if (c->state == CONN_CLOSING)
 		finish_close(c);
@@ -365,8 +381,8 @@ bool http__out_flush(struct http_conn *c)
 	if (!sent(c, n))
 		return false;
 	c->out_start += n > 0 ? (size_t)n : 0;
-	if (http__conn_pending(c) == 0)
-		return all_sent(c);
+	if (http__conn_pending(c) == 0 || c->is_deaf)
+		return all_sent(c, n);
 	block_writes(c, n);
 	return true;
 }
@@ -386,6 +402,8 @@ bool http__out_gather(struct http_conn *c, const struct iovec *parts, int count)
 	int64_t n = c->transport.ops->sendv(&c->transport, v, m);
 	if (!sent(c, n))
 		return false;
+	if (c->is_deaf)
+		return all_sent(c, n);
 	size_t left = n > 0 ? (size_t)n : 0, own = min_u64(left, pending);
 	c->out_start += own;
 	left -= own;
@@ -396,7 +414,7 @@ bool http__out_gather(struct http_conn *c, const struct iovec *parts, int count)
 			return false;
 	}
 	if (http__conn_pending(c) == 0)
-		return all_sent(c);
+		return all_sent(c, n);
 	block_writes(c, n);
 	return true;
 }

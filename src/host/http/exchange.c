@@ -30,6 +30,39 @@ void http_exchange_set_owner(struct http_exchange *x, const struct http_exchange
 	x->user = user;
 }
 
+enum http_failure http_exchange_failure(const struct http_exchange *x)
+{
+	return (enum http_failure)x->failure;
+}
+
+const char *http_failure_text(enum http_failure f)
+{
+	static const char *const texts[] = {
+		[HTTP_FAILURE_NONE] = "nothing went wrong",
+#define FAILURE(name, text) [HTTP_FAILURE_##name] = text,
+#include "failures.def"
+#undef FAILURE
+	};
+	return texts[f];
+}
+
+const char *http_exchange_failure_detail(const struct http_exchange *x, unsigned *ret_number)
+{
+	static const struct {
+		uint8_t failure, number;
+		const char *name;
+	} details[] = {
+#define DETAIL(failure, number, name) {HTTP_FAILURE_##failure, number, name},
+#include "details.def"
+#undef DETAIL
+	};
+	*ret_number = x->failure_number;
+	for (size_t i = 0; i < ARRAY_LEN(details); i++)
+		if (details[i].failure == x->failure && details[i].number == x->failure_number)
+			return details[i].name;
+	return NULL;
+}
+
 bool http_exchange_is_cancelled(const struct http_exchange *x, enum http_cancel *ret_why, unsigned *ret_status)
 {
 	if (ret_why)
@@ -58,7 +91,13 @@ void http__exchange_cancel(struct http_exchange *x, enum http_cancel why)
 	s->counters.cancelled++;
 	x->next = s->cancels;
 	s->cancels = x;
-	loop_post(s->loop, &s->task);
+	loop_post(s->loop, &s->job);
+}
+
+void http__exchange_notify_head(struct http_exchange *x)
+{
+	if (x->ops && x->ops->on_head)
+		x->ops->on_head(x->user, x);
 }
 
 void http__exchange_notify_read(struct http_exchange *x)
@@ -104,6 +143,12 @@ void http_exchange_release(struct http_exchange *x)
 		x->wire->abort(x, HTTP_CANCEL_SERVER);
 }
 
+void http_exchange_bodies(const struct http_exchange *x, uint64_t *ret_in, uint64_t *ret_out)
+{
+	*ret_in = x->taken;
+	*ret_out = x->has_body ? x->written : 0;
+}
+
 // ---- request body ----------------------------------------------------------------------------------------------------------------
 
 enum http_read http_body_peek(struct http_exchange *x, struct slice *ret_data)
@@ -120,6 +165,7 @@ enum http_read http_body_peek(struct http_exchange *x, struct slice *ret_data)
 
 void http_body_consume(struct http_exchange *x, size_t n)
 {
+	x->taken += n;
 	if (x->wired && n)
 		x->wire->consume(x, n);
 }
@@ -151,6 +197,12 @@ void http_body_discard(struct http_exchange *x)
 
 // ---- response head ---------------------------------------------------------------------------------------------------------------
 
+const char *http_version_name(enum http_version v)
+{
+	static const char *const names[] = {[HTTP_1_0] = "HTTP/1.0", [HTTP_1_1] = "HTTP/1.1", [HTTP_2] = "HTTP/2.0"};
+	return names[v];
+}
+
 // RFC 9110, 6.4.1.
 bool http_status_has_body(const struct http_exchange *x, unsigned status)
 {
@@ -180,7 +232,7 @@ static bool plan_field(struct http_response *p, const struct http_field *f, stru
 	return true;
 }
 
-static bool plan_fields(struct http_response *p, struct err *e)
+bool http__fields_plan(struct http_response *p, struct err *e)
 {
 	if (p->n > HTTP_FIELDS_MAX)
 		return err_set(e, ERR_LIMIT, "more than %d fields", HTTP_FIELDS_MAX);
@@ -209,14 +261,15 @@ static bool plan_length(struct http_response *p, uint64_t length, struct err *e)
 	return true;
 }
 
-bool http_respond_head(struct http_exchange *x, unsigned status, const struct http_field *fields, uint32_t n, uint64_t length, struct err *e)
+void http_exchange_add_field(struct http_exchange *x, struct http_field f)
+{
+	x->more = f;
+}
+
+static bool give_head(struct http_exchange *x, unsigned status, const struct http_field *fields, uint32_t n, uint64_t length, struct err *e)
 {
 	struct http_response p = {.status = status, .fields = fields, .n = n, .has_body = http_status_has_body(x, status)};
-	if (x->head_given)
-		return err_set(e, ERR_USAGE, "the response has a head already");
-	if (status < 200 || status > 599)
-		return err_set(e, ERR_INVALID, "status %u is not one of 200..599", status);
-	if (!plan_fields(&p, e) || !plan_length(&p, length, e))
+	if (!http__fields_plan(&p, e) || !plan_length(&p, length, e))
 		return false;
 	x->head_given = true;
 	x->has_body = p.has_body;
@@ -224,6 +277,28 @@ bool http_respond_head(struct http_exchange *x, unsigned status, const struct ht
 	if (!x->wired || x->wire->head(x, &p))
 		return true;  // where nobody listens the first write tells
 	return err_nomem(e);
+}
+
+// With the field of its own, if there is room.
+static bool give_longer_head(struct http_exchange *x, unsigned status, const struct http_field *fields, uint32_t n, uint64_t length)
+{
+	struct http_field all[HTTP_FIELDS_MAX];
+	struct err ignored = {0};
+	if (!x->more.name.len || n >= HTTP_FIELDS_MAX)
+		return false;
+	if (n)
+		memcpy(all, fields, n * sizeof *all);
+	all[n] = x->more;
+	return give_head(x, status, all, n + 1, length, &ignored) || x->head_given;
+}
+
+bool http_respond_head(struct http_exchange *x, unsigned status, const struct http_field *fields, uint32_t n, uint64_t length, struct err *e)
+{
+	if (x->head_given)
+		return err_set(e, ERR_USAGE, "the response has a head already");
+	if (status < 200 || status > 599)
+		return err_set(e, ERR_INVALID, "status %u is not one of 200..599", status);
+	return give_longer_head(x, status, fields, n, length) || give_head(x, status, fields, n, length, e);
 }
 
 // ---- response body ---------------------------------------------------------------------------------------------------------------

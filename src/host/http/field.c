@@ -19,10 +19,10 @@ const uint8_t http__char[256] = {CH64(0), CH64(64), CH64(128), CH64(192)};
 
 static bool all_of(struct slice s, uint8_t bit)
 {
+	uint8_t all = bit;
 	for (size_t i = 0; i < s.len; i++)
-		if (!(http__char[s.ptr[i]] & bit))
-			return false;
-	return true;
+		all &= http__char[s.ptr[i]];
+	return all != 0;
 }
 
 bool http_field_name_is_valid(struct slice name)
@@ -35,22 +35,30 @@ bool http_method_is_valid(struct slice method)
 	return http_field_name_is_valid(method);
 }
 
-const uint8_t *http__value_end(const uint8_t *p, const uint8_t *end)
+// Bytes below 0x20, or equal to 0x7f, have their upper bit set; above the first of them more may be told than there are.
+static inline uint64_t controls(const uint8_t *p)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101), high = ones * 0x80;
+	uint64_t v;
+	memcpy(&v, p, 8);
+	uint64_t del = v ^ ones * 0x7f;
+	return ((v - ones * 0x20) & ~v & high) | ((del - ones) & ~del & high);
+}
+
+const uint8_t *http__value_end(const uint8_t *p, const uint8_t *end)
+{
 	for (;;) {
 		while (end - p >= 8) {
-			uint64_t v;
-			memcpy(&v, p, 8);
-			uint64_t del = v ^ ones * 0x7f;
-			// A byte below 0x20, or equal to 0x7f (may report more than there is; then the bytes are looked at one by one).
-			if (((v - ones * 0x20) & ~v & high) | ((del - ones) & ~del & high))
+			uint64_t found = controls(p);
+			if (found) {
+				p += __builtin_ctzll(found) / 8;
 				break;
+			}
 			p += 8;
 		}
-		for (int i = 0; i < 8; i++, p++)
-			if (p == end || (*p < 0x20 && *p != '\t') || *p == 0x7f)
-				return p;
+		if (p == end || (*p < 0x20 && *p != '\t') || *p == 0x7f)
+			return p;
+		p++;
 	}
 }
 
@@ -60,7 +68,12 @@ bool http_field_value_is_valid(struct slice v)
 		return true;
 	if (v.len > HTTP_HEAD_MAX || v.ptr[0] == ' ' || v.ptr[0] == '\t' || v.ptr[v.len - 1] == ' ' || v.ptr[v.len - 1] == '\t')
 		return false;
-	return http__value_end(v.ptr, v.ptr + v.len) == v.ptr + v.len;
+	const uint8_t *end = v.ptr + v.len, *p = v.ptr;
+	for (; end - p > 8 && !controls(p); p += 8)
+		;
+	if (v.len >= 8 && end - p <= 8 && !controls(end - 8))
+		return true;
+	return http__value_end(p, end) == end;
 }
 
 static inline uint8_t lower(uint8_t c)
@@ -160,9 +173,10 @@ bool http_authority_is_valid(struct slice a, struct slice *ret_host, struct slic
 		if (host == 0)
 			return false;
 	} else {
-		while (host < a.len && http__char[a.ptr[host]] & CH_AUTHORITY)
-			host++;
-		if (!percents_are_whole(slice_of(a.ptr, host)))
+		bool percents = false;
+		for (; host < a.len && http__char[a.ptr[host]] & CH_AUTHORITY; host++)
+			percents |= a.ptr[host] == '%';
+		if (percents && !percents_are_whole(slice_of(a.ptr, host)))
 			return false;
 	}
 	if (host < a.len) {
@@ -182,4 +196,25 @@ bool http_authority_is_valid(struct slice a, struct slice *ret_host, struct slic
 bool http_target_is_valid(struct slice t)
 {
 	return t.len > 0 && t.len <= HTTP_HEAD_MAX && t.ptr[0] == '/' && all_of(t, CH_TARGET);
+}
+
+bool http_authority_split(struct slice authority, bool https, char ret_host[HTTP_HOST_MAX + 1], uint16_t *ret_port)
+{
+	struct slice host, port;
+	uint64_t number = https ? 443 : 80;
+	if (!http_authority_is_valid(authority, &host, &port))
+		return false;
+	if (host.len >= 2 && host.ptr[0] == '[')
+		host = slice_sub(host, 1, host.len - 2);
+	if (host.len > 1 && host.ptr[host.len - 1] == '.')
+		host.len--;
+	if (port.len && (!slice_parse_u64(port, 65535, &number) || number == 0))
+		return false;
+	if (host.len == 0 || host.len > HTTP_HOST_MAX || memchr(host.ptr, '%', host.len))
+		return false;
+	memset(ret_host, 0, HTTP_HOST_MAX + 1);
+	for (size_t i = 0; i < host.len; i++)
+		ret_host[i] = (char)lower(host.ptr[i]);
+	*ret_port = (uint16_t)number;
+	return true;
 }

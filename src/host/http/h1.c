@@ -15,6 +15,7 @@
 // 4. What will be closed says so in its head; the only reasons that come later are the client's: what it sends is malformed, does not come, or never
 //    ends.
 #include "h1.h"
+#include "h2.h"
 
 #define FRESH_NS SECOND
 
@@ -302,6 +303,23 @@ static void on_readable(struct http_conn *conn)
 
 static const struct http_wire wire;
 
+// The beginning of what a client says who knows that we speak HTTP/2 (RFC 9113, 3.4): a head of a version that is not 1. By TLS the handshake tells.
+static bool is_preface(const struct h1_conn *c, unsigned status, struct slice head)
+{
+	return status == 505 && c->requests == 0 && !c->conn.server->config.tls && slice_eq_str(head, "PRI * HTTP/2.0\r\n\r\n");
+}
+
+// What was read is read again as HTTP/2. Nothing of c is HTTP/1's afterwards.
+static void become_h2(struct h1_conn *c)
+{
+	struct http_server *s = c->conn.server;
+	struct slice raw = h1_raw(c);
+	struct block *in = c->in;
+	c->in = NULL;
+	http__h2_take(&c->conn, raw.ptr, raw.len);
+	http__block_put(s, in);
+}
+
 // A complete head of `len` bytes is at the beginning of what is buffered. NULL: no request came of it.
 static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 {
@@ -320,7 +338,9 @@ static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 	}
 	if (status) {
 		http__spare_put(s, &s->spare_exchanges, h);
-		reject(c, status, why);
+		c->is_h2 = is_preface(c, status, slice_of(c->in->data + c->in_start, len));
+		if (!c->is_h2)
+			reject(c, status, why);
 		return NULL;
 	}
 	memset(h, 0, offsetof(struct h1_exchange, head));
@@ -331,6 +351,7 @@ static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 	h->head_end = end;
 	h->must_continue = h->head.expects_continue;
 	h->head.req.peer = c->conn.peer;
+	h->head.req.https |= s->config.tls != NULL;
 	h1_body_init(&h->body, h->head.chunked, h->head.req.length);
 	c->in_start = end;
 	c->x = h;
@@ -396,6 +417,10 @@ static void advance(struct h1_conn *c)
 			reject(c, (unsigned)-n, what_is_wrong(n));
 		else
 			h = make_exchange(c, (size_t)n);
+		if (!h && c->is_h2) {
+			become_h2(c);
+			return;
+		}
 		if (!h)
 			break;
 		dispatch(c, h);
@@ -546,10 +571,10 @@ static bool wire_head(struct http_exchange *x, const struct http_response *r)
 {
 	struct h1_exchange *h = exchange_of(x);
 	struct h1_conn *c = h->conn;
-	h->kind = !r->has_body               ? H1_NONE
-		: r->has_length                  ? H1_LENGTH
-		: h->head.req.version_minor >= 1 ? H1_CHUNKED
-										 : H1_UNTIL_CLOSE;
+	h->kind = !r->has_body                ? H1_NONE
+		: r->has_length                   ? H1_LENGTH
+		: h->head.req.version >= HTTP_1_1 ? H1_CHUNKED
+										  : H1_UNTIL_CLOSE;
 	bool more = h1_has_ended(h) && h1_raw_len(c) > 0;  // another request is buffered already
 	c->close_after |= c->conn.read_eof || h->must_continue || is_too_long_to_drain(h) || (x->server->draining && !more);
 	return h1_put_head(h, r);
@@ -619,10 +644,32 @@ static const struct http_protocol protocol = {
 	.lost = on_lost,
 };
 
+bool http__h1_reserve(struct http_server *s, uint32_t n)
+{
+	return http__spares_reserve(s, &s->spare_conns, sizeof(struct h1_conn), n) &&
+		http__spares_reserve(s, &s->spare_exchanges, sizeof(struct h1_exchange), n) && http__blocks_reserve(s, BLOCK_SMALL, 2 * n);
+}
+
 bool http__h1_open(struct http_server *s, int fd, const struct http_address *peer, struct err *e)
 {
-	struct http_conn *c = http__conn_open(s, &protocol, fd, peer, e);
+	struct http_conn *c = http__conn_open(s, &protocol, fd, peer, NULL, NULL, e);
 	if (c)
 		read_by(h1_of(c), s->config.limits.idle_ns);
 	return c != NULL;
+}
+
+void http__h1_take(struct http_conn *conn, const uint8_t *p, size_t n)
+{
+	struct h1_conn *c = h1_of(conn);
+	conn->protocol = &protocol;
+	read_by(c, conn->server->config.limits.idle_ns);
+	if (n == 0)
+		return;
+	if (!h1_head_room(c)) {
+		http__conn_close(conn, HTTP_CANCEL_NOMEM, false);
+		return;
+	}
+	memcpy(c->in->data, p, n);
+	c->in_len = n;
+	advance(c);
 }

@@ -27,8 +27,23 @@ struct h1_head {
 // p[0..len) is a head that h1_head_scan has found complete (without the leading empty line). Slices point into it; an absolute-form target
 // without a path may move its authority by one byte. 0, or the status to refuse with.
 unsigned h1_head_parse(uint8_t *p, size_t len, uint32_t max_fields, struct h1_head *h);
+// One line of [p, end) that ends in CRLF. Returns where the next line begins, NULL if it is malformed.
+const uint8_t *h1_field_parse(const uint8_t *p, const uint8_t *end, struct http_field *f);
+// Splits a comma-separated list; false at its end. Elements are trimmed; empty ones are skipped.
+bool h1_list_next(struct slice *rest, struct slice *ret);
 // The same for a trailer section. Forbidden names are left out.
 unsigned h1_trailers_parse(const uint8_t *p, size_t len, struct http_field *fields, uint32_t max_fields, uint32_t *ret_n);
+
+// ---- h1_answer.c: the head of an answer ------------------------------------------------------------------------------------------
+struct h1_answer {
+	unsigned status;
+	uint8_t version_minor;
+	bool chunked, has_length, keep_alive;
+	uint64_t length;
+	uint32_t n;
+};
+// p[0..len) is a head that h1_head_scan has found complete. The fields, at most max_fields, point into it. HTTP_FAILURE_NONE, or what is wrong with it.
+enum http_failure h1_answer_parse(const uint8_t *p, size_t len, struct http_field *fields, uint32_t max_fields, struct h1_answer *ret);
 
 // ---- h1_body.c: the framing of a body --------------------------------------------------------------------------------------------
 enum h1_body_state {
@@ -75,6 +90,7 @@ struct h1_conn {
 	struct http_conn conn;     // first; the rest means something while it is open
 	enum h1_state state;
 	bool in_dispatch, close_after;
+	bool is_h2;                // what came is not HTTP/1: it becomes another
 	uint64_t requests;
 	struct h1_exchange *x;     // BUSY and DRAIN: HTTP/1 has one at a time
 	struct block *in;          // received and not consumed: in->data[in_start..in_len)
@@ -138,6 +154,12 @@ bool h1_put_end(struct h1_exchange *h, const struct http_field *trailers, uint32
 // An answer of the server's own to a message that it can't go on with: `Connection: close`. false: the connection is gone.
 bool h1_put_error(struct h1_conn *c, unsigned status, const char *detail, bool no_body);
 bool h1_put_continue(struct h1_conn *c);
+// Data of a body, as a chunk or not. *chunk: bytes of the last chunk at the end of the output with its framing; 0: none to be added to. false: the
+// connection is gone.
+bool h1_data_put(struct http_conn *c, size_t *chunk, bool chunked, struct slice data);
+// The last chunk and the trailers, of `bytes` in all, but those that may not stand there. false: the connection is gone.
+bool h1_trailers_put(struct http_conn *c, const struct http_field *trailers, uint32_t n, size_t bytes);
+uint8_t *h1_fields_put(uint8_t *to, const struct http_field *fields, uint32_t n);
 // Output is about to leave: a 100 that is still owed goes before the head. false: the connection is gone.
 bool h1_before_send(struct http_conn *c);
 void h1_sent(struct http_conn *c, size_t n);

@@ -59,8 +59,7 @@ static bool is_space(uint8_t c)
 	return c == ' ' || c == '\t';
 }
 
-// One line of [p, end) that ends in CRLF. Returns where the next line begins, NULL if it is malformed.
-static const uint8_t *parse_field(const uint8_t *p, const uint8_t *end, struct http_field *f)
+const uint8_t *h1_field_parse(const uint8_t *p, const uint8_t *end, struct http_field *f)
 {
 	const uint8_t *name = p;
 	while (http__char[*p] & CH_TOKEN)  // stops at CR at the latest
@@ -82,8 +81,7 @@ static const uint8_t *parse_field(const uint8_t *p, const uint8_t *end, struct h
 	return p + 2;
 }
 
-// Splits a comma-separated list; false at its end. Elements are trimmed; empty ones are skipped.
-static bool list_next(struct slice *rest, struct slice *ret)
+bool h1_list_next(struct slice *rest, struct slice *ret)
 {
 	while (rest->len) {
 		size_t n = slice_find(*rest, ',');
@@ -149,7 +147,7 @@ static unsigned on_coding(struct h1_head *h, struct meaning *m, struct slice v)
 static unsigned on_connection(struct h1_head *h, struct meaning *m, struct slice v)
 {
 	struct slice one;
-	while (list_next(&v, &one)) {
+	while (h1_list_next(&v, &one)) {
 		m->close |= http_name_eq(one, SLICE_LIT("close"));
 		m->keep_alive |= http_name_eq(one, SLICE_LIT("keep-alive"));
 	}
@@ -167,7 +165,7 @@ static unsigned on_expect(struct h1_head *h, struct meaning *m, struct slice v)
 static unsigned on_te(struct h1_head *h, struct meaning *m, struct slice v)
 {
 	struct slice one;
-	while (list_next(&v, &one))
+	while (h1_list_next(&v, &one))
 		h->req.accepts_trailers |= http_name_eq(one, SLICE_LIT("trailers"));
 	return 0;
 }
@@ -197,12 +195,12 @@ static unsigned decide_framing(struct h1_head *h, const struct meaning *m)
 	if (m->codings) {
 		if (m->lengths)
 			return refuse(h, 400, "both Transfer-Encoding and Content-Length");
-		if (h->req.version_minor == 0)
+		if (h->req.version == HTTP_1_0)
 			return refuse(h, 400, "Transfer-Encoding in HTTP/1.0");
 		if (!m->coding_is_plain) {
 			struct slice rest = m->coding, one, last = {0};
 			unsigned chunked = 0;
-			while (list_next(&rest, &one)) {
+			while (h1_list_next(&rest, &one)) {
 				last = one;
 				chunked += http_name_eq(one, SLICE_LIT("chunked"));
 			}
@@ -213,10 +211,10 @@ static unsigned decide_framing(struct h1_head *h, const struct meaning *m)
 		h->chunked = true;
 	}
 	h->req.has_body = h->chunked || h->req.length > 0;
-	if (!h->req.has_body || h->req.version_minor == 0)
+	if (!h->req.has_body || h->req.version == HTTP_1_0)
 		h->expects_continue = false;
-	h->keep_alive = !m->close && (h->req.version_minor >= 1 || m->keep_alive);
-	h->old_keep_alive = h->keep_alive && h->req.version_minor == 0;
+	h->keep_alive = !m->close && (h->req.version >= HTTP_1_1 || m->keep_alive);
+	h->old_keep_alive = h->keep_alive && h->req.version == HTTP_1_0;
 	return 0;
 }
 
@@ -267,7 +265,7 @@ static unsigned parse_version(struct h1_head *h, const uint8_t *p, size_t len)
 		return refuse(h, 400, "malformed request line");
 	if (p[5] != '1')
 		return refuse(h, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-	h->req.version_minor = p[7] != '0';
+	h->req.version = p[7] == '0' ? HTTP_1_0 : HTTP_1_1;
 	return 0;
 }
 
@@ -312,7 +310,7 @@ unsigned h1_head_parse(uint8_t *p, size_t len, uint32_t max_fields, struct h1_he
 		if (h->req.field_count >= max_fields)
 			return refuse(h, 431, "too many fields");
 		struct http_field *f = &h->fields[h->req.field_count++];
-		at = parse_field(at, end, f);
+		at = h1_field_parse(at, end, f);
 		if (!at)
 			return refuse(h, 400, "malformed field");
 		status = understand(h, &m, f);
@@ -322,7 +320,7 @@ unsigned h1_head_parse(uint8_t *p, size_t len, uint32_t max_fields, struct h1_he
 	if (end - at != 2)  // a line that begins with CR
 		return refuse(h, 400, "malformed field");
 	h->req.fields = h->fields;
-	if (m.hosts == 0 && h->req.version_minor >= 1)
+	if (m.hosts == 0 && h->req.version >= HTTP_1_1)
 		return refuse(h, 400, "no Host field");
 	if (!h->req.authority.len)
 		h->req.authority = m.host;
@@ -337,7 +335,7 @@ unsigned h1_trailers_parse(const uint8_t *p, size_t len, struct http_field *fiel
 		struct http_field f;
 		if (seen++ >= max_fields)
 			return 431;
-		p = parse_field(p, end, &f);
+		p = h1_field_parse(p, end, &f);
 		if (!p)
 			return 400;
 		if (!http__is_trailer_forbidden(f.name))

@@ -18,7 +18,7 @@ static uint8_t *put_number(uint8_t *to, uint64_t v)
 	return put(to, slice_of(d, (size_t)(digits + sizeof digits - d)));
 }
 
-static uint8_t *put_fields(uint8_t *to, const struct http_field *fields, uint32_t n)
+uint8_t *h1_fields_put(uint8_t *to, const struct http_field *fields, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (fields[i].name.len == 14 && http_name_eq(fields[i].name, SLICE_LIT("content-length")))
@@ -58,7 +58,7 @@ static uint8_t *put_lines(struct h1_exchange *h, uint8_t *to, const struct http_
 	*to++ = ' ';
 	to = put(to, slice_str(http__status_reason(r->status)));
 	to = put(to, SLICE_LIT("\r\n"));
-	to = put_fields(to, r->fields, r->n);
+	to = h1_fields_put(to, r->fields, r->n);
 	if (!k->no_date && !r->has_date)
 		to = put(to, http__date(h->x.server));
 	if (k->server_name && !r->has_server) {
@@ -185,37 +185,39 @@ static size_t add_to_chunk(struct http_conn *c, size_t chunk, struct slice data)
 	return (size_t)(to - start);
 }
 
-static bool append_data(struct h1_exchange *h, struct slice data)
+// At the end of the output: the last chunk gets longer if nothing of it was sent.
+static bool put_chunk_or_more(struct http_conn *c, size_t *chunk, struct slice data)
 {
-	struct http_conn *c = &h->conn->conn;
-	if (h->kind != H1_CHUNKED)
-		return http__out_put(c, data.ptr, data.len);
-	bool goes_on = h->chunk && h->chunk <= http__conn_pending(c);
-	h->chunk = goes_on ? add_to_chunk(c, h->chunk, data) : put_chunk(c, data);
-	return h->chunk != 0;
+	bool goes_on = *chunk && *chunk <= http__conn_loose(c);
+	*chunk = goes_on ? add_to_chunk(c, *chunk, data) : put_chunk(c, data);
+	return *chunk != 0;
 }
 
 // Without a copy of what the kernel takes.
-static bool gather_data(struct h1_exchange *h, struct slice data)
+static bool gather(struct http_conn *c, size_t *chunk, bool chunked, struct slice data)
 {
 	uint8_t head[20];
-	size_t head_len = h->kind == H1_CHUNKED ? chunk_head(head, data.len) : 0, tail_len = head_len ? 2 : 0;
+	size_t head_len = chunked ? chunk_head(head, data.len) : 0, tail_len = head_len ? 2 : 0;
 	struct iovec parts[3] = {{head, head_len}, {UNCONST(data.ptr), data.len}, {"\r\n", tail_len}};
-	h->chunk = 0;
-	return http__out_gather(&h->conn->conn, parts + !head_len, head_len ? 3 : 1);
+	*chunk = 0;
+	return http__out_gather(c, parts + !head_len, head_len ? 3 : 1);
 }
 
-bool h1_put_data(struct h1_exchange *h, struct slice data)
+bool h1_data_put(struct http_conn *c, size_t *chunk, bool chunked, struct slice data)
 {
-	struct http_conn *c = &h->conn->conn;
 	if (data.len >= GATHER_MIN && !c->write_blocked)
-		return gather_data(h, data);
-	if (!append_data(h, data))
+		return gather(c, chunk, chunked, data);
+	if (!(chunked ? put_chunk_or_more(c, chunk, data) : http__out_put(c, data.ptr, data.len)))
 		return false;
 	if (http__conn_pending(c) >= FLUSH_AT)
 		return http__out_flush(c);
 	http__conn_turn_later(c);
 	return true;
+}
+
+bool h1_put_data(struct h1_exchange *h, struct slice data)
+{
+	return h1_data_put(&h->conn->conn, &h->chunk, h->kind == H1_CHUNKED, data);
 }
 
 // All of the body is known before anything of the answer has left: it gets its length instead of chunks, or of the end of the connection.
@@ -236,7 +238,7 @@ static bool settle_length(struct h1_exchange *h)
 	return true;
 }
 
-static bool put_trailers(struct http_conn *c, const struct http_field *trailers, uint32_t n, size_t bytes)
+bool h1_trailers_put(struct http_conn *c, const struct http_field *trailers, uint32_t n, size_t bytes)
 {
 	uint8_t *to = http__out_reserve(c, bytes + 8);
 	if (!to)
@@ -244,7 +246,7 @@ static bool put_trailers(struct http_conn *c, const struct http_field *trailers,
 	to = put(to, SLICE_LIT("0\r\n"));
 	for (uint32_t i = 0; i < n; i++)
 		if (!http__is_trailer_forbidden(trailers[i].name))
-			to = put_fields(to, &trailers[i], 1);
+			to = h1_fields_put(to, &trailers[i], 1);
 	to = put(to, SLICE_LIT("\r\n"));
 	c->out_len = (size_t)(to - c->out->data);
 	return true;
@@ -259,7 +261,7 @@ bool h1_put_end(struct h1_exchange *h, const struct http_field *trailers, uint32
 	if (n == 0 && h->head_waits)
 		return settle_length(h);
 	if (h->kind == H1_CHUNKED)
-		return put_trailers(&h->conn->conn, trailers, n, bytes);
+		return h1_trailers_put(&h->conn->conn, trailers, n, bytes);
 	h->conn->close_after = true;
 	return true;
 }

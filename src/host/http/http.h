@@ -1,6 +1,6 @@
-// HTTP/1.1 server (RFC 9112, 9110), strict. Knows no Wasm. Everything runs on the thread of one loop (a shard).
+// HTTP/1.1 and 2 (RFC 9110, 9112, 9113), the server's side and (1.1) the client's, strict. Knows no Wasm. Everything runs on the thread of one loop (a shard).
 //
-// Layers: transport (bytes) -> connection (output, time, its end) -> protocol (messages; HTTP/1 so far) -> exchange (what the owner sees of one
+// Layers: transport (bytes) -> connection (output, time, its end) -> protocol (messages; HTTP/1 and 2) -> exchange (what the owner sees of one
 // message pair). Owners see exchanges only, so that another protocol or transport changes nothing for them.
 //
 // 1. An exchange is owned jointly by the wire and by whoever got it in on_request. The owner calls http_exchange_release exactly once,
@@ -41,14 +41,37 @@ bool http_target_is_valid(struct slice target);
 bool http_field_is_forbidden(struct slice name);
 // Case-insensitive comparison of ASCII.
 bool http_name_eq(struct slice a, struct slice b);
+enum { HTTP_HOST_MAX = 253 };
+// The host in lower case, without brackets and without the dot at its end, and the port (of the scheme if there is none). false: the authority is malformed,
+// has no host, or one that is too long.
+bool http_authority_split(struct slice authority, bool https, char ret_host[HTTP_HOST_MAX + 1], uint16_t *ret_port);
 // Strict Content-Length: digits only, no overflow (W32).
 bool http_length_parse(struct slice value, uint64_t *ret);
+
+// ---- TLS -------------------------------------------------------------------------------------------------------------------------
+// What is needed to speak it, of many connections and from any thread: roots, or certificates.
+struct http_tls;
+// Of requests that go out: the system's roots, and those of a file in PEM (NULL: none).
+NODISCARD bool http_tls_client_new(const char *ca_file, struct http_tls **ret, struct err *e);
+// Where the system's are; NULL: it has none, or (*e is set) there is no OpenSSL.
+const char *http_tls_roots(struct err *e);
+struct http_tls_pair {
+	const char *cert, *key;  // files in PEM; `cert`: a chain, the server's own first
+};
+// Of a server: the certificate that fits the name which the client asks for (SNI), the first where none does. Paths are borrowed.
+NODISCARD bool http_tls_server_new(const struct http_tls_pair *pairs, uint32_t n, struct http_tls **ret, struct err *e);
+// Reads the files again; connections from now on have what is in them. false: all stays as it is.
+NODISCARD bool http_tls_reload(struct http_tls *t, struct err *e);
+// Whether the files have changed since they were read last, or since this was asked last.
+bool http_tls_has_changed(struct http_tls *t);
+void http_tls_free(struct http_tls *t);
 
 // ---- server ----------------------------------------------------------------------------------------------------------------------
 #define HTTP_NO_LIMIT UINT64_MAX
 struct http_limits {
 	uint32_t head_bytes;       // request line and fields; 431
 	uint32_t fields;           // at most HTTP_FIELDS_MAX; 431
+	uint32_t streams;          // of an HTTP/2 connection: requests at once; 0: any number
 	uint64_t body_bytes;       // 413; HTTP_NO_LIMIT: none
 	uint32_t drain_bytes;      // unread rest of a request body that is read away to keep the connection
 	uint64_t idle_ns;          // between requests: close
@@ -77,7 +100,7 @@ struct http_address {
 	bool all;  // [::] or no host: all addresses of both families
 };
 NODISCARD bool http_address_parse(struct slice text, struct http_address *ret, struct err *e);
-// "127.0.0.1:3000", "[::1]:80"; the port as it is in the address. Zero-terminated, cut to `cap`.
+// "127.0.0.1:3000", "[::1]:80"; the port as it is in the address; "unix" of who came by a socket in the file system. Zero-terminated, cut to `cap`.
 void http_address_print(const struct http_address *a, char *out, size_t cap);
 uint16_t http_address_port(const struct http_address *a);  // for tests
 
@@ -86,7 +109,7 @@ uint16_t http_address_port(const struct http_address *a);  // for tests
 struct http_gate;
 NODISCARD bool http_gate_new(uint64_t connections, uint64_t per_client, struct http_gate **ret, struct err *e);
 void http_gate_free(struct http_gate *g);
-enum http_full { HTTP_FULL_CONNECTIONS, HTTP_FULL_CLIENT, HTTP_FULL_DESCRIPTORS };
+enum http_full { HTTP_FULL_CONNECTIONS, HTTP_FULL_CLIENT, HTTP_FULL_DESCRIPTORS, HTTP_FULL_MEMORY };
 
 struct http_server_config {
 	struct http_limits limits;  // start from http_limits_default
@@ -96,8 +119,11 @@ struct http_server_config {
 	// A head that never became a request was answered by the server with `status` (400, 408, 414, 431…); `why` is static. May be NULL.
 	void (*on_refused)(void *user, const struct http_address *peer, unsigned status, const char *why);
 	struct http_gate *gate;  // borrowed; NULL: no limit
+	// Not served here: somebody gives it to http_server_take, or closes it and leaves the gate (http_server_take of NULL). NULL: all are served here.
+	void (*on_accepted)(void *user, int fd, const struct http_address *peer);
 	// What is short, told for the first time in the life of the gate. May be NULL.
 	void (*on_full)(void *user, enum http_full what, const struct http_address *peer);
+	struct http_tls *tls;  // borrowed; NULL: in clear
 	const char *server_name;  // value of a Server field, or NULL for none
 	bool no_date;
 };
@@ -107,8 +133,14 @@ NODISCARD bool http_server_new(struct loop *l, const struct http_server_config *
 // *addr gets the real port where 0 was asked for. The other shards then bind the same *addr with first = false. May be called for several
 // addresses (at most 8).
 NODISCARD bool http_server_listen(struct http_server *s, struct http_address *addr, bool first, struct err *e);
+// Accepts from a socket that listens already, and that servers of other threads may accept from too. Takes the descriptor over, also when it fails: each of
+// them has one of its own.
+NODISCARD bool http_server_listen_on(struct http_server *s, int fd, struct err *e);
 // Takes over a connected socket (a test, a tenant's process).
 NODISCARD bool http_server_adopt(struct http_server *s, int fd, struct err *e);
+// Serves what another server of the same gate accepted and passed on (on_accepted), also while it drains. On its own thread. NULL: nobody serves it, it is
+// closed.
+void http_server_take(struct http_server *s, struct http_gate *gate, int fd, const struct http_address *peer);
 // Stop accepting (what waits in the queues is accepted first), `Connection: close` on what is in flight, close idle connections.
 // `on_drained` is called from the loop when the last connection is gone; no request is cut. Once only.
 void http_server_drain(struct http_server *s, void (*on_drained)(void *user), void *user);
@@ -118,25 +150,28 @@ void http_server_free(struct http_server *s);
 const struct http_counters *http_server_counters(const struct http_server *s);
 
 // ---- request ---------------------------------------------------------------------------------------------------------------------
+enum http_version { HTTP_1_0, HTTP_1_1, HTTP_2 };
+const char *http_version_name(enum http_version v);  // "HTTP/1.1", "HTTP/2.0"
 struct http_request {
 	struct slice method;     // as sent
 	struct slice target;     // path and query, raw; at least "/"; "*" for OPTIONS *
 	struct slice authority;  // from an absolute-form target or Host; may be empty (HTTP/1.0)
 	const struct http_field *fields;  // in order, duplicates kept, Host and hop-by-hop fields included
 	uint32_t field_count;
-	uint8_t version_minor;   // 0 or 1
+	enum http_version version;
 	bool has_body;           // Content-Length > 0 or chunked
 	bool is_head;
 	bool accepts_trailers;   // TE: trailers
 	bool has_length;
 	uint64_t length;         // of the body where has_length
-	bool https;              // the target was absolute and said so
+	bool https;              // it came by TLS, or the target was absolute and said so
 	struct http_address peer;
 };
 const struct http_request *http_exchange_request(const struct http_exchange *x);
 
 enum http_cancel { HTTP_CANCEL_PEER, HTTP_CANCEL_TIMEOUT, HTTP_CANCEL_BAD_BODY, HTTP_CANCEL_TOO_LARGE, HTTP_CANCEL_SERVER, HTTP_CANCEL_NOMEM };
 struct http_exchange_ops {
+	void (*on_head)(void *user, struct http_exchange *x);      // of a request that goes out: the answer's head is there, once
 	void (*on_readable)(void *user, struct http_exchange *x);  // after HTTP_READ_AGAIN, once: data, end or error is there
 	void (*on_writable)(void *user, struct http_exchange *x);  // after http_body_permit gave 0, once
 	void (*on_cancel)(void *user, struct http_exchange *x, enum http_cancel why);  // at most once; release is still the owner's to call
@@ -149,6 +184,9 @@ void http_exchange_set_owner(struct http_exchange *x, const struct http_exchange
 // The owner is done. A response not begun is answered 500; one not finished is aborted (W31). An unread request body is drained or the
 // connection closed (W33).
 void http_exchange_release(struct http_exchange *x);
+
+// Bytes of the bodies so far: of the request's, that its owner took; of the answer's, that he wrote and that are sent.
+void http_exchange_bodies(const struct http_exchange *x, uint64_t *ret_in, uint64_t *ret_out);
 
 // ---- request body ----------------------------------------------------------------------------------------------------------------
 enum http_read {
@@ -178,6 +216,8 @@ void http_body_discard(struct http_exchange *x);
 NODISCARD bool http_respond_head(struct http_exchange *x, unsigned status, const struct http_field *fields, uint32_t n, uint64_t length, struct err *e);
 // false: to HEAD, and with 204, 205 and 304, nothing of a body is sent.
 bool http_status_has_body(const struct http_exchange *x, unsigned status);
+// A field that goes with the head behind those of http_respond_head, where these leave room for it. A view until the head is given.
+void http_exchange_add_field(struct http_exchange *x, struct http_field f);
 // Bytes that http_body_write takes now without fail: 0 or 4096..HTTP_WINDOW (W12); 0: on_writable follows. For a closed exchange it is
 // HTTP_WINDOW: the write tells. It depends on what this exchange has written only: a head and HTTP_WINDOW bytes are always taken.
 size_t http_body_permit(struct http_exchange *x);
@@ -198,5 +238,125 @@ void http_abort(struct http_exchange *x);
 // Head, body of one line and finish, for the server's own answers (500, 503, 504). `retry_after` seconds, 0: none. Does nothing when a
 // head was given already.
 void http_respond_error(struct http_exchange *x, unsigned status, unsigned retry_after);
+
+// ---- failures of what goes out -----------------------------------------------------------------------------------------------------
+// Why a request has no answer, or none that is whole, or there is no connection: cases of error-code of wasi:http.
+enum http_failure {
+	HTTP_FAILURE_NONE,
+#define FAILURE(name, text) HTTP_FAILURE_##name,
+#include "failures.def"
+#undef FAILURE
+};
+
+const char *http_failure_text(enum http_failure f);
+
+// ---- client ----------------------------------------------------------------------------------------------------------------------
+// Requests that go out, of one shard. The same exchanges turned round: http_body_permit, _write and _finish are the request's body, http_body_peek,
+// _consume, _trailers and _discard the answer's. Rules 1, 2 and 5 hold; after on_cancel http_exchange_failure says why. Connections are kept by origin and
+// tenant, and outlive who asked for them. No redirect is followed, no proxy variable is read.
+struct http_client;
+
+struct http_client_limits {
+	uint32_t connections;    // open at once, idle ones among them
+	uint32_t idle;           // kept without a request
+	uint32_t lookups;        // of names, at once
+	uint64_t idle_ns;
+	uint64_t connect_ns;     // from the beginning until the connection stands, names and all addresses among it: where the request says nothing
+	uint64_t first_byte_ns;  // from then to the answer's head; likewise
+	uint64_t between_ns;     // without a byte of a body that is waited for; likewise
+	uint64_t write_ns;       // the peer takes nothing of what waits to be sent
+};
+extern const struct http_client_limits http_client_limits_default;
+
+// `names`: the pool that looks names up; outlives the client.
+NODISCARD bool http_client_new(struct loop *l, struct loop_pool *names, const struct http_client_limits *limits, struct http_client **ret, struct err *e);
+const struct http_counters *http_client_counters(const struct http_client *cl);
+// Cuts what is left: exchanges that owners still hold get on_cancel, and each must be released before. Look-ups that are under way
+// are let go.
+void http_client_free(struct http_client *cl);
+
+struct http_outgoing_request {
+	struct slice method, authority, target;  // valid by http_method_is_valid and so on; the authority is not empty
+	bool https;
+	struct http_tls *tls;  // of https; NULL: it can't be spoken. Outlives its connections' handshakes
+	const struct http_field *fields;
+	uint32_t n;
+	uint64_t tenant;  // whose connections: others' are not used
+	uint64_t connect_ns, first_byte_ns, between_ns;  // 0: as the limits have it
+	uint64_t answer_ns;  // from now to the answer's head, over the two before; 0: as they have it
+	// Asked for each address before anything is sent to it, that of a connection which is used again among them. From the loop.
+	bool (*may_connect)(void *user, const struct http_address *a);
+	const struct http_exchange_ops *ops;
+	void *user;
+};
+// All of the request is copied. A content-length among the fields is the body's length. What goes wrong later is told by on_cancel. false: *ret_why.
+NODISCARD bool http_client_send(struct http_client *cl, const struct http_outgoing_request *r, struct http_exchange **ret, enum http_failure *ret_why);
+
+struct http_answer {
+	unsigned status;  // 200..599, or any of three digits that a server made up
+	const struct http_field *fields;
+	uint32_t n;
+};
+// Of a request that went out, after on_head; NULL: not there.
+const struct http_answer *http_exchange_answer(const struct http_exchange *x);
+enum http_failure http_exchange_failure(const struct http_exchange *x);
+// What the other side said to it, as its standard names it, and its number: of TLS_ALERT_RECEIVED the alert (RFC 8446, 6), of DNS_ERROR the code of the answer (RFC
+// 1035, 4.1.1). Static; NULL: nothing is known.
+const char *http_exchange_failure_detail(const struct http_exchange *x, unsigned *ret_number);
+
+// ---- connections to servers that speak something else ------------------------------------------------------------------------------
+// From a name to a connected descriptor: look-up, vetting, one address after the other. Embedded; not moved while it runs. The caller has set all below
+// but what is connect.c's.
+enum { HTTP_ADDRESSES_MAX = 16 };
+struct http_lookup;
+struct http_connect {
+	struct loop *loop;
+	struct loop_pool *names;     // looks names up
+	uint32_t *lookups_left;      // how many more may be looked up at once, counted here; NULL: any number
+	uint64_t deadline_ns;        // for all of it
+	bool (*may_connect)(void *user, const struct http_address *a);  // NULL: to all
+	void *user;
+	// From the loop, once: `fd` is the callee's, connected to list[at]; -1: failed.
+	void (*done)(struct http_connect *k, int fd, enum http_failure failure);
+	struct http_address list[HTTP_ADDRESSES_MAX];
+	uint32_t n, at;
+	// connect.c's
+	struct http_lookup *lookup;  // that runs; it outlives a connect that was stopped
+	struct loop_io io;
+	struct loop_timer timer;
+	enum http_failure failure;   // of the address before
+	uint8_t rcode;               // of DNS_ERROR: as the answer's code is numbered
+};
+// From the loop; `done` may be called before this returns.
+void http_connect_start(struct http_connect *k, const char *host, uint16_t port);
+// `done` is not called any more. Does nothing where it was.
+void http_connect_stop(struct http_connect *k);
+
+// How bytes come and go, by TCP or by TLS over it.
+struct iovec;
+struct http_transport;
+struct http_transport_ops {
+	// Bytes received, 0 at the end, or -errno; -EAGAIN: io.fn is called when there is something, as far as it is wanted.
+	int64_t (*recv)(struct http_transport *t, void *into, size_t max);
+	int64_t (*sendv)(struct http_transport *t, const struct iovec *parts, int n);
+	void (*shutdown)(struct http_transport *t);           // ends our direction
+	void (*close)(struct http_transport *t, bool reset);  // `reset`: the other side is to see that it is not a clean end
+	void (*want)(struct http_transport *t, uint32_t interest);
+	uint64_t (*unsent)(struct http_transport *t);         // bytes sent that the other side has not taken
+	bool (*is_ready)(const struct http_transport *t);     // what comes before the first byte of a message is over; NULL: nothing does
+	bool (*is_h2)(const struct http_transport *t);        // and both sides have agreed on HTTP/2; NULL: nothing was agreed
+};
+struct http_transport {
+	const struct http_transport_ops *ops;
+	struct loop_io io;
+	void *of;         // the kind's own
+	uint8_t failure;  // why it can't be used, where it knows better than -errno: enum http_failure
+	uint8_t alert;    // of TLS_ALERT_RECEIVED
+	uint32_t fixed;   // of what sendv did not take so many bytes, the first, are encrypted already: they are offered again as they are
+};
+// On a connected descriptor, which is taken over, also when it fails. `tls`: NULL for none; the handshake is within the first recv or sendv; no protocol is
+// offered (ALPN). `host`: whom the peer's certificate must vouch for. The transport stays where it is while it is open.
+NODISCARD bool http_transport_open(struct http_transport *t, struct loop *l, int fd, struct http_tls *tls, const char *host,
+	void (*fn)(struct loop_io *io, uint32_t ready), struct err *e);
 
 #endif

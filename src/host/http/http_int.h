@@ -2,7 +2,9 @@
 //   field, address, meter, gate, pool    characters, addresses, time, places, memory
 //   transport -> conn                    bytes, and a connection that knows not what is spoken on it (http_protocol)
 //   exchange                             a message pair that knows not how it travels (http_wire)
-//   h1_*                                 HTTP/1: a protocol for conn, a wire for exchange
+//   h2_*                                 HTTP/2: a protocol for conn, a wire for exchange
+//   h1_*                                 HTTP/1: the same
+//   hello                                which of them a connection speaks
 //   server                               listeners, drain
 #ifndef TENON_HTTP_INT_H
 #define TENON_HTTP_INT_H
@@ -60,14 +62,14 @@ struct block {
 };
 struct http_spares {  // objects of one size, linked through their first word
 	void *first;
-	uint32_t count;
+	uint32_t count, owned;  // in the list; with those in use
 };
 enum { LISTENERS_MAX = 8 };
 struct http_listener {
 	struct loop_io io;
 	struct http_server *server;
 };
-struct http_server {
+struct http_server {  // also what the connections of a client have in common: then it listens nowhere, and its spares are the client's
 	struct loop *loop;
 	struct http_server_config config;
 	struct http_counters counters;
@@ -76,29 +78,32 @@ struct http_server {
 	bool draining, freed, paused;
 	struct http_gate *gate;
 	struct http_server *gate_next;
-	bool room_asked;                            // atomic: room_remote is posted
+	bool room_asked;       // atomic: room_remote is posted
 	struct loop_remote room_remote;
 	void (*on_drained)(void *user);
 	void *drained_user;
 	struct loop_timer accept_timer;
-	struct loop_task task;                      // cancels, graveyard, drained
+	struct loop_job job;                       // cancels, graveyard, drained
 	struct http_conn *conns;                    // all that are open
 	struct http_conn *graveyard;
 	struct http_exchange *cancels;
 	struct http_spares spare_conns, spare_exchanges;
 	uint32_t exchanges;       // alive
 	struct block *blocks[BLOCK_CLASSES];
-	uint32_t block_counts[BLOCK_CLASSES];
+	uint32_t block_counts[BLOCK_CLASSES], blocks_owned[BLOCK_CLASSES];  // spare; with those in use
 	uint64_t date_until_ns;
 	uint8_t date[40];
 	uint32_t date_len;
-	uint8_t scratch[16384];                     // what is read to be thrown away
+	uint8_t scratch[65536];                     // what is read to be thrown away, or is taken at once
 };
 struct block *http__block_get(struct http_server *s, size_t cap);
 void http__block_put(struct http_server *s, struct block *b);
 // One of a list, or new; not cleared. NULL: memory is out.
 void *http__spare_get(struct http_spares *list, size_t size);
 void http__spare_put(struct http_server *s, struct http_spares *list, void *object);
+// There are so many at least, in use or not, and one at hand. false: memory is out.
+bool http__spares_reserve(struct http_server *s, struct http_spares *list, size_t size, uint32_t n);
+bool http__blocks_reserve(struct http_server *s, size_t cap, uint32_t n);
 struct slice http__date(struct http_server *s);
 // An exchange is gone: the memory of a server that was freed goes with the last.
 void http__server_forget_exchange(struct http_server *s);
@@ -108,21 +113,11 @@ void http__server_memory_free(struct http_server *s);
 void http__pools_release(struct http_server *s);
 const char *http__status_reason(unsigned status);
 
-// ---- transport.c: how bytes come and go; plain TCP so far -------------------------------------------------------------------------
-struct http_transport;
-struct http_transport_ops {
-	// Bytes received, 0 at the end, or -errno; -EAGAIN: io.fn is called when there is something, as far as it is wanted.
-	int64_t (*recv)(struct http_transport *t, void *into, size_t max);
-	int64_t (*sendv)(struct http_transport *t, const struct iovec *parts, int n);
-	void (*shutdown)(struct http_transport *t);           // ends our direction
-	void (*close)(struct http_transport *t, bool reset);  // `reset`: the other side is to see that it is not a clean end
-	void (*want)(struct http_transport *t, uint32_t interest);
-	uint64_t (*unsent)(struct http_transport *t);         // bytes sent that the other side has not taken
-};
-struct http_transport {
-	const struct http_transport_ops *ops;
-	struct loop_io io;
-};
+// ---- transport.c, tls.c: how bytes come and go -------------------------------------------------------------------------------------
+static inline bool http__transport_is_ready(const struct http_transport *t)
+{
+	return !t->ops->is_ready || t->ops->is_ready(t);
+}
 // Takes the descriptor over, also when it fails.
 NODISCARD bool http__transport_open_plain(struct http_transport *t, struct loop *l, int fd, void (*fn)(struct loop_io *io, uint32_t ready), struct err *e);
 
@@ -139,35 +134,44 @@ struct http_protocol {
 	void (*turn)(struct http_conn *c);              // http__conn_turn_later asked for it; the output was flushed
 	void (*late)(struct http_conn *c);              // read_deadline is over
 	bool (*before_send)(struct http_conn *c);       // watches_output: it is about to leave. false: the connection is gone
-	void (*sent)(struct http_conn *c, size_t n);    // watches_output
+	void (*sent)(struct http_conn *c, size_t n);    // watches_output: n more bytes have left, or will leave as they are
 	void (*evict)(struct http_conn *c);             // idle: to be closed, if nothing has come
+	bool (*deaf)(struct http_conn *c);              // the peer takes nothing more. true: what it says is still read; NULL: the connection is closed
 	void (*lost)(struct http_conn *c, enum http_cancel why);  // it is being closed: exchanges are cancelled, input is dropped
 };
 struct http_conn {
 	struct http_conn *next, **prev;
 	struct http_transport transport;
 	struct loop_timer timer;
-	struct loop_task task;
+	struct loop_job job;
 	struct http_server *server;
 	const struct http_protocol *protocol;
 	enum conn_state state;
 	bool read_eof, linger, write_blocked, watches_output;
+	bool is_deaf;                  // what is sent is thrown away
 	uint64_t read_deadline, write_deadline;
 	uint64_t end_deadline;         // while input is read away: whatever the client sends
-	uint64_t idle_since;           // UINT64_MAX: it is not
+	uint64_t idle_since;           // in the future, UINT64_MAX: it is not
 	struct http_client *client;
 	struct http_meter taking;      // of what is sent
 	uint64_t out_queue, took_ns;   // write_blocked: bytes in the kernel, and when the client last took some
 	struct block *out;             // waits to be sent: out->data[out_start..out_len)
 	size_t out_start, out_len;
+	size_t out_fixed;              // so many bytes at its beginning may not be changed any more; `sent` was told of them
 	struct http_address peer;
 };
 static inline size_t http__conn_pending(const struct http_conn *c)
 {
 	return c->out_len - c->out_start;
 }
-// On a descriptor that has entered the gate. NULL: closed again.
-struct http_conn *http__conn_open(struct http_server *s, const struct http_protocol *p, int fd, const struct http_address *peer, struct err *e);
+// What of it may still be written anew.
+static inline size_t http__conn_loose(const struct http_conn *c)
+{
+	return http__conn_pending(c) - c->out_fixed;
+}
+// On a descriptor that has entered the gate. `tls`: NULL for none; `host`: whom its peer must be, NULL where it asks us. NULL: closed again.
+struct http_conn *http__conn_open(struct http_server *s, const struct http_protocol *p, int fd, const struct http_address *peer, struct http_tls *tls,
+	const char *host, struct err *e);
 // Ends the connection now. `reset`: the bytes so far must not look whole.
 void http__conn_close(struct http_conn *c, enum http_cancel why, bool reset);
 // Ends it when what waits is sent; nothing is read as messages any more.
@@ -197,6 +201,8 @@ struct http_response {
 	bool has_date, has_server, has_body, has_length;
 	uint64_t length;                  // has_length
 };
+// Checks p->fields, and fills in what follows from them.
+bool http__fields_plan(struct http_response *p, struct err *e);
 // What stands under an exchange. Calls but `trailers` and `recycle` come only while `wired`.
 struct http_wire {
 	enum http_read (*peek)(struct http_exchange *x, struct slice *ret);
@@ -226,9 +232,13 @@ struct http_exchange {
 	bool discarded;
 	bool head_given, finished, bad_length, has_body;
 	uint16_t answered;         // by the server itself when the exchange was lost: 400, 408, 413
+	uint8_t failure;           // of a request that goes out: enum http_failure
+	uint8_t failure_number;    // what http_exchange_failure_detail tells
 	enum http_cancel why;
 	uint64_t length, written;  // of the response; HTTP_LENGTH_UNKNOWN
+	uint64_t taken;            // of the request's body
 	size_t queued;             // bytes of its data that wait to be sent, at most
+	struct http_field more;    // of the response's head; an empty name: none
 };
 void http__exchange_init(struct http_exchange *x, struct http_server *s, const struct http_wire *wire, const struct http_request *request);
 // The wire lets go of it: all was sent, and of the body of the request all that will.
@@ -236,12 +246,21 @@ void http__exchange_detach(struct http_exchange *x, bool in_ended);
 // The wire is lost. The owner hears of it from the loop.
 void http__exchange_cancel(struct http_exchange *x, enum http_cancel why);
 // If the owner waits for it: the body goes on, or has ended; there is room to write. They call out: x may be gone afterwards.
+void http__exchange_notify_head(struct http_exchange *x);
 void http__exchange_notify_read(struct http_exchange *x);
 void http__exchange_notify_write(struct http_exchange *x);
 
 // ---- h1.c ------------------------------------------------------------------------------------------------------------------------
-// Begins to speak HTTP/1 on a descriptor that has entered the gate. false: closed again.
+// What n connections need to be read from and answered, with an error at least, is there. false: memory is out.
+bool http__h1_reserve(struct http_server *s, uint32_t n);
+// Begins to speak HTTP/1 on a descriptor that has entered the gate, in clear. false: closed again.
 bool http__h1_open(struct http_server *s, int fd, const struct http_address *peer, struct err *e);
+// An open connection speaks HTTP/1 from here on; p[0..n) is what has come, at most BLOCK_SMALL.
+void http__h1_take(struct http_conn *c, const uint8_t *p, size_t n);
+
+// ---- hello.c ---------------------------------------------------------------------------------------------------------------------
+// Begins to serve on a descriptor that has entered the gate: in clear, or by TLS as the handshake has it. false: closed again.
+bool http__serve_open(struct http_server *s, int fd, const struct http_address *peer, struct err *e);
 
 // ---- address.c -------------------------------------------------------------------------------------------------------------------
 // Of an address that is `all`, where the machine has no IPv6: its IPv4 form. false: it has.

@@ -8,21 +8,33 @@ static const struct {
 	uint32_t cap, keep;
 } classes[BLOCK_CLASSES] = {{BLOCK_SMALL, 512}, {BLOCK_IN, 64}, {BLOCK_OUT, 32}};
 
-struct block *http__block_get(struct http_server *s, size_t cap)
+static uint32_t class_of(size_t cap)
 {
 	uint32_t i = 0;
 	while (i < BLOCK_CLASSES && classes[i].cap < cap)
 		i++;
 	BUG_ON(i == BLOCK_CLASSES);
-	struct block *b = s->blocks[i];
+	return i;
+}
+
+static struct block *make_block(struct http_server *s, uint32_t i)
+{
+	struct block *b = mem_alloc(sizeof *b + classes[i].cap);
 	if (b) {
-		s->blocks[i] = b->next;
-		s->block_counts[i]--;
-		return b;
-	}
-	b = mem_alloc(sizeof *b + classes[i].cap);
-	if (b)
 		*b = (struct block){.cap = classes[i].cap, .class = i};
+		s->blocks_owned[i]++;
+	}
+	return b;
+}
+
+struct block *http__block_get(struct http_server *s, size_t cap)
+{
+	uint32_t i = class_of(cap);
+	struct block *b = s->blocks[i];
+	if (!b)
+		return make_block(s, i);
+	s->blocks[i] = b->next;
+	s->block_counts[i]--;
 	return b;
 }
 
@@ -31,6 +43,7 @@ void http__block_put(struct http_server *s, struct block *b)
 	if (!b)
 		return;
 	if (s->freed || s->block_counts[b->class] >= classes[b->class].keep) {
+		s->blocks_owned[b->class]--;
 		mem_free(b);
 		return;
 	}
@@ -39,11 +52,41 @@ void http__block_put(struct http_server *s, struct block *b)
 	s->block_counts[b->class]++;
 }
 
+bool http__blocks_reserve(struct http_server *s, size_t cap, uint32_t n)
+{
+	uint32_t i = class_of(cap);
+	while (s->blocks_owned[i] < n || !s->blocks[i]) {
+		struct block *b = make_block(s, i);
+		if (!b)
+			return false;
+		http__block_put(s, b);
+	}
+	return true;
+}
+
+static void *make_spare(struct http_spares *list, size_t size)
+{
+	void *object = mem_alloc(size);
+	list->owned += object != NULL;
+	return object;
+}
+
+bool http__spares_reserve(struct http_server *s, struct http_spares *list, size_t size, uint32_t n)
+{
+	while (list->owned < n || !list->first) {
+		void *object = make_spare(list, size);
+		if (!object)
+			return false;
+		http__spare_put(s, list, object);
+	}
+	return true;
+}
+
 void *http__spare_get(struct http_spares *list, size_t size)
 {
 	void *object = list->first;
 	if (!object)
-		return mem_alloc(size);
+		return make_spare(list, size);
 	memcpy(&list->first, object, sizeof list->first);
 	list->count--;
 	return object;
@@ -52,6 +95,7 @@ void *http__spare_get(struct http_spares *list, size_t size)
 void http__spare_put(struct http_server *s, struct http_spares *list, void *object)
 {
 	if (s->freed || list->count >= SPARES_MAX) {
+		list->owned--;
 		mem_free(object);
 		return;
 	}

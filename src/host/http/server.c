@@ -7,13 +7,11 @@
 #include "http_int.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 
 const struct http_limits http_limits_default = {
 	.head_bytes = HTTP_HEAD_MAX,
 	.fields = HTTP_FIELDS_MAX,
+	.streams = 100,
 	.body_bytes = HTTP_NO_LIMIT,
 	.drain_bytes = 65536,
 	.idle_ns = 75 * SECOND,
@@ -25,15 +23,25 @@ const struct http_limits http_limits_default = {
 	.grace_ns = 10 * SECOND,
 };
 
-enum { BACKLOG = 1024 };
+enum { BACKLOG = 1024, RESERVED = 64 };  // RESERVED: so many connections have what they need when memory runs out
 
 // ---- after a turn of the loop ----------------------------------------------------------------------------------------------------
 
+static void watch(struct http_listener *l, uint32_t interest)
+{
+	loop_io_want(&l->io, interest | (l->io.interest & LOOP_ONE));
+}
+
 static void resume_accepting(struct http_server *s)
 {
-	for (uint32_t i = 0; i < s->listener_count; i++)
-		loop_io_want(&s->listeners[i].io, LOOP_READ);
-	s->paused = false;
+	bool all = true;
+	for (uint32_t i = 0; i < s->listener_count; i++) {
+		watch(&s->listeners[i], LOOP_READ);
+		all = all && s->listeners[i].io.interest & LOOP_READ;
+	}
+	s->paused = !all;
+	if (!all)
+		loop_timer_set(s->loop, &s->accept_timer, loop_now_ns(s->loop) + SECOND / 10);
 }
 
 static void deliver_cancels(struct http_server *s)
@@ -58,9 +66,9 @@ static void clear_graveyard(struct http_server *s)
 	}
 }
 
-static void server_turn(struct loop_task *t)
+static void server_turn(struct loop_job *t)
 {
-	struct http_server *s = CONTAINER_OF(t, struct http_server, task);
+	struct http_server *s = CONTAINER_OF(t, struct http_server, job);
 	deliver_cancels(s);
 	if (s->graveyard && s->paused && !loop_timer_is_armed(&s->accept_timer))
 		resume_accepting(s);
@@ -81,11 +89,11 @@ enum { EVICT_MOST = 32, EVICT_PART = 64 };
 static bool close_idle(struct http_server *s)
 {
 	struct http_conn *oldest[EVICT_MOST];
-	uint64_t most = http__gate_max(s->gate) / EVICT_PART;
+	uint64_t most = http__gate_max(s->gate) / EVICT_PART, now = loop_now_ns(s->loop);
 	size_t n = 0, max = most > EVICT_MOST ? EVICT_MOST : most ? (size_t)most
 															  : 1;
 	for (struct http_conn *c = s->conns; c; c = c->next) {
-		if (c->idle_since == UINT64_MAX || http__conn_pending(c))
+		if (c->idle_since > now || http__conn_pending(c))
 			continue;
 		if (n == max && c->idle_since >= oldest[n - 1]->idle_since)
 			continue;
@@ -124,7 +132,7 @@ static void on_accept_timer(struct loop_timer *t)
 static void pause_accepting(struct http_server *s, uint64_t for_ns)
 {
 	for (uint32_t i = 0; i < s->listener_count; i++)
-		loop_io_want(&s->listeners[i].io, 0);
+		watch(&s->listeners[i], 0);
 	s->paused = true;
 	if (for_ns)
 		loop_timer_set(s->loop, &s->accept_timer, loop_now_ns(s->loop) + for_ns);
@@ -145,10 +153,29 @@ static bool enter(struct http_server *s, bool waits)
 	return false;
 }
 
+// Nobody is accepted who could not even be told that there is no memory. Where it is short those that come wait, as long as idle connections don't
+// make room.
+static bool reserve(struct http_server *s)
+{
+	if (http__h1_reserve(s, (uint32_t)min_u64(s->counters.connections + 1, RESERVED)))
+		return true;
+	say_full(s, HTTP_FULL_MEMORY, NULL);
+	http__gate_leave(s->gate);
+	if (!close_idle(s))
+		pause_accepting(s, SECOND / 10);
+	return false;
+}
+
 // Descriptors are short though there are places: somebody else has them.
 static bool is_short(int64_t fd)
 {
 	return fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM;
+}
+
+static void open_accepted(struct http_server *s, int fd, const struct http_address *peer)
+{
+	if (!http__serve_open(s, fd, peer, NULL) && s->counters.turned_away)
+		say_full(s, HTTP_FULL_CLIENT, peer);
 }
 
 // Takes what waits. At most `max`: the other connections want their turn too.
@@ -156,10 +183,11 @@ static void accept_waiting(struct http_listener *l, uint32_t max)
 {
 	struct http_server *s = l->server;
 	for (uint32_t i = 0; i < max; i++) {
-		if (!enter(s, i == 0))
+		if (!enter(s, i == 0) || !reserve(s))
 			return;
 		struct http_address peer = {.len = sizeof peer.bytes};
 		int64_t fd = sys_net.accept(l->io.fd, peer.bytes, &peer.len);
+		peer.len = (uint32_t)min_u64(peer.len, sizeof peer.bytes);  // that of a path is longer
 		if (fd < 0)
 			http__gate_leave(s->gate);
 		if (is_short(fd)) {
@@ -170,8 +198,10 @@ static void accept_waiting(struct http_listener *l, uint32_t max)
 		}
 		if (fd < 0)
 			return;
-		if (!http__h1_open(s, (int)fd, &peer, NULL) && s->counters.turned_away)
-			say_full(s, HTTP_FULL_CLIENT, &peer);
+		if (s->config.on_accepted)
+			s->config.on_accepted(s->config.user, (int)fd, &peer);
+		else
+			open_accepted(s, (int)fd, &peer);
 	}
 }
 
@@ -180,49 +210,65 @@ static void on_listener(struct loop_io *io, uint32_t ready)
 	accept_waiting(CONTAINER_OF(io, struct http_listener, io), 256);
 }
 
+static bool add_listener(struct http_server *s, int fd, uint32_t interest, struct err *e)
+{
+	struct http_listener *l = &s->listeners[s->listener_count];
+	bool ok = s->listener_count < LISTENERS_MAX || err_set(e, ERR_LIMIT, "more than %d addresses to listen on", LISTENERS_MAX);
+	if (!ok || !loop_io_open(s->loop, &l->io, fd, interest, on_listener, e)) {
+		sys_close(fd);
+		return false;
+	}
+	l->server = s;
+	s->listener_count++;
+	return true;
+}
+
 bool http_server_listen(struct http_server *s, struct http_address *addr, bool first, struct err *e)
 {
 	int fd;
 	char text[64];
 	http_address_print(addr, text, sizeof text);
-	if (s->listener_count == LISTENERS_MAX)
-		return err_set(e, ERR_LIMIT, "more than %d addresses to listen on", LISTENERS_MAX);
 	bool ok = sys_listen(addr->bytes, &addr->len, first, true, BACKLOG, &fd, e);
 	if (!ok && addr->all && http__address_to_v4(addr)) {  // a machine without IPv6
 		err_clear(e);
 		ok = sys_listen(addr->bytes, &addr->len, first, true, BACKLOG, &fd, e);
 	}
-	if (!ok)
-		return err_note(e, "address %s", text);
-	struct http_listener *l = &s->listeners[s->listener_count];
-	l->server = s;
-	if (!loop_io_open(s->loop, &l->io, fd, LOOP_READ, on_listener, e)) {
-		sys_close(fd);
-		return false;
-	}
-	s->listener_count++;
-	return true;
+	return ok ? add_listener(s, fd, LOOP_READ, e) : err_note(e, "address %s", text);
+}
+
+bool http_server_listen_on(struct http_server *s, int fd, struct err *e)
+{
+	return add_listener(s, fd, LOOP_READ | LOOP_ONE, e);
 }
 
 bool http_server_adopt(struct http_server *s, int fd, struct err *e)
 {
-	int one = 1;
 	struct http_address peer = {0};
 	if (s->draining)
 		return err_set(e, ERR_ENV, "the server is draining");
 	http__gate_enter(s->gate, true);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);  // fails for other kinds of sockets: nothing to do there
-	return http__h1_open(s, fd, &peer, e);
+	sys_no_delay(fd);
+	return http__serve_open(s, fd, &peer, e);
+}
+
+void http_server_take(struct http_server *s, struct http_gate *gate, int fd, const struct http_address *peer)
+{
+	if (s) {
+		open_accepted(s, fd, peer);
+		return;
+	}
+	sys_close(fd);
+	http__gate_leave(gate);
 }
 
 // ---- life ------------------------------------------------------------------------------------------------------------------------
 
 bool http_server_new(struct loop *l, const struct http_server_config *config, struct http_server **ret, struct err *e)
 {
-	struct http_server *s = mem_zalloc(sizeof *s);
+	struct http_server *s = mem_alloc(sizeof *s);
 	if (!s)
 		return err_nomem(e);
-	BUG_ON(!config->on_request);
+	memset(s, 0, offsetof(struct http_server, scratch));  // that would be sixteen faults a thread of every start
 	s->gate = config->gate;
 	if (!s->gate && !http_gate_new(HTTP_NO_LIMIT, HTTP_NO_LIMIT, &s->gate, e)) {
 		mem_free(s);
@@ -230,10 +276,17 @@ bool http_server_new(struct loop *l, const struct http_server_config *config, st
 	}
 	s->loop = l;
 	s->config = *config;
+	if (config->on_request && !http__h1_reserve(s, 1)) {
+		http__pools_release(s);
+		if (!config->gate)
+			http_gate_free(s->gate);
+		mem_free(s);
+		return err_nomem(e);
+	}
 	struct http_limits *m = &s->config.limits;
 	m->head_bytes = (uint32_t)min_u64(m->head_bytes, HTTP_HEAD_MAX);
 	m->fields = (uint32_t)min_u64(m->fields, HTTP_FIELDS_MAX);
-	s->task.fn = server_turn;
+	s->job.fn = server_turn;
 	s->accept_timer.fn = on_accept_timer;
 	s->room_remote.fn = on_room_asked;
 	http__gate_join(s->gate, s);
@@ -246,7 +299,7 @@ static void close_listeners(struct http_server *s)
 	for (uint32_t i = 0; i < s->listener_count; i++) {
 		struct loop_io *io = &s->listeners[i].io;
 		int fd = io->fd;
-		loop_io_close(io, true);
+		loop_io_close(io, false);  // others may have the socket, too
 		sys_close(fd);
 	}
 	s->listener_count = 0;
@@ -265,7 +318,7 @@ void http_server_drain(struct http_server *s, void (*on_drained)(void *user), vo
 	close_listeners(s);
 	for (struct http_conn *c = s->conns; c; c = c->next)
 		http__conn_turn_later(c);  // idle ones are looked at one by one
-	loop_post(s->loop, &s->task);
+	loop_post(s->loop, &s->job);
 }
 
 void http_server_free(struct http_server *s)
@@ -278,7 +331,7 @@ void http_server_free(struct http_server *s)
 	while (s->conns)
 		http__conn_close(s->conns, HTTP_CANCEL_SERVER, false);
 	deliver_cancels(s);
-	loop_task_cancel(&s->task);
+	loop_job_cancel(&s->job);
 	clear_graveyard(s);
 	http__gate_part(s->gate, s);
 	if (!s->config.gate)

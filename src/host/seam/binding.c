@@ -108,6 +108,17 @@ void seam__table_unref(struct seam_table *t)
 	bury(dead);
 }
 
+void seam_link_bindings(struct seam_link *l, void (*fn)(void *user, const struct comp_import *import, const struct seam_binding *b), void *user)
+{
+	spinlock_lock(&l->lock);
+	struct seam_table *t = l->table;
+	t->refs++;
+	spinlock_unlock(&l->lock);
+	for (uint32_t i = 0; i < t->n; i++)
+		fn(user, &l->comp->plan.imports[i], &t->bindings[i]);
+	seam__table_unref(t);
+}
+
 void seam_table_free(struct seam_table *t)
 {
 	if (t)
@@ -150,11 +161,6 @@ static void free_if_done(struct seam__local *l)
 
 // ---- seats ----------------------------------------------------------------------------------------------------------------------------
 
-static bool is_open(const struct seam__seat *seat)
-{
-	return seat && (seat->local || seat->table);
-}
-
 static void seat_close(struct seam_instance *s, struct seam__seat *seat)
 {
 	struct seam__local *local = seat->local;
@@ -174,7 +180,7 @@ static void look_whether_mixed(struct seam_instance *s)
 {
 	s->mixed = false;
 	for (uint32_t i = 0; i < s->n_seats; i++)
-		if (is_open(s->seats[i]) && s->seats[i]->objects && s->seats[i]->local != s->local)
+		if (seam__seat_is_open(s->seats[i]) && s->seats[i]->objects && s->seats[i]->local != s->local)
 			s->mixed = true;
 }
 
@@ -225,12 +231,9 @@ static struct seam__seat *seat_at(struct seam_instance *s, uint32_t slot)
 	return s->seats[slot];
 }
 
-struct seam__seat *seam__seat_open(struct seam_instance *s, struct seam__local *local, struct seam_provider *p, uint32_t slot)
+struct seam__seat *seam__seat_open_slow(struct seam_instance *s, struct seam__local *local, struct seam_provider *p, uint32_t slot)
 {
-	struct seam__seat *seat = slot < s->n_seats ? s->seats[slot] : NULL;
-	if (LIKELY(is_open(seat)))
-		return seat;
-	seat = seat_at(s, slot);
+	struct seam__seat *seat = seat_at(s, slot);
 	if (!seat)
 		return NULL;
 	seat->provider = p;
@@ -251,7 +254,7 @@ void *seam_instance_state(struct canon_instance *i, const struct seam_provider *
 {
 	struct seam_instance *s = canon_instance_user(i);
 	for (uint32_t k = 0; k < s->n_seats; k++)
-		if (is_open(s->seats[k]) && s->seats[k]->provider == p)
+		if (seam__seat_is_open(s->seats[k]) && s->seats[k]->provider == p)
 			return seam__seat_state(s, s->seats[k]);
 	return NULL;
 }
@@ -260,7 +263,7 @@ void seam_instance_task_end(struct seam_instance *s, struct seam_task *t)
 {
 	for (uint32_t i = 0; i < s->n_seats; i++) {
 		struct seam__seat *seat = s->seats[i];
-		if (is_open(seat) && seat->state && seat->provider->ops->task_end)
+		if (seam__seat_is_open(seat) && seat->state && seat->provider->ops->task_end)
 			seat->provider->ops->task_end(seat->provider, s->canon, t, seat->state);
 	}
 }
@@ -309,7 +312,7 @@ static void move_seats(struct seam_instance *s, struct seam__local *to)
 {
 	for (uint32_t i = 0; i < s->n_seats; i++) {
 		struct seam__seat *seat = s->seats[i];
-		if (!is_open(seat) || seat->local == to || slot_of(to->table, seat->provider) == COMP_NONE)
+		if (!seam__seat_is_open(seat) || seat->local == to || slot_of(to->table, seat->provider) == COMP_NONE)
 			continue;
 		struct seam__local *from = seat->local;
 		seat->local = to;
@@ -444,7 +447,7 @@ static void leave_part(struct seam_instance *s)
 static void end(struct seam_instance *s)
 {
 	for (uint32_t i = 0; i < s->n_seats; i++) {
-		if (is_open(s->seats[i]))
+		if (seam__seat_is_open(s->seats[i]))
 			seat_close(s, s->seats[i]);
 		pool_free(s->seats[i]);
 	}
@@ -464,7 +467,7 @@ void seam__instance_reset(struct canon_instance *i, bool is_end)
 	}
 	for (uint32_t k = 0; k < s->n_seats; k++) {
 		struct seam__seat *seat = s->seats[k];
-		if (!is_open(seat))
+		if (!seam__seat_is_open(seat))
 			continue;
 		BUG_ON(seat->objects);
 		if (seat->local != s->local)
@@ -480,7 +483,7 @@ void seam__instance_keep(struct canon_instance *i)
 	struct seam_instance *s = canon_instance_user(i);
 	for (uint32_t k = 0; k < s->n_seats; k++) {
 		struct seam__seat *seat = s->seats[k];
-		if (!is_open(seat))
+		if (!seam__seat_is_open(seat))
 			continue;
 		struct seam__local *local = seat->local;
 		spinlock_lock(&local->table->link->lock);
@@ -515,7 +518,7 @@ bool seam__object_adopt(struct canon_instance *i, void *owner, void **ret_owner)
 {
 	struct seam_instance *s = canon_instance_user(i);
 	const struct seam__seat *from = owner;
-	struct seam__seat *seat = from->slot < s->n_seats && is_open(s->seats[from->slot]) ? s->seats[from->slot] : NULL;
+	struct seam__seat *seat = from->slot < s->n_seats && seam__seat_is_open(s->seats[from->slot]) ? s->seats[from->slot] : NULL;
 	if (!seat) {
 		bool is_bound = slot_of(s->local->table, from->provider) != COMP_NONE;
 		struct seam__local *local = is_bound ? s->local : find_local(s->part, from->table);

@@ -19,21 +19,53 @@ static bool find_provider(struct seam_call *c, uint32_t index, const void *args)
 	return false;
 }
 
+static enum seam_outcome outcome_of(enum seam_result r, const struct seam_func *f, const void *ret)
+{
+	const struct wit_type *t = f->type->result;
+	switch (r) {
+	case SEAM_OK:
+		return t && t->kind == WIT_RESULT && wit_discriminant_load(ret, t->discriminant_size) ? SEAM_WENT_WRONG : SEAM_WENT_WELL;
+	case SEAM_TRAP:
+		return SEAM_TRAPPED;
+	case SEAM_EXIT:
+	case SEAM_KILLED:
+		break;
+	}
+	return SEAM_ENDED;
+}
+
+// Of a binding that is a link's.
+static enum seam_result call_link(struct seam_call *c, const struct seam__target *target, const void *args, void *ret)
+{
+	struct seam_watch *w = seam_tasks_watcher(c->task->of);
+	struct seam_watched kept;
+	if (!w)
+		return target->call(target->ops, c, args, ret);
+	c->span = w->begin(w, c->task, c->instance, &kept);
+	enum seam_result r = target->call(target->ops, c, args, ret);
+	const struct seam_seen seen = {.link = target->binding->link,
+		.interface = slice_str(target->binding->interface->name),
+		.func = slice_str(target->func->name),
+		.outcome = outcome_of(r, target->func, ret)};
+	w->end(w, &kept, &seen);
+	return r;
+}
+
 // canon_host_fn of all host functions: count, find the provider in the shard's table, call it.
 enum trap seam__dispatch(struct canon_task *canon_task, struct canon_instance *i, void *data, const void *args, void *ret)
 {
 	struct seam_instance *instance = canon_instance_user(i);
-	struct seam_task *task = CONTAINER_OF(canon_task, struct seam_task, canon);
+	struct seam_task *task = CONTAINER_OF(canon_task_root(canon_task), struct seam_task, canon);
 	uint32_t index = (uint32_t)(uintptr_t)data;
 	task->n_calls++;
-	struct seam_call c = {.task = task, .canon = i, .instance = instance, .local = instance->local};
+	struct seam_call c = {.task = task, .thread = canon_task, .canon = i, .instance = instance, .local = instance->local};
 	if (UNLIKELY(instance->mixed) && !find_provider(&c, index, args))
 		return TRAP_HOST;
 	const struct seam__target *target = &c.local->targets[index];
 	c.binding = target->binding;
 	c.func = target->func;
 	c.local->calls++;
-	enum seam_result r = target->call(target->ops, &c, args, ret);
+	enum seam_result r = UNLIKELY(target->binding->link) ? call_link(&c, target, args, ret) : target->call(target->ops, &c, args, ret);
 	if (UNLIKELY(--c.local->calls == 0))
 		seam__local_idle(c.local);
 	switch (r) {
@@ -103,29 +135,14 @@ enum seam_result seam_trap(struct seam_call *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	canon_task_trap(&c->task->canon, "%s", text);
+	canon_task_trap(c->thread, "%s", text);
 	return SEAM_TRAP;
 }
 
 enum seam_result seam_exit(struct seam_call *c, int32_t code)
 {
-	canon_task_exit(&c->task->canon, code);
+	canon_task_exit(c->thread, code);
 	return SEAM_EXIT;
-}
-
-void *seam_mem_alloc(struct canon_instance *i, size_t size)
-{
-	return pool_alloc(canon_instance_pool(i), size);
-}
-
-void *seam_mem_zalloc(struct canon_instance *i, size_t size)
-{
-	return pool_zalloc(canon_instance_pool(i), size);
-}
-
-void seam_mem_free(void *p)
-{
-	pool_free(p);
 }
 
 enum seam_result seam_no_memory(struct seam_call *c)
@@ -137,7 +154,11 @@ enum seam_result seam_no_memory(struct seam_call *c)
 
 void seam_deny(struct seam_call *c, enum seam_deny kind, const char *what, const char *flag)
 {
-	struct seam_grants *g = c->instance->grants;
+	seam_grants_deny(c->instance->grants, kind, what, flag);
+}
+
+void seam_grants_deny(struct seam_grants *g, enum seam_deny kind, const char *what, const char *flag)
+{
 	uint32_t bit = UINT32_C(1) << kind;
 	if (!g || (__atomic_fetch_or(&g->denied, bit, __ATOMIC_RELAXED) & bit) || !g->log_denial)
 		return;
@@ -162,18 +183,25 @@ static bool give(struct seam_instance *s, struct seam__seat *seat, const struct 
 	return true;
 }
 
+// The binding of an interface to a provider; the answer to the question before is tried first. NULL: there is none.
+static const struct seam_binding *bound_to(struct seam__local *l, const struct seam_interface *interface, const struct seam_provider *p)
+{
+	const struct seam_table *t = l->table;
+	for (uint32_t k = l->given, n = 0; n < t->n; k = k + 1 < t->n ? k + 1 : 0, n++)
+		if (t->bindings[k].interface == interface && t->bindings[k].provider == p) {
+			l->given = k;
+			return &t->bindings[k];
+		}
+	return NULL;
+}
+
 bool seam_instance_give(struct canon_instance *i, struct seam_provider *p, const struct canon_resource_ops *of, void *object, uint32_t *ret)
 {
 	struct seam_instance *s = canon_instance_user(i);
 	const struct seam_resource *r = CONTAINER_OF(UNCONST(of->type), struct seam_resource, wit);
-	const struct seam_table *t = s->local->table;
-	for (uint32_t k = 0; k < t->n; k++) {
-		if (t->bindings[k].interface != r->interface || t->bindings[k].provider != p)
-			continue;
-		struct seam__seat *seat = seam__seat_open(s, s->local, p, t->bindings[k].slot);
-		return seat && give(s, seat, of, object, ret);
-	}
-	return false;
+	const struct seam_binding *b = bound_to(s->local, r->interface, p);
+	struct seam__seat *seat = b ? seam__seat_open(s, s->local, p, b->slot) : NULL;
+	return seat && give(s, seat, of, object, ret);
 }
 
 bool seam_resource_new(struct seam_call *c, const struct canon_resource_ops *of, void *object, uint32_t *ret)

@@ -94,3 +94,9 @@ bool seam_export_call(struct seam_task *t, struct canon_instance *i, const struc
 {
 	return canon_call_export(i, x->func, &t->canon, args, ret, arena, trap);
 }
+
+bool seam_export_call_whole(struct seam_task *t, struct canon_instance *i, const struct seam_export *x, const void *args, void *ret, struct arena *arena,
+	void (*returned)(struct canon_task *t), struct canon_trap *trap)
+{
+	return canon_call_export_whole(i, x->func, &t->canon, args, ret, arena, returned, trap);
+}

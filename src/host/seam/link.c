@@ -3,7 +3,8 @@
 // 1. An interface is found by its label or its name; of it, what the component imports (called or not) is compared, as types. Resources are equal when they
 //    stand for the same resource of ours: by the interface and the type's name. So a link has one description for each import, whoever serves it.
 // 2. Nothing of the guest has run when this fails, and the error names everything that is not served, each with a way out.
-// 3. What shares resources has one provider: an object never comes to one that did not make it.
+// 3. An interface of ours has functions and types, no instances: what lies in an instance inside of an imported one is served by nobody.
+// 4. What shares resources has one provider: an object never comes to one that did not make it, but to one that says that it takes such.
 #include "seam_int.h"
 
 enum { MAX_TEXT = 4096, MAX_TOLD = 12 };
@@ -104,7 +105,8 @@ bool seam__same_resource(void *ctx, const struct wit_resource *expected, const s
 {
 	const struct seam_link *l = ctx;
 	const struct comp_resource *r = comp_resource_of(found);
-	return r->host_index != COMP_NONE && l->resources[r->host_index] && &l->resources[r->host_index]->wit == expected;
+	const struct seam_resource *ours = r->host_index == COMP_NONE ? NULL : l->resources[r->host_index];
+	return ours && (ours->means ? ours->means : &ours->wit) == expected;
 }
 
 static bool link_resources(struct linker *k)
@@ -117,9 +119,13 @@ static bool link_resources(struct linker *k)
 		const struct comp_import *import = &k->plan->imports[r->import];
 		const struct seam_interface *iface = k->link->interfaces[r->import];
 		struct err e = {0};
-		if (iface && (k->link->resources[i] = find_resource(iface, r->path)))
+		if (iface && !r->inner.len && (k->link->resources[i] = find_resource(iface, r->path)))
 			continue;
-		if (iface) {
+		if (iface && r->inner.len) {
+			err_set(&e, ERR_LINK, "cannot link: %.*s has no instance %.*s, which is to have the resource %.*s", SLICE_ARGS(import->name), SLICE_ARGS(r->inner),
+				SLICE_ARGS(r->path));
+			err_hint(&e, "this program has %s, whose resources are in no instance of it", iface->name);
+		} else if (iface) {
 			err_set(&e, ERR_LINK, "cannot link: %.*s has no resource %.*s", SLICE_ARGS(import->name), SLICE_ARGS(r->path));
 			err_hint(&e, "this program has %s", iface->name);
 		} else if (import->kind == COMP_EXTERN_INSTANCE) {
@@ -157,7 +163,11 @@ static void no_function(struct linker *k, const struct comp_host_func *f)
 	char name[160];
 	wit_print_func_type(&b, f->type, NULL, 0);
 	struct slice type = b.len ? buf_view(&b) : SLICE_LIT("func");
-	if (iface) {
+	if (iface && f->inner.len) {
+		err_set(&e, ERR_LINK, "cannot link: %.*s has no instance %.*s, which is to have %.*s: %.*s", SLICE_ARGS(f->interface), SLICE_ARGS(f->inner),
+			SLICE_ARGS(f->name), SLICE_ARGS(type));
+		err_hint(&e, "this program has %s, whose functions are in no instance of it", iface->name);
+	} else if (iface) {
 		err_set(&e, ERR_LINK, "cannot link: %.*s has no function %.*s: %.*s", SLICE_ARGS(f->interface), SLICE_ARGS(f->name), SLICE_ARGS(type));
 		err_hint(&e, "this program has %s: was the component built against a newer or another definition?", iface->name);
 	} else {
@@ -185,7 +195,7 @@ static void link_func(struct linker *k, uint32_t index, struct canon_host_func *
 {
 	const struct comp_host_func *f = &k->plan->host_funcs[index];
 	const struct seam_interface *iface = k->link->interfaces[f->import];
-	uint32_t number = find_func(iface, f->name);
+	uint32_t number = f->inner.len ? COMP_NONE : find_func(iface, f->name);
 	if (number == COMP_NONE) {
 		if (iface || !f->interface.len)
 			no_function(k, f);
@@ -226,7 +236,8 @@ static bool describe(struct linker *k)
 		.reset = seam__instance_reset,
 		.keep = seam__instance_keep,
 		.adopt = seam__object_adopt,
-		.gone = seam__object_gone};
+		.gone = seam__object_gone,
+		.wake = seam__wake_task};
 	return tell_missing(k);
 }
 
@@ -237,6 +248,18 @@ static bool is_served(const void *ops, uint32_t number)
 	void (*fn)(void);
 	memcpy(&fn, (const char *)ops + number * sizeof fn, sizeof fn);
 	return fn != NULL;
+}
+
+// NULL stays NULL.
+static bool keep_text(struct seam_table *t, const char *text, const char **ret)
+{
+	struct slice copy;
+	if (!text)
+		return true;
+	if (!slice_dup(&t->arena, slice_str(text), &copy))
+		return false;
+	*ret = (const char *)copy.ptr;
+	return true;
 }
 
 static bool fill_bindings(struct linker *k, struct seam_table *t)
@@ -251,6 +274,8 @@ static bool fill_bindings(struct linker *k, struct seam_table *t)
 		if (o->interface != k->link->interfaces[i])
 			return err_set(k->e, ERR_LINK, "cannot link: %s is described in another way than when the component was loaded", o->interface->name);
 		t->bindings[i] = (struct seam_binding){.interface = o->interface, .ops = o->ops, .provider = o->provider};
+		if (!keep_text(t, o->link, &t->bindings[i].link) || !keep_text(t, o->rule, &t->bindings[i].rule))
+			return err_nomem(k->e);
 	}
 	return true;
 }
@@ -285,7 +310,7 @@ static bool has_the_same_provider(void *ctx, const struct wit_resource *r)
 	if (c->host_index == COMP_NONE)
 		return true;
 	s->other = &s->table->bindings[c->import];
-	return s->other->provider == s->binding->provider;
+	return s->other->provider == s->binding->provider || s->binding->provider->ops->takes_others;
 }
 
 static bool check_sharing(struct linker *k, const struct seam_table *t)

@@ -34,9 +34,10 @@ static struct slice any_name(const void *list, size_t i)
 const struct seam_offer *seam_registry_find(const struct seam_registry *r, struct slice name, struct slice implements)
 {
 	const struct seam_offer *list = r->offers.ptr;
-	for (uint32_t i = 0; implements.len && i < r->offers.len; i++)
-		if (list[i].label && slice_eq_str(name, list[i].label) && wit_name_find(implements, any_name, &list[i], 1) == 0)
+	struct slice meant = implements.len ? implements : name;
+	for (uint32_t i = 0; i < r->offers.len; i++)
+		if (list[i].label && slice_eq_str(name, list[i].label) && wit_name_find(meant, any_name, &list[i], 1) == 0)
 			return &list[i];
-	size_t i = wit_name_find(implements.len ? implements : name, unlabelled_name, list, r->offers.len);
+	size_t i = wit_name_find(meant, unlabelled_name, list, r->offers.len);
 	return i == SIZE_MAX ? NULL : &list[i];
 }

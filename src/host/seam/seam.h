@@ -25,6 +25,7 @@ struct seam__seat;
 struct seam_instance;
 struct seam_link;
 struct seam_task;
+struct seam_tasks;
 
 // ---- interfaces, as descriptions (witgen fills these with constants) ------------------------------------------------------------------
 enum seam_result {
@@ -59,6 +60,7 @@ struct seam_interface {
 struct seam_resource {
 	struct wit_resource wit;  // name as in WIT: "output-stream"
 	const struct seam_interface *interface;
+	const struct wit_resource *means;  // what the functions' types name in its place: of a component's (seam_describe); NULL: itself
 };
 
 // ---- who serves them --------------------------------------------------------------------------------------------------------------------
@@ -76,6 +78,7 @@ struct seam_provider_ops {
 	void (*instance_free)(struct seam_provider *p, struct canon_instance *i, void *state);
 	// A task has ended in the instance. NULL: nothing to do.
 	void (*task_end)(struct seam_provider *p, struct canon_instance *i, struct seam_task *t, void *state);
+	bool takes_others;  // it may be given objects that another provider made, and give such back
 };
 // Why somebody holds a provider.
 enum seam_reason {
@@ -98,6 +101,8 @@ struct seam_offer {
 	const struct seam_interface *interface;
 	const void *ops;  // struct NAME_ops; NULL where the interface has no functions
 	struct seam_provider *provider;
+	// Of a link: its name, and by which rule it is the import's. Calls through it are watched (seam_watch). Tables copy both. NULL: it is none.
+	const char *link, *rule;
 };
 struct seam_registry {
 	VEC(struct seam_offer)
@@ -106,9 +111,22 @@ struct seam_registry {
 // Holds the providers until release.
 NODISCARD bool seam_registry_add(struct seam_registry *r, const struct seam_offer *list, uint32_t n, struct err *e);
 void seam_registry_release(struct seam_registry *r);
-// The offer for an import of that name: where it implements an interface (else `implements` is empty) one with its name as label, else one without a label
+// The offer for an import of that name (`implements`: the interface that it implements, or empty): one with its name as label, else one without a label
 // whose interface serves what is meant (wit_name_find). NULL: none.
 const struct seam_offer *seam_registry_find(const struct seam_registry *r, struct slice name, struct slice implements);
+
+// An interface as a component exports it, described for other components that import it. Its functions' types are the component's, which must outlive it.
+struct seam_described {
+	struct seam_interface interface;
+	const struct comp_export_func **exports;  // by function
+	struct seam_resource *resources;          // by interface.resources; `means` is the component's own
+};
+// `name`: of the interface, by the rule of imports; `call` is every function's. ERR_LINK: it isn't exported, or what its functions take or return can't leave
+// the store: streams, futures, error contexts, resources that the component itself imports.
+NODISCARD bool seam_describe(struct arena *a, const struct comp_component *comp, struct slice name, seam_fn *call, struct seam_described **ret, struct err *e);
+// Each handle of a native value, which `visit` may change. false: it returned false.
+typedef bool seam_visit(void *ctx, const struct wit_type *type, uint32_t *rep);
+bool seam_value_handles(const struct wit_type *type, void *value, seam_visit *visit, void *ctx);
 
 // ---- linking --------------------------------------------------------------------------------------------------------------------------
 // What stands behind one import now.
@@ -117,6 +135,7 @@ struct seam_binding {
 	const void *ops;
 	struct seam_provider *provider;
 	uint32_t slot;  // of what the provider keeps for an instance
+	const char *link, *rule;  // of the offer; the table's
 };
 // The bindings of all imports of a component, by import. Immutable.
 struct seam_table;
@@ -134,6 +153,8 @@ void seam_table_free(struct seam_table *t);  // for tests
 NODISCARD bool seam_link_publish(struct seam_link *l, struct seam_table *t);  // for tests
 // How many tables somebody still reads, the published one among them.
 uint32_t seam_link_tables(struct seam_link *l);  // for tests
+// What stands behind each import in the table in force. From any thread.
+void seam_link_bindings(struct seam_link *l, void (*fn)(void *user, const struct comp_import *import, const struct seam_binding *b), void *user);
 
 // ---- exports that the host calls by name ------------------------------------------------------------------------------------------------
 // witgen makes of each interface that guests export: NAME_interface (its description), struct NAME_exports (a seam_export a function), NAME_bind and
@@ -151,19 +172,81 @@ bool seam_export_is_there(const struct comp_component *comp, const struct seam_i
 // For the stubs: canon_call_export. `t` is what host functions see; on its fiber.
 NODISCARD bool seam_export_call(struct seam_task *t, struct canon_instance *i, const struct seam_export *x, const void *args, void *ret, struct arena *arena,
 	struct canon_trap *trap);
+// Of async functions: the whole of the call (canon_call_export_whole). The result is there when `returned` (NULL: nobody asks) is called.
+NODISCARD bool seam_export_call_whole(struct seam_task *t, struct canon_instance *i, const struct seam_export *x, const void *args, void *ret, struct arena *arena,
+	void (*returned)(struct canon_task *t), struct canon_trap *trap);
 
 // ---- grants (design §7) ---------------------------------------------------------------------------------------------------------------
 struct seam_pair {
 	struct slice name, value;
 };
+// A rule of --net: what may be connected to.
+enum seam_net_scheme { SEAM_NET_ANY, SEAM_NET_HTTP, SEAM_NET_HTTPS, SEAM_NET_TCP, SEAM_NET_UDP };
+struct seam_net_rule {
+	enum seam_net_scheme scheme;
+	uint16_t port;  // 0: any
+	enum { SEAM_NET_ALL, SEAM_NET_NAME, SEAM_NET_DOMAIN, SEAM_NET_RANGE } kind;
+	struct slice name;  // lower case; of DOMAIN without "*."
+	uint8_t range[16];  // an address of IPv6, or of IPv4 as ::ffff:a.b.c.d; `bits` of it count
+	uint8_t bits;
+};
+// "[SCHEME://]HOST[:PORT]". ERR_USAGE.
+NODISCARD bool seam_net_rule_parse(struct arena *a, struct slice text, struct seam_net_rule *ret, struct err *e);
+struct seam_grants;
+// Is there any rule by which the host (lower case, without the dot at its end) may be looked up? A name only by one for names: what is asked of a name
+// server tells it something.
+bool seam_net_may_ask(const struct seam_grants *g, enum seam_net_scheme scheme, struct slice host, uint16_t port);
+// May this address, which is the host's, be connected to? Addresses that are not public only by a rule that names them as addresses, by localhost, or with
+// --private.
+bool seam_net_may_connect(const struct seam_grants *g, enum seam_net_scheme scheme, struct slice host, uint16_t port, const uint8_t ip[16]);
+// The same of sockets, which have no port yet: may the host be looked up / is there anything that they may reach?
+bool seam_net_may_look_up(const struct seam_grants *g, struct slice host);
+bool seam_net_may_reach(const struct seam_grants *g, enum seam_net_scheme scheme);
+// What --listen-tcp and --listen-udp give: an address that a socket may have.
+struct seam_listen {
+	bool udp;
+	bool any_ip;    // of both families
+	bool any_port;
+	uint8_t ip[16];  // as that of a rule; all zero: any of its family
+	uint16_t port;  // 0: any that is free when none is asked for
+};
+// "IP:PORT", "[IP]:PORT", ":PORT"; PORT may be *. ERR_USAGE.
+NODISCARD bool seam_listen_parse(struct slice text, bool udp, struct seam_listen *ret, struct err *e);
+// May a socket have this address? Port 0: any that is free.
+bool seam_net_may_listen(const struct seam_grants *g, bool udp, uint16_t port, const uint8_t ip[16]);
 // Kinds of denial that are logged once.
-enum seam_deny { SEAM_DENY_ENV, SEAM_DENY_NET, SEAM_DENY_HTTP_OUT };
+enum seam_deny {
+	SEAM_DENY_ENV,
+	SEAM_DENY_NET,
+	SEAM_DENY_HTTP_OUT,
+	SEAM_DENY_PRIVATE,
+	SEAM_DENY_SOCKET,
+	SEAM_DENY_LISTEN,
+	SEAM_DENY_LOOK_UP,
+	SEAM_DENY_LINK,
+};
+// A folder of the host, open, and what the guest knows it by.
+struct seam_folder {
+	struct slice name;
+	int fd;
+	bool read_only;
+	bool is_local;  // its file system answers from memory what it can
+};
 // What one deployment gives its guests. Borrowed; must outlive instances and images.
 struct seam_grants {
-	const struct seam_pair *env;
+	const struct seam_pair *env, *settings;  // settings: of wasi:config
 	const struct slice *args;
-	uint32_t n_env, n_args;
-	bool stdio;       // `run`: the process's own streams are the guest's
+	const struct seam_folder *folders;
+	uint32_t n_env, n_settings, n_args, n_folders;
+	uint64_t max_files, max_file_size;  // open files of an instance, and how large they may become; 0: no limit
+	const struct seam_net_rule *nets;
+	uint32_t n_nets;
+	bool private_nets;  // names may lead to loopback, link-local and private addresses
+	const struct seam_net_rule *private_ranges;  // the same of these alone
+	uint32_t n_private_ranges;
+	const struct seam_listen *listens;
+	uint32_t n_listens;
+	uint64_t max_sockets;  // that an instance has open; 0: no limit
 	uint64_t call_bytes;             // L77: bytes of host memory that one call may have alive; 0: SEAM_CALL_BYTES
 	uint32_t denied;                 // bits of enum seam_deny that were logged already (atomic)
 	void (*log_denial)(void *ctx, enum seam_deny kind, const char *what, const char *flag);
@@ -172,9 +255,21 @@ struct seam_grants {
 #define SEAM_CALL_BYTES (64ull << 20)
 
 // ---- instances ------------------------------------------------------------------------------------------------------------------------
-// The task: one call of an export on behalf of one request, with all that canon keeps of it. Its owner embeds it in what it pools.
+// The tasks of one thread: a pool. `shard` and `loop`: the thread's.
+NODISCARD bool seam_tasks_new(struct loop *loop, struct vm_shard *shard, struct seam_tasks **ret, struct err *e);
+// All of them have been freed. NULL does nothing.
+void seam_tasks_free(struct seam_tasks *p);
+// Names a task beyond its end: when its memory is another task's, the name still leads to nobody. Zero: no task.
+struct seam_task_id {
+	uint32_t index;
+	uint64_t generation;
+};
+// The task: one call of an export on behalf of one request, with all that canon keeps of it.
 struct seam_task {
 	struct canon_task canon;         // first: what canon's entries take
+	struct seam_tasks *of;
+	struct seam_task_id id;
+	void *owner;                     // of whoever made it; the rest of the owner's fields: instance, request, on_late
 	struct loop *loop;
 	struct vm_shard *shard;
 	struct seam_instance *instance;  // whose store others may want meanwhile; NULL: nobody else's
@@ -182,27 +277,67 @@ struct seam_task {
 	struct vm_fiber *fiber;          // that it runs on; NULL: the thread's own stack (then a park runs the loop)
 	struct seam_park *parked;        // what it waits for; NULL: runs
 	void (*done)(struct seam_task *t);
-	struct loop_task turn;           // queued: to be resumed
+	// Of its deadline; NULL: it is killed then (TRAP_DEADLINE), also while it computes. Else it goes on, and only this is called.
+	void (*on_late)(struct seam_task *t);
+	struct loop_timer deadline;
+	// On whose behalf it runs: the parent pays its CPU time, prints its lines, kills it when it is killed, and is done when all of them are. NULL: nobody.
+	struct seam_task *parent, *children, *next, **prev;
+	struct loop_job turn;            // queued: to be resumed
 	struct seam_task *behind;        // the next of those that wait for the instance's holder
 	bool waits;                // for the instance's holder
+	bool returned;                   // its children go on
 	bool killed;      // each park from now on returns KILLED
 	enum trap kill_trap;             // what the guest's call ends with
-	uint32_t n_calls;                // host calls, all
+	uint64_t cpu_ns;                 // when it is done: with its children's
+	uint32_t n_calls;                // host calls, all; when it is done with its children's
 	uint64_t wait_ns;                // time parked
+	uint64_t since_ns;               // its threads wait, all of them; 0: they don't
+	uint64_t span;                   // of who watches: what it begins belongs to; 0: nothing
 	uint64_t logged;                 // bytes that it printed
 	bool log_cut;                  // no more of them
 };
-// A task without a fiber of its own, for what runs on the thread's stack or on a fiber that somebody else made.
-void seam_task_init(struct seam_task *t, struct loop *loop, struct vm_shard *shard, void *request);
+// Who looks on while tasks of a thread call through links, and while requests that they send are out: for receipts, meters and traces. What is kept meanwhile
+// is his own, and holds nothing: a request may outlive its task.
+struct seam_watched {
+	uint64_t words[8];
+};
+enum seam_outcome { SEAM_WENT_WELL, SEAM_WENT_WRONG, SEAM_TRAPPED, SEAM_ENDED };  // WRONG: the guest got an error; ENDED: it was taken back
+struct seam_seen {
+	const char *link;             // of the binding; NULL: of a request that went out by none
+	struct slice interface, func;  // of a request: its origin, its method
+	enum seam_outcome outcome;
+	bool is_request;              // that went out
+	unsigned status;              // of its answer; 0: none
+};
+struct seam_watch {
+	// Returns a number that what belongs to it gets as task.span. On the thread.
+	uint64_t (*begin)(struct seam_watch *w, const struct seam_task *t, const struct seam_instance *i, struct seam_watched *ret);
+	void (*end)(struct seam_watch *w, const struct seam_watched *kept, const struct seam_seen *s);
+	// What a request that goes out carries besides its own fields: W3C Trace Context. Empty: nothing. Borrowed until the thread goes on.
+	void (*context)(struct seam_watch *w, const struct seam_task *t, const struct seam_watched *kept, struct slice *ret_parent, struct slice *ret_state);
+};
+// NULL: nobody.
+void seam_tasks_watch(struct seam_tasks *p, struct seam_watch *w);
+struct seam_watch *seam_tasks_watcher(const struct seam_tasks *p);
+// Without a fiber yet. A child has its parent's request and span. NULL: no memory.
+struct seam_task *seam_task_new(struct seam_tasks *p, struct seam_task *parent);
+// Of one that does not run (any more). NULL does nothing.
+void seam_task_free(struct seam_task *t);
+// NULL: it has ended.
+struct seam_task *seam_task_find(const struct seam_tasks *p, struct seam_task_id id);
+// Who pays for it: itself, or the outermost parent.
+struct seam_task *seam_task_root(struct seam_task *t);
 // Runs fn(arg) on a new fiber, now, until it parks, is preempted or returns; goes on from the loop's ready queue and from nowhere else. When fn has
-// returned, `done` is called on the loop's stack (perhaps before this returns): the fiber is gone then and the task's memory is the caller's again.
-// false: no memory for a fiber, nothing has happened.
+// returned, and all its children are done, `done` is called on the loop's stack (perhaps before this returns): the fiber is gone then, and the task may be
+// freed. A child uses its parent's budget, whose fiber must be there. false: no memory for a fiber, nothing has happened.
 NODISCARD bool seam_task_run(struct seam_task *t, void (*fn)(void *arg), void *arg, struct vm_budget budget, void (*done)(struct seam_task *t));
 // Runs fn(arg) on a new fiber to its end, wherever it waits; the loop runs meanwhile. On the thread's own stack, of a task that was just initialised.
 // It is ended at the budget's deadline, also while it waits, and with TRAP_KILLED as soon as *stop is true (set by a callback of this loop; NULL:
 // never). The one way to run what is no request: instantiation, `run`. false: no memory for a fiber, nothing has happened.
 NODISCARD bool seam_task_run_to_end(struct seam_task *t, void (*fn)(void *arg), void *arg, struct vm_budget budget, const bool *stop);
-// Ends a task from the loop (deadline, client gone, shutdown): a parked or preempted one is resumed (from the ready queue) to end. The guest's call
+// From now on. Of a task that runs.
+void seam_task_set_budget(struct seam_task *t, struct vm_budget budget);
+// Ends a task, and its children, from the loop (deadline, client gone, shutdown): a parked or preempted one is resumed (from the ready queue) to end. The guest's call
 // ends with `trap`.
 void seam_task_kill(struct seam_task *t, enum trap trap);
 
@@ -211,6 +346,7 @@ void seam_task_kill(struct seam_task *t, enum trap trap);
 struct seam_instance {
 	struct seam_grants *grants;
 	void *owner;                 // serve's or a test's
+	struct http_client *http;    // the thread's: who makes the instance gives it; NULL: no request goes out
 	struct loop *loop;
 	// Tasks in one instance: one that was preempted, or yields in the host's work, holds the store; others that are to run queue behind it.
 	struct seam_task *holder, *first_behind, *last_behind;
@@ -237,15 +373,17 @@ NODISCARD bool seam_instance_give(struct canon_instance *i, struct seam_provider
 // One call of a host function.
 struct seam_call {
 	struct seam_task *task;
+	struct canon_task *thread;       // that calls: the task's own, or one of a thread of it (async)
 	struct canon_instance *canon;    // the guest's side of the instance
 	struct seam_instance *instance;  // and the host's
 	const struct seam_binding *binding;
 	const struct seam_func *func;
 	struct seam__local *local;  // seam's: the table that the call is in
+	uint64_t span;              // of a call through a link: what it begins belongs to
 };
 static inline struct arena *seam_arena(struct seam_call *c)
 {
-	return &c->task->canon.arena;
+	return &c->thread->arena;
 }
 // Memory for what is returned, zeroed; freed when the result has been lowered. NULL: over the budget (return SEAM_TRAP: the message is set).
 NODISCARD void *seam_alloc(struct seam_call *c, size_t size, size_t align);
@@ -264,18 +402,32 @@ static inline struct slice seam_list_bytes(struct wit_list l)
 }
 enum seam_result seam_trap(struct seam_call *c, const char *fmt, ...) PRINTF_LIKE(2, 3);
 enum seam_result seam_exit(struct seam_call *c, int32_t code);
+// The error of the called function's result, where that has a place for what nobody foresaw: the first of `cases` that it knows, a text, or nothing at all.
+// `text` goes where there is room for one. false: it has no such place, or (the message is set) no memory.
+NODISCARD bool seam_put_error(struct seam_call *c, const char *const *cases, uint32_t n, struct slice text, void *ret);
 // Work on what a guest gave or asked for, by its bytes, or VM_WORK_ITEM for what is looked at one by one: told before each piece of at most VM_WORK_LOOK. It
 // may give others a turn. Not SEAM_OK: return it, the call is being ended.
 enum seam_result seam_work(struct seam_call *c, uint64_t bytes);
 // Logs, once for each kind, that `what` was denied and which flag would grant it.
 void seam_deny(struct seam_call *c, enum seam_deny kind, const char *what, const char *flag);
+// The same where no call is at hand.
+void seam_grants_deny(struct seam_grants *g, enum seam_deny kind, const char *what, const char *flag);
 
 // Host memory that lives beyond the call: it is charged to the instance (--memory) and freed with seam_mem_free at the latest when its resource is dropped.
 // NULL: over the limit, or memory is out: the interface's error if it has one, else return seam_no_memory.
-NODISCARD void *seam_mem_alloc(struct canon_instance *i, size_t size);
-NODISCARD void *seam_mem_zalloc(struct canon_instance *i, size_t size);
+NODISCARD static inline void *seam_mem_alloc(struct canon_instance *i, size_t size)
+{
+	return pool_alloc(canon_instance_pool(i), size);
+}
+NODISCARD static inline void *seam_mem_zalloc(struct canon_instance *i, size_t size)
+{
+	return pool_zalloc(canon_instance_pool(i), size);
+}
 #define SEAM_MEM_NEW(i, T) ((T *)seam_mem_zalloc((i), sizeof(T)))
-void seam_mem_free(void *p);
+static inline void seam_mem_free(void *p)
+{
+	pool_free(p);
+}
 // Traps, and says which limit was met.
 enum seam_result seam_no_memory(struct seam_call *c);
 
@@ -285,7 +437,10 @@ void *seam_state(struct seam_call *c);
 // Resources. An object is the host function's own struct; its drop (ops.drop) runs when the guest drops the handle, at reset and at free.
 // new: false when there are too many handles (the message is set: return SEAM_TRAP; the object is still the caller's).
 NODISCARD bool seam_resource_new(struct seam_call *c, const struct canon_resource_ops *of, void *object, uint32_t *ret);
-// NULL can't happen for a rep that came as an argument of that type, but for one that was taken in the same call.
+// NULL can't happen for a rep that came as an argument of that type, but for one that was taken in the same call. The object stays until the call returns,
+// also over its parks, without a count of its own: the handle that it came by is lent meanwhile, and no task of the instance can drop a lent handle or give
+// it away as own<T> (it traps, and the instance is dead then, but keeps its objects); a reset and a free come when no task is in it; and an object whose
+// provider was replaced is its old provider's until it is dropped. What the object reaches, its class must keep.
 void *seam_resource_get(struct seam_call *c, const struct seam_resource *type, uint32_t rep);
 // own<T> argument: the object is the caller's now; the handle is gone.
 void *seam_resource_take(struct seam_call *c, const struct seam_resource *type, uint32_t rep);
@@ -296,7 +451,9 @@ void *seam_resource_take(struct seam_call *c, const struct seam_resource *type, 
 // The provider must forget the park before the host function returns. Meanwhile other tasks may run in the instance. Arguments are copies (functions that are
 // SEAM_NEVER_PARKS must not), and an object that came as a borrow stays: its handle is lent until the call returns.
 struct seam_park {
-	struct seam_task *task;  // NULL: nobody waits yet
+	struct seam_tasks *tasks;   // NULL: nobody waits yet
+	struct seam_task_id task;
+	struct canon_task *thread;  // of an async call, whose fiber is its own; NULL: the task's fiber waits
 	bool woken;
 };
 void seam_park_init(struct seam_park *p);
@@ -305,5 +462,23 @@ enum seam_result seam_park(struct seam_call *c, struct seam_park *p);
 void seam_wake(struct seam_park *p);
 // Parks until `deadline_ns` of loop_now_ns at the latest (UINT64_MAX: no deadline). *ret_timed_out may be NULL.
 enum seam_result seam_park_until(struct seam_call *c, struct seam_park *p, uint64_t deadline_ns, bool *ret_timed_out);
+
+// What blocks (a disk, a name server) is done by a thread of the process's pool, which touches nothing but the chore's own data: memory that is charged to
+// `memory`, and that is the chore's alone once nobody waits for it.
+struct seam_chore_ops {
+	void (*run)(void *data);   // on a thread of the pool
+	void (*drop)(void *data);  // gives back what data holds (descriptors), on any thread, when it does not run; NULL: nothing
+};
+// Zeroed data of a chore that is not under way. NULL: over the limit, or memory is out.
+NODISCARD void *seam_chore_new(struct pool *memory, size_t size, const struct seam_chore_ops *ops);
+// Of one that is not under way. NULL does nothing.
+void seam_chore_free(void *data);
+// Runs it, and waits until it has run; the data is the caller's again. *ret_full: the pool has no place, it has not run. SEAM_KILLED: the data is gone.
+enum seam_result seam_chore_do(struct seam_call *c, struct loop_pool *p, void *data, bool *ret_full);
+// The same without waiting: `done` is called on the loop when it has run; the data is the caller's again then. false: the pool has no place.
+NODISCARD bool seam_chore_begin(void *data, struct loop_pool *p, struct loop *l, void (*done)(void *data, void *ctx), void *ctx);
+// Nobody waits for it any more: `done` is not called, the data is freed when it has run. One that has not begun runs only where `finish` says so. NULL does
+// nothing; one that is not under way is freed.
+void seam_chore_let_go(void *data, bool finish);
 
 #endif

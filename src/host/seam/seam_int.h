@@ -32,6 +32,7 @@ struct seam__local {
 	struct seam_table *table;  // a reference
 	uint32_t calls;  // under way, and one while new calls go through it
 	uint32_t seats;  // open ones
+	uint32_t given;  // the binding that seam_instance_give found last
 	struct seam__part *part;
 	struct seam__local *next;
 	bool waits;  // a seat may stay for nothing but calls that are under way
@@ -90,8 +91,17 @@ void seam__instance_reset(struct canon_instance *i, bool end);
 void seam__instance_keep(struct canon_instance *i);
 bool seam__object_adopt(struct canon_instance *i, void *owner, void **ret_owner);
 void seam__object_gone(struct canon_instance *i, void *owner);
+static inline bool seam__seat_is_open(const struct seam__seat *seat)
+{
+	return seat && (seat->local || seat->table);
+}
 // The open seat of a provider, for one more object or for its state; NULL: no memory. `local`: of the call, or the instance's.
-struct seam__seat *seam__seat_open(struct seam_instance *s, struct seam__local *local, struct seam_provider *p, uint32_t slot);
+struct seam__seat *seam__seat_open_slow(struct seam_instance *s, struct seam__local *local, struct seam_provider *p, uint32_t slot);
+static inline struct seam__seat *seam__seat_open(struct seam_instance *s, struct seam__local *local, struct seam_provider *p, uint32_t slot)
+{
+	struct seam__seat *seat = slot < s->n_seats ? s->seats[slot] : NULL;
+	return LIKELY(seam__seat_is_open(seat)) ? seat : seam__seat_open_slow(s, local, p, slot);
+}
 // Made if it isn't there. NULL: nothing is kept, or no memory.
 void *seam__seat_state(struct seam_instance *s, struct seam__seat *seat);
 // Nothing was put into it after all.
@@ -106,6 +116,8 @@ bool seam__local_of_handles(const struct canon_instance *i, const struct seam_fu
 // Is `found` a resource that the component imports, and `expected` ours behind it? (For struct wit_compare; ctx: the link.)
 bool seam__same_resource(void *ctx, const struct wit_resource *expected, const struct wit_resource *found);
 
+// canon_host.wake.
+void seam__wake_task(struct canon_task *canon);
 // canon_host_fn of all functions; data: the number of the host function.
 enum trap seam__dispatch(struct canon_task *canon_task, struct canon_instance *i, void *data, const void *args, void *ret);
 

@@ -7,14 +7,16 @@
 
 enum { HELD_MAX = HTTP_WINDOW };
 
-struct wasi_http_body *wasi__body_new(struct canon_instance *i, struct wasi_http_call *call)
+struct wasi_http_body *wasi__body_new(struct canon_instance *i, struct wasi_http_flow *flow)
 {
 	struct wasi_http_body *b = seam_mem_zalloc(i, sizeof *b);
 	if (!b)
 		return NULL;
 	b->instance = i;
 	b->refs = 1;
-	b->call = call;
+	b->flow = flow;
+	if (flow && flow->ref)
+		flow->ref(flow);
 	b->length = HTTP_LENGTH_UNKNOWN;
 	b->held.max = HELD_MAX;
 	b->held.pool = canon_instance_pool(i);
@@ -32,26 +34,42 @@ void wasi__body_unref(void *p)
 	struct wasi_http_body *b = p;
 	if (!b || --b->refs)
 		return;
-	if (b->call && b->call->in == b) {
-		b->call->in = NULL;
-		http_body_discard(b->call->x);
+	struct wasi_http_flow *f = b->flow;
+	if (f && f->in == b) {
+		f->in = NULL;
+		http_body_discard(f->x);
 	}
-	if (b->call && b->call->out == b)
-		b->call->out = NULL;
+	if (f && f->out == b)
+		f->out = NULL;
+	if (f && f->unref)
+		f->unref(f);
 	buf_release(&b->held);
 	wasi__fields_unref(b->trailers);
 	seam_mem_free(b);
 }
 
+struct wasi_http_body *wasi__body_give(struct seam_call *c, struct wasi_http_flow *flow, const struct canon_resource_ops *class, uint32_t *ret_rep)
+{
+	struct wasi_http_body *b = wasi__body_new(c->canon, flow);
+	if (!b) {
+		seam_no_memory(c);
+		return NULL;
+	}
+	if (seam_resource_new(c, class, b, ret_rep))
+		return b;
+	wasi__body_unref(b);
+	return NULL;
+}
+
 static struct http_exchange *exchange(const struct wasi_http_body *b)
 {
-	return b->call ? b->call->x : NULL;
+	return b->flow ? b->flow->x : NULL;
 }
 
 // ---- in ----------------------------------------------------------------------------------------------------------------------------
 
 // A body that can't be read to its end never looks as if it had been: also one whose call is over.
-static enum wasi_io in_peek(struct wasi_input *in, struct slice *ret)
+static enum wasi_io in_peek(struct wasi_input *in, size_t max, struct slice *ret)
 {
 	struct wasi_http_body *b = in->of;
 	struct http_exchange *x = exchange(b);
@@ -71,19 +89,10 @@ static enum wasi_io in_peek(struct wasi_input *in, struct slice *ret)
 	return WASI_IO_CLOSED;
 }
 
-struct wasi_error wasi__body_error(const struct wasi_http_call *call)
+struct wasi_error wasi__body_error(const struct wasi_http_flow *flow)
 {
-	static const struct wasi_error errors[] = {
-		[HTTP_CANCEL_PEER] = {"the client is gone", true, WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED},
-		[HTTP_CANCEL_TIMEOUT] = {"the body did not arrive in time", true, WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_READ_TIMEOUT},
-		[HTTP_CANCEL_BAD_BODY] = {"the body is malformed", true, WASI_HTTP_TYPES_ERROR_CODE_HTTP_PROTOCOL_ERROR},
-		[HTTP_CANCEL_TOO_LARGE] = {"the body is longer than allowed", true, WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_BODY_SIZE},
-		[HTTP_CANCEL_SERVER] = {"the request was ended by the server", true, WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED},
-		[HTTP_CANCEL_NOMEM] = {"the server is out of memory", true, WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR},
-	};
-	enum http_cancel why;
-	if (call && call->x && http_exchange_is_cancelled(call->x, &why, NULL))
-		return errors[why];
+	if (flow && flow->x && http_exchange_is_cancelled(flow->x, NULL, NULL))
+		return flow->error(flow);
 	return (struct wasi_error){"the request is over", true, WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED};
 }
 
@@ -91,7 +100,7 @@ static struct wasi_error in_take_error(struct wasi_input *in)
 {
 	struct wasi_http_body *b = in->of;
 	b->ended = true;
-	return wasi__body_error(b->call);
+	return wasi__body_error(b->flow);
 }
 
 static void in_consume(struct wasi_input *in, size_t n)
@@ -121,9 +130,22 @@ struct wasi_input *wasi__body_input(struct wasi_http_body *b)
 
 // ---- out ---------------------------------------------------------------------------------------------------------------------------
 
+// Never a clean end (L87). Other tasks of the instance may wait for what it would have brought.
+static void cut(struct wasi_http_body *b)
+{
+	struct wasi_http_flow *f = b->flow;
+	if (!f)
+		return;
+	http_abort(f->x);
+	wasi__flow_readable(f, f->x);
+	wasi__flow_writable(f, f->x);
+	if (f->on_cut)
+		f->on_cut(f);
+}
+
 static bool is_closed(const struct wasi_http_body *b)
 {
-	return b->finished || b->over || (b->call && b->call->cancelled);
+	return b->finished || b->too_long || b->over || (b->flow && b->flow->cancelled);
 }
 
 static enum wasi_io out_permit(struct wasi_output *out, size_t *ret)
@@ -131,7 +153,7 @@ static enum wasi_io out_permit(struct wasi_output *out, size_t *ret)
 	struct wasi_http_body *b = out->of;
 	if (is_closed(b))
 		return WASI_IO_CLOSED;
-	*ret = b->call ? http_body_permit(b->call->x) : HELD_MAX - b->held.len;
+	*ret = b->flow ? http_body_permit(b->flow->x) : HELD_MAX - b->held.len;
 	return WASI_IO_OK;
 }
 
@@ -141,9 +163,14 @@ static enum wasi_io out_write(struct wasi_output *out, struct seam_task *task, s
 	if (is_closed(b))
 		return WASI_IO_CLOSED;
 	b->written += data.len;
-	if (!b->call)
+	if (b->length != HTTP_LENGTH_UNKNOWN && b->written > b->length) {
+		b->too_long = true;
+		cut(b);
+		return WASI_IO_FAILED;
+	}
+	if (!b->flow)
 		return buf_put_slice(&b->held, data) ? WASI_IO_OK : WASI_IO_CLOSED;
-	return http_body_write(b->call->x, data) == HTTP_WRITE_OK ? WASI_IO_OK : WASI_IO_CLOSED;
+	return http_body_write(b->flow->x, data) == HTTP_WRITE_OK ? WASI_IO_OK : WASI_IO_CLOSED;
 }
 
 // What was written leaves when the guest waits, returns or is preempted, at the latest at the end of the loop's turn: a flush need not send it in
@@ -152,10 +179,23 @@ static enum wasi_io out_flush(struct wasi_output *out)
 {
 	const struct wasi_http_body *b = out->of;
 	size_t n = 0;
-	if (!b->call && !is_closed(b))
+	if (!b->flow && !is_closed(b))
 		return WASI_IO_OK;  // held until the response is set: nothing to wait for
 	enum wasi_io r = out_permit(out, &n);
 	return r == WASI_IO_OK && n == 0 ? WASI_IO_AGAIN : r;
+}
+
+// It has failed in one way only.
+static struct wasi_error out_take_error(struct wasi_output *out)
+{
+	const struct wasi_http_body *b = out->of;
+	return (struct wasi_error){
+		.text = "the body is longer than announced",
+		.of_http = true,
+		.http_code = b->of_request ? WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_BODY_SIZE : WASI_HTTP_TYPES_ERROR_CODE_HTTP_RESPONSE_BODY_SIZE,
+		.http_has_number = true,
+		.http_number = b->written,
+	};
 }
 
 static void out_release(struct wasi_output *out)
@@ -167,7 +207,7 @@ static void out_release(struct wasi_output *out)
 
 struct wasi_output *wasi__body_output(struct wasi_http_body *b)
 {
-	static const struct wasi_output_ops ops = {out_permit, out_write, out_flush, out_release};
+	static const struct wasi_output_ops ops = {out_permit, out_write, out_flush, out_release, out_take_error};
 	struct wasi_output *out = seam_mem_zalloc(b->instance, sizeof *out);
 	if (!out)
 		return NULL;
@@ -176,11 +216,25 @@ struct wasi_output *wasi__body_output(struct wasi_http_body *b)
 	return out;
 }
 
-void wasi__call_finished(struct wasi_http_call *call)
+void wasi__flow_finished(struct wasi_http_flow *f)
 {
-	call->finished = true;
-	if (call->on_finished)
-		call->on_finished(call);
+	f->finished = true;
+	if (f->on_finished)
+		f->on_finished(f);
+}
+
+void wasi__flow_readable(void *flow, struct http_exchange *x)
+{
+	struct wasi_http_flow *f = flow;
+	if (f->in)
+		wasi__event_fire(&f->in->ready);
+}
+
+void wasi__flow_writable(void *flow, struct http_exchange *x)
+{
+	struct wasi_http_flow *f = flow;
+	if (f->out)
+		wasi__event_fire(&f->out->ready);
 }
 
 // The whole of the body has been given to the wire, or it was too short.
@@ -188,24 +242,26 @@ static enum wasi_finish end_on_wire(struct wasi_http_body *b)
 {
 	const struct wasi_fields *t = b->trailers;
 	if (b->length != HTTP_LENGTH_UNKNOWN && b->written != b->length) {
-		http_abort(b->call->x);
-		return WASI_FINISH_SHORT;
+		cut(b);
+		return WASI_FINISH_SIZE;
 	}
-	if (!http_body_finish(b->call->x, t ? t->list : NULL, t ? t->n : 0))
-		return WASI_FINISH_SHORT;
-	wasi__call_finished(b->call);
+	if (!http_body_finish(b->flow->x, t ? t->list : NULL, t ? t->n : 0))
+		return WASI_FINISH_SIZE;
+	wasi__flow_finished(b->flow);
 	return WASI_FINISH_OK;
 }
 
-void wasi__body_send(struct wasi_http_body *b, struct wasi_http_call *call)
+void wasi__body_send(struct wasi_http_body *b, struct wasi_http_flow *flow)
 {
-	b->call = call;
-	call->out = b;
-	if (b->held.len && http_body_write(call->x, buf_view(&b->held)) == HTTP_WRITE_TOO_LONG)
+	b->flow = flow;
+	flow->out = b;
+	if (flow->ref)
+		flow->ref(flow);
+	if (b->held.len && http_body_write(flow->x, buf_view(&b->held)) == HTTP_WRITE_TOO_LONG)
 		b->length = 0;  // it can't end cleanly (W32)
 	buf_release(&b->held);
-	if (b->abandoned)
-		http_abort(call->x);
+	if (b->abandoned || b->too_long)
+		cut(b);
 	else if (b->finished)
 		end_on_wire(b);
 	wasi__event_fire(&b->ready);
@@ -213,16 +269,29 @@ void wasi__body_send(struct wasi_http_body *b, struct wasi_http_call *call)
 
 enum wasi_finish wasi__body_finish(struct wasi_http_body *b, struct wasi_fields *trailers)
 {
+	if (b->too_long)
+		return WASI_FINISH_SIZE;
 	if (is_closed(b))
 		return WASI_FINISH_CLOSED;
 	b->finished = true;
+	if (!b->flow && b->length != HTTP_LENGTH_UNKNOWN && b->written != b->length) {
+		b->abandoned = true;
+		return WASI_FINISH_SIZE;
+	}
 	b->trailers = trailers ? wasi__fields_ref(trailers) : NULL;
-	return b->call ? end_on_wire(b) : WASI_FINISH_OK;
+	return b->flow ? end_on_wire(b) : WASI_FINISH_OK;
+}
+
+void wasi__body_over(struct wasi_http_body *b)
+{
+	b->flow = NULL;
+	b->over = true;
+	wasi__event_fire(&b->ready);  // another task of the instance may wait for it
 }
 
 void wasi__body_lost(struct wasi_http_body *b)
 {
-	if (b->call)
+	if (b->flow)
 		return;
 	b->over = true;
 	wasi__event_fire(&b->ready);
@@ -233,6 +302,5 @@ void wasi__body_abandon(struct wasi_http_body *b)
 	if (b->finished || b->over)
 		return;
 	b->finished = b->abandoned = true;
-	if (b->call)
-		http_abort(b->call->x);
+	cut(b);
 }

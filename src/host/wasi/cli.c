@@ -1,7 +1,4 @@
-// wasi:cli: environment, exit, the standard streams, terminals (there is none).
-#include <errno.h>
-#include <unistd.h>
-
+// wasi:cli: environment, exit, the standard streams, terminals.
 #include "wasi_int.h"
 #include "wasi_provider.h"
 
@@ -50,10 +47,15 @@ enum seam_result wasi_cli_exit_exit_with_code(struct seam_call *c, const struct 
 }
 
 // ---- standard streams ------------------------------------------------------------------------------------------------------------------
-// `of` of an output is the state of the instance; the kind is told by the operations. They are always ready (no event), and can be made anew in any
-// instance: an image may hold them.
+// Those of the process where the guest has them (stdio.c). Else it reads nothing and prints into the log: `of` of such an output is the state of the
+// instance; the kind is told by the operations. They are always ready (no event), and can be made anew in any instance: an image may hold them.
 
-static enum wasi_io closed_peek(struct wasi_input *in, struct slice *ret)
+static struct wasi *wasi_of(const struct seam_call *c)
+{
+	return CONTAINER_OF(c->binding->provider, struct wasi, seam);
+}
+
+static enum wasi_io closed_peek(struct wasi_input *in, size_t max, struct slice *ret)
 {
 	return WASI_IO_CLOSED;
 }
@@ -81,49 +83,37 @@ static enum wasi_io nothing_to_flush(struct wasi_output *out)
 	return WASI_IO_OK;
 }
 
-static enum wasi_io write_fd(struct wasi_output *out, struct seam_task *task, struct slice data, int fd)
+static enum wasi_io log_stdout(struct wasi_output *out, struct seam_task *task, struct slice data)
 {
-	struct wasi_state *s = out->of;
-	const struct seam_instance *seam = canon_instance_user(s->instance);
-	if (!seam->grants->stdio) {
-		wasi__log_write(s, task, fd, data);
-		return WASI_IO_OK;
-	}
-	while (data.len) {
-		ssize_t n = write(fd, data.ptr, data.len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return WASI_IO_CLOSED;
-		data = slice_sub(data, (size_t)n, data.len);
-	}
+	wasi__log_write(out->of, task, 1, data);
 	return WASI_IO_OK;
 }
 
-static enum wasi_io write_stdout(struct wasi_output *out, struct seam_task *task, struct slice data)
+static enum wasi_io log_stderr(struct wasi_output *out, struct seam_task *task, struct slice data)
 {
-	return write_fd(out, task, data, STDOUT_FILENO);
-}
-
-static enum wasi_io write_stderr(struct wasi_output *out, struct seam_task *task, struct slice data)
-{
-	return write_fd(out, task, data, STDERR_FILENO);
+	wasi__log_write(out->of, task, 2, data);
+	return WASI_IO_OK;
 }
 
 enum { LINES_PIECE = 256 };  // each byte of it may be a line
-static const struct wasi_input_ops stdin_ops = {closed_peek, closed_consume, input_release};
-static const struct wasi_output_ops stdout_ops = {always_permit, write_stdout, nothing_to_flush, output_release, LINES_PIECE};
-static const struct wasi_output_ops stderr_ops = {always_permit, write_stderr, nothing_to_flush, output_release, LINES_PIECE};
+static const struct wasi_input_ops no_stdin_ops = {closed_peek, closed_consume, input_release};
+static const struct wasi_output_ops log_ops[] = {{always_permit, log_stdout, nothing_to_flush, output_release, NULL, LINES_PIECE},
+	{always_permit, log_stderr, nothing_to_flush, output_release, NULL, LINES_PIECE}};
 
-static struct wasi_input *standard_input(struct canon_instance *i)
+static bool is_log(const struct wasi_output_ops *ops)
+{
+	return ops == &log_ops[0] || ops == &log_ops[1];
+}
+
+static struct wasi_input *no_input(struct canon_instance *i)
 {
 	struct wasi_input *in = SEAM_MEM_NEW(i, struct wasi_input);
 	if (in)
-		*in = (struct wasi_input){.ops = &stdin_ops, .refs = 1};
+		*in = (struct wasi_input){.ops = &no_stdin_ops, .refs = 1};
 	return in;
 }
 
-static struct wasi_output *standard_output(struct wasi_state *s, const struct wasi_output_ops *ops)
+static struct wasi_output *log_output(struct wasi_state *s, const struct wasi_output_ops *ops)
 {
 	struct wasi_output *out = s ? SEAM_MEM_NEW(s->instance, struct wasi_output) : NULL;
 	if (out)
@@ -134,35 +124,59 @@ static struct wasi_output *standard_output(struct wasi_state *s, const struct wa
 bool wasi_io_streams_input_stream_remake(struct canon_instance *i, const void *object, void **ret)
 {
 	const struct wasi_input *in = object;
-	*ret = in->ops == &stdin_ops ? standard_input(i) : NULL;
+	*ret = in->ops == &no_stdin_ops ? no_input(i) : NULL;
 	return *ret != NULL;
 }
 
 bool wasi_io_streams_output_stream_remake(struct canon_instance *i, const void *object, void **ret)
 {
 	const struct wasi_output *out = object;
-	bool is_standard = out->ops == &stdout_ops || out->ops == &stderr_ops;
-	struct wasi_state *from = is_standard ? out->of : NULL;
-	*ret = from ? standard_output(seam_instance_state(i, &from->wasi->seam), out->ops) : NULL;
+	struct wasi_state *from = is_log(out->ops) ? out->of : NULL;
+	*ret = from ? log_output(seam_instance_state(i, &from->wasi->seam), out->ops) : NULL;
 	return *ret != NULL;
+}
+
+struct wasi_input *wasi__cli_input(struct seam_call *c)
+{
+	struct wasi_stdio *s = wasi_of(c)->stdio;
+	return s ? wasi__stdin(s, canon_instance_pool(c->canon)) : no_input(c->canon);
+}
+
+struct wasi_output *wasi__cli_output(struct seam_call *c, int fd)
+{
+	struct wasi_stdio *s = wasi_of(c)->stdio;
+	return s ? wasi__stdout(s, canon_instance_pool(c->canon), fd) : log_output(seam_state(c), &log_ops[fd - 1]);
+}
+
+bool wasi__cli_is_terminal(const struct seam_call *c, int fd)
+{
+	return wasi__stdio_is_terminal(wasi_of(c)->stdio, fd);
 }
 
 enum seam_result wasi_cli_stdin_get_stdin(struct seam_call *c, uint32_t *ret)
 {
-	return wasi__input_handle(c, standard_input(c->canon), ret) ? SEAM_OK : SEAM_TRAP;
+	return wasi__input_handle(c, wasi__cli_input(c), ret) ? SEAM_OK : SEAM_TRAP;
+}
+
+static enum seam_result get_output(struct seam_call *c, int fd, uint32_t *ret)
+{
+	return wasi__output_handle(c, wasi__cli_output(c, fd), ret) ? SEAM_OK : SEAM_TRAP;
 }
 
 enum seam_result wasi_cli_stdout_get_stdout(struct seam_call *c, uint32_t *ret)
 {
-	return wasi__output_handle(c, standard_output(seam_state(c), &stdout_ops), ret) ? SEAM_OK : SEAM_TRAP;
+	return get_output(c, 1, ret);
 }
 
 enum seam_result wasi_cli_stderr_get_stderr(struct seam_call *c, uint32_t *ret)
 {
-	return wasi__output_handle(c, standard_output(seam_state(c), &stderr_ops), ret) ? SEAM_OK : SEAM_TRAP;
+	return get_output(c, 2, ret);
 }
 
-// ---- terminals: none of the streams is one (W15) -----------------------------------------------------------------------------------------
+// ---- terminals -------------------------------------------------------------------------------------------------------------------------
+// A handle says that the stream is one, and nothing more: they all stand for the same object.
+
+static char terminal;
 
 void wasi_cli_terminal_input_terminal_input_drop(struct canon_instance *i, void *object)
 {
@@ -174,28 +188,34 @@ void wasi_cli_terminal_output_terminal_output_drop(struct canon_instance *i, voi
 
 bool wasi_cli_terminal_input_terminal_input_remake(struct canon_instance *i, const void *object, void **ret)
 {
-	return false;
+	*ret = &terminal;
+	return true;
 }
 
 bool wasi_cli_terminal_output_terminal_output_remake(struct canon_instance *i, const void *object, void **ret)
 {
-	return false;
+	*ret = &terminal;
+	return true;
 }
 
 enum seam_result wasi_cli_terminal_stdin_get_terminal_stdin(struct seam_call *c, struct wasi_option_own_cli_terminal_input_terminal_input *ret)
 {
-	ret->is_some = false;
-	return SEAM_OK;
+	ret->is_some = wasi__cli_is_terminal(c, 0);
+	return !ret->is_some || seam_resource_new(c, &wasi_cli_terminal_input_terminal_input_class, &terminal, &ret->some) ? SEAM_OK : SEAM_TRAP;
+}
+
+static enum seam_result get_terminal(struct seam_call *c, int fd, struct wasi_option_own_cli_terminal_output_terminal_output *ret)
+{
+	ret->is_some = wasi__cli_is_terminal(c, fd);
+	return !ret->is_some || seam_resource_new(c, &wasi_cli_terminal_output_terminal_output_class, &terminal, &ret->some) ? SEAM_OK : SEAM_TRAP;
 }
 
 enum seam_result wasi_cli_terminal_stdout_get_terminal_stdout(struct seam_call *c, struct wasi_option_own_cli_terminal_output_terminal_output *ret)
 {
-	ret->is_some = false;
-	return SEAM_OK;
+	return get_terminal(c, 1, ret);
 }
 
 enum seam_result wasi_cli_terminal_stderr_get_terminal_stderr(struct seam_call *c, struct wasi_option_own_cli_terminal_output_terminal_output *ret)
 {
-	ret->is_some = false;
-	return SEAM_OK;
+	return get_terminal(c, 2, ret);
 }

@@ -23,8 +23,12 @@ void wasi__event_unwatch(struct wasi_waiter *w)
 
 void wasi__event_fire(struct wasi_event *ev)
 {
-	for (struct wasi_waiter *w = ev->waiters; w; w = w->next)
-		seam_wake(w->park);
+	for (struct wasi_waiter *w = ev->waiters; w; w = w->next) {
+		if (w->park)
+			seam_wake(w->park);
+		else
+			w->fn(w);
+	}
 }
 
 enum seam_result wasi__event_wait(struct seam_call *c, struct wasi_event *ev)

@@ -74,13 +74,22 @@ static bool grow(struct wasi_fields *f)
 	return true;
 }
 
+// As the fields of that name that are there have it (0.3: entries of one name have the same name).
+static struct slice casing(const struct wasi_fields *f, struct slice name)
+{
+	for (uint32_t i = 0; f->is_3 && i < f->n; i++)
+		if (http_name_eq(f->list[i].name, name))
+			return f->list[i].name;
+	return name;
+}
+
 static enum wasi_fields_error add(struct wasi_fields *f, struct slice name, struct slice value)
 {
 	if (f->n == HTTP_FIELDS_MAX || name.len + value.len > HTTP_HEAD_MAX - f->bytes)
 		return WASI_FIELDS_SIZE;
 	if (f->n == f->cap && !grow(f))
 		return WASI_FIELDS_NOMEM;
-	if (!copy(f, name, value, &f->list[f->n]))
+	if (!copy(f, casing(f, name), value, &f->list[f->n]))
 		return WASI_FIELDS_NOMEM;
 	f->bytes += (uint32_t)(name.len + value.len);
 	f->n++;
@@ -98,6 +107,29 @@ static enum wasi_fields_error check_name(const struct wasi_fields *f, struct sli
 	return http_field_is_forbidden(name) ? WASI_FIELDS_FORBIDDEN : WASI_FIELDS_OK;
 }
 
+static struct slice trimmed(struct slice v)
+{
+	while (v.len && (v.ptr[0] == ' ' || v.ptr[0] == '\t'))
+		v = slice_sub(v, 1, SIZE_MAX);
+	while (v.len && (v.ptr[v.len - 1] == ' ' || v.ptr[v.len - 1] == '\t'))
+		v.len--;
+	return v;
+}
+
+static bool value_is_valid(const struct wasi_fields *f, struct slice value)
+{
+	return http_field_value_is_valid(f->is_3 ? trimmed(value) : value);
+}
+
+void wasi__fields_trim(struct wasi_fields *f)
+{
+	for (uint32_t i = 0; i < f->n; i++) {
+		struct slice value = trimmed(f->list[i].value);
+		f->bytes -= (uint32_t)(f->list[i].value.len - value.len);
+		f->list[i].value = value;
+	}
+}
+
 enum wasi_fields_error wasi__fields_append(struct wasi_fields *f, struct slice name, struct slice value)
 {
 	enum wasi_fields_error bad = check_name(f, name);
@@ -105,7 +137,7 @@ enum wasi_fields_error wasi__fields_append(struct wasi_fields *f, struct slice n
 		return bad;
 	if (value.len > HTTP_HEAD_MAX)
 		return WASI_FIELDS_SIZE;
-	return http_field_value_is_valid(value) ? add(f, name, value) : WASI_FIELDS_SYNTAX;
+	return value_is_valid(f, value) ? add(f, name, value) : WASI_FIELDS_SYNTAX;
 }
 
 enum wasi_fields_error wasi__fields_delete(struct wasi_fields *f, struct slice name)
@@ -142,7 +174,7 @@ enum wasi_fields_error wasi__fields_set(struct wasi_fields *f, struct slice name
 		bytes += name.len + values[k].len;
 		if (++count > HTTP_FIELDS_MAX || bytes > HTTP_HEAD_MAX)
 			return WASI_FIELDS_SIZE;
-		if (!http_field_value_is_valid(seam_list_bytes(values[k])))
+		if (!value_is_valid(f, seam_list_bytes(values[k])))
 			return WASI_FIELDS_SYNTAX;
 	}
 	bad = wasi__fields_delete(f, name);
@@ -166,6 +198,27 @@ bool wasi__fields_fill(struct wasi_fields *f, const struct http_field *list, uin
 	return true;
 }
 
+// Guests may trust what only the host tells them.
+static bool is_of_host(struct slice name)
+{
+	return http_name_eq(name, SLICE_LIT("tenon-route")) || http_name_eq(name, SLICE_LIT("tenon-path-info")) ||
+		http_name_eq(name, SLICE_LIT("tenon-client-addr")) || http_name_eq(slice_sub(name, 0, 12), SLICE_LIT("tenon-param-"));
+}
+
+bool wasi__fields_of_call(struct wasi_fields *f, struct wasi_http_call *call, const struct http_request *h)
+{
+	struct http_field ours[WASI_HTTP_FIELDS];
+	uint32_t n = call->fields ? call->fields(call, ours) : 0, from = 0;
+	for (uint32_t i = 0; i <= h->field_count; i++) {
+		if (i < h->field_count && !is_of_host(h->fields[i].name))
+			continue;
+		if (!wasi__fields_fill(f, h->fields + from, i - from))
+			return false;
+		from = i + 1;
+	}
+	return wasi__fields_fill(f, ours, n);
+}
+
 struct wasi_fields *wasi__fields_clone(const struct wasi_fields *f)
 {
 	struct wasi_fields *g = wasi__fields_new(f->instance);
@@ -175,4 +228,13 @@ struct wasi_fields *wasi__fields_clone(const struct wasi_fields *f)
 			return NULL;
 		}
 	return g;
+}
+
+bool wasi__fields_length(const struct wasi_fields *f, uint64_t *ret)
+{
+	*ret = HTTP_LENGTH_UNKNOWN;
+	for (uint32_t k = 0; k < f->n; k++)
+		if (http_name_eq(f->list[k].name, SLICE_LIT("content-length")) && !http_length_parse(f->list[k].value, ret))
+			return false;
+	return true;
 }

@@ -1,20 +1,10 @@
-// wasi:http: requests that guests make. They can be built; to send one is denied (HTTP-request-denied), as nothing is granted yet.
+// wasi:http/types: requests that guests make, and their options. http_send.c sends them.
 #include "wasi_int.h"
 #include "wasi_provider.h"
 
 // ---- outgoing request -------------------------------------------------------------------------------------------------------------------
 
-struct outgoing_request {
-	struct wasi_fields *headers;
-	struct wasi_http_body *body;
-	struct wasi_http_types_method method;
-	struct wasi_option_string path, authority;
-	struct wasi_option_http_types_scheme scheme;
-	uint8_t *texts[4];  // what those four point to: each is given back when it is set anew
-};
-enum { TEXT_METHOD, TEXT_PATH, TEXT_AUTHORITY, TEXT_SCHEME };
-
-static void free_request(struct outgoing_request *r)
+void wasi__http_outgoing_request_free(struct wasi_http_outgoing_request *r)
 {
 	for (size_t k = 0; k < ARRAY_LEN(r->texts); k++)
 		seam_mem_free(r->texts[k]);
@@ -27,10 +17,10 @@ static void free_request(struct outgoing_request *r)
 
 void wasi_http_types_outgoing_request_drop(struct canon_instance *i, void *object)
 {
-	free_request(object);
+	wasi__http_outgoing_request_free(object);
 }
 
-static struct outgoing_request *request(struct seam_call *c, uint32_t rep)
+static struct wasi_http_outgoing_request *request(struct seam_call *c, uint32_t rep)
 {
 	return seam_resource_get(c, &wasi_http_types_outgoing_request_resource, rep);
 }
@@ -38,7 +28,7 @@ static struct outgoing_request *request(struct seam_call *c, uint32_t rep)
 enum seam_result wasi_http_types_outgoing_request_new(struct seam_call *c, const struct wasi_http_types_outgoing_request_new_args *args, uint32_t *ret)
 {
 	struct wasi_fields *headers = seam_resource_take(c, &wasi_http_types_fields_resource, args->headers);
-	struct outgoing_request *r = SEAM_MEM_NEW(c->canon, struct outgoing_request);
+	struct wasi_http_outgoing_request *r = SEAM_MEM_NEW(c->canon, struct wasi_http_outgoing_request);
 	if (!r) {
 		wasi__fields_unref(headers);
 		return seam_no_memory(c);
@@ -47,24 +37,23 @@ enum seam_result wasi_http_types_outgoing_request_new(struct seam_call *c, const
 	headers->immutable = true;
 	if (seam_resource_new(c, &wasi_http_types_outgoing_request_class, r, ret))
 		return SEAM_OK;
-	free_request(r);
+	wasi__http_outgoing_request_free(r);
 	return SEAM_TRAP;
 }
 
 enum seam_result wasi_http_types_outgoing_request_body(struct seam_call *c, const struct wasi_http_types_outgoing_request_body_args *args,
 	struct wasi_result_own_http_types_outgoing_body_void *ret)
 {
-	struct outgoing_request *r = request(c, args->self);
+	struct wasi_http_outgoing_request *r = request(c, args->self);
 	ret->is_err = r->body != NULL;
 	if (r->body)
 		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_new(c->canon, NULL);
+	struct wasi_http_body *b = wasi__body_give(c, NULL, &wasi_http_types_outgoing_body_class, &ret->ok);
 	if (!b)
-		return seam_no_memory(c);
-	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_class, b, &ret->ok)) {
-		wasi__body_unref(b);
 		return SEAM_TRAP;
-	}
+	b->of_request = true;
+	if (!wasi__fields_length(r->headers, &b->length))
+		b->length = HTTP_LENGTH_UNKNOWN;  // the request will be refused for it
 	r->body = wasi__body_ref(b);
 	return SEAM_OK;
 }
@@ -76,7 +65,7 @@ static bool fits(struct wit_string s)
 }
 
 // Keeps a copy in the place of the text before it (NULL: there is none now). false: a trap, memory is out.
-static bool keep(struct seam_call *c, struct outgoing_request *r, unsigned which, struct wit_string *s)
+static bool keep(struct seam_call *c, struct wasi_http_outgoing_request *r, unsigned which, struct wit_string *s)
 {
 	uint8_t *text = s ? seam_mem_alloc(c->canon, s->len) : NULL;
 	if (s && !text) {
@@ -107,7 +96,7 @@ enum seam_result wasi_http_types_outgoing_request_method(struct seam_call *c, co
 enum seam_result wasi_http_types_outgoing_request_set_method(struct seam_call *c, const struct wasi_http_types_outgoing_request_set_method_args *args,
 	struct wasi_result_void_void *ret)
 {
-	struct outgoing_request *r = request(c, args->self);
+	struct wasi_http_outgoing_request *r = request(c, args->self);
 	struct wasi_http_types_method m = args->method;
 	bool other = m.tag == WASI_HTTP_TYPES_METHOD_OTHER;
 	ret->is_err = other && !(fits(m.other) && http_method_is_valid(seam_slice(m.other)));
@@ -129,7 +118,7 @@ enum seam_result wasi_http_types_outgoing_request_path_with_query(struct seam_ca
 enum seam_result wasi_http_types_outgoing_request_set_path_with_query(struct seam_call *c,
 	const struct wasi_http_types_outgoing_request_set_path_with_query_args *args, struct wasi_result_void_void *ret)
 {
-	struct outgoing_request *r = request(c, args->self);
+	struct wasi_http_outgoing_request *r = request(c, args->self);
 	struct wasi_option_string path = args->path_with_query;
 	ret->is_err = path.is_some && !(fits(path.some) && http_target_is_valid(seam_slice(path.some)));
 	if (ret->is_err)
@@ -148,13 +137,25 @@ enum seam_result wasi_http_types_outgoing_request_scheme(struct seam_call *c, co
 	return !other || give(c, ret->some.other, &ret->some.other) ? SEAM_OK : SEAM_TRAP;
 }
 
+// RFC 3986, 3.1.
+static bool is_scheme(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		uint8_t lower = s.ptr[i] | 0x20;
+		bool letter = lower >= 'a' && lower <= 'z', more = (s.ptr[i] >= '0' && s.ptr[i] <= '9') || s.ptr[i] == '+' || s.ptr[i] == '-' || s.ptr[i] == '.';
+		if (!letter && !(more && i))
+			return false;
+	}
+	return s.len > 0;
+}
+
 enum seam_result wasi_http_types_outgoing_request_set_scheme(struct seam_call *c, const struct wasi_http_types_outgoing_request_set_scheme_args *args,
 	struct wasi_result_void_void *ret)
 {
-	struct outgoing_request *r = request(c, args->self);
+	struct wasi_http_outgoing_request *r = request(c, args->self);
 	struct wasi_option_http_types_scheme scheme = args->scheme;
 	bool other = scheme.is_some && scheme.some.tag == WASI_HTTP_TYPES_SCHEME_OTHER;
-	ret->is_err = other && !fits(scheme.some.other);
+	ret->is_err = other && !(fits(scheme.some.other) && is_scheme(seam_slice(scheme.some.other)));
 	if (ret->is_err)
 		return SEAM_OK;
 	if (!keep(c, r, TEXT_SCHEME, other ? &scheme.some.other : NULL))
@@ -173,7 +174,7 @@ enum seam_result wasi_http_types_outgoing_request_authority(struct seam_call *c,
 enum seam_result wasi_http_types_outgoing_request_set_authority(struct seam_call *c,
 	const struct wasi_http_types_outgoing_request_set_authority_args *args, struct wasi_result_void_void *ret)
 {
-	struct outgoing_request *r = request(c, args->self);
+	struct wasi_http_outgoing_request *r = request(c, args->self);
 	struct wasi_option_string authority = args->authority;
 	ret->is_err = authority.is_some && !(fits(authority.some) && http_authority_is_valid(seam_slice(authority.some), NULL, NULL));
 	if (ret->is_err)
@@ -187,18 +188,10 @@ enum seam_result wasi_http_types_outgoing_request_set_authority(struct seam_call
 enum seam_result wasi_http_types_outgoing_request_headers(struct seam_call *c, const struct wasi_http_types_outgoing_request_headers_args *args,
 	uint32_t *ret)
 {
-	struct wasi_fields *f = wasi__fields_ref(request(c, args->self)->headers);
-	if (seam_resource_new(c, &wasi_http_types_fields_class, f, ret))
-		return SEAM_OK;
-	wasi__fields_unref(f);
-	return SEAM_TRAP;
+	return wasi__fields_handle(c, request(c, args->self)->headers, ret);
 }
 
 // ---- request options ------------------------------------------------------------------------------------------------------------------------
-
-struct request_options {
-	struct wasi_option_u64 connect, first_byte, between_bytes;
-};
 
 void wasi_http_types_request_options_drop(struct canon_instance *i, void *object)
 {
@@ -207,7 +200,7 @@ void wasi_http_types_request_options_drop(struct canon_instance *i, void *object
 
 enum seam_result wasi_http_types_request_options_new(struct seam_call *c, uint32_t *ret)
 {
-	struct request_options *o = SEAM_MEM_NEW(c->canon, struct request_options);
+	struct wasi_http_options *o = SEAM_MEM_NEW(c->canon, struct wasi_http_options);
 	if (!o)
 		return seam_no_memory(c);
 	if (seam_resource_new(c, &wasi_http_types_request_options_class, o, ret))
@@ -220,14 +213,14 @@ enum seam_result wasi_http_types_request_options_new(struct seam_call *c, uint32
 	enum seam_result wasi_http_types_request_options_##name##_timeout(struct seam_call *c,                               \
 		const struct wasi_http_types_request_options_##name##_timeout_args *args, struct wasi_option_u64 *ret)           \
 	{                                                                                                                    \
-		const struct request_options *o = seam_resource_get(c, &wasi_http_types_request_options_resource, args->self);   \
+		const struct wasi_http_options *o = seam_resource_get(c, &wasi_http_types_request_options_resource, args->self); \
 		*ret = o->name;                                                                                                  \
 		return SEAM_OK;                                                                                                  \
 	}                                                                                                                    \
 	enum seam_result wasi_http_types_request_options_set_##name##_timeout(struct seam_call *c,                           \
 		const struct wasi_http_types_request_options_set_##name##_timeout_args *args, struct wasi_result_void_void *ret) \
 	{                                                                                                                    \
-		struct request_options *o = seam_resource_get(c, &wasi_http_types_request_options_resource, args->self);         \
+		struct wasi_http_options *o = seam_resource_get(c, &wasi_http_types_request_options_resource, args->self);       \
 		o->name = args->duration;                                                                                        \
 		ret->is_err = false;                                                                                             \
 		return SEAM_OK;                                                                                                  \
@@ -235,17 +228,3 @@ enum seam_result wasi_http_types_request_options_new(struct seam_call *c, uint32
 TIMEOUT(connect)
 TIMEOUT(first_byte)
 TIMEOUT(between_bytes)
-
-// ---- sending ----------------------------------------------------------------------------------------------------------------------------------
-
-enum seam_result wasi_http_outgoing_handler_handle(struct seam_call *c, const struct wasi_http_outgoing_handler_handle_args *args,
-	struct wasi_result_own_http_types_future_incoming_response_http_types_error_code *ret)
-{
-	free_request(seam_resource_take(c, &wasi_http_types_outgoing_request_resource, args->request));
-	if (args->options.is_some)
-		seam_mem_free(seam_resource_take(c, &wasi_http_types_request_options_resource, args->options.some));
-	seam_deny(c, SEAM_DENY_HTTP_OUT, "an outgoing HTTP request", "--net");
-	ret->is_err = true;
-	ret->err.tag = WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_DENIED;
-	return SEAM_OK;
-}

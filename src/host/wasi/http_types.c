@@ -16,7 +16,7 @@ void wasi_http_types_incoming_request_drop(struct canon_instance *i, void *objec
 	if (r->call) {
 		r->call->request = NULL;
 		if (!r->consumed)
-			http_body_discard(r->call->x);
+			http_body_discard(r->call->flow.x);
 	}
 	seam_mem_free(r);
 }
@@ -26,7 +26,7 @@ static const struct http_request *request(struct seam_call *c, uint32_t rep, str
 {
 	*ret = seam_resource_get(c, &wasi_http_types_incoming_request_resource, rep);
 	if ((*ret)->call)
-		return http_exchange_request((*ret)->call->x);
+		return http_exchange_request((*ret)->call->flow.x);
 	seam_trap(c, "the request of this handle is over");
 	return NULL;
 }
@@ -54,7 +54,7 @@ enum seam_result wasi_http_types_incoming_request_path_with_query(struct seam_ca
 {
 	struct wasi_http_request *r;
 	const struct http_request *h = request(c, args->self, &r);
-	return h && string_of(c, h->target, ret) ? SEAM_OK : SEAM_TRAP;
+	return h && string_of(c, r->call->target.len ? r->call->target : h->target, ret) ? SEAM_OK : SEAM_TRAP;
 }
 
 enum seam_result wasi_http_types_incoming_request_scheme(struct seam_call *c, const struct wasi_http_types_incoming_request_scheme_args *args,
@@ -65,7 +65,7 @@ enum seam_result wasi_http_types_incoming_request_scheme(struct seam_call *c, co
 	if (!h)
 		return SEAM_TRAP;
 	ret->is_some = true;
-	ret->some.tag = h->https ? WASI_HTTP_TYPES_SCHEME_HTTPS : WASI_HTTP_TYPES_SCHEME_HTTP;
+	ret->some.tag = (r->call->fields ? r->call->https : h->https) ? WASI_HTTP_TYPES_SCHEME_HTTPS : WASI_HTTP_TYPES_SCHEME_HTTP;
 	return SEAM_OK;
 }
 
@@ -75,10 +75,13 @@ enum seam_result wasi_http_types_incoming_request_authority(struct seam_call *c,
 {
 	struct wasi_http_request *r;
 	const struct http_request *h = request(c, args->self, &r);
-	return h && string_of(c, h->authority.len ? h->authority : SLICE_LIT("localhost"), ret) ? SEAM_OK : SEAM_TRAP;
+	if (!h)
+		return SEAM_TRAP;
+	struct slice authority = r->call->fields ? r->call->authority : h->authority;
+	return string_of(c, authority.len ? authority : SLICE_LIT("localhost"), ret) ? SEAM_OK : SEAM_TRAP;
 }
 
-static enum seam_result fields_handle(struct seam_call *c, struct wasi_fields *f, uint32_t *ret)
+enum seam_result wasi__fields_handle(struct seam_call *c, struct wasi_fields *f, uint32_t *ret)
 {
 	if (!f)
 		return seam_no_memory(c);
@@ -97,14 +100,14 @@ enum seam_result wasi_http_types_incoming_request_headers(struct seam_call *c, c
 		return SEAM_TRAP;
 	if (!r->call->headers) {
 		struct wasi_fields *f = wasi__fields_new(c->canon);
-		if (!f || !wasi__fields_fill(f, h->fields, h->field_count)) {
+		if (!f || !wasi__fields_of_call(f, r->call, h)) {
 			wasi__fields_unref(f);
 			return seam_no_memory(c);
 		}
 		f->immutable = true;
 		r->call->headers = f;
 	}
-	return fields_handle(c, r->call->headers, ret);
+	return wasi__fields_handle(c, r->call->headers, ret);
 }
 
 enum seam_result wasi_http_types_incoming_request_consume(struct seam_call *c, const struct wasi_http_types_incoming_request_consume_args *args,
@@ -116,15 +119,11 @@ enum seam_result wasi_http_types_incoming_request_consume(struct seam_call *c, c
 	ret->is_err = r->consumed;
 	if (r->consumed)
 		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_new(c->canon, r->call);
+	struct wasi_http_body *b = wasi__body_give(c, &r->call->flow, &wasi_http_types_incoming_body_class, &ret->ok);
 	if (!b)
-		return seam_no_memory(c);
-	if (!seam_resource_new(c, &wasi_http_types_incoming_body_class, b, &ret->ok)) {
-		wasi__body_unref(b);
 		return SEAM_TRAP;
-	}
 	r->consumed = true;
-	r->call->in = b;
+	r->call->flow.in = b;
 	return SEAM_OK;
 }
 
@@ -146,10 +145,26 @@ enum seam_result wasi_http_types_incoming_body_stream(struct seam_call *c, const
 	return wasi__input_handle(c, wasi__body_input(b), &ret->ok) ? SEAM_OK : SEAM_TRAP;
 }
 
-// Nothing is said of sizes: all that is known is the limit.
-static struct wasi_http_types_error_code error_code(const struct wasi_error *error)
+// Of sizes beyond a limit nothing is said: all that is known is the limit.
+bool wasi__http_error(struct seam_call *c, const struct wasi_error *error, struct wasi_http_types_error_code *ret)
 {
-	return (struct wasi_http_types_error_code){.tag = error->http_code};
+	struct wasi_option_u64 size = {error->http_has_number, error->http_number};
+	*ret = (struct wasi_http_types_error_code){.tag = error->http_code};
+	switch (error->http_code) {
+	case WASI_HTTP_TYPES_ERROR_CODE_DNS_ERROR:
+		return !error->http_text || string_of(c, slice_str(error->http_text), &ret->dns_error.rcode);
+	case WASI_HTTP_TYPES_ERROR_CODE_TLS_ALERT_RECEIVED:
+		ret->tls_alert_received.alert_id = (struct wasi_option_u8){error->http_has_number, (uint8_t)error->http_number};
+		return !error->http_text || string_of(c, slice_str(error->http_text), &ret->tls_alert_received.alert_message);
+	case WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_BODY_SIZE:
+		ret->http_request_body_size = size;
+		return true;
+	case WASI_HTTP_TYPES_ERROR_CODE_HTTP_RESPONSE_BODY_SIZE:
+		ret->http_response_body_size = size;
+		return true;
+	default:
+		return true;
+	}
 }
 
 struct future_trailers {
@@ -185,12 +200,12 @@ void wasi_http_types_future_trailers_drop(struct canon_instance *i, void *object
 static enum wasi_io drain(struct wasi_http_body *b)
 {
 	struct slice data;
-	if (!b->call)
+	if (!b->flow)
 		return WASI_IO_CLOSED;
 	for (;;)
-		switch (http_body_peek(b->call->x, &data)) {
+		switch (http_body_peek(b->flow->x, &data)) {
 		case HTTP_READ_DATA:
-			http_body_consume(b->call->x, data.len);
+			http_body_consume(b->flow->x, data.len);
 			break;
 		case HTTP_READ_AGAIN:
 			return WASI_IO_AGAIN;
@@ -226,13 +241,12 @@ enum seam_result wasi_http_types_future_trailers_get(struct seam_call *c, const 
 		return SEAM_OK;
 	t->taken = true;
 	if (io == WASI_IO_CLOSED) {
-		struct wasi_error error = wasi__body_error(t->body->call);
+		struct wasi_error error = wasi__body_error(t->body->flow);
 		ret->some.ok.is_err = true;
-		ret->some.ok.err = error_code(&error);
-		return SEAM_OK;
+		return wasi__http_error(c, &error, &ret->some.ok.err) ? SEAM_OK : SEAM_TRAP;
 	}
 	uint32_t n;
-	const struct http_field *list = http_body_trailers(t->body->call->x, &n);
+	const struct http_field *list = http_body_trailers(t->body->flow->x, &n);
 	if (n == 0)
 		return SEAM_OK;
 	struct wasi_fields *f = wasi__fields_new(c->canon);
@@ -241,7 +255,7 @@ enum seam_result wasi_http_types_future_trailers_get(struct seam_call *c, const 
 		return seam_no_memory(c);
 	}
 	ret->some.ok.ok.is_some = true;
-	enum seam_result r = fields_handle(c, f, &ret->some.ok.ok.some);
+	enum seam_result r = wasi__fields_handle(c, f, &ret->some.ok.ok.some);
 	wasi__fields_unref(f);
 	return r;
 }
@@ -303,7 +317,7 @@ enum seam_result wasi_http_types_outgoing_response_set_status_code(struct seam_c
 enum seam_result wasi_http_types_outgoing_response_headers(struct seam_call *c, const struct wasi_http_types_outgoing_response_headers_args *args,
 	uint32_t *ret)
 {
-	return fields_handle(c, response(c, args->self)->headers, ret);
+	return wasi__fields_handle(c, response(c, args->self)->headers, ret);
 }
 
 enum seam_result wasi_http_types_outgoing_response_body(struct seam_call *c, const struct wasi_http_types_outgoing_response_body_args *args,
@@ -313,13 +327,9 @@ enum seam_result wasi_http_types_outgoing_response_body(struct seam_call *c, con
 	ret->is_err = r->body != NULL;
 	if (r->body)
 		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_new(c->canon, NULL);
+	struct wasi_http_body *b = wasi__body_give(c, NULL, &wasi_http_types_outgoing_body_class, &ret->ok);
 	if (!b)
-		return seam_no_memory(c);
-	if (!seam_resource_new(c, &wasi_http_types_outgoing_body_class, b, &ret->ok)) {
-		wasi__body_unref(b);
 		return SEAM_TRAP;
-	}
 	r->body = wasi__body_ref(b);
 	return SEAM_OK;
 }
@@ -343,6 +353,17 @@ enum seam_result wasi_http_types_outgoing_body_write(struct seam_call *c, const 
 	return wasi__output_handle(c, wasi__body_output(b), &ret->ok) ? SEAM_OK : SEAM_TRAP;
 }
 
+// It is not as long as was announced.
+static void set_body_size(struct wasi_http_types_error_code *ret, const struct wasi_http_body *b)
+{
+	struct wasi_option_u64 size = {true, b->written};
+	ret->tag = b->of_request ? WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_BODY_SIZE : WASI_HTTP_TYPES_ERROR_CODE_HTTP_RESPONSE_BODY_SIZE;
+	if (b->of_request)
+		ret->http_request_body_size = size;
+	else
+		ret->http_response_body_size = size;
+}
+
 enum seam_result wasi_http_types_outgoing_body_finish(struct seam_call *c, const struct wasi_http_types_outgoing_body_finish_args *args,
 	struct wasi_result_void_http_types_error_code *ret)
 {
@@ -355,9 +376,10 @@ enum seam_result wasi_http_types_outgoing_body_finish(struct seam_call *c, const
 	} else {
 		enum wasi_finish how = wasi__body_finish(b, trailers);
 		ret->is_err = how != WASI_FINISH_OK;
-		ret->err.tag = how == WASI_FINISH_SHORT ? WASI_HTTP_TYPES_ERROR_CODE_HTTP_RESPONSE_BODY_SIZE : WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED;
-		if (how == WASI_FINISH_SHORT)
-			ret->err.http_response_body_size = (struct wasi_option_u64){true, b->written};
+		if (how == WASI_FINISH_CLOSED)
+			ret->err.tag = WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED;
+		else
+			set_body_size(&ret->err, b);
 	}
 	wasi__body_unref(b);
 	wasi__fields_unref(trailers);
@@ -384,21 +406,11 @@ enum seam_result wasi_http_types_response_outparam_send_informational(struct sea
 	return SEAM_OK;
 }
 
-// Content-Length as the guest set it, HTTP_LENGTH_UNKNOWN if it did not. false: not a length (W32).
-static bool announced_length(const struct wasi_fields *f, uint64_t *ret)
-{
-	*ret = HTTP_LENGTH_UNKNOWN;
-	for (uint32_t k = 0; k < f->n; k++)
-		if (http_name_eq(f->list[k].name, SLICE_LIT("content-length")) && !http_length_parse(f->list[k].value, ret))
-			return false;
-	return true;
-}
-
 // The length of a body that is all here: as long as nobody said one. Not of one that isn't sent: what a GET would have got is not known (RFC 9110, 8.6).
 static uint64_t known_length(const struct wasi_http_call *call, const struct wasi_http_response *r, uint64_t announced)
 {
 	const struct wasi_http_body *b = r->body;
-	if (announced != HTTP_LENGTH_UNKNOWN || !http_status_has_body(call->x, r->status))
+	if (announced != HTTP_LENGTH_UNKNOWN || !http_status_has_body(call->flow.x, r->status))
 		return announced;
 	if (!b)
 		return 0;
@@ -407,8 +419,8 @@ static uint64_t known_length(const struct wasi_http_call *call, const struct was
 
 static void refuse_response(struct wasi_http_call *call, struct wasi_http_body *b)
 {
-	http_respond_error(call->x, 500, 0);
-	call->set_error = call->finished = true;
+	http_respond_error(call->flow.x, 500, 0);
+	call->set_error = call->flow.finished = true;
 	if (b)
 		b->over = true;
 }
@@ -417,17 +429,17 @@ static void send_response(struct wasi_http_call *call, struct wasi_http_response
 {
 	uint64_t announced;
 	struct wasi_http_body *b = r->body;
-	if (!announced_length(r->headers, &announced) ||
-		!http_respond_head(call->x, r->status, r->headers->list, r->headers->n, known_length(call, r, announced), NULL)) {
+	if (!wasi__fields_length(r->headers, &announced) ||
+		!http_respond_head(call->flow.x, r->status, r->headers->list, r->headers->n, known_length(call, r, announced), NULL)) {
 		refuse_response(call, b);
 		return;
 	}
 	call->status = r->status;
 	if (b) {
-		b->length = http_status_has_body(call->x, r->status) ? announced : HTTP_LENGTH_UNKNOWN;
-		wasi__body_send(b, call);
-	} else if (http_body_finish(call->x, NULL, 0)) {
-		wasi__call_finished(call);
+		b->length = http_status_has_body(call->flow.x, r->status) ? announced : HTTP_LENGTH_UNKNOWN;
+		wasi__body_send(b, &call->flow);
+	} else if (http_body_finish(call->flow.x, NULL, 0)) {
+		wasi__flow_finished(&call->flow);
 	}
 }
 
@@ -449,11 +461,11 @@ enum seam_result wasi_http_types_response_outparam_set(struct seam_call *c, cons
 		if (r) {
 			send_response(call, r);
 		} else {
-			call->set_error = call->finished = true;
+			call->set_error = call->flow.finished = true;
 			call->error = error_name(c, args->response.err.tag);
-			http_respond_error(call->x, 500, 0);
+			http_respond_error(call->flow.x, 500, 0);
 		}
-		if (call->on_head && !call->finished)
+		if (call->on_head && !call->flow.finished)
 			call->on_head(call);
 	}
 	seam_mem_free(o);
@@ -467,7 +479,5 @@ enum seam_result wasi_http_types_http_error_code(struct seam_call *c, const stru
 {
 	const struct wasi_error *error = seam_resource_get(c, &wasi_io_error_error_resource, args->err);
 	ret->is_some = error->of_http;
-	if (error->of_http)
-		ret->some = error_code(error);
-	return SEAM_OK;
+	return !error->of_http || wasi__http_error(c, error, &ret->some) ? SEAM_OK : SEAM_TRAP;
 }

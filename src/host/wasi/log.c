@@ -1,5 +1,6 @@
-// What guests print: whole lines, bounded (W16, L79), as bytes: who shows them escapes them.
-#include "wasi_int.h"
+// What guests print: whole lines, bounded (W16, L79), as bytes: who shows them escapes them. A line is its task's: of several in one instance each has
+// its own until it ends.
+#include "socket_int.h"
 
 static void *state_new(struct seam_provider *p, struct canon_instance *i)
 {
@@ -12,65 +13,118 @@ static void *state_new(struct seam_provider *p, struct canon_instance *i)
 static void state_reset(struct seam_provider *p, struct canon_instance *i, void *state)
 {
 	struct wasi_state *s = state;
-	for (int k = 0; k < 2; k++) {
-		seam_mem_free(s->lines[k]);
-		s->lines[k] = NULL;
+	for (struct wasi_line *line = s->lines, *next; line; line = next) {
+		next = line->next;
+		seam_mem_free(line);
 	}
+	s->lines = NULL;
+	s->has_seed = false;
+	wasi__sockets_clear(s->sockets);
 }
 
 static void state_free(struct seam_provider *p, struct canon_instance *i, void *state)
 {
+	struct wasi_state *s = state;
 	state_reset(p, i, state);
-	seam_mem_free(state);
+	wasi__sockets_free(s->sockets);
+	seam_mem_free(s->fs);
+	wasi__stdio_keep(s->wasi->stdio);
+	seam_mem_free(s);
 }
 
-static void emit(struct wasi_state *s, struct seam_task *task, int fd, struct wasi_line *line)
+static void emit(struct wasi_state *s, struct seam_task *task, struct wasi_line *line)
 {
 	const struct wasi_log *log = s->wasi->log;
-	log->line(log->ctx, task, fd, slice_of(line->text, line->len));
+	log->line(log->ctx, task, line->fd, slice_of(line->text, line->len));
 	line->len = 0;
 }
 
-static void put(struct wasi_state *s, struct seam_task *task, int fd, struct wasi_line *line, uint8_t c)
+static void put(struct wasi_state *s, struct seam_task *task, struct wasi_line *line, uint8_t c)
 {
 	if (line->len == sizeof line->text)
-		emit(s, task, fd, line);
+		emit(s, task, line);
 	line->text[line->len++] = c;
 }
+
+// The one that was asked for last is the first. NULL: no memory.
+static struct wasi_line *line_of(struct wasi_state *s, const struct seam_task *task, int fd)
+{
+	struct wasi_line **at = &s->lines, *line;
+	while ((line = *at) && (line->task != task || line->fd != fd))
+		at = &line->next;
+	if (line) {
+		*at = line->next;
+	} else {
+		line = seam_mem_alloc(s->instance, sizeof *line);
+		if (!line)
+			return NULL;
+		line->task = task;
+		line->fd = fd;
+		line->len = 0;
+	}
+	line->next = s->lines;
+	s->lines = line;
+	return line;
+}
+
+#define CUT "\xe2\x80\xa6 (cut: the limit of log output a call is reached)"
 
 void wasi__log_write(struct wasi_state *s, struct seam_task *task, int fd, struct slice data)
 {
 	const struct wasi_log *log = s->wasi->log;
-	if (!log || !log->line || task->log_cut)
+	struct seam_task *payer = seam_task_root(task);
+	if (!log || !log->line || payer->log_cut)
 		return;
-	if (!s->lines[fd - 1] && !(s->lines[fd - 1] = seam_mem_zalloc(s->instance, sizeof *s->lines[0])))
+	struct wasi_line *line = line_of(s, task, fd);
+	if (!line)
 		return;
-	struct wasi_line *line = s->lines[fd - 1];
 	for (size_t k = 0; k < data.len; k++) {
-		if (log->max_bytes && task->logged >= log->max_bytes) {
-			static const char cut[] = "… (cut: the limit of log output a call is reached)";
-			line->len = line->len > sizeof line->text - sizeof cut ? (uint32_t)(sizeof line->text - sizeof cut) : line->len;
-			memcpy(line->text + line->len, cut, sizeof cut - 1);
-			line->len += sizeof cut - 1;
-			emit(s, task, fd, line);
-			task->log_cut = true;
+		if (log->max_bytes && payer->logged >= log->max_bytes) {
+			line->len = line->len > sizeof line->text - sizeof CUT ? (uint32_t)(sizeof line->text - sizeof CUT) : line->len;
+			memcpy(line->text + line->len, CUT, sizeof CUT - 1);
+			line->len += sizeof CUT - 1;
+			emit(s, task, line);
+			payer->log_cut = true;
 			return;
 		}
-		task->logged++;
+		payer->logged++;
 		if (data.ptr[k] == '\n')
-			emit(s, task, fd, line);
+			emit(s, task, line);
 		else if (data.ptr[k] != '\r')
-			put(s, task, fd, line, data.ptr[k]);
+			put(s, task, line, data.ptr[k]);
 	}
+}
+
+// A text as far as it is shown.
+static uint64_t shown(struct slice s)
+{
+	return min_u64(s.len, sizeof((struct wasi_line *)NULL)->text);
+}
+
+void wasi__log_message(const struct wasi_log *log, struct seam_task *task, uint8_t level, struct slice context, struct slice text)
+{
+	struct seam_task *payer = seam_task_root(task);
+	if (!log || !log->message || payer->log_cut || level < log->least)
+		return;
+	payer->logged += shown(context) + shown(text) + 1;
+	payer->log_cut = log->max_bytes && payer->logged > log->max_bytes;
+	log->message(log->ctx, task, level, context, payer->log_cut ? SLICE_LIT(CUT) : text);
 }
 
 // Ends the lines that the task left unfinished.
 static void task_end(struct seam_provider *p, struct canon_instance *i, struct seam_task *task, void *state)
 {
 	struct wasi_state *s = state;
-	for (int k = 0; k < 2; k++)
-		if (s->lines[k] && s->lines[k]->len)
-			emit(s, task, k + 1, s->lines[k]);
+	for (struct wasi_line **at = &s->lines, *line; (line = *at);) {
+		if (line->task != task) {
+			at = &line->next;
+			continue;
+		}
+		*at = line->next;
+		if (line->len)
+			emit(s, task, line);
+		seam_mem_free(line);
+	}
 }
 
 const struct seam_provider_ops wasi__provider_ops = {

@@ -1,13 +1,29 @@
-// wasi_snapshot_preview1 as far as linking goes: which functions there are, of which types.
-#include "wasi.h"
+// wasi_snapshot_preview1: which functions there are, of which types; how one is called.
+#include "preview1.h"
 
-static const struct {
-	const char *name, *sig;
-} functions[] = {
-#define PREVIEW1(name, sig) {#name, sig},
+#define PREVIEW1(name, sig, ...)                                             \
+	static enum seam_result call_##name(struct p1_call *c, const void *args) \
+	{                                                                        \
+		return wasi__p1_##name(c, args);                                     \
+	}
+#include "preview1.def"
+#undef PREVIEW1
+
+static const struct p1_func functions[P1_FUNCS] = {
+#define PREVIEW1(name, sig, ...) {#name, sig, call_##name},
 #include "preview1.def"
 #undef PREVIEW1
 };
+
+// ---- linking -----------------------------------------------------------------------------------------------------------------------------
+
+static const struct p1_func *find(struct slice name)
+{
+	for (size_t i = 0; i < P1_FUNCS; i++)
+		if (slice_eq_str(name, functions[i].name))
+			return &functions[i];
+	return NULL;
+}
 
 static bool types_match(const struct wasm_valtype *have, uint32_t n, const char *want, size_t len)
 {
@@ -21,14 +37,108 @@ static bool types_match(const struct wasm_valtype *have, uint32_t n, const char 
 
 bool wasi_preview1_check(struct slice name, const struct wasm_func_type *type, struct err *e)
 {
-	for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
-		if (!slice_eq_str(name, functions[i].name))
-			continue;
-		const char *params = functions[i].sig, *colon = strchr(params, ':');
-		if (types_match(type->params, type->nparams, params, (size_t)(colon - params)) &&
-			types_match(type->results, type->nresults, colon + 1, strlen(colon + 1)))
-			return true;
-		return err_set(e, ERR_LINK, "cannot link: wasi_snapshot_preview1.%.*s is imported with another type than it has", SLICE_ARGS(name));
+	const struct p1_func *f = find(name);
+	if (!f)
+		return err_set(e, ERR_LINK, "cannot link: wasi_snapshot_preview1 has no function %.*s", SLICE_ARGS(name));
+	const char *params = f->sig, *colon = strchr(params, ':');
+	if (types_match(type->params, type->nparams, params, (size_t)(colon - params)) &&
+		types_match(type->results, type->nresults, colon + 1, strlen(colon + 1)))
+		return true;
+	return err_set(e, ERR_LINK, "cannot link: wasi_snapshot_preview1.%.*s is imported with another type than it has", SLICE_ARGS(name));
+}
+
+// ---- calls -------------------------------------------------------------------------------------------------------------------------------
+
+// poll_oneoff takes and gives the table itself: it waits in between.
+static bool looks_at_descriptors(const struct p1_func *f)
+{
+	return !strncmp(f->name, "fd_", 3) || !strncmp(f->name, "path_", 5) || !strncmp(f->name, "sock_", 5);
+}
+
+static enum seam_result perform(struct p1_call *c, bool takes_table, const void *args)
+{
+	if (!takes_table)
+		return c->func->call(c, args);
+	enum seam_result r = wasi__p1_take(c);
+	if (r != SEAM_OK)
+		return r;
+	r = c->func->call(c, args);
+	wasi__p1_give(c->p);
+	return r;
+}
+
+static enum trap call_function(const struct p1_import *i, struct seam_task *task, const uint64_t *args, uint64_t *results)
+{
+	struct p1_call c = {.seam = {.task = task, .thread = &task->canon, .instance = &i->p->seam}, .p = i->p, .func = i->func};
+	task->n_calls++;
+	switch (perform(&c, i->takes_table, args)) {
+	case SEAM_OK:
+		results[0] = c.error;
+		return TRAP_NONE;
+	case SEAM_EXIT:
+		return TRAP_EXIT;
+	case SEAM_KILLED:
+		return task->kill_trap ? task->kill_trap : TRAP_KILLED;
+	case SEAM_TRAP:
+		break;
 	}
-	return err_set(e, ERR_LINK, "cannot link: wasi_snapshot_preview1 has no function %.*s", SLICE_ARGS(name));
+	return vm_trapf(task->shard, TRAP_HOST, "%s", task->canon.trap->text);
+}
+
+static enum trap dispatch(struct vm_call *call, const uint64_t *args, uint64_t *results)
+{
+	const struct p1_import *import = call->data;
+	return call_function(import, import->p->task, args, results);
+}
+
+const struct p1_import *wasi_preview1_imported(const struct wasi_preview1 *p, struct slice name)
+{
+	return &p->imports[find(name) - functions];
+}
+
+enum trap wasi_preview1_call(const struct p1_import *i, struct seam_task *task, const uint64_t *args, uint64_t *results)
+{
+	return call_function(i, task, args, results);
+}
+
+bool wasi_preview1_import(struct wasi_preview1 *p, struct slice name, const struct wasm_func_type *type, struct vm_extern *ret, struct err *e)
+{
+	const struct p1_func *f = find(name);
+	struct p1_import *import = &p->imports[f - functions];
+	*import = (struct p1_import){p, f, looks_at_descriptors(f)};
+	ret->kind = WASM_EXTERN_FUNC;
+	return vm_host_func_new(p->store, type, dispatch, import, f->name, &ret->func, e);
+}
+
+bool wasi_preview1_new(struct wasi *w, const struct wasi_preview1_given *given, struct wasi_preview1 **ret, struct err *e)
+{
+	struct wasi_preview1 *p = pool_zalloc(NULL, sizeof *p);  // as large for any guest
+	if (!p)
+		return err_nomem(e);
+	p->store = given->store;
+	p->task = given->task;
+	p->max_files = given->max_files;
+	seam_instance_init(&p->seam, given->task->loop, given->grants, NULL);
+	pool_init(&p->pool, vm_store_account(given->store));
+	p->fs = (struct wasi_fs){.wasi = w, .memory = &p->pool, .grants = given->grants};
+	*ret = p;
+	if (!wasi__p1_streams_open(p, w))
+		return err_nomem(e);
+	return wasi__p1_listeners_open(p, w, e) && (wasi__p1_folders_open(p) || err_nomem(e));
+}
+
+void wasi_preview1_set_memory(struct wasi_preview1 *p, struct vm_memory *m)
+{
+	p->memory = vm_memory_abi(m);
+}
+
+void wasi_preview1_free(struct wasi_preview1 *p)
+{
+	if (!p)
+		return;
+	wasi__p1_files_close(p);
+	wasi__sockets_free(p->sockets);
+	wasi__stdio_keep(p->fs.wasi->stdio);
+	pool_release(&p->pool);
+	pool_free(p);
 }

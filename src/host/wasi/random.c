@@ -5,9 +5,9 @@
 #include "wasi_int.h"
 #include "wasi_provider.h"
 
-enum { RANDOM_MAX = 1 << 20, RANDOM_PIECE = 64 << 10 };  // bytes a call, more traps (L77); bytes between two looks at the time
+enum { RANDOM_PIECE = 64 << 10 };  // bytes between two looks at the time
 
-static bool fill(void *into, size_t n)
+bool wasi__random_fill(void *into, size_t n)
 {
 	for (size_t at = 0; at < n;) {
 		ssize_t got = getrandom((uint8_t *)into + at, n - at, 0);
@@ -18,15 +18,15 @@ static bool fill(void *into, size_t n)
 	return true;
 }
 
-static enum seam_result random_bytes(struct seam_call *c, uint64_t n, struct wit_list *ret)
+enum seam_result wasi__random_bytes(struct seam_call *c, uint64_t n, struct wit_list *ret)
 {
-	if (n > RANDOM_MAX)
-		return seam_trap(c, "%llu random bytes in one call; %u at most", (unsigned long long)n, RANDOM_MAX);
+	if (n > WASI_RANDOM_MAX)
+		return seam_trap(c, "%llu random bytes in one call; %u at most", (unsigned long long)n, WASI_RANDOM_MAX);
 	uint8_t *bytes = seam_alloc(c, n, 1);
 	if (!bytes)
 		return SEAM_TRAP;
 	for (uint64_t at = 0; at < n; at += RANDOM_PIECE) {
-		if (!fill(bytes + at, min_u64(n - at, RANDOM_PIECE)))
+		if (!wasi__random_fill(bytes + at, min_u64(n - at, RANDOM_PIECE)))
 			return seam_trap(c, "the system gives no random bytes");
 		enum seam_result r = seam_work(c, VM_WORK_LOOK);
 		if (r != SEAM_OK)
@@ -36,36 +36,41 @@ static enum seam_result random_bytes(struct seam_call *c, uint64_t n, struct wit
 	return SEAM_OK;
 }
 
-static enum seam_result random_words(struct seam_call *c, uint64_t *ret, size_t n)
+enum seam_result wasi__random_words(struct seam_call *c, uint64_t *ret, size_t n)
 {
-	return fill(ret, n * sizeof *ret) ? SEAM_OK : seam_trap(c, "the system gives no random bytes");
+	return wasi__random_fill(ret, n * sizeof *ret) ? SEAM_OK : seam_trap(c, "the system gives no random bytes");
 }
 
 enum seam_result wasi_random_random_get_random_bytes(struct seam_call *c, const struct wasi_random_random_get_random_bytes_args *args, struct wit_list *ret)
 {
-	return random_bytes(c, args->len, ret);
+	return wasi__random_bytes(c, args->len, ret);
 }
 
 enum seam_result wasi_random_random_get_random_u64(struct seam_call *c, uint64_t *ret)
 {
-	return random_words(c, ret, 1);
+	return wasi__random_words(c, ret, 1);
 }
 
 enum seam_result wasi_random_insecure_get_insecure_random_bytes(struct seam_call *c,
 	const struct wasi_random_insecure_get_insecure_random_bytes_args *args, struct wit_list *ret)
 {
-	return random_bytes(c, args->len, ret);
+	return wasi__random_bytes(c, args->len, ret);
 }
 
 enum seam_result wasi_random_insecure_get_insecure_random_u64(struct seam_call *c, uint64_t *ret)
 {
-	return random_words(c, ret, 1);
+	return wasi__random_words(c, ret, 1);
 }
 
+// The same for the life of the instance: it stands for a value that is imported.
 enum seam_result wasi_random_insecure_seed_insecure_seed(struct seam_call *c, struct wasi_tuple2_u64_u64 *ret)
 {
-	uint64_t words[2];
-	enum seam_result r = random_words(c, words, 2);
-	*ret = (struct wasi_tuple2_u64_u64){words[0], words[1]};
-	return r;
+	struct wasi_state *s = seam_state(c);
+	if (!s)
+		return seam_no_memory(c);
+	if (!s->has_seed && wasi__random_words(c, s->seed, ARRAY_LEN(s->seed)) != SEAM_OK)
+		return SEAM_TRAP;
+	s->has_seed = true;
+	*ret = (struct wasi_tuple2_u64_u64){s->seed[0], s->seed[1]};
+	return SEAM_OK;
 }

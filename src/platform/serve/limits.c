@@ -4,7 +4,7 @@
 void serve_limits_default(struct serve_config *c, bool server)
 {
 #define SERVE_LIMIT(scope, field, flag, unit, commands, server_default, run_default, help) c->scope.limits.field = server ? (server_default) : (run_default);
-#include "limits.def"
+#include "app/limits.def"
 #undef SERVE_LIMIT
 }
 

@@ -3,21 +3,22 @@
 
 #include "serve_int.h"
 
-static struct serve_service *route(const struct serve_router *r, const struct http_exchange *x)
-{
-	return r->all;
-}
-
 static void on_request(void *user, struct http_exchange *x)
 {
 	struct serve_port *p = user;
-	serve__request_begin(&route(&p->listener->router, x)->shards[p->thread->index], x);
+	struct serve_service *all = serve__router_all(p->routing->router);
+	if (all)
+		serve__request_begin(&all->shards[p->thread->index], x, NULL);
+	else
+		serve__route(p, x);
 }
 
 static void on_refused(void *user, const struct http_address *peer, unsigned status, const char *why)
 {
 	struct serve_port *p = user;
 	serve__log_refused(p->listener->process->config, peer, status, why);
+	serve__access_refused(p->listener->process->config, peer, status);
+	serve__meter_own(p, status);
 }
 
 static uint64_t or_none(uint64_t limit)
@@ -31,6 +32,7 @@ static struct http_limits http_limits_of(const struct serve_listener_config *c)
 	struct http_limits h = http_limits_default;
 	h.head_bytes = (uint32_t)l->head_bytes;  // in limits.def's range
 	h.fields = (uint32_t)l->head_fields;
+	h.streams = (uint32_t)min_u64(l->max_streams, INT32_MAX);
 	h.body_bytes = or_none(l->max_body);
 	h.idle_ns = or_none(l->idle_timeout);
 	h.head_ns = or_none(l->head_timeout);
@@ -58,45 +60,241 @@ static void on_full(void *user, enum http_full what, const struct http_address *
 	case HTTP_FULL_DESCRIPTORS:
 		serve__log(process->config, SERVE_LOG_WARN, "no descriptor is left: the longest idle connections are closed for new ones");
 		break;
+	case HTTP_FULL_MEMORY:
+		serve__log(process->config, SERVE_LOG_WARN, "no memory is left for another connection: those that come wait");
+		break;
 	}
 }
 
-bool serve__listener_init(struct serve_listener *l, struct serve_process *p, const struct serve_listener_config *c, struct serve_service *all, struct err *e)
+// ---- a service that has one instance -------------------------------------------------------------------------------------------------
+// Every thread accepts. A connection moves, before anything was read from it, to the thread that has the instance, and stays there: the other way, handing
+// over each request, costs two wake-ups a request and a copy of each body between threads.
+
+struct serve_handed {
+	struct serve_handed *next;
+	int fd;
+	struct http_address peer;
+};
+
+static struct serve_port *owner_of(const struct serve_port *p)
 {
-	char address[300];
-	snprintf(address, sizeof address, strchr(c->host, ':') ? "[%s]:%u" : "%s:%u", c->host, c->port);
-	*l = (struct serve_listener){.process = p, .config = c, .router.all = all};
+	return &p->listener->ports[p->listener->site->all->owner];
+}
+
+static bool passes_on(const struct serve_port *p)
+{
+	return p->listener->site->all && p->listener->site->all->on_one_shard && owner_of(p) != p;
+}
+
+static struct loop *loop_of(const struct serve_port *p)
+{
+	return p->listener->process->threads[p - p->listener->ports].loop;
+}
+
+static void take_handed(struct serve_port *p)
+{
+	spinlock_lock(&p->lock);
+	struct serve_handed *list = p->first_handed;
+	p->first_handed = NULL;
+	p->last_handed = &p->first_handed;
+	spinlock_unlock(&p->lock);
+	for (struct serve_handed *h = list, *next; h; h = next) {
+		next = h->next;
+		http_server_take(p->http, p->listener->process->gate, h->fd, &h->peer);
+		mem_free(h);
+	}
+}
+
+static void on_handed(struct loop_remote *r)
+{
+	struct serve_port *p = CONTAINER_OF(r, struct serve_port, handed);
+	spinlock_lock(&p->lock);
+	p->told = false;
+	spinlock_unlock(&p->lock);
+	if (p->http)  // else it is opened yet, or nobody serves it any more
+		take_handed(p);
+}
+
+static void hand_over(void *user, int fd, const struct http_address *peer)
+{
+	struct serve_port *p = user, *to = owner_of(p);
+	struct serve_handed *h = mem_zalloc(sizeof *h);
+	if (!h) {
+		http_server_take(NULL, p->listener->process->gate, fd, peer);
+		return;
+	}
+	h->fd = fd;
+	h->peer = *peer;
+	spinlock_lock(&to->lock);
+	*to->last_handed = h;
+	to->last_handed = &h->next;
+	bool tell = !to->told;
+	to->told = true;
+	spinlock_unlock(&to->lock);
+	if (tell)
+		loop_post_remote(loop_of(to), &to->handed);
+}
+
+// ---- addresses -------------------------------------------------------------------------------------------------------------------------
+
+enum { BACKLOG = 1024 };
+
+// What stands behind "unix:"; NULL: it is none.
+static const char *path_of(const char *text)
+{
+	return strncmp(text, "unix:", 5) == 0 ? text + 5 : NULL;
+}
+
+static bool check_path(const char *path, struct err *e)
+{
+	if (*path && *path != '@')
+		return true;
+	err_set(e, ERR_USAGE, *path ? "a socket without a file ('%s') is not served: any program on the machine could connect" : "unix: needs a path", path);
+	return err_hint(e, "unix:PATH is a socket in the file system, whose permissions say who may connect (unix:./@name for a file of that name)");
+}
+
+bool serve__address_parse(const char *text, struct http_address *ret, const char **ret_path, struct err *e)
+{
+	*ret_path = path_of(text);
+	return *ret_path ? check_path(*ret_path, e) : http_address_parse(slice_str(text), ret, e);
+}
+
+bool serve_check_address(const char *text, struct err *e)
+{
+	struct http_address address;
+	const char *path;
+	return serve__address_parse(text, &address, &path, e);
+}
+
+static bool init(struct serve_listener *l, struct serve_site *site, struct err *e)
+{
+	struct serve_process *p = site->process;
+	*l = (struct serve_listener){.process = p, .site = site};
 	l->ports = mem_zalloc(p->n_threads * sizeof *l->ports);
 	if (!l->ports)
 		return err_nomem(e);
-	return http_address_parse(slice_str(address), &l->address, e);
+	for (unsigned i = 0; i < p->n_threads; i++)
+		l->ports[i] = (struct serve_port){
+			.listener = l, .fd = -1, .last_handed = &l->ports[i].first_handed, .handed.fn = on_handed, .feeders = p->n_threads - 1};
+	return true;
+}
+
+static void choose_tls(struct serve_listener *l)
+{
+	l->tls = l->address.len ? l->site->tls : NULL;
+}
+
+// Each thread gets a descriptor of a socket that all accept from, the first the one that there is. Before the others start: one of them must not look at
+// a descriptor that thread 0 closes.
+static bool share(struct serve_listener *l, int fd, struct err *e)
+{
+	l->ports[0].fd = fd;
+	for (unsigned i = 1; i < l->process->n_threads; i++) {
+		l->ports[i].fd = sys_dup(fd);
+		if (l->ports[i].fd < 0)
+			return err_set_errno(e, -l->ports[i].fd, "dup");
+	}
+	return true;
+}
+
+bool serve__listener_init(struct serve_listener *l, struct serve_site *site, const char *text, struct err *e)
+{
+	if (!init(l, site, e) || !serve__address_parse(text, &l->address, &l->path, e))
+		return false;
+	snprintf(l->name, sizeof l->name, "%s", text);
+	choose_tls(l);
+	return true;
+}
+
+bool serve__listener_init_handed(struct serve_listener *l, struct serve_site *site, int fd, struct err *e)
+{
+	struct sys_address address;
+	char path[SYS_SOCKET_PATH_MAX + 2];
+	if (!init(l, site, e) || !share(l, fd, e)) {
+		if (!l->ports)
+			sys_close(fd);
+		return false;
+	}
+	if (!sys_handed_socket(fd, &address, path, e))
+		return false;
+	memcpy(l->address.bytes, address.bytes, address.len);
+	l->address.len = address.len;
+	snprintf(l->name, sizeof l->name, "unix:%s", path);
+	choose_tls(l);
+	return true;
+}
+
+void serve__listener_unbind(struct serve_listener *l)
+{
+	if (l->bound)
+		sys_remove_socket_file(l->path, l->file);
+	l->bound = false;
 }
 
 void serve__listener_release(struct serve_listener *l)
 {
+	serve__listener_unbind(l);
+	for (unsigned i = 0; l->ports && i < l->process->n_threads; i++) {
+		take_handed(&l->ports[i]);
+		sys_close(l->ports[i].fd);
+	}
 	mem_free(l->ports);
+}
+
+void serve__listener_print(const struct serve_listener *l, struct buf *b)
+{
+	char address[64];
+	http_address_print(&l->address, address, sizeof address);
+	if (l->address.len)
+		buf_printf(b, "http%s://%s", l->tls ? "s" : "", address);
+	else
+		buf_put_str(b, l->name);
+}
+
+// `first`: on thread 0, before the others.
+static bool start_listening(struct serve_port *p, bool first, struct err *e)
+{
+	struct serve_listener *l = p->listener;
+	int fd;
+	if (l->path && first) {
+		if (!sys_listen_file(l->path, BACKLOG, &fd, &l->file, e))
+			return err_note(e, "address %s", l->name);
+		l->bound = true;
+		if (!share(l, fd, e))
+			return false;
+	}
+	if (l->path || p->fd >= 0) {
+		fd = p->fd;
+		p->fd = -1;
+		return http_server_listen_on(p->http, fd, e);
+	}
+	struct http_address address = l->address;  // each writes its own into what it is given
+	return http_server_listen(p->http, first ? &l->address : &address, first, e);
 }
 
 bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool first, struct err *e)
 {
 	struct serve_port *p = &l->ports[t->index];
 	struct http_server_config config = {
-		.limits = http_limits_of(l->config),
+		.limits = http_limits_of(l->site->config),
 		.on_request = on_request,
 		.on_refused = on_refused,
 		.user = p,
 		.gate = l->process->gate,
+		.tls = l->tls,
 		.on_full = on_full,
 	};
-	*p = (struct serve_port){.listener = l, .thread = t};
-	if (l->router.all->on_one_shard && !first)
-		return true;
+	p->thread = t;
+	struct serve_routing *routing;
+	if (!serve__routing_new(l->site->router, &routing, e))
+		return false;
+	serve__port_take_routing(p, routing);
+	if (passes_on(p))
+		config.on_accepted = hand_over;
 	if (!http_server_new(t->loop, &config, &p->http, e))
 		return false;
-	if (first)
-		return http_server_listen(p->http, &l->address, true, e);
-	struct http_address address = l->address;  // each listener writes its own into what it is given
-	return http_server_listen(p->http, &address, false, e);
+	take_handed(p);
+	return start_listening(p, first, e);
 }
 
 static void on_drained(void *user)
@@ -106,16 +304,57 @@ static void on_drained(void *user)
 	p->thread->look(p->thread);
 }
 
+static bool is_fed(const struct serve_port *p)
+{
+	return p->listener->site->all && p->listener->site->all->on_one_shard;
+}
+
+static void drain_if_unfed(struct serve_port *p)
+{
+	if (p->wants_drain && (p->feeders == 0 || !is_fed(p)))
+		http_server_drain(p->http, on_drained, p);
+}
+
+static void on_fed(struct loop_remote *r)
+{
+	struct serve_port *owner = owner_of(CONTAINER_OF(r, struct serve_port, fed));
+	if (!owner->http)
+		return;
+	take_handed(owner);
+	owner->feeders--;
+	drain_if_unfed(owner);
+}
+
+// What waits to be accepted is accepted first, everywhere.
 void serve__port_drain(struct serve_port *p)
 {
-	if (p->http)
-		http_server_drain(p->http, on_drained, p);
-	else
+	if (!p->http) {  // the start is ended
 		p->drained = true;
+		return;
+	}
+	if (!passes_on(p)) {
+		p->wants_drain = true;
+		drain_if_unfed(p);
+		return;
+	}
+	http_server_drain(p->http, on_drained, p);
+	p->fed.fn = on_fed;
+	loop_post_remote(loop_of(owner_of(p)), &p->fed);
 }
 
 void serve__port_close(struct serve_port *p)
 {
-	http_server_free(p->http);
+	struct http_server *http = p->http;
+	if (!http) {
+		serve__port_release_router(p);
+		return;
+	}
+	spinlock_lock(&p->lock);
+	p->counted = *http_server_counters(http);
+	p->counted.connections = 0;
 	p->http = NULL;
+	spinlock_unlock(&p->lock);
+	http_server_free(http);
+	serve__port_release_router(p);
+	buf_release(&p->scratch);
 }

@@ -1,8 +1,10 @@
-// One ceiling on the memory of the process: beyond it no further slot is made, and calls wait for those that are there.
+// One ceiling on the memory of the process: near it no further slot is made, and calls wait for those that are there. What ends calls at it is in
+// memory_watch.c.
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "serve_int.h"
+#include "sys/sys.h"
 
 // A small file, whole. false: not there.
 static bool read_text(const char *path, char *text, size_t cap, struct slice *ret)
@@ -18,18 +20,21 @@ static bool read_text(const char *path, char *text, size_t cap, struct slice *re
 }
 
 // The which-th number of a line ("max" is none).
-static bool read_number(const char *path, unsigned which, uint64_t *ret)
+static bool parse_number(struct slice rest, unsigned which, uint64_t *ret)
 {
-	char text[256];
-	struct slice rest;
-	if (!read_text(path, text, sizeof text, &rest))
-		return false;
 	for (unsigned k = 0; k < which; k++)
 		rest = slice_sub(rest, slice_find(rest, ' ') + 1, rest.len);
 	size_t digits = 0;
 	while (digits < rest.len && rest.ptr[digits] >= '0' && rest.ptr[digits] <= '9')
 		digits++;
 	return slice_parse_u64(slice_sub(rest, 0, digits), UINT64_MAX, ret);
+}
+
+static bool read_number(const char *path, uint64_t *ret)
+{
+	char text[256];
+	struct slice line;
+	return read_text(path, text, sizeof text, &line) && parse_number(line, 0, ret);
 }
 
 // The least number in `file` of the group and all above it.
@@ -40,7 +45,7 @@ static uint64_t least_upwards(const char *root, struct slice group, const char *
 		char path[4096];
 		uint64_t n;
 		int len = snprintf(path, sizeof path, "%s%.*s/%s", root, SLICE_ARGS(group), file);
-		if (len > 0 && len < (int)sizeof path && read_number(path, 0, &n))
+		if (len > 0 && len < (int)sizeof path && read_number(path, &n))
 			least = min_u64(least, n);
 		if (group.len == 0)
 			return least;
@@ -83,27 +88,46 @@ uint64_t serve__cgroup_memory(struct slice cgroups, const char *root)
 	return least;
 }
 
-uint64_t serve__process_memory_limit(const struct serve_process_limits *l)
+uint64_t serve_memory_there_is(void)
 {
-	if (l->process_memory)
-		return l->process_memory;
 	uint64_t most = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 	char text[8192];
 	struct slice cgroups;
 	if (!read_text("/proc/self/cgroup", text, sizeof text, &cgroups))
 		cgroups = SLICE_LIT("0::/");  // no /proc: what is mounted is looked at
-	return min_u64(most, serve__cgroup_memory(cgroups, "/sys/fs/cgroup")) / 4 * 3;
+	return min_u64(most, serve__cgroup_memory(cgroups, "/sys/fs/cgroup"));
 }
 
-bool serve__memory_is_known(void)
+uint64_t serve__process_memory_limit(const struct serve_process_limits *l)
 {
-	uint64_t pages;
-	return read_number("/proc/self/statm", 1, &pages);
+	return l->process_memory ? l->process_memory : serve_memory_there_is() / 4 * 3;
 }
 
-// Only asked when a slot is to be made: a page of /proc is read then.
+// Open as long as the process: it is read where no descriptor is left, too.
+void serve__memory_open(struct serve_process *p)
+{
+	p->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+}
+
+bool serve__memory_is_known(const struct serve_process *p)
+{
+	return p->statm_fd >= 0;
+}
+
+uint64_t serve__memory_resident(const struct serve_process *p)
+{
+	char text[256];
+	uint64_t pages;
+	ssize_t n = serve__memory_is_known(p) ? pread(p->statm_fd, text, sizeof text, 0) : -1;
+	return n > 0 && parse_number(slice_of(text, (size_t)n), 1, &pages) ? pages * SYS_PAGE : 0;
+}
+
+uint64_t serve__memory_headroom(const struct serve_process *p)
+{
+	return min_u64(p->memory / 4, 128 * MIB);
+}
+
 bool serve__memory_is_short(const struct serve_process *p)
 {
-	uint64_t resident_pages;
-	return read_number("/proc/self/statm", 1, &resident_pages) && resident_pages * (uint64_t)sysconf(_SC_PAGESIZE) > p->memory;
+	return serve__memory_resident(p) > p->memory - serve__memory_headroom(p);
 }

@@ -2,7 +2,8 @@
 //
 // Each thread runs one shard of every server. Thread 0 is the main one and reads the signals; its loop runs from the first instantiation to the end
 // of the last thread, so that a signal is always heard. Order of the end: a first SIGTERM or SIGINT ends a start, or drains every shard (no request
-// is cut, at most limits.drain); a second one ends the process at once.
+// is cut, at most limits.drain), limits.drain_delay after it, so that who sends requests here has looked at /readyz meanwhile; a second one ends the process
+// at once.
 //
 // A thread: started (start_threads) → open or failed (thread_main, told by `opened`) → over (its last shard has ended, or `quit`; told by `ended`).
 #include <signal.h>
@@ -16,7 +17,24 @@
 
 static bool open_thread(struct serve_thread *t, struct err *e)
 {
-	return vm_shard_new(&t->vm, e);
+	if (!vm_shard_new(&t->vm, e) || !seam_tasks_new(t->loop, t->vm, &t->tasks, e))
+		return false;
+	serve__watch_init(&t->watch);
+	seam_tasks_watch(t->tasks, &t->watch);
+	return http_client_new(t->loop, t->process->names, &http_client_limits_default, &t->http, e);
+}
+
+static void close_client(struct serve_thread *t)
+{
+	struct http_client *http = t->http;
+	if (!http)
+		return;
+	spinlock_lock(&t->lock);
+	t->counted = *http_client_counters(http);
+	t->counted.connections = 0;
+	t->http = NULL;
+	spinlock_unlock(&t->lock);
+	http_client_free(http);
 }
 
 // On the thread itself.
@@ -25,25 +43,41 @@ static void close_thread(struct serve_thread *t)
 	struct serve_process *p = t->process;
 	loop_timer_cancel(t->loop, &t->drain_timer);
 	t->draining = false;
-	for (unsigned i = 0; i < p->n_services; i++)
-		if (p->services[i].shards && p->services[i].shards[t->index].open)
-			serve__requests_end(&p->services[i].shards[t->index]);
-	for (unsigned i = 0; i < p->n_services; i++)
+	t->closing = true;
+	for (unsigned i = 0; i < serve__have(&p->n_services); i++)
+		if (p->services[i]->shards && p->services[i]->shards[t->index].open) {
+			serve__triggers_end(&p->services[i]->shards[t->index]);
+			serve__requests_end(&p->services[i]->shards[t->index]);
+		}
+	for (unsigned i = 0; i < serve__have(&p->n_listeners); i++)
 		if (p->listeners[i].ports)
 			serve__port_close(&p->listeners[i].ports[t->index]);
-	for (unsigned i = 0; i < p->n_services; i++)
-		if (p->services[i].shards)
-			serve__shard_close(&p->services[i].shards[t->index]);
+	for (unsigned i = 0; i < serve__have(&p->n_services); i++)
+		if (p->services[i]->shards)
+			serve__shard_close(&p->services[i]->shards[t->index]);
+	if (p->begun && t->vm && p->beside.thread_end)
+		p->beside.thread_end(p->beside.ctx, t->loop);
+	seam_tasks_free(t->tasks);
+	t->tasks = NULL;
 	if (t->vm)
 		vm_shard_free(t->vm);
 	t->vm = NULL;
+	close_client(t);
 }
 
 static bool open_shards(struct serve_thread *t, struct err *e)
 {
 	struct serve_process *p = t->process;
 	for (unsigned i = 0; i < p->n_services; i++)
-		if (!serve__shard_open(&p->services[i].shards[t->index], t, e) || !serve__port_open(&p->listeners[i], t, t->index == 0, e))
+		if (!serve__shard_open(&p->services[i]->shards[t->index], t, e))
+			return false;
+	return true;
+}
+
+static bool open_ports(struct serve_thread *t, struct err *e)
+{
+	for (unsigned i = 0; i < t->process->n_listeners; i++)
+		if (!serve__port_open(&t->process->listeners[i], t, t->index == 0, e))
 			return false;
 	return true;
 }
@@ -54,9 +88,15 @@ static void stop_if_last(struct serve_process *p)
 		loop_stop(p->threads[0].loop);
 }
 
+// What was published since its loop has stopped is acknowledged in its place.
 static void on_ended(struct loop_remote *r)
 {
-	stop_if_last(CONTAINER_OF(r, struct serve_thread, ended)->process);
+	struct serve_thread *t = CONTAINER_OF(r, struct serve_thread, ended);
+	t->gone = true;
+	for (unsigned i = 0; i < t->process->n_services; i++)
+		serve__choice_take_up(&t->process->services[i]->shards[t->index]);
+	serve__routes_take_up(t);
+	stop_if_last(t->process);
 }
 
 static void on_opened(struct loop_remote *r)
@@ -77,8 +117,8 @@ static void on_quit(struct loop_remote *r)
 static uint64_t calls_of(const struct serve_thread *t)
 {
 	uint64_t n = 0;
-	for (unsigned i = 0; i < t->process->n_services; i++)
-		n += t->process->services[i].shards[t->index].calls;
+	for (unsigned i = 0; i < serve__have(&t->process->n_services); i++)
+		n += t->process->services[i]->shards[t->index].calls;
 	return n;
 }
 
@@ -97,7 +137,7 @@ static void end_thread(struct serve_thread *t)
 static void look(struct serve_thread *t)
 {
 	bool drained = t->draining && calls_of(t) == 0;
-	for (unsigned i = 0; i < t->process->n_services; i++)
+	for (unsigned i = 0; i < serve__have(&t->process->n_listeners); i++)
 		drained = drained && t->process->listeners[i].ports[t->index].drained;
 	if (drained)
 		end_thread(t);
@@ -117,21 +157,44 @@ static void on_drain(struct loop_remote *r)
 	if (!t->vm)
 		return;  // it did not open
 	t->draining = true;
+	serve__triggers_drain(t);
 	t->drain_timer.fn = on_drain_timeout;
 	if (wait)
 		loop_timer_set(t->loop, &t->drain_timer, sat_add_u64(loop_now_fresh_ns(t->loop), wait));
-	for (unsigned i = 0; i < t->process->n_services; i++)
+	for (unsigned i = 0; i < serve__have(&t->process->n_listeners); i++)
 		serve__port_drain(&t->process->listeners[i].ports[t->index]);
 	look(t);
 }
 
-void serve__process_drain(struct serve_process *p)
+static void drain(struct serve_process *p)
 {
-	p->stopping = true;
+	for (unsigned i = 0; i < p->n_listeners; i++)
+		serve__listener_unbind(&p->listeners[i]);
 	for (unsigned i = 0; i < p->n_threads; i++) {
 		p->threads[i].drain.fn = on_drain;
 		loop_post_remote(p->threads[i].loop, &p->threads[i].drain);
 	}
+}
+
+static void on_drain_delay(struct loop_timer *t)
+{
+	drain(CONTAINER_OF(t, struct serve_process, drain_delay));
+}
+
+void serve__process_drain(struct serve_process *p)
+{
+	bool ready = p->phase == SERVE_READY;
+	uint64_t delay = p->config->limits.drain_delay;
+	p->stopping = true;
+	if (ready)
+		__atomic_store_n(&p->phase, SERVE_DRAINING, __ATOMIC_RELEASE);
+	serve__manager_stopping(p);
+	if (!ready || !delay) {
+		drain(p);
+		return;
+	}
+	p->drain_delay.fn = on_drain_delay;
+	loop_timer_set(p->threads[0].loop, &p->drain_delay, sat_add_u64(loop_now_fresh_ns(p->threads[0].loop), delay));
 }
 
 // ---- threads, started ----------------------------------------------------------------------------------------------------------------
@@ -140,7 +203,7 @@ static void *thread_main(void *arg)
 {
 	struct serve_thread *t = arg;
 	struct loop *first = t->process->threads[0].loop;
-	bool ok = open_thread(t, &t->error) && open_shards(t, &t->error);
+	bool ok = open_thread(t, &t->error) && open_shards(t, &t->error) && open_ports(t, &t->error);
 	loop_post_remote(first, &t->opened);
 	if (ok)
 		loop_run(t->loop);
@@ -192,9 +255,9 @@ static void quit_threads(struct serve_process *p)
 static void on_dump(struct loop_remote *r)
 {
 	struct serve_thread *t = CONTAINER_OF(r, struct serve_thread, dump);
-	for (unsigned i = 0; i < t->process->n_services; i++)
-		if (t->process->services[i].shards[t->index].open)
-			serve__log_state(&t->process->services[i].shards[t->index]);
+	for (unsigned i = 0; i < serve__have(&t->process->n_services); i++)
+		if (t->process->services[i]->shards[t->index].open)
+			serve__log_state(&t->process->services[i]->shards[t->index]);
 	__atomic_store_n(&t->dumping, false, __ATOMIC_RELEASE);
 }
 
@@ -210,6 +273,18 @@ static void dump_state(struct serve_process *p)
 	}
 }
 
+// What was read from files is read again.
+static void hang_up(struct serve_process *p)
+{
+	serve__manager_reloading(p);
+	bool any = serve__access_reopen(p->config);
+	any |= serve__certificates_reload(p, false);
+	any |= p->config->hang_up && p->config->hang_up(p->config->user);
+	if (!any)
+		serve__log(p->config, SERVE_LOG_INFO, "SIGHUP: there is no file to open again; what is logged goes to stderr");
+	serve__manager_reloaded(p);
+}
+
 static void on_signal(struct loop_io *io, uint32_t ready)
 {
 	struct serve_process *p = CONTAINER_OF(io, struct serve_process, signal_io);
@@ -222,7 +297,7 @@ static void on_signal(struct loop_io *io, uint32_t ready)
 		else if (number == SIGQUIT)
 			dump_state(p);
 		else
-			serve__log(p->config, SERVE_LOG_INFO, "SIGHUP: there is no file to open again; what is logged goes to stderr");
+			hang_up(p);
 	}
 }
 
@@ -244,32 +319,83 @@ static bool open_signals(struct serve_process *p, struct err *e)
 // ---- what it says ----------------------------------------------------------------------------------------------------------------------
 
 // What was taken away from the defaults.
-static void log_absent_limits(const struct serve_config *c)
+static void log_absent(const struct serve_process_config *log, const struct serve_config *standard, const struct serve_config *c)
 {
-	struct serve_config standard;
-	serve_limits_default(&standard, true);
 #define SERVE_LIMIT(scope, field, flag, unit, commands, server_default, run_default, help) \
-	if (standard.scope.limits.field && !c->scope.limits.field)                             \
-		serve__log(&c->process, SERVE_LOG_WARN, "--%s none: no limit on %s", flag, help);
-#include "limits.def"
+	if (standard->scope.limits.field && !c->scope.limits.field)                            \
+		serve__log(log, SERVE_LOG_WARN, "--%s none: no limit on %s", flag, help);
+#include "app/limits.def"
 #undef SERVE_LIMIT
 }
 
-static void print_ready(const struct serve_listener *l)
+static void log_absent_limits(const struct serve_setup *setup)
 {
-	char address[64];
-	http_address_print(&l->address, address, sizeof address);
-	char line[128];
-	snprintf(line, sizeof line, l->process->config->json ? "{\"event\":\"ready\",\"urls\":[\"http://%s\"]}\n" : "ready http://%s\n", address);
-	serve__write_line(1, slice_str(line));
+	struct serve_config standard, c;
+	serve_limits_default(&standard, true);
+	c = standard;
+	c.process.limits = setup->process->limits;
+	log_absent(setup->process, &standard, &c);
+	c = standard;
+	for (unsigned i = 0; i < setup->n_listeners; i++) {
+		c.listener.limits = setup->listeners[i].limits;
+		log_absent(setup->process, &standard, &c);
+	}
+	c = standard;
+	for (unsigned k = 0; k < setup->n_apps; k++)
+		for (uint32_t i = 0; i < setup->apps[k].services.len; i++) {
+			c.service.limits = setup->apps[k].services.ptr[i].limits;
+			log_absent(setup->process, &standard, &c);
+		}
+}
+
+static void print_admin(const struct serve_process *p, struct buf *line)
+{
+	struct buf name = {.max = 512};
+	if (!p->admin.runs)
+		return;
+	serve__admin_print(p, &name);
+	buf_put_str(line, p->config->json ? ",\"admin\":" : "admin ");
+	if (p->config->json)
+		buf_put_json_string(line, buf_view(&name));
+	else
+		buf_put_printable(line, buf_view(&name), "");
+	buf_put_str(line, p->config->json ? "" : "\n");
+	buf_release(&name);
+}
+
+// One line a listener, and one of the admin address; as JSON one for all.
+static void print_ready(const struct serve_process *p)
+{
+	struct buf line = {.max = 1 << 20}, name = {.max = 512};
+	buf_put_str(&line, p->config->json ? "{\"event\":\"ready\",\"urls\":[" : "");
+	for (unsigned i = 0; i < p->n_listeners; i++) {
+		buf_clear(&name);
+		serve__listener_print(&p->listeners[i], &name);
+		buf_put_str(&line, !p->config->json ? "ready " : i ? ","
+														   : "");
+		if (p->config->json)
+			buf_put_json_string(&line, buf_view(&name));
+		else
+			buf_put_printable(&line, buf_view(&name), "");
+		buf_put_str(&line, p->config->json ? "" : "\n");
+	}
+	if (p->n_listeners == 0 && !p->config->json)
+		buf_put_str(&line, "ready\n");
+	buf_put_str(&line, p->config->json ? "]" : "");
+	print_admin(p, &line);
+	buf_put_str(&line, p->config->json ? "}\n" : "");
+	serve__write_line(SERVE_STDOUT, buf_view(&line));
+	buf_release(&line);
+	buf_release(&name);
 }
 
 // What this machine can't do.
-static void log_shortcomings(const struct serve_process_config *c)
+static void log_shortcomings(const struct serve_process *p)
 {
+	const struct serve_process_config *c = p->config;
 	if (vm_process_reset_method() == VM_RESET_DISCARD)
 		serve__log(c, SERVE_LOG_WARN, "instances are reset in the slow way, by giving their pages back: /proc/self/pagemap can't be read");
-	if (!serve__memory_is_known())
+	if (!serve__memory_is_known(p))
 		serve__log(c, SERVE_LOG_WARN, "the memory of the process is not bounded (--process-memory): /proc/self/statm can't be read");
 }
 
@@ -280,50 +406,94 @@ static bool limits_apply(const struct serve_service_config *c, struct err *e)
 {
 	struct serve_config standard;
 	serve_limits_default(&standard, true);
-	bool changed = c->limits.requests_per_instance != standard.service.limits.requests_per_instance || c->limits.idle != standard.service.limits.idle;
-	if (!changed || c->policy == SERVE_REUSE)
+	const struct serve_service_limits *l = &c->limits, *s = &standard.service.limits;
+	if (c->policy == SERVE_CONCURRENT)
+		return true;
+	if (l->concurrency != s->concurrency) {
+		err_set(e, ERR_USAGE, "--concurrency is about instances that many requests are in at once");
+		return err_hint(e, "with --policy concurrent they are");
+	}
+	if (c->policy == SERVE_REUSE || (l->requests_per_instance == s->requests_per_instance && l->idle == s->idle))
 		return true;
 	err_set(e, ERR_USAGE, "--requests-per-instance and --idle are about instances that are used again");
-	return err_hint(e, "with --policy reuse they are");
+	return err_hint(e, "with --policy reuse or concurrent they are");
 }
 
-static bool open_service(struct serve_process *p, struct serve_service *s, const struct serve_service_config *c, struct err *e)
+static bool open_service(struct serve_process *p, const struct serve_app_config *app, struct serve_app *of, const struct serve_service_config *c, struct err *e)
 {
-	*s = (struct serve_service){.process = p, .config = c, .on_one_shard = c->policy == SERVE_KEEP};
-	s->shards = mem_zalloc(p->n_threads * sizeof *s->shards);
-	if (!s->shards)
-		return err_nomem(e);
-	for (unsigned i = 0; i < p->n_threads; i++)
-		s->shards[i] = (struct serve_shard){.service = s, .index = i};
-	serve__shards_init(s);
-	return limits_apply(c, e) && serve__version_new(p, c, &s->version, e);
+	struct serve_service *s;
+	if (!serve__service_new(p, app->name, c->name, c, of, &s, e))
+		return false;
+	p->services[p->n_services++] = s;
+	serve__service_tell(s, c);
+	s->there = true;
+	if (limits_apply(c, e) && serve__version_new(p, c, &s->version, e) && serve__choice_begin(s, e)) {
+		s->answers = s->version->answers;
+		return true;
+	}
+	return app->name ? err_note(e, "component %s of %s", s->name, s->app) : false;
 }
 
-static bool allocate(struct serve_process *p, struct err *e)
+static bool open_services(struct serve_process *p, const struct serve_setup *setup, struct err *e)
+{
+	for (unsigned k = 0; k < setup->n_apps; k++) {
+		p->apps[k].max_calls = setup->apps[k].max_calls;
+		p->apps[k].max_memory = setup->apps[k].max_memory;
+		for (uint32_t i = 0; i < setup->apps[k].services.len; i++)
+			if (!open_service(p, &setup->apps[k], &p->apps[k], &setup->apps[k].services.ptr[i], e))
+				return false;
+	}
+	return true;
+}
+
+static unsigned count_services(const struct serve_setup *setup)
+{
+	unsigned n = 0;
+	for (unsigned k = 0; k < setup->n_apps; k++)
+		n += setup->apps[k].services.len;
+	return n;
+}
+
+// Room for what comes while it serves.
+enum { SPARE_SERVICES = 10000, SPARE_SITES = 256 };
+
+static bool allocate(struct serve_process *p, const struct serve_setup *setup, struct err *e)
 {
 	p->n_threads = p->config->shards ? p->config->shards : tier_cores();
 	p->memory = serve__process_memory_limit(&p->config->limits);
+	serve__memory_open(p);
 	p->running = 1;
-	p->services = mem_zalloc(p->n_services * sizeof *p->services);
-	p->listeners = mem_zalloc(p->n_services * sizeof *p->listeners);
+	p->max_services = count_services(setup) + SPARE_SERVICES;
+	p->max_sites = setup->n_listeners + SPARE_SITES;
+	p->services = mem_zalloc(p->max_services * sizeof *p->services);
+	p->apps = mem_zalloc(max_u64(setup->n_apps, 1) * sizeof *p->apps);
+	p->sites = mem_zalloc(p->max_sites * sizeof *p->sites);
 	p->threads = mem_zalloc(p->n_threads * sizeof *p->threads);
-	if (!p->services || !p->listeners || !p->threads)
+	if (!p->services || !p->apps || !p->sites || !p->threads)
 		return err_nomem(e);
 	for (unsigned i = 0; i < p->n_threads; i++) {
 		p->threads[i] = (struct serve_thread){.process = p, .index = i, .look = look};
+		if (!serve__receipts_open(&p->threads[i]))
+			return err_nomem(e);
 		if (!loop_new(&p->threads[i].loop, e))  // here, so that a signal reaches a thread that is just starting
 			return false;
 	}
 	return true;
 }
 
-enum { DESCRIPTORS_KEPT = 64, DESCRIPTORS_A_THREAD = 8 };
+#define OBS_END (2 * SECOND)  // what is left of traces is sent for so long
+enum { DESCRIPTORS_KEPT = 64, DESCRIPTORS_A_THREAD = 8, DESCRIPTORS_OF_CONTROL = 8 };
 
 // The process has one gate for connections: what --connections says, or what descriptors allow besides those that it needs.
-static bool open_gate(struct serve_process *p, struct err *e)
+// A quarter is for the files of guests, where they have any.
+static bool open_gate(struct serve_process *p, const struct serve_setup *setup, unsigned addresses, struct err *e)
 {
 	const struct serve_process_limits *l = &p->config->limits;
 	uint64_t have = sys_raise_descriptors(), kept = DESCRIPTORS_KEPT + DESCRIPTORS_A_THREAD * p->n_threads;
+	for (unsigned k = 0; k < setup->n_apps; k++)
+		for (uint32_t i = 0; i < setup->apps[k].services.len; i++)
+			p->files = setup->apps[k].services.ptr[i].folders.len ? have / 4 : p->files;
+	kept += p->files + (uint64_t)addresses * p->n_threads;
 	uint64_t most = have > 2 * kept ? have - kept : have / 2;
 	p->connections = l->connections ? l->connections : most;
 	if (p->connections > most) {
@@ -333,85 +503,176 @@ static bool open_gate(struct serve_process *p, struct err *e)
 	return http_gate_new(p->connections, l->connections_per_client ? l->connections_per_client : HTTP_NO_LIMIT, &p->gate, e);
 }
 
+// A server that could accept nobody does not start: one connection a thread, besides what a control socket takes, which opens later.
+static bool has_room(const struct serve_process *p, struct err *e)
+{
+	int r = sys_descriptors_left(p->n_threads + DESCRIPTORS_OF_CONTROL);
+	if (r == 0)
+		return true;
+	err_set_errno(e, -r, "no descriptor is left for a connection");
+	return err_hint(e, "raise the limit (ulimit -Hn is %llu)", (unsigned long long)sys_raise_descriptors());
+}
+
+// Components that others call come before those: their instances are there for what runs when an image is taken.
 static bool make_images(struct serve_process *p, struct err *e)
 {
 	for (unsigned i = 0; i < p->n_services; i++)
-		if (!serve__version_make_image(p->services[i].version, &p->threads[0], &p->stopping, e))
+		if (!serve__version_make_image(p->services[i]->version, &p->threads[0], &p->stopping, e) ||
+			!serve__shard_open(&p->services[i]->shards[0], &p->threads[0], e))
 			return false;
 	return !p->stopping || err_set(e, ERR_ENV, "stopped by a signal before it was ready");
 }
 
-bool serve__process_open(struct serve_process *p, const struct serve_config *const *configs, unsigned n, struct err *e)
+// ---- the process -------------------------------------------------------------------------------------------------------------------------
+
+static bool begin_beside(struct serve_process *p, const struct serve_setup *setup, struct err *e)
 {
-	*p = (struct serve_process){.config = &configs[0]->process, .n_services = n, .signal_fd = -1, .started_ns = sys_now_ns()};
-	if (!allocate(p, e) || !open_gate(p, e) || !vm_process_init(e))
+	p->beside = setup->beside;
+	if (!p->beside.begin)
+		return true;
+	p->loops = mem_alloc(p->n_threads * sizeof *p->loops);
+	if (!p->loops)
+		return err_nomem(e);
+	for (unsigned i = 0; i < p->n_threads; i++)
+		p->loops[i] = p->threads[i].loop;
+	p->begun = true;
+	struct serve_threads t = {p->loops, p->n_threads, p->wasi.threads, p->names, p};
+	return p->beside.begin(p->beside.ctx, &t, e);
+}
+
+static void warn_of_obs(void *ctx, const char *text)
+{
+	serve__log(ctx, SERVE_LOG_WARN, "%s", text);
+}
+
+static bool open_obs(struct serve_process *p, struct err *e)
+{
+	const struct obs_config c = {.url = p->config->otlp,
+		.version = TENON_VERSION,
+		.names = p->names,
+		.threads = p->n_threads,
+		.warn = warn_of_obs,
+		.ctx = UNCONST(p->config)};
+	return !c.url || obs_open(&c, &p->obs, e);
+}
+
+bool serve__process_open(struct serve_process *p, const struct serve_setup *setup, struct err *e)
+{
+	struct sys_handed handed;
+	*p = (struct serve_process){.config = setup->process, .signal_fd = -1, .statm_fd = -1, .started_ns = sys_now_ns(), .started_wall_ns = sys_wall_ns()};
+	p->end = serve__process_drain;
+	pthread_mutex_init(&p->relays, NULL);
+	serve__manager_init(&p->manager);
+	if (!serve__access_open(p->config, e) || !sys_handed_over(&handed, e) || !serve__check_handed(&handed, p->config->admin, e) || !allocate(p, setup, e) ||
+		!open_gate(p, setup, serve__count_addresses(setup, &handed), e) || !loop_pool_new(&p->names, SERVE_NAMES_THREADS, SERVE_NAMES_QUEUED, e) ||
+		!vm_process_init(e) || !wasi_process_open(&p->wasi, e))
 		return false;
-	for (unsigned i = 0; i < n; i++)
-		if (!open_service(p, &p->services[i], &configs[i]->service, e) ||
-			!serve__listener_init(&p->listeners[i], p, &configs[i]->listener, &p->services[i], e))
-			return false;
-	return open_thread(&p->threads[0], e) && open_signals(p, e) && make_images(p, e) && open_shards(&p->threads[0], e) && start_threads(p, e) &&
-		wait_for_threads(p, e);
+	if (!open_obs(p, e))
+		return false;
+	p->wasi.max_files = p->files;
+	p->wasi.names = p->names;
+	if (!begin_beside(p, setup, e))
+		return false;
+	if (!serve__sites_open(p, setup, &handed, e) || !serve__admin_start(p, p->config->admin, serve__handed_for_admin(&handed), e) || !open_services(p, setup, e) ||
+		!serve__sites_route(p, setup, e) || !serve__triggers_open(p, setup, e))
+		return false;
+	if (!open_thread(&p->threads[0], e) || !open_signals(p, e) || !make_images(p, e) || !open_ports(&p->threads[0], e) || !start_threads(p, e) ||
+		!wait_for_threads(p, e) || !has_room(p, e))
+		return false;
+	__atomic_store_n(&p->phase, p->stopping ? SERVE_DRAINING : SERVE_READY, __ATOMIC_RELEASE);
+	return true;
 }
 
 void serve__process_close(struct serve_process *p)
 {
+	serve__admin_stop(p);  // it looks at what goes
+	serve__preparing_end(p);
+	if (p->threads && p->threads[0].loop)
+		loop_timer_cancel(p->threads[0].loop, &p->drain_delay);
 	quit_threads(p);
 	for (unsigned i = 1; p->threads && i < p->n_threads; i++)
 		if (p->threads[i].started)
 			pthread_join(p->threads[i].id, NULL);
 	if (p->threads && p->threads[0].loop)
 		close_thread(&p->threads[0]);
-	for (unsigned i = 0; p->services && i < p->n_services; i++) {
-		serve__version_unref(p->services[i].version, VERSION_IN_SERVICE);
-		p->services[i].version = NULL;
+	for (unsigned i = 0; i < p->n_services; i++) {
+		serve__service_forget(p->services[i]);
 	}
-	while (p->versions)
+	while (p->versions || p->rerouting)
 		loop_run_once(p->threads[0].loop, UINT64_MAX);  // they go through it
-	for (unsigned i = 0; p->services && p->listeners && i < p->n_services; i++) {
-		serve__listener_release(&p->listeners[i]);
-		mem_free(p->services[i].shards);
+	if (p->begun && p->beside.end)
+		p->beside.end(p->beside.ctx);
+	mem_free(p->loops);
+	serve__sites_close(p);
+	for (unsigned i = 0; i < p->n_services; i++) {
+		serve__relay_free(p->services[i]->relay);
+		for (unsigned k = 0; p->services[i]->shards && k < p->n_threads; k++)
+			serve__watch_release(&p->services[i]->shards[k]);
+		mem_free(p->services[i]->shards);
+		mem_free(p->services[i]);
 	}
-	for (unsigned i = 0; p->threads && i < p->n_threads; i++)
+	for (struct serve_app *a = p->more_apps, *next; a; a = next) {
+		next = a->next;
+		mem_free(a);
+	}
+	wasi_process_close(&p->wasi);
+	for (unsigned i = 0; p->threads && i < p->n_threads; i++) {
 		loop_free(p->threads[i].loop);
+		serve__receipts_close(&p->threads[i]);
+	}
+	serve__triggers_close(p);
+	obs_close(p->obs, OBS_END);
+	loop_pool_free(p->names);
 	http_gate_free(p->gate);
 	sys_close(p->signal_fd);
+	sys_close(p->statm_fd);
+	pthread_mutex_destroy(&p->relays);
 	mem_free(p->services);
-	mem_free(p->listeners);
+	mem_free(p->apps);
 	mem_free(p->threads);
 }
 
-static int end_of_failed_start(struct serve_process *p, struct err *e)
+void serve__setup_one(const struct serve_config *c, struct serve_one *ret)
 {
+	*ret = (struct serve_one){.app.services = {.ptr = UNCONST(&c->service), .len = 1}};
+	ret->setup = (struct serve_setup){&c->process, &c->listener, 1, &ret->app, 1};
+}
+
+bool serve_open(const struct serve_setup *setup, struct serve_process **ret, struct err *e)
+{
+	ignore_signals();
+	serve__log_start(setup->process);
+	*ret = mem_zalloc(sizeof **ret);
+	if (!*ret)
+		return err_nomem(e);
+	if (!serve__process_open(*ret, setup, e))
+		return false;
+	log_shortcomings(*ret);
+	serve__certificates_watch(*ret);
+	log_absent_limits(setup);
+	return true;
+}
+
+void serve_run(struct serve_process *p)
+{
+	print_ready(p);
+	serve__manager_ready(p);
+	serve__triggers_begin(p);
+	serve__log(p->config, SERVE_LOG_DEBUG, "ready %.1f ms after the start", (double)(sys_now_ns() - p->started_ns) / 1e6);
+	loop_run(p->threads[0].loop);
+}
+
+int serve_close(struct serve_process *p, struct err *e)
+{
+	if (!p)
+		return err_exit_status(e->code);
 	serve__process_close(p);
-	if (p->stopping) {
+	if (e->code != ERR_NONE && p->stopping) {
 		serve__log(p->config, SERVE_LOG_WARN, "%s", e->text);
 		err_clear(e);  // it did what it was told
 	}
 	serve__writers_flush(SECOND);
-	return err_exit_status(e->code);
-}
-
-int serve_http_all(const struct serve_config *const *configs, unsigned n, struct err *e)
-{
-	struct serve_process p;
-	ignore_signals();
-	serve__log_start(&configs[0]->process);
-	if (!serve__process_open(&p, configs, n, e))
-		return end_of_failed_start(&p, e);
-	log_shortcomings(p.config);
-	for (unsigned i = 0; i < n; i++) {
-		log_absent_limits(configs[i]);
-		print_ready(&p.listeners[i]);
-	}
-	serve__log(p.config, SERVE_LOG_DEBUG, "ready %.1f ms after the start", (double)(sys_now_ns() - p.started_ns) / 1e6);
-	loop_run(p.threads[0].loop);
-	serve__process_close(&p);
-	serve__writers_flush(SECOND);
-	return 0;
-}
-
-int serve_http(const struct serve_config *c, struct err *e)
-{
-	return serve_http_all(&c, 1, e);
+	int status = e->code == ERR_NONE && p->ends_by_itself ? p->exit_status : err_exit_status(e->code);
+	mem_free(p);
+	return status;
 }

@@ -3,8 +3,14 @@
 //   serve__request_begin ── place free ──► start ── fiber runs ──► ended ──► finish: answer, receipt, slot reset, next of the queue
 //        └── no place, no memory, or others wait already ──► queue ──► start, or 503 when the wait is over
 //
-// State, and who changes it: QUEUED → RUNNING (start), RUNNING → ENDED (finish), QUEUED → gone (time-out, client gone). One timer serves all
-// deadlines of a call, one after the other: the wait in the queue, the response's head, the time after the response.
+// State, and who changes it: QUEUED → RUNNING (start), RUNNING → OVERDUE (on_late), both → ENDED (finish), QUEUED → gone (time-out, client gone).
+// The task's deadline is that of the response's head, then that of the time after the response.
+//
+// In a slot of many requests they are each other's neighbours: what ends a call from outside would end the instance, and theirs with it.
+//  – One whose time is over gets its answer and is OVERDUE: it goes on, the slot takes no further request, and what is overdue is ended when nothing else
+//    is left there.
+//  – One whose client is gone goes on.
+//  – One that traps, exits or spends its CPU time has ended the instance: its neighbours are ended as well, each with an answer of its own.
 //
 // The queue (a loop that refilled what it emptied would take the shard for good):
 //  1. First come, first served: while somebody waits, nobody starts past him.
@@ -18,6 +24,7 @@
 static bool prepare(struct serve_request *c);
 static void start(struct serve_request *c);
 static void finish(struct serve_request *c);
+static void end(struct serve_request *c, bool keeps);
 
 // ---- pool ----------------------------------------------------------------------------------------------------------------------
 
@@ -30,8 +37,9 @@ static struct serve_request *call_take(struct serve_shard *s)
 	struct serve_request *c = s->free_requests;
 	if (c) {
 		s->free_requests = c->next;
-		struct arena arena = c->arena;
-		*c = (struct serve_request){.shard = s, .arena = arena};
+		memset(c, 0, offsetof(struct serve_request, arena));
+		canon_trap_clear(&c->trap);
+		c->shard = s;
 		return c;
 	}
 	c = mem_zalloc(sizeof *c);
@@ -46,6 +54,8 @@ static void call_give(struct serve_request *c)
 {
 	loop_timer_cancel(c->shard->loop, &c->timer);
 	arena_clear(&c->arena);
+	if (c->routed.routing)
+		serve__routed_release(&c->routed);
 	c->next = c->shard->free_requests;
 	c->shard->free_requests = c;
 }
@@ -62,28 +72,117 @@ void serve__request_pool_release(struct serve_shard *s)
 
 // ---- running ---------------------------------------------------------------------------------------------------------------------
 
+static bool has_neighbours(const struct serve_request *c)
+{
+	return c->slot->max_tasks > 1;
+}
+
+// The rest of the call goes on, and the body is sent meanwhile.
+static void on_returned(struct canon_task *t)
+{
+	struct serve_request *c = CONTAINER_OF(t, struct seam_task, canon)->owner;
+	const struct wit_type *result = c->slot->version->handler_3.handle.func->type->result;
+	wasi_http3_respond(&c->http, c->task, &c->response, result->fields[1].type);
+}
+
+// What is left to send is seen to by others, where it is not: a body whose writer is gone.
+static bool wait_until_sent(struct serve_request *c)
+{
+	uint64_t now = loop_now_ns(c->shard->loop), linger = c->slot->version->config->limits.linger;
+	uint64_t until = c->slot->tasks == 1 ? 0 : linger ? sat_add_u64(now, linger)
+													  : UINT64_MAX;
+	if (wasi_http3_wait(&c->http, c->task, until) == SEAM_OK)
+		return true;
+	c->trap.trap = c->task->kill_trap;
+	snprintf(c->trap.text, sizeof c->trap.text, "%s", trap_text(c->trap.trap));
+	return false;
+}
+
+static bool handle(struct serve_request *c)
+{
+	const struct serve_version *v = c->slot->version;
+	struct canon_instance *i = c->slot->canon;
+	if (!v->is_3)
+		return wasi_http_incoming_handler_call_handle(c->task, i, &v->handler, c->args.request, c->args.outparam, &c->arena, &c->trap);
+	return wasi_http3_handler_call_handle(c->task, i, &v->handler_3, c->args.request, &c->response, &c->arena, on_returned, &c->trap) && wait_until_sent(c);
+}
+
 // On the call's fiber.
 static void call_main(void *arg)
 {
 	struct serve_request *c = arg;
 	struct canon_instance *i = c->slot->canon;
-	c->ok = c->slot->used || canon_slot_is_ready(i) || canon_slot_start(i, &c->task.canon, &c->trap);
-	c->slot->used = c->ok;
-	if (c->ok)
-		c->ok = wasi_http_incoming_handler_call_handle(&c->task, i, &c->slot->version->handler, c->args.request, c->args.outparam, &c->arena, &c->trap);
-	c->cpu_ns = vm_fiber_cpu_ns(c->task.fiber);
+	c->ok = c->slot->used || canon_slot_is_ready(i) || canon_slot_start(i, &c->task->canon, &c->trap);
+	if (c->ok) {
+		serve__slot_started(c->slot, c->shard);
+		if (has_neighbours(c))
+			serve__queue_wake(c->shard);
+		c->ok = handle(c);
+	}
 }
 
 static void on_done(struct seam_task *t)
 {
-	finish(CONTAINER_OF(t, struct serve_request, task));
+	finish(t->owner);
 }
 
 // Ends a running call from the loop.
 static void end_call(struct serve_request *c, enum trap why)
 {
-	if (c->state == REQUEST_RUNNING)
-		seam_task_kill(&c->task, why);
+	if (c->state == REQUEST_RUNNING || c->state == REQUEST_OVERDUE)
+		seam_task_kill(c->task, why);
+}
+
+void serve__request_kill(struct serve_request *c)
+{
+	end_call(c, TRAP_KILLED);
+}
+
+// ---- neighbours ----------------------------------------------------------------------------------------------------------------------
+
+static void enter_slot(struct serve_request *c)
+{
+	struct serve_slot *slot = c->slot;
+	c->slot_next = slot->requests;
+	c->slot_prev = &slot->requests;
+	if (c->slot_next)
+		c->slot_next->slot_prev = &c->slot_next;
+	slot->requests = c;
+}
+
+static void end_all(struct serve_slot *slot, enum trap why)
+{
+	for (struct serve_request *c = slot->requests; c; c = c->slot_next)
+		end_call(c, why);
+}
+
+// After the call has ended: `clean`, or with the instance.
+static void leave_slot(struct serve_request *c, bool clean)
+{
+	struct serve_slot *slot = c->slot;
+	*c->slot_prev = c->slot_next;
+	if (c->slot_next)
+		c->slot_next->slot_prev = c->slot_prev;
+	slot->overdue -= c->overdue;
+	if (!clean)
+		end_all(slot, TRAP_POISONED);
+	else if (slot->requests && slot->overdue == slot->tasks - 1)
+		end_all(slot, TRAP_DEADLINE);
+	serve__slot_give(slot, c->shard, clean);
+}
+
+// Its time is over, and it has neighbours.
+static void on_late(struct seam_task *t)
+{
+	struct serve_request *c = t->owner;
+	struct serve_slot *slot = c->slot;
+	c->state = REQUEST_OVERDUE;
+	c->overdue = true;
+	slot->overdue++;
+	serve__slot_close(slot);
+	wasi_http_give_up(&c->http, 504);
+	if (slot->overdue == slot->tasks)
+		end_all(slot, TRAP_DEADLINE);
 }
 
 // ---- the limits of all shards together --------------------------------------------------------------------------------------------------
@@ -93,9 +192,33 @@ static uint64_t or_endless(uint64_t limit)
 	return limit ? limit : UINT64_MAX;
 }
 
-static bool take_place(struct serve_shard *s)
+static uint64_t most_of_service(const struct serve_shard *s)
 {
-	return shared_count_up(&s->service->process->calls, or_endless(s->service->process->config->limits.calls));
+	const struct serve_service_config *c = s->stable->version->config;
+	return sat_mul_u64(c->max_instances, serve__max_tasks(c));
+}
+
+// Among those of its service and of its app, where these are limited. What is counted is counted with a limit or without, so that one may come and go.
+static bool take_place_within(struct serve_shard *s)
+{
+	struct serve_service *service = s->service;
+	if (!shared_count_up(&service->calls, or_endless(most_of_service(s))))
+		return false;
+	if (shared_count_up(&service->of->calls, or_endless(__atomic_load_n(&service->of->max_calls, __ATOMIC_RELAXED))))
+		return true;
+	shared_count_down(&service->calls);
+	return false;
+}
+
+bool serve__place_take(struct serve_shard *s)
+{
+	struct serve_process *p = s->service->process;
+	if (!shared_count_up(&p->calls, or_endless(p->config->limits.calls)))
+		return false;
+	if (take_place_within(s))
+		return true;
+	shared_count_down(&p->calls);
+	return false;
 }
 
 // Of a shard's `waiting`: somebody waits for a place; he was told that there may be one, and has not looked yet.
@@ -122,15 +245,17 @@ static void tell(struct serve_shard *s)
 }
 
 // Another shard may have waited for it. Who waits says so before he asks for a place again, and this asks after giving it back: one of both sees it.
-static void give_place(struct serve_shard *s)
+void serve__place_give(struct serve_shard *s)
 {
 	struct serve_process *p = s->service->process;
+	shared_count_down(&s->service->of->calls);
+	shared_count_down(&s->service->calls);
 	shared_count_down(&p->calls);
 	if (UNLIKELY(shared_count_now(&p->waiting) != 0))
-		for (unsigned k = 0; k < p->n_services; k++)
+		for (unsigned k = 0, n = serve__have(&p->n_services); k < n; k++)
 			for (unsigned i = 0; i < p->n_threads; i++)
-				if (&p->services[k].shards[i] != s)
-					tell(&p->services[k].shards[i]);
+				if (&p->services[k]->shards[i] != s)
+					tell(&p->services[k]->shards[i]);
 }
 
 static void wait_for_place(struct serve_shard *s)
@@ -153,7 +278,7 @@ static void list_running(struct serve_request *c)
 	if (c->list_next)
 		c->list_next->list_prev = &c->list_next;
 	s->running = c;
-	s->calls++;
+	serve__count(&s->calls, 1);
 }
 
 static void unlist_running(struct serve_request *c)
@@ -161,49 +286,51 @@ static void unlist_running(struct serve_request *c)
 	*c->list_prev = c->list_next;
 	if (c->list_next)
 		c->list_next->list_prev = c->list_prev;
-	c->shard->calls--;
+	serve__count_down(&c->shard->calls);
 }
 
 // ---- callbacks from wasi:http and the timer ----------------------------------------------------------------------------------------
 
-static void on_deadline(struct loop_timer *t)
-{
-	end_call(CONTAINER_OF(t, struct serve_request, timer), TRAP_DEADLINE);
-}
-
 static struct vm_budget budget(const struct serve_request *c, uint64_t wall_ns)
 {
-	uint64_t cpu = c->slot->version->config->limits.cpu;
+	const struct serve_route_config *route = c->routed.routing ? c->routed.route->config : NULL;
+	uint64_t cpu = route && route->has_cpu ? route->cpu : c->slot->version->config->limits.cpu;
 	return (struct vm_budget){
 		.cpu_ns = cpu ? cpu : UINT64_MAX,
 		.deadline_ns = wall_ns ? sat_add_u64(loop_now_ns(c->shard->loop), wall_ns) : UINT64_MAX,
 	};
 }
 
-static void set_deadline(struct serve_request *c, uint64_t wall_ns)
+static void note_head(struct serve_request *c)
 {
-	struct vm_budget b = budget(c, wall_ns);
-	if (c->task.fiber)
-		vm_fiber_set_budget(c->task.fiber, b);
-	c->timer.fn = on_deadline;
-	loop_timer_set(c->shard->loop, &c->timer, b.deadline_ns);
+	if (c->shard->service->process->config->access_log && !c->head_ns)
+		c->head_ns = sys_now_ns();
 }
 
 // The deadline is to the response's head: it is met.
 static void on_head(struct wasi_http_call *h)
 {
-	set_deadline(CONTAINER_OF(h, struct serve_request, http), 0);
+	struct serve_request *c = CONTAINER_OF(h, struct serve_request, http);
+	note_head(c);
+	seam_task_set_budget(c->task, budget(c, 0));
 }
 
 static void on_finished(struct wasi_http_call *h)
 {
 	struct serve_request *c = CONTAINER_OF(h, struct serve_request, http);
-	set_deadline(c, c->slot->version->config->limits.linger);
+	note_head(c);
+	seam_task_set_budget(c->task, budget(c, c->slot->version->config->limits.linger));
 }
 
 static void on_cancel(struct wasi_http_call *h)
 {
-	end_call(CONTAINER_OF(h, struct serve_request, http), TRAP_KILLED);
+	struct serve_request *c = CONTAINER_OF(h, struct serve_request, http);
+	if (has_neighbours(c) || (c->state != REQUEST_RUNNING && c->state != REQUEST_OVERDUE))
+		return;
+	if (c->http.is_3 && h->head_set)  // it sees by the body's stream that nobody reads any more
+		seam_task_set_budget(c->task, budget(c, c->slot->version->config->limits.linger));
+	else
+		end_call(c, TRAP_KILLED);
 }
 
 // That there is no instance to be had is said once a second.
@@ -220,8 +347,10 @@ static void log_shortage(struct serve_shard *s, const char *why)
 
 static void refuse(struct serve_request *c)
 {
-	serve__log_call(c, 503);
+	serve__log_call(c, 503, NULL);
 	http_respond_error(c->x, 503, 1);
+	serve__access_call(c, 503);
+	serve__meter_call(c, 503);
 	http_exchange_release(c->x);
 	call_give(c);
 }
@@ -234,7 +363,7 @@ static void queue_remove(struct serve_request *c)
 		c->list_next->list_prev = c->list_prev;
 	else
 		s->queue_end = c->list_prev;
-	s->queued--;
+	serve__count_down(&s->queued);
 	shared_count_down(&s->service->process->queued);
 }
 
@@ -250,7 +379,9 @@ static void on_queued_cancel(void *user, struct http_exchange *x, enum http_canc
 	struct serve_request *c = user;
 	queue_remove(c);
 	c->client_gone = true;
-	serve__log_call(c, CLIENT_GONE);
+	serve__log_call(c, CLIENT_GONE, NULL);
+	serve__access_call(c, CLIENT_GONE);
+	serve__meter_call(c, CLIENT_GONE);
 	http_exchange_release(x);
 	call_give(c);
 }
@@ -258,7 +389,7 @@ static void on_queued_cancel(void *user, struct http_exchange *x, enum http_canc
 // To an instance that is kept requests queue until their deadline.
 static uint64_t queue_wait(const struct serve_shard *s)
 {
-	return s->service->on_one_shard ? s->version->config->limits.deadline : s->service->process->config->limits.queue_timeout;
+	return s->service->on_one_shard ? s->stable->version->config->limits.deadline : s->service->process->config->limits.queue_timeout;
 }
 
 // Who comes, waits behind the others.
@@ -271,7 +402,7 @@ static void enqueue(struct serve_request *c)
 	c->list_prev = s->queue_end;
 	*s->queue_end = c;
 	s->queue_end = &c->list_next;
-	s->queued++;
+	serve__count(&s->queued, 1);
 	http_exchange_set_owner(c->x, &ops, c);
 	c->timer.fn = on_queue_timeout;
 	if (wait)
@@ -287,20 +418,20 @@ static void queue_or_refuse(struct serve_request *c)
 		refuse(c);
 }
 
-static void on_queue_turn(struct loop_task *t)
+static void on_queue_turn(struct loop_job *t)
 {
 	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, queue_turn);
 	struct serve_request *c = s->queue_head;
 	if (!c)
 		return;
-	if (!take_place(s)) {
+	if (!serve__place_take(s)) {
 		wait_for_place(s);
-		if (!take_place(s))
+		if (!serve__place_take(s))
 			return;  // it is told
 		wait_no_more(s);
 	}
 	if (!prepare(c)) {
-		give_place(s);
+		serve__place_give(s);
 		loop_timer_set(s->loop, &s->queue_retry, loop_now_ns(s->loop) + QUEUE_RETRY);
 		return;
 	}
@@ -326,36 +457,60 @@ void serve__queue_wake(struct serve_shard *s)
 
 // ---- begin, start, finish ----------------------------------------------------------------------------------------------------------
 
-// One in the process: shards count in turns.
+// One in the process: threads count in turns.
 static uint64_t request_id(struct serve_shard *s)
 {
-	const struct serve_process *p = s->service->process;
-	uint64_t lanes = (uint64_t)p->n_threads * p->n_services, lane = (uint64_t)(s->service - p->services) * p->n_threads + s->index;
-	return s->request_count++ * lanes + lane + 1;
+	s->request_count++;
+	return s->thread->requests++ * s->service->process->n_threads + s->index + 1;
 }
 
-void serve__request_begin(struct serve_shard *s, struct http_exchange *x)
+void serve__request_begin(struct serve_shard *s, struct http_exchange *x, const struct serve_way *way)
 {
-	struct serve_request *c = s->closing ? NULL : call_take(s);
+	struct serve_request *c = s->closing || !s->stable ? NULL : call_take(s);
+	if (c && way && !serve__routed_keep(&c->routed, way, http_exchange_request(x))) {
+		call_give(c);
+		c = NULL;
+	}
 	if (!c) {
+		serve__meter_refused(s, 503);
 		http_respond_error(x, 503, 1);
 		http_exchange_release(x);
 		return;
 	}
 	c->x = x;
 	c->id = request_id(s);
+	c->release = __atomic_load_n(&s->service->of->release, __ATOMIC_RELAXED);
 	c->started_ns = loop_now_ns(s->loop);
+	serve__trace_begin(c);
+	c->tries = serve__choice_tries(s, http_exchange_request(x), c->set_cookie, sizeof c->set_cookie);
+	if (c->set_cookie[0])
+		http_exchange_add_field(x, (struct http_field){SLICE_LIT("set-cookie"), slice_str(c->set_cookie)});
 	bool first = !s->queue_head;
-	if (first && take_place(s)) {
+	if (first && serve__place_take(s)) {
 		if (prepare(c)) {
 			start(c);
 			return;
 		}
-		give_place(s);
+		serve__place_give(s);
 	}
 	queue_or_refuse(c);
 	if (first)
 		serve__queue_wake(s);
+}
+
+static uint32_t fields_of_ours(struct wasi_http_call *h, struct http_field ret[WASI_HTTP_FIELDS])
+{
+	_Static_assert(SERVE_ROUTED_FIELDS <= WASI_HTTP_FIELDS, "room for them");
+	return serve__routed_fields(&CONTAINER_OF(h, struct serve_request, http)->routed, ret);
+}
+
+// What its route tells the guest.
+static void give_way(struct serve_request *c)
+{
+	c->http.target = c->routed.target;
+	c->http.authority = c->routed.authority;
+	c->http.https = c->routed.https;
+	c->http.fields = fields_of_ours;
 }
 
 // What a call needs before anything of it has happened. false: it lacks memory or address space, and is as it was.
@@ -364,21 +519,31 @@ static bool prepare(struct serve_request *c)
 	struct serve_shard *s = c->shard;
 	struct err e;
 	err_clear(&e);
-	c->slot = serve__slot_take(s, &e);
+	c->slot = serve__slot_take(s, c->tries && s->tried ? s->tried : s->stable, &e);
 	if (!c->slot) {
 		if (e.code != ERR_NONE)
 			log_shortage(s, e.text);
 		return false;
 	}
+	c->task = seam_task_new(s->thread->tasks, NULL);
 	c->http.wasi = &c->slot->version->deployment.wasi;
 	c->http.on_head = on_head;
 	c->http.on_finished = on_finished;
 	c->http.on_cancel = on_cancel;
-	seam_task_init(&c->task, s->loop, s->vm, c);
-	c->task.instance = &c->slot->seam;
-	if (wasi_http_begin(&c->http, c->slot->canon, c->x, &c->args))
+	if (c->routed.routing)
+		give_way(c);
+	bool begun = c->task && (c->slot->version->is_3 ? wasi_http3_begin : wasi_http_begin)(&c->http, c->slot->canon, c->x, &c->args);
+	if (begun) {
+		c->task->owner = c->task->request = c;
+		c->task->span = c->trace.self.span;
+		c->task->instance = &c->slot->seam;
+		c->task->on_late = has_neighbours(c) ? on_late : NULL;
+		enter_slot(c);
 		return true;
-	serve__slot_give(c->slot, s, true);
+	}
+	seam_task_free(c->task);
+	c->task = NULL;
+	serve__slot_give_back(c->slot, s);
 	c->slot = NULL;
 	log_shortage(s, "no memory for a request's handles");
 	return false;
@@ -387,7 +552,8 @@ static bool prepare(struct serve_request *c)
 // What its wait in the queue of a kept instance left of the deadline; elsewhere the whole.
 static uint64_t time_to_head(const struct serve_request *c)
 {
-	uint64_t deadline = c->slot->version->config->limits.deadline, waited = loop_now_ns(c->shard->loop) - c->started_ns;
+	const struct serve_route_config *route = c->routed.routing ? c->routed.route->config : NULL;
+	uint64_t deadline = route && route->has_deadline ? route->deadline : c->slot->version->config->limits.deadline, waited = loop_now_ns(c->shard->loop) - c->started_ns;
 	if (!deadline || !c->shard->service->on_one_shard)
 		return deadline;
 	return deadline > waited ? deadline - waited : 1;
@@ -399,11 +565,15 @@ static void start(struct serve_request *c)
 	uint64_t deadline = time_to_head(c);
 	c->state = REQUEST_RUNNING;
 	list_running(c);
-	set_deadline(c, deadline);
-	if (!seam_task_run(&c->task, call_main, c, budget(c, deadline), on_done)) {
+	serve__memory_watch(c->shard);
+	if (!seam_task_run(c->task, call_main, c, budget(c, deadline), on_done)) {
 		c->trap.trap = TRAP_OUT_OF_MEMORY;
 		snprintf(c->trap.text, sizeof c->trap.text, "no memory for a stack");
-		finish(c);
+		canon_host_resource_drop(c->slot->canon, c->args.outparam);
+		canon_host_resource_drop(c->slot->canon, c->args.request);
+		end(c, true);  // nothing of it has run
+	} else if (c->task) {  // it goes on
+		serve__memory_used(c);
 	}
 }
 
@@ -413,7 +583,9 @@ static unsigned status_of(const struct serve_request *c)
 	switch (c->trap.trap) {
 	case TRAP_CPU_BUDGET:
 	case TRAP_OUT_OF_MEMORY:
-	case TRAP_KILLED:  // the time to drain is over
+	case TRAP_PROCESS_MEMORY:
+	case TRAP_POISONED:  // by a neighbour
+	case TRAP_KILLED:    // the time to drain is over
 		return 503;
 	case TRAP_DEADLINE:
 		return 504;
@@ -431,7 +603,8 @@ static bool is_client_gone(const struct serve_request *c, unsigned *ret_answered
 	return *ret_answered == 0 && (why == HTTP_CANCEL_PEER || why == HTTP_CANCEL_TIMEOUT);
 }
 
-static void log_end(struct serve_request *c, unsigned status)
+// Returns what the client got.
+static unsigned log_end(struct serve_request *c, unsigned status)
 {
 	unsigned answered = 0;
 	c->client_gone = is_client_gone(c, &answered);
@@ -441,27 +614,40 @@ static void log_end(struct serve_request *c, unsigned status)
 		status = c->http.status;
 	else if (c->client_gone)
 		status = CLIENT_GONE;
-	serve__log_call(c, status);
+	serve__log_call(c, status, serve__log_frames);
+	return status;
 }
 
-static void finish(struct serve_request *c)
+// `keeps`: its instance is as good as it was.
+static void end(struct serve_request *c, bool keeps)
 {
 	struct serve_shard *s = c->shard;
 	bool clean = c->ok;
 	bool exited = !clean && c->trap.trap == TRAP_EXIT && c->trap.exit_code == 0;
-	unsigned status = clean || exited ? 500 : status_of(c);
+	unsigned status = c->overdue ? 504 : clean || exited ? 500
+														 : status_of(c);
 	c->state = REQUEST_ENDED;
-	loop_timer_cancel(s->loop, &c->timer);
-	seam_instance_task_end(&c->slot->seam, &c->task);
-	log_end(c, status);
+	seam_instance_task_end(&c->slot->seam, c->task);
+	unsigned got = log_end(c, status);
+	wasi_http_answer(&c->http, clean || exited, status);
+	serve__access_call(c, got);
+	serve__meter_call(c, got);
+	serve__version_count(c->slot->version, s->index, got, sys_now_ns() - c->started_ns);
 	wasi_http_end(&c->http, clean || exited, status);
-	serve__slot_give(c->slot, s, clean);
+	leave_slot(c, keeps);
 	unlist_running(c);
-	give_place(s);
+	serve__place_give(s);
+	seam_task_free(c->task);
+	c->task = NULL;
 	call_give(c);
 	serve__queue_wake(s);
 	if (UNLIKELY(s->thread->draining) && s->calls == 0)
 		s->thread->look(s->thread);
+}
+
+static void finish(struct serve_request *c)
+{
+	end(c, c->ok);
 }
 
 void serve__queue_init(struct serve_shard *s)
@@ -470,19 +656,27 @@ void serve__queue_init(struct serve_shard *s)
 	s->wake.fn = on_wake;
 }
 
-void serve__requests_end(struct serve_shard *s)
+void serve__queue_refuse(struct serve_shard *s)
 {
-	s->closing = true;
 	while (s->queue_head) {
 		struct serve_request *c = s->queue_head;
 		queue_remove(c);
 		refuse(c);
 	}
-	loop_task_cancel(&s->queue_turn);
+}
+
+void serve__requests_end(struct serve_shard *s)
+{
+	s->closing = true;
+	serve__queue_refuse(s);
+	loop_job_cancel(&s->queue_turn);
 	wait_no_more(s);
 	loop_timer_cancel(s->loop, &s->queue_retry);
+	serve__memory_watch_stop(s);
 	for (struct serve_request *c = s->running; c; c = c->list_next)
 		end_call(c, TRAP_KILLED);
-	while (s->calls)
+	loop_job_cancel(&s->refill);
+	serve__relays_end(s);
+	while (s->calls || s->telling || s->closers)
 		loop_run_once(s->loop, UINT64_MAX);
 }

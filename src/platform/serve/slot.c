@@ -1,24 +1,33 @@
 // Slots: places where one instance of a version lives, by policy.
 //
-//   fresh   equal to the image again after each call
+//   fresh   equal to the image again after each call; gone when nobody called it for `idle_fresh`
 //   reuse   as its calls left it, for --requests-per-instance calls or until it was --idle; then equal to the image again, or gone
 //   keep    one in the process, as its calls left it; after a trap another is made, each time a little later until a call returns
+//   concurrent  as reuse, --concurrency calls at once: another one takes a request only where none has room in which all tasks wait, and where a call could begin
 //
-// States, and who changes them: free with room (in free_slots) → serving (serve__slot_take) → free (serve__slot_give), or gone (broken, of a version that
-// was replaced, no memory for what it holds, idle). A slot that serves many is both free and serving until max_tasks are in it.
+// States, and who changes them: free with room (in free_slots) → serving (serve__slot_take) → free (serve__slot_give), or gone (closed, of a version that
+// was replaced, no memory for what it holds, idle), by way of `emptying` where it holds many objects. A slot that serves many is both free and serving until
+// max_tasks are in it, but while it is started: then its first request is alone in it.
 #include "serve_int.h"
 #include "sys/sys.h"
 
-enum { LARGE_SLOT_PAGES = 1024, BACK_OFF_STEPS = 8 };
+enum { LARGE_SLOT_PAGES = 1024, BACK_OFF_STEPS = 8, LOOK_AT = 8, DROPPED_AT_ONCE = 1000 };
 #define BACK_OFF (50 * MILLISECOND)  // after the first failure; doubled with each further one, to 12.8 s
 
-static void list_free(struct serve_shard *s, struct serve_slot *slot)
+static void list_free(struct serve_slot *slot)
 {
-	slot->next = s->free_slots;
-	slot->prev = &s->free_slots;
+	struct serve_stock *stock = slot->stock;
+	slot->next = stock->free_slots;
+	slot->prev = &stock->free_slots;
 	if (slot->next)
 		slot->next->prev = &slot->next;
-	s->free_slots = slot;
+	stock->free_slots = slot;
+}
+
+// Its version was replaced.
+static bool is_old(const struct serve_slot *slot)
+{
+	return slot->version != slot->stock->version;
 }
 
 static void unlist(struct serve_slot *slot)
@@ -37,56 +46,226 @@ static void discard(struct serve_slot *slot, struct serve_shard *s)
 	unlist(slot);
 	canon_instance_free(slot->canon);
 	mem_free(slot);
-	s->slots--;
+	serve__count_down(&s->slots);
 	serve__version_unref(v, VERSION_IN_SLOT);
+	serve__slots_refill(s);
 }
 
-static struct serve_slot *make(struct serve_shard *s, struct err *e)
+static void on_idle(struct loop_timer *t);
+
+// Nobody calls it from now on: it is looked at when it has been so long without; 0: never.
+static void rests(struct serve_slot *slot, struct serve_shard *s, uint64_t idle_ns)
 {
-	struct serve_version *v = s->version;
-	struct serve_slot *slot = serve__memory_is_short(s->service->process) ? NULL : mem_zalloc(sizeof *slot);
-	if (!slot) {
+	slot->since_ns = loop_now_ns(s->loop);
+	s->idle_timer.fn = on_idle;
+	if (idle_ns && !loop_timer_is_armed(&s->idle_timer))
+		loop_timer_set(s->loop, &s->idle_timer, sat_add_u64(slot->since_ns, idle_ns));
+}
+
+// Within what the process may have; but the first of a shard, which its start has found room for, comes back whatever else takes memory by now.
+static struct serve_slot *make(struct serve_shard *s, struct serve_stock *stock, bool starts, struct err *e)
+{
+	struct serve_version *v = stock->version;
+	if ((s->slots || starts) && serve__memory_is_short(s->service->process)) {
 		err_set(e, ERR_NOMEM, "the memory of the process is spent (--process-memory)");
 		return NULL;
 	}
+	struct serve_slot *slot = mem_zalloc(sizeof *slot);
+	if (!slot) {
+		err_nomem(e);
+		return NULL;
+	}
 	slot->version = v;
-	slot->max_tasks = 1;
+	slot->stock = stock;
+	slot->max_tasks = serve__max_tasks(v->config);
+	slot->shard = s;
+	slot->number = s->meters.made + 1;
 	seam_instance_init(&slot->seam, s->loop, &v->deployment.grants, slot);
+	slot->seam.http = s->thread->http;
 	if (!canon_slot_new(s->vm, v->image, &slot->seam, &slot->canon, e)) {
 		mem_free(slot);
 		return NULL;
 	}
+	if (slot->max_tasks > 1)
+		canon_slot_share(slot->canon);
 	serve__version_ref(v, VERSION_IN_SLOT);
-	s->slots++;
-	list_free(s, slot);
+	serve__count(&s->slots, 1);
+	serve__count(&s->meters.made, 1);
+	list_free(slot);
+	rests(slot, s, v->config->idle_fresh);
 	return slot;
 }
 
-struct serve_slot *serve__slot_take(struct serve_shard *s, struct err *e)
+// ---- room ----------------------------------------------------------------------------------------------------------------------------
+
+unsigned serve__max_tasks(const struct serve_service_config *c)
 {
-	struct serve_slot *slot = s->free_slots;
-	if (!slot && s->service->on_one_shard && (s->slots || loop_now_ns(s->loop) < s->not_before_ns))
+	uint64_t n = c->limits.concurrency ? c->limits.concurrency : UINT64_MAX;
+	if (c->max_tasks)
+		return c->max_tasks;
+	return c->policy == SERVE_CONCURRENT ? (unsigned)min_u64(n, UINT32_MAX) : 1;
+}
+
+static bool is_concurrent(const struct serve_slot *slot)
+{
+	return slot->version->config->policy == SERVE_CONCURRENT;
+}
+
+static bool is_worn(const struct serve_slot *slot)
+{
+	uint64_t most = slot->version->config->limits.requests_per_instance;
+	return is_concurrent(slot) && most && slot->begun >= most;
+}
+
+static bool has_room(const struct serve_slot *slot)
+{
+	return !slot->closed && !is_old(slot) && slot->tasks < slot->max_tasks && !is_worn(slot);
+}
+
+// false: it holds calls back.
+static bool lets_begin(const struct serve_slot *slot)
+{
+	const struct serve_version *v = slot->version;
+	return !v->answers || !v->is_3 || canon_export_may_begin(slot->canon, v->handler_3.handle.func);
+}
+
+// Nobody computes in it, and it holds no calls back: in another a request would stand behind who does.
+static bool would_begin(const struct serve_slot *slot)
+{
+	return !slot->seam.holder && (!slot->tasks || lets_begin(slot));
+}
+
+// Rather one that others are in.
+static struct serve_slot *find_idle(const struct serve_stock *stock)
+{
+	struct serve_slot *slot = stock->free_slots, *empty = NULL;
+	for (unsigned n = 0; slot && n < LOOK_AT; n++, slot = slot->next) {
+		if (!would_begin(slot))
+			continue;
+		if (slot->tasks || slot->max_tasks == 1)
+			return slot;
+		if (!empty)
+			empty = slot;
+	}
+	return empty;
+}
+
+// Its first request enters it. false: as many instances as there may be are at work.
+static bool begins_work(struct serve_shard *s, struct serve_slot *slot)
+{
+	uint64_t most = slot->version->config->max_instances;
+	return slot->tasks || !is_concurrent(slot) || shared_count_up(&s->service->at_work, most ? most : UINT64_MAX);
+}
+
+static void ends_work(struct serve_shard *s, const struct serve_slot *slot)
+{
+	if (!slot->tasks && is_concurrent(slot))
+		shared_count_down(&s->service->at_work);
+}
+
+// The one that fewest are in.
+static struct serve_slot *find_at_work(const struct serve_stock *stock)
+{
+	struct serve_slot *found = NULL;
+	for (struct serve_slot *slot = stock->free_slots; slot; slot = slot->next)
+		if (slot->tasks && (!found || slot->tasks < found->tasks))
+			found = slot;
+	return found;
+}
+
+static bool is_started(const struct serve_slot *slot)
+{
+	return slot->used || canon_slot_is_ready(slot->canon);
+}
+
+static struct serve_slot *find_or_make(struct serve_shard *s, struct serve_stock *stock, struct err *e)
+{
+	bool may_make = !s->service->on_one_shard || (s->slots == 0 && loop_now_ns(s->loop) >= s->not_before_ns);
+	struct serve_slot *slot = find_idle(stock);
+	if (!slot && may_make)
+		slot = make(s, stock, false, e);
+	return slot ? slot : stock->free_slots;
+}
+
+struct serve_slot *serve__slot_take(struct serve_shard *s, struct serve_stock *stock, struct err *e)
+{
+	struct serve_slot *slot = find_or_make(s, stock, e);
+	if (slot && !begins_work(s, slot))
+		slot = find_at_work(stock);
+	if (!slot)
 		return NULL;
-	if (!slot && !(slot = make(s, e)))
-		return NULL;
-	if (++slot->tasks == slot->max_tasks)
+	slot->tasks++;
+	slot->begun++;
+	if (!has_room(slot) || !is_started(slot))
 		unlist(slot);
 	return slot;
 }
 
-bool serve__shard_warm(struct serve_shard *s, struct err *e)
+void serve__slot_started(struct serve_slot *slot, struct serve_shard *s)
 {
-	return make(s, e) || err_note(e, "no instance to be had on shard %u", s->index);
+	slot->used = true;
+	if (!slot->prev && has_room(slot))
+		list_free(slot);
 }
 
-void serve__slots_discard(struct serve_shard *s)
+void serve__slot_close(struct serve_slot *slot)
 {
-	for (struct serve_slot *slot = s->free_slots, *next; slot; slot = next) {
+	slot->closed = true;
+	unlist(slot);
+}
+
+// Its part of those that the service keeps ready; one, which its start has found room for, at least.
+static uint64_t least(const struct serve_shard *s)
+{
+	const struct serve_service *service = s->service;
+	if (!s->stable)
+		return 0;
+	uint64_t min = s->stable->version->config->min_instances, n = service->process->n_threads;
+	return service->on_one_shard ? 1 : max_u64(min / n + (s->index < min % n), 1);
+}
+
+bool serve__shard_warm(struct serve_shard *s, struct err *e)
+{
+	for (uint64_t n = least(s); s->slots < n;)
+		if (!make(s, s->stable, true, e))
+			return err_note(e, "no instance to be had on shard %u", s->index);
+	return true;
+}
+
+static void on_refill(struct loop_job *j)
+{
+	struct serve_shard *s = CONTAINER_OF(j, struct serve_shard, refill);
+	struct err e = {0};
+	if (s->open && !s->closing && s->stable && s->slots < least(s) && make(s, s->stable, false, &e) && s->slots < least(s))
+		loop_post(s->loop, j);
+}
+
+// Those that were lost, or that a new version lacks, are made again in time, one a turn.
+void serve__slots_refill(struct serve_shard *s)
+{
+	s->refill.fn = on_refill;
+	if (s->open && !s->closing && s->stable && s->stable->version->config->min_instances && s->slots < least(s) && !loop_job_is_queued(&s->refill))
+		loop_post(s->loop, &s->refill);
+}
+
+void serve__stock_discard(struct serve_stock *stock, struct serve_shard *s)
+{
+	for (struct serve_slot *slot = stock->free_slots, *next; slot; slot = next) {
 		next = slot->next;
 		unlist(slot);
 		if (slot->tasks == 0)
 			discard(slot, s);
 	}
+}
+
+void serve__slots_trim(struct serve_shard *s)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
+		for (struct serve_slot *slot = s->stocks[i].free_slots, *next; slot && s->slots > least(s); slot = next) {
+			next = slot->next;
+			if (slot->tasks == 0)
+				discard(slot, s);
+		}
 }
 
 // A slot keeps the pages of a guest that grew, for the next: not while memory is short.
@@ -100,29 +279,81 @@ static bool holds_too_much(const struct serve_slot *slot, const struct serve_pro
 static bool renew(struct serve_slot *slot, struct serve_shard *s)
 {
 	slot->used = false;
-	slot->served = 0;
+	slot->served = slot->begun = 0;
 	if (canon_slot_reset(slot->canon) && !holds_too_much(slot, s->service->process))
 		return true;
 	discard(slot, s);
 	return false;
 }
 
+// ---- emptying: a guest may have left objects by the hundred thousand; others of the shard get their turns while they are dropped ----------------------
+
+static void on_emptying(struct loop_job *j)
+{
+	struct serve_shard *s = CONTAINER_OF(j, struct serve_shard, emptying_turn);
+	struct serve_slot *slot = s->emptying;
+	if (canon_host_resources_drop(slot->canon, DROPPED_AT_ONCE) == 0) {
+		s->emptying = slot->next;
+		bool stays = !slot->closed && !is_old(slot);
+		if (stays && renew(slot, s))
+			list_free(slot);
+		else if (!stays)
+			discard(slot, s);
+		if (s->queue_head)
+			loop_post(s->loop, &s->queue_turn);
+	}
+	if (s->emptying)
+		loop_post(s->loop, j);
+}
+
+// Instead of `discard` and `renew`, which come then.
+static bool empties(struct serve_slot *slot, struct serve_shard *s)
+{
+	if (canon_host_resource_count(slot->canon) <= DROPPED_AT_ONCE)
+		return false;
+	unlist(slot);
+	slot->next = s->emptying;
+	s->emptying = slot;
+	s->emptying_turn.fn = on_emptying;
+	if (!loop_job_is_queued(&s->emptying_turn))
+		loop_post(s->loop, &s->emptying_turn);
+	return true;
+}
+
+void serve__slots_emptied(struct serve_shard *s)
+{
+	loop_job_cancel(&s->emptying_turn);
+	for (struct serve_slot *slot; (slot = s->emptying) != NULL;) {
+		s->emptying = slot->next;
+		discard(slot, s);
+	}
+}
+
 // ---- policies ------------------------------------------------------------------------------------------------------------------------
 
+// When it goes for want of calls; UINT64_MAX: it doesn't.
+static uint64_t goes_at(const struct serve_slot *slot)
+{
+	const struct serve_service_config *c = slot->version->config;
+	bool fresh = c->policy == SERVE_FRESH;
+	uint64_t idle = fresh ? c->idle_fresh : c->limits.idle;
+	return slot->tasks || !idle || (!fresh && !slot->used) ? UINT64_MAX : sat_add_u64(slot->since_ns, idle);
+}
+
+// Those that are kept ready stay.
 static void on_idle(struct loop_timer *t)
 {
 	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, idle_timer);
-	uint64_t now = loop_now_ns(s->loop), next = UINT64_MAX;
-	for (struct serve_slot *slot = s->free_slots, *after; slot; slot = after) {
-		after = slot->next;
-		uint64_t until = sat_add_u64(slot->since_ns, slot->version->config->limits.idle);
-		if (!slot->used || slot->tasks)
-			continue;
-		if (until <= now)
-			discard(slot, s);
-		else
-			next = min_u64(next, until);
-	}
+	uint64_t now = loop_now_ns(s->loop), next = UINT64_MAX, keep = s->stable && s->stable->version->config->min_instances ? least(s) : 0;
+	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
+		for (struct serve_slot *slot = s->stocks[i].free_slots, *after; slot; slot = after) {
+			uint64_t at = goes_at(slot);
+			after = slot->next;
+			if (at <= now && s->slots > keep)
+				discard(slot, s);
+			else if (at > now)
+				next = min_u64(next, at);
+		}
 	loop_timer_set(s->loop, t, next);
 }
 
@@ -131,12 +362,10 @@ static bool stays_used(struct serve_slot *slot, struct serve_shard *s)
 	const struct serve_service_limits *l = &slot->version->config->limits;
 	if (slot->version->config->policy == SERVE_KEEP)
 		return true;
-	if (l->requests_per_instance && slot->served >= l->requests_per_instance)
-		return renew(slot, s);
-	slot->since_ns = loop_now_ns(s->loop);
-	s->idle_timer.fn = on_idle;
-	if (l->idle && !loop_timer_is_armed(&s->idle_timer))
-		loop_timer_set(s->loop, &s->idle_timer, sat_add_u64(slot->since_ns, l->idle));
+	bool is_stuck = is_concurrent(slot) && !lets_begin(slot);  // nobody is left who could take it back
+	if (is_stuck || (l->requests_per_instance && slot->served >= l->requests_per_instance))
+		return !empties(slot, s) && renew(slot, s);
+	rests(slot, s, l->idle);
 	return true;
 }
 
@@ -156,12 +385,13 @@ void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean
 {
 	slot->tasks--;
 	slot->served++;
-	slot->broken |= !clean;
+	slot->closed |= !clean;
+	ends_work(s, slot);
 	if (s->service->on_one_shard)
 		note_end(s, clean);
-	if (slot->broken || slot->version != s->version) {
+	if (slot->closed || is_old(slot)) {
 		unlist(slot);
-		if (slot->tasks == 0)
+		if (slot->tasks == 0 && !empties(slot, s))
 			discard(slot, s);
 		return;
 	}
@@ -169,9 +399,24 @@ void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean
 		slot->used = true;
 		if (slot->tasks == 0 && !stays_used(slot, s))
 			return;
-	} else if (slot->tasks == 0 && !renew(slot, s)) {
+	} else if (slot->tasks == 0 && (empties(slot, s) || !renew(slot, s))) {
+		return;
+	} else if (slot->tasks == 0) {
+		rests(slot, s, slot->version->config->idle_fresh);
+	}
+	if (slot->tasks == 0)
+		unlist(slot);  // one that is empty stands before those that are busy: few are looked at
+	if (!slot->prev && has_room(slot))
+		list_free(slot);
+}
+
+void serve__slot_give_back(struct serve_slot *slot, struct serve_shard *s)
+{
+	if (slot->tasks == 1) {
+		serve__slot_give(slot, s, true);
 		return;
 	}
-	if (!slot->prev)
-		list_free(s, slot);
+	slot->tasks--;
+	slot->begun--;
+	unlist(slot);
 }

@@ -1,18 +1,20 @@
 // One version of a service: its component loaded, its image, and the count of those that use it.
 //
-//   serve__version_new ── loaded ──► serve__version_make_image ── ready ──► counted by service, shards, slots ──► the last lets go ──► freed on thread 0
+//   serve__version_new ── loaded ──► serve__version_make_image ── ready ──► counted by service, choices, slots ──► the last lets go ──► freed on thread 0
 #include "serve_int.h"
 #include "sys/sys.h"
 
 // ---- the image -----------------------------------------------------------------------------------------------------------------------
 
-struct image_job {
+struct serve_image_job {
 	struct serve_version *version;
 	const struct serve_thread *thread;
-	struct seam_task task;
+	struct seam_task *task;
 	struct canon_trap trap;
 	struct err *e;
 	bool ok;
+	void (*done)(void *ctx, bool ok);
+	void *ctx;
 };
 
 static enum canon_init init_of(const struct serve_version *v)
@@ -23,13 +25,13 @@ static enum canon_init init_of(const struct serve_version *v)
 
 static void image_main(void *arg)
 {
-	struct image_job *j = arg;
+	struct serve_image_job *j = arg;
 	struct serve_version *v = j->version;
 	struct serve_deployment *d = &v->deployment;
-	j->ok = canon_image_new(j->thread->vm, d->canon, seam_link_host(d->link), &d->limits, init_of(v), &v->image_seam, &j->task.canon, &v->image, &j->trap, j->e);
+	j->ok = canon_image_new(j->thread->vm, d->canon, seam_link_host(d->link), &d->limits, init_of(v), &v->image_seam, &j->task->canon, &v->image, &j->trap, j->e);
 }
 
-static void explain_image(const struct image_job *j, struct err *e)
+static void explain_image(const struct serve_image_job *j, struct err *e)
 {
 	enum trap t = j->trap.trap;
 	if (t == TRAP_KILLED) {
@@ -37,19 +39,32 @@ static void explain_image(const struct image_job *j, struct err *e)
 		return;
 	}
 	err_set(e, t == TRAP_DEADLINE || t == TRAP_CPU_BUDGET ? ERR_TIMEOUT : ERR_TRAP, "the component traps while it is instantiated: %s", j->trap.text);
-	if (j->trap.backtrace[0])
-		err_note(e, "%s", j->trap.backtrace);
+	struct buf b = {.max = SERVE_BACKTRACE_MAX};
+	(j->done ? serve__put_known : serve__put_frames)(&j->version->deployment, &j->trap.frames, &b);
+	if (b.len)
+		err_note(e, "%.*s", SLICE_ARGS(buf_view(&b)));
+	buf_release(&b);
+}
+
+static void prepare_image(struct serve_image_job *j)
+{
+	struct serve_version *v = j->version;
+	seam_instance_init(&v->image_seam, j->thread->loop, &v->deployment.grants, NULL);
+	v->image_seam.http = j->thread->http;
+	j->task = seam_task_new(j->thread->tasks, NULL);
 }
 
 // Instantiates once; the loop runs meanwhile, since what instantiation calls may wait.
 static bool take_image(struct serve_version *v, const struct serve_thread *t, const bool *stop, struct err *e)
 {
-	struct image_job j = {.version = v, .thread = t, .e = e};
-	seam_instance_init(&v->image_seam, t->loop, &v->deployment.grants, NULL);
-	seam_task_init(&j.task, t->loop, t->vm, NULL);
-	if (!seam_task_run_to_end(&j.task, image_main, &j, serve__budget(&v->config->limits, loop_now_fresh_ns(t->loop)), stop))
+	struct serve_image_job j = {.version = v, .thread = t, .e = e};
+	prepare_image(&j);
+	bool ran = j.task && seam_task_run_to_end(j.task, image_main, &j, serve__budget(&v->config->limits, loop_now_fresh_ns(t->loop)), stop);
+	if (ran)
+		seam_instance_task_end(&v->image_seam, j.task);
+	seam_task_free(j.task);
+	if (!ran)
 		return err_nomem(e);
-	seam_instance_task_end(&v->image_seam, &j.task);
 	if (!j.ok && e->code == ERR_NONE)
 		explain_image(&j, e);
 	return j.ok;
@@ -99,6 +114,64 @@ bool serve__version_make_image(struct serve_version *v, const struct serve_threa
 	return ok;
 }
 
+// ---- the same while the loop goes on ---------------------------------------------------------------------------------------------------
+
+static void end_image(struct serve_version *v, bool ok, void (*done)(void *ctx, bool ok), void *ctx)
+{
+	tier_file_close(v->deployment.cached);
+	v->deployment.cached = NULL;
+	done(ctx, ok);
+}
+
+static void on_image(struct seam_task *t)
+{
+	struct serve_image_job *j = t->owner;
+	struct serve_version *v = j->version;
+	void (*done)(void *ctx, bool ok) = j->done;
+	void *ctx = j->ctx;
+	bool ok = j->ok;
+	seam_instance_task_end(&v->image_seam, t);
+	seam_task_free(t);
+	if (ok)
+		save_image(v);
+	else if (j->e->code == ERR_NONE)
+		explain_image(j, j->e);
+	mem_free(j);
+	end_image(v, ok, done, ctx);
+}
+
+void serve__version_begin_image(struct serve_version *v, const struct serve_thread *t, struct serve_image_job **ret, void (*done)(void *ctx, bool ok), void *ctx,
+	struct err *e)
+{
+	*ret = NULL;
+	if (load_image(v)) {
+		end_image(v, true, done, ctx);
+		return;
+	}
+	struct serve_image_job *j = mem_zalloc(sizeof *j);
+	if (j) {
+		*j = (struct serve_image_job){.version = v, .thread = t, .e = e, .done = done, .ctx = ctx};
+		prepare_image(j);
+	}
+	if (j && j->task) {
+		j->task->owner = j;
+		*ret = j;
+		if (seam_task_run(j->task, image_main, j, serve__budget(&v->config->limits, loop_now_fresh_ns(t->loop)), on_image))
+			return;  // it may be over, and the job gone
+	}
+	*ret = NULL;
+	if (j)
+		seam_task_free(j->task);
+	mem_free(j);
+	end_image(v, err_nomem(e), done, ctx);
+}
+
+void serve__image_stop(struct serve_image_job *j)
+{
+	if (j)
+		seam_task_kill(j->task, TRAP_KILLED);
+}
+
 // ---- loading -------------------------------------------------------------------------------------------------------------------------
 
 static bool nothing_to_serve(const struct serve_deployment *d, struct err *e)
@@ -108,18 +181,53 @@ static bool nothing_to_serve(const struct serve_deployment *d, struct err *e)
 		if (!slice_starts_with(name, SLICE_LIT("wasi:http/handler@")) && !slice_starts_with(name, SLICE_LIT(WASI_HTTP_HANDLER "@")))
 			continue;
 		err_set(e, ERR_LINK, "cannot link: the component exports %.*s, which is not served", SLICE_ARGS(name));
-		return err_hint(e, "build it against " WASI_HTTP_HANDLER "@0.2");
+		return err_hint(e, "build it against wasi:http/handler@0.3.0, or " WASI_HTTP_HANDLER "@0.2");
 	}
 	err_set(e, ERR_LINK, "cannot link: the component exports nothing to serve");
-	return err_hint(e, "serve wants an export of " WASI_HTTP_HANDLER "; tenon run calls other exports");
+	return serve__hint_exports(d, e);
 }
 
 static bool find_handler(struct serve_version *v, struct err *e)
 {
 	const struct serve_deployment *d = &v->deployment;
-	if (!seam_export_is_there(d->comp, &wasi_http_incoming_handler_interface))
-		return nothing_to_serve(d, e);
+	v->is_3 = seam_export_is_there(d->comp, &wasi_http3_handler_interface);
+	if (!v->is_3 && !seam_export_is_there(d->comp, &wasi_http_incoming_handler_interface))
+		return v->config->is_called || nothing_to_serve(d, e);
+	v->answers = true;
+	if (v->is_3)
+		return wasi_http3_handler_bind(d->comp, d->link, &v->handler_3, e);
 	return wasi_http_incoming_handler_bind(d->comp, d->link, &v->handler, e);
+}
+
+// A synchronous export is made for one call at a time.
+static bool may_be_concurrent(const struct serve_version *v, struct err *e)
+{
+	if (v->config->policy != SERVE_CONCURRENT || !v->answers || v->is_3)
+		return true;
+	err_set(e, ERR_LINK, "cannot link: policy concurrent is for components with async exports, and this one exports " WASI_HTTP_HANDLER "@0.2");
+	return err_hint(e, "build it against wasi:http/handler@0.3.0, or choose policy reuse");
+}
+
+static bool find_run(struct serve_version *v, struct err *e)
+{
+	const struct serve_deployment *d = &v->deployment;
+	v->runs_3 = seam_export_is_there(d->comp, &wasi_cli3_run_interface);
+	v->runs = v->runs_3 || seam_export_is_there(d->comp, &wasi_cli_run_interface);
+	if (!v->runs)
+		return true;
+	return v->runs_3 ? wasi_cli3_run_bind(d->comp, d->link, &v->run_3, e) : wasi_cli_run_bind(d->comp, d->link, &v->run, e);
+}
+
+bool serve__version_must_run(const struct serve_version *v, struct err *e)
+{
+	if (v->runs && !v->runs_3 && v->config->policy == SERVE_CONCURRENT) {
+		err_set(e, ERR_LINK, "cannot link: policy concurrent is for components with async exports, and this one exports %s", wasi_cli_run_interface.name);
+		return err_hint(e, "choose another policy");
+	}
+	if (v->runs)
+		return true;
+	err_set(e, ERR_LINK, "cannot link: the component is no command: it does not export %s", wasi_cli_run_interface.name);
+	return serve__hint_exports(&v->deployment, e);
 }
 
 // A request can't be served with less: its own handle and that of its answer.
@@ -131,11 +239,21 @@ static bool has_handles(const struct serve_service_limits *l, struct err *e)
 	return err_hint(e, "raise the limit (--handles)");
 }
 
+bool serve__version_must_answer(const struct serve_version *v, struct err *e)
+{
+	return v->answers || nothing_to_serve(&v->deployment, e);
+}
+
 static void version_free(struct serve_version *v)
 {
 	v->process->versions--;
+	serve__relay_forget_version(v);
 	canon_image_free(v->image);
 	serve__deployment_release(&v->deployment);
+	if (v->config->forget)
+		v->config->forget(v->config);
+	mem_free(v->tallies);
+	mem_free(v->choice);
 	mem_free(v);
 }
 
@@ -144,22 +262,66 @@ static void on_gone(struct loop_remote *r)
 	version_free(CONTAINER_OF(r, struct serve_version, gone));
 }
 
-bool serve__version_new(struct serve_process *p, const struct serve_service_config *c, struct serve_version **ret, struct err *e)
+bool serve__version_alloc(struct serve_process *p, const struct serve_service_config *c, struct serve_version **ret)
 {
 	struct serve_version *v = mem_zalloc(sizeof *v);
-	if (!v)
-		return err_nomem(e);
+	struct serve_tally_line *tallies = mem_zalloc(p->n_threads * sizeof *tallies);
+	struct serve_choice *choice = serve__choice_alloc();
+	if (!v || !tallies || !choice) {
+		mem_free(v);
+		mem_free(tallies);
+		mem_free(choice);
+		return false;
+	}
 	p->versions++;
 	v->config = c;
 	v->process = p;
+	v->tallies = tallies;
+	v->choice = choice;
+	v->ends_ns = UINT64_MAX;
+	v->slow_ns = UINT64_MAX;
 	v->gone.fn = on_gone;
-	if (!has_handles(&c->limits, e) || !serve__deployment_load(&v->deployment, c, p->config, e) || !find_handler(v, e)) {
-		version_free(v);
-		return false;
-	}
 	serve__version_ref(v, VERSION_IN_SERVICE);
 	*ret = v;
 	return true;
+}
+
+bool serve__version_load(struct serve_version *v, struct err *e)
+{
+	const struct serve_service_config *c = v->config;
+	if (!has_handles(&c->limits, e) || !serve__deployment_load(&v->deployment, c, v->process->config, e) || !find_handler(v, e) || !may_be_concurrent(v, e) ||
+		!find_run(v, e))
+		return false;
+	v->deployment.wasi.process = &v->process->wasi;
+	return true;
+}
+
+bool serve__version_new(struct serve_process *p, const struct serve_service_config *c, struct serve_version **ret, struct err *e)
+{
+	struct serve_version *v;
+	if (!serve__version_alloc(p, c, &v))
+		return err_nomem(e);
+	if (!serve__version_load(v, e)) {
+		serve__version_unref(v, VERSION_IN_SERVICE);
+		return false;
+	}
+	*ret = v;
+	return true;
+}
+
+void serve__version_count(struct serve_version *v, unsigned thread, unsigned status, uint64_t took_ns)
+{
+	struct serve_tally *t = &v->tallies[thread].of;
+	serve__count(&t->calls, 1);
+	if (status >= 500)
+		serve__count(&t->errors, 1);
+	if (took_ns > __atomic_load_n(&v->slow_ns, __ATOMIC_RELAXED))
+		serve__count(&t->slow, 1);
+}
+
+void serve__version_set_slow(struct serve_version *v, uint64_t ns)
+{
+	__atomic_store_n(&v->slow_ns, ns ? ns : UINT64_MAX, __ATOMIC_RELAXED);
 }
 
 // ---- counting ------------------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ enum { FAKE_SIZE = 65536, FAKE_LOG = 32 };
 
 struct fake {
 	struct canon_instance inst;
-	struct canon__component components[2];
+	struct canon__component_instance components[2];
 	struct abi_memory memory;
 	struct canon_trap trap;
 	struct canon_task task;
@@ -65,9 +65,9 @@ static struct fake *fake_new(void)
 	f->inst.n_components = 2;
 	for (int i = 0; i < 2; i++)
 		f->components[i].may_leave = true;
-	pool_init(&f->inst.pool, NULL);
+	pool_init(&f->inst.head.pool, NULL);
 	f->task = (struct canon_task){.instance = &f->inst, .trap = &f->trap};
-	arena_init_pool(&f->task.arena, 16 << 20, &f->inst.pool);
+	arena_init_pool(&f->task.arena, 16 << 20, &f->inst.head.pool);
 	f->inst.exec = vm_shard_exec(fake_shard());
 	f->next = 1024;
 	f->cx = (struct canon__cx){.inst = &f->inst, .memory = &f->memory, .encoding = CANON_UTF8, .arena = &f->task.arena, .task = &f->task, .reallocate = fake_realloc};
@@ -80,7 +80,7 @@ static void fake_free(struct fake *f)
 	for (int i = 0; i < 2; i++)
 		pool_free(f->components[i].handles.array);
 	pool_free(f->inst.host_table.array);
-	pool_release(&f->inst.pool);
+	pool_release(&f->inst.head.pool);
 	mem_free(f);
 }
 

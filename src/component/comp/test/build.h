@@ -68,9 +68,12 @@ static inline bool build__instruction(struct buf *b, struct slice name)
 		op++;
 	if (op == WASM_OP_COUNT)
 		fail_msg("no instruction '%.*s'", (int)name.len, (const char *)name.ptr);
+	uint32_t code = wasm_ops[op].code;
 	if (wasm_ops[op].prefix)
 		assert_true(buf_put_byte(b, wasm_ops[op].prefix));
-	assert_true(buf_put_byte(b, (uint8_t)wasm_ops[op].code));
+	for (; wasm_ops[op].prefix && code >= 0x80; code >>= 7)
+		assert_true(buf_put_byte(b, (uint8_t)(code | 0x80)));
+	assert_true(buf_put_byte(b, (uint8_t)code));
 	return op == WASM_OP_I32_CONST || op == WASM_OP_I64_CONST;
 }
 

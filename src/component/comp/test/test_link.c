@@ -100,6 +100,19 @@ static void types_of_functions_name_the_resources_of_the_plan(void **state)
 	decoded_release(&d);
 }
 
+static void what_lies_in_an_instance_inside_of_an_import_says_so(void **state)
+{
+	struct decoded d = decode_ok(COMPONENT TYPE "[ 01 42 04 01 40 00 01 00 04 00 'g' 01 00 01 42 03 01 40 00 01 00 04 00 'f' 01 00 04 00 'r' 03 01 04 00 'inner' 05 01 ] " IMPORT
+												"[ 01 00 'a:b/c' 05 00 ] ");
+	const struct comp_plan *p = &d.c->plan;
+	assert_int_equal(p->nhost_funcs, 2);
+	assert_int_equal(p->nhost_resources, 1);
+	assert_int_equal(p->host_funcs[0].inner.len, 0);
+	assert_true(slice_eq_str(p->host_funcs[1].interface, "a:b/c") && slice_eq_str(p->host_funcs[1].inner, "inner"));
+	assert_true(slice_eq_str(p->host_resources[0]->inner, "inner"));
+	decoded_release(&d);
+}
+
 static void a_reexported_import_is_the_hosts(void **state)
 {
 	struct decoded d = decode_ok(COMPONENT TYPE "[ 02 40 00 01 00 42 02 02 03 02 01 00 04 00 'f' 01 00 ] " IMPORT "[ 01 00 'a:b/c' 05 01 ] " EXPORT
@@ -199,6 +212,7 @@ int main(void)
 		cmocka_unit_test(resources_are_generative),
 		cmocka_unit_test(imported_resources_are_one_for_each_type_imported),
 		cmocka_unit_test(types_of_functions_name_the_resources_of_the_plan),
+		cmocka_unit_test(what_lies_in_an_instance_inside_of_an_import_says_so),
 		cmocka_unit_test(a_reexported_import_is_the_hosts),
 		cmocka_unit_test(an_argument_may_export_more_than_is_asked),
 		cmocka_unit_test(outer_modules_are_instantiated_in_the_inner_component),

@@ -106,6 +106,25 @@ static const char everything[] =
 	"interface empty {}\n"
 	"world one { import f: func(); export g: async func(x: u8) -> u8; import types; use types.{rec as rrr}; h: interface {} }\n";
 
+static void packages_may_lie_in_several_namespaces(void **state)
+{
+	struct wit_packages p = resolve("package a:%list:c/d/%interface@1.0.0;\ninterface e { type t = u8; }\n"
+									"package x:y { interface z { use a:%list:c/d/%interface/e@1.0.0.{t}; } world w { import a:%list:c/d/%interface/e@1.0.0; } }\n");
+	assert_int_equal(p.n, 2);
+	comes_back_equal(&p, NULL);
+	assert_true(slice_eq_str(p.list[1]->ns, "a:list") || slice_eq_str(p.list[0]->ns, "a:list"));
+	struct buf long_name = {0};
+	buf_put_str(&long_name, "package a");
+	for (int i = 0; i < 102; i++)
+		buf_put_str(&long_name, ":a");
+	buf_put_str(&long_name, "; interface i {}");
+	buf_put_byte(&long_name, 0);
+	struct err e = {0};
+	assert_false(resolve_with((const char *)long_name.ptr, NULL, &p, &e));
+	assert_int_equal(e.code, ERR_LIMIT);
+	buf_release(&long_name);
+}
+
 static void reads_every_construct_and_prints_it_back(void **state)
 {
 	char text[8192];
@@ -346,6 +365,7 @@ static void every_failing_allocation_is_an_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(packages_may_lie_in_several_namespaces),
 		T(reads_every_construct_and_prints_it_back),
 		T(reads_back_all_packages_of_the_guests),
 		T(says_where_and_why_text_is_refused),

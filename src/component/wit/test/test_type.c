@@ -1,4 +1,4 @@
-// Value types: layouts, flat forms, bounds, equality, substitution.
+// Value types: layouts, flat forms, bounds, equality.
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -207,37 +207,7 @@ static void equality_says_where_types_differ(void **state)
 	assert_int_equal(err.code, ERR_LIMIT);
 }
 
-static struct wit_resource res_a = {SLICE_LIT("a")}, res_b = {SLICE_LIT("b")};
-
-static const struct wit_resource *a_to_b(void *ctx, const struct wit_resource *r)
-{
-	return r == &res_a ? &res_b : NULL;
-}
-
-static void substitution_replaces_resources_and_keeps_the_rest(void **state)
-{
-	const struct wit_type *own = NULL, *list = NULL, *tuple, *to, *other;
-	struct wit_subst s = {.map = a_to_b};
-	assert_true(wit_type_own(&arena, &res_a, &own, &err) && wit_type_list(&arena, own, &list, &err));
-	assert_true(wit_type_tuple(&arena, (const struct wit_type *[]){list, P(WIT_U8), list}, 3, &tuple, &err));
-	assert_true(wit_type_substitute(&arena, &s, tuple, &to, &err));
-	assert_ptr_not_equal(to, tuple);
-	assert_ptr_equal(to->fields[0].type, to->fields[2].type);
-	assert_ptr_equal(to->fields[0].type->elem->resource, &res_b);
-	assert_ptr_equal(tuple->fields[0].type->elem->resource, &res_a);
-	assert_true(wit_type_own(&arena, &res_b, &own, &err));
-	assert_true(wit_type_substitute(&arena, &s, own, &other, &err));
-	assert_ptr_equal(own, other);
-	const struct wit_func_type *f, *g;
-	assert_true(wit_func_type_make(&arena, (struct wit_member[]){{SLICE_LIT("x"), P(WIT_U8)}, {SLICE_LIT("y"), tuple}}, 2, tuple, true, &f, &err));
-	assert_true(wit_func_type_substitute(&arena, &s, f, &g, &err));
-	assert_ptr_equal(g->result, to);
-	assert_ptr_equal(g->params.fields[1].type, to);
-	assert_ptr_equal(f->params.fields[1].type, tuple);
-	assert_int_equal(g->params.fields[1].offset64, f->params.fields[1].offset64);
-	assert_true(g->is_async);
-	wit_subst_release(&s);
-}
+static struct wit_resource res_a = {SLICE_LIT("a")};
 
 static void a_borrow_may_not_be_returned(void **state)
 {
@@ -285,7 +255,6 @@ int main(void)
 		T(a_tower_of_tuples_ends_at_the_effective_size),
 		T(nesting_is_bounded),
 		T(equality_says_where_types_differ),
-		T(substitution_replaces_resources_and_keeps_the_rest),
 		T(a_borrow_may_not_be_returned),
 		T(every_failing_allocation_is_an_error),
 	};

@@ -56,10 +56,9 @@ struct source {
 
 static inline uint8_t type_byte(char c)
 {
-	return c == 'i' ? 0x7f : c == 'l' ? 0x7e
-		: c == 'f'                    ? 0x7d
-		: c == 'd'                    ? 0x7c
-									  : 0x70;
+	static const char letters[] = "vdfli";  // from 0x7b on
+	const char *at = strchr(letters, c);
+	return at ? (uint8_t)(0x7b + (at - letters)) : 0x70;
 }
 
 static inline struct buf *add_func(struct source *s, uint32_t type)
@@ -272,8 +271,8 @@ static inline void guest_release(struct guest *g)
 }
 
 struct regs {
-	uint64_t gpr[6], xmm[8];
-	uint64_t rax, xmm0;
+	uint64_t gpr[6], xmm[8][2];
+	uint64_t rax, xmm0[2];
 	uint64_t preserved;  // bits of registers that came back changed
 	const uint64_t *stack;
 	uint64_t nstack;  // even
@@ -292,8 +291,8 @@ __attribute__((naked, noinline)) static void guest_enter(struct abi_vmctx *ctx, 
 		"test %%rcx, %%rcx\n jz 2f\n"
 		"1: pushq -8(%%rsi,%%rcx,8)\n dec %%rcx\n jnz 1b\n"
 		"2:\n"
-		"movsd %c[xmm]+0(%%r10), %%xmm0\n movsd %c[xmm]+8(%%r10), %%xmm1\n movsd %c[xmm]+16(%%r10), %%xmm2\n movsd %c[xmm]+24(%%r10), %%xmm3\n"
-		"movsd %c[xmm]+32(%%r10), %%xmm4\n movsd %c[xmm]+40(%%r10), %%xmm5\n movsd %c[xmm]+48(%%r10), %%xmm6\n movsd %c[xmm]+56(%%r10), %%xmm7\n"
+		"movups %c[xmm]+0(%%r10), %%xmm0\n movups %c[xmm]+16(%%r10), %%xmm1\n movups %c[xmm]+32(%%r10), %%xmm2\n movups %c[xmm]+48(%%r10), %%xmm3\n"
+		"movups %c[xmm]+64(%%r10), %%xmm4\n movups %c[xmm]+80(%%r10), %%xmm5\n movups %c[xmm]+96(%%r10), %%xmm6\n movups %c[xmm]+112(%%r10), %%xmm7\n"
 		"mov 0(%%r10), %%rdi\n mov 8(%%r10), %%rsi\n mov 16(%%r10), %%rdx\n mov 24(%%r10), %%rcx\n mov 32(%%r10), %%r8\n mov 40(%%r10), %%r9\n"
 		"mov $0x1111, %%ebx\n mov $0x2222, %%ebp\n mov $0x3333, %%r12d\n mov $0x4444, %%r15d\n"
 		"pushq %%r13\n pushq %%r14\n add $16, %%rsp\n"
@@ -305,9 +304,14 @@ __attribute__((naked, noinline)) static void guest_enter(struct abi_vmctx *ctx, 
 		"3: cmp $0x3333, %%r12\n je 3f\n or $8, %%ecx\n"
 		"3: cmp $0x4444, %%r15\n je 3f\n or $16, %%ecx\n"
 		"3: cmp %%r14, 24(%%r13)\n je 3f\n or $32, %%ecx\n"
-		"3: mov %%rax, %c[rax](%%rdx)\n movsd %%xmm0, %c[xmm0](%%rdx)\n mov %%rcx, %c[preserved](%%rdx)\n"
+		"3: mov %%rax, %c[rax](%%rdx)\n movups %%xmm0, %c[xmm0](%%rdx)\n mov %%rcx, %c[preserved](%%rdx)\n"
 		"pop %%rdx\n pop %%r15\n pop %%r14\n pop %%r13\n pop %%r12\n pop %%rbx\n pop %%rbp\n ret\n" ::[xmm] "i"(REG_AT(xmm)),
 		[rax] "i"(REG_AT(rax)), [xmm0] "i"(REG_AT(xmm0)), [preserved] "i"(REG_AT(preserved)), [stack] "i"(REG_AT(stack)), [nstack] "i"(REG_AT(nstack)));
+}
+
+static inline bool in_xmm(uint8_t kind)
+{
+	return kind == WASM_F32 || kind == WASM_F64 || kind == WASM_V128;
 }
 
 // Values are cells; `types` as in struct source. Results are cells too. Returns the trap.
@@ -320,9 +324,10 @@ static inline enum trap guest_call(struct guest *g, uint32_t func, const char *t
 	struct regs r = {.stack = stack};
 	abi_classify(t, locs, &sig);
 	for (uint32_t i = 0; i < t->nparams; i++) {
-		uint64_t *to = locs[i].place == ABI_GPR ? r.gpr : locs[i].place == ABI_XMM ? r.xmm
-																				   : stack;
-		to[locs[i].index] = args[i];
+		struct abi_loc l = locs[i];
+		uint64_t *to = l.place == ABI_GPR ? &r.gpr[l.index] : l.place == ABI_XMM ? r.xmm[l.index]
+																				 : &stack[l.index];
+		memcpy(to, args + l.at, 8 * l.cells);
 	}
 	if (sig.by_pointer)
 		(sig.results_pointer.place == ABI_GPR ? r.gpr : stack)[sig.results_pointer.index] = (uintptr_t)cells;
@@ -332,15 +337,14 @@ static inline enum trap guest_call(struct guest *g, uint32_t func, const char *t
 		return trap_seen;
 	guest_enter(g->ctx, code_object_func(g->code, func), &r);
 	assert_int_equal(r.preserved, 0);
-	if (sig.by_pointer)
-		memcpy(results, cells, t->nresults * sizeof *cells);
-	else if (t->nresults)
-		results[0] = t->results[0].kind == WASM_F32 || t->results[0].kind == WASM_F64 ? r.xmm0 : r.rax;
-	for (uint32_t i = 0; i < t->nresults; i++) {
+	const uint64_t *from = sig.by_pointer ? cells : t->nresults && in_xmm(t->results[0].kind) ? r.xmm0
+																							  : &r.rax;
+	for (uint32_t i = 0, at = 0; i < t->nresults; at += abi_cells(t->results[i].kind), i++) {
+		memcpy(results + at, from + at, 8 * abi_cells(t->results[i].kind));
 		if (t->results[i].kind == WASM_F32)
-			results[i] &= sig.by_pointer ? UINT64_MAX : UINT32_MAX;
+			results[at] &= sig.by_pointer ? UINT64_MAX : UINT32_MAX;
 		if (t->results[i].kind == WASM_I32 || t->results[i].kind == WASM_REF || t->results[i].kind == WASM_F32)
-			assert_true(results[i] <= UINT32_MAX);  // R5
+			assert_true(results[at] <= UINT32_MAX);  // R5
 	}
 	return TRAP_NONE;
 }

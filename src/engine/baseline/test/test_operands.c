@@ -172,8 +172,10 @@ static void all_forms_of_operands_agree_L10(void **state)
 	for (unsigned op = 0; op < WASM_OP_COUNT; op++) {
 		const struct wasm_op_info *info = &wasm_ops[op];
 		const char *colon = strchr(info->sig, ':');
-		if (!colon || colon == info->sig || colon - info->sig > 2 || !colon[1] || info->access || info->imm != WASM_IMM_NONE)
+		if (!colon || colon == info->sig || colon - info->sig > 2 || !colon[1] || colon[2] || info->access || info->imm != WASM_IMM_NONE)
 			continue;
+		if (strchr(info->sig, 'v'))
+			continue;  // test_vectors
 		bool two = colon - info->sig == 2;
 		for (uint32_t k = 0; k < 14; k++, round++) {
 			struct instance x = {.op = op, .a = info->sig[0], .b = two ? info->sig[1] : 0, .r = colon[1]};
@@ -188,7 +190,7 @@ static void all_forms_of_operands_agree_L10(void **state)
 static void every_instruction_has_an_emitter_L24(void **state)
 {
 	for (unsigned op = 0; op < WASM_OP_COUNT; op++) {
-		if (wasm_ops[op].feature & ~WASM_FEATURES_DEFAULT)
+		if (wasm_ops[op].feature & ~WASM_FEATURES_FINISHED)
 			continue;
 		if (!baseline__emitters[op].emit)
 			fail_msg("%s has no emitter", wasm_op_text(op));

@@ -139,6 +139,47 @@ static void rows_of_other_kinds_are_skipped(void **state)
 	code_object_unref(o);
 }
 
+// 200,000 sites in one function between two others, so that there are marks; each pc finds what a walk would.
+static void sites_of_a_huge_function_are_found_by_their_marks(void **state)
+{
+	enum { N = 200000, STEP = 3 };
+	AUTO(buf)
+	text = {0}, sites = {0};
+	struct code_func funcs[3] = {{.size = 16, .wasm_offset = 10}, {.offset = 16, .size = N * STEP, .wasm_offset = 100}, {.offset = 16 + N * STEP, .size = 16}};
+	struct code_site site;
+	struct code_sites s = {.out = &sites};
+	assert_non_null(buf_reserve(&text, 32 + N * STEP));
+	text.len = 32 + N * STEP;
+	memset(text.ptr, 0x90, text.len);
+	assert_true(code_sites_put(&s, 1, 1, TRAP_UNREACHABLE));
+	funcs[1].sites = (uint32_t)sites.len;
+	s.pc = s.wasm_offset = 0;
+	for (uint32_t i = 0; i < N; i++) {
+		if (i % 1000 == 7) {  // of an unknown kind, longer than the step between marks
+			buf_put(&sites, (const uint8_t[]){1, 0, CODE_SITE_MORE, 0x80, 8}, 5);
+			for (unsigned k = 0; k < 1024; k++)
+				buf_put_byte(&sites, 0xff);
+		}
+		assert_true(code_sites_put(&s, i * STEP + 1, i * 2, i % 3 ? TRAP_MEMORY_OUT_OF_BOUNDS : TRAP_DIVIDE_BY_ZERO));
+	}
+	funcs[2].sites = (uint32_t)sites.len;
+	s.pc = s.wasm_offset = 0;
+	assert_true(code_sites_put(&s, 1, 5, TRAP_UNREACHABLE));
+	struct code_artifact a = {.text = text.ptr, .text_size = text.len, .nfuncs = 3, .funcs = funcs, .sites = sites.ptr, .sites_size = sites.len, .borrowed = true};
+	struct code_object *o = publish(&a, NULL);
+	const uint8_t *at = code_object_func(o, 1);
+	for (uint32_t i = 0; i < N; i += i % 128 < 100 ? 1 : 27) {
+		assert_true(code_site_find((uintptr_t)at + i * STEP + 1, &site));
+		assert_true(site.func == 1 && site.offset == 100 + i * 2 && site.trap == (i % 3 ? TRAP_MEMORY_OUT_OF_BOUNDS : TRAP_DIVIDE_BY_ZERO));
+		assert_true(code_site_find((uintptr_t)at + i * STEP + 2, &site));
+		assert_true(site.offset == 100 + i * 2 && site.trap == TRAP_NONE);
+	}
+	assert_true(code_site_find((uintptr_t)at, &site) && site.offset == 100 && site.trap == TRAP_NONE);
+	assert_true(code_site_find((uintptr_t)at - 15, &site) && site.func == 0 && site.offset == 11 && site.trap == TRAP_UNREACHABLE);
+	assert_true(code_site_find((uintptr_t)at + N * STEP + 1, &site) && site.func == 2 && site.offset == 5 && site.trap == TRAP_UNREACHABLE);
+	code_object_unref(o);
+}
+
 static sigjmp_buf fault;
 static void on_fault(int sig)
 {
@@ -287,6 +328,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_address_tells_function_offset_and_trap),
 		cmocka_unit_test(rows_of_other_kinds_are_skipped),
+		cmocka_unit_test(sites_of_a_huge_function_are_found_by_their_marks),
 		cmocka_unit_test(published_code_cannot_be_written_L48),
 		cmocka_unit_test(bytes_and_back_are_the_same_and_damage_is_refused_L49),
 		cmocka_unit_test(what_is_held_is_found_while_others_come_and_go),

@@ -119,8 +119,8 @@ static bool put(int cache, const struct tier_key *key, struct slice bytes, uint6
 
 static bool has(int cache, const struct tier_key *key)
 {
-	uint64_t size;
-	int fd = tier__cache_get(cache, key, "code", &size);
+	struct tier__entry entry;
+	int fd = tier__cache_get(cache, key, "code", &entry);
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;
@@ -190,6 +190,26 @@ static void the_least_recently_used_go_first(void **state UNUSED)
 	close(cache);
 }
 
+// All are looked at only once in a while: what is above the bound meanwhile is a 64th of it, and there is room kept for that.
+static void the_bound_holds_with_hundreds_of_entries_of_which_few_are_looked_at(void **state UNUSED)
+{
+	enum { MAX = 64 * 4 * 65536, ENTRY = 40000, N = 600 };
+	static uint8_t bytes[ENTRY];
+	int cache = tier__cache_open(NULL);
+	unsigned looks = 0, before = 0;
+	for (unsigned i = 0; i < N; i++) {
+		struct tier_key key = {{(uint8_t)i, (uint8_t)(i >> 8), 9}};
+		assert_true(put(cache, &key, slice_of(bytes, sizeof bytes), MAX));
+		unsigned now = count(cache);
+		looks += now <= before;
+		before = now;
+		assert_true((uint64_t)now * 40960 <= MAX);
+	}
+	assert_true(looks > 2 && looks < (N - MAX / 40960) / 3);
+	assert_true(before > MAX / 40960 * 9 / 10);
+	close(cache);
+}
+
 // L49: each writes a content of its own under the same key, again and again; whoever reads sees one of them whole.
 static void processes_that_write_the_same_entry_do_not_mix(void **state UNUSED)
 {
@@ -208,9 +228,10 @@ static void processes_that_write_the_same_entry_do_not_mix(void **state UNUSED)
 		}
 	}
 	for (unsigned reads = 0, ended = 0; ended < WRITERS || reads < 10; reads++) {
-		uint64_t size;
-		int fd = tier__cache_get(cache, &key_a, "code", &size), status;
+		struct tier__entry entry;
+		int fd = tier__cache_get(cache, &key_a, "code", &entry), status;
 		if (fd >= 0) {
+			uint64_t size = entry.size;
 			assert_int_equal(read(fd, bytes, SIZE), size);
 			for (size_t i = 1; i < size; i++)
 				if (bytes[i] != bytes[0])
@@ -224,6 +245,59 @@ static void processes_that_write_the_same_entry_do_not_mix(void **state UNUSED)
 		}
 	}
 	assert_int_equal(count(cache), 1);
+	close(cache);
+}
+
+// ---- notes -------------------------------------------------------------------------------------------------------
+
+static bool is_checked(int cache)
+{
+	struct tier__entry entry;
+	int fd = tier__cache_get(cache, &key_a, "code", &entry);
+	assert_true(fd >= 0);
+	close(fd);
+	return entry.checked;
+}
+
+static void note(int cache)
+{
+	struct tier__entry entry;
+	int fd = tier__cache_get(cache, &key_a, "code", &entry);
+	assert_true(fd >= 0);
+	tier__cache_note_checked(cache, &key_a, "code", &entry);
+	close(fd);
+}
+
+static void what_was_checked_is_so_until_somebody_writes(void **state UNUSED)
+{
+	char at[300];
+	int cache = tier__cache_open(NULL);
+	assert_true(put(cache, &key_a, SLICE_LIT("content"), TIER__CACHE_MAX));
+	note(cache);  // written just now: another write might not show
+	assert_false(is_checked(cache));
+	age(&key_a, 10);
+	assert_false(is_checked(cache));
+	note(cache);
+	assert_true(is_checked(cache));
+	age(&key_a, 7300);
+	assert_false(is_checked(cache));
+	note(cache);
+	assert_true(is_checked(cache));  // its use is noted by this, after more than an hour
+	assert_true(is_checked(cache));
+
+	entry_path(&key_a, at);
+	int fd = open(at, O_RDWR);
+	assert_int_equal(pwrite(fd, "C", 1, 0), 1);
+	close(fd);
+	assert_false(is_checked(cache));
+
+	assert_true(put(cache, &key_a, SLICE_LIT("another"), TIER__CACHE_MAX));
+	age(&key_a, 10);
+	assert_false(is_checked(cache));
+	note(cache);
+	assert_true(is_checked(cache));
+	tier__cache_remove(cache, &key_a, "code");
+	assert_int_equal(count(cache), 0);
 	close(cache);
 }
 
@@ -291,7 +365,9 @@ int main(void)
 		TEST(follows_no_link_to_an_entry_and_takes_none_that_others_may_write),
 		TEST(an_entry_that_could_not_be_written_leaves_nothing),
 		TEST(the_least_recently_used_go_first),
+		TEST(the_bound_holds_with_hundreds_of_entries_of_which_few_are_looked_at),
 		TEST(processes_that_write_the_same_entry_do_not_mix),
+		TEST(what_was_checked_is_so_until_somebody_writes),
 		TEST(a_file_that_changed_is_another_even_with_its_old_time),
 		TEST(another_build_processor_or_flag_is_another_entry),
 	};

@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "vm/vm_int.h"
+
 static struct vm_shard *shard;
 static struct guest guest;
 
@@ -115,9 +117,50 @@ static void preempts_an_endless_loop_and_kills_it(void **state UNUSED)
 	vm_fiber_kill(f, TRAP_KILLED);
 	assert_int_equal(vm_fiber_resume(f, VM_KILLED), VM_FIBER_DONE);
 	assert_int_equal(j.trap, TRAP_KILLED);
-	assert_int_equal(vm_trap_info(shard)->frames[0].func, G_SPIN);
+	assert_int_equal(vm_trap_info(shard)->frames.list[0].func, G_SPIN);
 	vm_fiber_free(f);
 	vm_store_free(j.st);
+}
+
+struct killer {
+	_Atomic(struct vm_fiber *) next;
+	_Atomic unsigned killed;
+	_Atomic bool over;
+};
+
+static void *kill_each(void *arg)
+{
+	struct killer *k = arg;
+	while (!k->over) {
+		struct vm_fiber *f = atomic_exchange(&k->next, NULL);
+		if (f) {
+			vm_fiber_kill(f, TRAP_KILLED);
+			k->killed++;
+		}
+	}
+	return NULL;
+}
+
+static void another_thread_kills_what_runs_or_is_about_to(void **state UNUSED)
+{
+	struct killer k = {0};
+	struct sys_thread thread;
+	assert_int_equal(sys_thread_new(&thread, kill_each, &k), 0);
+	for (unsigned i = 0; i < 100; i++) {
+		struct job j = {.func = G_SPIN};
+		guest_make(shard, &guest, NULL, NULL, NULL, &j.st, &j.inst);
+		struct vm_fiber *f = vm_fiber_new(shard, run_job, &j);
+		atomic_store(&k.next, f);
+		while (vm_fiber_resume(f, VM_RESUMED) == VM_FIBER_PREEMPTED)
+			;
+		assert_int_equal(j.trap, TRAP_KILLED);
+		while (k.killed <= i)
+			;
+		vm_fiber_free(f);
+		vm_store_free(j.st);
+	}
+	k.over = true;
+	sys_thread_join(&thread);
 }
 
 static void ends_a_call_whose_budget_is_spent(void **state UNUSED)
@@ -186,6 +229,31 @@ static void host_work_yields_and_ends_with_its_budget(void **state UNUSED)
 	assert_int_equal(vm_fiber_yield(shard), VM_RESUMED);  // on the thread's own stack
 }
 
+// Turns of some microseconds, each ended by a park: none is long enough to be interrupted.
+static void work_and_park(void *arg)
+{
+	struct host_work *w = arg;
+	do {
+		for (volatile int i = 0; i < 10000; i++)
+			;
+		w->turns++;
+	} while (vm_fiber_park(shard) == VM_RESUMED);
+	w->end = vm_fiber_kill_reason(vm_fiber_current(shard));
+}
+
+static void turns_that_end_in_a_park_are_counted_and_end_with_the_budget(void **state UNUSED)
+{
+	struct host_work w = {0};
+	struct vm_fiber *f = vm_fiber_new(shard, work_and_park, &w);
+	vm_fiber_set_budget(f, (struct vm_budget){20000000, UINT64_MAX});
+	while (w.turns < 10000000 && vm_fiber_resume(f, VM_RESUMED) == VM_FIBER_PARKED)
+		;
+	assert_int_equal(vm_fiber_state(f), VM_FIBER_DONE);
+	assert_int_equal(w.end, TRAP_CPU_BUDGET);
+	assert_true(w.turns > 10 && vm_fiber_cpu_ns(f) >= 20000000 && vm_fiber_cpu_ns(f) < 200000000);
+	vm_fiber_free(f);
+}
+
 // What waits for a core, or sleeps, is not interrupted, however long that takes: the watchdog goes by the thread's CPU time.
 static void sleep_a_while(void *arg)
 {
@@ -201,6 +269,27 @@ static void a_thread_that_did_not_run_is_left_alone(void **state UNUSED)
 	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_DONE);
 	assert_false(due);
 	vm_fiber_free(f);
+}
+
+// Between the flag that says that the watchdog sleeps and its last look somebody may come: then it has its whole time again. It went to sleep at once then, with
+// a flag that who came just behind that look could not have seen.
+static void the_watchdog_that_was_woken_stays_awake_for_a_while(void **state UNUSED)
+{
+	struct timespec moment = {.tv_nsec = 50000};
+	struct job j = {.func = G_ADD, .a = 1, .b = 2};
+	guest_make(shard, &guest, NULL, NULL, NULL, &j.st, &j.inst);
+	for (int i = 0; i < 4; i++) {
+		struct vm_fiber *f = vm_fiber_new(shard, run_job, &j);
+		while (!vm__watchdog_asleep)
+			nanosleep(&moment, NULL);
+		assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_DONE);
+		vm_fiber_free(f);
+		for (uint64_t end = sys_now_ns() + 20 * MILLISECOND; sys_now_ns() < end;) {
+			assert_false(vm__watchdog_asleep);
+			nanosleep(&moment, NULL);
+		}
+	}
+	vm_store_free(j.st);
 }
 
 static void runs_two_endless_loops_side_by_side(void **state UNUSED)
@@ -385,6 +474,103 @@ static void ends_endless_recursion_on_a_fiber(void **state UNUSED)
 	vm_store_free(j.st);
 }
 
+// ---- bulk operations in pieces ----------------------------------------------------------------------------------------------------------
+enum { BULK_BYTES = 8 * MIB, BULK_ELEMENTS = 1000000 };
+enum bulk_op { BULK_FILL, BULK_COPY, BULK_COPY_BACKWARD, BULK_INIT, BULK_TABLE_FILL, BULK_TABLE_COPY, BULK_TABLE_INIT, BULK_TABLE_GROW, BULK_OPS };
+
+struct bulk {
+	struct vm_instance *inst;
+	enum bulk_op op;
+	bool kill;
+	enum trap trap;
+};
+
+static enum trap bulk_operate(struct abi_vmctx *ctx, enum bulk_op op)
+{
+	switch (op) {
+	case BULK_FILL:
+		return vm__libcalls.memory_fill(ctx, 0, 1, 7, BULK_BYTES - 1);
+	case BULK_COPY:
+		return vm__libcalls.memory_copy(ctx, 0, 0, 1, BULK_BYTES, BULK_BYTES - 1);
+	case BULK_COPY_BACKWARD:
+		return vm__libcalls.memory_copy(ctx, 0, 0, BULK_BYTES / 2 + 1, BULK_BYTES / 2, BULK_BYTES);
+	case BULK_INIT:
+		return vm__libcalls.memory_init(ctx, 0, 0, 1, 0, BULK_BYTES - 1);
+	case BULK_TABLE_FILL:
+		return vm__libcalls.table_fill(ctx, 0, 1, 7, BULK_ELEMENTS - 1);
+	case BULK_TABLE_COPY:
+		return vm__libcalls.table_copy(ctx, 0, 0, 1, BULK_ELEMENTS, BULK_ELEMENTS - 1);
+	case BULK_TABLE_INIT:
+		return vm__libcalls.table_init(ctx, 0, 0, 1, 0, BULK_ELEMENTS - 1);
+	default:
+		return vm__libcalls.table_grow(ctx, 0, 7, BULK_ELEMENTS);
+	}
+}
+
+static void run_bulk(void *arg)
+{
+	struct bulk *b = arg;
+	if (b->kill)
+		vm_fiber_kill(vm_fiber_current(shard), TRAP_KILLED);
+	else
+		__atomic_store_n(&shard->exec.interrupt, 1, __ATOMIC_RELAXED);
+	b->trap = bulk_operate(vm_instance_vmctx(b->inst), b->op);
+}
+
+// Whether the operation reached the end of what it was to write; it began, in any case.
+static bool bulk_is_whole(const struct vm_instance *inst, enum bulk_op op)
+{
+	const uint8_t *bytes = vm_memory_base(vm_instance_extern(inst, WASM_EXTERN_MEMORY, 0).memory);
+	const struct vm_table *t = vm_instance_extern(inst, WASM_EXTERN_TABLE, 0).table;
+	uint32_t first = 0, last = 0;
+	if (op == BULK_TABLE_GROW)
+		return vm_table_length(t) == 3 * BULK_ELEMENTS && vm_table_get(t, 3 * BULK_ELEMENTS - 1, &last) && last == 7;
+	if (op < BULK_TABLE_FILL)
+		return op == BULK_COPY_BACKWARD ? bytes[BULK_BYTES / 2 + 1] == 5 : bytes[1] && bytes[BULK_BYTES - 1];
+	assert_true(vm_table_get(t, 1, &first) && vm_table_get(t, BULK_ELEMENTS - 1, &last));
+	assert_int_not_equal(first, 0);
+	return last != 0;
+}
+
+static void bulk_operations_give_way_and_end_between_pieces_L31(void **state UNUSED)
+{
+	static uint32_t funcs[BULK_ELEMENTS];
+	struct vm_limits limits = {.memory = 64 * MIB, .table_elements = 4 * BULK_ELEMENTS, .stack = MIB};
+	uint8_t *segment = mem_zalloc(BULK_BYTES);
+	struct guest big;
+	assert_non_null(segment);
+	memset(segment, 9, BULK_BYTES);
+	for (uint32_t i = 0; i < BULK_ELEMENTS; i++)
+		funcs[i] = G_ADD;
+	guest_init(&big, 2 * BULK_BYTES / 65536, 2 * BULK_BYTES / 65536);
+	big.data.bytes = (struct slice){segment, BULK_BYTES};
+	big.elem.count = BULK_ELEMENTS;
+	big.elem.funcs = funcs;
+	big.table.type.limits.min = 2 * BULK_ELEMENTS;
+	for (enum bulk_op op = 0; op < BULK_OPS; op++) {
+		for (int kill = 0; kill < 2; kill++) {
+			struct vm_store *st;
+			struct bulk b = {.op = op, .kill = kill};
+			guest_make(shard, &big, NULL, NULL, &limits, &st, &b.inst);
+			uint8_t *bytes = vm_memory_base(vm_instance_extern(b.inst, WASM_EXTERN_MEMORY, 0).memory);
+			memset(bytes + BULK_BYTES, 5, BULK_BYTES);
+			bytes[BULK_BYTES / 2] = op == BULK_COPY_BACKWARD ? 5 : 0;
+			for (uint64_t i = BULK_ELEMENTS; op == BULK_TABLE_COPY && i < 2 * BULK_ELEMENTS; i++)
+				assert_true(vm_table_set(vm_instance_extern(b.inst, WASM_EXTERN_TABLE, 0).table, i, 7));
+			struct vm_fiber *f = vm_fiber_new(shard, run_bulk, &b);
+			while (vm_fiber_resume(f, VM_RESUMED) == VM_FIBER_PREEMPTED)
+				;
+			assert_int_equal(b.trap, kill ? TRAP_KILLED : TRAP_NONE);
+			assert_true(kill || vm_fiber_preemptions(f) > 0);
+			assert_int_equal(bulk_is_whole(b.inst, op), !kill);
+			vm_fiber_free(f);
+			vm_store_free(st);
+		}
+	}
+	guest_release(&big);
+	mem_free(segment);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,9 +578,13 @@ int main(void)
 		cmocka_unit_test(parks_in_a_host_function_while_others_run),
 		cmocka_unit_test(resumes_a_parked_host_function_to_kill_it),
 		cmocka_unit_test(preempts_an_endless_loop_and_kills_it),
+		cmocka_unit_test(another_thread_kills_what_runs_or_is_about_to),
 		cmocka_unit_test(ends_a_call_whose_budget_is_spent),
 		cmocka_unit_test(host_work_yields_and_ends_with_its_budget),
+		cmocka_unit_test(turns_that_end_in_a_park_are_counted_and_end_with_the_budget),
+		cmocka_unit_test(bulk_operations_give_way_and_end_between_pieces_L31),
 		cmocka_unit_test(a_thread_that_did_not_run_is_left_alone),
+		cmocka_unit_test(the_watchdog_that_was_woken_stays_awake_for_a_while),
 		cmocka_unit_test(runs_two_endless_loops_side_by_side),
 		cmocka_unit_test(survives_ten_thousand_interruptions),
 		cmocka_unit_test(upper_halves_of_vector_registers_survive_a_preemption),

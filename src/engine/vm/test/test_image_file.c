@@ -64,7 +64,7 @@ static struct vm_image *open_image(int fd)
 {
 	struct vm_image *img;
 	struct err e = {0};
-	if (!vm_image_open(fd, &img, &e))
+	if (!vm_image_open(fd, false, &img, &e))
 		fail_msg("%s", e.text);
 	return img;
 }
@@ -190,7 +190,7 @@ static void rejects_what_is_not_an_image(void **state UNUSED)
 		} else {
 			assert_int_equal(ftruncate(fd, (off_t)(seed - 32) * 37), 0);
 		}
-		assert_false(vm_image_open(fd, &img, &e));
+		assert_false(vm_image_open(fd, false, &img, &e));
 		assert_int_equal(e.code, ERR_INVALID);
 	}
 }
@@ -241,7 +241,7 @@ static void any_system_call_and_allocation_may_fail(void **state UNUSED)
 		int again = new_file();
 		sys_fail_nth(n);
 		mem_fail_nth(n);
-		done = vm_image_open(fd, &img, &e);
+		done = vm_image_open(fd, false, &img, &e);
 		bool opened = done;
 		done = done && vm_image_write(img, SLICE_LIT("x"), again, &e) && vm_image_seal(img, &e);
 		sys_fail_nth(0);

@@ -70,7 +70,7 @@ static void measures_fibers(void **state UNUSED)
 		vm_fiber_free(f);
 	}
 	print_message("fiber: resume + park %.1f ns; new + run + free %.1f ns\n", there_and_back, ns_since(begin, N));
-	assert_true(there_and_back < 2000);
+	assert_true(there_and_back < 20000);  // a hundred times what it takes; sanitizers take a tenth of this
 }
 
 static int by_value(const void *a, const void *b)

@@ -13,7 +13,7 @@
 
 #define BYTES(...) ((struct slice){(const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})})
 
-enum { TYPES = 1, IMPORTS, FUNCTIONS, TABLES, MEMORIES, GLOBALS, EXPORTS, START, ELEMENTS, CODE, DATA, DATA_COUNT };
+enum { TYPES = 1, IMPORTS, FUNCTIONS, TABLES, MEMORIES, GLOBALS, EXPORTS, START, ELEMENTS, CODE, DATA, DATA_COUNT, TAGS };
 
 static inline void put_leb(struct buf *b, uint64_t v)
 {
@@ -87,16 +87,26 @@ static inline void expect_error(struct slice bytes, enum err_code code, const ch
 		fail_msg("expected %s: %s; got %s: %s", err_code_name(code), text, err_code_name(e.code), e.text);
 }
 
-// What most bodies need: type 0 [] → [], 1 [i32] → [i32], 2 [i32 i64] → [i64 i32]; functions 0 (the body, type 0) and 1 (type 1,
+// What most bodies need: type 0 [] → [], 1 [i32] → [i32], 2 [i32 i64] → [i64 i32], 3 [i32] → []; tags 0 and 1 of types 0 and 3;
+// functions 0 (the body, type 0) and 1 (type 1,
 // exported, so that it may be referred to); table 0 of funcref, 1 of externref; one memory; global 0 mutable i32, 1 constant i64;
-// element segment 0 and data segment 0 passive. Locals: 0 i32, 1 i64, 2 funcref, 3 (ref 1).
-static inline void put_environment(struct buf *b, struct slice code)
+// element segment 0 and data segment 0 passive. Locals: 0 i32, 1 i64, 2 funcref, 3 (ref 1). With GC also types 4 structure of mutable i32, mutable i8 and
+// i64, arrays of mutable 5 i32, 6 i8, 7 funcref.
+static inline void put_environment(struct buf *b, struct slice code, uint32_t features)
 {
 	put_preamble(b);
-	put_section(b, TYPES, BYTES(3, 0x60, 0, 0, 0x60, 1, 0x7f, 1, 0x7f, 0x60, 2, 0x7f, 0x7e, 2, 0x7e, 0x7f));
+	struct slice types = BYTES(8, 0x60, 0, 0, 0x60, 1, 0x7f, 1, 0x7f, 0x60, 2, 0x7f, 0x7e, 2, 0x7e, 0x7f, 0x60, 1, 0x7f, 0,
+		// with GC
+		0x5f, 3, 0x7f, 1, 0x78, 1, 0x7e, 0, 0x5e, 0x7f, 1, 0x5e, 0x78, 1, 0x5e, 0x70, 1);
+	struct buf t = {0};
+	buf_put_slice(&t, features & WASM_FEATURE_GC ? types : slice_sub(types, 0, 20));
+	t.ptr[0] = features & WASM_FEATURE_GC ? 8 : 4;
+	put_section(b, TYPES, buf_view(&t));
+	buf_release(&t);
 	put_section(b, FUNCTIONS, BYTES(2, 0, 1));
 	put_section(b, TABLES, BYTES(2, 0x70, 0, 1, 0x6f, 0, 1));
 	put_section(b, MEMORIES, BYTES(1, 0, 1));
+	put_section(b, TAGS, BYTES(2, 0, 0, 0, 3));
 	put_section(b, GLOBALS, BYTES(2, 0x7f, 1, 0x41, 0, 0x0b, 0x7e, 0, 0x42, 0, 0x0b));
 	put_section(b, EXPORTS, BYTES(1, 1, 'f', 0, 1));
 	put_section(b, ELEMENTS, BYTES(1, 1, 0, 1, 1));
@@ -117,7 +127,7 @@ static inline void put_environment(struct buf *b, struct slice code)
 static inline bool body_accepted_with(struct slice code, uint32_t features, struct err *e)
 {
 	struct buf b = {0};
-	put_environment(&b, code);
+	put_environment(&b, code, features);
 	bool ok = accepts_with(buf_view(&b), features, e);
 	buf_release(&b);
 	return ok;
@@ -138,7 +148,7 @@ static inline void expect_body(struct slice code)
 static inline void expect_body_error(struct slice code, enum err_code error, const char *text)
 {
 	struct buf b = {0};
-	put_environment(&b, code);
+	put_environment(&b, code, WASM_FEATURES_DEFAULT);
 	expect_error(buf_view(&b), error, text);
 	buf_release(&b);
 }

@@ -160,8 +160,13 @@ static void limits_are_checked(void **state)
 	expect_sections(ERR_NONE, "", BYTES(5, 6, 1, 1, 0, 0x80, 0x80, 0x04));
 	expect_sections(ERR_INVALID, "size minimum must not be greater than maximum", BYTES(5, 4, 1, 1, 2, 1));
 	expect_sections(ERR_INVALID, "memory size must be at most", BYTES(5, 6, 1, 1, 0, 0x81, 0x80, 0x04));
-	expect_sections(ERR_MALFORMED, "malformed limits flags", BYTES(5, 3, 1, 8, 0));
-	expect_sections(ERR_UNSUPPORTED, "memory64", BYTES(5, 3, 1, 4, 0));
+	expect_sections(ERR_MALFORMED, "malformed limits flags", BYTES(5, 3, 1, 16, 0));
+	expect_sections(ERR_UNSUPPORTED, "custom-page-sizes", BYTES(5, 4, 1, 8, 0, 0));
+	expect_sections(ERR_MALFORMED, "malformed limits flags", BYTES(4, 5, 1, 0x70, 8, 0, 0));
+	// Of 64-bit indices.
+	expect_sections(ERR_NONE, "", BYTES(5, 9, 1, 4, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40));
+	expect_sections(ERR_INVALID, "memory size must be at most", BYTES(5, 9, 1, 4, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40));
+	expect_sections(ERR_NONE, "", BYTES(4, 13, 1, 0x70, 4, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1));
 	expect_sections(ERR_UNSUPPORTED, "threads", BYTES(5, 4, 1, 3, 0, 1));
 	expect_sections(ERR_NONE, "", BYTES(4, 8, 1, 0x70, 0, 0xff, 0xff, 0xff, 0xff, 0x0f));
 	expect_sections(ERR_INVALID, "type mismatch", BYTES(4, 5, 1, 0x64, 0x70, 0, 0));
@@ -373,7 +378,7 @@ static void imports_come_first_in_their_index_spaces(void **state)
 static void survives_every_failing_allocation(void **state)
 {
 	struct buf b = {0};
-	put_environment(&b, BYTES(0x41, 0, 0x04, 0x40, 0x0b));
+	put_environment(&b, BYTES(0x41, 0, 0x04, 0x40, 0x0b), WASM_FEATURES_DEFAULT);
 	unsigned n = 1;
 	for (bool ok = false; !ok; n++) {
 		struct arena a;

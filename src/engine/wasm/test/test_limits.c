@@ -296,12 +296,46 @@ static void operand_stack_is_bounded_when_calls_multiply_it(void **state)
 	put_section(&b, TYPES, buf_view(&c));
 	put_section(&b, FUNCTIONS, BYTES(1, 0));
 	buf_clear(&c);
-	for (int i = 0; i < 1000; i++)
+	for (int i = 0; i < 1000; i++) {
+		for (int k = 0; k < LIMIT_RESULTS / 32; k++)
+			buf_put_byte(&c, 0x01);  // bytes that pay for the values
 		buf_put_slice(&c, BYTES(0x10, 0));
+	}
 	put_body(&b, BYTES(0), buf_view(&c));
 	expect_error(buf_view(&b), ERR_LIMIT, "too many operands");
 	buf_release(&c);
 	buf_release(&b);
+}
+
+// Three bytes of a branch that has a thousand results cost as much as a thousand bytes.
+static void values_that_branches_list_are_bounded_by_the_bytes_of_the_body(void **state)
+{
+	for (int n = 40; n <= 240; n += 200) {
+		struct buf b = {0}, c = {0};
+		put_preamble(&b);
+		buf_put_slice(&c, BYTES(2, 0x60, 0, 0, 0x60, 0));
+		put_leb(&c, LIMIT_RESULTS);
+		for (int i = 0; i < LIMIT_RESULTS; i++)
+			buf_put_byte(&c, 0x7f);
+		put_section(&b, TYPES, buf_view(&c));
+		put_section(&b, FUNCTIONS, BYTES(1, 0));
+		buf_clear(&c);
+		buf_put_slice(&c, BYTES(0x02, 1));
+		for (int i = 0; i < LIMIT_RESULTS; i++)
+			buf_put_slice(&c, BYTES(0x41, 1));
+		for (int i = 0; i < n; i++)
+			buf_put_slice(&c, BYTES(0x41, 1, 0x0d, 0));
+		buf_put_byte(&c, 0x0b);
+		for (int i = 0; i < LIMIT_RESULTS; i++)
+			buf_put_byte(&c, 0x1a);
+		put_body(&b, BYTES(0), buf_view(&c));
+		if (n == 40)
+			expect_valid(buf_view(&b));
+		else
+			expect_error(buf_view(&b), ERR_LIMIT, "too many values are listed by the function's blocks, branches and calls: at most 32 a byte");
+		buf_release(&c);
+		buf_release(&b);
+	}
 }
 
 // A br_table in unreachable code makes bottom types of what its labels want; these count too.
@@ -329,6 +363,7 @@ int main(void)
 		cmocka_unit_test(modules_have_a_size_limit),
 		cmocka_unit_test(counts_are_bounded_by_the_bytes_that_are_left),
 		cmocka_unit_test(operand_stack_is_bounded_when_calls_multiply_it),
+		cmocka_unit_test(values_that_branches_list_are_bounded_by_the_bytes_of_the_body),
 		cmocka_unit_test(operand_stack_is_bounded_in_unreachable_code),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

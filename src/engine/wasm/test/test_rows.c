@@ -1,6 +1,8 @@
 // Every row of opcodes.def: valid and invalid bodies made from the row (L24).
 #include "module.h"
 
+#define ROWS_ON WASM_FEATURES_FINISHED
+
 // ---- rows with a signature ------------------------------------------------------------------------------------------------
 static void put_const(struct buf *b, char type)
 {
@@ -16,6 +18,9 @@ static void put_const(struct buf *b, char type)
 		break;
 	case 'd':
 		buf_put_slice(b, BYTES(0x44, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f));
+		break;
+	case 'v':
+		buf_put_slice(b, BYTES(0xfd, 0x0c, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16));
 		break;
 	default:
 		fail_msg("no constant of type %c", type);
@@ -34,6 +39,7 @@ static void put_op(struct buf *b, const struct wasm_op_info *op, uint32_t align)
 		put_leb(b, align);
 		put_leb(b, 1000);
 		break;
+	case WASM_IMM_ZERO:
 	case WASM_IMM_I32:
 	case WASM_IMM_I64:
 	case WASM_IMM_MEMORY:
@@ -47,6 +53,22 @@ static void put_op(struct buf *b, const struct wasm_op_info *op, uint32_t align)
 	case WASM_IMM_ELEM_TABLE:
 	case WASM_IMM_TABLE_TABLE:
 		buf_put_slice(b, BYTES(0, 0));
+		break;
+	case WASM_IMM_MEMARG_LANE:
+		put_leb(b, align);
+		put_leb(b, 1000);
+		buf_put_byte(b, 0);
+		break;
+	case WASM_IMM_LANE_16:
+	case WASM_IMM_LANE_8:
+	case WASM_IMM_LANE_4:
+	case WASM_IMM_LANE_2:
+		buf_put_byte(b, 1);
+		break;
+	case WASM_IMM_V128:
+	case WASM_IMM_SHUFFLE:
+		for (uint8_t i = 0; i < 16; i++)
+			buf_put_byte(b, 16 + i);
 		break;
 	case WASM_IMM_F32:
 		buf_put_slice(b, BYTES(0, 0, 0, 0));
@@ -69,8 +91,8 @@ static bool try_row(const struct wasm_op_info *op, const char *in, size_t n, con
 {
 	static const struct {
 		char type;
-		uint8_t code;  // an instruction that takes a value of this type and leaves one
-	} takers[] = {{'i', 0x45}, {'l', 0x50}, {'f', 0x8b}, {'d', 0x99}};
+		const char *code;  // an instruction that takes a value of this type and leaves one
+	} takers[] = {{'i', "\x45"}, {'l', "\x50"}, {'f', "\x8b"}, {'d', "\x99"}, {'v', "\xfd\x4d"}};
 	struct buf b = {0};
 	for (size_t i = 0; i < n; i++)
 		put_const(&b, in[i]);
@@ -78,7 +100,7 @@ static bool try_row(const struct wasm_op_info *op, const char *in, size_t n, con
 	for (; *out; out++) {
 		for (size_t i = 0; i < ARRAY_LEN(takers); i++)
 			if (takers[i].type == *out)
-				buf_put_byte(&b, takers[i].code);
+				buf_put_str(&b, takers[i].code);
 		buf_put_byte(&b, 0x1a);
 	}
 	bool ok = body_accepted_with(buf_view(&b), features, e);
@@ -97,11 +119,11 @@ static void each_row_takes_its_operands_and_leaves_its_result(void **state)
 	{
 		size_t n_in = strcspn(op->sig, ":");
 		struct err e;
-		if (!try_row(op, op->sig, n_in, op->sig + n_in + 1, natural(op), WASM_FEATURES_DEFAULT, &e))
+		if (!try_row(op, op->sig, n_in, op->sig + n_in + 1, natural(op), ROWS_ON, &e))
 			fail_msg("%s: %s", op->text, e.text);
 		n++;
 	}
-	assert_true(n > 150);
+	assert_true(n > 400);
 }
 
 static void each_row_refuses_operands_of_another_type(void **state)
@@ -111,13 +133,13 @@ static void each_row_refuses_operands_of_another_type(void **state)
 		size_t n_in = strcspn(op->sig, ":");
 		struct err e;
 		for (size_t wrong = 0; wrong < n_in; wrong++) {
-			for (const char *t = "ilfd"; *t; t++) {
-				char in[4] = {0};
+			for (const char *t = "ilfdv"; *t; t++) {
+				char in[8] = {0};
 				memcpy(in, op->sig, n_in);
 				if (in[wrong] == *t)
 					continue;
 				in[wrong] = *t;
-				if (try_row(op, in, n_in, op->sig + n_in + 1, natural(op), WASM_FEATURES_DEFAULT, &e) || !strstr(e.text, "type mismatch"))
+				if (try_row(op, in, n_in, op->sig + n_in + 1, natural(op), ROWS_ON, &e) || !strstr(e.text, "type mismatch"))
 					fail_msg("%s with operand %zu of type %c: %s", op->text, wrong, *t, e.text);
 			}
 		}
@@ -130,7 +152,7 @@ static void each_row_refuses_a_missing_operand(void **state)
 	{
 		size_t n_in = strcspn(op->sig, ":");
 		struct err e;
-		if (n_in && (try_row(op, op->sig + 1, n_in - 1, op->sig + n_in + 1, natural(op), WASM_FEATURES_DEFAULT, &e) || !strstr(e.text, "type mismatch")))
+		if (n_in && (try_row(op, op->sig + 1, n_in - 1, op->sig + n_in + 1, natural(op), ROWS_ON, &e) || !strstr(e.text, "type mismatch")))
 			fail_msg("%s: %s", op->text, e.text);
 	}
 }
@@ -142,10 +164,10 @@ static void each_row_leaves_no_other_type_and_no_other_number(void **state)
 		size_t n_in = strcspn(op->sig, ":");
 		const char *out = op->sig + n_in + 1;
 		struct err e;
-		for (const char *t = "ilfd"; *out && *t; t++)
-			if (*t != *out && try_row(op, op->sig, n_in, (char[]){*t, 0}, natural(op), WASM_FEATURES_DEFAULT, &e))
+		for (const char *t = "ilfdv"; *out && *t; t++)
+			if (*t != *out && try_row(op, op->sig, n_in, (char[]){*t, 0}, natural(op), ROWS_ON, &e))
 				fail_msg("%s left a %c", op->text, *t);
-		if (try_row(op, op->sig, n_in, *out ? "" : "i", natural(op), WASM_FEATURES_DEFAULT, &e))
+		if (try_row(op, op->sig, n_in, *out ? "" : "i", natural(op), ROWS_ON, &e))
 			fail_msg("%s left another number of results", op->text);
 	}
 }
@@ -167,7 +189,7 @@ static void each_row_is_illegal_without_its_feature(void **state)
 		put_op(&code, op, natural(op));
 		buf_put_byte(&code, 0x00);
 		put_body(&b, BYTES(0), buf_view(&code));
-		if (accepts_with(buf_view(&b), WASM_FEATURES_DEFAULT & ~op->feature, &e) || e.code != ERR_UNSUPPORTED)
+		if (accepts_with(buf_view(&b), ROWS_ON & ~op->feature, &e) || e.code != ERR_UNSUPPORTED)
 			fail_msg("%s: %s", op->text, e.text);
 		buf_release(&code);
 		buf_release(&b);
@@ -179,20 +201,20 @@ static void each_access_refuses_alignment_above_natural(void **state)
 	unsigned n = 0;
 	EACH_SIGNED_ROW(op)
 	{
-		if (op->imm != WASM_IMM_MEMARG)
+		if (!op->access)
 			continue;
 		size_t n_in = strcspn(op->sig, ":");
 		struct err e;
 		for (uint32_t align = 0; align < 0x20; align++) {
-			bool ok = try_row(op, op->sig, n_in, op->sig + n_in + 1, align, WASM_FEATURES_DEFAULT, &e);
-			if (ok != (align <= natural(op)))
+			bool ok = try_row(op, op->sig, n_in, op->sig + n_in + 1, align, ROWS_ON, &e);
+			if (ok != (op->trap == WASM_OP_TRAP_ATOMIC ? align == natural(op) : align <= natural(op)))
 				fail_msg("%s with alignment %u: %s", op->text, align, e.text);
 			if (!ok)
-				assert_non_null(strstr(e.text, "alignment must not be larger than natural"));
+				assert_non_null(strstr(e.text, align > natural(op) ? "alignment must not be larger than natural" : "alignment of an atomic access must be natural"));
 		}
 		n++;
 	}
-	assert_int_equal(n, 23);
+	assert_int_equal(n, 45 + 66);
 }
 
 // L25: after unreachable operands of all types are there, and results have their types.
@@ -211,10 +233,15 @@ static void each_row_finds_its_operands_in_unreachable_code(void **state)
 			put_op(&b, op, natural(op));
 			if (*out)
 				buf_put_byte(&b, 0x1a);
-			expect_body(buf_view(&b));
+			for (size_t i = 1; out[0] && out[i]; i++)
+				buf_put_byte(&b, 0x1a);
+			struct err e;
+			if (!body_accepted_with(buf_view(&b), ROWS_ON, &e))
+				fail_msg("%s: rejected at 0x%llx: %s", op->text, (unsigned long long)e.offset, e.text);
 			if (*out) {
 				b.len--;
-				expect_body_error(buf_view(&b), ERR_INVALID, "type mismatch");
+				assert_false(body_accepted_with(buf_view(&b), ROWS_ON, &e));
+				assert_non_null(strstr(e.text, "type mismatch"));
 			}
 		}
 		buf_release(&b);
@@ -241,7 +268,7 @@ static void each_row_that_is_cut_ends_unexpectedly(void **state)
 			buf_put_slice(&c, BYTES(0, 0));
 			buf_put(&c, code.ptr, len);
 			put_section(&b, CODE, buf_view(&c));
-			assert_false(accepts_with(buf_view(&b), WASM_FEATURES_DEFAULT, &e));
+			assert_false(accepts_with(buf_view(&b), ROWS_ON, &e));
 			if (!strstr(e.text, "unexpected end") && !strstr(e.text, "unknown"))
 				fail_msg("%s cut to %zu bytes: %s", op->text, len, e.text);
 			buf_release(&c);
@@ -249,6 +276,40 @@ static void each_row_that_is_cut_ends_unexpectedly(void **state)
 		}
 		buf_release(&code);
 	}
+}
+
+// Each lane below the number of lanes, and no other.
+static void each_lane_is_one_of_its_vectors(void **state)
+{
+	unsigned n = 0;
+	EACH_SIGNED_ROW(op)
+	{
+		static const uint8_t lanes_of[] = {[WASM_IMM_SHUFFLE] = 32, [WASM_IMM_LANE_16] = 16, [WASM_IMM_LANE_8] = 8, [WASM_IMM_LANE_4] = 4, [WASM_IMM_LANE_2] = 2};
+		bool in_memory = op->imm == WASM_IMM_MEMARG_LANE;
+		unsigned lanes = in_memory ? 16u / op->access : op->imm < ARRAY_LEN(lanes_of) ? lanes_of[op->imm]
+																					  : 0;
+		struct buf b = {0};
+		if (!lanes)
+			continue;
+		for (unsigned lane = 0; lane < 256; lane++) {
+			struct err e;
+			buf_clear(&b);
+			for (const char *t = op->sig; *t != ':'; t++)
+				put_const(&b, *t);
+			put_op(&b, op, natural(op));
+			b.ptr[b.len - 1] = (uint8_t)lane;  // of a shuffle the last
+			if (!strchr(op->sig, ':')[1])
+				buf_put_byte(&b, 0x01);
+			else
+				buf_put_byte(&b, 0x1a);
+			bool ok = body_accepted(buf_view(&b), &e);
+			if (ok != (lane < lanes) || (!ok && !strstr(e.text, "invalid lane index")))
+				fail_msg("%s with lane %u: %s", op->text, lane, e.text);
+		}
+		buf_release(&b);
+		n++;
+	}
+	assert_int_equal(n, 1 + 14 + 8);
 }
 
 // ---- rows without -----------------------------------------------------------------------------------------------------------
@@ -276,6 +337,14 @@ static const struct example examples[] = {
 	EXAMPLE(RETURN_CALL_INDIRECT, "type mismatch", B(0x41, 0, 0x13, 0, 0), B(0x41, 0, 0x41, 0, 0x13, 1, 0)),
 	EXAMPLE(CALL_REF, "type mismatch", B(0x41, 0, 0xd2, 1, 0x14, 1, 0x1a), B(0x41, 0, 0xd0, 0x70, 0x14, 1, 0x1a)),
 	EXAMPLE(RETURN_CALL_REF, "type mismatch", B(0xd0, 0, 0x15, 0), B(0xd0, 1, 0x15, 0)),
+	EXAMPLE(THROW, "type mismatch", B(0x41, 0, 0x08, 1), B(0x42, 0, 0x08, 1)),
+	EXAMPLE(THROW_REF, "type mismatch", B(0xd0, 0x69, 0x0a), B(0xd0, 0x70, 0x0a)),
+	EXAMPLE(TRY_TABLE, "type mismatch", B(0x02, 0x7f, 0x1f, 0x40, 1, 0, 1, 0, 0x0b, 0x41, 0, 0x0b, 0x1a), B(0x1f, 0x40, 1, 0, 1, 0, 0x0b)),
+	EXAMPLE(TRY, "type mismatch", B(0x06, 0x40, 0x0b), B(0x06, 0x7f, 0x0b)),
+	EXAMPLE(CATCH, "type mismatch", B(0x06, 0x7f, 0x41, 0, 0x07, 1, 0x07, 1, 0x0b, 0x1a), B(0x06, 0x40, 0x07, 1, 0x0b)),
+	EXAMPLE(CATCH_ALL, "catch_all found outside", B(0x06, 0x40, 0x07, 0, 0x19, 0x0b), B(0x06, 0x40, 0x19, 0x19, 0x0b)),
+	EXAMPLE(DELEGATE, "unknown label", B(0x06, 0x40, 0x18, 0), B(0x06, 0x40, 0x18, 1)),
+	EXAMPLE(RETHROW, "invalid rethrow label", B(0x06, 0x40, 0x19, 0x09, 0, 0x0b), B(0x06, 0x40, 0x09, 0, 0x19, 0x0b)),
 	EXAMPLE(DROP, "type mismatch", B(0x41, 0, 0x1a), B(0x1a)),
 	EXAMPLE(SELECT, "type mismatch", B(0x41, 0, 0x41, 0, 0x41, 0, 0x1b, 0x1a), B(0x41, 0, 0x42, 0, 0x41, 0, 0x1b, 0x1a)),
 	EXAMPLE(SELECT_T, "invalid result arity", B(0xd0, 0x70, 0xd0, 0x70, 0x41, 0, 0x1c, 1, 0x70, 0x1a), B(0xd0, 0x70, 0xd0, 0x70, 0x41, 0, 0x1c, 2, 0x70, 0x70, 0x1a)),
@@ -293,6 +362,38 @@ static const struct example examples[] = {
 	EXAMPLE(BR_ON_NULL, "type mismatch", B(0xd0, 0x70, 0xd5, 0, 0x1a), B(0x41, 0, 0xd5, 0, 0x1a)),
 	EXAMPLE(BR_ON_NON_NULL, "type mismatch", B(0x02, 0x64, 0x70, 0xd0, 0x70, 0xd6, 0, 0x00, 0x0b, 0x1a), B(0xd0, 0x70, 0xd6, 0)),
 	EXAMPLE(TABLE_GROW, "type mismatch", B(0xd0, 0x70, 0x41, 0, 0xfc, 15, 0, 0x1a), B(0xd0, 0x6f, 0x41, 0, 0xfc, 15, 0, 0x1a)),
+	EXAMPLE(REF_EQ, "type mismatch", B(0xd0, 0x6d, 0xd0, 0x6d, 0xd3, 0x1a), B(0xd0, 0x6e, 0xd0, 0x6d, 0xd3, 0x1a)),
+	EXAMPLE(STRUCT_NEW, "type mismatch", B(0x41, 0, 0x41, 0, 0x42, 0, 0xfb, 0, 4, 0x1a), B(0x41, 0, 0x41, 0, 0x41, 0, 0xfb, 0, 4, 0x1a)),
+	EXAMPLE(STRUCT_NEW_DEFAULT, "not a structure's", B(0xfb, 1, 4, 0x1a), B(0xfb, 1, 5, 0x1a)),
+	EXAMPLE(STRUCT_GET, "is packed", B(0xd0, 4, 0xfb, 2, 4, 0, 0x1a), B(0xd0, 4, 0xfb, 2, 4, 1, 0x1a)),
+	EXAMPLE(STRUCT_GET_S, "not packed", B(0xd0, 4, 0xfb, 3, 4, 1, 0x1a), B(0xd0, 4, 0xfb, 3, 4, 0, 0x1a)),
+	EXAMPLE(STRUCT_GET_U, "not packed", B(0xd0, 4, 0xfb, 4, 4, 1, 0x1a), B(0xd0, 4, 0xfb, 4, 4, 0, 0x1a)),
+	EXAMPLE(STRUCT_SET, "immutable", B(0xd0, 4, 0x41, 0, 0xfb, 5, 4, 0), B(0xd0, 4, 0x42, 0, 0xfb, 5, 4, 2)),
+	EXAMPLE(ARRAY_NEW, "type mismatch", B(0x41, 0, 0x41, 0, 0xfb, 6, 5, 0x1a), B(0x42, 0, 0x41, 0, 0xfb, 6, 5, 0x1a)),
+	EXAMPLE(ARRAY_NEW_DEFAULT, "not an array's", B(0x41, 0, 0xfb, 7, 5, 0x1a), B(0x41, 0, 0xfb, 7, 4, 0x1a)),
+	EXAMPLE(ARRAY_NEW_FIXED, "type mismatch", B(0x41, 0, 0x41, 0, 0xfb, 8, 5, 2, 0x1a), B(0x41, 0, 0xfb, 8, 5, 2, 0x1a)),
+	EXAMPLE(ARRAY_NEW_DATA, "no bytes of data", B(0x41, 0, 0x41, 0, 0xfb, 9, 5, 0, 0x1a), B(0x41, 0, 0x41, 0, 0xfb, 9, 7, 0, 0x1a)),
+	EXAMPLE(ARRAY_NEW_ELEM, "type mismatch", B(0x41, 0, 0x41, 0, 0xfb, 0x0a, 7, 0, 0x1a), B(0x41, 0, 0x41, 0, 0xfb, 0x0a, 5, 0, 0x1a)),
+	EXAMPLE(ARRAY_GET, "is packed", B(0xd0, 5, 0x41, 0, 0xfb, 0x0b, 5, 0x1a), B(0xd0, 6, 0x41, 0, 0xfb, 0x0b, 6, 0x1a)),
+	EXAMPLE(ARRAY_GET_S, "not packed", B(0xd0, 6, 0x41, 0, 0xfb, 0x0c, 6, 0x1a), B(0xd0, 5, 0x41, 0, 0xfb, 0x0c, 5, 0x1a)),
+	EXAMPLE(ARRAY_GET_U, "not packed", B(0xd0, 6, 0x41, 0, 0xfb, 0x0d, 6, 0x1a), B(0xd0, 5, 0x41, 0, 0xfb, 0x0d, 5, 0x1a)),
+	EXAMPLE(ARRAY_SET, "type mismatch", B(0xd0, 5, 0x41, 0, 0x41, 0, 0xfb, 0x0e, 5), B(0xd0, 5, 0x41, 0, 0x42, 0, 0xfb, 0x0e, 5)),
+	EXAMPLE(ARRAY_LEN, "type mismatch", B(0xd0, 5, 0xfb, 0x0f, 0x1a), B(0xd0, 4, 0xfb, 0x0f, 0x1a)),
+	EXAMPLE(ARRAY_FILL, "type mismatch", B(0xd0, 5, 0x41, 0, 0x41, 0, 0x41, 0, 0xfb, 0x10, 5), B(0xd0, 5, 0x41, 0, 0x42, 0, 0x41, 0, 0xfb, 0x10, 5)),
+	EXAMPLE(ARRAY_COPY, "do not match", B(0xd0, 5, 0x41, 0, 0xd0, 5, 0x41, 0, 0x41, 0, 0xfb, 0x11, 5, 5), B(0xd0, 5, 0x41, 0, 0xd0, 6, 0x41, 0, 0x41, 0, 0xfb, 0x11, 5, 6)),
+	EXAMPLE(ARRAY_INIT_DATA, "no bytes of data", B(0xd0, 5, 0x41, 0, 0x41, 0, 0x41, 0, 0xfb, 0x12, 5, 0), B(0xd0, 7, 0x41, 0, 0x41, 0, 0x41, 0, 0xfb, 0x12, 7, 0)),
+	EXAMPLE(ARRAY_INIT_ELEM, "type mismatch", B(0xd0, 7, 0x41, 0, 0x41, 0, 0x41, 0, 0xfb, 0x13, 7, 0), B(0xd0, 5, 0x41, 0, 0x41, 0, 0x41, 0, 0xfb, 0x13, 5, 0)),
+	EXAMPLE(REF_TEST, "type mismatch", B(0xd0, 0x6e, 0xfb, 0x14, 4, 0x1a), B(0xd0, 0x70, 0xfb, 0x14, 4, 0x1a)),
+	EXAMPLE(REF_TEST_NULL, "type mismatch", B(0xd0, 0x6e, 0xfb, 0x15, 4, 0x1a), B(0xd0, 0x70, 0xfb, 0x15, 4, 0x1a)),
+	EXAMPLE(REF_CAST, "type mismatch", B(0xd0, 0x6e, 0xfb, 0x16, 4, 0x1a), B(0xd0, 0x70, 0xfb, 0x16, 4, 0x1a)),
+	EXAMPLE(REF_CAST_NULL, "type mismatch", B(0xd0, 0x6e, 0xfb, 0x17, 4, 0x1a), B(0xd0, 0x70, 0xfb, 0x17, 4, 0x1a)),
+	EXAMPLE(BR_ON_CAST, "type mismatch", B(2, 0x6e, 0xd0, 0x6e, 0xfb, 0x18, 3, 0, 0x6e, 4, 0x0b, 0x1a), B(2, 0x6e, 0xd0, 4, 0xfb, 0x18, 3, 0, 4, 0x6e, 0x0b, 0x1a)),
+	EXAMPLE(BR_ON_CAST_FAIL, "type mismatch", B(2, 0x6e, 0xd0, 0x6e, 0xfb, 0x19, 3, 0, 0x6e, 4, 0x0b, 0x1a), B(2, 0x6e, 0xd0, 4, 0xfb, 0x19, 3, 0, 4, 0x6e, 0x0b, 0x1a)),
+	EXAMPLE(ANY_CONVERT_EXTERN, "type mismatch", B(0xd0, 0x6f, 0xfb, 0x1a, 0x1a), B(0xd0, 0x6e, 0xfb, 0x1a, 0x1a)),
+	EXAMPLE(EXTERN_CONVERT_ANY, "type mismatch", B(0xd0, 0x6e, 0xfb, 0x1b, 0x1a), B(0xd0, 0x6f, 0xfb, 0x1b, 0x1a)),
+	EXAMPLE(REF_I31, "type mismatch", B(0x41, 0, 0xfb, 0x1c, 0x1a), B(0x42, 0, 0xfb, 0x1c, 0x1a)),
+	EXAMPLE(I31_GET_S, "type mismatch", B(0xd0, 0x6c, 0xfb, 0x1d, 0x1a), B(0xd0, 0x6e, 0xfb, 0x1d, 0x1a)),
+	EXAMPLE(I31_GET_U, "type mismatch", B(0xd0, 0x6c, 0xfb, 0x1e, 0x1a), B(0xd0, 0x6e, 0xfb, 0x1e, 0x1a)),
 	EXAMPLE(TABLE_FILL, "type mismatch", B(0x41, 0, 0xd0, 0x70, 0x41, 0, 0xfc, 17, 0), B(0x41, 0, 0xd0, 0x6f, 0x41, 0, 0xfc, 17, 0)),
 };
 
@@ -302,9 +403,9 @@ static void rows_without_a_signature_have_examples_that_hold(void **state)
 	for (const struct example *x = examples; x < examples + ARRAY_LEN(examples); x++) {
 		struct err e;
 		seen[x->op] = true;
-		if (!body_accepted(x->valid, &e))
+		if (!body_accepted_with(x->valid, WASM_FEATURES_DEFAULT | wasm_ops[x->op].feature, &e))
 			fail_msg("%s: %s", wasm_op_text(x->op), e.text);
-		if (body_accepted(x->invalid, &e) || !strstr(e.text, x->text))
+		if (body_accepted_with(x->invalid, WASM_FEATURES_DEFAULT | wasm_ops[x->op].feature, &e) || !strstr(e.text, x->text))
 			fail_msg("%s: expected %s, got '%s'", wasm_op_text(x->op), x->text, e.text);
 	}
 	for (unsigned op = 0; op < WASM_OP_COUNT; op++)
@@ -343,13 +444,59 @@ static void every_other_code_is_illegal(void **state)
 {
 	for (unsigned byte = 0; byte < 256; byte++) {
 		struct err e;
-		if (wasm_op_by_byte[byte] != WASM_OP_COUNT || byte == 0xfc)
+		if (wasm_op_by_byte[byte] != WASM_OP_COUNT || byte == 0xfb || byte == 0xfc || byte == 0xfd || byte == 0xfe)
 			continue;
 		assert_false(body_accepted(BYTES(0x00, (uint8_t)byte, 0, 0, 0), &e));
 		assert_non_null(strstr(e.text, "illegal opcode"));
 	}
 	expect_body_error(BYTES(0x00, 0xfc, 18, 0), ERR_MALFORMED, "illegal opcode");
 	expect_body_error(BYTES(0x00, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x0f), ERR_MALFORMED, "illegal opcode");
+	for (unsigned code = 0; code < WASM_OP_FD_ROWS + 10u; code++)
+		if (code >= WASM_OP_FD_ROWS || wasm_op_by_fd[code] == WASM_OP_COUNT)
+			expect_body_error(BYTES(0x00, 0xfd, (uint8_t)(code | 0x80), (uint8_t)(code >> 7), 0, 0, 0), ERR_MALFORMED, "illegal opcode");
+	expect_body_error(BYTES(0x00, 0xfd, 0xff, 0xff, 0xff, 0xff, 0x0f), ERR_MALFORMED, "illegal opcode");
+	for (unsigned code = 0; code < WASM_OP_FE_ROWS + 10u; code++) {
+		struct err e;
+		if (code < WASM_OP_FE_ROWS && wasm_op_by_fe[code] != WASM_OP_COUNT)
+			continue;
+		assert_false(body_accepted_with(BYTES(0x00, 0xfe, (uint8_t)code, 0, 0, 0), ROWS_ON, &e));
+		assert_non_null(strstr(e.text, "illegal opcode"));
+	}
+}
+
+static void features_are_found_by_their_names(void **state)
+{
+	uint32_t feature;
+	for (unsigned bit = 0; bit < 30; bit++) {
+		if (!(WASM_FEATURES_ALL >> bit & 1))
+			continue;
+		assert_true(wasm_feature_find(slice_str(wasm_feature_text(1u << bit)), &feature));
+		assert_int_equal(feature, 1u << bit);
+	}
+	assert_string_equal(wasm_feature_text(0), "mvp");
+	assert_string_equal(wasm_feature_text(WASM_FEATURE_SIMD | WASM_FEATURE_GC), "simd");
+	assert_false(wasm_feature_find(SLICE_LIT("mvp"), &feature));
+	assert_false(wasm_feature_find(SLICE_LIT(""), &feature));
+	assert_false(wasm_feature_find(SLICE_LIT("simd "), &feature));
+	assert_int_equal(WASM_FEATURES_DEFAULT & ~WASM_FEATURES_FINISHED, 0);
+	assert_int_equal(WASM_FEATURES_FINISHED & ~WASM_FEATURES_ALL, 0);
+}
+
+static void what_is_finished_but_off_is_refused_with_the_way_to_turn_it_on(void **state)
+{
+	struct buf module = {0};
+	struct arena a;
+	struct err e = {0};
+	struct wasm_module *m;
+	buf_put_slice(&module, SLICE_LIT("\0asm\1\0\0\0\1\5\1\x60\0\1\x7b"));  // a type that results in a vector
+	arena_init(&a, 0);
+	assert_true(wasm_decode(&a, buf_view(&module), WASM_FEATURES_DEFAULT, 0, &m, &e));
+	assert_false(wasm_decode(&a, buf_view(&module), WASM_FEATURES_DEFAULT & ~WASM_FEATURE_SIMD, 0, &m, &e));
+	assert_int_equal(e.code, ERR_UNSUPPORTED);
+	assert_non_null(strstr(e.text, "the feature 'simd' is off"));
+	assert_non_null(strstr(e.hint, "--feature simd turns it on"));
+	arena_release(&a);
+	buf_release(&module);
 }
 
 int main(void)
@@ -363,10 +510,13 @@ int main(void)
 		cmocka_unit_test(each_access_refuses_alignment_above_natural),
 		cmocka_unit_test(each_row_finds_its_operands_in_unreachable_code),
 		cmocka_unit_test(each_row_that_is_cut_ends_unexpectedly),
+		cmocka_unit_test(each_lane_is_one_of_its_vectors),
 		cmocka_unit_test(rows_without_a_signature_have_examples_that_hold),
 		cmocka_unit_test(reads_back_every_row_from_its_bytes),
 		cmocka_unit_test(division_rows_say_why_they_trap),
 		cmocka_unit_test(every_other_code_is_illegal),
+		cmocka_unit_test(features_are_found_by_their_names),
+		cmocka_unit_test(what_is_finished_but_off_is_refused_with_the_way_to_turn_it_on),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

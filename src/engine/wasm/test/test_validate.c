@@ -75,13 +75,16 @@ static void locals_without_default_are_set_before_they_are_read(void **state)
 
 static void memory_operands_are_checked(void **state)
 {
+	struct err e;
 	expect_body(BYTES(0x41, 0, 0x28, 2, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x1a));  // L5: offset of 4 GiB - 1
-	expect_body_error(BYTES(0x41, 0, 0x28, 2, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x1a), ERR_MALFORMED, "integer too large");
+	expect_body_error(BYTES(0x41, 0, 0x28, 2, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x1a), ERR_INVALID, "offset out of range");
+	expect_body_error(BYTES(0x41, 0, 0x28, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0x1a), ERR_MALFORMED, "integer too large");
+	assert_false(body_accepted_with(BYTES(0x41, 0, 0x28, 2, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x1a), WASM_FEATURES_DEFAULT & ~WASM_FEATURE_MEMORY64, &e));
+	assert_string_equal(e.text, "integer too large");
 	expect_body(BYTES(0x41, 0, 0x28, 0x42, 0, 4, 0x1a));                       // explicit memory 0
 	expect_body_error(BYTES(0x41, 0, 0x28, 0x42, 1, 4, 0x1a), ERR_INVALID, "unknown memory 1");
 	expect_body_error(BYTES(0x41, 0, 0x28, 0x80, 1, 4, 0x1a), ERR_MALFORMED, "malformed memop flags");
 	expect_body_error(BYTES(0x3f, 1, 0x1a), ERR_INVALID, "unknown memory 1");
-	struct err e;
 	assert_false(body_accepted_with(BYTES(0x41, 0, 0x28, 0x42, 0, 4, 0x1a), WASM_FEATURES_DEFAULT & ~WASM_FEATURE_MULTI_MEMORY, &e));
 	assert_false(body_accepted_with(BYTES(0x3f, 0x80, 0, 0x1a), WASM_FEATURES_DEFAULT & ~WASM_FEATURE_MULTI_MEMORY, &e));
 	assert_non_null(strstr(e.text, "zero byte expected"));
@@ -96,12 +99,60 @@ static void info_of(struct slice code, struct wasm_scratch *s, struct wasm_func_
 	struct wasm_module *m;
 	struct err e = {0};
 	arena_init(&a, 0);
-	put_environment(&b, code);
+	put_environment(&b, code, WASM_FEATURES_DEFAULT);
 	assert_true(wasm_decode(&a, buf_view(&b), WASM_FEATURES_DEFAULT, 0, &m, &e));
 	if (!wasm_validate_func(m, 0, s, ret, &e))
 		fail_msg("%s", e.text);
 	arena_release(&a);
 	buf_release(&b);
+}
+
+// 49,000 locals in a few bytes, declared in three groups; two of the last are used, one has no default value.
+static void locals_that_are_declared_by_the_thousand_are_listed_as_they_are_used(void **state)
+{
+	struct wasm_scratch *s = wasm_scratch_new();
+	struct wasm_func_info info;
+	struct arena a;
+	struct wasm_module *m;
+	struct err e = {0};
+	struct buf b = {0};
+	arena_init(&a, 0);
+	put_preamble(&b);
+	put_section(&b, TYPES, BYTES(1, 0x60, 1, 0x7f, 0));
+	put_section(&b, FUNCTIONS, BYTES(3, 0, 0, 0));
+	// 20,000 of i32, 28,998 of i64, 2 of (ref 0): the parameter is local 0
+	struct slice locals = BYTES(3, 0xa0, 0x9c, 1, 0x7f, 0xc6, 0xe2, 1, 0x7e, 2, 0x64, 0);
+	struct slice bodies[] = {BYTES(0x20, 0, 0x1a, 0x20, 0xc0, 0xb8, 2, 0x1a, 0x20, 0xc0, 0xb8, 2, 0x1a, 0x20, 0xa0, 0x9c, 1, 0x1a, 0x0b),
+		BYTES(0x20, 0xc0, 0xb8, 2, 0x1a, 0x0b), BYTES(0x20, 0xe7, 0xfe, 2, 0x1a, 0x0b)};
+	struct buf c = {0};
+	put_leb(&c, 3);
+	for (int i = 0; i < 3; i++) {
+		put_leb(&c, locals.len + bodies[i].len);
+		buf_put_slice(&c, locals);
+		buf_put_slice(&c, bodies[i]);
+	}
+	put_section(&b, CODE, buf_view(&c));
+	if (!wasm_decode(&a, buf_view(&b), WASM_FEATURES_DEFAULT, 0, &m, &e) || !wasm_validate_func(m, 0, s, &info, &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(info.nlocals, 49001);
+	assert_in_range(info.nflat, 128, 1000);
+	assert_int_equal(info.nfar, 2);
+	assert_int_equal(info.far[0].index, 40000);
+	assert_int_equal(info.far[0].type.kind, WASM_I64);
+	assert_int_equal(info.far[1].index, 20000);
+	assert_int_equal(info.far[1].type.kind, WASM_I32);
+	assert_int_equal(info.local_weight[40000], 2);
+	// Nothing is left over from one body to the next.
+	assert_true(wasm_validate_func(m, 1, s, &info, &e));
+	assert_int_equal(info.nfar, 1);
+	assert_int_equal(info.local_weight[40000], 1);
+	assert_int_equal(info.local_weight[20000], 0);
+	assert_false(wasm_validate_func(m, 2, s, &info, &e));
+	assert_non_null(strstr(e.text, "uninitialized local: local 48999"));
+	buf_release(&b);
+	buf_release(&c);
+	arena_release(&a);
+	wasm_scratch_free(s);
 }
 
 static void uses_of_locals_are_weighed_by_loop_depth(void **state)
@@ -156,7 +207,7 @@ static void readers_agree_with_the_validator(void **state)
 	struct err e = {0};
 	struct buf b = {0};
 	arena_init(&a, 0);
-	put_environment(&b, BYTES(0x00));
+	put_environment(&b, BYTES(0x00), WASM_FEATURES_DEFAULT);
 	assert_true(wasm_decode(&a, buf_view(&b), WASM_FEATURES_DEFAULT, 0, &m, &e));
 	const uint8_t bytes[] = {0x40, 0x7e, 2, 0x63, 1, 0x64, 0x70, 0x6f, 1};
 	const uint8_t *p = bytes;
@@ -190,6 +241,7 @@ int main(void)
 		cmocka_unit_test(references_follow_subtyping),
 		cmocka_unit_test(locals_without_default_are_set_before_they_are_read),
 		cmocka_unit_test(memory_operands_are_checked),
+		cmocka_unit_test(locals_that_are_declared_by_the_thousand_are_listed_as_they_are_used),
 		cmocka_unit_test(uses_of_locals_are_weighed_by_loop_depth),
 		cmocka_unit_test(weights_saturate),
 		cmocka_unit_test(readers_agree_with_the_validator),

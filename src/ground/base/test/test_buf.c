@@ -56,12 +56,47 @@ static void nothing_that_a_terminal_acts_on_is_printed(void **state)
 	expect_printable(slice_of("\0", 1), "\n", "\\x00");
 }
 
+static bool reads(const char *text, size_t max, struct buf *ret, struct err *e)
+{
+	FILE *f = *text ? fmemopen(UNCONST(text), strlen(text), "r") : fopen("/dev/null", "re");
+	*ret = (struct buf){.max = max};
+	err_clear(e);
+	assert_non_null(f);
+	bool ok = buf_read(ret, f, "it", e);
+	fclose(f);
+	return ok;
+}
+
+static void a_stream_is_read_whole_or_refused(void **state)
+{
+	struct buf b;
+	struct err e = {0};
+	assert_true(reads("", 1024, &b, &e));
+	assert_int_equal(b.len, 0);
+	buf_release(&b);
+	assert_true(reads("abc", 3, &b, &e));
+	assert_memory_equal(b.ptr, "abc", 3);
+	buf_release(&b);
+	assert_false(reads("abc", 2, &b, &e));
+	assert_int_equal(e.code, ERR_LIMIT);
+	buf_release(&b);
+	assert_true(reads("a", 1, &b, &e));
+	buf_release(&b);
+	FILE *folder = fopen("/", "re");
+	b = (struct buf){.max = 10};
+	assert_false(buf_read(&b, folder, "it", &e));
+	assert_int_equal(e.code, ERR_ENV);
+	fclose(folder);
+	buf_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(json_escapes_each_character_once),
 		cmocka_unit_test(json_stays_utf8_whatever_it_is_given),
 		cmocka_unit_test(nothing_that_a_terminal_acts_on_is_printed),
+		cmocka_unit_test(a_stream_is_read_whole_or_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,6 @@ static void legacy_names_lose_their_hash(void **state)
 {
 	expect("_ZN4core3fmt9Formatter9write_str17h0123456789abcdefE", "core::fmt::Formatter::write_str");
 	expect("_ZN71_$LT$Test$u20$$u2b$$u20$$u27$static$u20$as$u20$foo..Bar$LT$Test$GT$$GT$3bar17h930b740aa94f1d3aE", "<Test + 'static as foo::Bar<Test>>::bar");
-	expect("_ZN4test1a2bcE", "_ZN4test1a2bcE");  // C++
 }
 
 static void v0_names_are_paths_with_their_types(void **state)
@@ -33,6 +32,35 @@ static void v0_names_are_paths_with_their_types(void **state)
 	expect("_RINbNbCskIICzLVDPPb_5alloc5alloc8box_freeDINbNiB4_5boxed5FnBoxuEp6OutputuEL_ECs1iopQbuBiw2_3std",
 		"alloc::alloc::box_free::<dyn alloc::boxed::FnBox<(), Output = ()>>");
 	expect("_RNvC1a1b.llvm.1234", "a::b");
+}
+
+static void names_of_cxx_are_written_without_their_parameters(void **state)
+{
+	expect("_Z3foov", "foo");
+	expect("_ZN4test1a2bcEi", "test::a::bc");
+	expect("_ZNK3app6Server6handleERKNS_7RequestE", "app::Server::handle");
+	expect("_ZN3app6ServerC2EiPKc", "app::Server::Server");
+	expect("_ZN3app6ServerD0Ev", "app::Server::~Server");
+	expect("_ZN3app4SlotIiED1Ev", "app::Slot<int>::~Slot");
+	expect("_ZNSt6vectorIiSaIiEE9push_backEOi", "std::vector<int, std::allocator<int>>::push_back");
+	expect("_ZNSt3__212basic_stringIcNS_11char_traitsIcEENS_9allocatorIcEEE6appendEPKc",
+		"std::__2::basic_string<char, std::__2::char_traits<char>, std::__2::allocator<char>>::append");
+	expect("_ZplRK1AS1_", "operator+");
+	expect("_ZN1AcvbEv", "A::operator bool");
+	expect("_ZN1AixEm", "A::operator[]");
+	expect("_ZN12_GLOBAL__N_14mainEv", "(anonymous namespace)::main");
+	expect("_ZZ4mainENK3$_0clEv", "main::$_0::operator()");
+	expect("_ZZN1a1fEiENKUlvE_clEv", "a::f::{lambda#1}::operator()");
+	expect("_ZZ1fvE1x_0", "f::x");
+	expect("_Z3getILi3ELb1EEvv", "get<3, true>");
+	expect("_Z4callIPFiiRKcEEvT_", "call<int (*)(int, char const&)>");
+	expect("_Z4callIA3_iEvv", "call<int [3]>");
+	expect("_Z4callIM1AFvvEEvv", "call<void (A::*)()>");
+	expect("_ZTV1A", "vtable for A");
+	expect("_ZThn16_N1A1fEv", "thunk to A::f");
+	expect("_ZN1fIJicEE1gEv", "f<int, char>::g");
+	expect("_ZN1a1bB5cxx11Ev", "a::b");
+	expect("_ZStlsISt11char_traitsIcEERSt13basic_ostreamIcT_ES5_PKc", "std::operator<< <std::char_traits<char>>");
 }
 
 static void what_is_no_whole_name_stays_as_it_is(void **state)
@@ -86,21 +114,41 @@ static void a_name_of_exponential_length_is_given_up(void **state)
 	buf_release(&b);
 }
 
+// A pair of the pair before, thirty times.
+static void a_name_of_cxx_of_exponential_length_is_given_up(void **state)
+{
+	struct buf b = {0};
+	buf_put_str(&b, "_Z1fI1a1pIS0_S0_E");  // S_ is f, S0_ a, S1_ p, S2_ the pair
+	for (int i = 0; i < 30; i++)
+		buf_printf(&b, "S1_IS%c_S%c_E", "23456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i], "23456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[i]);
+	buf_put(&b, "Evv", 4);
+	expect((char *)b.ptr, (char *)b.ptr);
+	buf_clear(&b);
+	buf_put_str(&b, "_Z1fI");
+	for (int i = 0; i < 600; i++)
+		buf_put_byte(&b, 'P');
+	buf_put(&b, "iEvv", 5);
+	expect((char *)b.ptr, (char *)b.ptr);
+	buf_release(&b);
+}
+
 static void every_cut_and_every_changed_byte_ends(void **state)
 {
-	static const char whole[] = "_RNCINkXs25_NgCsbmNqQUJIY6D_4core5sliceINyB9_4IterhENuNgNoBb_4iter8iterator8Iterator9rpositionNCNgNpB9_6memchr7memrchrs_0E0Bb_";
-	for (size_t i = 0; i + 1 < sizeof whole; i++)
-		for (unsigned c = 0; c < 128; c += 3) {
-			char name[sizeof whole];
-			struct buf b = {0};
-			memcpy(name, whole, sizeof whole);
-			name[i] = (char)c;
-			demangle(&b, slice_str(name));
-			buf_clear(&b);
-			demangle(&b, slice_of(whole, i));
-			assert_true(b.len <= 2 * DEMANGLE_MAX);
-			buf_release(&b);
-		}
+	static const char *const wholes[] = {"_RNCINkXs25_NgCsbmNqQUJIY6D_4core5sliceINyB9_4IterhENuNgNoBb_4iter8iterator8Iterator9rpositionNCNgNpB9_6memchr7memrchrs_0E0Bb_",
+		"_ZNSt3__212basic_stringIcNS_11char_traitsIcEENS_9allocatorIcEEE6appendEPKc", "_ZZN1a1fIM1APFiiRA3_KcEEEiENKUlvE_clEv"};
+	for (size_t w = 0; w < ARRAY_LEN(wholes); w++)
+		for (size_t i = 0; i < strlen(wholes[w]); i++)
+			for (unsigned c = 0; c < 128; c += 3) {
+				char name[200];
+				struct buf b = {0};
+				memcpy(name, wholes[w], strlen(wholes[w]) + 1);
+				name[i] = (char)c;
+				demangle(&b, slice_str(name));
+				buf_clear(&b);
+				demangle(&b, slice_of(wholes[w], i));
+				assert_true(b.len <= 2 * DEMANGLE_MAX);
+				buf_release(&b);
+			}
 }
 
 int main(void)
@@ -108,8 +156,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(legacy_names_lose_their_hash),
 		cmocka_unit_test(v0_names_are_paths_with_their_types),
+		cmocka_unit_test(names_of_cxx_are_written_without_their_parameters),
 		cmocka_unit_test(what_is_no_whole_name_stays_as_it_is),
 		cmocka_unit_test(a_name_of_exponential_length_is_given_up),
+		cmocka_unit_test(a_name_of_cxx_of_exponential_length_is_given_up),
 		cmocka_unit_test(every_cut_and_every_changed_byte_ends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include "base/base.h"
+#include "base/base_int.h"
 
 static void an_account_holds_at_its_bounds(void **s)
 {
@@ -36,6 +37,22 @@ static void what_is_in_use_is_charged_and_what_is_kept_is_not(void **s)
 			pool_free(blocks[k]);
 		assert_int_equal(a.used, 0);
 		assert_true(p.kept_bytes <= 16384);
+	}
+	pool_release(&p);
+}
+
+static void a_block_of_any_size_has_room_and_wastes_at_most_half_of_it(void **s)
+{
+	struct account a = {.limit = UINT64_MAX};
+	struct pool p;
+	pool_init(&p, &a);
+	for (size_t n = 0; n < 10000; n++) {
+		void *b = pool_alloc(&p, n);
+		assert_non_null(b);
+		memset(b, 0xaa, n);
+		assert_true(a.used >= n + 16 && a.used <= n + n / 2 + 64);
+		pool_free(b);
+		assert_int_equal(a.used, 0);
 	}
 	pool_release(&p);
 }
@@ -153,15 +170,61 @@ static void who_watches_is_told_of_what_no_account_knows(void **state)
 	pool_release(&of_none);
 }
 
+static void a_block_that_was_disowned_is_the_heaps(void **state)
+{
+	struct account account = {.limit = 1 << 20};
+	struct pool p;
+	pool_init(&p, &account);
+	void *small = pool_alloc(&p, 100), *large = pool_alloc(&p, 100000);
+	pool_disown(small);
+	pool_disown(large);
+	pool_disown(large);
+	assert_int_equal(account.used, 0);
+	pool_release(&p);
+	memset(large, 1, 100000);
+	pool_free(small);
+	pool_free(large);
+}
+
+static void a_vector_at_the_end_of_its_arena_grows_where_it_lies(void **s)
+{
+	struct arena a;
+	VEC(uint32_t)
+	v = {0},
+	w = {0};
+	arena_init(&a, 0);
+	assert_true(VEC_PUSH(&a, &v, 0u, UINT32_MAX));
+	const uint32_t *first = v.ptr;
+	for (uint32_t k = 1; k < 256; k++)
+		assert_true(VEC_PUSH(&a, &v, k, UINT32_MAX));
+	assert_ptr_equal(v.ptr, first);
+	for (uint32_t k = 0; k < 100000; k++)  // two that take turns move, and so does one that leaves its chunk
+		assert_true(VEC_PUSH(&a, &v, 256 + k, UINT32_MAX) && VEC_PUSH(&a, &w, k, UINT32_MAX));
+	for (uint32_t k = 0; k < 100000; k++)
+		assert_true(v.ptr[256 + k] == 256 + k && w.ptr[k] == k);
+	for (uint32_t k = 0; k < 256; k++)
+		assert_int_equal(v.ptr[k], k);
+	uint8_t *p = arena_alloc(&a, 8, 1);
+	assert_true(base__arena_extend(&a, p, 8, 16));
+	assert_false(base__arena_extend(&a, p, 8, 16));  // it is 16 long now
+	assert_false(base__arena_extend(&a, p, 16, 8));
+	assert_false(base__arena_extend(&a, p, 16, SIZE_MAX));
+	assert_false(base__arena_extend(&a, NULL, 0, 8));
+	arena_release(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_vector_at_the_end_of_its_arena_grows_where_it_lies),
 		cmocka_unit_test(an_account_holds_at_its_bounds),
 		cmocka_unit_test(what_is_in_use_is_charged_and_what_is_kept_is_not),
+		cmocka_unit_test(a_block_of_any_size_has_room_and_wastes_at_most_half_of_it),
 		cmocka_unit_test(a_block_that_was_freed_serves_again_without_the_heap),
 		cmocka_unit_test(the_limit_refuses_and_says_that_it_was_the_limit),
 		cmocka_unit_test(growing_keeps_the_bytes_and_the_account),
 		cmocka_unit_test(arenas_and_buffers_charge_through_a_pool),
+		cmocka_unit_test(a_block_that_was_disowned_is_the_heaps),
 		cmocka_unit_test(who_watches_is_told_of_what_no_account_knows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-// The loop: timers, tasks, I/O, other threads, the pool.
+// The loop: timers, jobs, I/O, other threads, the pool.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -104,19 +104,19 @@ static void a_timer_may_rearm_itself_in_the_past_without_hanging(void **state)
 }
 
 struct job {
-	struct loop_task t;
+	struct loop_job t;
 	struct loop *l;
 	int *log, *n, id;
 	struct job *also;
 };
-static void on_job(struct loop_task *t)
+static void on_job(struct loop_job *t)
 {
 	struct job *j = CONTAINER_OF(t, struct job, t);
 	j->log[(*j->n)++] = j->id;
 	if (j->also)
 		loop_post(j->l, &j->also->t);
 }
-static void tasks_run_in_order_in_the_same_iteration(void **state)
+static void jobs_run_in_order_in_the_same_iteration(void **state)
 {
 	struct loop *l = new_loop();
 	int log[8], n = 0;
@@ -128,7 +128,7 @@ static void tasks_run_in_order_in_the_same_iteration(void **state)
 	loop_post(l, &d.t);
 	loop_post(l, &b.t);
 	loop_post(l, &a.t);  // queued already
-	loop_task_cancel(&d.t);
+	loop_job_cancel(&d.t);
 	loop_run_once(l, UINT64_MAX);
 	assert_int_equal(n, 3);
 	assert_true(log[0] == 1 && log[1] == 2 && log[2] == 3);
@@ -137,15 +137,15 @@ static void tasks_run_in_order_in_the_same_iteration(void **state)
 
 static struct job endless;
 struct job_of_order {
-	struct loop_task t;
+	struct loop_job t;
 	char name;
 };
 static char order_text[16];
-static void on_order(struct loop_task *t)
+static void on_order(struct loop_job *t)
 {
 	order_text[strlen(order_text)] = CONTAINER_OF(t, struct job_of_order, t)->name;
 }
-static void of_slow_tasks_one_runs_an_iteration_after_the_others(void **state)
+static void of_slow_jobs_one_runs_an_iteration_after_the_others(void **state)
 {
 	struct loop *l = new_loop();
 	struct job_of_order jobs[4] = {{{.fn = on_order}, 'a'}, {{.fn = on_order}, 'b'}, {{.fn = on_order}, 'c'}, {{.fn = on_order}, 'd'}};
@@ -156,26 +156,26 @@ static void of_slow_tasks_one_runs_an_iteration_after_the_others(void **state)
 	loop_post(l, &jobs[3].t);
 	loop_run_once(l, 10000 * MS);
 	assert_string_equal(order_text, "cda");
-	loop_task_cancel(&jobs[1].t);
+	loop_job_cancel(&jobs[1].t);
 	loop_post_slow(l, &jobs[1].t);
 	loop_run_once(l, 10000 * MS);  // does not wait: one is left
 	assert_string_equal(order_text, "cdab");
 	loop_free(l);
 }
 
-static void on_endless(struct loop_task *t)
+static void on_endless(struct loop_job *t)
 {
 	loop_post(endless.l, t);
 }
-static void a_task_that_posts_itself_does_not_starve_the_loop(void **state)
+static void a_job_that_posts_itself_does_not_starve_the_loop(void **state)
 {
 	struct loop *l = new_loop();
 	endless.l = l;
-	endless.t = (struct loop_task){.fn = on_endless};
+	endless.t = (struct loop_job){.fn = on_endless};
 	loop_post(l, &endless.t);
 	loop_run_once(l, UINT64_MAX);
 	loop_run_once(l, UINT64_MAX);
-	loop_task_cancel(&endless.t);
+	loop_job_cancel(&endless.t);
 	loop_free(l);
 }
 
@@ -268,7 +268,7 @@ static void sleepy_done(struct loop_work *w)
 	CONTAINER_OF(w, struct sleepy, w)->done++;
 	sleepy_total++;
 }
-static void the_pool_runs_bounded_work_and_cancels_what_waits(void **state)
+static void the_pool_runs_bounded_work(void **state)
 {
 	struct loop *l = new_loop();
 	struct err e = {0};
@@ -276,7 +276,7 @@ static void the_pool_runs_bounded_work_and_cancels_what_waits(void **state)
 	assert_true(loop_pool_new(&p, 2, 4, &e));
 	static struct sleepy s[32];
 	memset(s, 0, sizeof s);
-	int taken = 0, cancelled;
+	int taken = 0;
 	sleepy_total = 0;
 	for (int i = 0; i < 32; i++) {
 		s[i].w.run = sleepy_run;
@@ -286,15 +286,79 @@ static void the_pool_runs_bounded_work_and_cancels_what_waits(void **state)
 		taken++;
 	}
 	assert_in_range(taken, 4, 31);  // the queue is bounded
-	cancelled = loop_work_cancel(p, &s[taken - 1].w);
 	while (sleepy_total < taken)
 		loop_run_once(l, 1000 * MS);
 	for (int i = 0; i < taken; i++) {
 		assert_int_equal(s[i].done, 1);
-		assert_int_equal(s[i].ran, s[i].w.cancelled ? 0 : 1);
+		assert_int_equal(s[i].ran, 1);
 	}
-	assert_int_equal(s[taken - 1].w.cancelled, cancelled);
 	loop_pool_free(p);
+	loop_free(l);
+}
+
+// Of works that were let go: one that runs until it may end, those behind it.
+struct stuck {
+	struct loop_work w;
+	int ran, done;  // any thread
+};
+static int may_end;
+static void stuck_run(struct loop_work *w)
+{
+	__atomic_fetch_add(&CONTAINER_OF(w, struct stuck, w)->ran, 1, __ATOMIC_SEQ_CST);
+	while (!__atomic_load_n(&may_end, __ATOMIC_SEQ_CST))
+		usleep(200);
+}
+static void stuck_done(struct loop_work *w)
+{
+	__atomic_fetch_add(&CONTAINER_OF(w, struct stuck, w)->done, 1, __ATOMIC_SEQ_CST);
+}
+static int now(int *what)
+{
+	return __atomic_load_n(what, __ATOMIC_SEQ_CST);
+}
+static void let_go_a_work_ends_without_its_loop_and_nobody_waits_for_it(void **state)
+{
+	struct loop *l = new_loop();
+	struct err e = {0};
+	struct loop_pool *p;
+	static struct stuck runs, never, kept;
+	runs.w = never.w = kept.w = (struct loop_work){.run = stuck_run, .done = stuck_done};
+	may_end = 0;
+	assert_true(loop_pool_new(&p, 1, 4, &e));
+	assert_true(loop_work_submit(p, l, &runs.w) && loop_work_submit(p, l, &never.w) && loop_work_submit(p, l, &kept.w));
+	while (!now(&runs.ran))
+		usleep(200);
+	loop_work_let_go(p, &never.w, false);
+	assert_int_equal(never.done, 1);
+	loop_work_let_go(p, &kept.w, true);
+	loop_work_let_go(p, &runs.w, false);
+	assert_int_equal(now(&runs.done), 0);
+	loop_free(l);
+	loop_pool_free(p);  // does not wait for what hangs
+	assert_int_equal(now(&runs.done), 0);
+	__atomic_store_n(&may_end, 1, __ATOMIC_SEQ_CST);
+	while (!now(&kept.done))
+		usleep(200);
+	assert_int_equal(now(&runs.done), 1);
+	assert_int_equal(never.ran, 0);
+	assert_int_equal(now(&kept.ran), 1);
+}
+
+static void the_pool_finishes_what_was_let_go_to_be_finished(void **state)
+{
+	struct loop *l = new_loop();
+	struct err e = {0};
+	struct loop_pool *p;
+	static struct sleepy s[3];
+	assert_true(loop_pool_new(&p, 1, 4, &e));
+	for (int i = 0; i < 3; i++) {
+		s[i].w = (struct loop_work){.run = sleepy_run, .done = sleepy_done};
+		assert_true(loop_work_submit(p, l, &s[i].w));
+		loop_work_let_go(p, &s[i].w, true);
+	}
+	loop_pool_free(p);
+	for (int i = 0; i < 3; i++)
+		assert_true(s[i].ran == 1 && s[i].done == 1);
 	loop_free(l);
 }
 
@@ -334,18 +398,80 @@ static void a_wakeup_ends_the_wait_each_time(void **state)
 	loop_free(l);
 }
 
+// Works that hold their threads until they may end, of two owners.
+struct held {
+	struct loop_work w;
+	_Atomic bool *may_end;
+	_Atomic int *began;
+	bool done;
+};
+
+static void held_run(struct loop_work *w)
+{
+	struct held *h = CONTAINER_OF(w, struct held, w);
+	++*h->began;
+	while (!*h->may_end)
+		usleep(200);
+}
+
+static void held_done(struct loop_work *w)
+{
+	CONTAINER_OF(w, struct held, w)->done = true;
+}
+
+static bool all_done(const struct held *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (!list[i].done)
+			return false;
+	return true;
+}
+
+static void one_owner_leaves_room_and_threads_for_others(void **state)
+{
+	enum { MANY = 6 };
+	struct err e = {0};
+	struct loop *l = new_loop();
+	struct loop_pool *p;
+	_Atomic bool many_may_end = false, other_may_end = true;
+	_Atomic int many_began = 0, other_began = 0;
+	struct held many[MANY] = {0}, other = {0}, too_many = {0};
+	assert_true(loop_pool_new(&p, 4, 8, &e));
+	for (int i = 0; i < MANY; i++) {
+		many[i] = (struct held){{.run = held_run, .done = held_done, .owner = 1}, &many_may_end, &many_began, false};
+		assert_true(loop_work_submit(p, l, &many[i].w));
+		while (i < 2 && many_began <= i)
+			loop_run_once(l, MS);
+	}
+	too_many.w = (struct loop_work){.run = held_run, .done = held_done, .owner = 1};
+	assert_false(loop_work_submit(p, l, &too_many.w));  // four of them wait
+	other = (struct held){{.run = held_run, .done = held_done, .owner = 2}, &other_may_end, &other_began, false};
+	assert_true(loop_work_submit(p, l, &other.w));
+	while (!other.done)
+		loop_run_once(l, MS);
+	assert_int_equal(many_began, 2);
+	many_may_end = true;
+	while (!all_done(many, MANY))
+		loop_run_once(l, MS);
+	loop_pool_free(p);
+	loop_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timers_fire_once_never_early_and_soon_after),
 		cmocka_unit_test(far_and_extreme_deadlines_are_kept),
 		cmocka_unit_test(a_timer_may_rearm_itself_in_the_past_without_hanging),
-		cmocka_unit_test(tasks_run_in_order_in_the_same_iteration),
-		cmocka_unit_test(a_task_that_posts_itself_does_not_starve_the_loop),
-		cmocka_unit_test(of_slow_tasks_one_runs_an_iteration_after_the_others),
+		cmocka_unit_test(jobs_run_in_order_in_the_same_iteration),
+		cmocka_unit_test(a_job_that_posts_itself_does_not_starve_the_loop),
+		cmocka_unit_test(of_slow_jobs_one_runs_an_iteration_after_the_others),
 		cmocka_unit_test(a_closed_io_gets_no_event_of_the_same_batch),
 		cmocka_unit_test(posts_from_threads_all_arrive_and_wake_the_loop),
-		cmocka_unit_test(the_pool_runs_bounded_work_and_cancels_what_waits),
+		cmocka_unit_test(the_pool_runs_bounded_work),
+		cmocka_unit_test(one_owner_leaves_room_and_threads_for_others),
+		cmocka_unit_test(let_go_a_work_ends_without_its_loop_and_nobody_waits_for_it),
+		cmocka_unit_test(the_pool_finishes_what_was_let_go_to_be_finished),
 		cmocka_unit_test(a_wakeup_ends_the_wait_each_time),
 		cmocka_unit_test(stop_from_another_thread_ends_run),
 	};

@@ -213,7 +213,7 @@ static void start_server_with(struct http_server_config config)
 		fail_msg("%s", e.text);
 }
 
-static void start_server(const struct http_limits *limits)
+UNUSED static void start_server(const struct http_limits *limits)
 {
 	start_server_with((struct http_server_config){.limits = limits ? *limits : http_limits_default, .on_request = on_request});
 }
@@ -240,7 +240,7 @@ struct client {
 	bool eof, reset;
 };
 
-static struct client dial(void)
+UNUSED static struct client dial(void)
 {
 	struct client c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), .in.max = 64 << 20};
 	if (connect(c.fd, (void *)address.bytes, address.len) < 0)
@@ -249,7 +249,7 @@ static struct client dial(void)
 	return c;
 }
 
-static void hang_up(struct client *c)
+UNUSED static void hang_up(struct client *c)
 {
 	close(c->fd);
 	buf_release(&c->in);
@@ -320,7 +320,7 @@ static void wait_times(struct client *c, const char *text, int n)
 		turn(1);
 	}
 }
-static void wait_for(struct client *c, const char *text)
+UNUSED static void wait_for(struct client *c, const char *text)
 {
 	wait_times(c, text, 1);
 }

@@ -324,6 +324,43 @@ static void H6_where_descriptors_are_short_idle_ones_are_closed(void **state)
 	stop_gated();
 }
 
+static void who_finds_no_memory_waits_until_there_is_some(void **state)
+{
+	start_gated(1000, HTTP_NO_LIMIT);
+	struct client a = dial();
+	say(&a, GET("/hold"));
+	wait_held(1);
+	mem_fail_nth(1);
+	struct client b = dial();
+	say(&b, GET("/hello"));
+	wait_for(&b, "hello");
+	mem_fail_nth(0);
+	assert_int_equal(full_count, 1);
+	assert_int_equal(last_full, HTTP_FULL_MEMORY);
+	hang_up(&a);
+	hang_up(&b);
+	stop_gated();
+}
+
+static void who_has_just_come_is_not_idle(void **state)
+{
+	start_gated(2, HTTP_NO_LIMIT);
+	struct client a = dial(), b = dial();
+	wait_ms(20);
+	struct client c = dial();
+	say(&c, GET("/hello"));
+	wait_ms(50);
+	say(&a, GET("/hello"));
+	say(&b, GET("/hello"));
+	wait_for(&a, "hello");
+	wait_for(&b, "hello");
+	wait_for(&c, "hello");
+	hang_up(&a);
+	hang_up(&b);
+	hang_up(&c);
+	stop_gated();
+}
+
 static void H5_a_client_has_so_many_connections(void **state)
 {
 	start_gated(HTTP_NO_LIMIT, 2);
@@ -422,6 +459,29 @@ static void H5_a_client_that_takes_drops_is_cut_off(void **state)
 	}
 	assert_true(held->cancelled && held->why == HTTP_CANCEL_TIMEOUT);
 	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
+// Each time all that is there, after a wait that is less than the grace; all of them together are more.
+static void H5_a_client_that_takes_steadily_gets_all_however_long_that_is(void **state)
+{
+	struct http_limits l = http_limits_default;
+	l.min_rate = 1000;
+	l.grace_ns = 600 * MS;
+	start_server(&l);
+	struct client c = dial();
+	int small = 65536;
+	setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	say(&c, GET("/big") GET("/big") GET("/big") GET("/big"));
+	wait_held(1);
+	uint64_t give_up = sys_now_ns() + 60000 * MS;
+	while (c.in.len < 32 << 20 && !c.eof && sys_now_ns() < give_up) {
+		wait_ms(200);
+		receive_some(&c);
+		turn(3);
+	}
+	assert_true(c.in.len >= 32 << 20);
 	hang_up(&c);
 	stop_server();
 }
@@ -636,9 +696,12 @@ int main(void)
 		cmocka_unit_test(H6_the_longest_idle_makes_room),
 		cmocka_unit_test(H6_another_server_is_asked_for_room),
 		cmocka_unit_test(H6_where_descriptors_are_short_idle_ones_are_closed),
+		cmocka_unit_test(who_finds_no_memory_waits_until_there_is_some),
+		cmocka_unit_test(who_has_just_come_is_not_idle),
 		cmocka_unit_test(H5_a_client_has_so_many_connections),
 		cmocka_unit_test(H5_a_body_in_drops_is_too_slow),
 		cmocka_unit_test(H5_a_body_that_is_quick_enough_goes_on_beyond_the_grace),
+		cmocka_unit_test(H5_a_client_that_takes_steadily_gets_all_however_long_that_is),
 		cmocka_unit_test(H5_a_body_has_a_total_time),
 		cmocka_unit_test(H5_a_client_that_takes_drops_is_cut_off),
 		cmocka_unit_test(an_owner_that_asks_again_gives_the_client_no_time),

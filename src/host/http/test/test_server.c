@@ -472,6 +472,30 @@ static void fields_of_a_response_are_checked_and_kept_in_order(void **state)
 	stop_server();
 }
 
+static void a_field_of_the_server_goes_with_the_head_where_there_is_room(void **state)
+{
+	struct http_field all[HTTP_FIELDS_MAX];
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		all[i] = (struct http_field){SLICE_LIT("x"), SLICE_LIT("y")};
+	for (uint32_t n = 0; n <= HTTP_FIELDS_MAX; n += HTTP_FIELDS_MAX / 2) {
+		start_server(NULL);
+		struct client c = dial();
+		say(&c, GET("/hold"));
+		wait_held(1);
+		http_exchange_add_field(held->x, (struct http_field){SLICE_LIT("set-cookie"), SLICE_LIT("v=1")});
+		assert_false(http_respond_head(held->x, 600, all, n, 2, NULL));
+		assert_true(http_respond_head(held->x, 200, all, n, 2, NULL));
+		assert_int_equal(http_body_write(held->x, SLICE_LIT("ok")), HTTP_WRITE_OK);
+		assert_true(http_body_finish(held->x, NULL, 0));
+		let_go(held);
+		wait_for(&c, "\r\n\r\nok");
+		assert_int_equal(count_of(&c, "set-cookie: v=1\r\n"), n < HTTP_FIELDS_MAX);
+		assert_int_equal(count_of(&c, "x: y\r\n"), n);
+		hang_up(&c);
+		stop_server();
+	}
+}
+
 static void W30_the_head_leaves_before_the_body_is_finished(void **state)
 {
 	start_server(NULL);
@@ -724,6 +748,7 @@ int main(void)
 		cmocka_unit_test(a_body_that_ends_early_is_an_error),
 		cmocka_unit_test(L88_a_client_that_does_not_read_holds_the_writer_back),
 		cmocka_unit_test(fields_of_a_response_are_checked_and_kept_in_order),
+		cmocka_unit_test(a_field_of_the_server_goes_with_the_head_where_there_is_room),
 		cmocka_unit_test(W30_the_head_leaves_before_the_body_is_finished),
 		cmocka_unit_test(H4_continue_goes_before_a_head_that_was_given_first),
 		cmocka_unit_test(H4_an_owner_that_reads_later_finds_the_body_coming),

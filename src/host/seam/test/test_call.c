@@ -24,8 +24,7 @@ static void init(struct fixture *f)
 {
 	*f = (struct fixture){.grants = {.call_bytes = 1000, .log_denial = log_denial}};
 	seam_instance_init(&f->instance, NULL, &f->grants, NULL);
-	seam_task_init(&f->task, NULL, NULL, NULL);
-	f->call = (struct seam_call){.task = &f->task, .instance = &f->instance};
+	f->call = (struct seam_call){.task = &f->task, .thread = &f->task.canon, .instance = &f->instance};
 }
 
 static void each_kind_of_denial_is_logged_once(void **s)

@@ -127,6 +127,18 @@ static void what_nobody_has_is_named(void **s)
 	refused(&g, "input-stream");
 }
 
+// Called as ours are: but in an instance inside of the interface.
+static void what_lies_in_an_inner_instance_is_not_taken_for_the_interfaces(void **s)
+{
+	struct guest g;
+	guest_init(&g, "wasi:io/streams@0.2.0", "[method]output-stream.flush", true);
+	g.func.inner = SLICE_LIT("more");
+	refused(&g, "wasi:io/streams@0.2.0 has no instance more, which is to have [method]output-stream.flush");
+	guest_init(&g, "wasi:io/streams@0.2.0", "[method]output-stream.flush", true);
+	g.resource.inner = SLICE_LIT("more");
+	refused(&g, "nothing provides 2 imports: output-stream, ");  // and the function that takes it
+}
+
 static void a_function_that_is_used_must_be_served(void **s)
 {
 	struct guest g;
@@ -218,6 +230,7 @@ int main(void)
 		cmocka_unit_test(what_is_imported_is_compared_as_types_with_resources_by_name),
 		cmocka_unit_test(what_nobody_has_is_named),
 		cmocka_unit_test(a_function_that_is_used_must_be_served),
+		cmocka_unit_test(what_lies_in_an_inner_instance_is_not_taken_for_the_interfaces),
 		cmocka_unit_test(an_import_finds_its_label_before_its_name),
 		cmocka_unit_test(everything_that_is_missing_is_named_with_what_would_serve_it),
 		cmocka_unit_test(a_function_that_is_imported_must_be_there_also_when_nothing_calls_it),

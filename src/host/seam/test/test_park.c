@@ -8,40 +8,46 @@
 
 static struct loop *loop;
 static struct vm_shard *shard;
+static struct seam_tasks *tasks;
 
 struct job {
-	struct seam_task task;
+	struct seam_task *task;
 	struct seam_park park;
 	struct loop_timer timer;
-	struct loop_task later;
+	struct loop_job later;
 	enum seam_result result;
 	bool timed_out, returned, done;
 	uint64_t deadline;
+	// Once it has ended.
+	uint64_t wait_ns, cpu_ns;
+	enum trap kill_trap;
+	uint32_t n_calls;
 };
 
 static void wait_once(void *arg)
 {
 	struct job *j = arg;
-	struct seam_call c = {.task = &j->task};
+	struct seam_call c = {.task = j->task, .thread = &j->task->canon};
 	j->result = seam_park_until(&c, &j->park, j->deadline, &j->timed_out);
 	j->returned = true;
 }
 
 static void on_done(struct seam_task *t)
 {
-	CONTAINER_OF(t, struct job, task)->done = true;
+	((struct job *)t->owner)->done = true;
 }
 
 static void begin(struct job *j, uint64_t deadline)
 {
 	*j = (struct job){.deadline = deadline};
-	seam_task_init(&j->task, loop, shard, NULL);
+	j->task = seam_task_new(tasks, NULL);
+	j->task->owner = j;
 	seam_park_init(&j->park);
 }
 
 static void run(struct job *j)
 {
-	assert_true(seam_task_run(&j->task, wait_once, j, VM_BUDGET_NONE, on_done));
+	assert_true(seam_task_run(j->task, wait_once, j, VM_BUDGET_NONE, on_done));
 }
 
 static void finish(struct job *j)
@@ -49,6 +55,11 @@ static void finish(struct job *j)
 	for (int i = 0; i < 1000 && !j->done; i++)
 		loop_run_once(loop, 1000000);
 	assert_true(j->done);
+	j->wait_ns = j->task->wait_ns;
+	j->cpu_ns = j->task->cpu_ns;
+	j->kill_trap = j->task->kill_trap;
+	j->n_calls = j->task->n_calls;
+	seam_task_free(j->task);
 }
 
 static void a_wake_is_taken_from_the_ready_queue_only(void **s)
@@ -72,6 +83,7 @@ static void a_wake_before_the_park_is_not_lost(void **s)
 	seam_wake(&j.park);
 	run(&j);
 	assert_true(j.done);
+	finish(&j);
 	assert_int_equal(j.result, SEAM_OK);
 }
 
@@ -84,7 +96,7 @@ static void a_deadline_ends_the_wait(void **s)
 	finish(&j);
 	assert_true(j.timed_out);
 	assert_int_equal(j.result, SEAM_OK);
-	assert_true(j.task.wait_ns >= 4000000);
+	assert_true(j.wait_ns >= 4000000);
 }
 
 static void a_killed_call_returns_and_stays_killed(void **s)
@@ -92,18 +104,20 @@ static void a_killed_call_returns_and_stays_killed(void **s)
 	struct job j;
 	begin(&j, UINT64_MAX);
 	run(&j);
-	seam_task_kill(&j.task, TRAP_DEADLINE);
+	seam_task_kill(j.task, TRAP_DEADLINE);
 	seam_wake(&j.park);
-	finish(&j);
+	for (int i = 0; i < 1000 && !j.done; i++)
+		loop_run_once(loop, 1000000);
 	assert_int_equal(j.result, SEAM_KILLED);
-	assert_int_equal(j.task.kill_trap, TRAP_DEADLINE);
+	assert_int_equal(j.task->kill_trap, TRAP_DEADLINE);
 	struct seam_park again;
 	seam_park_init(&again);
-	struct seam_call c = {.task = &j.task};
+	struct seam_call c = {.task = j.task, .thread = &j.task->canon};
 	assert_int_equal(seam_park(&c, &again), SEAM_KILLED);
+	seam_task_free(j.task);
 }
 
-static void wake_later(struct loop_task *t)
+static void wake_later(struct loop_job *t)
 {
 	seam_wake(&CONTAINER_OF(t, struct job, later)->park);
 }
@@ -117,6 +131,7 @@ static void without_a_fiber_the_loop_runs_meanwhile(void **s)
 	wait_once(&j);
 	assert_true(j.returned);
 	assert_int_equal(j.result, SEAM_OK);
+	seam_task_free(j.task);
 }
 
 static void many_tasks_wait_at_once(void **s)
@@ -158,13 +173,13 @@ static void who_yields_holds_the_instance_and_others_wait_behind(void **s)
 	begin(&a, UINT64_MAX);
 	begin(&b, UINT64_MAX);
 	begin(&c, UINT64_MAX);
-	a.task.instance = b.task.instance = &instance;
-	c.task.instance = &another;
+	a.task->instance = b.task->instance = &instance;
+	c.task->instance = &another;
 	first_to_end = NULL;
-	assert_true(seam_task_run(&a.task, yield_and_end, &a, VM_BUDGET_NONE, on_done));
-	assert_true(seam_task_run(&b.task, end_at_once, &b, VM_BUDGET_NONE, on_done));
+	assert_true(seam_task_run(a.task, yield_and_end, &a, VM_BUDGET_NONE, on_done));
+	assert_true(seam_task_run(b.task, end_at_once, &b, VM_BUDGET_NONE, on_done));
 	assert_false(b.returned);
-	assert_true(seam_task_run(&c.task, wait_once, &c, VM_BUDGET_NONE, on_done));
+	assert_true(seam_task_run(c.task, wait_once, &c, VM_BUDGET_NONE, on_done));
 	seam_wake(&c.park);
 	finish(&c);
 	finish(&a);
@@ -173,15 +188,171 @@ static void who_yields_holds_the_instance_and_others_wait_behind(void **s)
 	// One that is killed while it waits behind another ends when it may.
 	begin(&a, UINT64_MAX);
 	begin(&b, UINT64_MAX);
-	a.task.instance = b.task.instance = &instance;
-	assert_true(seam_task_run(&a.task, yield_and_end, &a, VM_BUDGET_NONE, on_done));
-	assert_true(seam_task_run(&b.task, wait_once, &b, VM_BUDGET_NONE, on_done));
-	seam_task_kill(&b.task, TRAP_DEADLINE);
-	seam_task_kill(&a.task, TRAP_DEADLINE);
+	a.task->instance = b.task->instance = &instance;
+	assert_true(seam_task_run(a.task, yield_and_end, &a, VM_BUDGET_NONE, on_done));
+	assert_true(seam_task_run(b.task, wait_once, &b, VM_BUDGET_NONE, on_done));
+	seam_task_kill(b.task, TRAP_DEADLINE);
+	seam_task_kill(a.task, TRAP_DEADLINE);
 	finish(&a);
 	finish(&b);
 	assert_int_equal(b.result, SEAM_KILLED);
 	assert_null(instance.holder);
+}
+
+// ---- beyond the end ------------------------------------------------------------------------------------------------------------------
+
+static void what_is_left_of_a_task_that_ended_reaches_nobody(void **s)
+{
+	struct job a, b;
+	begin(&a, UINT64_MAX);
+	struct seam_task *memory = a.task;
+	struct seam_task_id id = a.task->id;
+	assert_ptr_equal(seam_task_find(tasks, id), a.task);
+	assert_true(seam_task_run(a.task, wait_once, &a, (struct vm_budget){UINT64_MAX, loop_now_fresh_ns(loop) + 20 * MILLISECOND}, on_done));
+	struct seam_park left = a.park;  // as somebody would have it who was not told
+	seam_wake(&a.park);
+	finish(&a);
+	assert_int_equal(a.result, SEAM_OK);
+	assert_null(seam_task_find(tasks, id));
+	assert_null(seam_task_find(tasks, (struct seam_task_id){0}));
+	assert_null(seam_task_find(tasks, (struct seam_task_id){1000000, id.generation}));
+	// Another has its memory now: neither the wake nor the deadline is that one's.
+	begin(&b, UINT64_MAX);
+	assert_ptr_equal(b.task, memory);
+	assert_true(b.task->id.generation != id.generation);
+	run(&b);
+	b.task->parked = &left;  // so that only the generation tells them apart
+	seam_wake(&left);
+	b.task->parked = &b.park;
+	uint64_t until = loop_now_fresh_ns(loop) + 40 * MILLISECOND;
+	while (loop_now_fresh_ns(loop) < until)
+		loop_run_once(loop, MILLISECOND);
+	assert_null(seam_task_find(tasks, id));
+	assert_false(b.returned);
+	assert_false(b.task->killed);
+	seam_wake(&b.park);
+	finish(&b);
+	assert_int_equal(b.result, SEAM_OK);
+}
+
+static struct job *late;
+static void on_late(struct seam_task *t)
+{
+	late = t->owner;
+}
+
+static void a_deadline_ends_who_waits_or_is_only_told(void **s)
+{
+	struct job a;
+	struct vm_budget soon = {UINT64_MAX, loop_now_fresh_ns(loop) + 5 * MILLISECOND};
+	begin(&a, UINT64_MAX);
+	assert_true(seam_task_run(a.task, wait_once, &a, soon, on_done));
+	finish(&a);
+	assert_int_equal(a.kill_trap, TRAP_DEADLINE);
+	late = NULL;
+	begin(&a, UINT64_MAX);
+	a.task->on_late = on_late;
+	soon.deadline_ns = loop_now_fresh_ns(loop) + 5 * MILLISECOND;
+	assert_true(seam_task_run(a.task, wait_once, &a, soon, on_done));
+	for (int i = 0; i < 1000 && !late; i++)
+		loop_run_once(loop, MILLISECOND);
+	assert_ptr_equal(late, &a);
+	assert_false(a.returned);
+	seam_task_set_budget(a.task, VM_BUDGET_NONE);
+	seam_wake(&a.park);
+	finish(&a);
+	assert_int_equal(a.result, SEAM_OK);
+}
+
+// ---- parents -------------------------------------------------------------------------------------------------------------------------
+
+static void begin_child(struct job *j, struct seam_task *parent)
+{
+	*j = (struct job){.deadline = UINT64_MAX};
+	j->task = seam_task_new(tasks, parent);
+	j->task->owner = j;
+	seam_park_init(&j->park);
+}
+
+static void spin(void *arg)
+{
+	struct job *j = arg;
+	do {
+		while (!vm_work_is_due(shard))
+			;
+	} while (vm_fiber_yield(shard) != VM_KILLED);
+	j->result = SEAM_KILLED;
+	j->kill_trap = vm_fiber_kill_reason(j->task->fiber);
+}
+
+static void a_parent_is_done_when_its_children_are(void **s)
+{
+	struct job a, b, c;
+	begin(&a, UINT64_MAX);
+	a.task->request = &a;
+	run(&a);
+	begin_child(&b, a.task);
+	begin_child(&c, b.task);
+	assert_ptr_equal(c.task->request, &a);
+	assert_ptr_equal(seam_task_root(c.task), a.task);
+	run(&b);
+	run(&c);
+	c.task->n_calls = 3;
+	seam_wake(&a.park);
+	seam_wake(&b.park);
+	for (int i = 0; i < 100 && !(a.returned && b.returned); i++)
+		loop_run_once(loop, MILLISECOND);
+	assert_true(a.returned && b.returned);
+	assert_false(a.done || b.done);
+	seam_wake(&c.park);
+	finish(&c);
+	finish(&b);
+	finish(&a);
+	assert_int_equal(a.n_calls, 3);
+}
+
+static void children_are_killed_with_their_parent(void **s)
+{
+	struct job a, b, c, d;
+	begin(&a, UINT64_MAX);
+	run(&a);
+	begin_child(&b, a.task);
+	begin_child(&c, b.task);
+	begin_child(&d, a.task);
+	run(&b);
+	run(&c);
+	run(&d);
+	seam_task_kill(b.task, TRAP_KILLED);  // with its child, and nobody else
+	assert_true(c.task->killed);
+	assert_false(a.task->killed || d.task->killed);
+	seam_task_kill(a.task, TRAP_DEADLINE);
+	struct job *all[] = {&c, &b, &d, &a};
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+		finish(all[i]);
+	assert_int_equal(c.kill_trap, TRAP_KILLED);
+	assert_int_equal(d.kill_trap, TRAP_DEADLINE);
+}
+
+static void children_spend_the_budget_of_their_parent(void **s)
+{
+	struct job a, b, c;
+	struct vm_budget little = {20 * MILLISECOND, UINT64_MAX};
+	begin(&a, UINT64_MAX);
+	assert_true(seam_task_run(a.task, wait_once, &a, little, on_done));
+	begin_child(&b, a.task);
+	begin_child(&c, a.task);
+	assert_true(seam_task_run(b.task, spin, &b, VM_BUDGET_NONE, on_done));  // what a child is given is not what it may use
+	assert_true(seam_task_run(c.task, spin, &c, VM_BUDGET_NONE, on_done));
+	for (int i = 0; i < 100000 && !(b.done && c.done); i++)
+		loop_run_once(loop, MILLISECOND);
+	assert_int_equal(b.result, SEAM_KILLED);
+	assert_int_equal(b.kill_trap, TRAP_CPU_BUDGET);
+	assert_int_equal(c.kill_trap, TRAP_CPU_BUDGET);
+	finish(&b);
+	finish(&c);
+	seam_wake(&a.park);
+	finish(&a);
+	assert_true(a.cpu_ns >= 20 * MILLISECOND);
 }
 
 int main(void)
@@ -194,13 +365,19 @@ int main(void)
 		cmocka_unit_test(without_a_fiber_the_loop_runs_meanwhile),
 		cmocka_unit_test(many_tasks_wait_at_once),
 		cmocka_unit_test(who_yields_holds_the_instance_and_others_wait_behind),
+		cmocka_unit_test(what_is_left_of_a_task_that_ended_reaches_nobody),
+		cmocka_unit_test(a_deadline_ends_who_waits_or_is_only_told),
+		cmocka_unit_test(a_parent_is_done_when_its_children_are),
+		cmocka_unit_test(children_are_killed_with_their_parent),
+		cmocka_unit_test(children_spend_the_budget_of_their_parent),
 	};
 	struct err e = {0};
-	if (!vm_process_init(&e) || !loop_new(&loop, &e) || !vm_shard_new(&shard, &e)) {
+	if (!vm_process_init(&e) || !loop_new(&loop, &e) || !vm_shard_new(&shard, &e) || !seam_tasks_new(loop, shard, &tasks, &e)) {
 		print_error("%s\n", e.text);
 		return 1;
 	}
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	seam_tasks_free(tasks);
 	vm_shard_free(shard);
 	loop_free(loop);
 	return failed;

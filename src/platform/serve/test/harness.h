@@ -29,7 +29,8 @@ static inline void prepare(unsigned shards)
 	const char *source = getenv("TENON_SOURCE");
 	assert_true(vm_process_handle_signals(NULL));  // cmocka has taken them for each test
 	snprintf(path, sizeof path, "%s/examples/misbehave/misbehave.wasm", source ? source : ".");
-	config = (struct serve_config){.listener.host = "127.0.0.1", .process.log_level = SERVE_LOG_ERROR, .service = {.path = path, .no_cache = true}};
+	static const char *addresses[] = {"127.0.0.1:0"};
+	config = (struct serve_config){.listener.addresses = {.ptr = addresses, .len = 1}, .process.log_level = SERVE_LOG_ERROR, .service = {.path = path, .no_cache = true}};
 	serve_limits_default(&config, true);
 	config.process.shards = shards;
 	config.service.limits.memory = 16 * MIB;
@@ -40,10 +41,11 @@ static inline void prepare(unsigned shards)
 
 static inline bool open_process(struct err *e)
 {
-	const struct serve_config *configs[] = {&config};
+	static struct serve_one one;
+	serve__setup_one(&config, &one);
 	if (e)
 		err_clear(e);
-	return serve__process_open(&process, configs, 1, e);
+	return serve__process_open(&process, &one.setup, e);
 }
 
 static inline void must_open(unsigned shards)

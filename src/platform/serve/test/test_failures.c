@@ -69,7 +69,7 @@ static void a_drain_ends_whatever_fails(void **state)
 		for (uint64_t n = 1; n < 8; n++) {
 			must_open(1);
 			pthread_t thread = start_client(ask_once, "/delay");
-			for (unsigned i = 0; i < 5000 && !process.services[0].shards[0].calls; i++)
+			for (unsigned i = 0; i < 5000 && !process.services[0]->shards[0].calls; i++)
 				go_round(1);
 			failures[k](n);
 			serve__process_drain(&process);

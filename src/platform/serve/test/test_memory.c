@@ -2,11 +2,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "serve/serve_int.h"
+#include "sys/sys.h"
 
 static char root[64];
 
@@ -84,6 +86,28 @@ static void no_limit_and_nonsense_are_none(void **s)
 		assert_int_equal(limit(texts[i]), UINT64_MAX);
 }
 
+static void what_the_process_uses_is_told_where_no_descriptor_is_left(void **s)
+{
+	static struct serve_process p;
+	struct rlimit before, none;
+	serve__memory_open(&p);
+	assert_true(serve__memory_is_known(&p));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){0, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	uint64_t first = serve__memory_resident(&p);
+	char *much = mem_alloc(32 * MIB);
+	assert_non_null(much);
+	memset(much, 1, 32 * MIB);
+	uint64_t then = serve__memory_resident(&p);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(first > 0 && then >= first + 24 * MIB);
+	p.memory = then / 2;
+	assert_true(serve__memory_is_short(&p));
+	mem_free(much);
+	sys_close(p.statm_fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -91,6 +115,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_tightest_on_the_way_up_counts_in_version_1, make_root, remove_root),
 		cmocka_unit_test_setup_teardown(a_group_that_is_not_seen_from_here_still_has_the_root, make_root, remove_root),
 		cmocka_unit_test_setup_teardown(no_limit_and_nonsense_are_none, make_root, remove_root),
+		cmocka_unit_test(what_the_process_uses_is_told_where_no_descriptor_is_left),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,63 @@
+"""Memory of an idle server with each guest, and after so many requests over a hundred connections, beside the peer's."""
+import re, time
+from pathlib import Path
+
+import bench_serve, measure
+
+ROUNDS = 1
+
+
+def options(p):
+    p.add_argument("--connections", type=int, default=100)
+    p.add_argument("--requests", type=int, default=100000)
+    p.add_argument("--side", action="append", help="only these sides")
+
+
+def mib(server):
+    """(resident, of that private, of that anonymous): pages that only this process has are what it costs; mapped files are there for others as well."""
+    text = Path(f"/proc/{server.process.pid}/smaps_rollup").read_text()
+    kib = {k: int(v) for k, v in re.findall(r"^(\w+):\s+(\d+) kB", text, re.M)}
+    return tuple(round(n / 1024, 1) for n in (kib["Rss"], kib["Private_Clean"] + kib["Private_Dirty"], kib["Anonymous"]))
+
+
+def asked(server, o, core):
+    """How many requests were answered, how many were not."""
+    done = errors = 0
+    while done < o.requests:
+        r = bench_serve.load(server, o.connections, 2, core, "/")
+        if not r:
+            break
+        done, errors = done + r["requests"], errors + r["errors"]
+    return done, errors
+
+
+def run(o):
+    core, load_core = measure.cores()
+    o.path = "/"
+    rows, data = [], {}
+    for g in o.guest or list(measure.GUESTS):
+        file = measure.guest(g)
+        if not file:
+            print(f"  {g}: its component is not on this machine")
+            continue
+        data[g] = {}
+        for name, argv in bench_serve.sides(o, g, file).items():
+            servers = bench_serve.ready({name: measure.Server(argv, core)})  # one at a time: what they share would count for neither
+            if name not in servers:
+                continue
+            server = servers[name]
+            time.sleep(1)
+            idle = mib(server)
+            done, errors = asked(server, o, load_core)
+            time.sleep(1)
+            after = mib(server)
+            server.stop()
+            data[g][name] = {"idle_mib": idle, "after_mib": after, "requests": done, "errors": errors}
+            rows.append([f"{g}: {name}", *idle, *after, done, errors])
+            measure.table(HEAD, rows[-1:])
+    print("all together")
+    measure.table(HEAD, rows)
+    measure.save("memory", {"connections": o.connections, "results": data})
+
+
+HEAD = ["guest, side", "idle: MiB", "private", "anonymous", "after: MiB", "private", "anonymous", "requests", "errors"]

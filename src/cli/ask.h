@@ -1,0 +1,27 @@
+// What the commands that ask a running tenon share: which one, and its answers.
+#ifndef TENON_CLI_ASK_H
+#define TENON_CLI_ASK_H
+
+#include "cli_int.h"
+#include "ctl/ctl.h"
+
+struct ask_tenon {
+	const char *path;         // of its socket
+	const struct json *status;  // /v1/status
+};
+// Each that answers; in the arena of the command line.
+NODISCARD bool cli__ask_all(struct cli *c, struct ask_tenon **ret, uint32_t *ret_n, struct err *e);
+// The one that runs the app (NULL: the only app that runs), and the app's object of its status. Errors: ENV: none runs, or not that one; USAGE: which one?
+NODISCARD bool cli__ask_app(struct cli *c, const char *app, struct ask_tenon *ret, const struct json **ret_app, struct err *e);
+// One question to the one at that socket: JSON, or a component's bytes. An answer that is an error is one here.
+NODISCARD bool cli__ask(struct cli *c, const char *socket, const char *method, const char *target, struct slice body, struct ctl_reply *ret, struct err *e);
+// A component that is to be sent: all of its file, with the sentences for what is no component, and its SHA-256; the path beneath the component's own that it goes to.
+NODISCARD bool cli__component_read(const char *path, struct buf *ret, char ret_sha256[65], struct err *e);
+void cli__put_version(struct buf *to, const char *path, const char *sha256);
+// Asks for a change of an app (NULL: the only one that runs) at a path beneath its own, and waits until it is over; steps are printed as they come, and with
+// --json the operation. Ctrl-C asks to cancel. *ret: the operation, of one that is in force; the arena's. Errors: REFUSED: nothing changed.
+NODISCARD bool cli__change(struct cli *c, const char *app, struct buf *path, struct slice body, const struct json **ret, struct err *e);
+// The same of that app at that tenon.
+NODISCARD bool cli__change_at(struct cli *c, const struct ask_tenon *t, const char *app, struct buf *path, struct slice body, const struct json **ret, struct err *e);
+
+#endif

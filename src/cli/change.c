@@ -1,0 +1,143 @@
+// A change of an app, asked for and waited for: its steps as they come, and what it came to.
+#include "ask.h"
+#include "sys/sys.h"
+
+struct waiter {
+	struct cli *c;
+	const char *path;     // of the socket
+	char operation[160];  // "/v1/operations/ID"
+	const bool *stop;     // Ctrl-C
+	bool asked_to_stop;
+	uint64_t told;        // steps
+	bool told_changes;
+};
+
+static void wake(void *arg)
+{
+}
+
+static void put_word(struct buf *b, const struct json *o, const char *name, const char *before)
+{
+	struct slice text = json_text(o, name);
+	if (!text.len)
+		return;
+	buf_put_str(b, before);
+	buf_put_printable(b, text, "");
+}
+
+// "~ component api policy: fresh -> reuse", "+ link cache", "- component old".
+static void tell_change(const struct json *o)
+{
+	struct slice how = json_text(o, "how");
+	const struct json *before = json_member(o, "before"), *after = json_member(o, "after");
+	struct buf b = {.max = 1 << 16};
+	buf_put_str(&b, slice_eq_str(how, "added") ? "+" : slice_eq_str(how, "removed") ? "-"
+																					: "~");
+	put_word(&b, o, "part", " ");
+	put_word(&b, o, "name", " ");
+	put_word(&b, o, "key", " ");
+	if (before || after) {
+		buf_put_str(&b, ": ");
+		buf_put_printable(&b, before ? before->text : SLICE_LIT("nothing"), "");
+		buf_put_str(&b, " -> ");
+		buf_put_printable(&b, after ? after->text : SLICE_LIT("nothing"), "");
+	}
+	printf("%.*s\n", SLICE_ARGS(buf_view(&b)));
+	buf_release(&b);
+}
+
+// Before the steps that come behind it.
+static void tell_changes(struct waiter *w, const struct json *o)
+{
+	const struct json *changes = json_member(o, "changes");
+	enum cli_command of = w->c->command;
+	if (w->told_changes || !changes || w->c->config.process.json || (of != CLI_apply && of != CLI_stop && of != CLI_undo))
+		return;
+	w->told_changes = true;
+	for (const struct json *x = changes->first; x; x = x->next)
+		tell_change(x);
+}
+
+static void tell_steps(struct waiter *w, const struct json *o)
+{
+	const struct json *steps = json_member(o, "steps");
+	uint64_t n = 0;
+	for (const struct json *s = steps ? steps->first : NULL; s; s = s->next)
+		if (++n > w->told && !w->c->config.process.json)
+			printf("%.*s\n", SLICE_ARGS(json_text(s, "step")));
+	w->told = max_u64(w->told, n);
+	fflush(stdout);
+}
+
+static void cancel(struct waiter *w)
+{
+	struct err ignored = {0};
+	struct ctl_reply reply;
+	w->asked_to_stop = true;
+	(void)cli__ask(w->c, w->path, "DELETE", w->operation, (struct slice){0}, &reply, &ignored);
+}
+
+// Until it is over; *ret: the operation.
+static bool wait_for(struct waiter *w, const struct json **ret, struct err *e)
+{
+	char target[200];
+	struct ctl_reply reply;
+	snprintf(target, sizeof target, "%s?wait=250ms", w->operation);
+	for (;;) {
+		if (!cli__ask(w->c, w->path, "GET", target, (struct slice){0}, &reply, e))
+			return false;
+		tell_changes(w, reply.json);
+		tell_steps(w, reply.json);
+		if (!json_is_true(reply.json, "busy"))
+			break;
+		if (*w->stop && !w->asked_to_stop)
+			cancel(w);
+	}
+	*ret = reply.json;
+	return true;
+}
+
+static bool outcome(struct waiter *w, const struct json *o, struct err *e)
+{
+	struct buf b = {0};
+	const struct json *error = json_member(o, "error");
+	if (w->c->config.process.json) {
+		json_put(&b, o);
+		printf("%.*s\n", SLICE_ARGS(buf_view(&b)));
+		fflush(stdout);
+	}
+	buf_release(&b);
+	return !error || ctl_reply_error(error, e);
+}
+
+bool cli__change(struct cli *c, const char *app, struct buf *path, struct slice body, const struct json **ret, struct err *e)
+{
+	struct ask_tenon t;
+	const struct json *a;
+	char name[64];
+	if (!cli__ask_app(c, app, &t, &a, e))
+		return false;
+	snprintf(name, sizeof name, "%.*s", SLICE_ARGS(json_text(a, "app")));
+	return cli__change_at(c, &t, name, path, body, ret, e);
+}
+
+bool cli__change_at(struct cli *c, const struct ask_tenon *t, const char *app, struct buf *path, struct slice body, const struct json **ret, struct err *e)
+{
+	struct waiter w = {.c = c, .path = t->path};
+	struct buf target = {0};
+	struct ctl_reply reply;
+	buf_put_str(&target, "/v1/apps/");
+	ctl_encode(&target, slice_str(app));
+	buf_printf(&target, "%.*s%s%c", SLICE_ARGS(buf_view(path)), !c->no_wait ? "" : slice_find(buf_view(path), '?') < path->len ? "&queue=false"
+																															   : "?queue=false",
+		0);
+	w.stop = sys_stop_begin(wake, NULL);
+	bool ok = (!target.failed || err_nomem(e)) && cli__ask(c, t->path, "POST", (const char *)target.ptr, body, &reply, e);
+	if (ok) {
+		snprintf(w.operation, sizeof w.operation, "/v1/operations/%.*s", SLICE_ARGS(json_text(reply.json, "operation")));
+		ok = wait_for(&w, ret, e) && outcome(&w, *ret, e);
+	}
+	sys_stop_end();
+	buf_release(&target);
+	return ok;
+}

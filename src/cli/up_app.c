@@ -1,0 +1,405 @@
+// From the model of a manifest to what serve runs: components to services, triggers to routes, addresses to listeners. What can't act yet is refused by its
+// name and place: nothing that a manifest says is passed over.
+#include "up.h"
+
+// ---- components ----------------------------------------------------------------------------------------------------------------------------
+
+static void take_limit(const struct app_limit *l, struct serve_service_config *ret)
+{
+	switch (l->kind) {
+#define SERVE_LIMIT(scope, ...) SERVE_LIMIT_##scope(__VA_ARGS__)
+#define SERVE_LIMIT_process(...)
+#define SERVE_LIMIT_listener(...)
+#define SERVE_LIMIT_service(field, ...) \
+	case APP_LIMIT_##field:             \
+		ret->limits.field = l->value;   \
+		return;
+#include "app/limits.def"
+#undef SERVE_LIMIT
+#undef SERVE_LIMIT_process
+#undef SERVE_LIMIT_listener
+#undef SERVE_LIMIT_service
+	default:
+		ret->tree_memory = l->value;  // it has no flag
+	}
+}
+
+static bool take_pairs(struct up *u, const struct app_pairs *from, struct serve_service_config *ret, bool env, struct err *e)
+{
+	for (uint32_t i = 0; i < from->n; i++) {
+		struct serve_pair pair = {from->list[i].name, from->list[i].value.text};
+		bool ok = env ? VEC_PUSH(u->arena, &ret->env, pair, CLI_MAX_ENV) : VEC_PUSH(u->arena, &ret->settings, pair, CLI_MAX_ENV);
+		if (!ok)
+			return err_set(e, ERR_LIMIT, "more than %d values", CLI_MAX_ENV);
+	}
+	return true;
+}
+
+static bool take_files(struct up *u, const struct app_component *from, struct serve_service_config *ret, struct err *e)
+{
+	for (uint32_t i = 0; i < from->files.n; i++) {
+		const struct app_file *f = &from->files.list[i];
+		struct serve_folder folder = {f->path, f->guest.text, !f->write.value};
+		if (!VEC_PUSH(u->arena, &ret->folders, folder, CLI_MAX_DIRS))
+			return err_set(e, ERR_LIMIT, "more than %d folders", CLI_MAX_DIRS);
+	}
+	return true;
+}
+
+static bool take_network(struct up *u, const struct app_component *from, struct serve_service_config *ret, struct err *e)
+{
+	for (uint32_t i = 0; i < from->network.n; i++)
+		if (!VEC_PUSH(u->arena, &ret->nets, from->network.list[i].text, CLI_MAX_NETS))
+			return err_set(e, ERR_LIMIT, "more than %d rules", CLI_MAX_NETS);
+	for (uint32_t i = 0; i < from->private_ranges.n; i++)
+		if (!VEC_PUSH(u->arena, &ret->private_ranges, from->private_ranges.list[i].text, CLI_MAX_NETS))
+			return err_set(e, ERR_LIMIT, "more than %d ranges", CLI_MAX_NETS);
+	for (uint32_t i = 0; i < from->listen.n; i++) {
+		struct slice text = slice_str(from->listen.list[i].text);
+		struct seam_listen l;
+		if (!seam_listen_parse(slice_sub(text, 6, text.len), slice_starts_with(text, SLICE_LIT("udp://")), &l, e))
+			return false;
+		if (!VEC_PUSH(u->arena, &ret->listens, l, CLI_MAX_NETS))
+			return err_set(e, ERR_LIMIT, "more than %d addresses", CLI_MAX_NETS);
+	}
+	return true;
+}
+
+static bool take_policy(const struct app *app, const struct app_component *from, struct serve_service_config *ret, struct err *e)
+{
+	static const enum serve_policy policies[] = {[APP_FRESH] = SERVE_FRESH, [APP_REUSE] = SERVE_REUSE, [APP_KEEP] = SERVE_KEEP, [APP_CONCURRENT] = SERVE_CONCURRENT};
+	static const enum serve_init inits[] = {[APP_INIT_AUTO] = SERVE_INIT_AUTO, [APP_INIT_ONCE] = SERVE_INIT_ONCE, [APP_INIT_EACH] = SERVE_INIT_EACH};
+	bool reuses = from->policy.value == APP_REUSE || from->policy.value == APP_CONCURRENT;
+	ret->policy = policies[from->policy.value];
+	ret->init = inits[from->init.value];
+	ret->max_instances = from->instances.max.value;
+	ret->min_instances = from->instances.min.value;
+	ret->idle_fresh = ret->policy == SERVE_FRESH ? from->instances.idle.value : 0;
+	if (ret->policy == SERVE_CONCURRENT)
+		ret->limits.concurrency = from->concurrency.value;
+	if (reuses) {
+		ret->limits.requests_per_instance = from->requests_per_instance.value;
+		ret->limits.idle = from->instances.idle.value;
+	}
+	return true;
+}
+
+bool cli__up_component(struct up *u, const struct app *app, const struct app_component *from, struct serve_service_config *ret, struct err *e)
+{
+	struct serve_config standard;
+	serve_limits_default(&standard, true);
+	*ret = (struct serve_service_config){.name = from->item.name, .path = from->path, .limits = standard.service.limits, .sha256 = from->sha256.text, .is_called = true};
+	ret->no_cache = u->c->config.service.no_cache;
+	ret->poison_upper = u->c->config.service.poison_upper;
+	ret->features_on = u->c->config.service.features_on;
+	ret->features_off = u->c->config.service.features_off;
+	ret->ca = from->network.n ? u->c->config.service.ca : NULL;
+	for (uint32_t i = 0; i < from->limits.n; i++)
+		take_limit(&from->limits.list[i], ret);
+	if (ret->tree_memory && (!ret->limits.memory || ret->limits.memory > ret->tree_memory))
+		ret->limits.memory = ret->tree_memory;  // it is of the tree itself
+	if (!cli_check_file(ret, false, e))
+		return cli__up_at(app, from->source.at, e);
+	if (!cli__up_offer(u, app, from, ret, e) || !take_policy(app, from, ret, e))
+		return false;
+	if (ret->asks_https)
+		ret->ca = u->c->config.service.ca;
+	return take_pairs(u, &from->env, ret, true, e) && take_pairs(u, &from->config, ret, false, e) && take_files(u, from, ret, e) && take_network(u, from, ret, e);
+}
+
+static bool take_one(struct up *u, const struct app *app, const struct app_component *from, struct serve_app_config *ret, struct err *e)
+{
+	struct serve_service_config *s = VEC_ADD(u->arena, &ret->services, UP_MAX_COMPONENTS);
+	if (!s)
+		return err_set(e, ERR_LIMIT, "more than %d components", UP_MAX_COMPONENTS);
+	if (cli__up_component(u, app, from, s, e))
+		return true;
+	return err_note(e, "component %s of %s", from->item.name, app->about.name.text);
+}
+
+// The links of a component that lead to another one, from row *at on; APP_NONE: no further one.
+static uint32_t next_target(const struct app *app, const struct app_component *c, uint32_t *at)
+{
+	while (*at < c->links.n) {
+		uint32_t to = app->links.list[c->link_of[(*at)++]].target;
+		if (to != APP_NONE)
+			return to;
+	}
+	return APP_NONE;
+}
+
+struct visit {
+	uint32_t component, row;
+};
+
+// Those that others call come before these: depth first, without recursion (the manifest has no circles).
+static bool take_with_targets(struct up *u, const struct app *app, uint32_t first, bool *seen, struct visit *stack, struct serve_app_config *ret, struct err *e)
+{
+	uint32_t depth = 1;
+	stack[0] = (struct visit){first, 0};
+	seen[first] = true;
+	while (depth) {
+		struct visit *v = &stack[depth - 1];
+		const struct app_component *c = &app->components.list[v->component];
+		uint32_t to = next_target(app, c, &v->row);
+		if (to == APP_NONE) {
+			depth--;
+			if (!take_one(u, app, c, ret, e))
+				return false;
+		} else if (!seen[to]) {
+			seen[to] = true;
+			stack[depth++] = (struct visit){to, 0};
+		}
+	}
+	return true;
+}
+
+static bool take_components(struct up *u, const struct app *app, struct serve_app_config *ret, struct err *e)
+{
+	bool *seen = ARENA_ARRAY(u->arena, bool, app->components.n + 1);
+	struct visit *stack = ARENA_ARRAY(u->arena, struct visit, app->components.n + 1);
+	if (!seen || !stack)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < app->components.n; i++)
+		if (!seen[i] && !take_with_targets(u, app, i, seen, stack, ret, e))
+			return false;
+	return true;
+}
+
+// ---- routes --------------------------------------------------------------------------------------------------------------------------------
+
+static bool take_fields(struct up *u, const struct app_pairs *from, struct serve_route_config *ret, struct err *e)
+{
+	for (uint32_t i = 0; i < from->n; i++) {
+		struct http_field f = {slice_str(from->list[i].name), slice_str(from->list[i].value.text)};
+		if (!VEC_PUSH(u->arena, &ret->fields, f, HTTP_FIELDS_MAX - 1))
+			return err_set(e, ERR_LIMIT, "more than %d fields", HTTP_FIELDS_MAX - 1);
+	}
+	return true;
+}
+
+static bool take_route_limits(const struct app *app, const struct app_route *from, struct serve_route_config *ret, struct err *e)
+{
+	for (uint32_t i = 0; i < from->limits.n; i++) {
+		const struct app_limit *l = &from->limits.list[i];
+		if (l->kind == APP_LIMIT_deadline) {
+			ret->has_deadline = true;
+			ret->deadline = l->value;
+		} else if (l->kind == APP_LIMIT_cpu) {
+			ret->has_cpu = true;
+			ret->cpu = l->value;
+		} else {
+			return cli__up_not_yet(app, l->at, "a limit of a route besides deadline and cpu", e);
+		}
+	}
+	return true;
+}
+
+static bool take_answer(struct up *u, const struct app_route *from, struct serve_route_config *ret, struct err *e)
+{
+	if (from->fixed.item.is_given) {
+		ret->status = (unsigned)from->fixed.status.value;
+		ret->body = from->fixed.body.text ? slice_str(from->fixed.body.text) : slice_of("", 0);
+		return take_fields(u, &from->fixed.headers, ret, e);
+	}
+	struct http_field location = {SLICE_LIT("location"), slice_str(from->redirect.to.text)};
+	ret->status = (unsigned)from->redirect.status.value;
+	return VEC_PUSH(u->arena, &ret->fields, location, 1) || err_nomem(e);
+}
+
+static bool take_route(struct up *u, const struct app *app, const struct app_route *from, struct serve_route_config *ret, struct err *e)
+{
+	*ret = (struct serve_route_config){.pattern = from->route.text, .id = from->item.name, .host = from->host.text, .service = from->component.text};
+	for (uint32_t i = 0; i < from->methods.n; i++)
+		if (!VEC_PUSH(u->arena, &ret->methods, from->methods.list[i].text, 64))
+			return err_set(e, ERR_LIMIT, "more than 64 methods");
+	return take_route_limits(app, from, ret, e) && (ret->service || take_answer(u, from, ret, e));
+}
+
+bool cli__up_routes(struct up *u, const struct app *app, struct serve_app_config *ret, struct err *e)
+{
+	const struct app_triggers *t = &app->triggers;
+	for (uint32_t i = 0; i < t->http.n; i++) {
+		if (t->http.list[i].is_private.value)
+			continue;
+		struct serve_route_config *r = VEC_ADD(u->arena, &ret->routes, UP_MAX_ROUTES);
+		if (!r)
+			return err_set(e, ERR_LIMIT, "more than %d routes", UP_MAX_ROUTES);
+		if (!take_route(u, app, &t->http.list[i], r, e))
+			return err_note(e, "route %s of %s", t->http.list[i].item.name, app->about.name.text);
+	}
+	return true;
+}
+
+// ---- listeners -----------------------------------------------------------------------------------------------------------------------------
+
+static bool take_listener_limit(const struct app_limit *l, struct serve_listener_config *ret)
+{
+	switch (l->kind) {
+#define SERVE_LIMIT(scope, ...) SERVE_LIMIT_##scope(__VA_ARGS__)
+#define SERVE_LIMIT_process(...)
+#define SERVE_LIMIT_service(...)
+#define SERVE_LIMIT_listener(field, ...) \
+	case APP_LIMIT_##field:              \
+		ret->limits.field = l->value;    \
+		return true;
+#include "app/limits.def"
+#undef SERVE_LIMIT
+#undef SERVE_LIMIT_process
+#undef SERVE_LIMIT_listener
+#undef SERVE_LIMIT_service
+	default:
+		return false;
+	}
+}
+
+static bool take_listener(struct up *u, const struct app *app, struct serve_listener_config *ret, struct err *e)
+{
+	const struct app_http *h = &app->http;
+	*ret = u->c->config.listener;
+	if (ret->addresses.len == 0)
+		for (uint32_t i = 0; i < h->addresses.n; i++)
+			if (!VEC_PUSH(u->arena, &ret->addresses, h->addresses.list[i].text, CLI_MAX_ADDRESSES))
+				return err_set(e, ERR_LIMIT, "more than %d addresses", CLI_MAX_ADDRESSES);
+	for (uint32_t i = 0; i < h->trust_proxy.n; i++)
+		if (!VEC_PUSH(u->arena, &ret->trust_proxy, h->trust_proxy.list[i].text, CLI_MAX_NETS))
+			return err_set(e, ERR_LIMIT, "more than %d ranges", CLI_MAX_NETS);
+	for (uint32_t i = 0; i < h->limits.n; i++)
+		if (!take_listener_limit(&h->limits.list[i], ret))
+			return cli__up_not_yet(app, h->limits.list[i].at, "a limit of [http]", e);
+	if (!h->tls.item.is_given || ret->certs.len)
+		return true;
+	return (VEC_PUSH(u->arena, &ret->certs, h->tls.cert_path, CLI_MAX_CERTS) && VEC_PUSH(u->arena, &ret->keys, h->tls.key_path, CLI_MAX_CERTS)) ||
+		err_nomem(e);
+}
+
+typedef VEC(const char *) texts;
+static bool same(const void *left, const void *right)
+{
+	const texts *a = left, *b = right;
+	for (uint32_t i = 0; a->len == b->len && i < a->len; i++)
+		if (strcmp(a->ptr[i], b->ptr[i]) != 0)
+			return false;
+	return a->len == b->len;
+}
+
+// Port 0 is another one for each.
+static bool is_one_address(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0 && !slice_ends_with(slice_str(a), SLICE_LIT(":0"));
+}
+
+static bool share_address(const struct serve_listener_config *a, const struct serve_listener_config *b)
+{
+	if (a->addresses.len == 0 && b->addresses.len == 0)
+		return true;
+	for (uint32_t i = 0; i < a->addresses.len; i++)
+		for (uint32_t k = 0; k < b->addresses.len; k++)
+			if (is_one_address(a->addresses.ptr[i], b->addresses.ptr[k]))
+				return true;
+	return false;
+}
+
+static bool are_alike(const struct serve_listener_config *a, const struct serve_listener_config *b)
+{
+	return same(&a->addresses, &b->addresses) && same(&a->certs, &b->certs) && same(&a->keys, &b->keys) && same(&a->trust_proxy, &b->trust_proxy) &&
+		memcmp(&a->limits, &b->limits, sizeof a->limits) == 0;
+}
+
+// That of another app on the same addresses, or a new one.
+static bool find_listener(struct up *u, const struct app *app, unsigned *ret, struct err *e)
+{
+	struct serve_listener_config mine;
+	bool given = u->c->config.listener.addresses.len > 0;
+	if (!take_listener(u, app, &mine, e))
+		return false;
+	for (uint32_t i = 0; i < u->listeners.len; i++) {
+		const struct serve_listener_config *other = &u->listeners.ptr[i];
+		if (!given && !share_address(&mine, other))
+			continue;
+		*ret = i;
+		if (are_alike(&mine, other))
+			return true;
+		err_set(e, ERR_USAGE, "app %s: another app has one of its addresses, but not all, or other TLS, trust_proxy or limits there", app->about.name.text);
+		return cli__up_at(app, app->http.item.at, e);
+	}
+	*ret = u->listeners.len;
+	return VEC_PUSH(u->arena, &u->listeners, mine, CLI_MAX_ADDRESSES) || err_set(e, ERR_LIMIT, "more than %d listeners", CLI_MAX_ADDRESSES);
+}
+
+static bool is_asked(const struct app *app)
+{
+	const struct app_triggers *t = &app->triggers;
+	for (uint32_t i = 0; i < t->http.n; i++)
+		if (!t->http.list[i].is_private.value)
+			return true;
+	return false;
+}
+
+bool cli__up_keep_listener(struct up *u, const struct app *app, struct err *e)
+{
+	struct serve_listener_config mine;
+	bool given = u->c->config.listener.addresses.len > 0;
+	if (!is_asked(app))
+		return true;
+	if (!take_listener(u, app, &mine, e))
+		return false;
+	for (uint32_t i = 0; i < u->listeners.len; i++)
+		if (given || share_address(&mine, &u->listeners.ptr[i]))
+			return true;  // whether it may be there, too, is seen when it starts
+	return VEC_PUSH(u->arena, &u->listeners, mine, CLI_MAX_ADDRESSES) || err_set(e, ERR_LIMIT, "more than %d listeners", CLI_MAX_ADDRESSES);
+}
+
+// Is somebody else there?
+static bool is_used(const struct up *u, unsigned listener, const char *app)
+{
+	for (uint32_t i = 0; i < u->apps.len; i++)
+		if (u->apps.ptr[i].listener == listener && u->apps.ptr[i].routes.len && strcmp(u->apps.ptr[i].name, app) != 0)
+			return true;
+	return false;
+}
+
+bool cli__up_find_listener(struct up *u, const struct app *app, const char *name, unsigned *ret, struct err *e)
+{
+	struct serve_listener_config mine;
+	bool given = u->c->config.listener.addresses.len > 0;
+	if (!take_listener(u, app, &mine, e))
+		return false;
+	for (uint32_t i = 0; i < u->listeners.len; i++) {
+		if (!given && !share_address(&mine, &u->listeners.ptr[i]))
+			continue;
+		*ret = i;
+		if (are_alike(&mine, &u->listeners.ptr[i]))
+			return true;
+		err_set(e, ERR_REFUSED, is_used(u, i, name) ? "app %s: another app has one of its addresses, but not all, or other TLS, trust_proxy or limits there" : "app %s: an address that is listened on stays as it was: [http] isn't changed while the app runs",
+			name);
+		return cli__up_at(app, app->http.item.at, e);
+	}
+	err_set(e, ERR_REFUSED, "app %s: nobody listens on its address yet: that comes with a start", name);
+	return cli__up_at(app, app->http.item.at, e);
+}
+
+// ---- apps ----------------------------------------------------------------------------------------------------------------------------------
+
+bool cli__up_whole_limits(const struct app *app, struct err *e)
+{
+	const struct app_whole_limits *l = &app->about.limits;
+	if (l->connections.is_given)
+		return cli__up_not_yet(app, l->connections.at, "connections of [app] limits", e);
+	return true;
+}
+
+bool cli__up_app(struct up *u, const struct app *app, struct err *e)
+{
+	for (uint32_t i = 0; i < u->apps.len; i++)
+		if (strcmp(u->apps.ptr[i].name, app->about.name.text) == 0) {
+			err_set(e, ERR_ENV, "two apps are called %s", app->about.name.text);
+			return cli__up_at(app, app->about.name.at, e);
+		}
+	struct serve_app_config *ret = VEC_ADD(u->arena, &u->apps, UP_MAX_APPS);
+	if (!ret)
+		return err_set(e, ERR_LIMIT, "more than %d apps", UP_MAX_APPS);
+	*ret = (struct serve_app_config){.name = app->about.name.text, .max_calls = app->about.limits.calls.value, .max_memory = app->about.limits.memory.value};
+	return cli__up_whole_limits(app, e) && cli__up_links(u, app, e) && take_components(u, app, ret, e) && cli__up_routes(u, app, ret, e) &&
+		cli__up_triggers(u, app, ret, e) && (ret->routes.len == 0 || find_listener(u, app, &ret->listener, e));
+}

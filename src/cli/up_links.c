@@ -1,0 +1,303 @@
+// The links of manifests: opened beside the process, before its components are loaded, and offered to those that name them.
+#include "up_live.h"
+
+enum { LINK_MEMORY = 16 << 20 };
+
+// ---- one -----------------------------------------------------------------------------------------------------------------------------------
+
+bool cli__up_link_new(struct up *u, const struct app *app, const struct app_link *of, struct up_link **ret, struct err *e)
+{
+	if (of->type.value == APP_LINK_COMPONENT && of->deadline.is_given)
+		return cli__up_not_yet(app, of->deadline.at, "deadline of type = \"component\" (that of the component counts)", e);
+	struct up_link *l = mem_zalloc(sizeof *l);
+	if (!l)
+		return err_nomem(e);
+	*l = (struct up_link){.refs = 1, .up = u->whole ? u->whole : u, .of = of, .epoch = u->now && u->now->state ? ctl_state_epoch(u->now->state, of->item.name) : 0};
+	snprintf(l->app, sizeof l->app, "%s", app->about.name.text);
+	snprintf(l->name, sizeof l->name, "%s", of->item.name);
+	l->is_store = of->type.value <= APP_LINK_NATS;
+	if (of->type.value == APP_LINK_COMPONENT)
+		snprintf(l->component, sizeof l->component, "%s", of->component.text);
+	*ret = l;
+	return true;
+}
+
+static bool is_of(const struct up_link *l, const char *app, const char *name)
+{
+	return strcmp(l->name, name) == 0 && strcmp(l->app, app) == 0;
+}
+
+struct up_link *cli__up_link_find(const struct up *u, const char *app, const char *name)
+{
+	for (uint32_t i = 0; i < u->n_coming; i++)
+		if (is_of(u->coming[i], app, name))
+			return u->coming[i];
+	for (uint32_t i = 0; i < u->links.len; i++)
+		if (is_of(u->links.ptr[i], app, name))
+			return u->links.ptr[i];
+	return NULL;
+}
+
+bool cli__up_links_reserve(struct up *u, uint32_t n)
+{
+	uint32_t len = u->links.len;
+	for (uint32_t i = 0; i < n; i++)
+		if (!VEC_PUSH(&u->c->arena, &u->links, NULL, UP_MAX_LINKS)) {
+			u->links.len = len;
+			return false;
+		}
+	u->links.len = len;
+	return true;
+}
+
+void cli__up_link_add(struct up *u, struct up_link *l)
+{
+	u->links.ptr[u->links.len++] = l;
+	l->of = NULL;
+}
+
+void cli__up_link_close(struct up *u, const char *app, const char *name)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < u->links.len; i++) {
+		struct up_link *l = u->links.ptr[i];
+		if (is_of(l, app, name))
+			cli__up_link_unref(l);
+		else
+			u->links.ptr[n++] = l;
+	}
+	u->links.len = n;
+}
+
+// ---- opened --------------------------------------------------------------------------------------------------------------------------------
+
+static struct slice text_of(const char *text)
+{
+	return text ? slice_str(text) : slice_of("", 0);
+}
+
+// What TLS to a server of a store needs is read when a model first names one: at the start, by the thread of the operation that brings it, or where it is opened.
+static bool wants_tls(const struct app_link *l)
+{
+	return l->type.value == APP_LINK_NATS || (l->type.value == APP_LINK_REDIS && l->url.text && strncmp(l->url.text, "rediss:", 7) == 0);
+}
+
+static bool give_tls(struct up *u, struct err *e)
+{
+	struct http_tls *tls;
+	if (!u->host || __atomic_load_n(&u->tls, __ATOMIC_ACQUIRE))
+		return true;
+	if (!http_tls_client_new(u->c->config.service.ca, &tls, e))
+		return false;
+	if (link_host_give_tls(u->host, tls))
+		__atomic_store_n(&u->tls, tls, __ATOMIC_RELEASE);
+	else
+		http_tls_free(tls);  // another operation was first
+	return true;
+}
+
+bool cli__up_tls(struct up *u, const struct app *app, struct err *e)
+{
+	for (uint32_t i = 0; i < app->links.n; i++)
+		if (wants_tls(&app->links.list[i]))
+			return give_tls(u, e);
+	return true;
+}
+
+static bool open_host(struct up *u, const struct app_link *of, struct err *e)
+{
+	return (u->host || link_host_open(&u->host_config, &u->host, e)) && (!wants_tls(of) || give_tls(u, e));
+}
+
+bool cli__up_link_open(struct up_link *l, struct err *e)
+{
+	const struct app_link *of = l->of;
+	struct up *u = l->up;
+	struct arena a;
+	struct link_target target;
+	if (!l->is_store)
+		return true;
+	arena_init(&a, LINK_MEMORY);
+	struct slice space = text_of(of->name_space.text), *buckets = ARENA_ARRAY(&a, struct slice, of->buckets.n + 1);
+	for (uint32_t i = 0; buckets && i < of->buckets.n; i++)
+		buckets[i] = slice_str(of->buckets.list[i].text);
+	struct link_config c = {
+		.app = slice_str(l->app),
+		.name = slice_str(l->name),
+		.target = &target,
+		.space = of->name_space.text ? &space : NULL,
+		.buckets = buckets,
+		.n_buckets = of->buckets.n,
+		.deadline_ns = of->deadline.value ? of->deadline.value : UINT64_MAX,
+		.pool = (uint32_t)min_u64(of->pool.value, UINT32_MAX),
+		.epoch = l->epoch,
+		.keep_old_ns = of->keep_old.is_given ? of->keep_old.value : 0,
+	};
+	bool ok = (buckets || err_nomem(e)) && open_host(u, of, e) && ctl_link_target(&a, of, &target, e) &&
+		link_new(u->host, &c, &l->link, e);
+	arena_release(&a);
+	return ok || err_note(e, "link %s of %s", l->name, l->app);
+}
+
+struct answer {
+	bool is_there;
+	struct err *e;
+};
+
+static void on_answer(void *ctx, const struct err *e)
+{
+	struct answer *a = ctx;
+	a->is_there = true;
+	if (e->code != ERR_NONE)
+		*a->e = *e;
+}
+
+// What an app requires is there when it starts.
+static bool ask(const struct up_link *l, struct loop *loop, struct err *e)
+{
+	struct answer a = {.e = e};
+	if (!l->link || l->of->start.value == APP_START_LAZY)
+		return true;
+	link_ask(l->link, on_answer, &a);
+	while (!a.is_there)
+		loop_run_once(loop, UINT64_MAX);
+	if (e->code == ERR_NONE)
+		return true;
+	return err_hint(e, "start = \"lazy\": the app starts without it");
+}
+
+static bool begin(void *ctx, const struct serve_threads *t, struct err *e)
+{
+	struct up *u = ctx;
+	u->process = t->process;
+	u->host_config = (struct link_host_config){.loops = t->loops, .n_loops = t->n, .threads = t->pool, .names = t->names};
+	for (uint32_t i = 0; i < u->links.len; i++) {
+		struct up_link *l = u->links.ptr[i];
+		if (!cli__up_link_open(l, e))
+			return false;
+		if (!ask(l, t->loops[0], e))
+			return err_note(e, "link %s of %s", l->name, l->app);
+	}
+	return true;
+}
+
+static void thread_end(void *ctx, struct loop *loop)
+{
+	const struct up *u = ctx;
+	if (u->host)
+		link_thread_close(u->host, loop);
+}
+
+// What routes lie in holds links, too.
+static void drop_routes(struct up_app *a)
+{
+	cli__up_batch_unref(a->routes);
+	a->routes = NULL;
+}
+
+static void end(void *ctx)
+{
+	struct up *u = ctx;
+	for (uint32_t i = 0; i < u->of.len; i++)
+		drop_routes(u->of.ptr[i]);
+	for (struct up_app *a = u->came; a; a = a->next)
+		drop_routes(a);
+	for (uint32_t i = 0; i < u->links.len; i++)
+		cli__up_link_unref(u->links.ptr[i]);
+	u->links.len = 0;
+	link_host_close(u->host);
+	http_tls_free(u->tls);
+	u->host = NULL;
+	u->tls = NULL;
+}
+
+struct serve_beside cli__up_beside(struct up *u)
+{
+	return (struct serve_beside){begin, thread_end, end, u};
+}
+
+// ---- offered -------------------------------------------------------------------------------------------------------------------------------
+
+// What a component's `links` say: imports and links of the process, by row.
+struct rows {
+	const struct app_component *of;
+	struct up_link **at;  // of each
+	struct wasi_http_link **http;  // of each: where it is of that type
+	bool deny_rest;
+};
+
+static bool offer_component(void *ctx, struct slice interface, struct seam_offer *ret, struct err *e)
+{
+	const struct up_link *l = ctx;
+	if (serve_component_offer(l->up->process, l->app, l->component, interface, ret, e))
+		return true;
+	return err_note(e, "link %s of %s", l->name, l->app);
+}
+
+static bool offer(const struct serve_service_config *c, struct arena *a, const struct comp_component *comp, struct seam_offer **ret, uint32_t *ret_n, struct err *e)
+{
+	const struct rows *r = c->links;
+	const struct app_pairs *pairs = &r->of->links;
+	struct link_row *list = ARENA_ARRAY(a, struct link_row, pairs->n);
+	if (!list)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < pairs->n; i++) {
+		struct up_link *l = r->at[i];
+		list[i] = (struct link_row){.import = slice_str(pairs->list[i].name), .link = l->link, .ctx = l, .name = l->name};
+		if (l->component[0])
+			list[i].offer = offer_component;
+		if (r->http[i]) {
+			list[i].offer = cli__up_http_offer;
+			list[i].ctx = r->http[i];
+		}
+	}
+	return link_offers(a, comp, list, pairs->n, r->deny_rest, ret, ret_n, e);
+}
+
+bool cli__up_links(struct up *u, const struct app *app, struct err *e)
+{
+	for (uint32_t i = 0; i < app->links.n; i++) {
+		struct up_link *l;
+		if (!cli__up_link_new(u, app, &app->links.list[i], &l, e))
+			return false;
+		if (!VEC_PUSH(u->arena, &u->links, l, UP_MAX_LINKS)) {
+			cli__up_link_unref(l);
+			return err_set(e, ERR_LIMIT, "more than %d links", UP_MAX_LINKS);
+		}
+	}
+	return true;
+}
+
+static bool hold(struct up *u, struct up_link *l)
+{
+	if (!u->batch)
+		return true;  // as long as the process
+	l->refs++;
+	if (VEC_PUSH(&u->batch->arena, &u->batch->links, l, UINT32_MAX))
+		return true;
+	l->refs--;
+	return false;
+}
+
+bool cli__up_offer(struct up *u, const struct app *app, const struct app_component *from, struct serve_service_config *ret, struct err *e)
+{
+	struct rows *r = ARENA_NEW(u->arena, struct rows);
+	struct up_link **at = ARENA_ARRAY(u->arena, struct up_link *, from->links.n + 1);
+	struct wasi_http_link **http = ARENA_ARRAY(u->arena, struct wasi_http_link *, from->links.n + 1);
+	if (!r || !at || !http)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < from->links.n; i++) {
+		const struct app_link *l = &app->links.list[from->link_of[i]];
+		at[i] = cli__up_link_find(u, app->about.name.text, l->item.name);
+		BUG_ON(!at[i]);  // the manifest names it
+		if (!hold(u, at[i]))
+			return err_nomem(e);
+		if (l->type.value == APP_LINK_HTTP && !cli__up_http(u, app, from, l, &http[i], e))
+			return false;
+		ret->asks_https |= http[i] && cli__up_http_is_tls(http[i]);
+	}
+	*r = (struct rows){from, at, http, app->format == APP_SPIN};
+	ret->offer = offer;
+	ret->links = r;
+	return true;
+}

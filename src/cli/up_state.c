@@ -1,0 +1,271 @@
+// What lasts of an app over a restart, on the side of `tenon up`: where it lies, that it is laid over the manifest, and how ctl makes the app anew.
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sys/sys.h"
+#include "up.h"
+
+enum { SOURCE_MEMORY = 16 << 20, MODEL_MEMORY = 256 << 20 };
+
+// $TENON_STATE, else .tenon beside the manifest. NULL: none is named, and none can be made there.
+static const char *folder_of(struct arena *a, const struct app *app)
+{
+	const char *named = getenv("TENON_STATE");
+	struct buf b = {0};
+	struct slice path;
+	if (named && *named)
+		return named;
+	buf_printf(&b, "%s.tenon", app->folder);
+	bool ok = !b.failed && slice_dup(a, buf_view(&b), &path);
+	buf_release(&b);
+	int fd = ok ? sys_private_folder((const char *)path.ptr, true) : -ENOMEM;
+	if (fd >= 0)
+		sys_close(fd);
+	return ok && fd != -EACCES && fd != -EROFS ? (const char *)path.ptr : NULL;  // any other failure is told
+}
+
+static bool print(struct cli *c, const struct app *app, struct slice *ret, struct err *e)
+{
+	struct buf b = {0};
+	bool ok = app_print(app, &b) && slice_dup(&c->arena, buf_view(&b), ret);
+	buf_release(&b);
+	return ok || err_nomem(e);
+}
+
+// The app with what was changed live, once it is clear that this is still meant.
+static bool lay_live_over(struct up_app *a, const struct app *of_file, struct err *e)
+{
+	struct cli *c = a->up->c;
+	enum ctl_edited how = c->live ? CTL_EDITED_LIVE : c->manifest ? CTL_EDITED_MANIFEST
+																  : CTL_EDITED_REFUSED;
+	struct slice manifest, in_force;
+	struct app *app;
+	bool again = true;
+	if (!print(c, of_file, &manifest, e))
+		return false;
+	while (again) {
+		if (!cli__manifest_load(c, &c->arena, &a->manifest, ctl_state_live(a->state), &app, e) || !print(c, app, &in_force, e) ||
+			!ctl_state_settle(a->state, manifest, in_force, how, &again, e))
+			return err_note(e, "%s", a->manifest.path);
+	}
+	a->app = app;
+	return ctl_state_begin(a->state, manifest, e);
+}
+
+bool cli__up_read(struct up *u, const char *path, struct err *e)
+{
+	struct up_app *a = ARENA_NEW(&u->c->arena, struct up_app);
+	struct app *of_file;
+	if (!a || !VEC_PUSH(&u->c->arena, &u->of, a, UP_MAX_APPS))
+		return err_nomem(e);
+	a->up = u;
+	if (!cli__manifest_read(&u->c->arena, path, &a->manifest, e) || !cli__manifest_load(u->c, &u->c->arena, &a->manifest, slice_of("", 0), &of_file, e))
+		return false;
+	a->app = of_file;
+	snprintf(a->name, sizeof a->name, "%s", of_file->about.name.text);
+	const char *folder = folder_of(&u->c->arena, of_file);
+	if (!folder)
+		return true;
+	if (!ctl_state_open(folder, "default", a->name, &a->state, e))
+		return false;
+	if (!ctl_state_is_stopped(a->state))
+		return lay_live_over(a, of_file, e);
+	a->app = NULL;
+	a->stopped = of_file;
+	return true;
+}
+
+// ---- asked by ctl --------------------------------------------------------------------------------------------------------------------------
+
+// With the memory that it lies in.
+struct ctl_source {
+	struct arena arena;
+	struct cli_manifest manifest;
+};
+
+static void drop(struct ctl_source *s)
+{
+	if (!s)
+		return;
+	arena_release(&s->arena);
+	mem_free(s);
+}
+
+static struct ctl_source *source_new(void)
+{
+	struct ctl_source *s = mem_zalloc(sizeof *s);
+	if (s)
+		arena_init(&s->arena, SOURCE_MEMORY);
+	return s;
+}
+
+static bool read(void *user, const char *path, struct ctl_source **ret, struct err *e)
+{
+	const struct up_app *of = user;
+	struct ctl_source *s = source_new();
+	if (s && cli__manifest_read(&s->arena, path ? path : of->manifest.path, &s->manifest, e)) {
+		*ret = s;
+		return true;
+	}
+	drop(s);
+	return s ? false : err_nomem(e);
+}
+
+static bool written(void *user, struct slice text, struct ctl_source **ret, struct err *e)
+{
+	const struct up_app *of = user;
+	struct ctl_source *s = source_new();
+	struct slice path, root = {0};
+	const char *known = of->manifest.root;
+	if (s && slice_dup(&s->arena, text, &s->manifest.text) && slice_dup(&s->arena, slice_str(of->manifest.path), &path) &&
+		(!known || slice_dup(&s->arena, slice_str(known), &root))) {
+		s->manifest.path = (const char *)path.ptr;
+		s->manifest.root = known ? (const char *)root.ptr : NULL;
+		s->manifest.is_written = true;
+		*ret = s;
+		return true;
+	}
+	drop(s);
+	return err_nomem(e);
+}
+
+static void take(void *user, struct ctl_source *s)
+{
+	struct up_app *of = user;
+	drop(of->source);
+	of->source = s;
+	of->manifest = s->manifest;
+}
+
+static void left(void *user)
+{
+	struct up_app *of = user;
+	ctl_state_close(of->state);
+	of->state = NULL;
+}
+
+// `left` has closed its state.
+static void forget(void *user)
+{
+	struct up_app *of = user, **at = &of->up->came;
+	while (*at != of)
+		at = &(*at)->next;
+	*at = of->next;
+	drop(of->source);
+	mem_free(of);
+}
+
+static bool load(void *user, struct arena *a, const struct ctl_source *s, struct slice live, const struct app **ret, struct err *e)
+{
+	const struct up_app *of = user;
+	struct app *app;
+	if (!cli__manifest_load(of->up->c, a, s ? &s->manifest : &of->manifest, live, &app, e))
+		return false;
+	if (strcmp(app->about.name.text, of->name) != 0) {
+		err_set(e, ERR_USAGE, "this is the manifest of app %s, not of %s", app->about.name.text, of->name);
+		return err_note(e, "%s", app->path);
+	}
+	*ret = app;
+	return cli__up_tls(of->up, app, e);
+}
+
+static struct link *find_link(void *user, const char *name)
+{
+	const struct up_app *of = user;
+	struct up_link *l = cli__up_link_find(of->up, of->name, name);
+	return l ? l->link : NULL;
+}
+
+static bool link_facts(void *user, const char *name, struct link_facts *ret)
+{
+	const struct up_app *of = user;
+	return of->up->host && link_tell_of(of->up->host, slice_str(of->name), slice_str(name), ret);
+}
+
+static const struct ctl_app_ops ops = {.read = read,
+	.written = written,
+	.take = take,
+	.drop = drop,
+	.left = left,
+	.forget = forget,
+	.load = load,
+	.link = find_link,
+	.link_facts = link_facts,
+	.prepare = cli__up_prepare,
+	.commit = cli__up_commit,
+	.abandon = cli__up_abandon};
+
+static struct ctl_app_config config_of(struct up_app *a)
+{
+	return (struct ctl_app_config){.name = a->name, .app = a->app, .state = a->state, .ops = &ops, .user = a};
+}
+
+struct ctl_app_config *cli__up_ctl(struct up *u)
+{
+	struct ctl_app_config *list = ARENA_ARRAY(&u->c->arena, struct ctl_app_config, u->of.len + 1);
+	for (uint32_t i = 0; list && i < u->of.len; i++)
+		list[i] = config_of(u->of.ptr[i]);
+	return list;
+}
+
+// ---- one that comes ------------------------------------------------------------------------------------------------------------------------
+
+static bool open_state(struct up_app *a, const struct app *app, struct err *e)
+{
+	struct arena scratch;
+	arena_init(&scratch, SOURCE_MEMORY);
+	const char *folder = folder_of(&scratch, app);
+	bool ok = !folder || ctl_state_open(folder, "default", a->name, &a->state, e);
+	arena_release(&scratch);
+	return ok;
+}
+
+static bool come(struct up_app *a, struct slice name, const char *path, struct err *e)
+{
+	struct arena scratch;
+	struct app *app;
+	if (!read(a, path, &a->source, e))
+		return false;
+	a->manifest = a->source->manifest;
+	arena_init(&scratch, MODEL_MEMORY);
+	bool ok = cli__manifest_load(a->up->c, &scratch, &a->manifest, slice_of("", 0), &app, e);
+	if (ok && !slice_eq_str(name, app->about.name.text))
+		ok = err_set(e, ERR_USAGE, "'%s' is the manifest of app %s", path, app->about.name.text);
+	if (ok)
+		snprintf(a->name, sizeof a->name, "%s", app->about.name.text);
+	ok = ok && open_state(a, app, e);
+	arena_release(&scratch);
+	return ok;
+}
+
+bool cli__up_add(void *user, struct slice name, const char *path, struct ctl_app_config *ret, struct err *e)
+{
+	struct up *u = user;
+	struct up_app *a = mem_zalloc(sizeof *a);
+	if (!a)
+		return err_nomem(e);
+	a->up = u;
+	if (!come(a, name, path, e)) {
+		drop(a->source);
+		mem_free(a);
+		return false;
+	}
+	a->next = u->came;
+	u->came = a;
+	*ret = config_of(a);
+	return true;
+}
+
+void cli__up_close(struct up *u)
+{
+	for (uint32_t i = 0; i < u->of.len; i++) {
+		ctl_state_close(u->of.ptr[i]->state);
+		drop(u->of.ptr[i]->source);
+	}
+	for (struct up_app *a = u->came, *next; a; a = next) {
+		next = a->next;
+		ctl_state_close(a->state);
+		drop(a->source);
+		mem_free(a);
+	}
+}

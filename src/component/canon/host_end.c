@@ -1,0 +1,159 @@
+// The host's end of a stream or future: made by the host for a guest to read, or taken from a guest. What the specification leaves to the host (ReadableStream,
+// WritableStream): bytes are moved straight from and to the buffer that the guest's end waits with, by whoever has them, whenever they come.
+#include "canon_async.h"
+
+static void attach(struct canon_instance *i, struct canon__shared *s, struct canon_end *e, const struct canon_end_ops *ops, bool writes)
+{
+	*e = (struct canon_end){.ops = ops, .instance = i, .shared = s, .writes = writes};
+	s->host[writes] = e;
+	s->ends++;
+	i->async->n_host_ends += !ops->is_passive;
+}
+
+bool canon_end_new(struct canon_instance *i, const struct wit_type *type, const struct canon_end_ops *ops, struct canon_end *e, uint32_t *ret)
+{
+	struct canon__shared *s = canon__async_get(i) ? canon__object_new(i, sizeof *s, &i->async->shareds) : NULL;
+	if (!s)
+		return false;
+	s->elem = type->elem;
+	s->is_new = true;
+	s->is_future = type->kind == WIT_FUTURE;
+	s->fill = canon__fill_from_host;
+	if (!canon__number(i, s)) {
+		canon__object_free(i, &s->object);
+		return false;
+	}
+	attach(i, s, e, ops, true);
+	*ret = s->number;
+	return true;
+}
+
+bool canon_end_take(struct canon_instance *i, uint32_t number, const struct canon_end_ops *ops, struct canon_end *e)
+{
+	struct canon__shared *s = canon__take_number(i, number);
+	if (!s)
+		return false;
+	attach(i, s, e, ops, false);
+	return true;
+}
+
+// The guest's end that waits for this one.
+static struct canon__end *waiting(const struct canon_end *e)
+{
+	struct canon__end *p = e->shared->pending;
+	return p && canon__end_is_writable(p) != e->writes ? p : NULL;
+}
+
+void canon_end_drop_number(struct canon_instance *i, uint32_t number)
+{
+	struct canon__shared *s = canon__take_number(i, number);
+	struct canon_end *host = s ? s->host[true] : NULL;
+	if (!s)
+		return;
+	canon__shared_drop(i, s);
+	if (host)
+		host->ops->changed(host);
+}
+
+bool canon_end_fetch(struct canon_end *e, struct canon_task *t)
+{
+	struct canon_instance *i = e->instance;
+	struct canon__end *p = waiting(e);
+	if (!p)
+		return true;
+	e->shared->pending = NULL;
+	enum trap trap = canon__host_value(i, t, p, e, false);
+	if (trap == TRAP_NONE)
+		canon__copy_done(i, p, COPY_COMPLETED);
+	return trap == TRAP_NONE;
+}
+
+struct canon_task *canon_instance_running(const struct canon_instance *i)
+{
+	return canon__running(i);
+}
+
+struct canon_end *canon_end_peer(const struct canon_end *e)
+{
+	return e->shared->host[!e->writes];
+}
+
+bool canon_end_is_over(const struct canon_end *e)
+{
+	return e->shared->dropped;
+}
+
+bool canon_end_room(const struct canon_end *e, uint8_t **ret, size_t *ret_len)
+{
+	const struct canon__end *p = waiting(e);
+	*ret = NULL;
+	*ret_len = 0;
+	if (!p)
+		return false;
+	*ret_len = p->buffer.length - p->buffer.progress;
+	if (*ret_len)
+		*ret = p->buffer.options->memory->base + p->buffer.ptr;
+	return true;
+}
+
+void canon_end_move(struct canon_end *e, size_t n)
+{
+	struct canon__end *p = waiting(e);
+	BUG_ON(!p || n > p->buffer.length - p->buffer.progress);
+	p->buffer.ptr += (uint32_t)n;
+	p->buffer.progress += (uint32_t)n;
+	if (n)
+		canon__copy_some(e->instance, p);
+	else
+		canon__notify_pending(e->instance, e->shared, COPY_COMPLETED);
+}
+
+bool canon_end_take_values(struct canon_end *e, struct canon_task *t, size_t n, void *native)
+{
+	struct canon__end *p = waiting(e);
+	const struct wit_type *elem = e->shared->elem;
+	struct canon__cx cx = canon__context(e->instance, t, p->buffer.options, p->component);
+	cx.copy = true;
+	cx.arena = e->arena;
+	BUG_ON(n > p->buffer.length - p->buffer.progress);
+	for (size_t k = 0; elem && k < n; k++)
+		if (!canon__work(&cx, VM_WORK_ITEM) || !canon__load(&cx, p->buffer.ptr + (uint32_t)k * elem->size32, elem, (uint8_t *)native + k * elem->size64))
+			return false;
+	p->buffer.ptr += (uint32_t)(n * (elem ? elem->size32 : 0));
+	p->buffer.progress += (uint32_t)n;
+	canon__copy_some(e->instance, p);
+	return true;
+}
+
+void canon_end_offer(struct canon_end *e, size_t n)
+{
+	struct canon__end *p = waiting(e);
+	BUG_ON(!p || !n || n > p->buffer.length - p->buffer.progress);
+	p->offered = (uint32_t)n;
+	p->fills = true;
+	canon__notify_pending(e->instance, e->shared, COPY_COMPLETED);
+}
+
+void canon_end_resolve(struct canon_end *e)
+{
+	struct canon__end *p = waiting(e);
+	e->is_ready = true;
+	if (!p)
+		return;
+	p->fills = true;
+	canon__notify_pending(e->instance, e->shared, COPY_COMPLETED);
+}
+
+void canon_end_drop(struct canon_end *e)
+{
+	struct canon__shared *s = e->shared;
+	struct canon_instance *i = e->instance;
+	if (!s)
+		return;
+	BUG_ON(e->writes && s->is_future && !s->done && !s->dropped);
+	s->host[e->writes] = NULL;
+	e->shared = NULL;
+	i->async->n_host_ends -= !e->ops->is_passive;
+	s->ends--;
+	canon__shared_drop(i, s);
+}

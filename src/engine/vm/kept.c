@@ -1,0 +1,191 @@
+// Exceptions that a reference was made to (exnref), and who holds what.
+//
+// 1. An exnref is EXN_MARK with a number in the store's list: a pattern that few other words have. Who may hold one: globals and tables of such a type,
+//    exceptions, objects, stacks. Stacks are looked at word by word: every stack of the shard, as far as it is used, with all registers that were saved there.
+//    A word that only looks like a reference keeps an exception alive, nothing else. No reference is pinned to a register that is preserved (L52).
+// 2. Looking for what nobody holds any more happens when there are twice as many as it left the last time, and at least one for each WORDS_A_REFERENCE words
+//    that it looked at then, or that objects have: amortised, it costs each no more than those, however deep stacks are, however long tables, and however
+//    many objects live.
+//    What is kept is charged to the store's account.
+#include "heap_int.h"
+
+#define EXN_MARK 0x5e000000u
+enum { MAX_KEPT = 1 << 24, COLLECT_AT = 256, WORDS_A_REFERENCE = 64 };
+
+// With its place in the list.
+static uint64_t size_of(const struct vm__exception *e)
+{
+	return sizeof *e + sizeof(struct vm__exception_slot) + 8ull * e->tag->cells;
+}
+
+uint32_t vm__exception_ref(const struct vm__exception *e)
+{
+	return EXN_MARK | e->number;
+}
+
+struct vm__exception *vm__exception_find(const struct vm_store *st, uint32_t ref)
+{
+	uint32_t number = ref & (MAX_KEPT - 1);
+	return (ref & ~(MAX_KEPT - 1u)) == EXN_MARK && number < st->exceptions.len ? st->exceptions.list[number].exception : NULL;
+}
+
+// ---- who holds what -----------------------------------------------------------------------------------------------
+static void hold(struct vm__look *l, uint32_t ref)
+{
+	struct vm__exception *e = vm__exception_find(l->store, ref);
+	if (!e || e->held)
+		return;
+	e->held = true;
+	e->next = l->todo;
+	l->todo = e;
+}
+
+void vm__exception_hold(struct vm__look *l, uint32_t ref)
+{
+	hold(l, ref);
+}
+
+// Not inlined: it would be instrumented there.
+NOINLINE static NO_SANITIZER void hold_stack(struct vm__look *l, uintptr_t low, uintptr_t high)
+{
+	l->words += (high - low) / 4;
+	for (const uint32_t *p = (const uint32_t *)(low & ~(uintptr_t)3); (uintptr_t)(p + 1) <= high; p++)
+		if (UNLIKELY((*p & ~(MAX_KEPT - 1u)) == EXN_MARK))
+			hold(l, *p);
+}
+
+// What runs, who waits for it on stacks below, and all that wait to be resumed.
+static void hold_stacks(struct vm__look *l, uintptr_t sp)
+{
+	const struct vm_shard *s = l->store->shard;
+	for (const struct vm_fiber *f = s->current; f; f = f->resumer) {
+		hold_stack(l, sp, f->high);
+		sp = (uintptr_t)f->resumer_sp;
+	}
+	hold_stack(l, sp, s->thread_high);
+	for (const struct vm_fiber *f = s->live_fibers; f; f = f->next_live)
+		if (f->state == VM_FIBER_PARKED || f->state == VM_FIBER_PREEMPTED)
+			hold_stack(l, (uintptr_t)f->sp, f->high);
+}
+
+static bool is_exnref(struct wasm_valtype t)
+{
+	return t.kind == WASM_REF && t.heap == WASM_HEAP_EXN;
+}
+
+// Calls fn for each reference in a global or a table, until it returns false.
+static bool each_stored(const struct vm_store *st, bool (*fn)(void *arg, uint32_t ref), void *arg)
+{
+	for (const struct vm_instance *i = st->instances; i; i = i->next) {
+		const struct wasm_module *m = i->mod->m;
+		for (uint32_t k = m->nimported_globals; k < m->nglobals; k++)
+			if (is_exnref(m->globals[k].type.type) && !fn(arg, *(const uint32_t *)i->globals[k]->cell))
+				return false;
+	}
+	for (const struct vm_global *g = st->globals; g; g = g->next)
+		if (is_exnref(g->type.type) && !fn(arg, *(const uint32_t *)g->cell))
+			return false;
+	for (const struct vm_table *t = st->tables; t; t = t->next)
+		for (uint64_t k = 0; is_exnref(t->type.elem) && k < t->abi.length; k++)
+			if (!fn(arg, t->abi.elems[k]))
+				return false;
+	return true;
+}
+
+static bool hold_stored(void *arg, uint32_t ref)
+{
+	struct vm__look *l = arg;
+	l->words++;
+	hold(l, ref);
+	return true;
+}
+
+static void drop(struct vm_store *st, struct vm__exception *e)
+{
+	struct vm__exceptions *x = &st->exceptions;
+	x->list[e->number] = (struct vm__exception_slot){.next_free = x->free};
+	x->free = e->number;
+	x->kept--;
+	account_uncharge(&st->account, size_of(e));
+	mem_free(e);
+}
+
+void vm__exceptions_look(struct vm__look *l)
+{
+	struct vm__exceptions *x = &l->store->exceptions;
+	for (uint32_t i = 1; i < x->len; i++)
+		if (x->list[i].exception)
+			x->list[i].exception->held = false;
+	for (const struct vm__flight *f = x->flights; f; f = f->next)
+		if (f->exception->number)
+			hold(l, EXN_MARK | f->exception->number);
+	each_stored(l->store, hold_stored, l);
+	hold_stacks(l, (uintptr_t)__builtin_frame_address(0));
+}
+
+void vm__exceptions_sweep(struct vm_store *st, uint64_t words)
+{
+	struct vm__exceptions *x = &st->exceptions;
+	for (uint32_t i = 1; i < x->len; i++)
+		if (x->list[i].exception && !x->list[i].exception->held)
+			drop(st, x->list[i].exception);
+	x->collect_at = max_u64(COLLECT_AT, x->kept + max_u64(x->kept, words / WORDS_A_REFERENCE));
+}
+
+bool vm__exceptions_are_many(const struct vm_store *st)
+{
+	const struct vm__exceptions *x = &st->exceptions;
+	return x->kept >= min_u64(max_u64(x->collect_at, COLLECT_AT), MAX_KEPT - 1);
+}
+
+static bool grow(struct vm__exceptions *x)
+{
+	uint32_t cap = x->cap ? x->cap * 2 : 64;
+	if (cap > MAX_KEPT)
+		return false;
+	struct vm__exception_slot *list = mem_realloc(x->list, sizeof *list * cap);
+	if (!list)
+		return false;
+	list[0] = (struct vm__exception_slot){0};
+	x->len = x->len ? x->len : 1;
+	x->list = list;
+	x->cap = cap;
+	return true;
+}
+
+bool vm__exception_keep(struct vm_store *st, struct vm__exception *e)
+{
+	struct vm__exceptions *x = &st->exceptions;
+	if (x->kept >= MAX_KEPT - 1 || !account_charge(&st->account, size_of(e)))
+		return false;
+	if (!x->free && x->len >= x->cap && !grow(x)) {
+		account_uncharge(&st->account, size_of(e));
+		return false;
+	}
+	uint32_t number = x->free ? x->free : x->len++;
+	x->free = x->free == number ? x->list[number].next_free : x->free;
+	x->list[number] = (struct vm__exception_slot){.exception = e};
+	x->kept++;
+	e->number = number;
+	return true;
+}
+
+void vm__exceptions_clear(struct vm_store *st)
+{
+	struct vm__exceptions *x = &st->exceptions;
+	for (uint32_t i = 1; i < x->len && x->kept; i++)
+		if (x->list[i].exception)
+			drop(st, x->list[i].exception);
+	mem_free(x->list);
+	*x = (struct vm__exceptions){0};
+}
+
+static bool is_null(void *arg UNUSED, uint32_t ref)
+{
+	return !ref;
+}
+
+bool vm__exceptions_stored(const struct vm_store *st)
+{
+	return st->exceptions.kept && !each_stored(st, is_null, NULL);
+}

@@ -1,0 +1,64 @@
+// Maps, and where their keys lie.
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "base/base_int.h"
+
+static void what_was_put_is_found(void **s)
+{
+	enum { N = 100000 };
+	static uint32_t keys[N];
+	struct map m;
+	bool nomem;
+	uintptr_t value;
+	map_init(&m, NULL);
+	assert_false(map_has(&m, SLICE_LIT("")));
+	for (uint32_t i = 0; i < N; i++) {
+		keys[i] = i;
+		assert_true(map_insert(&m, slice_of(&keys[i], 4), i, &nomem));
+	}
+	assert_false(map_insert(&m, slice_of(&keys[7], 4), 8, &nomem));
+	assert_false(nomem);
+	for (uint32_t i = 0; i < N; i++)
+		assert_true(map_get(&m, slice_of(&keys[i], 4), &value) && value == i);
+	assert_false(map_has(&m, slice_of(&(uint32_t){N}, 4)));
+	map_release(&m);
+}
+
+// SipHash-1-3 as others have it: with the key 00 01 … 0f, and with the key of zeros.
+static void keys_lie_where_the_secret_says(void **s)
+{
+	static const uint64_t ascending[2] = {0x0706050403020100, 0x0f0e0d0c0b0a0908}, zeros[2] = {0};
+	assert_true(map__hash(SLICE_LIT(""), ascending) == 0xabac0158050fc4dc);
+	assert_true(map__hash(SLICE_LIT("a"), ascending) == 0x1c2697ab786a6237);
+	assert_true(map__hash(SLICE_LIT("12345678"), zeros) == 0x3489982430560a87);
+	assert_true(map__hash(SLICE_LIT("tenon, a component server"), zeros) == 0xe71f98115602ec05);
+}
+
+// Addresses and ids often differ by a multiple of a power of two.
+static void words_that_lie_far_apart_by_a_power_of_two_are_spread(void **s)
+{
+	enum { CELLS = 1024 };
+	for (unsigned shift = 0; shift < 54; shift++) {
+		uint32_t hits[CELLS] = {0}, most = 0;
+		for (uint64_t i = 0; i < CELLS; i++)
+			hits[map_hash_word(i << shift) % CELLS]++;
+		for (unsigned i = 0; i < CELLS; i++)
+			most = hits[i] > most ? hits[i] : most;
+		if (most > 64)
+			fail_msg("%u of %u words lie in one place (shift %u)", most, CELLS, shift);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_was_put_is_found),
+		cmocka_unit_test(keys_lie_where_the_secret_says),
+		cmocka_unit_test(words_that_lie_far_apart_by_a_power_of_two_are_spread),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

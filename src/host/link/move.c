@@ -1,0 +1,689 @@
+// A change of the store behind a link, while it is used (contract §3).
+//
+// A move is a list of phases, on the main thread. Each begins something (an operation, a pass over keys, a wish to all shards) and has ended when that has; then
+// `next` says which follows. What goes wrong before publish leads to `back`: calls go on to the old store, and nothing changed. Phases belong to the steps that
+// people are told (link_step_words).
+//
+// Why a count stays exact: a write is noted when it is sent and when it is answered, from before the first key is read (P_NOTE waits for those that began
+// before). Every noted key is copied again, for the last time when no call is under way and none can begin (P_LAST). A write that got no answer is noted when
+// it is given up.
+#include "move.h"
+#include "sys/sys.h"
+
+enum { ROUNDS_MAX = 20, TEXT_MAX = 512 };
+static const uint64_t PAUSE_NS = 250 * MILLISECOND, LIMIT_NS = 600 * SECOND, ASK_NS = 5 * SECOND;
+
+enum phase {
+	P_CHECK,
+	P_TARGET_MARKER,
+	P_SOURCE_MARKER,
+	P_NONCE_WRITE,
+	P_NONCE_READ,
+	P_NONCE_DROP,
+	P_COUNT,
+	P_COMPARE,
+	P_MARK_SOURCE,
+	P_MARK_TARGET,
+	P_WIPE,
+	P_NOTE,
+	P_COPY,
+	P_ROUND,
+	P_SUPERSEDE,
+	P_HOLD,
+	P_LAST,
+	P_JOURNAL,
+	P_PUBLISH,
+	P_RELEASE,
+	P_MARK_LIVE,
+	P_OVER,
+	P_BACK,
+	P_REVIVE,
+	P_FAILED,
+};
+
+struct link_move {
+	struct link *link;
+	struct link_move_config config;
+	struct link_move_facts facts;
+	struct loop *loop;
+	struct arena arena;
+	struct link_store *source, *target;
+	struct link_target to;
+	enum phase phase;
+	bool is_undo, discard, is_cancelled, was_told;
+	bool superseded;             // the source's marker says so
+	uint64_t limit_ns;           // when it is too late to go on copying
+	struct loop_job turn;
+	struct loop_timer pause, limit;
+	// one operation
+	struct link_op op;
+	bool op_is_out, journalled;
+	uint8_t text[TEXT_MAX];      // that it brought
+	size_t text_len;
+	// markers
+	struct link__marker mine;    // of the source
+	bool has_marker, target_is_old;  // target_is_old: it holds data of the same id that is superseded or incomplete
+	uint64_t nonce[2];
+	char marker_text[LINK__MARKER_MAX], nonce_key[48];
+	// passes
+	struct link__pass pass;
+	struct link__notes *taken;   // by shard
+	struct arena keys;           // of a round, in one list
+	uint64_t round_ns, key_ns;   // when it began; measured time a key
+	bool passes;
+	struct err err;
+};
+
+const char *const link_step_words[LINK_N_STEPS] = {
+#define STEP(name, word) word,
+#include "steps.def"
+#undef STEP
+};
+
+// ---- one operation ----------------------------------------------------------------------------------------------------------------------------
+
+static void on_answered(struct link_op *op)
+{
+	struct link_move *m = CONTAINER_OF(op, struct link_move, op);
+	m->op_is_out = false;
+	m->text_len = 0;
+	if (op->kind == LINK_GET && op->found && op->ret_value.len <= sizeof m->text) {
+		m->text_len = op->ret_value.len;
+		if (m->text_len)
+			memcpy(m->text, op->ret_value.ptr, m->text_len);
+	}
+	loop_post(m->loop, &m->turn);
+}
+
+static void ask(struct link_move *m, struct link_store *s, enum link_kind kind, struct slice key, struct slice value)
+{
+	m->op = (struct link_op){.kind = kind, .bucket = slice_of("", 0), .key = key, .value = value, .done = on_answered};
+	m->op.deadline_ns = loop_now_fresh_ns(m->loop) + ASK_NS;
+	m->op_is_out = true;
+	link__store_submit(s, 0, &m->op);
+}
+
+static bool fail(struct link_move *m, enum err_code code, const char *what, const char *why)
+{
+	err_set(&m->err, code, "%s: %s", what, why);
+	return false;
+}
+
+// Of the operation that has ended.
+static bool was_ok(struct link_move *m, const char *what)
+{
+	return m->op.code == LINK_OK || fail(m, ERR_ENV, what, m->op.ret_text);
+}
+
+static struct slice print_marker(struct link_move *m, enum link__state state, uint64_t epoch)
+{
+	struct link__marker x = m->mine;
+	x.state = state;
+	x.epoch = epoch;
+	x.process = m->link->host->process;
+	x.at_ms = sys_wall_ns() / MILLISECOND;
+	return slice_of(m->marker_text, link__marker_print(&x, m->marker_text));
+}
+
+// ---- what each phase begins -------------------------------------------------------------------------------------------------------------------
+
+static void begin_pass(struct link_move *m, enum link__job job, struct link_store *from, struct link_store *to, const struct link_key *keys, uint32_t n, bool lists)
+{
+	m->pass.loop = m->loop;
+	m->pass.turn = &m->turn;
+	link__pass_begin(&m->pass, job, from, to, keys, n, lists);
+	m->passes = true;
+}
+
+static void wish(struct link_move *m, bool noting, bool holding, struct link_store *store, uint64_t epoch)
+{
+	link__wish(m->link, (struct link__wish){.noting = noting, .holding = holding, .store = store, .epoch = epoch});
+}
+
+// The keys that were noted since the last time, in one list.
+static void begin_round(struct link_move *m)
+{
+	struct link *l = m->link;
+	uint32_t n = 0, k = 0;
+	for (unsigned i = 0; i < l->n_shards; i++) {
+		struct link__notes fresh;
+		link__notes_init(&fresh);
+		link__notes_release(&m->taken[i]);
+		spinlock_lock(&l->shards[i].lock);
+		m->taken[i] = l->shards[i].notes;
+		l->shards[i].notes = fresh;
+		link__notes_moved(&l->shards[i].notes);
+		spinlock_unlock(&l->shards[i].lock);
+		link__notes_moved(&m->taken[i]);
+		n += m->taken[i].list.len;
+		if (m->taken[i].is_full)
+			fail(m, ERR_LIMIT, "copy", "more keys change than can be kept account of");
+	}
+	arena_clear(&m->keys);
+	struct link_key *list = ARENA_ARRAY(&m->keys, struct link_key, (size_t)n + 1);
+	if (!list) {
+		err_nomem(&m->err);
+		return;
+	}
+	for (unsigned i = 0; i < l->n_shards; i++)
+		for (uint32_t j = 0; j < m->taken[i].list.len; j++)
+			list[k++] = m->taken[i].list.ptr[j];
+	m->facts.noted = n;
+	m->round_ns = loop_now_fresh_ns(m->loop);
+	begin_pass(m, LINK__COPY, m->source, m->target, list, n, false);
+}
+
+static void on_pause_over(struct loop_timer *t)
+{
+	struct link_move *m = CONTAINER_OF(t, struct link_move, pause);
+	char text[120];
+	struct link_facts f;
+	link_tell(m->link, &f);
+	if (m->phase == P_HOLD)
+		snprintf(text, sizeof text, "%llu calls were still in flight after the longest pause", (unsigned long long)f.in_flight);
+	else
+		snprintf(text, sizeof text, "%llu keys were not copied within the longest pause", (unsigned long long)m->facts.noted);
+	if (m->phase == P_HOLD || m->phase == P_LAST)
+		fail(m, ERR_ENV, "hold", text);
+	loop_post(m->loop, &m->turn);
+}
+
+static void begin(struct link_move *m)
+{
+	struct slice key = LINK__MARKER_KEY, none = slice_of("", 0);
+	struct slice nonce = slice_of(m->nonce_key, strlen(m->nonce_key));
+	switch (m->phase) {
+	case P_CHECK:
+		ask(m, m->target, LINK_CHECK, none, none);
+		break;
+	case P_TARGET_MARKER:
+		ask(m, m->target, LINK_GET, key, none);
+		break;
+	case P_SOURCE_MARKER:
+		ask(m, m->source, LINK_GET, key, none);
+		break;
+	case P_NONCE_WRITE:
+		ask(m, m->target, LINK_SET, nonce, slice_of(m->nonce, sizeof m->nonce));
+		break;
+	case P_NONCE_READ:
+		ask(m, m->source, LINK_GET, nonce, none);
+		break;
+	case P_NONCE_DROP:
+		ask(m, m->target, LINK_DELETE, nonce, none);
+		break;
+	case P_COUNT:
+		begin_pass(m, LINK__COUNT, m->target, m->target, NULL, 0, true);
+		break;
+	case P_COMPARE:
+		begin_pass(m, LINK__COMPARE, m->source, m->target, NULL, 0, true);
+		break;
+	case P_MARK_SOURCE:
+	case P_REVIVE:
+		ask(m, m->source, LINK_SET, key, print_marker(m, LINK__LIVE, m->link->epoch));
+		break;
+	case P_MARK_TARGET:
+		ask(m, m->target, LINK_SET, key, print_marker(m, LINK__INCOMPLETE, m->link->epoch));
+		break;
+	case P_WIPE:
+		begin_pass(m, LINK__WIPE, m->target, m->target, NULL, 0, true);
+		break;
+	case P_NOTE:
+		wish(m, true, false, m->source, m->link->epoch);
+		break;
+	case P_COPY:
+		begin_pass(m, LINK__COPY, m->source, m->target, NULL, 0, true);
+		break;
+	case P_ROUND:
+	case P_LAST:
+		begin_round(m);
+		break;
+	case P_SUPERSEDE:
+		ask(m, m->source, LINK_SET, key, print_marker(m, LINK__SUPERSEDED, m->link->epoch + 1));
+		m->superseded = true;
+		break;
+	case P_HOLD:
+		m->pause.fn = on_pause_over;
+		loop_timer_set(m->loop, &m->pause, loop_now_fresh_ns(m->loop) + m->config.max_pause_ns);
+		wish(m, m->config.copy, true, m->source, m->link->epoch);
+		break;
+	case P_JOURNAL:
+		loop_timer_cancel(m->loop, &m->pause);
+		if (m->config.journal)
+			m->config.journal(m->config.ctx, m);
+		else
+			link_move_journalled(m, &(struct err){0});
+		break;
+	case P_PUBLISH:
+		wish(m, false, true, m->target, m->link->epoch + 1);
+		break;
+	case P_RELEASE:
+		wish(m, false, false, m->target, m->link->epoch + 1);
+		break;
+	case P_MARK_LIVE:
+		ask(m, m->target, LINK_SET, key, print_marker(m, LINK__LIVE, m->link->epoch));
+		break;
+	case P_BACK:
+		wish(m, false, false, m->source, m->link->epoch);
+		break;
+	case P_OVER:
+	case P_FAILED:
+		break;
+	}
+}
+
+// ---- what each phase found ----------------------------------------------------------------------------------------------------------------------
+
+static enum phase checked(struct link_move *m)
+{
+	uint32_t missing = m->link->needs & ~m->op.ret_caps;
+	if (!was_ok(m, "check"))
+		return P_BACK;
+	if (missing) {
+		fail(m, ERR_ENV, "check", "the target lacks what components need of this link");
+		return P_BACK;
+	}
+	return P_TARGET_MARKER;
+}
+
+static enum phase read_target_marker(struct link_move *m)
+{
+	struct link__marker x;
+	m->has_marker = link__marker_parse(slice_of(m->text, m->text_len), &x);
+	if (m->has_marker)
+		m->mine = x;  // looked at when the source's is known
+	return was_ok(m, "probe") ? P_SOURCE_MARKER : P_BACK;
+}
+
+static enum phase read_source_marker(struct link_move *m)
+{
+	struct link__marker theirs = m->mine, x;
+	struct link_host *h = m->link->host;
+	bool there = link__marker_parse(slice_of(m->text, m->text_len), &x);
+	if (!was_ok(m, "probe"))
+		return P_BACK;
+	if (there && x.process != h->process && x.at_ms > h->began_ms) {
+		fail(m, ERR_ENV, "probe", "another process has changed this store since this one was started");
+		return P_BACK;
+	}
+	if (there)
+		m->mine = x;
+	else
+		sys_random(m->mine.id, sizeof m->mine.id);
+	m->target_is_old = m->has_marker && theirs.state != LINK__LIVE && theirs.id[0] == m->mine.id[0] && theirs.id[1] == m->mine.id[1];
+	sys_random(m->nonce, sizeof m->nonce);
+	snprintf(m->nonce_key, sizeof m->nonce_key, "nonce-%016llx%016llx", (unsigned long long)m->nonce[0], (unsigned long long)m->nonce[1]);
+	return P_NONCE_WRITE;
+}
+
+static enum phase read_nonce(struct link_move *m)
+{
+	if (was_ok(m, "probe") && m->op.found)
+		fail(m, ERR_ENV, "probe", "the target is the store that is in force");
+	return P_NONCE_DROP;  // also when it failed
+}
+
+static enum phase counted(struct link_move *m)
+{
+	m->facts.target_keys = m->pass.n_done;
+	if (m->config.copy && m->pass.n_done && !m->target_is_old && !m->config.replace) {
+		char text[100];
+		snprintf(text, sizeof text, "the target holds %llu keys", (unsigned long long)m->pass.n_done);
+		fail(m, ERR_ENV, "probe", text);
+		err_hint(&m->err, "--replace deletes them");
+		return P_BACK;
+	}
+	if (m->config.dry_run)
+		return P_OVER;
+	return m->discard ? P_COMPARE : m->config.copy ? P_MARK_SOURCE
+												   : P_HOLD;
+}
+
+static enum phase rounded(struct link_move *m)
+{
+	uint64_t now = loop_now_fresh_ns(m->loop), noted = 0;
+	m->facts.rounds++;
+	if (m->facts.noted)
+		m->key_ns = max_u64((now - m->round_ns) / m->facts.noted, 1000);
+	for (unsigned i = 0; i < m->link->n_shards; i++) {
+		struct link_shard *s = &m->link->shards[i];
+		spinlock_lock(&s->lock);
+		noted += s->notes.list.len;
+		spinlock_unlock(&s->lock);
+	}
+	if (sat_mul_u64(noted, m->key_ns) < m->config.max_pause_ns / 2)
+		return P_SUPERSEDE;
+	if (m->facts.rounds < ROUNDS_MAX)
+		return P_ROUND;
+	fail(m, ERR_ENV, "rounds", "the keys that change are more than can be copied within the longest pause");
+	return P_BACK;
+}
+
+static void publish(struct link_move *m)
+{
+	struct link *l = m->link;
+	l->store = m->target;
+	l->epoch++;
+	m->facts.epoch = l->epoch;
+	link__store_ref(l->store);
+	link__set_past(l, (struct link__past){.store = m->source, .was_copy = m->config.copy});  // the link's reference of before
+	m->source = NULL;
+	link__shadow_end(l);
+}
+
+static void measure_pause(struct link_move *m)
+{
+	for (unsigned i = 0; i < m->link->n_shards; i++)
+		m->facts.pause_ns = max_u64(m->facts.pause_ns, __atomic_load_n(&m->link->shards[i].pause_ns, __ATOMIC_RELAXED));
+}
+
+static enum phase next(struct link_move *m)
+{
+	switch (m->phase) {
+	case P_CHECK:
+		return checked(m);
+	case P_TARGET_MARKER:
+		return read_target_marker(m);
+	case P_SOURCE_MARKER:
+		return read_source_marker(m);
+	case P_NONCE_WRITE:
+		return was_ok(m, "probe") ? P_NONCE_READ : P_BACK;
+	case P_NONCE_READ:
+		return read_nonce(m);
+	case P_NONCE_DROP:
+		return m->err.code == ERR_NONE && was_ok(m, "probe") ? P_COUNT : P_BACK;
+	case P_COUNT:
+		return counted(m);
+	case P_COMPARE:
+		m->facts.discarded = m->pass.n_different;
+		return P_HOLD;
+	case P_MARK_SOURCE:
+		return was_ok(m, "note") ? P_MARK_TARGET : P_BACK;
+	case P_MARK_TARGET:
+		return !was_ok(m, "note") ? P_BACK : m->facts.target_keys ? P_WIPE
+																  : P_NOTE;
+	case P_WIPE:
+		return P_NOTE;
+	case P_NOTE:
+		return P_COPY;
+	case P_COPY:
+		m->facts.keys = m->pass.n_done;
+		return P_ROUND;
+	case P_ROUND:
+		return rounded(m);
+	case P_SUPERSEDE:
+		return was_ok(m, "rounds") ? P_HOLD : P_BACK;
+	case P_HOLD:
+		return m->config.copy ? P_LAST : P_JOURNAL;
+	case P_LAST:
+		return P_JOURNAL;
+	case P_JOURNAL:
+		return m->err.code == ERR_NONE ? P_PUBLISH : P_BACK;
+	case P_PUBLISH:
+		publish(m);
+		return P_RELEASE;
+	case P_RELEASE:
+		measure_pause(m);
+		return m->config.copy ? P_MARK_LIVE : P_OVER;
+	case P_BACK:
+		return m->superseded ? P_REVIVE : P_FAILED;
+	case P_REVIVE:
+		return P_FAILED;
+	default:
+		return P_OVER;
+	}
+}
+
+// ---- the whole ----------------------------------------------------------------------------------------------------------------------------------
+
+static enum link_step step_of(enum phase p)
+{
+	static const enum link_step steps[] = {
+		[P_CHECK] = LINK_STEP_CHECK,
+		[P_TARGET_MARKER] = LINK_STEP_PROBE,
+		[P_SOURCE_MARKER] = LINK_STEP_PROBE,
+		[P_NONCE_WRITE] = LINK_STEP_PROBE,
+		[P_NONCE_READ] = LINK_STEP_PROBE,
+		[P_NONCE_DROP] = LINK_STEP_PROBE,
+		[P_COUNT] = LINK_STEP_PROBE,
+		[P_COMPARE] = LINK_STEP_PROBE,
+		[P_MARK_SOURCE] = LINK_STEP_NOTE,
+		[P_MARK_TARGET] = LINK_STEP_NOTE,
+		[P_WIPE] = LINK_STEP_NOTE,
+		[P_NOTE] = LINK_STEP_NOTE,
+		[P_COPY] = LINK_STEP_COPY,
+		[P_ROUND] = LINK_STEP_ROUNDS,
+		[P_SUPERSEDE] = LINK_STEP_ROUNDS,
+		[P_HOLD] = LINK_STEP_HOLD,
+		[P_LAST] = LINK_STEP_HOLD,
+		[P_JOURNAL] = LINK_STEP_HOLD,
+		[P_PUBLISH] = LINK_STEP_PUBLISH,
+		[P_RELEASE] = LINK_STEP_RELEASE,
+		[P_MARK_LIVE] = LINK_STEP_DRAIN,
+	};
+	return steps[p];
+}
+
+static void enter(struct link_move *m, enum phase p)
+{
+	m->phase = p;
+	m->passes = false;
+	if (p < P_OVER && (!m->was_told || step_of(p) != m->facts.step)) {
+		m->was_told = true;
+		m->facts.step = step_of(p);
+		if (m->config.on_step)
+			m->config.on_step(m->config.ctx, &m->facts);
+	}
+	begin(m);
+}
+
+static bool is_wish(enum phase p)
+{
+	return p == P_NOTE || p == P_HOLD || p == P_PUBLISH || p == P_RELEASE || p == P_BACK;
+}
+
+// What it began has ended.
+static bool has_ended(struct link_move *m)
+{
+	if (m->passes) {
+		bool is_over = link__pass_go(&m->pass);
+		if (is_over && m->pass.err.code != ERR_NONE)
+			err_set(&m->err, m->pass.err.code, "%s: %s", link_step_words[m->facts.step], m->pass.err.text);
+		m->passes = !is_over;
+		return is_over;
+	}
+	if (m->phase == P_JOURNAL)
+		return m->journalled;
+	return is_wish(m->phase) ? link__is_there(m->link) : !m->op_is_out;
+}
+
+// Stops what is under way, where that may be stopped. true: it goes back.
+static bool must_go_back(struct link_move *m)
+{
+	bool may = m->phase < P_JOURNAL;
+	if (may && m->is_cancelled)
+		err_set(&m->err, ERR_ENV, "cancelled");
+	if (may && m->limit_ns && loop_now_fresh_ns(m->loop) >= m->limit_ns)
+		err_set(&m->err, ERR_ENV, "the time for this change is up: --limit");
+	if (!may || m->err.code == ERR_NONE || m->phase == P_NONCE_READ || m->phase == P_NONCE_DROP)
+		return false;
+	if (m->passes)
+		link__pass_stop(&m->pass);
+	if (m->op_is_out)
+		link__cancel(&m->op);
+	m->passes = m->op_is_out = false;
+	return true;
+}
+
+static void finish(struct link_move *m)
+{
+	struct link *l = m->link;
+	loop_timer_cancel(m->loop, &m->pause);
+	loop_timer_cancel(m->loop, &m->limit);
+	loop_job_cancel(&m->turn);
+	l->changed = NULL;
+	l->move = NULL;
+	for (unsigned i = 0; i < l->n_shards; i++) {
+		struct link_shard *s = &l->shards[i];
+		link__notes_release(&m->taken[i]);
+		spinlock_lock(&s->lock);
+		link__notes_release(&s->notes);
+		link__notes_init(&s->notes);
+		spinlock_unlock(&s->lock);
+	}
+	m->config.done(m->config.ctx, &m->facts, &m->err);
+	link__store_unref(m->target);
+	arena_release(&m->keys);
+	arena_release(&m->arena);
+	mem_free(m);
+	link__unref(l);
+}
+
+static void go(struct link_move *m)
+{
+	for (;;) {
+		if (must_go_back(m))
+			enter(m, P_BACK);
+		if (!has_ended(m))
+			return;
+		enter(m, m->err.code != ERR_NONE && m->phase < P_JOURNAL && m->phase != P_NONCE_READ && m->phase != P_NONCE_DROP ? P_BACK : next(m));
+		if (m->phase == P_OVER || m->phase == P_FAILED) {
+			finish(m);
+			return;
+		}
+	}
+}
+
+static void on_turn(struct loop_job *j)
+{
+	go(CONTAINER_OF(j, struct link_move, turn));
+}
+
+// Whatever is waited for.
+static void on_limit(struct loop_timer *t)
+{
+	go(CONTAINER_OF(t, struct link_move, limit));
+}
+
+static void on_changed(struct link *l)
+{
+	go(l->move);
+}
+
+// ---- begun, and ended -----------------------------------------------------------------------------------------------------------------------------
+
+// A store moves for all who use it: others than this link are named (contract §3).
+static bool nobody_else(const struct link *l, struct err *e)
+{
+	struct buf b = {.max = 200};
+	for (const struct link *x = l->host->first_link; x; x = x->next_link)
+		if (x != l && x->store == l->store)
+			buf_printf(&b, "%s%.*s/@%.*s", b.len ? ", " : "", SLICE_ARGS(x->app), SLICE_ARGS(x->name));
+	bool ok = !b.len;
+	if (!ok)
+		err_set(e, ERR_ENV, "probe: the store is used by %.*s as well", SLICE_ARGS(buf_view(&b)));
+	buf_release(&b);
+	return ok;
+}
+
+static bool prepare(struct link_move *m, struct link *l, struct err *e)
+{
+	if (l->move)
+		return err_set(e, ERR_ENV, "a change of this link is under way");
+	m->taken = ARENA_ARRAY(&m->arena, struct link__notes, l->n_shards);
+	return (m->taken || err_nomem(e)) && nobody_else(l, e);
+}
+
+static bool start(struct link *l, const struct link_move_config *c, struct link_store *target, struct link_move **ret, struct err *e)
+{
+	struct link_move *m = mem_zalloc(sizeof *m);
+	if (!m)
+		return err_nomem(e);
+	m->link = l;
+	m->config = *c;
+	m->config.max_pause_ns = c->max_pause_ns ? c->max_pause_ns : PAUSE_NS;
+	m->loop = l->host->loops[0];
+	m->turn.fn = on_turn;
+	m->source = l->store;
+	m->target = target;
+	m->discard = c->discard && !c->copy;
+	m->facts.epoch = l->epoch;
+	m->key_ns = 2 * MILLISECOND;
+	arena_init(&m->arena, 0);
+	arena_init(&m->keys, 0);
+	if (!prepare(m, l, e) || (target == l->store && !err_set(e, ERR_ENV, "the target is the store that is in force"))) {
+		arena_release(&m->arena);
+		mem_free(m);
+		return false;
+	}
+	for (unsigned i = 0; i < l->n_shards; i++)
+		link__notes_init(&m->taken[i]);
+	m->limit_ns = sat_add_u64(loop_now_fresh_ns(m->loop), c->limit_ns ? c->limit_ns : LIMIT_NS);
+	m->limit.fn = on_limit;
+	loop_timer_set(m->loop, &m->limit, m->limit_ns);
+	link__ref(l);
+	l->move = m;
+	l->changed = on_changed;
+	*ret = m;
+	return true;
+}
+
+// Tells that it was opened, and goes on from the loop: not before whoever starts it knows of it.
+static void set_out(struct link_move *m)
+{
+	m->was_told = true;
+	m->facts.step = LINK_STEP_OPEN;
+	if (m->config.on_step)
+		m->config.on_step(m->config.ctx, &m->facts);
+	enter(m, P_CHECK);
+}
+
+bool link_move_start(struct link *l, const struct link_move_config *c, struct link_move **ret, struct err *e)
+{
+	struct link__space space = l->space;
+	struct link_store *target;
+	if (c->target->kind != LINK_TARGET_STORE)
+		return err_set(e, ERR_USAGE, "'%.*s' is no store", SLICE_ARGS(c->target->text));
+	if (!link__store_open(l->host, c->target, &space, l->pool, &target, e))
+		return false;
+	if (!start(l, c, target, ret, e)) {
+		link__store_unref(target);
+		return false;
+	}
+	set_out(*ret);
+	return true;
+}
+
+bool link_undo_start(struct link *l, const struct link_move_config *c, bool discard, struct link_move **ret, struct err *e)
+{
+	struct link_move_config config = *c;
+	if (!l->past.store)
+		return err_set(e, ERR_ENV, "there is no change of this link to undo");
+	config.copy = l->past.was_copy && !discard;
+	config.replace = false;
+	link__store_ref(l->past.store);
+	if (!start(l, &config, l->past.store, ret, e)) {
+		link__store_unref(l->past.store);
+		return false;
+	}
+	(*ret)->is_undo = true;
+	(*ret)->discard = discard && l->past.was_copy;
+	set_out(*ret);
+	return true;
+}
+
+void link_move_journalled(struct link_move *m, const struct err *e)
+{
+	m->journalled = true;
+	if (e->code != ERR_NONE)
+		m->err = *e;
+	loop_post(m->loop, &m->turn);
+}
+
+bool link_move_cancel(struct link_move *m)
+{
+	if (m->phase >= P_JOURNAL)
+		return false;
+	m->is_cancelled = true;
+	loop_post(m->loop, &m->turn);
+	return true;
+}

@@ -1,0 +1,129 @@
+// Physical names, and how counters are written: what makes keys and numbers the same in all stores.
+//
+// A name is its parts, each escaped, with separators between them: no part has a separator, so names of different parts differ.
+#include "link_int.h"
+
+static bool is_plain(uint8_t c, const char *plain)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c && strchr(plain, c));
+}
+
+void link__name_put_part(struct buf *b, struct slice part, const char *plain)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	if (!part.len)
+		buf_put_byte(b, '=');
+	for (size_t i = 0; i < part.len; i++) {
+		uint8_t c = part.ptr[i];
+		if (is_plain(c, plain)) {
+			buf_put_byte(b, c);
+			continue;
+		}
+		uint8_t *p = buf_reserve(b, 3);
+		if (!p)
+			return;
+		p[0] = '=';
+		p[1] = (uint8_t)digits[c >> 4];
+		p[2] = (uint8_t)digits[c & 15];
+		b->len += 3;
+	}
+}
+
+void link__name_put_prefix(struct buf *b, const struct link_store *s, const struct slice *bucket, const char *plain, char separator)
+{
+	if (!s->n_parts)
+		return;
+	for (unsigned i = 0; i < s->n_parts; i++) {
+		link__name_put_part(b, s->parts[i], plain);
+		buf_put_byte(b, (uint8_t)separator);
+	}
+	if (bucket) {
+		link__name_put_part(b, *bucket, plain);
+		buf_put_byte(b, (uint8_t)separator);
+	}
+}
+
+void link__name_put(struct buf *b, const struct link_store *s, struct slice bucket, struct slice key, const char *plain, char separator)
+{
+	link__name_put_prefix(b, s, &bucket, plain, separator);
+	if (s->n_parts)
+		link__name_put_part(b, key, plain);
+	else
+		buf_put_slice(b, key);
+}
+
+static int digit(uint8_t c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
+																 : -1;
+}
+
+// false: it was not written so, or memory is out.
+static bool unescape(struct arena *a, struct slice part, const char *plain, struct slice *ret)
+{
+	uint8_t *to = arena_alloc(a, part.len + 1, 1);
+	size_t n = 0;
+	*ret = slice_of(to, 0);
+	if (!to || !part.len || slice_eq_str(part, "="))
+		return to && part.len;
+	for (size_t i = 0; i < part.len; i++) {
+		uint8_t c = part.ptr[i];
+		if (c == '=') {
+			int high = i + 2 < part.len ? digit(part.ptr[i + 1]) : -1, low = i + 2 < part.len ? digit(part.ptr[i + 2]) : -1;
+			if (high < 0 || low < 0 || is_plain((uint8_t)(high << 4 | low), plain))
+				return false;
+			c = (uint8_t)(high << 4 | low);
+			i += 2;
+		} else if (!is_plain(c, plain)) {
+			return false;
+		}
+		to[n++] = c;
+	}
+	ret->len = n;
+	return true;
+}
+
+bool link__name_parse(struct arena *a, const struct link_store *s, struct slice name, const char *plain, char separator, struct link_key *ret)
+{
+	struct buf prefix = {0};
+	if (!s->n_parts) {
+		*ret = (struct link_key){.key = name};
+		return true;
+	}
+	link__name_put_prefix(&prefix, s, NULL, plain, separator);
+	bool ok = !prefix.failed && slice_starts_with(name, buf_view(&prefix));
+	struct slice rest = slice_sub(name, prefix.len, SIZE_MAX);
+	size_t end = slice_find(rest, (uint8_t)separator);
+	buf_release(&prefix);
+	return ok && end < rest.len && unescape(a, slice_sub(rest, 0, end), plain, &ret->bucket) &&
+		unescape(a, slice_sub(rest, end + 1, SIZE_MAX), plain, &ret->key);
+}
+
+// ---- counters -----------------------------------------------------------------------------------------------------------------------------
+
+// -?(0|[1-9][0-9]*), as Redis has it.
+static bool parse_number(struct slice s, int64_t *ret)
+{
+	bool minus = s.len && s.ptr[0] == '-';
+	struct slice digits = slice_sub(s, minus, SIZE_MAX);
+	uint64_t v, max = (uint64_t)INT64_MAX + minus;
+	if (!slice_parse_u64(digits, max, &v) || (digits.len > 1 && digits.ptr[0] == '0') || (minus && v == 0))
+		return false;
+	*ret = minus ? (int64_t)(0 - v) : (int64_t)v;
+	return true;
+}
+
+size_t link__count(struct slice old, int64_t delta, int64_t *ret, char text[LINK_COUNT_MAX], char why[160])
+{
+	int64_t v;
+	if (!parse_number(old, &v)) {
+		snprintf(why, 160, "the value is no number");
+		return 0;
+	}
+	if (__builtin_add_overflow(v, delta, ret)) {
+		snprintf(why, 160, "the sum of %lld and %lld is out of range", (long long)v, (long long)delta);
+		return 0;
+	}
+	int n = snprintf(text, LINK_COUNT_MAX, "%lld", (long long)*ret);
+	return (size_t)n;
+}

@@ -1,0 +1,51 @@
+// A connection to a NATS server and what is asked on it: between nats_wire.c (greeting, stream, demultiplexing) and nats.c (operations).
+#ifndef TENON_LINK_NATS_WIRE_H
+#define TENON_LINK_NATS_WIRE_H
+
+#include "base/json.h"
+#include "link_int.h"
+#include "nats.h"
+#include "nats_lock.h"
+#include "transport.h"
+
+// Subjects must fit into a line of the server with all that stands beside them (max_control_line, 4096).
+enum { NATS_SUBJECT_MAX = 3700 };
+struct nats_store {
+	struct link_store s;
+	struct link_server server;
+	struct nats_locks *locks;
+	char bucket[64];
+};
+struct nats_call;
+struct nats_wire;
+struct nats_part {
+	struct link_part p;
+	struct link_pool pool;
+	struct nats_call *spare, *waiting, *unwanted;  // waiting for locks; likewise, of operations that were taken back
+	// Of nats.c. Puts what the call asks now; false: too large for the server.
+	bool (*write)(struct nats_wire *x, struct link_call *c);
+	// A message for the call has come, whose answers are not all there.
+	void (*take)(struct nats_wire *x, struct link_call *c, const struct nats_message *m);
+	struct buf name, body;
+	struct arena answer;
+	uint64_t max_payload;  // of the server that was spoken to last
+};
+struct nats_wire {
+	struct link_wire w;
+	struct nats_input input;
+	enum { NATS_AWAITS_INFO, NATS_AWAITS_PONG, NATS_AWAITS_STREAM, NATS_AWAITS_CREATED, NATS_IS_READY } state;
+	char inbox[40];           // "_INBOX.…", ours
+	uint64_t max_payload;
+	char version[16];         // of the server
+	bool knows_nothing;       // no JetStream answered
+};
+extern const struct link_protocol nats__protocol;
+
+// PUB, or HPUB where `headers` (whole, with their end) is not empty; answered to the call with that number. false: too large.
+bool nats__publish(struct nats_wire *x, struct slice subject, uint64_t number, struct slice headers, struct slice payload);
+// An answer of the JetStream API, in the arena of the part until the next one. NULL: it is none.
+const struct json *nats__answer(struct nats_part *p, struct slice text);
+// What it says went wrong: *ret_code is 0 where nothing did (1: it is no answer), and its words.
+struct slice nats__answer_error(const struct json *answer, unsigned *ret_code);
+
+#endif

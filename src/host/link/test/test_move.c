@@ -1,0 +1,343 @@
+// A store is changed while many write: each write that was acknowledged is in the store that is in force afterwards, once.
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../link_int.h"
+
+enum { THREADS = 2, WRITERS = 32, KEYS = 40 };
+
+struct writer {
+	struct link_op op;
+	struct loop_job again;
+	struct thread *of;
+	unsigned key;
+	char name[16];
+	bool is_out;
+};
+struct thread {
+	struct loop *loop;
+	pthread_t id;
+	struct writer writers[WRITERS];
+	uint64_t counts[KEYS], failed;
+	uint32_t stop;     // atomic
+	bool is_over;      // atomic
+	struct loop_remote begin;
+};
+static struct loop_pool *pool;
+static struct thread threads[THREADS];
+static struct link_host *host;
+static struct link *counters;
+static char folder[64];
+
+static void write_on(struct writer *w)
+{
+	struct thread *t = w->of;
+	unsigned thread = (unsigned)(t - threads);
+	w->key = (w->key + 7) % KEYS;
+	int n = snprintf(w->name, sizeof w->name, "n%u", w->key);
+	void (*done)(struct link_op *) = w->op.done;
+	w->op = (struct link_op){.kind = LINK_INCREMENT, .bucket = SLICE_LIT("default"), .key = slice_of(w->name, (size_t)n), .delta = 1, .done = done};
+	w->op.deadline_ns = loop_now_fresh_ns(t->loop) + 60 * SECOND;
+	w->is_out = true;
+	link__submit(&counters->shards[thread], &w->op);
+}
+
+static void on_written(struct link_op *op)
+{
+	struct writer *w = CONTAINER_OF(op, struct writer, op);
+	w->is_out = false;
+	if (op->code == LINK_OK)
+		w->of->counts[w->key]++;
+	else
+		w->of->failed++;
+	if (!__atomic_load_n(&w->of->stop, __ATOMIC_ACQUIRE))
+		loop_post_slow(w->of->loop, &w->again);
+}
+
+static void on_again(struct loop_job *j)
+{
+	write_on(CONTAINER_OF(j, struct writer, again));
+}
+
+static void begin(struct loop_remote *r)
+{
+	struct thread *t = CONTAINER_OF(r, struct thread, begin);
+	for (unsigned i = 0; i < WRITERS; i++) {
+		struct writer *w = &t->writers[i];
+		*w = (struct writer){.of = t, .key = i, .again.fn = on_again, .op.done = on_written};
+		write_on(w);
+	}
+}
+
+static bool is_quiet(struct thread *t)
+{
+	for (unsigned i = 0; i < WRITERS; i++)
+		if (t->writers[i].is_out || loop_job_is_queued(&t->writers[i].again))
+			return false;
+	return true;
+}
+
+static void *thread_main(void *arg)
+{
+	struct thread *t = arg;
+	while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE) || !is_quiet(t))
+		loop_run_once(t->loop, MILLISECOND);
+	while (__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE) != 2)
+		loop_run_once(t->loop, MILLISECOND);
+	link_thread_close(host, t->loop);
+	__atomic_store_n(&t->is_over, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+// ---- moves --------------------------------------------------------------------------------------------------------------------------------------
+
+struct moved {
+	bool is_over, ok;
+	struct link_move_facts facts;
+	struct err e;
+};
+
+static void on_moved(void *ctx, const struct link_move_facts *f, const struct err *e)
+{
+	struct moved *m = ctx;
+	*m = (struct moved){true, e->code == ERR_NONE, *f, *e};
+}
+
+static void wait_for(struct moved *m)
+{
+	uint64_t end = loop_now_fresh_ns(threads[0].loop) + 250 * SECOND;
+	while (!m->is_over && loop_now_fresh_ns(threads[0].loop) < end)
+		loop_run_once(threads[0].loop, MILLISECOND);
+	if (!m->is_over)
+		fail_msg("the change does not end");
+}
+
+static struct link_target target_of(struct arena *a, const char *text)
+{
+	struct link_target t;
+	struct err e = {0};
+	if (!link_target_parse(a, slice_str(text), slice_str(folder), &t, &e))
+		fail_msg("%s", e.text);
+	return t;
+}
+
+static struct moved move_to(const char *text, bool copy, bool replace)
+{
+	struct arena a;
+	struct moved m = {0};
+	struct link_move *move;
+	arena_init(&a, 0);
+	struct link_target t = target_of(&a, text);
+	struct link_move_config c = {.target = &t, .copy = copy, .replace = replace, .max_pause_ns = 20 * SECOND, .limit_ns = 100 * SECOND, .ctx = &m, .done = on_moved};
+	if (!link_move_start(counters, &c, &move, &m.e))
+		m.is_over = true;
+	wait_for(&m);
+	arena_release(&a);
+	return m;
+}
+
+static struct moved undo(bool discard)
+{
+	struct moved m = {0};
+	struct link_move *move;
+	struct link_move_config c = {.max_pause_ns = 20 * SECOND, .ctx = &m, .done = on_moved};
+	if (!link_undo_start(counters, &c, discard, &move, &m.e))
+		m.is_over = true;
+	wait_for(&m);
+	return m;
+}
+
+static void must(struct moved m)
+{
+	if (!m.ok)
+		fail_msg("%s: %s", link_step_words[m.facts.step], m.e.text);
+}
+
+// ---- one operation, from the main thread --------------------------------------------------------------------------------------------------------
+
+struct asked {
+	struct link_op op;
+	bool is_over, found;
+	char value[64];
+};
+
+static void on_asked(struct link_op *op)
+{
+	struct asked *a = CONTAINER_OF(op, struct asked, op);
+	a->is_over = true;
+	a->found = op->found;
+	if (op->kind == LINK_GET && op->found)
+		snprintf(a->value, sizeof a->value, "%.*s", SLICE_ARGS(op->ret_value));
+}
+
+static struct asked ask(enum link_kind kind, const char *key, const char *value)
+{
+	struct asked a = {.op = {.kind = kind, .bucket = SLICE_LIT("default"), .key = slice_str(key), .value = slice_str(value), .done = on_asked}};
+	a.op.deadline_ns = loop_now_fresh_ns(threads[0].loop) + 60 * SECOND;
+	link__submit(&counters->shards[0], &a.op);
+	for (int i = 0; i < 60000 && !a.is_over; i++)
+		loop_run_once(threads[0].loop, MILLISECOND);
+	assert_true(a.is_over);
+	return a;
+}
+
+// ---- the whole ------------------------------------------------------------------------------------------------------------------------------------
+
+static void open_all(const char *target)
+{
+	struct err e = {0};
+	struct loop *loops[THREADS];
+	struct arena a;
+	snprintf(folder, sizeof folder, "/tmp/tenon-move-XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	assert_true(loop_pool_new(&pool, 8, 1000, &e));
+	for (unsigned i = 0; i < THREADS; i++) {
+		threads[i] = (struct thread){.begin.fn = begin};
+		assert_true(loop_new(&threads[i].loop, &e));
+		loops[i] = threads[i].loop;
+	}
+	const struct link_host_config h = {.loops = loops, .n_loops = THREADS, .threads = pool};
+	assert_true(link_host_open(&h, &host, &e));
+	arena_init(&a, 0);
+	struct link_target t = target_of(&a, target);
+	const struct link_config c = {.app = SLICE_LIT("shop"), .name = SLICE_LIT("counters"), .target = &t};
+	if (!link_new(host, &c, &counters, &e))
+		fail_msg("%s", e.text);
+	arena_release(&a);
+	for (unsigned i = 1; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i].id, NULL, thread_main, &threads[i]), 0);
+}
+
+static void start_writers(void)
+{
+	for (unsigned i = 0; i < THREADS; i++)
+		loop_post_remote(threads[i].loop, &threads[i].begin);
+}
+
+static void stop_writers(void)
+{
+	for (unsigned i = 0; i < THREADS; i++)
+		__atomic_store_n(&threads[i].stop, 1, __ATOMIC_RELEASE);
+	for (int i = 0; i < 60000 && !is_quiet(&threads[0]); i++)
+		loop_run_once(threads[0].loop, MILLISECOND);
+	for (int i = 0; i < 1000; i++)  // the others end theirs
+		loop_run_once(threads[0].loop, MILLISECOND / 10);
+}
+
+static void close_all(void)
+{
+	char text[128];
+	for (unsigned i = 0; i < THREADS; i++)
+		__atomic_store_n(&threads[i].stop, 2, __ATOMIC_RELEASE);
+	for (unsigned i = 1; i < THREADS; i++) {
+		while (!__atomic_load_n(&threads[i].is_over, __ATOMIC_ACQUIRE))
+			loop_run_once(threads[0].loop, MILLISECOND);
+		pthread_join(threads[i].id, NULL);
+	}
+	link_unref(counters);
+	for (int i = 0; i < 10; i++)
+		loop_run_once(threads[0].loop, 0);
+	link_thread_close(host, threads[0].loop);
+	link_host_close(host);
+	loop_pool_free(pool);
+	for (unsigned i = 0; i < THREADS; i++)
+		loop_free(threads[i].loop);
+	snprintf(text, sizeof text, "rm -r '%s'", folder);
+	assert_int_equal(system(text), 0);
+}
+
+static void counts_are_exact(void)
+{
+	uint64_t failed = 0, all = 0;
+	for (unsigned k = 0; k < KEYS; k++) {
+		char name[16];
+		uint64_t sum = 0;
+		for (unsigned i = 0; i < THREADS; i++)
+			sum += threads[i].counts[k];
+		snprintf(name, sizeof name, "n%u", k);
+		struct asked a = ask(LINK_GET, name, "");
+		all += sum;
+		if (sum && (!a.found || strtoull(a.value, NULL, 10) != sum))
+			fail_msg("%s is %s, acknowledged were %llu", name, a.found ? a.value : "not there", (unsigned long long)sum);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		failed += threads[i].failed;
+	assert_int_equal(failed, 0);
+	assert_true(all > 0);
+	print_message("# %llu increments\n", (unsigned long long)all);
+}
+
+static void counts_are_exact_through_many_changes_under_load(void **s)
+{
+	open_all("memory:");
+	start_writers();
+	for (int i = 0; i < 10; i++) {
+		must(move_to("file:kv.db", true, false));
+		must(move_to("memory:", true, false));
+	}
+	stop_writers();
+	counts_are_exact();
+	close_all();
+}
+
+static void an_undo_of_a_copy_copies_back_and_a_discard_does_not(void **s)
+{
+	open_all("memory:");
+	ask(LINK_SET, "a", "1");
+	must(move_to("file:kv.db", true, false));
+	ask(LINK_SET, "a", "2");
+	ask(LINK_SET, "b", "new");
+	must(undo(false));
+	assert_string_equal(ask(LINK_GET, "a", "").value, "2");
+	assert_string_equal(ask(LINK_GET, "b", "").value, "new");
+	must(move_to("file:kv.db", true, false));
+	ask(LINK_SET, "a", "3");
+	struct moved m = undo(true);
+	must(m);
+	assert_int_equal(m.facts.discarded, 1);
+	assert_string_equal(ask(LINK_GET, "a", "").value, "2");
+	close_all();
+}
+
+static void what_would_lose_data_is_refused(void **s)
+{
+	open_all("memory:");
+	ask(LINK_SET, "a", "1");
+	struct moved m = move_to("memory:", true, false);
+	assert_false(m.ok);
+	assert_non_null(strstr(m.e.text, "in force"));
+	must(move_to("file:kv.db", false, false));  // without a copy
+	assert_false(ask(LINK_GET, "a", "").found);
+	ask(LINK_SET, "other", "1");
+	m = move_to("memory:", true, false);  // holds data that is not of this store
+	assert_false(m.ok);
+	assert_non_null(strstr(m.e.text, "holds 1 keys"));
+	must(move_to("memory:", true, true));
+	assert_false(ask(LINK_GET, "a", "").found);
+	assert_true(ask(LINK_GET, "other", "").found);
+	m = move_to("file:/no/such/folder/kv.db", true, false);
+	assert_false(m.ok);
+	assert_non_null(strstr(m.e.text, "can't be opened"));
+	assert_true(ask(LINK_GET, "other", "").found);
+	m = move_to("file:./kv.db", true, false);  // the same file by another name is superseded data of this store, and then the store itself
+	must(m);
+	m = move_to("file:kv.db", true, false);
+	assert_false(m.ok);
+	assert_non_null(strstr(m.e.text, "in force"));
+	assert_true(ask(LINK_GET, "other", "").found);
+	close_all();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_undo_of_a_copy_copies_back_and_a_discard_does_not),
+		cmocka_unit_test(what_would_lose_data_is_refused),
+		cmocka_unit_test(counts_are_exact_through_many_changes_under_load),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,279 @@
+// Stores by themselves: names, counters, targets; what a file keeps when its process is killed.
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../move.h"
+
+static struct loop *loop;
+static struct loop_pool *pool;
+static struct link_host *host;
+static struct arena arena;
+static char folder[64];
+
+static void open_host(void)
+{
+	struct err e = {0};
+	assert_true(loop_new(&loop, &e) && loop_pool_new(&pool, 4, 1000, &e));
+	const struct link_host_config c = {.loops = &loop, .n_loops = 1, .threads = pool};
+	assert_true(link_host_open(&c, &host, &e));
+}
+
+static void close_host(void)
+{
+	for (int i = 0; i < 10; i++)
+		loop_run_once(loop, 0);
+	link_thread_close(host, loop);
+	link_host_close(host);
+	loop_pool_free(pool);
+	loop_free(loop);
+}
+
+static struct link *open_link(const char *target)
+{
+	struct link_target t;
+	struct link *l = NULL;
+	struct err e = {0};
+	struct link_config c = {.app = SLICE_LIT("shop"), .name = SLICE_LIT("sessions"), .target = &t};
+	if (!link_target_parse(&arena, slice_str(target), slice_str(folder), &t, &e) || !link_new(host, &c, &l, &e))
+		fail_msg("%s", e.text);
+	return l;
+}
+
+struct asked {
+	struct link_op op;
+	bool is_over;
+	char value[64];
+	uint32_t keys;
+};
+
+static void on_asked(struct link_op *op)
+{
+	struct asked *a = CONTAINER_OF(op, struct asked, op);
+	a->is_over = true;
+	a->keys = op->n_ret_keys;
+	if (op->kind == LINK_GET && op->found)
+		snprintf(a->value, sizeof a->value, "%.*s", SLICE_ARGS(op->ret_value));
+}
+
+static struct asked ask(struct link *l, struct link_op op)
+{
+	struct asked a = {.op = op};
+	a.op.bucket = SLICE_LIT("default");
+	a.op.done = on_asked;
+	a.op.deadline_ns = UINT64_MAX;
+	link__submit(&l->shards[0], &a.op);
+	while (!a.is_over)
+		loop_run_once(loop, UINT64_MAX);
+	return a;
+}
+
+// ---- names ----------------------------------------------------------------------------------------------------------------------------------------
+
+static void names_are_different_where_their_parts_are_and_lead_back(void **s)
+{
+	static const char odd[][8] = {"", "=", "a", "a/b", "a=2Fb", "A", "a b", "*", "\xff", "\x01", "..", "=00"};
+	enum { N = ARRAY_LEN(odd) };
+	struct link_store two = {.parts = {SLICE_LIT("default"), SLICE_LIT("shop")}, .n_parts = 2}, one = {.parts = {SLICE_LIT("default/shop")}, .n_parts = 1};
+	struct buf names[2 * N * N] = {0};
+	for (unsigned i = 0; i < 2 * N * N; i++) {
+		struct slice bucket = slice_str(odd[i / 2 / N]), key = slice_str(odd[i / 2 % N]);
+		const struct link_store *of = i % 2 ? &one : &two;
+		struct link_key back;
+		link__name_put(&names[i], of, bucket, key, "-_.", '/');
+		assert_true(link__name_parse(&arena, of, buf_view(&names[i]), "-_.", '/', &back));
+		assert_true(slice_eq(back.bucket, bucket) && slice_eq(back.key, key));
+		assert_false(link__name_parse(&arena, i % 2 ? &two : &one, buf_view(&names[i]), "-_.", '/', &back));
+		for (unsigned k = 0; k < i; k++)
+			assert_false(slice_eq(buf_view(&names[i]), buf_view(&names[k])));
+	}
+	for (unsigned i = 0; i < 2 * N * N; i++)
+		buf_release(&names[i]);
+}
+
+static void what_nobody_wrote_so_is_no_name(void **s)
+{
+	static const char *const wrong[] = {"", "default/shop", "default/shop/b", "default/shop/b/", "default/shop//k", "default/shop/b/k/x", "default/shop/b/=", "default/shop/b/=6",
+		"default/shop/b/=61", "default/shop/b/=2f", "default/shop/b/a b", "default/shopb/k"};
+	struct link_store two = {.parts = {SLICE_LIT("default"), SLICE_LIT("shop")}, .n_parts = 2};
+	struct link_key back;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		if (strcmp(wrong[i], "default/shop/b/=") != 0)  // the empty key
+			assert_false(link__name_parse(&arena, &two, slice_str(wrong[i]), "-_.", '/', &back));
+}
+
+static void a_marker_is_read_as_it_was_written(void **s)
+{
+	struct link__marker m = {{UINT64_MAX, 1}, LINK__SUPERSEDED, 7, 42, 1234567890123}, back;
+	char text[LINK__MARKER_MAX];
+	assert_true(link__marker_parse(slice_of(text, link__marker_print(&m, text)), &back));
+	assert_memory_equal(&m, &back, sizeof m);
+	static const char *const wrong[] = {"", "tenon-store", "tenon-store 2 1 1 live 1 1 1", "tenon-store 1 1 1 gone 1 1 1", "tenon-store 1 1 1 live 1 1", "tenon-store 1 1 1 live 1 1 1 1"};
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_false(link__marker_parse(slice_str(wrong[i]), &back));
+}
+
+// ---- targets --------------------------------------------------------------------------------------------------------------------------------------
+
+static void targets_are_read_and_shown_without_passwords(void **s)
+{
+	struct link_target t;
+	struct err e = {0};
+	assert_true(link_target_parse(&arena, SLICE_LIT("@sessions"), SLICE_LIT(""), &t, &e) && t.kind == LINK_TARGET_LINK && slice_eq_str(t.name, "sessions"));
+	assert_true(link_target_parse(&arena, SLICE_LIT("component:cache"), SLICE_LIT(""), &t, &e) && t.kind == LINK_TARGET_COMPONENT);
+	assert_true(link_target_parse(&arena, SLICE_LIT("memory:"), SLICE_LIT(""), &t, &e) && t.name.len == 0);
+	assert_true(link_target_parse(&arena, SLICE_LIT("memory:2-b"), SLICE_LIT(""), &t, &e) && slice_eq_str(t.name, "2-b"));
+	assert_true(link_target_parse(&arena, SLICE_LIT("file:a/kv.db"), SLICE_LIT("/srv"), &t, &e) && slice_eq_str(t.path, "/srv/a/kv.db"));
+	assert_true(link_target_make(&arena, SLICE_LIT("file"), slice_of("", 0), SLICE_LIT("/x.db"), SLICE_LIT("/srv"), &t, &e) && slice_eq_str(t.path, "/x.db"));
+	static const char *const wrong[] = {"", "@", "@Big", "redis", "file:", "memory:A", "memory:-a", "@2", "component:2", "nosuch:x", "component:", "file:x"};
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		struct err w = {0};
+		assert_false(link_target_parse(&arena, slice_str(wrong[i]), SLICE_LIT(""), &t, &w));
+		assert_int_equal(w.code, ERR_USAGE);
+	}
+}
+
+// ---- files ----------------------------------------------------------------------------------------------------------------------------------------
+
+static void make_folder(void)
+{
+	snprintf(folder, sizeof folder, "/tmp/tenon-store-XXXXXX");
+	assert_non_null(mkdtemp(folder));
+}
+
+static void drop_folder(void)
+{
+	char text[128];
+	snprintf(text, sizeof text, "rm -r '%s'", folder);
+	assert_int_equal(system(text), 0);
+}
+
+static void a_file_keeps_what_it_was_given(void **s)
+{
+	make_folder();
+	open_host();
+	struct link *l = open_link("file:kv.db");
+	for (uint32_t i = 0; i < 300; i++) {
+		char key[16];
+		snprintf(key, sizeof key, "k%u", i);
+		assert_int_equal(ask(l, (struct link_op){.kind = LINK_SET, .key = slice_str(key), .value = SLICE_LIT("v")}).op.code, LINK_OK);
+	}
+	assert_int_equal(ask(l, (struct link_op){.kind = LINK_SET, .key = SLICE_LIT("soon"), .value = SLICE_LIT("v"), .ttl_ms = 1}).op.code, LINK_OK);
+	link_unref(l);
+	close_host();
+	open_host();
+	l = open_link("file:kv.db");
+	uint64_t cursor = 0;
+	uint32_t n = 0;
+	usleep(5000);
+	do {
+		struct asked a = ask(l, (struct link_op){.kind = LINK_LIST, .cursor = cursor, .limit = 100});
+		cursor = a.op.ret_cursor;
+		n += a.keys;
+	} while (cursor);
+	assert_int_equal(n, 300);
+	assert_false(ask(l, (struct link_op){.kind = LINK_EXISTS, .key = SLICE_LIT("soon")}).op.found);
+	struct link_version at = ask(l, (struct link_op){.kind = LINK_GET, .key = SLICE_LIT("k0"), .wants_version = true}).op.ret_version;
+	assert_int_equal(ask(l, (struct link_op){.kind = LINK_SWAP, .key = SLICE_LIT("k0"), .value = SLICE_LIT("w"), .version = at}).op.code, LINK_OK);
+	assert_int_equal(ask(l, (struct link_op){.kind = LINK_SWAP, .key = SLICE_LIT("k0"), .value = SLICE_LIT("x"), .version = at}).op.code, LINK_STALE);
+	assert_string_equal(ask(l, (struct link_op){.kind = LINK_GET, .key = SLICE_LIT("k0")}).value, "w");
+	assert_int_equal(ask(l, (struct link_op){.kind = LINK_INCREMENT, .key = SLICE_LIT("k0"), .delta = 1}).op.code, LINK_REFUSED);
+	link_unref(l);
+	close_host();
+	drop_folder();
+}
+
+// Increments one counter and tells each that was acknowledged, until it is killed.
+_Noreturn static void count_on(int out)
+{
+	open_host();
+	struct link *l = open_link("file:kv.db");
+	for (;;) {
+		struct asked a = ask(l, (struct link_op){.kind = LINK_INCREMENT, .key = SLICE_LIT("n"), .delta = 1});
+		if (a.op.code != LINK_OK || write(out, &a.op.ret_number, sizeof a.op.ret_number) != sizeof a.op.ret_number)
+			_exit(1);
+	}
+}
+
+static void what_was_acknowledged_survives_a_kill(void **s)
+{
+	int64_t last = 0;
+	make_folder();
+	for (int i = 0; i < 10; i++) {
+		int ends[2], status;
+		int64_t told;
+		assert_int_equal(pipe(ends), 0);
+		pid_t pid = fork();
+		if (pid == 0)
+			count_on(ends[1]);
+		close(ends[1]);
+		for (int k = 0; k < 5 + i * 7; k++) {
+			assert_int_equal(read(ends[0], &told, sizeof told), sizeof told);
+			last = told;
+		}
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		while (read(ends[0], &told, sizeof told) == sizeof told)
+			last = told;
+		close(ends[0]);
+		open_host();
+		struct link *l = open_link("file:kv.db");
+		int64_t kept = strtoll(ask(l, (struct link_op){.kind = LINK_GET, .key = SLICE_LIT("n")}).value, NULL, 10);
+		assert_true(kept == last || kept == last + 1);  // the one that was under way
+		last = kept;
+		link_unref(l);
+		close_host();
+	}
+	drop_folder();
+}
+
+static void what_is_no_store_says_what_is_wrong(void **s)
+{
+	char path[128];
+	make_folder();
+	snprintf(path, sizeof path, "%s/text.db", folder);
+	FILE *f = fopen(path, "wb");
+	for (int i = 0; i < 1000; i++)
+		fputs("this is no database\n", f);
+	fclose(f);
+	open_host();
+	struct link *l = open_link("file:text.db");
+	struct asked a = ask(l, (struct link_op){.kind = LINK_CHECK});
+	assert_int_equal(a.op.code, LINK_REFUSED);
+	assert_non_null(strstr(a.op.ret_text, "no database"));
+	a = ask(l, (struct link_op){.kind = LINK_SET, .key = SLICE_LIT("k")});
+	assert_int_equal(a.op.code, LINK_REFUSED);
+	link_unref(l);
+	close_host();
+	drop_folder();
+}
+
+static int setup(void **s)
+{
+	arena_init(&arena, 0);
+	return 0;
+}
+
+static int teardown(void **s)
+{
+	arena_release(&arena);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_are_different_where_their_parts_are_and_lead_back),
+		cmocka_unit_test(what_nobody_wrote_so_is_no_name),
+		cmocka_unit_test(a_marker_is_read_as_it_was_written),
+		cmocka_unit_test(targets_are_read_and_shown_without_passwords),
+		cmocka_unit_test(what_was_acknowledged_survives_a_kill),
+		cmocka_unit_test(a_file_keeps_what_it_was_given),
+		cmocka_unit_test(what_is_no_store_says_what_is_wrong),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,104 @@
+// What blocks: done by a thread of the process's pool, in memory of its own.
+//
+// States, and who changes them: new (seam_chore_new) → begun (seam_chore_begin) → done, on the loop → freed by its owner (seam_chore_free), or begun again;
+// let go in any of them (seam_chore_let_go): freed when it has run, or at once where it has not begun.
+#include "seam_int.h"
+
+struct chore {
+	struct seam_chore_ops ops;
+	uintptr_t owner;  // one guest has its share of the threads
+	struct loop_work work;
+	struct loop_pool *threads;  // where it was begun; NULL: it is not under way
+	void (*done)(void *data, void *ctx);
+	void *ctx;
+	_Alignas(16) uint8_t data[];
+};
+
+static struct chore *chore_of(void *data)
+{
+	return CONTAINER_OF(data, struct chore, data);
+}
+
+void *seam_chore_new(struct pool *memory, size_t size, const struct seam_chore_ops *ops)
+{
+	struct chore *h = size > SIZE_MAX / 2 ? NULL : pool_zalloc(memory, sizeof *h + size);
+	if (!h)
+		return NULL;
+	h->ops = *ops;
+	h->owner = (uintptr_t)memory;
+	return h->data;
+}
+
+void seam_chore_free(void *data)
+{
+	if (!data)
+		return;
+	struct chore *h = chore_of(data);
+	BUG_ON(h->threads);
+	if (h->ops.drop)
+		h->ops.drop(data);
+	pool_free(h);
+}
+
+static void on_run(struct loop_work *w)
+{
+	struct chore *h = CONTAINER_OF(w, struct chore, work);
+	h->ops.run(h->data);
+}
+
+static void on_done(struct loop_work *w)
+{
+	struct chore *h = CONTAINER_OF(w, struct chore, work);
+	h->threads = NULL;
+	if (w->let_go)
+		seam_chore_free(h->data);
+	else
+		h->done(h->data, h->ctx);
+}
+
+bool seam_chore_begin(void *data, struct loop_pool *p, struct loop *l, void (*done)(void *data, void *ctx), void *ctx)
+{
+	struct chore *h = chore_of(data);
+	BUG_ON(h->threads);
+	h->work = (struct loop_work){.run = on_run, .done = on_done, .owner = h->owner};
+	h->done = done;
+	h->ctx = ctx;
+	h->threads = p;
+	if (loop_work_submit(p, l, &h->work))
+		return true;
+	h->threads = NULL;
+	return false;
+}
+
+void seam_chore_let_go(void *data, bool finish)
+{
+	struct chore *h = data ? chore_of(data) : NULL;
+	if (!h)
+		return;
+	if (!h->threads) {
+		seam_chore_free(data);
+		return;
+	}
+	pool_disown(h);
+	loop_work_let_go(h->threads, &h->work, finish);
+}
+
+// ---- for a call ----------------------------------------------------------------------------------------------------------------------
+
+static void wake(void *data, void *park)
+{
+	seam_wake(park);
+}
+
+enum seam_result seam_chore_do(struct seam_call *c, struct loop_pool *p, void *data, bool *ret_full)
+{
+	struct seam_park park;
+	seam_park_init(&park);
+	*ret_full = !seam_chore_begin(data, p, c->task->loop, wake, &park);
+	if (*ret_full)
+		return SEAM_OK;
+	enum seam_result r = seam_park(c, &park);
+	if (r != SEAM_OK)
+		seam_chore_let_go(data, false);
+	return r;
+}

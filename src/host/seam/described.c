@@ -1,0 +1,113 @@
+// Interfaces as components export them, described as those are that we serve: so that an import may stand on either.
+#include "seam_int.h"
+
+struct describing {
+	struct arena *arena;
+	const struct comp_component *comp;
+	struct slice name;
+	struct seam_described *d;
+	struct err *e;
+};
+
+// What a component makes of what it imports is not its own to give away.
+static bool is_own(void *ctx UNUSED, const struct wit_resource *r)
+{
+	return comp_resource_of(r)->host_index == COMP_NONE;
+}
+
+// May its values leave the store?
+static bool may_leave(const struct wit_type *t)
+{
+	if (!t || !(t->flags & WIT_HAS_HANDLE))
+		return true;
+	if (t->kind == WIT_STREAM || t->kind == WIT_FUTURE || t->kind == WIT_ERROR_CONTEXT || (t->elem && !may_leave(t->elem)))
+		return false;
+	for (uint32_t i = 0; t->fields && i < t->n; i++)
+		if (!may_leave(t->fields[i].type))
+			return false;
+	return true;
+}
+
+static bool check_func(struct describing *g, const struct comp_export_func *f)
+{
+	const struct wit_type *params = &f->type->params, *result = f->type->result;
+	const char *what = NULL;
+	if (!may_leave(params) || !may_leave(result))
+		what = "a stream, a future or an error context";
+	else if (!wit_type_each_resource(params, is_own, NULL) || (result && !wit_type_each_resource(result, is_own, NULL)))
+		what = "a resource that the component imports itself";
+	if (!what)
+		return true;
+	err_set(g->e, ERR_LINK, "cannot link: %.*s of %.*s passes %s, which stays in its component", SLICE_ARGS(f->name), SLICE_ARGS(g->name), what);
+	return err_hint(g->e, "compose the components into one, for example by `wac plug`");
+}
+
+static bool take_func(struct describing *g, const struct comp_export_func *f, seam_fn *call, struct seam_func *funcs)
+{
+	struct seam_interface *iface = &g->d->interface;
+	struct slice name;
+	if (!check_func(g, f))
+		return false;
+	if (!slice_dup(g->arena, f->name, &name))
+		return err_nomem(g->e);
+	g->d->exports[iface->n_funcs] = f;
+	funcs[iface->n_funcs++] = (struct seam_func){.name = (const char *)name.ptr,
+		.type = f->type,
+		.call = call,
+		.args_size = f->type->params.size64,
+		.ret_size = f->type->result ? f->type->result->size64 : 0};
+	return true;
+}
+
+static bool take_funcs(struct describing *g, struct slice interface, seam_fn *call)
+{
+	const struct comp_plan *plan = &g->comp->plan;
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < plan->nexport_funcs; i++)
+		n += slice_eq(plan->export_funcs[i].interface, interface);
+	struct seam_func *funcs = ARENA_ARRAY(g->arena, struct seam_func, n + 1);
+	g->d->exports = ARENA_ARRAY(g->arena, const struct comp_export_func *, n + 1);
+	if (!funcs || !g->d->exports)
+		return err_nomem(g->e);
+	g->d->interface.funcs = funcs;
+	for (uint32_t i = 0; i < plan->nexport_funcs; i++)
+		if (slice_eq(plan->export_funcs[i].interface, interface) && !take_func(g, &plan->export_funcs[i], call, funcs))
+			return false;
+	return true;
+}
+
+static bool take_resources(struct describing *g, const struct comp_extern *x)
+{
+	struct seam_described *d = g->d;
+	const struct seam_resource **list = ARENA_ARRAY(g->arena, const struct seam_resource *, x->n + 1);
+	d->resources = ARENA_ARRAY(g->arena, struct seam_resource, x->n + 1);
+	if (!list || !d->resources)
+		return err_nomem(g->e);
+	d->interface.resources = list;
+	for (uint32_t i = 0; i < x->n; i++) {
+		const struct comp_extern *item = &x->items[i];
+		uint32_t k = d->interface.n_resources;
+		if (item->kind != COMP_EXTERN_TYPE || !item->resource)
+			continue;
+		d->resources[k] = (struct seam_resource){.wit.name = item->name, .interface = &d->interface, .means = item->resource};
+		list[k] = &d->resources[k];
+		d->interface.n_resources++;
+	}
+	return true;
+}
+
+bool seam_describe(struct arena *a, const struct comp_component *comp, struct slice name, seam_fn *call, struct seam_described **ret, struct err *e)
+{
+	const struct comp_extern *x = comp_find_interface(comp, name);
+	struct slice text;
+	if (!x) {
+		err_set(e, ERR_LINK, "cannot link: the component does not export %.*s", SLICE_ARGS(name));
+		return err_hint(e, "tenon inspect shows what it exports");
+	}
+	struct describing g = {.arena = a, .comp = comp, .name = name, .d = ARENA_NEW(a, struct seam_described), .e = e};
+	if (!g.d || !slice_dup(a, x->name, &text))
+		return err_nomem(e);
+	g.d->interface.name = (const char *)text.ptr;
+	*ret = g.d;
+	return take_funcs(&g, x->name, call) && take_resources(&g, x);
+}

@@ -1,0 +1,147 @@
+// What texts are like, one by one: names, paths, hashes, what goes into a field of HTTP.
+#include "app_int.h"
+
+#include <ctype.h>
+
+const char *app__format_what(enum app__format f)
+{
+	static const char *const what[] = {
+#define X(name, text) text,
+		APP__FORMATS(X)
+#undef X
+	};
+	return what[f];
+}
+
+// All of `s` are of `any`, letters and digits.
+static bool is_of(struct slice s, const char *any)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!isalnum(s.ptr[i]) && !(s.ptr[i] && s.ptr[i] < 0x80 && strchr(any, s.ptr[i])))
+			return false;
+	return s.len > 0;
+}
+
+static bool is_lower_of(struct slice s, const char *any)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (isupper(s.ptr[i]))
+			return false;
+	return is_of(s, any);
+}
+
+bool app__is_name(struct slice s)
+{
+	return s.len > 0 && s.len <= 63 && s.ptr[0] >= 'a' && s.ptr[0] <= 'z' && is_lower_of(s, "-");
+}
+
+static bool is_printable(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
+			return false;
+	return s.len > 0;
+}
+
+static bool is_token(struct slice s)
+{
+	return is_of(s, "!#$%&'*+-.^_`|~");
+}
+
+static bool is_sha256(struct slice s)
+{
+	size_t hex = 0;
+	while (hex < s.len && isxdigit(s.ptr[hex]))
+		hex++;
+	return s.len == 64 && hex == 64;
+}
+
+static bool is_timezone(struct slice s)
+{
+	return is_of(s, "_+-/") && s.ptr[0] != '/' && s.ptr[s.len - 1] != '/' && isalpha(s.ptr[0]);
+}
+
+static bool is_origin(struct slice s)
+{
+	size_t scheme = slice_starts_with(s, SLICE_LIT("http://")) ? 7 : slice_starts_with(s, SLICE_LIT("https://")) ? 8
+																												 : 0;
+	return scheme && is_of(slice_sub(s, scheme, s.len), ".-_:[]*");
+}
+
+static bool is_url(struct slice s)
+{
+	size_t colon = slice_find(s, ':');
+	return colon < s.len && colon > 0 && is_lower_of(slice_sub(s, 0, colon), "+-") && is_printable(s) && slice_find(s, ' ') == s.len;
+}
+
+static bool fits(enum app__format f, struct slice s)
+{
+	switch (f) {
+	case APP__FORMAT_any:
+	case APP__FORMAT_route:  // route.c
+		return true;
+	case APP__FORMAT_name:
+	case APP__FORMAT_component:
+	case APP__FORMAT_link:
+		return app__is_name(s);
+	case APP__FORMAT_variable:
+		return s.len > 0 && s.ptr[0] >= 'a' && s.ptr[0] <= 'z' && s.len <= 255 && is_lower_of(s, "_");
+	case APP__FORMAT_sha256:
+		return is_sha256(s);
+	case APP__FORMAT_method:
+	case APP__FORMAT_field:
+	case APP__FORMAT_header:
+		return is_token(s);
+	case APP__FORMAT_host:
+		return is_of(s, ".-_:[]");
+	case APP__FORMAT_timezone:
+		return is_timezone(s);
+	case APP__FORMAT_env:
+		return s.len > 0 && slice_find(s, '=') == s.len;
+	case APP__FORMAT_origin:
+		return is_origin(s);
+	case APP__FORMAT_url:
+		return is_url(s);
+	case APP__FORMAT_bucket:
+	case APP__FORMAT_config:
+		return s.len > 0;
+	case APP__FORMAT_line:
+	case APP__FORMAT_path:
+	case APP__FORMAT_source:
+	case APP__FORMAT_address:
+	case APP__FORMAT_range:
+	case APP__FORMAT_network:
+	case APP__FORMAT_listen:
+		return is_printable(s);
+	}
+	return false;
+}
+
+// What the rooms above have a parser for.
+static app_check_fn *asked(const struct app__load *l, enum app__format f)
+{
+	return f == APP__FORMAT_address ? l->in->check_address : f == APP__FORMAT_network ? l->in->check_network
+		: f == APP__FORMAT_range                                                      ? l->in->check_range
+		: f == APP__FORMAT_listen                                                     ? l->in->check_listen
+																					  : NULL;
+}
+
+bool app__check_text(struct app__load *l, enum app__format f, const char *text, const char *key, struct app_place at)
+{
+	struct slice s = slice_str(text);
+	app_check_fn *check = asked(l, f);
+	if (!fits(f, s)) {
+		app__fail(l, at, "%s can't be '%.*s'", key, (int)min_u64(s.len, 80), text);
+		return l->e ? err_hint(l->e, "%s", app__format_what(f)) : false;
+	}
+	if (f == APP__FORMAT_source && strstr(text, "://")) {
+		app__fail(l, at, "%s: '%.*s' is no path", key, (int)min_u64(s.len, 80), text);
+		return l->e ? err_hint(l->e, "registries aren't served yet: fetch the component and give the file") : false;
+	}
+	if (check && !check(l->in->ctx, s, l->e)) {
+		if (l->e)
+			err_note(l->e, "%s", key);
+		return app__at(l, at);
+	}
+	return true;
+}

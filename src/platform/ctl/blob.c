@@ -1,0 +1,300 @@
+// Components' bytes of an app's releases: STATE/TENANT/APP/blobs/SHA256, so that a restart, an undo and a rollback have them whatever became of the files that
+// they came from. What components are at the start is kept, too: who builds anew writes over it.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/app.h"
+#include "ctl_int.h"
+#include "serve/serve.h"
+#include "tier/tier.h"
+
+enum { RELEASES_KEPT = 10, COMPONENT_MAX = 1 << 30 };
+
+// ---- written ---------------------------------------------------------------------------------------------------------------------------------
+
+static int open_folder(const struct ctl_state *s)
+{
+	return sys_private_subfolder(ctl_journal_folder(s->journal), "blobs");
+}
+
+static int write_new(int folder, const char *name, struct slice bytes)
+{
+	int fd = sys_private_file(folder, name, true, false);
+	if (fd < 0)
+		return fd;
+	int why = sys_resize(fd, 0);
+	why = why < 0 ? why : sys_write_at(fd, bytes.ptr, bytes.len, 0);
+	why = why < 0 ? why : sys_sync(fd, false);
+	sys_close(fd);
+	return why;
+}
+
+static bool is_there(int folder, const char *name, uint64_t size)
+{
+	int fd = sys_private_file(folder, name, false, false);
+	struct sys_stat st;
+	bool is = fd >= 0 && sys_file.stat(fd, false, &st) == 0 && st.size == size;
+	sys_close(fd);
+	return is;
+}
+
+bool ctl__blob_add(const struct ctl_state *s, struct slice bytes, char ret_sha256[65], struct err *e)
+{
+	tier_sha256(bytes, ret_sha256);
+	int folder = open_folder(s), why = folder < 0 ? folder : 0;
+	if (why == 0 && !is_there(folder, ret_sha256, bytes.len)) {
+		why = write_new(folder, "new", bytes);
+		why = why < 0 ? why : sys_private_rename(folder, "new", ret_sha256);
+		why = why < 0 ? why : sys_sync(folder, false);
+	}
+	sys_close(folder);
+	return why >= 0 || err_set_errno(e, -why, "the component's bytes can't be kept");
+}
+
+// ---- named -----------------------------------------------------------------------------------------------------------------------------------
+
+// Beneath the manifest's folder as a path from there, so that both can be moved together.
+static char *path_of(const struct ctl_app *app, const char *folder)
+{
+	char link[64];
+	snprintf(link, sizeof link, "/proc/self/fd/%d", ctl_journal_folder(app->state->journal));
+	char *state = realpath(link, NULL), *manifest = realpath(*folder ? folder : ".", NULL);
+	size_t n = manifest ? strlen(manifest) : 0;
+	if (state && n > 1 && strncmp(state, manifest, n) == 0 && state[n] == '/')
+		memmove(state, state + n + 1, strlen(state + n + 1) + 1);
+	free(manifest);
+	return state;
+}
+
+static void put_toml(struct buf *b, const char *text)
+{
+	for (; *text; text++)
+		buf_printf(b, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
+}
+
+bool ctl__blob_text(const struct ctl_app *app, struct arena *a, const char *folder, const char *component, const char *sha256, struct slice *ret, struct err *e)
+{
+	struct buf b = {0};
+	char *path = path_of(app, folder);
+	if (!path)
+		return err_set_errno(e, errno, "the folder of the components' bytes");
+	buf_printf(&b, "[component.%s]\nsource = \"", component);
+	put_toml(&b, path);
+	buf_printf(&b, "/blobs/%s\"\nsha256 = \"%s\"\n", sha256, sha256);
+	free(path);
+	bool ok = !b.failed && slice_dup(a, buf_view(&b), ret);
+	buf_release(&b);
+	return ok || err_nomem(e);
+}
+
+// ---- trimmed ---------------------------------------------------------------------------------------------------------------------------------
+
+static bool contains(struct slice text, struct slice what)
+{
+	for (size_t i = 0; i + what.len <= text.len; i++)
+		if (memcmp(text.ptr + i, what.ptr, what.len) == 0)
+			return true;
+	return false;
+}
+
+static bool is_named(const struct ctl_app *app, struct slice name)
+{
+	unsigned n = 0;
+	for (const struct ctl__release *r = app->state->newest; r && n < RELEASES_KEPT; r = r->older, n++)
+		if (contains(r->live, name) || contains(r->members, name))
+			return true;
+	for (uint32_t i = 0; i < app->n_kept; i++)
+		if (slice_eq_str(name, app->kept[i].sha256))
+			return true;
+	return slice_eq_str(name, app->tried.sha256);
+}
+
+void ctl__blobs_trim(const struct ctl_app *app)
+{
+	static const size_t size = 64 << 10;
+	int folder = open_folder(app->state);
+	uint8_t *list = mem_alloc(size);
+	int64_t n;
+	while (folder >= 0 && list && (n = sys_list(folder, list, size)) > 0) {
+		size_t at = 0;
+		struct sys_entry entry;
+		while (sys_entry_next(slice_of(list, (size_t)n), &at, &entry)) {
+			char name[65];
+			if (entry.name.len != 64 || is_named(app, entry.name))
+				continue;
+			snprintf(name, sizeof name, "%.*s", SLICE_ARGS(entry.name));
+			sys_private_remove(folder, name);
+		}
+	}
+	mem_free(list);
+	sys_close(folder);
+}
+
+// ---- at the start ----------------------------------------------------------------------------------------------------------------------------
+
+static bool read_file(const char *path, struct buf *b, struct err *e)
+{
+	FILE *f = fopen(path, "rbe");
+	if (!f)
+		return err_set_errno(e, errno, "cannot open '%s'", path);
+	b->max = COMPONENT_MAX;
+	bool ok = buf_read(b, f, path, e);
+	fclose(f);
+	return ok;
+}
+
+static void keep_app(struct ctl_app *app)
+{
+	const struct app *a = app->config->app;
+	struct err e;
+	if (!a || !app->state)
+		return;
+	app->kept = mem_zalloc((a->components.n + 1) * sizeof *app->kept);
+	app->n_kept = app->kept ? a->components.n : 0;
+	for (uint32_t i = 0; i < app->n_kept; i++) {
+		struct buf b = {0};
+		err_clear(&e);
+		snprintf(app->kept[i].component, sizeof app->kept[i].component, "%s", a->components.list[i].item.name);
+		if (!read_file(a->components.list[i].path, &b, &e) || !ctl__blob_add(app->state, buf_view(&b), app->kept[i].sha256, &e)) {
+			app->kept[i].sha256[0] = 0;
+			serve_warn(app->ctl->config.process, "no way back to component %s of %s as it is at the start: %s", a->components.list[i].item.name, app->name, e.text);
+		}
+		buf_release(&b);
+	}
+}
+
+static void *keep(void *arg)
+{
+	struct ctl *ctl = arg;
+	for (uint32_t i = 0; i < ctl->n_apps; i++)
+		keep_app(ctl->apps[i]);
+	sys_mutex_lock(&ctl->lock);
+	ctl->kept = true;
+	sys_cond_broadcast(&ctl->moved);
+	sys_mutex_unlock(&ctl->lock);
+	return NULL;
+}
+
+static bool keeps_any(const struct ctl *ctl)
+{
+	for (uint32_t i = 0; i < ctl->n_apps; i++)
+		if (ctl->apps[i]->config->app && ctl->apps[i]->state)
+			return true;
+	return false;
+}
+
+void ctl__keeper_start(struct ctl *ctl)
+{
+	ctl->kept = false;  // before there is the thread, which may be done at once
+	ctl->keeper_runs = keeps_any(ctl) && sys_thread_new(&ctl->keeper, keep, ctl) == 0;
+	if (!ctl->keeper_runs)
+		ctl->kept = true;
+}
+
+void ctl__keeper_wait(struct ctl *ctl)
+{
+	sys_mutex_lock(&ctl->lock);
+	while (!ctl->kept)
+		sys_cond_wait(&ctl->moved, &ctl->lock);
+	sys_mutex_unlock(&ctl->lock);
+}
+
+void ctl__keeper_stop(struct ctl *ctl)
+{
+	if (ctl->keeper_runs)
+		sys_thread_join(&ctl->keeper);
+	ctl->keeper_runs = false;
+}
+
+const char *ctl__kept_sha256(const struct ctl_app *app, const char *component)
+{
+	for (uint32_t i = 0; i < app->n_kept; i++)
+		if (strcmp(app->kept[i].component, component) == 0)
+			return app->kept[i].sha256[0] ? app->kept[i].sha256 : NULL;
+	return NULL;
+}
+
+// ---- compared ----------------------------------------------------------------------------------------------------------------------------------
+
+static const struct app_component *find_component(const struct app *app, const char *name)
+{
+	for (uint32_t i = 0; app && i < app->components.n; i++)
+		if (strcmp(app->components.list[i].item.name, name) == 0)
+			return &app->components.list[i];
+	return NULL;
+}
+
+static void put_updated(struct buf *b, const char *component, const char *sha256, const char *replaced)
+{
+	buf_put_str(b, b->len ? "," : ",\"updated\":[");
+	buf_printf(b, "{\"component\":\"%s\",\"sha256\":\"%s\",\"replaced\":\"%s\"}", component, sha256, replaced);
+}
+
+static bool keep_file(const struct ctl_app *app, const struct app_component *c, struct ctl__kept *to, struct err *e)
+{
+	struct buf b = {0};
+	bool ok = read_file(c->path, &b, e) && ctl__blob_add(app->state, buf_view(&b), to->sha256, e);
+	buf_release(&b);
+	return ok || err_note(e, "component %s of %s", c->item.name, app->name);
+}
+
+// One component; *to: what is known of it.
+static bool compare(struct ctl_op *op, const struct app_component *c, bool reads, struct ctl__kept *to, struct ctl__bytes *ret, struct err *e)
+{
+	const struct ctl_app *app = op->app;
+	const struct app_component *before = find_component(app->model ? app->model->app : NULL, c->item.name);
+	const char *known = ctl__kept_sha256(app, c->item.name), *had = !before ? NULL : before->sha256.text ? before->sha256.text
+																										 : known;
+	snprintf(to->component, sizeof to->component, "%s", c->item.name);
+	if (!c->sha256.text && reads && !keep_file(app, c, to, e))
+		return false;
+	if (!reads && known)
+		snprintf(to->sha256, sizeof to->sha256, "%s", known);
+	const char *has = c->sha256.text ? c->sha256.text : to->sha256[0] ? to->sha256
+																	  : NULL;
+	if (!had || !has || strcmp(had, has) == 0)
+		return true;
+	put_updated(&ret->updated, c->item.name, has, had);
+	if (!c->sha256.text && !before->sha256.text)
+		ret->replaced[ret->n_replaced++] = c->item.name;
+	return true;
+}
+
+// What goes, by the bytes that it had: nobody else would know them when it comes back.
+static void put_gone(const struct ctl_app *app, const struct app *to, struct buf *b)
+{
+	const struct app *from = app->model ? app->model->app : NULL;
+	for (uint32_t i = 0; from && i < from->components.n; i++) {
+		const struct app_component *c = &from->components.list[i];
+		const char *known = c->sha256.text ? NULL : ctl__kept_sha256(app, c->item.name);
+		if (known && !find_component(to, c->item.name))
+			buf_printf(b, "%s{\"component\":\"%s\",\"replaced\":\"%s\"}", b->len ? "," : ",\"gone\":[", c->item.name, known);
+	}
+	buf_put_str(b, b->len ? "]" : "");
+}
+
+bool ctl__bytes_compare(struct ctl_op *op, const struct app *to, bool reads, struct ctl__bytes *ret, struct err *e)
+{
+	*ret = (struct ctl__bytes){.updated.max = 16 << 20, .gone.max = 16 << 20};
+	put_gone(op->app, to, &ret->gone);
+	if (!to)
+		return !ret->gone.failed || err_nomem(e);
+	ret->kept = mem_zalloc((to->components.n + 1) * sizeof *ret->kept);
+	ret->replaced = ARENA_ARRAY(&op->arena, const char *, to->components.n + 1);
+	if (!ret->kept || !ret->replaced)
+		return err_nomem(e);
+	for (; ret->n_kept < to->components.n; ret->n_kept++)
+		if (!compare(op, &to->components.list[ret->n_kept], reads, &ret->kept[ret->n_kept], ret, e))
+			return false;
+	buf_put_str(&ret->updated, ret->updated.len ? "]" : "");
+	return (!ret->updated.failed && !ret->gone.failed) || err_nomem(e);
+}
+
+void ctl__bytes_release(struct ctl__bytes *b)
+{
+	mem_free(b->kept);
+	buf_release(&b->updated);
+	buf_release(&b->gone);
+	*b = (struct ctl__bytes){0};
+}

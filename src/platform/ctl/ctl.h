@@ -1,0 +1,150 @@
+// Room ctl: how a running server is looked at and changed: the control socket, operations, what lasts (docs/control.md). And its client, which the command
+// line is.
+#ifndef TENON_CTL_H
+#define TENON_CTL_H
+
+#include "base/base.h"
+#include "base/json.h"
+#include "journal.h"
+
+struct app;
+struct app_link;
+struct ctl;
+struct ctl_state;
+struct link;
+struct link_facts;
+struct link_target;
+struct serve_process;
+
+// An app as it is or will be, whole, with the arena that it lies in. Counted, from any thread.
+struct ctl_model {
+	uint32_t refs;
+	struct arena arena;
+	const struct app *app;
+};
+void ctl_model_ref(struct ctl_model *m);
+void ctl_model_unref(struct ctl_model *m);
+// From what runs to what will; NULL: nothing does.
+struct ctl_turn {
+	struct serve_process *process;
+	struct ctl_model *from, *to;
+	struct ctl_model *was;  // of one that is stopped: what was in force last, whose stores may hold something; NULL: nothing is known
+	const char *busy;   // the component that a version is tried of, which stays as it is; NULL: none
+	const char *moved;  // a link whose store moves meanwhile: that is seen to; NULL: none
+	const char *const *replaced;  // components whose files have other bytes than what runs
+	uint32_t n_replaced;
+};
+// A manifest as it was read: what it is, who made the process knows.
+struct ctl_source;
+
+// What ctl asks of who made the process out of manifests.
+struct ctl_app_ops {
+	// Of an operation's thread. A manifest, read anew (NULL: where the app's own is); what app_print wrote of one. It is in force from `take` on, or let go by `drop`.
+	bool (*read)(void *user, const char *path, struct ctl_source **ret, struct err *e);
+	bool (*written)(void *user, struct slice text, struct ctl_source **ret, struct err *e);
+	void (*take)(void *user, struct ctl_source *s);
+	void (*drop)(struct ctl_source *s);
+	// It came, and nothing of it was ever in force: its state is closed.
+	void (*left)(void *user);
+	// It left, and nothing asks for it any more: `user` goes. On the control thread.
+	void (*forget)(void *user);
+	// The app of the manifest (NULL: the one in force), with live changes laid over it (app_inputs.live); in the arena. On any thread. Errors: those of app_load.
+	bool (*load)(void *user, struct arena *a, const struct ctl_source *s, struct slice live, const struct app **ret, struct err *e);
+	// The store behind a link of that name. NULL: there is none. On thread 0; it lives until ctl_stop.
+	struct link *(*link)(void *user, const char *name);
+	// On thread 0: makes ready, beside what serves, what differs of components and routes. `ready` is called once, perhaps before this returns: with what is to
+	// be committed or abandoned, or with NULL and why. ERR_REFUSED: something differs that isn't changed while it runs.
+	void (*prepare)(void *user, const struct ctl_turn *t, void (*ready)(void *ctx, void *prepared, const struct err *e), void *ctx);
+	// In force; that of components for a share of the requests. `done` is called once all threads have taken it up.
+	void (*commit)(void *user, void *prepared, unsigned percent, void (*done)(void *ctx), void *ctx);
+	void (*abandon)(void *user, void *prepared);
+	// How the store behind a link of that name is used; on any thread. false: there is none.
+	bool (*link_facts)(void *user, const char *name, struct link_facts *ret);
+};
+struct ctl_app_config {
+	const char *name;
+	const struct app *app;          // in force; NULL: it is stopped, or a component without manifest, which isn't changed
+	struct ctl_state *state;        // what lasts of it; NULL: nothing does, and it isn't changed
+	const struct ctl_app_ops *ops;  // NULL where there is no app
+	void *user;
+};
+struct ctl_config {
+	struct serve_process *process;      // is ready, and stays until ctl_stop
+	const struct ctl_app_config *apps;  // at least one; borrowed until ctl_stop
+	uint32_t n_apps;
+	// The app of that name, by its manifest, which isn't among them: all but `app` of *ret, to be changed from nothing; its strings live until ctl_stop. On the control
+	// thread. NULL: none comes.
+	bool (*add)(void *user, struct slice name, const char *path, struct ctl_app_config *ret, struct err *e);
+	void *user;
+};
+// The socket answers from here on. Errors: ENV; of a folder that was not named (TENON_CTL) but found, *ret is NULL and it is true: *e says what is wrong.
+NODISCARD bool ctl_start(const struct ctl_config *c, struct ctl **ret, struct err *e);
+// From thread 0; NULL does nothing. Operations that run are asked to end, and waited for: thread 0 runs meanwhile.
+void ctl_stop(struct ctl *ctl);
+
+// The manifests of all apps that run are read again and made what is in force, as by tenon apply. On thread 0. false: none has one.
+bool ctl_apply_all(struct ctl *ctl);
+// A version of a component was taken back by itself: that is a release, too. On thread 0.
+void ctl_taken_back(struct ctl *ctl, const char *app, const char *component, const char *why);
+
+// ---- what lasts (state.c) ----------------------------------------------------------------------------------------------------------------------
+// STATE/TENANT/APP, opened and locked, its releases read. ENV.
+NODISCARD bool ctl_state_open(const char *state, const char *tenant, const char *app, struct ctl_state **ret, struct err *e);
+// NULL does nothing.
+void ctl_state_close(struct ctl_state *s);
+// The live changes of the release in force; empty: none. Lives as long as nothing is added.
+struct slice ctl_state_live(const struct ctl_state *s);
+// The newest release says that nothing of the app is in force.
+bool ctl_state_is_stopped(const struct ctl_state *s);
+// The number of the store that is in force behind a link of the app, from 1 on (link_config).
+uint64_t ctl_state_epoch(const struct ctl_state *s, const char *link);
+enum ctl_edited { CTL_EDITED_REFUSED, CTL_EDITED_MANIFEST, CTL_EDITED_LIVE };
+// The manifest that the process starts with against the one of the last start: what was changed live, and was edited in the file since then, is refused with
+// both values (USAGE), or `how` says which of them counts. Both texts as app_print has them; in_force: with the live changes. *ret_changed: they are others now,
+// and the app is to be loaded again.
+NODISCARD bool ctl_state_settle(struct ctl_state *s, struct slice manifest, struct slice in_force, enum ctl_edited how, bool *ret_changed, struct err *e);
+// From here on this manifest (as app_print has it, without live changes) is what live changes are laid over: the first release, or one more where it is another
+// one than before. ENV.
+NODISCARD bool ctl_state_begin(struct ctl_state *s, struct slice manifest, struct err *e);
+
+// ---- where sockets are -------------------------------------------------------------------------------------------------------------------------
+// $TENON_CTL, $XDG_RUNTIME_DIR/tenon, /run/tenon (root), /tmp/tenon-UID. *ret_named: by TENON_CTL. Errors: USAGE.
+NODISCARD bool ctl_folder(char *out, size_t size, bool *ret_named, struct err *e);
+
+// What a link of a manifest leads to. In the arena. USAGE; ENV: the current folder.
+NODISCARD bool ctl_link_target(struct arena *a, const struct app_link *l, struct link_target *ret, struct err *e);
+
+// ---- the client ----------------------------------------------------------------------------------------------------------------------------------
+struct ctl_peer {
+	char path[108];  // of its socket
+	uint64_t pid;
+};
+enum { CTL_PEERS_MAX = 1000 };
+// The sockets that somebody answers on, those of dead processes removed; in the arena. None: *ret_n is 0.
+NODISCARD bool ctl_peers(struct arena *a, struct ctl_peer **ret, uint32_t *ret_n, struct err *e);
+struct ctl_question {
+	const char *path;             // of the socket
+	const char *method, *target;  // what is in the target is encoded
+	struct slice body;            // empty: none
+	const char *type;             // of the body; NULL: JSON
+	const char *fields;           // further lines of the head, each with its CRLF; NULL: none
+	uint64_t timeout_ns;          // from one piece of the answer to the next
+	// Of a stream: each line of its body, without its newline. false: enough. NULL: the body is wanted whole.
+	bool (*on_line)(void *user, struct slice line);
+	void *user;
+	// Asked whenever a signal came; true: give up (the error is TIMEOUT). May be NULL.
+	bool (*interrupted)(void *user);
+};
+struct ctl_reply {
+	unsigned status;
+	struct slice body;  // in the arena
+	struct json *json;  // of a body that is JSON; NULL: it is none
+};
+// Errors: ENV (nobody is there, or it went away), MALFORMED. An answer that says what is wrong is one, too.
+NODISCARD bool ctl_ask(struct arena *a, const struct ctl_question *q, struct ctl_reply *ret, struct err *e);
+// What an answer's "error" says. Returns false.
+bool ctl_reply_error(const struct json *error, struct err *e);
+// One part of a path, or of a query.
+void ctl_encode(struct buf *b, struct slice text);
+
+#endif

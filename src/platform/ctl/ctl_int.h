@@ -1,0 +1,297 @@
+// Inside the room ctl: folder → server → dispatch (routes.def) → answers that only read, and operations.
+//
+// Threads. The *control thread* owns the socket, every request and every answer; it never waits. An *operation* runs on a thread of its own, so that it may
+// wait for disks and for thread 0 of the server, one at a time an app. What both see is within ctl->lock: apps, operations, events. Nothing is called out
+// of the room with the lock held.
+#ifndef TENON_CTL_INT_H
+#define TENON_CTL_INT_H
+
+#include "answer.h"
+#include "ctl.h"
+#include "state.h"
+#include "sys/sys.h"
+
+enum { CTL_EVENTS = 4096, CTL_EVENT_BYTES = 4 << 20, CTL_OPERATIONS = 256, CTL_APPS_MAX = 10000, CTL_GONE = 16, CTL_WAITING_MAX = 64, CTL_STEPS = 16 };
+
+// ---- events: what happened to an app, a bounded ring; each a line of JSON with its id ---------------------------------------------------------
+struct ctl_events {
+	char **lines;     // owned, no newline; NULL: memory was out. Of id at id % room
+	uint32_t room;    // a power of two, at most CTL_EVENTS: most apps have few
+	uint32_t n;
+	uint64_t bytes;   // of the lines; beyond CTL_EVENT_BYTES the oldest go
+	uint64_t next;    // id of the next; those from next - n on are there
+};
+
+// ---- operations ----------------------------------------------------------------------------------------------------------------------------------
+enum ctl_op_state { CTL_WAITING, CTL_RUNNING, CTL_DONE, CTL_FAILED, CTL_CANCELLED, CTL_RECOVERED };
+struct ctl_op {
+	struct ctl_app *app;
+	uint64_t number;
+	uint32_t refs;            // the app's list, its thread; within the lock
+	enum ctl_op_state state;
+	struct arena arena;       // what it was asked for
+	const char *what;         // for people: "link @store redis://…"
+	char key[128];            // of idempotency; empty: none
+	const char *step;         // static; the last that was begun
+	struct ctl_step {
+		const char *word;     // static
+		uint64_t at_ns;       // since the operation's start
+	} steps[CTL_STEPS];       // those that were begun
+	uint32_t n_steps;
+	uint64_t began_ns;
+	bool has_epoch, cancel, published;
+	bool by_itself;           // nobody waits for it: the log says why it failed
+	bool has_if_release;
+	uint64_t if_release;      // only where this one is in force when it begins
+	uint64_t epoch, keys, pause_ns, release;
+	// It was asked to end; within the lock, perhaps more than once, on any thread. NULL: it hears of that at its next step.
+	void (*on_cancel)(struct ctl_op *op);
+	void *of_cancel;
+	const char *target;       // in its arena
+	struct buf more;          // further members of its JSON, each with its comma before it
+	struct err error;
+	bool (*run)(struct ctl_op *op, struct err *e);
+	void (*end)(struct ctl_op *op);  // before it is freed; NULL: nothing is to be done
+	const void *args;
+	struct ctl_op *next;      // of the app, the newest first
+	struct sys_thread thread;
+	bool started, over;       // its thread was started; it has ended and can be joined
+};
+
+// A version of a component that is tried on a share of the requests.
+struct ctl__tried {
+	char component[64];  // empty: none
+	char sha256[65];
+	unsigned percent;
+	char *text;          // what makes it the component's, laid over the live changes; owned
+};
+// Which bytes a component has that a manifest names by their file alone.
+struct ctl__kept {
+	char component[64];
+	char sha256[65];  // of its bytes among the blobs; empty: they are not there
+};
+
+struct ctl__shadow {
+	struct ctl__shadow *next;
+	char *link, *target;
+};
+
+struct ctl_app {
+	struct ctl *ctl;
+	char name[64], tenant[64];
+	struct ctl_events events;
+	struct ctl_op *ops;         // newest first, at most CTL_OPERATIONS that are over
+	struct ctl_op *running;
+	uint32_t waiting;
+	uint64_t next_op;
+	uint64_t release;           // in force; 0: what isn't changed
+	const struct ctl_app_config *config;
+	struct ctl_state *state;    // NULL: it isn't changed. Its thread (the one operation that runs) writes; releases change within the lock
+	struct ctl_model *model;    // in force; NULL: a component without manifest
+	struct ctl__tried tried;    // of the one operation that runs
+	struct ctl__shadow *shadows;  // targets that links' reads are asked of, too, as they were given; within the lock
+	struct ctl__kept *kept;     // written by `keeper`, then by the one operation that runs
+	uint32_t n_kept;
+	struct ctl_app_config own_config;  // of one that came later
+	bool hidden;                // it came, and nothing of it has been in force yet
+	bool gone;              // nor will be: it is here for who asks what became of that
+};
+
+struct ctl {
+	struct ctl_config config;
+	struct loop *loop;
+	struct http_gate *gate;
+	struct http_server *http;
+	struct sys_thread thread;
+	bool runs, bound, stopping;
+	char path[SYS_SOCKET_PATH_MAX + 1];
+	struct sys_socket_file file;
+	struct loop_remote quit, changed;
+	bool change_is_posted;           // any thread
+	bool turns;                // something is made ready or comes into force: one at a time, since routes are all apps'; within the lock
+	struct ctl_request *waiting;     // requests that are looked at when something has changed
+	struct sys_mutex lock;
+	struct sys_cond moved;           // an operation's state, for who stops
+	struct ctl_app **apps;
+	uint32_t n_apps;
+	struct sys_thread keeper;        // keeps what components are at the start (blob.c)
+	bool keeper_runs, kept;          // kept: it is over; within the lock
+};
+
+// ---- event.c: within the lock -----------------------------------------------------------------------------------------------------------------
+// Members of the event as JSON, without braces: "kind":"…",…; what finds no memory is lost, and its number with it.
+void ctl__event_add(struct ctl_app *app, struct slice members);
+// The line is owned from here on. Without room the oldest is forgotten.
+void ctl__events_put(struct ctl_events *e, char *line);
+void ctl__events_release(struct ctl_events *e);
+// Those behind `after` (0: all that are there) as server-sent events, as many as fit; `after` moves on.
+void ctl__events_print(const struct ctl_events *e, uint64_t *after, struct buf *b);
+
+// ---- app.c: what runs -----------------------------------------------------------------------------------------------------------------------
+NODISCARD bool ctl__apps_open(struct ctl *ctl, struct err *e);
+void ctl__apps_close(struct ctl *ctl);
+// One that isn't there comes; nobody sees it before something of it is in force. On the control thread.
+NODISCARD bool ctl__app_add(struct ctl *ctl, struct slice name, const char *path, struct err *e);
+
+// ---- shadow.c -----------------------------------------------------------------------------------------------------------------------------------
+// Within the lock. NULL: forgets it.
+void ctl__shadow_set(struct ctl_app *app, const char *link, const char *target);
+
+// ---- ctl.c ------------------------------------------------------------------------------------------------------------------------------------
+// Within the lock. NULL: there is none.
+struct ctl_app *ctl__app_find(struct ctl *ctl, struct slice name);
+// It came, nothing of it is in force, and nothing will be: no operation of it runs or waits. Then another process may have it. Within the lock.
+void ctl__app_leave(struct ctl_app *app);
+// Requests that wait are looked at, soon. Any thread.
+void ctl__changed(struct ctl *ctl);
+void ctl__look_at_all(struct loop_remote *m);
+// It waits from here on, at most so long (UINT64_MAX: as long as its client does). On the control thread.
+void ctl__wait(struct ctl_request *r, uint64_t ns);
+
+// ---- op.c -------------------------------------------------------------------------------------------------------------------------------------
+struct ctl_ask {
+	const char *what, *key;
+	bool no_wait;            // refused where another runs
+	bool has_release;        // only if this one is in force
+	uint64_t release;
+};
+// An operation of the app that isn't there yet; its arena is the caller's to fill until it is begun. NULL: no memory.
+struct ctl_op *ctl__op_new(struct ctl_app *app);
+void ctl__op_free(struct ctl_op *op);  // of one that was not begun
+// Begins it, or has it wait for the one that runs. *ret_status: 202, or why not (409, 412, 429, 503), then *e. One that came with the same key is *ret_op
+// instead, and `op` is freed. Within the lock.
+bool ctl__op_begin(struct ctl_op *op, const struct ctl_ask *ask, struct ctl_op **ret_op, unsigned *ret_status, struct err *e);
+// Within the lock. By its id, "APP-NUMBER".
+struct ctl_op *ctl__op_find(struct ctl *ctl, struct slice id);
+// false: too late. Within the lock.
+bool ctl__op_cancel(struct ctl_op *op);
+bool ctl__op_is_over(const struct ctl_op *op);
+void ctl__op_print(const struct ctl_op *op, struct buf *b);
+// Of its own thread: it has come to this step (static). false: it was cancelled before it was published.
+NODISCARD bool ctl__op_step(struct ctl_op *op, const char *step, struct err *e);
+// The same where it is not asked whether it goes on; any thread.
+void ctl__op_tell(struct ctl_op *op, const char *step);
+// Too late to cancel from here on. false: it was cancelled.
+NODISCARD bool ctl__op_publish(struct ctl_op *op, struct err *e);
+// Answers a request for a change: `op` is begun as the head says (If-Match, Idempotency-Key, ?queue=false). On the control thread, without the lock.
+void ctl__op_ask(struct ctl_request *r, struct ctl_op *op, const char *what);
+// A change that nobody waits for. Within the lock.
+void ctl__op_start(struct ctl_op *op, const char *what);
+
+// ---- main.c: thread 0 of the server -----------------------------------------------------------------------------------------------------------
+// `fn` is called on thread 0, and has returned when this does. Of an operation's thread, without the lock.
+void ctl__on_main(struct ctl *ctl, void (*fn)(void *arg), void *arg);
+
+// ---- release.c: a change of an app, from its operation's thread: a model, a record on the disk, in force ----------------------------------------
+struct ctl__change {
+	struct ctl_model *model;       // the app as it will be; NULL: it stops
+	struct slice live;             // in the operation's arena
+	struct ctl_source *source;     // that it is laid over; NULL: the one in force
+	struct ctl__kept *kept;        // where something else is known of bytes by then; owned
+	uint32_t n_kept;
+	struct ctl__release *release;  // once it is written
+};
+// The app with these live changes (a text that lives in the operation's arena) over the manifest. USAGE and the like: that is no app.
+NODISCARD bool ctl__change_load(struct ctl_op *op, struct slice live, struct ctl__change *ret, struct err *e);
+// The same over that source, which stays the caller's.
+NODISCARD bool ctl__change_load_from(struct ctl_op *op, const struct ctl_source *s, struct slice live, struct ctl__change *ret, struct err *e);
+// Too late to cancel, and on the disk: from here on it is in force, or aborted. Of the draft (NULL: all empty) what the change itself doesn't have.
+NODISCARD bool ctl__change_write(struct ctl_op *op, struct ctl__change *c, const struct ctl__draft *d, struct err *e);
+// In force.
+void ctl__change_publish(struct ctl_op *op, struct ctl__change *c);
+// Nothing of it is. Also of one that was not written, or was published: then nothing is to be done any more.
+void ctl__change_end(struct ctl_op *op, struct ctl__change *c);
+// The app of the operation is stopped: that is why it is refused. Returns false.
+bool ctl__is_stopped(const struct ctl_op *op, struct err *e);
+// What a release replaced of a component, by its bytes, in the arena; `had`: also where the component went with it. false: nothing.
+bool ctl__release_replaced(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret);
+bool ctl__release_had(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret);
+// The version that was tried when it was in force: component, sha256, percent. false: none was.
+bool ctl__release_tried(struct arena *a, const struct ctl__release *newest, struct ctl__tried *ret);
+// Asks all to end, and whether any is left.
+bool ctl__ops_end(struct ctl *ctl);
+
+// ---- route_link.c ------------------------------------------------------------------------------------------------------------------------------
+// [link.NAME] as a store's target has it. USAGE; REFUSED: there is a password in it.
+NODISCARD bool ctl__link_table(struct ctl_op *op, const char *link, const char *target, struct buf *b, struct err *e);
+// The store of a link moves with a copy: the whole of an operation.
+NODISCARD bool ctl__link_move(struct ctl_op *op, const char *link, const char *target, bool dry_run, struct err *e);
+
+// ---- blob.c: components' bytes, STATE/TENANT/APP/blobs/SHA256 -----------------------------------------------------------------------------------
+// On the disk when this returns. ENV.
+NODISCARD bool ctl__blob_add(const struct ctl_state *s, struct slice bytes, char ret_sha256[65], struct err *e);
+// What makes a component of a manifest in that folder be such a blob: a text for app_live_add, in the arena.
+NODISCARD bool ctl__blob_text(const struct ctl_app *app, struct arena *a, const char *folder, const char *component, const char *sha256, struct slice *ret,
+	struct err *e);
+// What components run, against what they will.
+struct ctl__bytes {
+	struct ctl__kept *kept;  // what is known by then; owned
+	uint32_t n_kept;
+	const char **replaced;  // whose file alone says other bytes; in the operation's arena
+	uint32_t n_replaced;
+	struct buf updated;  // ",\"updated\":[…]" of the release, or empty
+	struct buf gone;     // ",\"gone\":[…]", likewise
+};
+// `to`: NULL: nothing. `reads`: of those that no sha256 is said of, what their files have now counts, and is kept. ENV.
+NODISCARD bool ctl__bytes_compare(struct ctl_op *op, const struct app *to, bool reads, struct ctl__bytes *ret, struct err *e);
+void ctl__bytes_release(struct ctl__bytes *b);
+// Those that no release of the last ten names go.
+void ctl__blobs_trim(const struct ctl_app *app);
+// Keeps the bytes of all components as they are at the start, on a thread of its own; waits until that is over.
+void ctl__keeper_start(struct ctl *ctl);
+void ctl__keeper_wait(struct ctl *ctl);
+void ctl__keeper_stop(struct ctl *ctl);
+// Of a component of the app in force; NULL: not known.
+const char *ctl__kept_sha256(const struct ctl_app *app, const char *component);
+
+// ---- turn.c: what runs becomes what another model says, from an operation's thread ----------------------------------------------------------------
+// Ready beside what serves, or why not.
+NODISCARD bool ctl__turn_prepare(struct ctl_op *op, const struct ctl_turn *t, void **ret, struct err *e);
+// In force everywhere when this returns: no error any more.
+void ctl__turn_commit(struct ctl_op *op, void *prepared, unsigned percent);
+void ctl__turn_abandon(struct ctl_op *op, void *prepared);
+// Of the versions of a component: another share for the one that is tried, or the end of that.
+enum ctl__versions { CTL_SPLIT, CTL_PROMOTE, CTL_ROLLBACK };
+NODISCARD bool ctl__turn_versions(struct ctl_op *op, enum ctl__versions what, const char *component, unsigned percent, struct err *e);
+// What is to be in force.
+struct ctl__aim {
+	struct slice live;          // changes, in the operation's arena
+	struct ctl_source *source;  // that they are laid over; NULL: the one in force. Taken over
+	bool stops;              // nothing is
+	bool dry_run;
+	struct slice members;       // of its record
+};
+// From check to publish.
+NODISCARD bool ctl__turn(struct ctl_op *op, const struct ctl__aim *aim, struct err *e);
+
+// A stream of what has ids begins: what its client has (Last-Event-ID or ?after=) in r->cursor; r->params[1] isn't empty where it ends with what is there
+// (?follow=false). false: it was answered.
+NODISCARD bool ctl__stream_begin(struct ctl_request *r);
+
+// The app of its path; false: it isn't there, and the request was answered.
+bool ctl__app_is_there(struct ctl_request *r);
+// A request's change: the app of its path, which isn't there (it is answered, NULL) or can be changed. On the control thread.
+struct ctl_op *ctl__op_of(struct ctl_request *r);
+// What a body may have; CTL_ANY: its route looks at it.
+enum ctl_member_kind { CTL_ANY, CTL_TEXT, CTL_FLAG, CTL_COUNT };
+struct ctl_member {
+	const char *name;  // NULL: the end
+	enum ctl_member_kind kind;
+};
+// The body has no other members than these, and each is of its kind. false: it was answered.
+NODISCARD bool ctl__body_has_only(struct ctl_request *r, const struct ctl_member *members);
+
+// ---- folder.c: makes it where it isn't there; ctl->path is where the socket goes ---------------------------------------------------------------
+NODISCARD bool ctl__folder_open(struct ctl *ctl, bool *ret_named, struct err *e);
+
+// ---- dispatch.c ----------------------------------------------------------------------------------------------------------------------------------
+void ctl__dispatch(struct ctl *ctl, struct http_exchange *x);
+
+// ---- route_update.c: at the start, the versions that were tried when the process before ended are tried on -----------------------------------------
+void ctl__tries_resume(struct ctl *ctl);
+
+#define ROUTE(name, ...) void ctl__route_##name(struct ctl_request *r);
+#include "routes.def"
+#undef ROUTE
+
+#endif

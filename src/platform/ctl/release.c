@@ -1,0 +1,146 @@
+// A change of an app: the app as it will be, its record on the disk, and then in force; each change is one release (contract, section 4).
+#include <stdio.h>
+
+#include "app/app.h"
+#include "ctl_int.h"
+#include "serve/serve.h"
+
+enum { MODEL_MEMORY = 256 << 20 };
+
+void ctl_model_ref(struct ctl_model *m)
+{
+	__atomic_add_fetch(&m->refs, 1, __ATOMIC_RELAXED);
+}
+
+void ctl_model_unref(struct ctl_model *m)
+{
+	if (__atomic_sub_fetch(&m->refs, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	arena_release(&m->arena);
+	mem_free(m);
+}
+
+bool ctl__change_load(struct ctl_op *op, struct slice live, struct ctl__change *ret, struct err *e)
+{
+	return ctl__change_load_from(op, NULL, live, ret, e);
+}
+
+bool ctl__change_load_from(struct ctl_op *op, const struct ctl_source *s, struct slice live, struct ctl__change *ret, struct err *e)
+{
+	const struct ctl_app_config *c = op->app->config;
+	struct ctl_model *m = mem_zalloc(sizeof *m);
+	*ret = (struct ctl__change){.live = live};
+	if (!m)
+		return err_nomem(e);
+	m->refs = 1;
+	arena_init(&m->arena, MODEL_MEMORY);
+	ret->model = m;
+	if (c->ops->load(c->user, &m->arena, s, live, &m->app, e))
+		return true;
+	ctl__change_end(op, ret);
+	return false;
+}
+
+bool ctl__change_write(struct ctl_op *op, struct ctl__change *c, const struct ctl__draft *more, struct err *e)
+{
+	struct ctl__draft d = more ? *more : (struct ctl__draft){.members = slice_of("", 0)};
+	d.operation = op->number;
+	d.what = op->what;
+	d.live = c->live;
+	return ctl__op_publish(op, e) && ctl__state_write(op->app->state, &d, &c->release, e);
+}
+
+void ctl__change_publish(struct ctl_op *op, struct ctl__change *c)
+{
+	struct ctl_app *app = op->app;
+	struct ctl_model *before = app->model;
+	sys_mutex_lock(&app->ctl->lock);
+	ctl__state_publish(app->state, c->release);
+	app->release = op->release = c->release->number;
+	app->model = c->model;
+	app->hidden = false;
+	while (!app->model && app->shadows)
+		ctl__shadow_set(app, app->shadows->link, NULL);
+	sys_mutex_unlock(&app->ctl->lock);
+	serve_app_release(app->ctl->config.process, app->name, op->release);
+	if (c->source)
+		app->config->ops->take(app->config->user, c->source);
+	if (c->kept) {
+		mem_free(app->kept);
+		app->kept = c->kept;
+		app->n_kept = c->n_kept;
+	}
+	if (before)
+		ctl_model_unref(before);
+	*c = (struct ctl__change){0};
+}
+
+void ctl__change_end(struct ctl_op *op, struct ctl__change *c)
+{
+	struct err e = {0};
+	if (c->release && !ctl__state_abort(op->app->state, c->release, &e))
+		serve_warn(op->app->ctl->config.process, "a release of %s that failed could not be taken out of the journal, and would be in force after a restart: %s", op->app->name,
+			e.text);
+	if (c->model)
+		ctl_model_unref(c->model);
+	if (c->source)
+		op->app->config->ops->drop(c->source);
+	mem_free(c->kept);
+	*c = (struct ctl__change){0};
+}
+
+bool ctl__is_stopped(const struct ctl_op *op, struct err *e)
+{
+	err_set(e, ERR_REFUSED, "app %s is stopped", op->app->name);
+	return err_hint(e, "tenon apply PATH starts it, and so does tenon undo %s", op->app->name);
+}
+
+// The members of its record.
+static const struct json *read_members(struct arena *a, const struct ctl__release *r)
+{
+	struct buf b = {0};
+	struct err e = {0};
+	struct json *o;
+	struct slice text;
+	buf_printf(&b, "{\"release\":0%.*s}", SLICE_ARGS(r->members));
+	bool ok = !b.failed && slice_dup(a, buf_view(&b), &text) && json_parse(a, text, &o, &e);
+	buf_release(&b);
+	return ok ? o : NULL;
+}
+
+bool ctl__release_tried(struct arena *a, const struct ctl__release *newest, struct ctl__tried *ret)
+{
+	for (const struct ctl__release *r = newest; r; r = r->older) {
+		const struct json *o = r->members.len ? read_members(a, r) : NULL, *tried = o ? json_member(o, "tried") : NULL;
+		if (o && (json_member(o, "updated") || json_member(o, "rolled_back")))
+			return false;
+		if (!tried)
+			continue;
+		*ret = (struct ctl__tried){.percent = (unsigned)json_number(tried, "percent", 0)};
+		snprintf(ret->component, sizeof ret->component, "%.*s", SLICE_ARGS(json_text(tried, "component")));
+		snprintf(ret->sha256, sizeof ret->sha256, "%.*s", SLICE_ARGS(json_text(tried, "sha256")));
+		return ret->percent > 0 && ret->percent < 100 && ret->component[0];
+	}
+	return false;
+}
+
+// {"component": NAME, "replaced": SHA, …}, or a list of them.
+static bool find_replaced(struct arena *a, const struct json *rows, const char *component, struct slice *ret)
+{
+	bool found = false;
+	for (const struct json *u = rows && rows->kind == JSON_ARRAY ? rows->first : rows; u && !found; u = rows->kind == JSON_ARRAY ? u->next : NULL)
+		found = slice_eq_str(json_text(u, "component"), component) && json_text(u, "replaced").len && slice_dup(a, json_text(u, "replaced"), ret);
+	return found;
+}
+
+bool ctl__release_replaced(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret)
+{
+	const struct json *o = read_members(a, r);
+	return o && find_replaced(a, json_member(o, "updated"), component, ret);
+}
+
+bool ctl__release_had(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret)
+{
+	const struct json *o = read_members(a, r);
+	return o && (find_replaced(a, json_member(o, "updated"), component, ret) || find_replaced(a, json_member(o, "gone"), component, ret));
+}

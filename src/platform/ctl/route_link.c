@@ -1,0 +1,456 @@
+// POST /v1/apps/{app}/links/{link}: what a link leads to changes, while it is used (contract, section 3).
+//
+// An operation's thread makes the app as it will be, has thread 0 move the store (link_move_start), and writes the record in between, while calls are held: the
+// disk is waited for here, not there. What goes on on thread 0 is told within the lock.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/app.h"
+#include "ctl_int.h"
+#include "link/link.h"
+#include "serve/serve.h"
+
+struct change_ask {
+	const char *link, *target;  // target NULL: undo
+	bool copy, replace, dry_run, discard, shadows, promote;
+	unsigned percent;  // of a shadow; 0: it ends
+	uint64_t max_pause_ns, limit_ns;
+};
+
+// ---- targets -----------------------------------------------------------------------------------------------------------------------------------
+
+static bool print_target(const struct app_link *l, struct buf *b)
+{
+	if (l->type.value == APP_LINK_FILE)
+		buf_printf(b, "file:%s", l->file ? l->file : "");
+	else
+		buf_put_str(b, l->url.text ? l->url.text : "memory:");
+	return !b->failed;
+}
+
+bool ctl_link_target(struct arena *a, const struct app_link *l, struct link_target *ret, struct err *e)
+{
+	char *folder = realpath(".", NULL);
+	struct buf b = {0};
+	bool ok = (folder || err_set_errno(e, errno, "the current folder")) && (print_target(l, &b) || err_nomem(e)) &&
+		link_target_parse(a, buf_view(&b), slice_str(folder), ret, e);
+	free(folder);
+	buf_release(&b);
+	return ok;
+}
+
+static void put_row(struct buf *b, const char *key, struct slice value)
+{
+	buf_printf(b, "%s = \"", key);
+	for (size_t i = 0; i < value.len; i++)
+		buf_printf(b, value.ptr[i] == '"' || value.ptr[i] == '\\' ? "\\%c" : value.ptr[i] < 0x20 || value.ptr[i] == 0x7f ? "\\u%04x"
+																														 : "%c",
+			value.ptr[i]);
+	buf_put_str(b, "\"\n");
+}
+
+static bool parse_target(struct arena *a, const char *text, struct link_target *ret, struct err *e)
+{
+	if (!link_target_parse(a, slice_str(text), slice_of("", 0), ret, e))
+		return false;
+	if (ret->kind != LINK_TARGET_STORE)
+		return err_set(e, ERR_USAGE, "'%s' is no store: a store moves to another one", text);
+	if (!ret->has_password || slice_starts_with(ret->password, SLICE_LIT("${")))
+		return true;
+	err_set(e, ERR_REFUSED, "a password is not written into the journal");
+	return err_hint(e, "give it as a secret variable of the manifest: %.*s://USER:${name}@HOST", (int)strcspn(text, ":"), text);
+}
+
+// The table of the link as the target has it: what other types have goes.
+bool ctl__link_table(struct ctl_op *op, const char *link, const char *target, struct buf *b, struct err *e)
+{
+	struct link_target t;
+	struct slice text = slice_str(target), none = SLICE_LIT("unset");
+	if (!parse_target(&op->arena, target, &t, e))
+		return false;
+	bool file = strcmp(t.provider->type, "file") == 0, memory = strcmp(t.provider->type, "memory") == 0;
+	buf_printf(b, "[link.%s]\ntype = \"%s\"\n", link, t.provider->type);
+	put_row(b, "url", file || (memory && !t.name.len) ? none : text);
+	put_row(b, "path", file ? t.path : none);
+	if (file || memory)
+		put_row(b, "pool", none);
+	return !b->failed || err_nomem(e);
+}
+
+// ---- shadows -----------------------------------------------------------------------------------------------------------------------------------
+
+// It went with the link that it was of, where that was made anew since.
+static bool is_shadowed(const struct ctl_app *app, const char *link)
+{
+	struct link_facts f;
+	return app->config->ops && app->config->ops->link_facts(app->config->user, link, &f) && f.shadow.percent > 0;
+}
+
+// As it was given; copied. NULL: there is none, or memory is out.
+static const char *shadow_of(struct ctl_op *op, const char *link)
+{
+	struct ctl_app *app = op->app;
+	struct slice copy = {0};
+	sys_mutex_lock(&app->ctl->lock);
+	const struct ctl__shadow *x = app->shadows;
+	while (x && strcmp(x->link, link) != 0)
+		x = x->next;
+	bool ok = x && slice_dup(&op->arena, slice_str(x->target), &copy);
+	sys_mutex_unlock(&app->ctl->lock);
+	return ok && is_shadowed(app, link) ? (const char *)copy.ptr : NULL;
+}
+
+// It may have changed or gone while this waited.
+static bool is_shadow(struct ctl_op *op, const char *link, const char *target)
+{
+	const char *now = shadow_of(op, link);
+	return now && strcmp(now, target) == 0;
+}
+
+struct shading {
+	const struct ctl_op *op;
+	const struct change_ask *ask;
+	const struct link_target *target;
+	struct err *e;
+	bool ok;
+};
+
+static void shade_on_main(void *arg)
+{
+	struct shading *s = arg;
+	const struct ctl_app_config *c = s->op->app->config;
+	struct link *l = c->ops->link(c->user, s->ask->link);
+	s->ok = l ? link_shadow(l, s->target, s->ask->percent, s->e) : err_set(s->e, ERR_REFUSED, "@%s is no store", s->ask->link);
+}
+
+// Nothing of it lasts: a restart, like a change of the link, ends it.
+static bool shade(struct ctl_op *op, const struct change_ask *ask, const struct link_target *t, struct err *e)
+{
+	struct shading s = {op, ask, t, e, false};
+	ctl__on_main(op->app->ctl, shade_on_main, &s);
+	if (!s.ok) {
+		e->code = e->code == ERR_ENV ? ERR_REFUSED : e->code;
+		return false;
+	}
+	sys_mutex_lock(&op->app->ctl->lock);
+	ctl__shadow_set(op->app, ask->link, ask->percent ? ask->target : NULL);
+	sys_mutex_unlock(&op->app->ctl->lock);
+	return true;
+}
+
+// ---- what will be in force --------------------------------------------------------------------------------------------------------------------
+
+static const struct app_link *find_link(const struct app *app, const char *name)
+{
+	for (uint32_t i = 0; app && i < app->links.n; i++)
+		if (strcmp(app->links.list[i].item.name, name) == 0)
+			return &app->links.list[i];
+	return NULL;
+}
+
+static bool live_with_target(struct ctl_op *op, const struct change_ask *ask, struct slice *ret, struct err *e)
+{
+	struct buf b = {0};
+	bool ok = ctl__link_table(op, ask->link, ask->target, &b, e) && app_live_take(&op->arena, ctl_state_live(op->app->state), slice_of("", 0), "link", ask->link, ret, e) &&
+		app_live_add(&op->arena, *ret, buf_view(&b), ret, e);
+	buf_release(&b);
+	return ok;
+}
+
+// That of before its last change. *ret_copy: that one was a copy.
+static bool live_of_before(struct ctl_op *op, const struct change_ask *ask, struct slice *ret, bool *ret_copy, struct err *e)
+{
+	const struct ctl__release *r = ctl__state_link(op->app->state, ask->link);
+	if (!r || !r->older)
+		return err_set(e, ERR_REFUSED, "there is no change of @%s to undo", ask->link);
+	*ret_copy = r->copy;
+	return app_live_take(&op->arena, ctl_state_live(op->app->state), r->older->live, "link", ask->link, ret, e);
+}
+
+// ---- the move -----------------------------------------------------------------------------------------------------------------------------------
+
+struct moving {
+	struct ctl_op *op;
+	const struct change_ask *ask;
+	struct link_move_config config;
+	struct link_target target;
+	bool is_undo;
+	// of thread 0, within the lock
+	struct link_move *move;
+	enum moving_state { MOVING, WRITES, OVER } state;
+	struct link_move_facts facts;
+	struct err err;
+	struct loop_remote cancel;
+	bool cancel_is_posted;
+	// what the journal said, for thread 0
+	struct err written;
+};
+
+static void set_state(struct moving *m, enum moving_state state)
+{
+	struct ctl *ctl = m->op->app->ctl;
+	sys_mutex_lock(&ctl->lock);
+	m->state = state;
+	if (state == OVER)
+		m->move = NULL;
+	sys_cond_broadcast(&ctl->moved);
+	sys_mutex_unlock(&ctl->lock);
+}
+
+static void on_step(void *ctx, const struct link_move_facts *f)
+{
+	struct moving *m = ctx;
+	ctl__op_tell(m->op, link_step_words[f->step]);
+}
+
+static void on_journal(void *ctx, struct link_move *move)
+{
+	set_state(ctx, WRITES);
+}
+
+static void on_done(void *ctx, const struct link_move_facts *f, const struct err *e)
+{
+	struct moving *m = ctx;
+	m->facts = *f;
+	m->err = *e;
+	set_state(m, OVER);
+}
+
+static void start_on_main(void *arg)
+{
+	struct moving *m = arg;
+	const struct ctl_app_config *c = m->op->app->config;
+	struct link *l = c->ops->link(c->user, m->ask->link);
+	struct link_move *move;
+	if (!l)
+		err_set(&m->err, ERR_REFUSED, "@%s is no store", m->ask->link);
+	else if (link_move_start(l, &m->config, &move, &m->err)) {
+		sys_mutex_lock(&m->op->app->ctl->lock);
+		m->move = move;
+		sys_mutex_unlock(&m->op->app->ctl->lock);
+		return;
+	}
+	set_state(m, OVER);
+}
+
+static void written_on_main(void *arg)
+{
+	struct moving *m = arg;
+	link_move_journalled(m->move, &m->written);
+}
+
+static void cancel_on_main(struct loop_remote *r)
+{
+	struct moving *m = CONTAINER_OF(r, struct moving, cancel);
+	struct ctl *ctl = m->op->app->ctl;
+	sys_mutex_lock(&ctl->lock);
+	struct link_move *move = m->move;
+	m->cancel_is_posted = false;
+	sys_cond_broadcast(&ctl->moved);
+	sys_mutex_unlock(&ctl->lock);
+	if (move)
+		link_move_cancel(move);
+}
+
+// Within the lock.
+static void on_cancel(struct ctl_op *op)
+{
+	struct moving *m = op->of_cancel;
+	if (!m->cancel_is_posted)
+		loop_post_remote(serve_process_loop(op->app->ctl->config.process), &m->cancel);
+	m->cancel_is_posted = true;
+}
+
+static void set_cancel(struct ctl_op *op, struct moving *m)
+{
+	struct ctl *ctl = op->app->ctl;
+	sys_mutex_lock(&ctl->lock);
+	op->of_cancel = m;
+	op->on_cancel = m ? on_cancel : NULL;
+	if (m && op->cancel)
+		on_cancel(op);
+	sys_mutex_unlock(&ctl->lock);
+}
+
+static enum moving_state wait_for_more(struct moving *m, enum moving_state state)
+{
+	struct ctl *ctl = m->op->app->ctl;
+	sys_mutex_lock(&ctl->lock);
+	while (m->state == state || (m->state == OVER && m->cancel_is_posted))
+		sys_cond_wait(&ctl->moved, &ctl->lock);
+	state = m->state;
+	sys_mutex_unlock(&ctl->lock);
+	return state;
+}
+
+static void tell_facts(struct ctl_op *op, const struct moving *m)
+{
+	const struct link_move_facts *f = &m->facts;
+	sys_mutex_lock(&op->app->ctl->lock);
+	op->has_epoch = true;
+	op->epoch = f->epoch;
+	op->keys = f->keys;
+	op->pause_ns = f->pause_ns;
+	buf_printf(&op->more, ",\"target_keys\":%llu", (unsigned long long)f->target_keys);
+	if (m->config.copy)
+		buf_printf(&op->more, ",\"rounds\":%u,\"noted\":%llu", f->rounds, (unsigned long long)f->noted);
+	if (m->ask->discard)
+		buf_printf(&op->more, ",\"discarded\":%llu", (unsigned long long)f->discarded);
+	sys_mutex_unlock(&op->app->ctl->lock);
+}
+
+static bool move(struct ctl_op *op, struct moving *m, struct ctl__change *change, struct err *e)
+{
+	struct ctl *ctl = op->app->ctl;
+	m->cancel.fn = cancel_on_main;
+	set_cancel(op, m);
+	ctl__on_main(ctl, start_on_main, m);
+	enum moving_state state = wait_for_more(m, MOVING);
+	if (state == WRITES) {
+		const struct ctl__draft d = {.members = slice_of("", 0),
+			.link = m->ask->link,
+			.epoch = ctl_state_epoch(op->app->state, m->ask->link) + 1,
+			.copy = m->config.copy};
+		(void)ctl__change_write(op, change, &d, &m->written);
+		ctl__on_main(ctl, written_on_main, m);
+		wait_for_more(m, WRITES);
+	}
+	set_cancel(op, NULL);
+	wait_for_more(m, MOVING);  // until no wish to cancel is on its way
+	tell_facts(op, m);
+	if (m->err.code == ERR_NONE)
+		return true;
+	*e = m->err;
+	if (e->code == ERR_ENV)
+		e->code = ERR_REFUSED;
+	return false;
+}
+
+static bool run(struct ctl_op *op, struct err *e)
+{
+	const struct change_ask *ask = op->args;
+	struct moving m = {.op = op, .ask = ask, .is_undo = !ask->target, .config = {.copy = ask->copy, .replace = ask->replace, .dry_run = ask->dry_run}};
+	struct ctl__change change;
+	struct slice live;
+	if (!op->app->model)
+		return ctl__is_stopped(op, e);
+	if (!find_link(op->app->model->app, ask->link))
+		return err_set(e, ERR_USAGE, "the app has no link @%s", ask->link);
+	if (ask->promote && !is_shadow(op, ask->link, ask->target))
+		return err_set(e, ERR_REFUSED, "%s is no shadow of @%s any more", ask->target, ask->link);
+	if (ask->shadows && !ask->percent)
+		return shade(op, ask, &m.target, e);
+	if (m.is_undo ? !live_of_before(op, ask, &live, &m.config.copy, e) : !live_with_target(op, ask, &live, e))
+		return false;
+	if (!ctl__change_load(op, live, &change, e))
+		return false;
+	m.config.discard = ask->discard;
+	m.config.copy = m.config.copy && !ask->discard;
+	m.config.target = &m.target;
+	m.config.max_pause_ns = ask->max_pause_ns;
+	m.config.limit_ns = ask->limit_ns;
+	m.config.ctx = &m;
+	m.config.on_step = on_step;
+	m.config.journal = on_journal;
+	m.config.done = on_done;
+	bool ok = ctl_link_target(&op->arena, find_link(change.model->app, ask->link), &m.target, e);
+	if (ok) {
+		sys_mutex_lock(&op->app->ctl->lock);
+		op->target = (const char *)m.target.text.ptr;
+		sys_mutex_unlock(&op->app->ctl->lock);
+		ok = ask->shadows ? shade(op, ask, &m.target, e) : move(op, &m, &change, e);
+	}
+	if (ok && !ask->shadows && change.release) {
+		sys_mutex_lock(&op->app->ctl->lock);
+		ctl__shadow_set(op->app, ask->link, NULL);
+		sys_mutex_unlock(&op->app->ctl->lock);
+	}
+	if (ok && !ask->shadows && change.release)
+		ctl__change_publish(op, &change);
+	ctl__change_end(op, &change);
+	return ok;
+}
+
+bool ctl__link_move(struct ctl_op *op, const char *link, const char *target, bool dry_run, struct err *e)
+{
+	const struct change_ask ask = {.link = link, .target = target, .copy = true, .dry_run = dry_run};
+	op->args = &ask;
+	bool ok = run(op, e);
+	op->args = NULL;
+	return ok;
+}
+
+// ---- asked for ----------------------------------------------------------------------------------------------------------------------------------
+
+static bool text_of(struct arena *a, struct slice from, const char **ret)
+{
+	struct slice copy;
+	if (!slice_dup(a, from, &copy))
+		return false;
+	*ret = (const char *)copy.ptr;
+	return true;
+}
+
+static bool read_ask(struct ctl_request *r, struct ctl_op *op, struct change_ask *ask, struct err *e)
+{
+	const struct json *o = r->body;
+	bool undo = json_is_true(o, "undo"), promote = json_is_true(o, "promote"), shadows = json_member(o, "shadow") != NULL;
+	uint64_t percent = json_number(o, "shadow", 0);
+	*ask = (struct change_ask){.copy = json_is_true(o, "copy"), .replace = json_is_true(o, "replace"), .dry_run = json_is_true(o, "dry_run")};
+	ask->discard = json_is_true(o, "discard");
+	ask->max_pause_ns = sat_mul_u64(json_number(o, "max_pause_ms", 0), MILLISECOND);
+	ask->limit_ns = sat_mul_u64(json_number(o, "limit_ms", 0), MILLISECOND);
+	ask->shadows = shadows;
+	ask->promote = promote;
+	ask->percent = (unsigned)min_u64(percent, 101);
+	if (percent > 100 || (shadows && (promote || undo || ask->copy || ask->replace || ask->dry_run)))
+		return err_set(e, ERR_USAGE, "a shadow has a share of 0 to 100 and a target, and changes nothing");
+	if ((undo || promote || (shadows && !percent)) == (json_text(o, "target").len > 0) || (undo && promote))
+		return err_set(e, ERR_USAGE, "a change has a target, or is an undo");
+	if (undo ? ask->copy || ask->replace : ask->discard)
+		return err_set(e, ERR_USAGE, undo ? "an undo does what the change did: neither copy nor replace" : "discard is of an undo");
+	if (ask->replace && !ask->copy)
+		return err_set(e, ERR_USAGE, "replace is of a copy: without one nothing is deleted in the target");
+	struct link_target t;
+	if (!text_of(&op->arena, r->params[1], &ask->link) || !(undo || promote || text_of(&op->arena, json_text(o, "target"), &ask->target)))
+		return err_nomem(e);
+	if (promote && !(ask->target = shadow_of(op, ask->link)))
+		return err_set(e, ERR_REFUSED, "@%s has no shadow to promote", ask->link);
+	return undo || (shadows && !percent) || parse_target(&op->arena, ask->target, &t, e);
+}
+
+static const char *what_of(struct ctl_op *op, const struct change_ask *ask)
+{
+	struct buf b = {0};
+	struct slice text;
+	if (ask->shadows)
+		buf_printf(&b, "shadow of @%s: %u%% %s", ask->link, ask->percent, ask->percent ? ask->target : "");
+	else
+		buf_printf(&b, "link @%s %s%s%s%s", ask->link, ask->target ? ask->target : "--undo", ask->copy ? " --copy" : "", ask->discard ? " --discard" : "", ask->dry_run ? " --dry-run" : "");
+	bool ok = !b.failed && slice_dup(&op->arena, buf_view(&b), &text);
+	buf_release(&b);
+	return ok ? (const char *)text.ptr : NULL;
+}
+
+void ctl__route_link_change(struct ctl_request *r)
+{
+	static const struct ctl_member members[] = {{"target", CTL_TEXT}, {"copy", CTL_FLAG}, {"replace", CTL_FLAG}, {"dry_run", CTL_FLAG}, {"undo", CTL_FLAG},
+		{"discard", CTL_FLAG}, {"shadow", CTL_COUNT}, {"promote", CTL_FLAG}, {"max_pause_ms", CTL_COUNT}, {"limit_ms", CTL_COUNT}, {NULL, CTL_ANY}};
+	struct ctl_op *op = ctl__body_has_only(r, members) ? ctl__op_of(r) : NULL;
+	struct err e = {0};
+	if (!op)
+		return;
+	struct change_ask *ask = ARENA_NEW(&op->arena, struct change_ask);
+	const char *what = ask && read_ask(r, op, ask, &e) ? what_of(op, ask) : NULL;
+	if (!what) {
+		if (e.code == ERR_NONE)
+			err_nomem(&e);
+		ctl__op_free(op);
+		ctl__answer_failed(r, &e);
+		return;
+	}
+	op->args = ask;
+	op->run = run;
+	ctl__op_ask(r, op, what);
+}

@@ -1,0 +1,561 @@
+// Changes of components and variables while they serve, each a release: another version of a component (POST …/components/{component}/versions, its bytes),
+// for all requests or for a share of them; how instances live (…/scale); values (…/variables).
+#include <stdio.h>
+
+#include "app/app.h"
+#include "ctl_int.h"
+#include "serve/serve.h"
+
+enum kind { UPDATE, SPLIT, PROMOTE, ROLLBACK, TAKEN_BACK, TRY_AGAIN, EDIT };
+struct update {
+	enum kind kind;
+	const char *component, *sha256, *why;
+	unsigned percent;
+	struct buf bytes;   // owned
+	struct slice text;  // of an edit: laid over the live changes
+	bool dry_run;
+};
+
+// ---- what releases say of components -------------------------------------------------------------------------------------------------------------
+
+static const struct app_component *find_component(const struct ctl_op *op, const char *name)
+{
+	const struct app *a = op->app->model->app;
+	for (uint32_t i = 0; i < a->components.n; i++)
+		if (strcmp(a->components.list[i].item.name, name) == 0)
+			return &a->components.list[i];
+	return NULL;
+}
+
+// ---- a version -----------------------------------------------------------------------------------------------------------------------------------
+
+static void set_tried(struct ctl_app *app, const struct ctl__tried *t)
+{
+	sys_mutex_lock(&app->ctl->lock);
+	mem_free(app->tried.text);
+	app->tried = *t;
+	sys_mutex_unlock(&app->ctl->lock);
+}
+
+static void put_updated(struct ctl_op *op, const struct update *u, const char *sha256, struct buf *b)
+{
+	const struct app_component *c = find_component(op, u->component);
+	const char *replaced = c->sha256.text ? c->sha256.text : ctl__kept_sha256(op->app, u->component);
+	buf_printf(b, ",\"updated\":{\"component\":\"%s\",\"sha256\":\"%s\",\"replaced\":\"%s\"}", u->component, sha256, replaced ? replaced : "");
+}
+
+static bool replace(struct ctl_op *op, const struct update *u, struct slice text, const char *sha256, struct err *e)
+{
+	struct buf members = {0};
+	struct slice live;
+	put_updated(op, u, sha256, &members);
+	bool ok = app_live_add(&op->arena, ctl_state_live(op->app->state), text, &live, e) &&
+		ctl__turn(op, &(struct ctl__aim){.live = live, .members = buf_view(&members), .dry_run = u->dry_run}, e);
+	buf_release(&members);
+	return ok;
+}
+
+// A release that leaves the live changes as they are.
+static bool write_unchanged(struct ctl_op *op, struct slice members, struct ctl__change *ret, struct err *e)
+{
+	const struct ctl__draft d = {.members = members};
+	struct slice live;
+	if (!slice_dup(&op->arena, ctl_state_live(op->app->state), &live))
+		return err_nomem(e);
+	if (!ctl__change_load(op, live, ret, e))
+		return false;
+	if (ctl__op_step(op, "publish", e) && ctl__change_write(op, ret, &d, e))
+		return true;
+	ctl__change_end(op, ret);
+	return false;
+}
+
+// Again: it was in force so before a restart, and nothing is written.
+static bool try(struct ctl_op *op, const struct update *u, struct slice text, const char *sha256, struct err *e)
+{
+	bool again = u->kind == TRY_AGAIN;
+	struct ctl_app *app = op->app;
+	struct ctl__change candidate, change = {0};
+	struct ctl__tried tried = {.percent = u->percent};
+	struct slice live;
+	char members[256];
+	void *prepared;
+	snprintf(tried.component, sizeof tried.component, "%s", u->component);
+	snprintf(tried.sha256, sizeof tried.sha256, "%s", sha256);
+	snprintf(members, sizeof members, ",\"tried\":{\"component\":\"%s\",\"sha256\":\"%s\",\"percent\":%u}", u->component, sha256, u->percent);
+	tried.text = mem_zalloc(text.len + 1);
+	if (!tried.text)
+		return err_nomem(e);
+	memcpy(tried.text, text.ptr, text.len);
+	bool ok = ctl__op_step(op, "check", e) && app_live_add(&op->arena, ctl_state_live(app->state), text, &live, e) && ctl__change_load(op, live, &candidate, e);
+	if (!ok) {
+		mem_free(tried.text);
+		return false;
+	}
+	const struct ctl_turn t = {.process = app->ctl->config.process, .from = app->model, .to = candidate.model};
+	ok = ctl__turn_prepare(op, &t, &prepared, e);
+	bool goes = ok && !u->dry_run && (again || write_unchanged(op, slice_str(members), &change, e));
+	if (goes) {
+		ctl__turn_commit(op, prepared, u->percent);
+		if (!again)
+			ctl__change_publish(op, &change);
+		set_tried(app, &tried);
+	} else if (ok) {
+		ctl__turn_abandon(op, prepared);
+		ok = u->dry_run;
+	}
+	if (!goes)
+		mem_free(tried.text);
+	ctl__change_end(op, &candidate);
+	return ok;
+}
+
+static bool run_update(struct ctl_op *op, struct update *u, struct err *e)
+{
+	char sha256[65];
+	struct slice text;
+	if (op->app->tried.component[0]) {
+		err_set(e, ERR_REFUSED, "a version of component %s is tried", op->app->tried.component);
+		return err_hint(e, "promote it, or roll it back: tenon update %s --promote", op->app->tried.component);
+	}
+	if (!ctl__blob_add(op->app->state, buf_view(&u->bytes), sha256, e) ||
+		!ctl__blob_text(op->app, &op->arena, op->app->model->app->folder, u->component, sha256, &text, e))
+		return false;
+	if (u->sha256[0] && strcmp(u->sha256, sha256) != 0)
+		return err_set(e, ERR_USAGE, "the bytes have another sha256: %s", sha256);
+	buf_release(&u->bytes);
+	return u->percent < 100 ? try(op, u, text, sha256, e) : replace(op, u, text, sha256, e);
+}
+
+static bool run_try_again(struct ctl_op *op, const struct update *u, struct err *e)
+{
+	const struct ctl_app *app = op->app;
+	struct slice text;
+	if (ctl__blob_text(app, &op->arena, app->model->app->folder, u->component, u->sha256, &text, e) && try(op, u, text, u->sha256, e))
+		return true;
+	serve_warn(app->ctl->config.process, "component %s of %s: the version that was tried is not any more: %s", u->component, app->name, e->text);
+	return false;
+}
+
+// ---- one that is tried -------------------------------------------------------------------------------------------------------------------------------
+
+static bool is_tried(const struct ctl_op *op, const struct update *u)
+{
+	return strcmp(op->app->tried.component, u->component) == 0;
+}
+
+static bool run_split(struct ctl_op *op, const struct update *u, struct err *e)
+{
+	char members[256];
+	struct ctl__change change;
+	snprintf(members, sizeof members, ",\"tried\":{\"component\":\"%s\",\"sha256\":\"%s\",\"percent\":%u}", u->component, op->app->tried.sha256, u->percent);
+	if (!write_unchanged(op, slice_str(members), &change, e))
+		return false;
+	bool ok = ctl__turn_versions(op, CTL_SPLIT, u->component, u->percent, e);
+	if (ok)
+		ctl__change_publish(op, &change);
+	ctl__change_end(op, &change);
+	return ok;
+}
+
+static bool run_promote(struct ctl_op *op, const struct update *u, struct err *e)
+{
+	struct ctl_app *app = op->app;
+	struct buf members = {0};
+	struct ctl__change change = {0};
+	struct slice live;
+	put_updated(op, u, app->tried.sha256, &members);
+	const struct ctl__draft d = {.members = buf_view(&members)};
+	bool loaded = app_live_add(&op->arena, ctl_state_live(app->state), slice_str(app->tried.text), &live, e) && ctl__change_load(op, live, &change, e);
+	bool ok = loaded && ctl__op_step(op, "publish", e) && ctl__change_write(op, &change, &d, e) && ctl__turn_versions(op, CTL_PROMOTE, u->component, 100, e);
+	if (ok) {
+		ctl__change_publish(op, &change);
+		set_tried(app, &(struct ctl__tried){0});
+		ctl__blobs_trim(app);
+	}
+	if (loaded)
+		ctl__change_end(op, &change);
+	buf_release(&members);
+	return ok;
+}
+
+// The one that is tried goes; `by_itself`: it has gone.
+static bool drop_tried(struct ctl_op *op, const struct update *u, bool by_itself, struct err *e)
+{
+	struct buf members = {0};
+	struct ctl__change change;
+	buf_printf(&members, ",\"rolled_back\":{\"component\":\"%s\",\"sha256\":\"%s\"}", u->component, op->app->tried.sha256);
+	bool written = write_unchanged(op, buf_view(&members), &change, e);
+	bool ok = written && (by_itself || ctl__turn_versions(op, CTL_ROLLBACK, u->component, 0, e));
+	if (ok) {
+		ctl__change_publish(op, &change);
+		set_tried(op->app, &(struct ctl__tried){0});
+		ctl__blobs_trim(op->app);
+	}
+	if (written)
+		ctl__change_end(op, &change);
+	buf_release(&members);
+	return ok;
+}
+
+// The live changes without the last update of the component.
+static bool live_before_update(struct ctl_op *op, const struct update *u, struct slice *ret, struct err *e)
+{
+	struct slice replaced, text;
+	for (const struct ctl__release *r = op->app->state->newest; r; r = r->older) {
+		if (!ctl__release_replaced(&op->arena, r, u->component, &replaced))
+			continue;
+		return ctl__blob_text(op->app, &op->arena, op->app->model->app->folder, u->component, (const char *)replaced.ptr, &text, e) &&
+			app_live_add(&op->arena, ctl_state_live(op->app->state), text, ret, e);
+	}
+	return err_set(e, ERR_REFUSED, "component %s: there is no version to go back to", u->component);
+}
+
+static bool run_rollback(struct ctl_op *op, const struct update *u, struct err *e)
+{
+	struct slice live;
+	struct buf members = {0};
+	if (is_tried(op, u))
+		return drop_tried(op, u, false, e);
+	if (!live_before_update(op, u, &live, e))
+		return false;
+	const struct app_component *c = find_component(op, u->component);
+	buf_printf(&members, ",\"rolled_back\":{\"component\":\"%s\",\"sha256\":\"%s\"}", u->component, c->sha256.text ? c->sha256.text : "");
+	bool ok = ctl__turn(op, &(struct ctl__aim){.live = live, .members = buf_view(&members), .dry_run = u->dry_run}, e);
+	buf_release(&members);
+	return ok;
+}
+
+// Serve has done it already: what is in force is written.
+static bool run_taken_back(struct ctl_op *op, const struct update *u, struct err *e)
+{
+	struct ctl__change change;
+	struct slice live;
+	struct buf members = {0};
+	if (is_tried(op, u))
+		return drop_tried(op, u, true, e);
+	if (!live_before_update(op, u, &live, e) || !ctl__change_load(op, live, &change, e))
+		return false;
+	buf_printf(&members, ",\"rolled_back\":{\"component\":\"%s\",\"sha256\":\"\"}", u->component);
+	const struct ctl__draft d = {.members = buf_view(&members)};
+	bool ok = ctl__op_step(op, "publish", e) && ctl__change_write(op, &change, &d, e);
+	if (ok)
+		ctl__change_publish(op, &change);
+	ctl__change_end(op, &change);
+	buf_release(&members);
+	return ok;
+}
+
+// ---- the others ------------------------------------------------------------------------------------------------------------------------------------
+
+static bool run_edit(struct ctl_op *op, const struct update *u, struct err *e)
+{
+	struct slice live;
+	return app_live_add(&op->arena, ctl_state_live(op->app->state), u->text, &live, e) && ctl__turn(op, &(struct ctl__aim){.live = live, .dry_run = u->dry_run}, e);
+}
+
+static bool run(struct ctl_op *op, struct err *e)
+{
+	struct update *u = UNCONST(op->args);
+	if (!op->app->model)
+		return ctl__is_stopped(op, e);
+	if (u->component && !find_component(op, u->component))
+		return err_set(e, ERR_USAGE, "the app has no component '%s'", u->component);
+	if ((u->kind == SPLIT || u->kind == PROMOTE) && !is_tried(op, u))
+		return err_set(e, ERR_REFUSED, "component %s: there is no version that is tried", u->component);
+	switch (u->kind) {
+	case UPDATE:
+		return run_update(op, u, e);
+	case SPLIT:
+		return u->percent < 100 ? run_split(op, u, e) : run_promote(op, u, e);
+	case PROMOTE:
+		return run_promote(op, u, e);
+	case ROLLBACK:
+		return run_rollback(op, u, e);
+	case TAKEN_BACK:
+		return run_taken_back(op, u, e);
+	case TRY_AGAIN:
+		return run_try_again(op, u, e);
+	case EDIT:
+		break;
+	}
+	return run_edit(op, u, e);
+}
+
+static void end(struct ctl_op *op)
+{
+	struct update *u = UNCONST(op->args);
+	buf_release(&u->bytes);
+}
+
+// ---- asked for -----------------------------------------------------------------------------------------------------------------------------------
+
+static const char *text_of(struct arena *a, struct slice s)
+{
+	struct slice copy;
+	return slice_dup(a, s, &copy) ? (const char *)copy.ptr : NULL;
+}
+
+static struct update *update_new(struct ctl_op *op, enum kind kind, struct slice component, const char *words, struct slice more)
+{
+	struct update *u = ARENA_NEW(&op->arena, struct update);
+	char what[256];
+	if (!u)
+		return NULL;
+	*u = (struct update){.kind = kind, .component = component.len ? text_of(&op->arena, component) : NULL, .sha256 = "", .percent = 100};
+	snprintf(what, sizeof what, "%s%s%.*s%s%.*s", words, component.len ? " " : "", SLICE_ARGS(slice_sub(component, 0, 63)), more.len ? " " : "",
+		SLICE_ARGS(slice_sub(more, 0, 150)));
+	op->what = text_of(&op->arena, slice_str(what));
+	op->args = u;
+	op->run = run;
+	op->end = end;
+	return op->what && (u->component || !component.len) ? u : NULL;
+}
+
+static void fail(struct ctl_request *r, struct ctl_op *op, struct err *e)
+{
+	if (e->code == ERR_NONE)
+		err_nomem(e);
+	ctl__op_free(op);
+	ctl__answer_failed(r, e);
+}
+
+static bool percent_of(struct ctl_request *r, unsigned *ret, struct err *e)
+{
+	struct slice text;
+	uint64_t n = 100;
+	if (ctl__request_query(r, "percent", &text) && (!slice_parse_u64(text, 100, &n) || n == 0))
+		return err_set(e, ERR_USAGE, "percent is a number from 1 to 100");
+	*ret = (unsigned)n;
+	return true;
+}
+
+static bool is_asked(struct ctl_request *r, const char *name)
+{
+	struct slice text;
+	return ctl__request_query(r, name, &text) && slice_eq_str(text, "true");
+}
+
+void ctl__route_update(struct ctl_request *r)
+{
+	struct err e = {0};
+	struct ctl_op *op = ctl__op_of(r);
+	struct slice name = {0}, sha256 = {0};
+	if (!op)
+		return;
+	ctl__request_query(r, "name", &name);
+	struct update *u = update_new(op, UPDATE, r->params[1], "update", name);
+	if (u && percent_of(r, &u->percent, &e)) {
+		u->dry_run = is_asked(r, "dry_run");
+		u->bytes = r->in;
+		r->in = (struct buf){0};
+		if (!u->bytes.len)
+			err_set(&e, ERR_USAGE, "the body is the component's bytes");
+		else if (!ctl__request_query(r, "sha256", &sha256) || !sha256.len)
+			err_set(&e, ERR_USAGE, "?sha256= says what the bytes must be");
+		else
+			u->sha256 = text_of(&op->arena, sha256);
+	}
+	if (u && u->sha256 && e.code == ERR_NONE)
+		ctl__op_ask(r, op, op->what);
+	else
+		fail(r, op, &e);
+}
+
+void ctl__route_update_tried(struct ctl_request *r)
+{
+	static const char *const words[] = {[SPLIT] = "split", [PROMOTE] = "promote", [ROLLBACK] = "rollback"};
+	struct err e = {0};
+	for (unsigned k = SPLIT; k < ARRAY_LEN(words); k++) {
+		if (!slice_eq_str(r->params[2], words[k]))
+			continue;
+		struct ctl_op *op = ctl__op_of(r);
+		struct update *u = op ? update_new(op, (enum kind)k, r->params[1], words[k], (struct slice){0}) : NULL;
+		if (u && percent_of(r, &u->percent, &e))
+			ctl__op_ask(r, op, op->what);
+		else if (op)
+			fail(r, op, &e);
+		return;
+	}
+	ctl__answer_not_found(r, "change of versions", r->params[2]);
+}
+
+// ---- how instances live, values ------------------------------------------------------------------------------------------------------------------------
+
+static void put_row(struct buf *b, struct slice key, const struct json *v)
+{
+	buf_printf(b, "%.*s = ", SLICE_ARGS(key));
+	if (v->kind == JSON_STRING)
+		buf_put_json_string(b, v->text);  // the escapes of JSON are TOML's
+	else
+		buf_put_slice(b, v->text);
+	buf_put_byte(b, '\n');
+}
+
+static bool put_scale(struct ctl_request *r, struct buf *b, struct err *e)
+{
+	const struct json *policy = json_member(r->body, "policy");
+	bool any = policy != NULL;
+	buf_printf(b, "[component.%.*s]\n", SLICE_ARGS(r->params[1]));
+	if (policy)
+		put_row(b, SLICE_LIT("policy"), policy);
+	buf_printf(b, "[component.%.*s.instances]\n", SLICE_ARGS(r->params[1]));
+	for (const struct json *m = r->body ? r->body->first : NULL; m; m = m->next) {
+		any = true;
+		if (m->kind != JSON_STRING && m->kind != JSON_NUMBER)
+			return err_set(e, ERR_USAGE, "%.*s is a number or a text", SLICE_ARGS(m->name));
+		if (m != policy)
+			put_row(b, m->name, m);
+	}
+	return any || err_set(e, ERR_USAGE, "policy, min, max, idle: one of them");
+}
+
+static void ask_edit(struct ctl_request *r, struct ctl_op *op, struct update *u, struct buf *text, struct err *e)
+{
+	if (u && e->code == ERR_NONE && !text->failed && slice_dup(&op->arena, buf_view(text), &u->text))
+		ctl__op_ask(r, op, op->what);
+	else
+		fail(r, op, e);
+	buf_release(text);
+}
+
+// A key that is put into a text bare.
+static bool is_word(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (!((s.ptr[i] >= 'a' && s.ptr[i] <= 'z') || (s.ptr[i] >= '0' && s.ptr[i] <= '9') || s.ptr[i] == '-' || s.ptr[i] == '_'))
+			return false;
+	return s.len > 0;
+}
+
+void ctl__route_scale(struct ctl_request *r)
+{
+	static const struct ctl_member members[] = {{"policy", CTL_ANY}, {"min", CTL_ANY}, {"max", CTL_ANY}, {"idle", CTL_ANY}, {NULL, CTL_ANY}};
+	struct err e = {0};
+	struct buf text = {0};
+	struct ctl_op *op = ctl__body_has_only(r, members) ? ctl__op_of(r) : NULL;
+	if (!op)
+		return;
+	struct update *u = update_new(op, EDIT, r->params[1], "scale", (struct slice){0});
+	if (!is_word(r->params[1]))
+		err_set(&e, ERR_USAGE, "the app has no such component");
+	else if (u)
+		(void)put_scale(r, &text, &e);
+	ask_edit(r, op, u, &text, &e);
+}
+
+static bool is_secret(const struct ctl_op *op, struct slice name)
+{
+	const struct app *a = op->app->model->app;
+	for (uint32_t i = 0; i < a->variables.n; i++)
+		if (slice_eq_str(name, a->variables.list[i].item.name))
+			return a->variables.list[i].secret.value;
+	return false;
+}
+
+static bool is_variable(const struct ctl_op *op, struct slice name)
+{
+	const struct app *a = op->app->model->app;
+	for (uint32_t i = 0; i < a->variables.n; i++)
+		if (slice_eq_str(name, a->variables.list[i].item.name))
+			return true;
+	return false;
+}
+
+// A text; or {file, text}: what a file says, of which the journal gets the text, and of a secret the file's name alone.
+static bool put_variable(const struct ctl_op *op, const struct json *m, struct buf *b, struct err *e)
+{
+	const struct json *file = m->kind == JSON_OBJECT ? json_member(m, "file") : NULL, *text = m->kind == JSON_OBJECT ? json_member(m, "text") : m;
+	bool secret = is_secret(op, m->name);
+	if (secret && !file) {
+		err_set(e, ERR_REFUSED, "%.*s is a secret: it is not written into the journal", SLICE_ARGS(m->name));
+		return err_hint(e, "%.*s=@FILE: the file's name is", SLICE_ARGS(m->name));
+	}
+	if (file && (file->kind != JSON_STRING || !file->text.len || file->text.ptr[0] != '/'))
+		return err_set(e, ERR_USAGE, "%.*s: the path of a file is absolute", SLICE_ARGS(m->name));
+	if (!secret && (!text || text->kind != JSON_STRING))
+		return err_set(e, ERR_USAGE, "%.*s is a text, or {file, text}", SLICE_ARGS(m->name));
+	buf_printf(b, "[variables.%.*s]\n", SLICE_ARGS(m->name));
+	put_row(b, secret ? SLICE_LIT("file") : SLICE_LIT("default"), secret ? file : text);
+	return true;
+}
+
+static bool put_variables(struct ctl_request *r, const struct ctl_op *op, struct buf *b, struct err *e)
+{
+	if (!op->app->model)
+		return err_set(e, ERR_REFUSED, "this app isn't changed while it runs: it has no manifest");
+	for (const struct json *m = r->body ? r->body->first : NULL; m; m = m->next) {
+		if (!is_variable(op, m->name))
+			return err_set(e, ERR_USAGE, "the app has no variable '%.*s'", SLICE_ARGS(slice_sub(m->name, 0, 64)));
+		if (!put_variable(op, m, b, e))
+			return false;
+	}
+	return b->len || err_set(e, ERR_USAGE, "{NAME: VALUE, …}");
+}
+
+void ctl__route_set(struct ctl_request *r)
+{
+	struct err e = {0};
+	struct buf text = {0};
+	struct ctl_op *op = ctl__op_of(r);
+	if (!op)
+		return;
+	struct update *u = update_new(op, EDIT, (struct slice){0}, "set", r->body && r->body->first ? r->body->first->name : (struct slice){0});
+	if (u) {
+		sys_mutex_lock(&r->ctl->lock);
+		(void)put_variables(r, op, &text, &e);
+		sys_mutex_unlock(&r->ctl->lock);
+	}
+	ask_edit(r, op, u, &text, &e);
+}
+
+// ---- by itself -------------------------------------------------------------------------------------------------------------------------------------
+
+void ctl_taken_back(struct ctl *ctl, const char *name, const char *component, const char *why)
+{
+	struct buf event = {0};
+	sys_mutex_lock(&ctl->lock);
+	struct ctl_app *app = ctl__app_find(ctl, slice_str(name));
+	struct ctl_op *op = app ? ctl__op_new(app) : NULL;
+	if (app) {
+		buf_put_str(&event, "\"kind\":\"taken-back\",\"component\":");
+		buf_put_json_string(&event, slice_str(component));
+		buf_put_str(&event, ",\"why\":");
+		buf_put_json_string(&event, slice_str(why));
+		ctl__event_add(app, buf_view(&event));
+	}
+	struct update *u = op ? update_new(op, TAKEN_BACK, slice_str(component), "take back", slice_str(why)) : NULL;
+	if (u) {
+		op->by_itself = true;
+		ctl__op_start(op, op->what);
+	} else {
+		ctl__op_free(op);
+	}
+	sys_mutex_unlock(&ctl->lock);
+	buf_release(&event);
+}
+
+// Within the lock.
+static void try_again(struct ctl_app *app)
+{
+	struct ctl__tried tried;
+	struct ctl_op *op = app->model && app->state ? ctl__op_new(app) : NULL;
+	bool is = op && ctl__release_tried(&op->arena, app->state->newest, &tried);
+	struct update *u = is ? update_new(op, TRY_AGAIN, slice_str(tried.component), "try on", slice_str(tried.sha256)) : NULL;
+	if (u) {
+		u->sha256 = text_of(&op->arena, slice_str(tried.sha256));
+		u->percent = tried.percent;
+	}
+	if (u && u->sha256)
+		ctl__op_start(op, op->what);
+	else
+		ctl__op_free(op);
+}
+
+void ctl__tries_resume(struct ctl *ctl)
+{
+	sys_mutex_lock(&ctl->lock);
+	for (uint32_t i = 0; i < ctl->n_apps; i++)
+		try_again(ctl->apps[i]);
+	sys_mutex_unlock(&ctl->lock);
+}

@@ -1,0 +1,491 @@
+// What lasts of an app, over its journal. An operation's thread writes, one at a time; who only reads holds ctl's lock, and so does what changes the list.
+#include "state.h"
+
+#include <stdio.h>
+
+#include "app/app.h"
+#include "sys/sys.h"
+
+enum { REWRITE_BYTES = 1 << 20 };
+
+// ---- what records say ----------------------------------------------------------------------------------------------------------------------------
+
+static bool own(struct slice from, struct slice *to, struct err *e)
+{
+	uint8_t *copy = mem_alloc(from.len + 1);
+	if (!copy)
+		return err_nomem(e);
+	if (from.len)
+		memcpy(copy, from.ptr, from.len);
+	copy[from.len] = 0;
+	mem_free(UNCONST(to->ptr));
+	*to = slice_of(copy, from.len);
+	return true;
+}
+
+static struct slice manifest_text(const struct ctl__manifest *m)
+{
+	return m ? m->text : slice_of("", 0);
+}
+
+static struct ctl__manifest *manifest_new(struct slice text, struct err *e)
+{
+	struct ctl__manifest *m = mem_zalloc(sizeof *m);
+	if (m && own(text, &m->text, e)) {
+		m->refs = 1;
+		return m;
+	}
+	mem_free(m);
+	err_nomem(e);
+	return NULL;
+}
+
+static struct ctl__manifest *manifest_ref(struct ctl__manifest *m)
+{
+	if (m)
+		m->refs++;
+	return m;
+}
+
+static void manifest_unref(struct ctl__manifest *m)
+{
+	if (!m || --m->refs)
+		return;
+	mem_free(UNCONST(m->text.ptr));
+	mem_free(m);
+}
+
+static void set_manifest(struct ctl_state *s, struct ctl__manifest *m)
+{
+	manifest_ref(m);
+	manifest_unref(s->manifest);
+	s->manifest = m;
+}
+
+static void release_free(struct ctl__release *r)
+{
+	if (!r)
+		return;
+	mem_free(r->what);
+	manifest_unref(r->manifest);
+	mem_free(UNCONST(r->live.ptr));
+	mem_free(UNCONST(r->members.ptr));
+	mem_free(r);
+}
+
+static struct ctl__release *release_new(const struct ctl_state *s, const struct ctl__draft *d, uint64_t number, uint64_t time_ms, struct err *e)
+{
+	struct ctl__release *r = mem_zalloc(sizeof *r);
+	struct slice what = {0};
+	if (r)
+		r->manifest = d->manifest.len ? manifest_new(d->manifest, e) : manifest_ref(s->manifest);
+	if (r && (r->manifest || !d->manifest.len) && own(d->live, &r->live, e) && own(d->members, &r->members, e) && own(slice_str(d->what), &what, e)) {
+		r->number = number;
+		r->time_ms = time_ms;
+		r->operation = d->operation;
+		r->epoch = d->epoch;
+		r->copy = d->copy;
+		r->stopped = d->stopped;
+		snprintf(r->link, sizeof r->link, "%s", d->link ? d->link : "");
+		r->what = UNCONST(what.ptr);
+		return r;
+	}
+	err_nomem(e);
+	release_free(r);
+	return NULL;
+}
+
+void ctl__state_publish(struct ctl_state *s, struct ctl__release *r)
+{
+	r->older = s->newest;
+	s->newest = r;
+	set_manifest(s, r->manifest);
+	if (r->operation)
+		s->ended[r->operation % CTL_ENDED].release = r->number;
+	if (++s->n <= CTL_RELEASES)
+		return;
+	struct ctl__release **at = &s->newest;
+	for (uint32_t i = 0; i < CTL_RELEASES; i++)
+		at = &(*at)->older;
+	release_free(*at);
+	*at = NULL;
+	s->n = CTL_RELEASES;
+}
+
+static struct ctl__ended *ended_of(struct ctl_state *s, uint64_t number)
+{
+	struct ctl__ended *o = &s->ended[number % CTL_ENDED];
+	return o->number == number ? o : NULL;
+}
+
+static void begin_op(struct ctl_state *s, uint64_t number, struct slice what)
+{
+	struct ctl__ended *o = &s->ended[number % CTL_ENDED];
+	*o = (struct ctl__ended){.number = number};
+	snprintf(o->what, sizeof o->what, "%.*s", SLICE_ARGS(slice_sub(what, 0, sizeof o->what - 1)));
+	s->next_op = max_u64(s->next_op, number + 1);
+}
+
+static void end_op(struct ctl_state *s, uint64_t number, struct slice state)
+{
+	struct ctl__ended *o = ended_of(s, number);
+	if (o)
+		snprintf(o->state, sizeof o->state, "%.*s", SLICE_ARGS(slice_sub(state, 0, sizeof o->state - 1)));
+}
+
+uint64_t ctl__state_release(const struct ctl_state *s)
+{
+	return s && s->newest ? s->newest->number : 0;
+}
+
+const struct ctl__release *ctl__state_link(const struct ctl_state *s, const char *name)
+{
+	const struct ctl__release *r = s ? s->newest : NULL;
+	while (r && strcmp(r->link, name) != 0)
+		r = r->older;
+	return r;
+}
+
+uint64_t ctl_state_epoch(const struct ctl_state *s, const char *link)
+{
+	const struct ctl__release *r = ctl__state_link(s, link);
+	return r ? r->epoch : 1;
+}
+
+// ---- read --------------------------------------------------------------------------------------------------------------------------------------------
+
+static bool bad_record(struct err *e)
+{
+	err_set(e, ERR_ENV, "the journal has a record that this program does not know");
+	return err_hint(e, "a newer tenon wrote it: use that one, or another state folder (TENON_STATE)");
+}
+
+// What this program doesn't use of a record is kept as it is.
+static bool put_members(struct buf *b, const struct json *o)
+{
+	static const char *const known[] = {"release", "operation", "time", "what", "live", "link", "epoch", "copy", "manifest", "stopped"};
+	for (const struct json *m = o->first; m; m = m->next) {
+		bool is = false;
+		for (size_t i = 0; i < ARRAY_LEN(known); i++)
+			is |= slice_eq_str(m->name, known[i]);
+		if (is)
+			continue;
+		buf_put_byte(b, ',');
+		buf_put_json_string(b, m->name);
+		buf_put_byte(b, ':');
+		json_put(b, m);
+	}
+	return !b->failed;
+}
+
+static bool read_release(struct ctl_state *s, struct arena *a, const struct json *o, struct err *e)
+{
+	struct slice what, link;
+	struct buf members = {0};
+	if (!slice_dup(a, json_text(o, "what"), &what) || !slice_dup(a, json_text(o, "link"), &link) || !put_members(&members, o)) {
+		buf_release(&members);
+		return err_nomem(e);
+	}
+	const struct ctl__draft d = {.operation = json_number(o, "operation", 0),
+		.what = (const char *)what.ptr,
+		.live = json_text(o, "live"),
+		.manifest = json_text(o, "manifest"),
+		.stopped = json_is_true(o, "stopped"),
+		.members = buf_view(&members),
+		.link = (const char *)link.ptr,
+		.epoch = json_number(o, "epoch", 0),
+		.copy = json_is_true(o, "copy")};
+	struct ctl__release *r = release_new(s, &d, json_number(o, "release", 0), json_number(o, "time", 0), e);
+	buf_release(&members);
+	if (r)
+		ctl__state_publish(s, r);
+	return r != NULL;
+}
+
+static void drop_newest(struct ctl_state *s, uint64_t number)
+{
+	struct ctl__release *r = s->newest;
+	if (!r || r->number != number)
+		return;
+	struct ctl__ended *o = r->operation ? ended_of(s, r->operation) : NULL;
+	if (o)
+		o->release = 0;
+	s->newest = r->older;
+	s->n--;
+	release_free(r);
+	set_manifest(s, s->newest ? s->newest->manifest : NULL);
+}
+
+static bool read_manifest(struct ctl_state *s, struct slice text, struct err *e)
+{
+	struct ctl__manifest *m = manifest_new(text, e);
+	if (!m)
+		return false;
+	set_manifest(s, m);
+	manifest_unref(m);
+	return true;
+}
+
+static bool read_record(struct ctl_state *s, struct arena *a, const struct json *o, struct err *e)
+{
+	if (json_member(o, "release"))
+		return read_release(s, a, o, e);
+	if (json_member(o, "manifest"))
+		return read_manifest(s, json_text(o, "manifest"), e);
+	if (json_member(o, "abort")) {
+		drop_newest(s, json_number(o, "abort", 0));
+	} else if (json_member(o, "end")) {
+		end_op(s, json_number(o, "end", 0), json_text(o, "state"));
+		s->next_event = max_u64(s->next_event, json_number(o, "events", 0));
+	} else if (json_member(o, "operation")) {
+		begin_op(s, json_number(o, "operation", 0), json_text(o, "what"));
+	} else {
+		return bad_record(e);
+	}
+	return true;
+}
+
+static bool on_record(void *user, struct slice text, struct err *e)
+{
+	struct arena a;
+	struct json *o;
+	arena_init(&a, 64 << 20);
+	bool ok = json_parse(&a, text, &o, e) && (o->kind == JSON_OBJECT || bad_record(e)) && read_record(user, &a, o, e);
+	arena_release(&a);
+	return ok;
+}
+
+bool ctl_state_open(const char *state, const char *tenant, const char *app, struct ctl_state **ret, struct err *e)
+{
+	struct ctl_state *s = mem_zalloc(sizeof *s);
+	if (!s)
+		return err_nomem(e);
+	s->next_op = s->next_event = 1;
+	snprintf(s->app, sizeof s->app, "%s", app);
+	const struct ctl_journal_records records = {on_record, s};
+	if (ctl_journal_open(state, tenant, app, &records, &s->journal, e)) {
+		*ret = s;
+		return true;
+	}
+	ctl_state_close(s);
+	return false;
+}
+
+void ctl_state_close(struct ctl_state *s)
+{
+	if (!s)
+		return;
+	ctl_journal_close(s->journal);
+	while (s->newest) {
+		struct ctl__release *r = s->newest;
+		s->newest = r->older;
+		release_free(r);
+	}
+	manifest_unref(s->manifest);
+	mem_free(UNCONST(s->settled.ptr));
+	mem_free(s);
+}
+
+bool ctl_state_is_stopped(const struct ctl_state *s)
+{
+	return s->newest && s->newest->stopped;
+}
+
+struct slice ctl_state_live(const struct ctl_state *s)
+{
+	return s->has_settled ? s->settled : s->newest ? s->newest->live
+												   : slice_of("", 0);
+}
+
+// ---- written --------------------------------------------------------------------------------------------------------------------------------------
+
+// `over`: what its record needn't say.
+static void put_release(struct buf *b, const struct ctl__release *r, const struct ctl__manifest *over)
+{
+	buf_printf(b, "{\"release\":%llu,\"time\":%llu,", (unsigned long long)r->number, (unsigned long long)r->time_ms);
+	if (r->operation)
+		buf_printf(b, "\"operation\":%llu,", (unsigned long long)r->operation);
+	buf_put_str(b, "\"what\":");
+	buf_put_json_string(b, slice_str(r->what));
+	buf_put_str(b, ",\"live\":");
+	buf_put_json_string(b, r->live);
+	if (r->manifest != over) {
+		buf_put_str(b, ",\"manifest\":");
+		buf_put_json_string(b, manifest_text(r->manifest));
+	}
+	buf_put_str(b, r->stopped ? ",\"stopped\":true" : "");
+	if (r->link[0])
+		buf_printf(b, ",\"link\":\"%s\",\"epoch\":%llu,\"copy\":%s", r->link, (unsigned long long)r->epoch, r->copy ? "true" : "false");
+	buf_put_slice(b, r->members);
+	buf_put_byte(b, '}');
+}
+
+static void put_op(struct buf *b, uint64_t number, struct slice what)
+{
+	buf_printf(b, "{\"operation\":%llu,\"what\":", (unsigned long long)number);
+	buf_put_json_string(b, what);
+	buf_put_byte(b, '}');
+}
+
+static void put_end(struct buf *b, uint64_t number, const char *state, uint64_t next_event)
+{
+	buf_printf(b, "{\"end\":%llu,\"state\":\"%s\",\"events\":%llu}", (unsigned long long)number, state, (unsigned long long)next_event);
+}
+
+// Takes the buffer.
+static bool add(struct ctl_state *s, struct buf *b, struct err *e)
+{
+	bool ok = !b->failed ? ctl_journal_add(s->journal, buf_view(b), e) : err_nomem(e);
+	buf_release(b);
+	return ok;
+}
+
+// The oldest first.
+static void put_releases(struct buf *b, const struct ctl_state *s)
+{
+	const struct ctl__release *list[CTL_RELEASES];
+	uint32_t n = 0;
+	for (const struct ctl__release *r = s->newest; r; r = r->older)
+		list[n++] = r;
+	for (const struct ctl__manifest *over = NULL; n; over = list[n]->manifest) {
+		put_release(b, list[--n], over);
+		buf_put_byte(b, '\n');
+	}
+}
+
+static void put_ops(struct buf *b, const struct ctl_state *s)
+{
+	for (uint64_t i = s->next_op > CTL_ENDED ? s->next_op - CTL_ENDED : 1; i < s->next_op; i++) {
+		const struct ctl__ended *o = &s->ended[i % CTL_ENDED];
+		if (o->number != i)
+			continue;
+		put_op(b, i, slice_str(o->what));
+		buf_put_byte(b, '\n');
+	}
+}
+
+static void put_ends(struct buf *b, const struct ctl_state *s)
+{
+	for (uint64_t i = s->next_op > CTL_ENDED ? s->next_op - CTL_ENDED : 1; i < s->next_op; i++) {
+		const struct ctl__ended *o = &s->ended[i % CTL_ENDED];
+		if (o->number != i || !o->state[0])
+			continue;
+		put_end(b, i, o->state, s->next_event);
+		buf_put_byte(b, '\n');
+	}
+}
+
+// Only what is known now, where much else is there.
+static bool rewrite(struct ctl_state *s, struct err *e)
+{
+	struct buf b = {.max = 64 << 20};
+	put_ops(&b, s);
+	put_releases(&b, s);
+	put_ends(&b, s);
+	bool ok = !b.failed ? ctl_journal_rewrite(s->journal, buf_view(&b), e) : err_nomem(e);
+	s->rewritten = ctl_journal_size(s->journal);
+	buf_release(&b);
+	return ok;
+}
+
+bool ctl__state_write(struct ctl_state *s, const struct ctl__draft *d, struct ctl__release **ret, struct err *e)
+{
+	struct buf b = {0};
+	if (ctl_journal_size(s->journal) > REWRITE_BYTES + 2 * s->rewritten && !rewrite(s, e))
+		return false;
+	struct ctl__release *r = release_new(s, d, ctl__state_release(s) + 1, sys_wall_ns() / MILLISECOND, e);
+	if (!r)
+		return false;
+	put_release(&b, r, s->manifest);
+	if (add(s, &b, e)) {
+		*ret = r;
+		return true;
+	}
+	release_free(r);
+	return false;
+}
+
+bool ctl__state_abort(struct ctl_state *s, struct ctl__release *r, struct err *e)
+{
+	struct buf b = {0};
+	buf_printf(&b, "{\"abort\":%llu}", (unsigned long long)r->number);
+	release_free(r);
+	return add(s, &b, e);
+}
+
+bool ctl__state_op_begun(struct ctl_state *s, uint64_t number, const char *what, struct err *e)
+{
+	struct buf b = {0};
+	struct slice text = slice_sub(slice_str(what), 0, sizeof s->ended[0].what - 1);
+	put_op(&b, number, text);
+	if (!add(s, &b, e))
+		return false;
+	begin_op(s, number, text);
+	return true;
+}
+
+void ctl__state_op_ended(struct ctl_state *s, uint64_t number, const char *state, uint64_t next_event)
+{
+	struct buf b = {0};
+	struct err ignored = {0};  // how it ended is known to who asked; only after a restart nobody knows it
+	put_end(&b, number, state, next_event);
+	end_op(s, number, slice_str(state));
+	s->next_event = next_event;
+	(void)add(s, &b, &ignored);
+}
+
+// ---- a start -----------------------------------------------------------------------------------------------------------------------------------------
+
+static bool refuse_edit(const struct app_edit *edit, struct err *e)
+{
+	err_set(e, ERR_USAGE, "[%s] was changed live, and edited in the manifest since: the manifest has %.200s, in force was %.200s", edit->table, edit->now, edit->in_force);
+	return err_hint(e, "--live goes on with what was in force, --manifest with what the manifest says");
+}
+
+// "link.store": the table of that name.
+static bool forget_live(struct arena *a, const char *table, struct slice *live, struct err *e)
+{
+	char kind[64];
+	size_t dot = slice_find(slice_str(table), '.');
+	snprintf(kind, sizeof kind, "%.*s", (int)min_u64(dot, sizeof kind - 1), table);
+	return app_live_take(a, *live, slice_of("", 0), kind, table + dot + 1, live, e);
+}
+
+bool ctl_state_settle(struct ctl_state *s, struct slice manifest, struct slice in_force, enum ctl_edited how, bool *ret_changed, struct err *e)
+{
+	struct slice live = ctl_state_live(s);
+	struct app_edit edit = {.table = ""};
+	struct arena a;
+	*ret_changed = false;
+	if (how == CTL_EDITED_LIVE || !live.len || !s->newest)
+		return true;
+	arena_init(&a, 256 << 20);
+	bool ok = true;
+	while (ok && edit.table) {
+		ok = app_live_edited(&a, live, manifest_text(s->manifest), manifest, in_force, &edit, e);
+		if (!ok || !edit.table)
+			break;
+		ok = how == CTL_EDITED_REFUSED ? refuse_edit(&edit, e) : forget_live(&a, edit.table, &live, e);
+		*ret_changed = ok;
+	}
+	if (ok && *ret_changed) {
+		ok = own(live, &s->settled, e);
+		s->has_settled = ok;
+	}
+	arena_release(&a);
+	return ok;
+}
+
+bool ctl_state_begin(struct ctl_state *s, struct slice manifest, struct err *e)
+{
+	bool is_new = !s->newest, is_same = !is_new && slice_eq(manifest_text(s->manifest), manifest) && !s->has_settled;
+	struct ctl__release *r;
+	if (is_same)
+		return true;
+	const struct ctl__draft d = {.what = is_new ? "start" : "start with another manifest", .live = ctl_state_live(s), .members = slice_of("", 0), .manifest = manifest};
+	if (!ctl__state_write(s, &d, &r, e))
+		return false;
+	s->has_settled = false;
+	ctl__state_publish(s, r);
+	return true;
+}

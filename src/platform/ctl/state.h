@@ -1,0 +1,76 @@
+// What lasts of an app: its releases and what its operations came to, as the journal has them, read at the start and kept beside it.
+//
+// Records, each an object on a line, in the order in which they came about (docs/formats.md):
+//   {"manifest": TEXT}                                       what live changes are laid over from here on (of before: a release has it now)
+//   {"operation": N, "what": TEXT}                           begun
+//   {"release": N, "operation"?: N, "time", "what", "live", "manifest"?, "stopped"?, …}  in force once it is on the disk, but for:
+//   {"abort": N}                                             it could not be published
+//   {"end": N, "state": WORD, "events": ID, …}               the operation is over
+#ifndef TENON_CTL_STATE_H
+#define TENON_CTL_STATE_H
+
+#include "ctl.h"
+
+enum { CTL_RELEASES = 100, CTL_ENDED = 64 };
+
+// A manifest's text, as app_print has it: what live changes of releases are laid over. Shared by those.
+struct ctl__manifest {
+	uint32_t refs;
+	struct slice text;  // owned
+};
+struct ctl__release {
+	struct ctl__release *older;
+	uint64_t number, time_ms, operation;  // operation 0: the start of the process
+	char *what;
+	struct slice live;                    // text, owned
+	struct ctl__manifest *manifest;       // that it is laid over
+	// Nothing of the app is in force; whose store it changed (empty: none), its number from here on, and whether what was in it went with it.
+	bool stopped;
+	char link[64];
+	uint64_t epoch;
+	bool copy;
+	struct slice members;                 // further ones of the record, JSON with a comma before each, owned
+};
+// An operation that was over, or that the end of the process ended.
+struct ctl__ended {
+	uint64_t number, release;             // release 0: it made none
+	char what[256], state[16];            // state: that of its end; empty: it has none
+};
+struct ctl_state {
+	struct ctl_journal *journal;
+	char app[64];
+	struct ctl__manifest *manifest;       // of the newest release, or read before the first; NULL: none
+	struct ctl__release *newest;
+	uint32_t n;
+	struct ctl__ended ended[CTL_ENDED];   // the last ones, by number modulo
+	uint64_t next_op, next_event;
+	struct slice settled;                 // owned: live changes from here on, until begin
+	bool has_settled;
+	uint64_t rewritten;                   // bytes of the journal when it was written anew last
+};
+
+// What a release says besides its number. All is copied.
+struct ctl__draft {
+	uint64_t operation;
+	const char *what;
+	struct slice live, members;  // members: further ones of its record, empty or each with a comma before it
+	struct slice manifest;       // that it is laid over; empty: the one of the newest
+	bool stopped;
+	const char *link;            // NULL: none
+	uint64_t epoch;
+	bool copy;
+};
+// On the disk when this returns, and in *ret, which isn't among the releases yet. false: nothing is there.
+NODISCARD bool ctl__state_write(struct ctl_state *s, const struct ctl__draft *d, struct ctl__release **ret, struct err *e);
+// It is in force: no error any more.
+void ctl__state_publish(struct ctl_state *s, struct ctl__release *r);
+// It is not, also for the next start; `r` is freed.
+NODISCARD bool ctl__state_abort(struct ctl_state *s, struct ctl__release *r, struct err *e);
+NODISCARD bool ctl__state_op_begun(struct ctl_state *s, uint64_t number, const char *what, struct err *e);
+// What can't be written is told as recovered by the next start.
+void ctl__state_op_ended(struct ctl_state *s, uint64_t number, const char *state, uint64_t next_event);
+// The newest release that changed this link's store, and so what an undo takes back. NULL: there is none.
+const struct ctl__release *ctl__state_link(const struct ctl_state *s, const char *name);
+uint64_t ctl__state_release(const struct ctl_state *s);
+
+#endif

@@ -1,0 +1,412 @@
+// A component as a provider: what another imports is called in a store of its own. Values are lifted from the caller, and lowered into that; handles stand for
+// the component's objects (relay.h).
+//
+// 1. A call is a child of the caller's task: the caller pays its CPU time, and ends it when it is ended. Its deadline and its CPU time are the component's, or the
+//    caller's rest.
+// 2. The caller's arguments and result are good as long as he waits. One that is ended meanwhile does not: the child, which is ended with him, comes out of its
+//    instance without looking at them, and frees what it needs then (`left`).
+// 3. A trap is the interface's error where there is a place for its text (put_error), else the caller's too.
+#include "relay.h"
+#include "sys/sys.h"
+
+static const struct relay_class *class_of(const struct serve_relay *r, const struct wit_type *t)
+{
+	return &r->classes[comp_resource_of(t->resource)->index];
+}
+
+// ---- handles in values -------------------------------------------------------------------------------------------------------------------------
+
+struct passing {
+	struct serve_relay *relay;
+	struct seam_call *call;
+	struct relay_guest *guest;
+	bool differ, no_room;
+};
+
+static bool find_owner(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	struct passing *p = ctx;
+	const struct relay_handle *h = canon_host_resource_get(p->call->canon, class_of(p->relay, t)->ops.type, *rep);
+	BUG_ON(!h);  // by its type it is one of ours
+	p->differ |= p->guest && p->guest != h->guest;
+	p->guest = h->guest;
+	return !p->differ;
+}
+
+// Of the arguments' handles; NULL with SEAM_OK: there are none.
+static enum seam_result guest_of_handles(struct serve_relay *r, struct seam_call *c, const void *args, struct relay_guest **ret)
+{
+	struct passing p = {.relay = r, .call = c};
+	bool ok = seam_value_handles(&c->func->type->params, UNCONST(args), find_owner, &p);
+	*ret = p.guest;
+	return ok ? SEAM_OK : seam_trap(c, "%s: the handles are of different instances of component %s", c->func->name, r->service->name);
+}
+
+static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	const struct passing *p = ctx;
+	const struct wit_resource *type = class_of(p->relay, t)->ops.type;
+	struct relay_handle *h = canon_host_resource_get(p->call->canon, type, *rep);
+	if (t->kind == WIT_OWN)
+		h = canon_host_resource_take(p->call->canon, type, *rep);
+	if (!h)
+		return false;  // the same owned handle a second time, which no guest can pass
+	*rep = h->rep;
+	if (t->kind == WIT_OWN)
+		serve__relay_forget(h);
+	return true;
+}
+
+static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	struct passing *p = ctx;
+	struct relay_handle *h = mem_alloc(sizeof *h);
+	if (!h) {
+		p->no_room = true;
+		return true;
+	}
+	*h = (struct relay_handle){.guest = p->guest, .type = t->resource, .rep = *rep};
+	p->guest->handles++;
+	if (!p->no_room && seam_resource_new(p->call, &class_of(p->relay, t)->ops, h, rep))
+		return true;
+	p->no_room = true;
+	serve__relay_drop(h);
+	return true;
+}
+
+static void on_drop(struct canon_instance *i UNUSED, void *object)
+{
+	serve__relay_drop(object);
+}
+
+// ---- what a trap becomes -------------------------------------------------------------------------------------------------------------------------
+
+// Err of a result, where its type has a case for what nobody foresaw.
+static bool put_error(struct seam_call *c, const char *why, void *ret)
+{
+	static const char *const names[] = {"other", "internal-error", "internal", "unexpected", "unknown", "io"};
+	return seam_put_error(c, names, ARRAY_LEN(names), slice_str(why), ret);
+}
+
+// ---- a call --------------------------------------------------------------------------------------------------------------------------------------
+
+struct relay_call {
+	const struct relay_func *of;
+	const struct comp_export_func *export;  // of the guest's version
+	struct relay_guest *guest;
+	struct seam_task *task;
+	struct seam_call *call;  // the caller's, who waits
+	void *args, *ret;
+	struct seam_park park;
+	struct loop_job begin;
+	struct loop_timer cpu;   // looks how much of its own time it has spent
+	struct canon_trap trap;
+	bool begun, over, left, ok;
+};
+
+static bool take_args(struct relay_call *k)
+{
+	struct passing p = {.relay = k->of->relay, .call = k->call};
+	return seam_value_handles(&k->call->func->type->params, k->args, take_in, &p);
+}
+
+// On the call's fiber. Where its caller has gone it is killed: nothing of him is looked at.
+static void call_main(void *arg)
+{
+	struct relay_call *k = arg;
+	struct relay_guest *g = k->guest;
+	k->ok = !k->task->killed && serve__relay_start(g, k->task, &k->trap) && serve__relay_close_handles(g, k->task, &k->trap) && !k->task->killed &&
+		take_args(k) &&
+		canon_call_export_whole(g->slot->canon, k->export, &k->task->canon, k->args, k->ret, seam_arena(k->call), NULL, &k->trap);
+}
+
+static void on_done(struct seam_task *t)
+{
+	struct relay_call *k = t->owner;
+	struct relay_guest *g = k->guest;
+	k->over = true;
+	loop_timer_cancel(t->loop, &k->cpu);
+	serve__meter_inner(g->shard, g->slot->canon, t->cpu_ns, k->ok ? TRAP_NONE : k->trap.trap);
+	seam_instance_task_end(&g->slot->seam, t);
+	seam_task_free(t);
+	if (k->left) {
+		serve__relay_leave(g, false);
+		mem_free(k);
+	} else {
+		seam_wake(&k->park);
+	}
+}
+
+static void on_late(struct loop_timer *timer)
+{
+	seam_task_kill(CONTAINER_OF(timer, struct seam_task, deadline), TRAP_DEADLINE);
+}
+
+// What is spent is known when it was preempted or waits: looked at again no earlier than it can be over.
+static void on_cpu(struct loop_timer *timer)
+{
+	struct relay_call *k = CONTAINER_OF(timer, struct relay_call, cpu);
+	uint64_t limit = k->guest->slot->version->config->limits.cpu, spent = k->task->fiber ? vm_fiber_cpu_ns(k->task->fiber) : 0;
+	if (spent >= limit)
+		seam_task_kill(k->task, TRAP_CPU_BUDGET);
+	else
+		loop_timer_set(k->task->loop, timer, sat_add_u64(loop_now_ns(k->task->loop), max_u64(limit - spent, MILLISECOND)));
+}
+
+static void watch_cpu(struct relay_call *k)
+{
+	uint64_t limit = k->guest->slot->version->config->limits.cpu;
+	if (!limit)
+		return;
+	k->cpu.fn = on_cpu;
+	loop_timer_set(k->task->loop, &k->cpu, sat_add_u64(loop_now_ns(k->task->loop), limit));
+}
+
+static void on_begin(struct loop_job *j)
+{
+	struct relay_call *k = CONTAINER_OF(j, struct relay_call, begin);
+	struct seam_task *t = k->task;
+	uint64_t deadline = k->guest->slot->version->config->limits.deadline;
+	k->begun = seam_task_run(t, call_main, k, VM_BUDGET_NONE, on_done);
+	if (k->begun && !k->over)
+		watch_cpu(k);
+	if (!k->begun) {
+		seam_wake(&k->park);
+	} else if (!k->over && deadline) {
+		t->deadline.fn = on_late;
+		loop_timer_set(t->loop, &t->deadline, sat_add_u64(loop_now_ns(t->loop), deadline));
+	}
+}
+
+// The call has ended, or could not begin.
+static enum seam_result conclude(struct seam_call *c, struct relay_call *k)
+{
+	struct serve_relay *r = k->of->relay;
+	char why[300];
+	serve__relay_bound(k->guest->shard->thread, c->task, c->canon);
+	if (k->begun && k->ok) {
+		struct passing p = {.relay = r, .call = c, .guest = k->guest};
+		const struct wit_type *result = c->func->type->result;
+		if (result)
+			seam_value_handles(result, k->ret, give_out, &p);
+		return p.no_room ? seam_trap(c, "%s: no room for the handles that component %s returns", c->func->name, r->service->name) : SEAM_OK;
+	}
+	if (!k->begun)
+		snprintf(why, sizeof why, "component %s: no memory for a stack", r->service->name);
+	else
+		snprintf(why, sizeof why, "component %s: %s", r->service->name, k->trap.text[0] ? k->trap.text : trap_text(k->trap.trap));
+	serve__log(r->service->process->config, SERVE_LOG_WARN, "%s of %s: %s", c->func->name, r->service->app, why);
+	return put_error(c, why, k->ret) ? SEAM_OK : seam_trap(c, "%s: %s", c->func->name, why);
+}
+
+static enum seam_result run(struct seam_call *c, struct relay_call *k)
+{
+	struct relay_guest *g = k->guest;
+	k->begin.fn = on_begin;
+	serve__relay_bound(g->shard->thread, c->task, g->slot->canon);
+	seam_park_init(&k->park);
+	loop_post(c->task->loop, &k->begin);
+	enum seam_result r = seam_park(c, &k->park);
+	if (k->begun && !k->over) {
+		k->left = true;
+		if (!k->task->killed)  // of an async caller, who was cancelled alone
+			seam_task_kill(k->task, TRAP_KILLED);
+		return r;
+	}
+	if (!k->begun) {
+		loop_job_cancel(&k->begin);
+		seam_task_free(k->task);
+	}
+	if (r == SEAM_OK)
+		r = conclude(c, k);
+	serve__relay_leave(g, !k->begun || k->ok);
+	mem_free(k);
+	return r;
+}
+
+static struct serve_thread *thread_of(struct serve_process *p, const struct loop *l)
+{
+	for (unsigned i = 0; i < p->n_threads; i++)
+		if (p->threads[i].loop == l)
+			return &p->threads[i];
+	return NULL;
+}
+
+// What is kept for the instance of a caller: whose root may end with a task of it.
+struct relay_caller {
+	struct serve_thread *thread;
+};
+
+// An interface that was asked for while this version was on its way is found at its first call.
+static const struct comp_export_func *find_export(const struct relay_guest *g, const struct relay_func *f, struct err *e)
+{
+	struct serve_version *v = g->slot->version;
+	const struct comp_export_func *x = serve__relay_export(v, f);
+	return x || !serve__relay_fits(g->relay->service, v, e) ? x : serve__relay_export(v, f);
+}
+
+static enum seam_result call_component(const void *ops, struct seam_call *c, const void *args, void *ret)
+{
+	const struct relay_func *f = ((const struct relay_func *const *)ops)[c->func - c->binding->interface->funcs];
+	struct serve_relay *r = f->relay;
+	struct relay_caller *caller = seam_state(c);
+	struct relay_guest *g;
+	struct err e = {0};
+	if (!caller)
+		return seam_no_memory(c);
+	if (!caller->thread)
+		caller->thread = thread_of(r->service->process, c->task->loop);
+	enum seam_result went = guest_of_handles(r, c, args, &g);
+	if (went == SEAM_OK && !g)
+		went = serve__relay_guest(r, caller->thread, c, &g);
+	if (went != SEAM_OK)
+		return went;
+	struct relay_call *k = mem_zalloc(sizeof *k);
+	struct seam_task *task = k ? seam_task_new(c->task->of, c->task) : NULL;
+	went = task ? serve__relay_enter(g, c, task) : seam_trap(c, "the host is out of memory");
+	const struct comp_export_func *export = went == SEAM_OK ? find_export(g, f, &e) : NULL;
+	if (went == SEAM_OK && !export) {
+		serve__relay_leave(g, true);
+		went = seam_trap(c, "%s: component %s: %s", c->func->name, r->service->name, e.text);
+	}
+	if (went != SEAM_OK) {
+		seam_task_free(task);
+		mem_free(k);
+		return went;
+	}
+	task->owner = k;
+	task->instance = &g->slot->seam;
+	task->span = c->span ? c->span : task->span;
+	*k = (struct relay_call){.of = f, .export = export, .guest = g, .task = task, .call = c, .args = UNCONST(args), .ret = ret};
+	return run(c, k);
+}
+
+// ---- the provider --------------------------------------------------------------------------------------------------------------------------------
+
+static void *caller_new(struct seam_provider *p UNUSED, struct canon_instance *i)
+{
+	return SEAM_MEM_NEW(i, struct relay_caller);
+}
+
+static void caller_reset(struct seam_provider *p UNUSED, struct canon_instance *i UNUSED, void *state UNUSED)
+{
+}
+
+static void caller_free(struct seam_provider *p UNUSED, struct canon_instance *i UNUSED, void *state)
+{
+	seam_mem_free(state);
+}
+
+static void on_task_end(struct seam_provider *p UNUSED, struct canon_instance *i, struct seam_task *t, void *state)
+{
+	const struct relay_caller *c = state;
+	if (!c->thread)
+		return;
+	serve__relay_root_ended(c->thread, t);
+	if (!t->parent)
+		serve__relay_unbound(i);
+}
+
+static const struct seam_provider_ops relay_ops = {
+	.name = "component",
+	.instance_new = caller_new,
+	.instance_reset = caller_reset,
+	.instance_free = caller_free,
+	.task_end = on_task_end,
+};
+
+static bool relay_new(struct serve_service *s, struct err *e)
+{
+	const struct comp_plan *plan = &serve__service_ahead(s)->deployment.comp->plan;
+	struct serve_relay *r = mem_zalloc(sizeof *r);
+	if (!r)
+		return err_nomem(e);
+	arena_init(&r->arena, 0);
+	r->classes = ARENA_ARRAY(&r->arena, struct relay_class, plan->nresources + 1);
+	if (!r->classes) {
+		arena_release(&r->arena);
+		mem_free(r);
+		return err_nomem(e);
+	}
+	for (uint32_t i = 0; i < plan->nresources; i++) {
+		struct slice name = plan->resources[i]->wit.name;
+		r->classes[i].wit.name = name;
+		r->classes[i].ops = (struct canon_resource_ops){.type = &r->classes[i].wit, .name = "resource of a component", .drop = on_drop};
+	}
+	seam_provider_init(&r->seam, &relay_ops);
+	r->service = s;
+	r->base = serve__service_ahead(s);
+	serve__version_ref(r->base, VERSION_IN_RELAY);
+	s->relay = r;
+	return true;
+}
+
+void serve__relay_free(struct serve_relay *r)
+{
+	if (!r)
+		return;
+	seam_provider_unref(&r->seam, SEAM_HELD_BY_MAKER);
+	arena_release(&r->arena);
+	mem_free(r);
+}
+
+static struct relay_face *face_of(struct serve_relay *r, struct slice interface, struct err *e)
+{
+	const struct comp_component *comp = r->base->deployment.comp;
+	const struct comp_extern *x = comp_find_interface(comp, interface);
+	for (struct relay_face *f = r->faces; x && f; f = f->next)
+		if (slice_eq_str(x->name, f->described->interface.name))
+			return f;
+	struct relay_face *f = ARENA_NEW(&r->arena, struct relay_face);
+	if (!f) {
+		err_nomem(e);
+		return NULL;
+	}
+	if (!seam_describe(&r->arena, comp, interface, call_component, &f->described, e))
+		return NULL;
+	uint32_t n = f->described->interface.n_funcs;
+	struct relay_func *funcs = ARENA_ARRAY(&r->arena, struct relay_func, n + 1);
+	f->funcs = ARENA_ARRAY(&r->arena, const struct relay_func *, n + 1);
+	if (!funcs || !f->funcs) {
+		err_nomem(e);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		funcs[i] = (struct relay_func){r, f, i};
+		f->funcs[i] = &funcs[i];
+	}
+	f->next = r->faces;
+	r->faces = f;
+	return f;
+}
+
+static bool offer(struct serve_process *p, const char *app, const char *component, struct slice interface, struct seam_offer *ret, struct err *e)
+{
+	struct serve_service *s = serve_service_find(p, app, component);
+	if (!s || !serve__service_ahead(s)) {
+		err_set(e, ERR_LINK, "cannot link: %.*s: component %s of %s is not there", SLICE_ARGS(slice_sub(interface, 0, 100)), component, app);
+		return false;
+	}
+	if (s->on_one_shard && p->n_threads > 1) {
+		err_set(e, ERR_LINK, "cannot link: %.*s: component %s of %s is kept in one instance, on one thread, and calls come from %u", SLICE_ARGS(slice_sub(interface, 0, 100)),
+			component, app, p->n_threads);
+		return err_hint(e, "--shards 1, or policy = \"reuse\"");
+	}
+	if (!s->relay && !relay_new(s, e))
+		return false;
+	struct relay_face *f = face_of(s->relay, interface, e);
+	if (!f)
+		return err_note(e, "component %s of %s", component, app);
+	ret->interface = &f->described->interface;
+	ret->ops = f->funcs;
+	ret->provider = &s->relay->seam;
+	return true;
+}
+
+bool serve_component_offer(struct serve_process *p, const char *app, const char *component, struct slice interface, struct seam_offer *ret, struct err *e)
+{
+	pthread_mutex_lock(&p->relays);  // versions are loaded on threads of their own
+	bool ok = offer(p, app, component, interface, ret, e);
+	pthread_mutex_unlock(&p->relays);
+	return ok;
+}

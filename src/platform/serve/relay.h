@@ -1,0 +1,96 @@
+// Inside of room serve: a component that serves what others import (contract §2).
+//
+// A *relay* is a service as a provider (seam). A *guest* is one of its instances on a thread, for one root invocation: calls of the root's tree come to it one at
+// a time, each as a child of its caller's task, on a fiber of its own. Handles that it gave away hold it beyond its root.
+#ifndef TENON_SERVE_RELAY_H
+#define TENON_SERVE_RELAY_H
+
+#include "serve_int.h"
+
+struct relay_guest;
+// A resource of the component, as those that import it hold it.
+struct relay_class {
+	struct canon_resource_ops ops;
+	struct wit_resource wit;
+};
+// An interface that it exports and others import.
+struct relay_face {
+	struct relay_face *next;
+	struct seam_described *described;
+	const struct relay_func **funcs;  // by function: what is bound
+};
+struct serve_relay {
+	struct seam_provider seam;  // first
+	struct serve_service *service;
+	struct serve_version *base;  // that the interfaces are described by; NULL: let go
+	struct arena arena;
+	struct relay_class *classes;  // by comp_resource.index
+	struct relay_face *faces;
+};
+struct relay_func {
+	struct serve_relay *relay;
+	const struct relay_face *face;
+	uint32_t index;  // in the interface
+};
+// An interface as a version exports it that is not the base: by function and resource of the base's. Immutable once it is in the version's list.
+struct relay_exports {
+	struct relay_exports *next;
+	const struct relay_face *face;
+	const struct comp_export_func **exports;
+	const struct wit_resource **resources;
+	struct arena arena;  // that it lies in
+};
+
+// What a caller's handle stands for: an object of a guest. It is the guest's own until it is closed there.
+struct relay_handle {
+	struct relay_guest *guest;
+	struct relay_handle *next;  // of those that are to be closed
+	const struct wit_resource *type;
+	uint32_t rep;
+};
+// Who waits for the guest.
+struct relay_wait {
+	struct relay_wait *next;
+	struct seam_park park;
+};
+// States: used (root, handles or calls) → closing (handles were dropped: destructors run) → free. `dead`: a call of it did not return; its instance is gone
+// as soon as no call is in it, and the rest when its root and its handles are.
+struct relay_guest {
+	struct relay_guest *next, **prev;           // of the shard's
+	struct relay_guest *root_next, **root_prev;  // of the thread's, by root; root_prev NULL: its root has ended
+	struct serve_relay *relay;
+	struct serve_shard *shard;
+	struct serve_slot *slot;    // NULL: gone
+	struct seam_task_id root;
+	struct seam_task *holder;   // whose call is in it, or its closer; NULL: nobody's
+	struct relay_wait *first, **last;
+	struct relay_handle *closing;
+	uint32_t calls, handles;    // that are in it or wait for it; given away
+	bool dead, is_held;         // is_held: by its closer
+	struct loop_job turn;       // it is looked at, on the loop's stack
+};
+
+// The guest of the call's root, or (policy keep) the one there is; made where there is none, which may wait. Not SEAM_OK: none is to be had, return that.
+enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, struct relay_guest **ret);
+// What stands for a function, a resource of the base in a version. NULL: nothing does.
+const struct comp_export_func *serve__relay_export(const struct serve_version *v, const struct relay_func *f);
+const struct wit_resource *serve__relay_resource(const struct serve_relay *r, const struct serve_version *v, const struct wit_resource *of_base);
+// Until it is the caller's alone; then it is his, by `task`, until serve__relay_leave. Not SEAM_OK: it is not, return that.
+enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task);
+// `clean`: the call returned.
+void serve__relay_leave(struct relay_guest *g, bool clean);
+// A handle of it was dropped, or taken back (then it is not to be closed).
+void serve__relay_drop(struct relay_handle *h);
+void serve__relay_forget(struct relay_handle *h);
+// Runs the destructors of what was dropped, on a fiber of `task` in it. false: it trapped.
+NODISCARD bool serve__relay_close_handles(struct relay_guest *g, struct seam_task *task, struct canon_trap *trap);
+// Its instance is ready for a call; on a fiber of `task`. false: it trapped.
+NODISCARD bool serve__relay_start(struct relay_guest *g, struct seam_task *task, struct canon_trap *trap);
+// Where the root has a limit of memory for its whole tree: what the others of it leave to this instance, which goes on now. `task`: any of the tree's.
+void serve__relay_bound(struct serve_thread *t, struct seam_task *task, struct canon_instance *i);
+// It has what its own limit says again.
+void serve__relay_unbound(struct canon_instance *i);
+// A task has ended: guests whose root it is.
+void serve__relay_root_ended(struct serve_thread *t, const struct seam_task *task);
+
+#endif

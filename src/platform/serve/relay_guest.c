@@ -1,0 +1,437 @@
+// Guests: instances of components that others call. See relay.h.
+//
+// 1. A slot is given back, and destructors of what callers dropped run, on the loop's stack or on a fiber of the guest's own: never on a caller's.
+// 2. Whoever finds the guest taken waits in line; a chain of calls that comes back into one that it is in would wait for itself: it traps.
+#include "relay.h"
+#include "sys/sys.h"
+
+#define KEPT_RETRY (2 * MILLISECOND)
+
+static void on_turn(struct loop_job *j);
+
+static void look_at(struct relay_guest *g)
+{
+	if (g->shard->open)
+		loop_post(g->shard->loop, &g->turn);
+}
+
+// ---- by root ---------------------------------------------------------------------------------------------------------------------------------
+
+static struct relay_guest **bucket(struct serve_thread *t, struct seam_task_id root)
+{
+	return &t->relayed[root.index % SERVE_ROOTS];
+}
+
+static bool is_of(const struct relay_guest *g, struct seam_task_id root)
+{
+	return g->root.index == root.index && g->root.generation == root.generation;
+}
+
+static void leave_root(struct relay_guest *g)
+{
+	*g->root_prev = g->root_next;
+	if (g->root_next)
+		g->root_next->root_prev = g->root_prev;
+	g->root_prev = NULL;
+}
+
+void serve__relay_root_ended(struct serve_thread *t, const struct seam_task *task)
+{
+	for (struct relay_guest *g = *bucket(t, task->id), *next; g; g = next) {
+		next = g->root_next;
+		if (!is_of(g, task->id))
+			continue;
+		leave_root(g);
+		look_at(g);
+	}
+}
+
+// ---- the memory of a tree ----------------------------------------------------------------------------------------------------------------------
+// Of the instances of a tree one runs at a time: what the others have does not change meanwhile.
+
+static struct account *account_of(struct canon_instance *i)
+{
+	return canon_instance_pool(i)->account;
+}
+
+static const struct serve_service_config *config_of(struct canon_instance *i)
+{
+	const struct seam_instance *s = canon_instance_user(i);
+	const struct serve_slot *slot = s->owner;
+	return slot ? slot->version->config : NULL;  // of an image in the making nobody is the owner
+}
+
+static uint64_t used_besides(struct serve_thread *t, struct seam_task *root, const struct canon_instance *but)
+{
+	struct canon_instance *first = root->instance->canon;
+	uint64_t n = first == but ? 0 : account_of(first)->used;
+	for (const struct relay_guest *g = *bucket(t, root->id); g; g = g->root_next)
+		if (is_of(g, root->id) && g->slot && g->slot->canon != but)
+			n = sat_add_u64(n, account_of(g->slot->canon)->used);
+	return n;
+}
+
+void serve__relay_unbound(struct canon_instance *i)
+{
+	const struct serve_service_config *c = config_of(i);
+	if (c)
+		account_of(i)->limit = c->limits.memory ? c->limits.memory : UINT64_MAX;
+}
+
+void serve__relay_bound(struct serve_thread *t, struct seam_task *task, struct canon_instance *i)
+{
+	struct seam_task *root = seam_task_root(task);
+	const struct serve_service_config *c = root->instance && root->instance->canon ? config_of(root->instance->canon) : NULL;
+	if (!c || !c->tree_memory)
+		return;
+	uint64_t others = used_besides(t, root, i), left = c->tree_memory > others ? c->tree_memory - others : 0;
+	serve__relay_unbound(i);
+	account_of(i)->limit = min_u64(account_of(i)->limit, left);
+}
+
+// ---- made, freed -------------------------------------------------------------------------------------------------------------------------------
+
+static struct relay_guest *guest_new(struct serve_relay *r, struct serve_shard *s, struct seam_task_id root, struct err *e)
+{
+	struct serve_service *service = r->service;
+	uint64_t most = s->stable ? s->stable->version->config->max_instances : 0;
+	if (!s->stable) {
+		err_set(e, ERR_ENV, "it was taken off");
+		return NULL;
+	}
+	if (!shared_count_up(&service->calls, most ? most : UINT64_MAX)) {
+		err_set(e, ERR_LIMIT, "all of its %llu instances are at work", (unsigned long long)most);
+		return NULL;
+	}
+	struct relay_guest *g = mem_zalloc(sizeof *g);
+	if (!g || !(g->slot = serve__slot_take(s, s->stable, e))) {
+		if (e->code == ERR_NONE)
+			err_nomem(e);
+		shared_count_down(&service->calls);
+		mem_free(g);
+		return NULL;
+	}
+	g->relay = r;
+	g->shard = s;
+	g->root = root;
+	g->last = &g->first;
+	g->turn.fn = on_turn;
+	g->next = s->guests;
+	g->prev = &s->guests;
+	if (g->next)
+		g->next->prev = &g->next;
+	s->guests = g;
+	return g;
+}
+
+static void enter_root(struct relay_guest *g, struct serve_thread *t)
+{
+	struct relay_guest **at = bucket(t, g->root);
+	g->root_next = *at;
+	g->root_prev = at;
+	if (g->root_next)
+		g->root_next->root_prev = &g->root_next;
+	*at = g;
+}
+
+// Of policy keep there is one, whoever the root is; it has the instance while calls or handles are in it, as a request has it that comes by a route.
+static struct relay_guest *find_guest(const struct serve_relay *r, struct serve_thread *t, struct seam_task_id root)
+{
+	if (r->service->on_one_shard) {
+		struct relay_guest *kept = r->service->shards[t->index].guests;
+		while (kept && kept->dead)
+			kept = kept->next;
+		return kept;
+	}
+	struct relay_guest *g = *bucket(t, root);
+	while (g && (g->relay != r || !is_of(g, root)))
+		g = g->root_next;
+	return g;
+}
+
+// NULL with SEAM_OK: none is to be had.
+static enum seam_result make_guest(struct serve_relay *r, struct serve_shard *s, struct seam_call *c, struct relay_guest **ret, struct err *e)
+{
+	struct seam_park park;
+	enum seam_result went = SEAM_OK;
+	seam_park_init(&park);
+	for (;;) {
+		err_clear(e);
+		*ret = find_guest(r, s->thread, seam_task_root(c->task)->id);
+		if (*ret || !s->open || s->closing || (*ret = guest_new(r, s, seam_task_root(c->task)->id, e)) != NULL)
+			return SEAM_OK;
+		if (!r->service->on_one_shard)
+			return SEAM_OK;
+		went = seam_park_until(c, &park, loop_now_ns(s->loop) + KEPT_RETRY, NULL);  // a request has it, or it is too early after a trap
+		if (went != SEAM_OK)
+			return went;
+	}
+}
+
+enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, struct relay_guest **ret)
+{
+	struct serve_shard *s = &r->service->shards[t->index];
+	struct err e = {0};
+	*ret = find_guest(r, t, seam_task_root(c->task)->id);
+	if (*ret)
+		return SEAM_OK;
+	enum seam_result went = make_guest(r, s, c, ret, &e);
+	if (went != SEAM_OK)
+		return went;
+	if (!*ret)
+		return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, e.code == ERR_NONE ? "the process ends" : e.text);
+	if (!r->service->on_one_shard && !(*ret)->root_prev)
+		enter_root(*ret, t);
+	return SEAM_OK;
+}
+
+static void give_slot(struct relay_guest *g, bool clean)
+{
+	struct serve_slot *slot = g->slot;
+	g->slot = NULL;
+	serve__relay_unbound(slot->canon);
+	shared_count_down(&g->relay->service->calls);
+	serve__slot_give(slot, g->shard, clean);
+}
+
+static void forget_closing(struct relay_guest *g)
+{
+	for (struct relay_handle *h; (h = g->closing) != NULL;) {
+		g->closing = h->next;
+		mem_free(h);
+	}
+}
+
+static bool is_used(const struct relay_guest *g)
+{
+	return g->root_prev || g->handles || g->calls || g->holder;
+}
+
+static void guest_free(struct relay_guest *g)
+{
+	loop_job_cancel(&g->turn);
+	*g->prev = g->next;
+	if (g->next)
+		g->next->prev = g->prev;
+	mem_free(g);
+}
+
+// ---- handles ---------------------------------------------------------------------------------------------------------------------------------
+
+void serve__relay_forget(struct relay_handle *h)
+{
+	h->guest->handles--;
+	look_at(h->guest);
+	mem_free(h);
+}
+
+void serve__relay_drop(struct relay_handle *h)
+{
+	struct relay_guest *g = h->guest;
+	if (g->slot) {
+		g->handles--;
+		h->next = g->closing;
+		g->closing = h;
+		look_at(g);
+		return;
+	}
+	g->handles--;
+	mem_free(h);
+	if (g->shard->open)
+		look_at(g);
+	else if (!is_used(g))
+		guest_free(g);
+}
+
+bool serve__relay_start(struct relay_guest *g, struct seam_task *task, struct canon_trap *trap)
+{
+	struct serve_slot *slot = g->slot;
+	if (slot->used)
+		return true;
+	if (!canon_slot_is_ready(slot->canon) && !canon_slot_start(slot->canon, &task->canon, trap))
+		return false;
+	serve__slot_started(slot, g->shard);
+	return true;
+}
+
+bool serve__relay_close_handles(struct relay_guest *g, struct seam_task *task, struct canon_trap *trap)
+{
+	bool ok = true;
+	for (struct relay_handle *h; ok && (h = g->closing) != NULL;) {
+		struct relay_handle one = *h;
+		g->closing = h->next;
+		mem_free(h);
+		const struct wit_resource *type = serve__relay_resource(g->relay, g->slot->version, one.type);
+		BUG_ON(!type);  // a call of this version gave it
+		ok = canon_guest_resource_drop(g->slot->canon, type, one.rep, &task->canon, trap);
+	}
+	return ok;
+}
+
+// ---- closing: nobody calls, and something was dropped ----------------------------------------------------------------------------------------
+
+struct closer {
+	struct relay_guest *guest;
+	struct seam_task *task;
+	struct canon_trap trap;
+	bool ok;
+};
+
+static void closer_main(void *arg)
+{
+	struct closer *c = arg;
+	c->ok = serve__relay_close_handles(c->guest, c->task, &c->trap);
+}
+
+static void closer_done(struct seam_task *t)
+{
+	struct closer *c = t->owner;
+	struct relay_guest *g = c->guest;
+	bool ok = c->ok;
+	if (!ok)
+		serve__log(g->shard->service->process->config, SERVE_LOG_WARN, "component %s of %s trapped while a handle was closed: %s", g->shard->service->name,
+			g->shard->service->app, c->trap.text);
+	seam_instance_task_end(&g->slot->seam, t);
+	seam_task_free(t);
+	mem_free(c);
+	g->shard->closers--;
+	g->is_held = false;
+	serve__relay_leave(g, ok);
+}
+
+static void closer_begin(struct relay_guest *g)
+{
+	struct serve_shard *s = g->shard;
+	struct closer *c = mem_zalloc(sizeof *c);
+	if (c)
+		c->task = seam_task_new(s->thread->tasks, NULL);
+	if (c && c->task) {
+		c->guest = g;
+		c->task->owner = c;
+		c->task->instance = &g->slot->seam;
+		g->holder = c->task;
+		g->is_held = true;
+		g->calls++;
+		s->closers++;
+		if (seam_task_run(c->task, closer_main, c, serve__budget(&g->slot->version->config->limits, loop_now_ns(s->loop)), closer_done))
+			return;
+		s->closers--;
+		g->calls--;
+		g->is_held = false;
+		g->holder = NULL;
+		seam_task_free(c->task);
+	}
+	mem_free(c);
+	g->dead = true;  // without memory for its destructors it can't go on
+	look_at(g);
+}
+
+// ---- in line -----------------------------------------------------------------------------------------------------------------------------------
+
+static bool comes_back(const struct relay_guest *g, const struct seam_call *c)
+{
+	for (const struct seam_task *t = c->task; t; t = t->parent)
+		if (t == g->holder)
+			return true;
+	return false;
+}
+
+static void leave_line(struct relay_guest *g, const struct relay_wait *w)
+{
+	struct relay_wait **at = &g->first;
+	while (*at && *at != w)
+		at = &(*at)->next;
+	if (!*at)
+		return;
+	*at = w->next;
+	if (!w->next)
+		g->last = at;
+}
+
+static enum seam_result wait_for(struct relay_guest *g, struct seam_call *c)
+{
+	struct relay_wait w = {0};
+	seam_park_init(&w.park);
+	*g->last = &w;
+	g->last = &w.next;
+	enum seam_result r = seam_park(c, &w.park);
+	leave_line(g, &w);
+	return r;
+}
+
+static void wake_next(struct relay_guest *g)
+{
+	if (g->first)
+		seam_wake(&g->first->park);
+}
+
+enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task)
+{
+	enum seam_result r = SEAM_OK;
+	if (comes_back(g, c))
+		return seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, g->relay->service->name);
+	g->calls++;
+	while (r == SEAM_OK && g->holder)
+		r = wait_for(g, c);
+	if (r == SEAM_OK && (g->dead || !g->slot))
+		r = seam_trap(c, "%s: its instance of component %s has ended", c->func->name, g->relay->service->name);
+	if (r == SEAM_OK) {
+		g->holder = task;
+		return r;
+	}
+	g->calls--;
+	wake_next(g);
+	look_at(g);
+	return r;
+}
+
+void serve__relay_leave(struct relay_guest *g, bool clean)
+{
+	g->holder = NULL;
+	g->calls--;
+	g->dead |= !clean;
+	wake_next(g);
+	look_at(g);
+}
+
+static void on_turn(struct loop_job *j)
+{
+	struct relay_guest *g = CONTAINER_OF(j, struct relay_guest, turn);
+	if (g->calls)
+		return;
+	if (g->slot && g->dead)
+		give_slot(g, false);
+	if (!g->slot || g->shard->closing) {
+		forget_closing(g);
+	} else if (g->closing) {
+		closer_begin(g);
+		return;
+	}
+	if (is_used(g))
+		return;
+	if (g->slot)
+		give_slot(g, true);
+	guest_free(g);
+}
+
+// ---- the end of a shard ------------------------------------------------------------------------------------------------------------------------
+
+void serve__relays_end(struct serve_shard *s)
+{
+	for (struct relay_guest *g = s->guests; g; g = g->next)
+		if (g->is_held)
+			seam_task_kill(g->holder, TRAP_KILLED);
+}
+
+void serve__relays_close(struct serve_shard *s)
+{
+	for (struct relay_guest *g = s->guests, *next; g; g = next) {
+		next = g->next;
+		loop_job_cancel(&g->turn);
+		forget_closing(g);
+		if (g->slot)
+			give_slot(g, false);
+		if (!is_used(g))
+			guest_free(g);
+	}
+}

@@ -1,0 +1,407 @@
+// A service gets another version while it serves: prepared beside it, committed for all requests or for a share, promoted, taken back. On thread 0.
+//
+//   a version:  serve_version_prepare ── loaded on a thread of its own ──► image taken on thread 0's loop ──► ready ──► serve_version_commit, or _abandon
+//   a service:  one ── commit of a share ──► two ── promote, or a share of 100 ──► one (the new)
+//                                              └── roll back, by hand or by its thresholds ──► one (the old)
+//               one ── commit, with thresholds ──► one, watched: the version before is kept for so long, and comes back where they are passed
+#include <errno.h>
+
+#include "relay.h"
+
+#include "sys/sys.h"
+
+// ---- prepared ------------------------------------------------------------------------------------------------------------------------------
+
+// A version on its way. Owned by the process until it is told.
+struct serve_preparing {
+	struct serve_preparing *next, **prev;
+	struct serve_service *service;
+	struct serve_version *version;
+	struct sys_thread thread;
+	struct loop_remote loaded;
+	struct serve_image_job *image;  // while it is taken
+	bool stop;
+	bool ok;
+	struct err err;
+	void (*ready)(void *ctx, struct serve_version *v, const struct err *e);
+	void *ctx;
+};
+
+// Other versions are loaded meanwhile, and linked to it.
+static void set_coming(struct serve_service *s, struct serve_version *v)
+{
+	pthread_mutex_lock(&s->process->relays);
+	s->coming = v;
+	pthread_mutex_unlock(&s->process->relays);
+}
+
+static void tell(struct serve_preparing *g, bool ok)
+{
+	struct serve_version *v = ok ? g->version : NULL;
+	*g->prev = g->next;
+	if (g->next)
+		g->next->prev = g->prev;
+	if (ok)
+		set_coming(g->version->service, g->version);
+	else
+		serve__version_unref(g->version, VERSION_IN_SERVICE);
+	g->ready(g->ctx, v, &g->err);
+	mem_free(g);
+}
+
+static void on_image(void *ctx, bool ok)
+{
+	struct serve_preparing *g = ctx;
+	g->image = NULL;
+	tell(g, ok);
+}
+
+static void on_loaded(struct loop_remote *r)
+{
+	struct serve_preparing *g = CONTAINER_OF(r, struct serve_preparing, loaded);
+	struct serve_process *p = g->version->process;
+	sys_thread_join(&g->thread);
+	if (g->stop && g->ok)
+		g->ok = err_set(&g->err, ERR_ENV, "the process ends");
+	if (!g->ok)
+		tell(g, false);
+	else
+		serve__version_begin_image(g->version, &p->threads[0], &g->image, on_image, g, &g->err);
+}
+
+// Those who call the service can call this one.
+static bool fits(struct serve_service *s, struct serve_version *v, struct err *e)
+{
+	return serve__relay_fits(s, v, e) && (!s->answers || serve__version_must_answer(v, e)) && (!s->is_run || serve__version_must_run(v, e));
+}
+
+static void *load(void *arg)
+{
+	struct serve_preparing *g = arg;
+	g->ok = serve__version_load(g->version, &g->err) && fits(g->service, g->version, &g->err);
+	loop_post_remote(g->version->process->threads[0].loop, &g->loaded);
+	return NULL;
+}
+
+static void fail_at_once(void (*ready)(void *ctx, struct serve_version *v, const struct err *e), void *ctx, int errnum)
+{
+	struct err e = {0};
+	err_set_errno(&e, errnum, "a new version can't be prepared");
+	ready(ctx, NULL, &e);
+}
+
+void serve_version_prepare(struct serve_service *s, const struct serve_service_config *c, void (*ready)(void *ctx, struct serve_version *v, const struct err *e),
+	void *ctx)
+{
+	struct serve_process *p = s->process;
+	struct serve_preparing *g = mem_zalloc(sizeof *g);
+	if (!s->spare)
+		s->spare = serve__choice_alloc();
+	if (!g || !s->spare || !serve__version_alloc(p, c, &g->version)) {
+		mem_free(g);
+		fail_at_once(ready, ctx, ENOMEM);
+		return;
+	}
+	g->service = s;
+	g->version->service = s;
+	g->loaded.fn = on_loaded;
+	g->ready = ready;
+	g->ctx = ctx;
+	int errnum = sys_thread_new(&g->thread, load, g);
+	if (errnum) {
+		serve__version_unref(g->version, VERSION_IN_SERVICE);
+		mem_free(g);
+		fail_at_once(ready, ctx, errnum);
+		return;
+	}
+	g->next = p->preparing;
+	g->prev = &p->preparing;
+	if (g->next)
+		g->next->prev = &g->next;
+	p->preparing = g;
+}
+
+void serve_version_abandon(struct serve_version *v)
+{
+	set_coming(v->service, NULL);
+	serve__version_unref(v, VERSION_IN_SERVICE);
+}
+
+void serve__preparing_end(struct serve_process *p)
+{
+	for (struct serve_preparing *g = p->preparing; g; g = g->next) {
+		g->stop = true;
+		serve__image_stop(g->image);
+	}
+	while (p->preparing)
+		loop_run_once(p->threads[0].loop, UINT64_MAX);
+}
+
+static void watch(struct serve_service *s, struct serve_version *v);
+
+// ---- in force ------------------------------------------------------------------------------------------------------------------------------
+
+// Before it is published that the version leaves: shards look at it then. NULL does nothing.
+static void retire(struct serve_service *s, struct serve_version *v)
+{
+	if (!v)
+		return;
+	uint64_t now = loop_now_fresh_ns(s->process->threads[0].loop);
+	__atomic_store_n(&v->ends_ns, s->update.drain_ns ? sat_add_u64(now, s->update.drain_ns) : UINT64_MAX, __ATOMIC_RELAXED);
+}
+
+static void forget_previous(struct serve_service *s)
+{
+	loop_timer_cancel(s->process->threads[0].loop, &s->watch);
+	serve__version_unref(s->previous, VERSION_IN_SERVICE);
+	s->previous = NULL;
+}
+
+// Who asks from another thread holds the lock while he takes a reference.
+static void set_version(struct serve_service *s, struct serve_version *v)
+{
+	pthread_mutex_lock(&s->process->relays);
+	s->version = v;
+	pthread_mutex_unlock(&s->process->relays);
+}
+
+// What `stable` and `tried` are from here on; the service's references stand. Takes the empty choice over. false: there is none (no memory), nothing has happened.
+static bool publish(struct serve_service *s, struct serve_choice *c, struct serve_version *stable, struct serve_version *tried, serve_done_fn *done, void *ctx)
+{
+	const struct serve_update *u = &s->update;
+	struct serve_choice like = {.versions = {stable, tried}, .percent = u->percent, .cookie = u->cookie, .header = u->header, .done = done, .ctx = ctx};
+	if (!c)
+		return false;
+	serve__choice_init(c, &like);
+	__atomic_store_n(&stable->ends_ns, UINT64_MAX, __ATOMIC_RELAXED);
+	serve__choice_publish(s, c);
+	return true;
+}
+
+static bool is_watched(const struct serve_update *u)
+{
+	return u->errors || u->p99_ns;
+}
+
+void serve_version_commit(struct serve_service *s, struct serve_version *v, const struct serve_update *u, serve_done_fn *done, void *ctx)
+{
+	struct serve_choice *c = v->choice;
+	bool all = u->percent >= 100 || !s->version;
+	s->update = *u;
+	v->number = ++s->numbers;
+	serve__version_set_slow(v, u->p99_ns);
+	v->choice = NULL;
+	retire(s, s->tried);
+	if (all)
+		retire(s, s->version);
+	(void)publish(s, c, all ? v : s->version, all ? NULL : v, done, ctx);
+	serve__version_unref(s->tried, VERSION_IN_SERVICE);
+	s->tried = all ? NULL : v;
+	forget_previous(s);
+	pthread_mutex_lock(&s->process->relays);
+	s->coming = NULL;
+	if (all) {
+		s->answers = s->version ? s->answers : v->answers;
+		s->previous = s->version;
+		s->version = v;
+	}
+	pthread_mutex_unlock(&s->process->relays);
+	if (all)
+		serve__service_tell(s, v->config);
+	__atomic_store_n(&s->there, true, __ATOMIC_RELEASE);
+	if (is_watched(u) && (s->tried || s->previous))
+		watch(s, v);
+	else
+		forget_previous(s);
+}
+
+void serve_service_leave(struct serve_service *s, uint64_t drain_ns, serve_done_fn *done, void *ctx)
+{
+	struct serve_choice *c = s->spare;
+	const struct serve_choice like = {.done = done, .ctx = ctx};
+	// What others are linked to stays for their calls that run, though nothing leads to it.
+	if (!s->version || s->relay) {
+		__atomic_store_n(&s->there, false, __ATOMIC_RELEASE);
+		done(ctx, &(struct err){0});
+		return;
+	}
+	s->spare = NULL;
+	s->update.drain_ns = drain_ns;
+	serve__choice_init(c, &like);
+	retire(s, s->version);
+	retire(s, s->tried);
+	serve__choice_publish(s, c);
+	__atomic_store_n(&s->there, false, __ATOMIC_RELEASE);
+	forget_previous(s);
+	serve__version_unref(s->tried, VERSION_IN_SERVICE);
+	serve__version_unref(s->version, VERSION_IN_SERVICE);
+	s->tried = NULL;
+	s->answers = false;
+	set_version(s, NULL);
+}
+
+bool serve_service_leave_prepare(struct serve_service *s, struct err *e)
+{
+	if (!s->spare)
+		s->spare = serve__choice_alloc();
+	return s->spare || err_nomem(e);
+}
+
+bool serve_service_promote(struct serve_service *s, serve_done_fn *done, void *ctx, struct err *e)
+{
+	if (!s->tried)
+		return err_set(e, ERR_USAGE, "component %s: there is no version that is tried", s->name);
+	struct serve_choice *c = serve__choice_alloc();
+	if (!c)
+		return err_nomem(e);
+	retire(s, s->version);
+	(void)publish(s, c, s->tried, NULL, done, ctx);
+	forget_previous(s);
+	s->previous = s->version;
+	set_version(s, s->tried);
+	s->tried = NULL;
+	serve__service_tell(s, s->version->config);
+	if (is_watched(&s->update))
+		watch(s, s->version);
+	else
+		forget_previous(s);
+	return true;
+}
+
+bool serve_service_split(struct serve_service *s, unsigned percent, serve_done_fn *done, void *ctx, struct err *e)
+{
+	unsigned before = s->update.percent;
+	if (!s->tried)
+		return err_set(e, ERR_USAGE, "component %s: there is no version that is tried", s->name);
+	if (percent >= 100)
+		return serve_service_promote(s, done, ctx, e);
+	s->update.percent = percent;
+	if (publish(s, serve__choice_alloc(), s->version, s->tried, done, ctx))
+		return true;
+	s->update.percent = before;
+	return err_nomem(e);
+}
+
+bool serve_service_rollback(struct serve_service *s, serve_done_fn *done, void *ctx, struct err *e)
+{
+	if (!s->tried && !s->previous)
+		return err_set(e, ERR_USAGE, "component %s: there is no version to go back to", s->name);
+	struct serve_choice *c = serve__choice_alloc();
+	struct serve_version *leaves = s->tried ? s->tried : s->version;
+	if (!c)
+		return err_nomem(e);
+	retire(s, leaves);
+	(void)publish(s, c, s->tried ? s->version : s->previous, NULL, done, ctx);
+	if (!s->tried) {
+		set_version(s, s->previous);
+		s->previous = NULL;
+		serve__service_tell(s, s->version->config);
+	}
+	s->tried = NULL;
+	serve__version_unref(leaves, VERSION_IN_SERVICE);
+	forget_previous(s);
+	return true;
+}
+
+// ---- watched -------------------------------------------------------------------------------------------------------------------------------
+
+enum { CALLS_LEAST = 10 };
+
+// What it has counted so far, on all threads.
+struct serve_tally serve__version_tally(const struct serve_version *v)
+{
+	struct serve_tally sum = {0};
+	for (unsigned i = 0; i < v->process->n_threads; i++) {
+		const struct serve_tally *t = &v->tallies[i].of;
+		sum.calls += __atomic_load_n(&t->calls, __ATOMIC_RELAXED);
+		sum.errors += __atomic_load_n(&t->errors, __ATOMIC_RELAXED);
+		sum.slow += __atomic_load_n(&t->slow, __ATOMIC_RELAXED);
+	}
+	return sum;
+}
+
+// Of the calls within the window: since the oldest look that is kept.
+static bool has_failed(struct serve_service *s, struct serve_tally now, char *why, size_t size)
+{
+	const struct serve_update *u = &s->update;
+	struct serve_tally then = s->looks[s->n_looks % SERVE_LOOKS];
+	uint64_t calls = now.calls - then.calls, errors = now.errors - then.errors, slow = now.slow - then.slow;
+	if (calls < CALLS_LEAST)
+		return false;
+	if (u->errors && errors * 10000 > calls * u->errors) {
+		snprintf(why, size, "%llu of %llu calls failed, more than %g %%", (unsigned long long)errors, (unsigned long long)calls, u->errors / 100.0);
+		return true;
+	}
+	if (u->p99_ns && slow * 100 > calls) {
+		snprintf(why, size, "%llu of %llu calls took longer than %g ms: p99 is above that", (unsigned long long)slow, (unsigned long long)calls,
+			(double)u->p99_ns / 1e6);
+		return true;
+	}
+	return false;
+}
+
+static void take_back(struct serve_service *s, const char *why)
+{
+	struct serve_process *p = s->process;
+	struct serve_version *v = s->tried ? s->tried : s->version;
+	struct err e = {0};
+	uint64_t number = v->number;
+	if (!serve_service_rollback(s, NULL, NULL, &e)) {
+		serve__log(p->config, SERVE_LOG_ERROR, "component %s: version %llu can't be taken back: %s", s->name, (unsigned long long)number, e.text);
+		return;
+	}
+	serve__log(p->config, SERVE_LOG_WARN, "component %s of %s: version %llu was taken back: %s", s->name, s->app, (unsigned long long)number, why);
+	if (p->config->taken_back)
+		p->config->taken_back(p->config->user, s->app, s->name, number, why);
+}
+
+static void on_watch(struct loop_timer *t)
+{
+	struct serve_service *s = CONTAINER_OF(t, struct serve_service, watch);
+	struct loop *l = s->process->threads[0].loop;
+	char why[200];
+	struct serve_tally now = serve__version_tally(s->tried ? s->tried : s->version);
+	if (has_failed(s, now, why, sizeof why)) {
+		take_back(s, why);
+		return;
+	}
+	s->looks[s->n_looks++ % SERVE_LOOKS] = now;
+	if (!s->tried && loop_now_ns(l) >= s->watched_until_ns)
+		forget_previous(s);
+	else
+		loop_timer_set(l, t, loop_now_ns(l) + max_u64(s->update.over_ns / SERVE_LOOKS, 10 * MILLISECOND));
+}
+
+// From here on: a version that is tried as long as it is, one that has taken over for the time that its thresholds are measured over.
+static void watch(struct serve_service *s, struct serve_version *v)
+{
+	struct loop *l = s->process->threads[0].loop;
+	struct serve_tally now = serve__version_tally(v);
+	for (unsigned i = 0; i < SERVE_LOOKS; i++)
+		s->looks[i] = now;
+	s->n_looks = 0;
+	s->watched_until_ns = sat_add_u64(loop_now_fresh_ns(l), s->update.over_ns);
+	s->watch.fn = on_watch;
+	loop_timer_set(l, &s->watch, loop_now_ns(l) + max_u64(s->update.over_ns / SERVE_LOOKS, 10 * MILLISECOND));
+}
+
+// The version whose interfaces others were linked to.
+static void let_base_go(struct serve_relay *r)
+{
+	if (!r || !r->base)
+		return;
+	serve__version_unref(r->base, VERSION_IN_RELAY);
+	r->base = NULL;
+}
+
+void serve__service_forget(struct serve_service *s)
+{
+	let_base_go(s->relay);
+	struct serve_version *v = s->version;
+	forget_previous(s);
+	set_version(s, NULL);
+	serve__version_unref(s->tried, VERSION_IN_SERVICE);
+	serve__version_unref(v, VERSION_IN_SERVICE);
+	s->tried = NULL;
+	serve__choice_forget(s);
+}

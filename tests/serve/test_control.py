@@ -1,0 +1,303 @@
+"""The control socket: where it is, its routes (with curl, as docs/control.md shows them), what comes to it from who means ill, and `tenon status`."""
+import json, os, re, shutil, signal, socket, stat, subprocess, threading, time
+
+from front import Folder, Front, ask, connect
+from harness import HELLO, MISBEHAVE, TOP, Skip, check, config
+
+ROUTES = re.compile(r'^ROUTE\((\w+), "([A-Z]+)", "([^"]+)", ([012]), "([^"]*)"\)$', re.M)
+
+
+def _routes():
+    return [(m.group(2), m.group(3)) for m in ROUTES.finditer((TOP / "src/platform/ctl/routes.def").read_text())]
+
+
+class _Control(Front):
+    """A server whose control socket lies in `folder`."""
+
+    def __init__(self, folder, *flags, file=HELLO, **more):
+        self.folder = folder
+        self.env = {"TENON_CTL": str(folder)}
+        super().__init__(file, "--addr", "127.0.0.1:0", *flags, env={**self.env, **more.pop("env", {})}, **more)
+        self.socket = str(folder / f"{self.pid}.sock")
+
+    def ask(self, path, method="GET", **more):
+        return ask(self.socket, path, method, **more)
+
+    def json(self, path, method="GET", status=200, **more):
+        a = self.ask(path, method, **more)
+        check(a.status == status and a.values("content-type") == ["application/json"], f"{method} {path}: {a.status} {a.headers} {a.body[:300]}")
+        return json.loads(a.body)
+
+    def curl(self, path, *args):
+        if not shutil.which("curl"):
+            raise Skip("curl is not there")
+        r = subprocess.run(["curl", "-sS", "-N", "--unix-socket", self.socket, *args, "http://tenon" + path], capture_output=True, text=True, timeout=30)
+        check(r.returncode == 0, f"curl {path}: {r.returncode} {r.stderr}")
+        return r.stdout
+
+    def tenon(self, *args, status=0):
+        return _tenon(self.env, *args, status=status)
+
+
+def _tenon(env, *args, status=0):
+    r = subprocess.run([str(config.tenon), *args], capture_output=True, text=True, timeout=60, env={**os.environ, **env})
+    check(r.returncode == status, f"tenon {args}: {r.returncode} {r.stdout} {r.stderr}")
+    return r.stdout if status == 0 else r.stderr
+
+
+def it_lies_in_a_folder_that_nobody_else_may_look_into():
+    with Folder() as top:
+        folder = top / "a" / "ctl"
+        with _Control(folder) as s:
+            check(stat.S_IMODE(os.stat(folder).st_mode) == 0o700 and stat.S_ISSOCK(os.stat(s.socket).st_mode), os.stat(folder))
+        check(not os.listdir(folder), "the socket was left there")
+        os.chmod(folder, 0o755)
+        r = subprocess.run([str(config.tenon), "serve", str(HELLO), "--addr", "127.0.0.1:0"], capture_output=True, text=True, timeout=30, env={**os.environ, "TENON_CTL": str(folder)})
+        check(r.returncode == 5 and "others may look into it" in r.stderr and r.stdout == "", f"{r.returncode} {r.stdout} {r.stderr}")
+        check("others may look into it" in _tenon({"TENON_CTL": str(folder)}, "status", status=5), "a client took it")
+
+
+def the_folder_is_found_by_the_rules():
+    with Folder() as top:
+        env = {k: v for k, v in os.environ.items() if k not in ("TENON_CTL", "XDG_RUNTIME_DIR")}
+        (top / "run").mkdir(0o700)
+        for more, hint in (({"TENON_CTL": str(top / "x"), "XDG_RUNTIME_DIR": str(top / "run")}, str(top / "x")), ({"XDG_RUNTIME_DIR": str(top / "run")}, str(top / "run/tenon")),
+                ({"TENON_CTL": "", "XDG_RUNTIME_DIR": str(top / "run")}, str(top / "run/tenon"))):
+            r = subprocess.run([str(config.tenon), "status"], capture_output=True, text=True, timeout=30, env={**env, **more})
+            check(r.returncode == 5 and hint in r.stderr and "no tenon of this user runs" in r.stderr, f"{more}: {r.returncode} {r.stderr}")
+        with Front(HELLO, "--addr", "127.0.0.1:0", env={"TENON_CTL": "", "XDG_RUNTIME_DIR": str(top / "run")}) as s:
+            check((top / "run/tenon" / f"{s.pid}.sock").exists(), "no socket in $XDG_RUNTIME_DIR/tenon")
+
+
+def one_that_was_not_named_may_be_missing_and_the_server_serves():
+    with Folder() as top:
+        (top / "file").write_text("no folder")
+        with Front(HELLO, "--addr", "127.0.0.1:0", env={"TENON_CTL": "", "XDG_RUNTIME_DIR": str(top / "file")}) as s:
+            check(ask(s.at[0], "/").status == 200, "it doesn't serve")
+            check("no control socket" in s.log(), s.log())
+
+
+def a_path_that_is_too_long_is_said():
+    with Folder() as top:
+        err = _tenon({"TENON_CTL": str(top / ("x" * 120))}, "serve", str(HELLO), "--addr", "127.0.0.1:0", status=5)
+        check("longer than 107 bytes" in err and "TENON_CTL" in err, err)
+
+
+def clients_ask_each_and_remove_those_that_refuse():
+    with Folder() as folder:
+        dead = folder / "999999.sock"
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(str(dead))
+        (folder / "notes.sock").write_text("not ours")
+        with _Control(folder) as a, _Control(folder) as b:
+            lines = [json.loads(line) for line in a.tenon("--json", "status").splitlines()]
+            check(sorted(line["pid"] for line in lines) == sorted([a.pid, b.pid]), lines)
+            check(not dead.exists() and (folder / "notes.sock").exists(), os.listdir(folder))
+            err = a.tenon("status", "hello", status=2)
+            check("several tenons run an app 'hello'" in err, err)
+            b.process.send_signal(signal.SIGKILL)
+            b.process.wait()
+            check(a.tenon("--json", "status", "hello").count("\n") == 1, "the other one is still asked")
+            check(not os.path.exists(b.socket), "its socket is still there")
+            b.process.returncode = 0  # it was meant to
+
+
+def _once(look, done):
+    """What look() gives once that is done, or after seconds: a request is counted, and has its receipt, a moment behind its answer."""
+    for _ in range(500):
+        found = look()
+        if done(found):
+            break
+        time.sleep(0.02)
+    return found
+
+
+def status_says_what_runs():
+    with Folder() as folder, _Control(folder, "--policy", "reuse", shards=2) as s:
+        for _ in range(7):
+            check(ask(s.at[0], "/").status == 200, "no answer")
+        o = _once(lambda: s.json("/v1/status"), lambda o: o["apps"][0]["components"][0]["requests"] == 7)
+        check(o["format"] == "tenon.status/1" and o["pid"] == s.pid and o["state"] == "ready" and o["urls"] == s.urls and o["shards"] == 2, o)
+        check(abs(o["started"] - time.time()) < 600 and o["memory"] > 1 << 20, o)
+        app = o["apps"][0]
+        check(app["app"] == "hello" and app["tenant"] == "default" and app["busy"] is False, app)
+        c = app["components"][0]
+        check(c["component"] == "hello" and c["policy"] == "reuse" and c["requests"] == 7 and c["errors"] == 0 and c["p99_us"] >= c["p50_us"] > 0, c)
+        check(s.json("/v1/apps/hello/status") == app | {"components": [c | {k: s.json("/v1/apps/hello/status")["components"][0][k] for k in ("cpu",)}]}, "the app alone")
+        text = s.tenon("status")
+        check("hello" in text and s.urls[0] in text and "reuse" in text and max(map(len, text.splitlines())) <= 80, text)
+        check(json.loads(s.tenon("status", "hello", "--json"))["components"][0]["requests"] == 7, "status --json")
+        err = s.tenon("status", "nobody", status=5)
+        check("no app 'nobody' runs" in err and "hello" in err, err)
+
+
+def curl_can_ask_every_route():
+    asked = set()
+
+    def curl(s, method, route, path, *args):
+        asked.add((method, route))
+        return s.curl(path, "-X", method, *args)
+
+    with Folder() as folder, _Control(folder) as s:
+        check(json.loads(curl(s, "GET", "/v1/status", "/v1/status"))["pid"] == s.pid, "status")
+        check(json.loads(curl(s, "GET", "/v1/apps/{app}/status", "/v1/apps/hello/status"))["app"] == "hello", "app status")
+        events = curl(s, "GET", "/v1/apps/{app}/events", "/v1/apps/hello/events?follow=false")
+        check(re.match(r'id: 1\ndata: \{"id":1,"time":[\d.]+,"app":"hello","kind":"app","state":"running"\}\n\n$', events), events)
+        ask(s.at[0], "/x?y=z")
+        r = _once(lambda: json.loads(curl(s, "GET", "/v1/apps/{app}/receipts", "/v1/apps/hello/receipts"))["receipts"], lambda found: found)[0]
+        check(r["path"] == "/x" and r["method"] == "GET" and r["outcome"] == "ok" and r["component"] == "hello", r)
+        o = json.loads(curl(s, "GET", "/v1/apps/{app}/explain", f"/v1/apps/hello/explain?request={r['id']}"))
+        check(o == {"request": {**r, "calls": []}, "means": "the guest answered and returned"}, o)
+        o = json.loads(curl(s, "GET", "/v1/apps/{app}/explain", "/v1/apps/hello/explain?component=hello"))
+        check(any(i["import"].startswith("wasi:http/types@") and i["provider"] == "wasi" for i in o["imports"]), o)
+        s.process.send_signal(signal.SIGHUP)
+        while "SIGHUP" not in s.log():
+            time.sleep(0.01)
+        lines = curl(s, "GET", "/v1/apps/{app}/logs", "/v1/apps/hello/logs?follow=false")
+        check(re.match(r'id: 1\ndata: \{.*SIGHUP.*\}\n\n', lines), lines)
+        check(json.loads(curl(s, "GET", "/v1/apps/{app}/releases", "/v1/apps/hello/releases")) == {"app": "hello", "releases": []}, "releases of what has no manifest")
+        check(json.loads(curl(s, "GET", "/v1/apps/{app}/manifest", "/v1/apps/hello/manifest"))["error"]["code"] == "refused", "the manifest of what has none")
+        check(json.loads(curl(s, "GET", "/v1/apps/{app}/history", "/v1/apps/hello/history")) == {"app": "hello", "history": []}, "history of what has no manifest")
+        check(json.loads(curl(s, "GET", "/v1/apps/{app}/links", "/v1/apps/hello/links")) == {"app": "hello", "links": []}, "links")
+        o = json.loads(curl(s, "POST", "/v1/apps/{app}/links/{link}", "/v1/apps/hello/links/store", "-H", "content-type: application/json", "-d", '{"target":"memory:"}'))
+        check(o["error"]["code"] == "refused" and "it has no manifest" in o["error"]["message"], o)
+        for path, body in (("components/{component}/versions", "bytes"), ("components/{component}/versions/{what}", ""), ("components/{component}/scale", '{"max":3}'), ("variables", '{"a":"b"}'),
+                ("undo", "{}"), ("stop", "{}"), ("components/{component}/links/{import}", '{"target":"memory:"}'), ("apply", '{"path":"/nowhere/tenon.toml"}')):
+            at = path.replace("{component}", "hello").replace("{what}", "promote").replace("{import}", "wasi%3Akeyvalue") + ("?sha256=0" if body == "bytes" else "")
+            o = json.loads(curl(s, "POST", "/v1/apps/{app}/" + path, "/v1/apps/hello/" + at, "-d", body))
+            check(o["error"]["code"] in ("refused", "usage"), (path, o))
+        for method in ("GET", "DELETE"):
+            o = json.loads(curl(s, method, "/v1/operations/{id}", "/v1/operations/hello-1"))
+            check(o == {"error": {"code": "usage", "message": "there is no operation 'hello-1'"}}, o)
+    check(asked == set(_routes()), f"without a test: {set(_routes()) - asked}, no routes: {asked - set(_routes())}")
+
+
+def events_are_resumed_and_go_on():
+    with Folder() as folder, _Control(folder) as s:
+        check(s.ask("/v1/apps/hello/events?follow=false", headers=[["last-event-id", "1"]]).body == b"", "an old event came again")
+        check(s.ask("/v1/apps/hello/events?follow=false&after=0").body.startswith(b"id: 1\n"), "the first event is not there")
+        check(s.json("/v1/apps/hello/events?after=x", status=400)["error"]["code"] == "usage", "after=x")
+        check(s.json("/v1/apps/nobody/events", status=404)["error"]["message"] == "there is no app 'nobody'", "nobody")
+        with socket.socket(socket.AF_UNIX) as c:
+            c.connect(s.socket)
+            c.settimeout(10)
+            c.sendall(b"GET /v1/apps/hello/events HTTP/1.1\r\nHost: x\r\n\r\n")
+            got = b""
+            while b'"state":"running"' not in got:
+                got += c.recv(4096)
+            check(b"text/event-stream" in got, got)
+            check(s.json("/v1/status")["pid"] == s.pid, "a stream holds others up")
+
+
+def wrong_requests_get_an_error_with_its_parts():
+    with Folder() as folder, _Control(folder) as s:
+        for path, method, status in (("/", "GET", 404), ("/v1", "GET", 404), ("/v1/status/", "GET", 404), ("/v1//status", "GET", 404), ("/v1/apps//status", "GET", 404),
+                ("/v1/apps/%zz/status", "GET", 404), ("/v1/apps/%00/status", "GET", 404), ("/v1/apps/%ff/status", "GET", 404), ("/v1/apps/a%2fb/status", "GET", 404),
+                ("/v1/status", "POST", 405), ("/v1/status", "DELETE", 405), ("/v1/operations/x", "PUT", 405), ("/v1/operations/-", "GET", 404),
+                ("/v1/operations/hello-99999999999999999999", "GET", 404), ("/v1/operations/hello-1?wait=long", "GET", 400), ("/v1/operations/hello-1?wait=10m", "GET", 400)):
+            e = s.json(path, method, status)["error"]
+            check(e["code"] == "usage" and e["message"], f"{path}: {e}")
+        check(s.ask("/v1/status", "HEAD").body == b"" and s.ask("/v1/status?x=%zz").status == 200, "HEAD, a query that nobody asks for")
+
+
+def it_survives_whoever_means_ill():
+    with Folder() as folder, _Control(folder) as s:
+        for junk in (b"\0" * 1000, b"GET / HTTP/1.1\r\n" + b"a: " + b"x" * 100000, b"GET /v1/status HTTP/9.9\r\n\r\n", b"POST /v1/status HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+                b"GET /v1/apps/" + b"%41" * 4000 + b"/status HTTP/1.1\r\nHost: x\r\n\r\n"):
+            with socket.socket(socket.AF_UNIX) as c:
+                c.connect(s.socket)
+                c.settimeout(10)
+                c.sendall(junk)
+                try:
+                    c.recv(4096)
+                except OSError:
+                    pass
+        held = []
+        for _ in range(200):  # more than there are places: the longest idle go
+            c = socket.socket(socket.AF_UNIX)
+            c.connect(s.socket)
+            held.append(c)
+        check(s.json("/v1/status")["pid"] == s.pid, "no answer")
+        for c in held:
+            c.close()
+        check(ask(s.at[0], "/").status == 200, "it doesn't serve")
+
+
+def the_socket_answers_while_every_shard_is_busy():
+    with Folder() as folder, _Control(folder, "--cpu", "300ms", file=MISBEHAVE) as s:
+        t = threading.Thread(target=lambda: ask(s.at[0], "/spin", timeout=100))
+        t.start()
+        while s.json("/v1/status")["apps"][0]["components"][0]["in_flight"] == 0:
+            time.sleep(0.01)
+        check(s.json("/v1/status")["state"] == "ready", "no answer")
+        t.join()
+
+
+def receipts_of_what_failed_say_how_and_what_that_means():
+    with Folder() as folder, _Control(folder, "--deadline", "200ms", file=MISBEHAVE, shards=2) as s:
+        for path in ("/", "/trap", "/sleep", "/trap"):
+            ask(s.at[0], path)
+        found = _once(lambda: s.json("/v1/apps/misbehave/receipts")["receipts"], lambda found: len(found) == 4)
+        check([(r["path"], r["status"], r["outcome"]) for r in found] == [("/", 200, "ok"), ("/trap", 500, "trap"), ("/sleep", 504, "deadline exceeded"), ("/trap", 500, "trap")], found)
+        check(s.json(f"/v1/apps/misbehave/receipts?since={found[2]['time']:.3f}")["receipts"][-2:] == found[2:], "since")
+        check(s.json("/v1/apps/misbehave/receipts?since=99999999999")["receipts"] == [], "since")
+        for wrong in ("x", "1.", "1.2", "1.2345", "-1", ""):
+            check(s.json(f"/v1/apps/misbehave/receipts?since={wrong}", status=400)["error"]["code"] == "usage", wrong)
+        check(s.json(f"/v1/apps/misbehave/receipts?id={found[2]['id']}")["receipts"] == [{**found[2], "calls": []}], "id")
+        check(s.json("/v1/apps/misbehave/receipts?id=x", status=400)["error"]["message"] == "id is a number", "id=x")
+        check(s.json("/v1/apps/misbehave/explain", status=400)["error"]["code"] == "usage", "no id")
+        check(s.json("/v1/apps/misbehave/explain?request=99999999", status=404)["error"]["message"] == "there is no receipt of a request '99999999'", "nobody's")
+        text = s.tenon("explain", str(found[2]["id"]))
+        check("deadline exceeded" in text and "--deadline" in text and "/sleep" in text and "504" in text, text)
+        check(json.loads(s.tenon("--json", "explain", "misbehave", str(found[1]["id"])))["request"] == {**found[1], "calls": []}, "explain --json")
+        check("neither the number of a request nor the name of a component" in s.tenon("explain", "X", status=2), "explain X")
+        check("no receipt" in s.tenon("explain", "99999999", status=2), "explain of nothing")
+
+
+def a_thousand_receipts_of_a_shard_are_kept_and_no_more():
+    with Folder() as folder, _Control(folder) as s:
+        for i in range(20):
+            with connect(s.at[0]) as c:
+                c.sendall(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n" * 60 + b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                while c.recv(65536):
+                    pass
+        _once(lambda: s.json("/v1/status")["apps"][0]["components"][0]["requests"], lambda n: n == 1220)
+        found = s.json("/v1/apps/hello/receipts")["receipts"]
+        ids = sorted(r["id"] for r in found)
+        check(len(ids) == 1000 and ids == list(range(ids[0], ids[0] + 1000)) and s.json("/v1/status")["apps"][0]["components"][0]["requests"] == 1220, ids[:3])
+
+
+def logs_print_what_was_said_and_go_on():
+    with Folder() as folder, _Control(folder, "--log-bytes", "none", file=MISBEHAVE) as s:
+        ask(s.at[0], "/trap")
+        lines = _once(lambda: [json.loads(line) for line in s.tenon("logs").splitlines()],
+            lambda lines: any("receipt" in o and o["receipt"]["outcome"] == "trap" for o in lines))
+        check(any("receipt" in o and o["receipt"]["outcome"] == "trap" for o in lines), lines)
+        follower = subprocess.Popen([str(config.tenon), "logs", "misbehave", "--follow"], stdout=subprocess.PIPE, env={**os.environ, **s.env})
+        got = [follower.stdout.readline() for _ in lines]
+        ask(s.at[0], "/trap")
+        got.append(follower.stdout.readline())
+        check(json.loads(got[-1])["receipt"]["outcome"] == "trap", got)
+        follower.send_signal(signal.SIGINT)
+        check(follower.wait(20) == -signal.SIGINT, follower.returncode)
+        check(len(s.tenon("logs").splitlines()) == len(lines) + 1, "a follower that left")
+        check("no app 'x' runs" in s.tenon("logs", "x", status=5), "logs x")
+
+
+def top_shows_a_second_in_eighty_columns():
+    with Folder() as folder, _Control(folder) as s:
+        done = threading.Event()
+
+        def load():
+            while not done.is_set():
+                ask(s.at[0], "/")
+        t = threading.Thread(target=load)
+        t.start()
+        try:
+            text = s.tenon("top", "hello")
+            o = json.loads(s.tenon("top", "--json"))
+        finally:
+            done.set()
+            t.join()
+        check("hello" in text and max(map(len, text.splitlines())) <= 80, text)
+        check(o["component"] == "hello" and o["requests_per_second"] > 0 and o["errors_per_second"] == 0, o)

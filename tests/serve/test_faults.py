@@ -1,0 +1,188 @@
+"""What becomes of an app when a store that it is linked to fails, the real one: each call gets an error within its deadline, it works again by itself, and who does
+not use it notices nothing. The same for a disk that is full and clocks that jump."""
+import os, struct, subprocess, threading, time
+from pathlib import Path
+
+from front import Folder
+from harness import MISBEHAVE, TOP, Skip, check
+from test_link import _App, servers
+
+DEADLINE, SLACK = 1.0, 10.0  # of a call; what a busy machine adds
+MORE = f'[component.h]\nsource = "{MISBEHAVE}"\n[[trigger.http]]\nroute = "/env"\ncomponent = "h"\n'
+
+
+class _Beside:
+    """One who asks another route all the time."""
+
+    def __init__(self, app):
+        self.app, self.over, self.failed, self.times = app, threading.Event(), [], []
+        self.thread = threading.Thread(target=self._ask, daemon=True)
+
+    def _ask(self):
+        while not self.over.wait(0.002):
+            began = time.monotonic()
+            try:
+                status = self.app.request("/env")[0]
+            except OSError as e:
+                status = repr(e)
+            self.times.append(time.monotonic() - began)
+            if status != 200:
+                self.failed.append(status)
+
+    def mark(self):
+        """The 99th percentile since the last one, in ms."""
+        times, self.times = sorted(self.times), []
+        return times[len(times) * 99 // 100] * 1000 if times else 0.0
+
+    def __enter__(self):
+        self.thread.start()
+        time.sleep(0.3)
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join(60)
+
+
+class _Faults:
+    """A counter whose store is this link, and a neighbour; `notes` has the neighbour's p99 before and in each fault."""
+
+    def __init__(self, app, beside):
+        self.app, self.beside, self.notes = app, beside, [f"{beside.mark():.1f} ms"]
+
+    def fails(self, what, calls=4, method="POST", path="/incr/n", **more):
+        for _ in range(calls):
+            began = time.monotonic()
+            status, body = self.app.request(path, method, **more)
+            took = time.monotonic() - began
+            check(status >= 500 and body, f"{what}: {status} {body}")
+            check(took < DEADLINE + SLACK, f"{what}: {took:.1f} s")
+        self.notes.append(f"{what} {self.beside.mark():.1f} ms")
+
+    def recovers(self, what, within=60):
+        end = time.monotonic() + within
+        while (a := self.app.request("/incr/n", "POST"))[0] != 200 and time.monotonic() < end:
+            time.sleep(0.05)
+        check(a[0] == 200, f"{what} is over, and: {a}")
+
+    def end(self):
+        check(not self.beside.failed, f"the neighbour: {self.beside.failed[:3]}")
+        return "the neighbour's p99: " + ", ".join(self.notes)
+
+
+def _link(kind, url):
+    return f'type = "{kind}"\nurl = "{url}"\ndeadline = "{DEADLINE:.0f}s"\nstart = "lazy"'
+
+
+def _fill(file):
+    """Until nothing more goes onto its disk."""
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT)
+    try:
+        while os.write(fd, b"x" * 4096):
+            pass
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def redis_stands_still_restarts_is_full_and_has_another_password():
+    if why := servers.Redis.lacks():
+        raise Skip(why)
+    with Folder() as top, servers.Redis() as redis, _App(top, _link("redis", f"redis://:one@127.0.0.1:{redis.port}/0"), MORE) as app, _Beside(app) as beside:
+        as_admin = lambda password, *words: subprocess.run(["redis-cli", "-p", str(redis.port), "-a", password, *words], capture_output=True, check=True, timeout=60)  # noqa: E731
+        f = _Faults(app, beside)
+        f.fails("no password")
+        redis.ask("config", "set", "requirepass", "one")
+        f.recovers("no password")
+        redis.freeze()
+        f.fails("SIGSTOP")
+        redis.thaw()
+        f.recovers("SIGSTOP")
+        as_admin("one", "config", "set", "maxmemory", "1")
+        f.fails("maxmemory")
+        as_admin("one", "config", "set", "maxmemory", "0")
+        f.recovers("maxmemory")
+        as_admin("one", "config", "set", "requirepass", "two")
+        as_admin("two", "client", "kill", "type", "normal")
+        time.sleep(0.2)
+        f.fails("another password")
+        as_admin("two", "config", "set", "requirepass", "one")
+        f.recovers("another password")
+        redis.kill()
+        f.fails("killed")
+        redis.more = ("--requirepass", "one")
+        redis.start()
+        f.recovers("killed")
+        return f.end()
+
+
+def nats_stands_still_restarts_and_has_another_password():
+    if why := servers.Nats.lacks():
+        raise Skip(why)
+    with Folder() as top, servers.Nats("--user", "u", "--pass", "one") as nats, _App(top, _link("nats", f"nats://u:one@127.0.0.1:{nats.port}/links"), MORE) as app, _Beside(app) as beside:
+        f = _Faults(app, beside)
+        f.recovers("the start")
+        nats.freeze()
+        f.fails("SIGSTOP")
+        nats.thaw()
+        f.recovers("SIGSTOP")
+        nats.kill()
+        f.fails("killed")
+        nats.more = ("--user", "u", "--pass", "two")
+        nats.start()
+        f.fails("another password")
+        nats.kill()
+        nats.more = ("--user", "u", "--pass", "one")
+        nats.start()
+        f.recovers("another password")
+        return f.end()
+
+
+def a_disk_that_is_full_takes_nothing_until_there_is_room():
+    if os.geteuid() != 0:
+        raise Skip("mounting a small disk needs root")
+    with Folder() as top:
+        disk = Path(top) / "disk"
+        disk.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
+            raise Skip("a small disk can't be mounted here")
+        try:
+            with _App(top, f'type = "file"\npath = "{disk}/a.db"\ndeadline = "{DEADLINE:.0f}s"', MORE) as app, _Beside(app) as beside:
+                f = _Faults(app, beside)
+                f.recovers("the start")
+                _fill(disk / "filler")
+                f.fails("a full disk", method="PUT", path="/set/big", body_hex="78" * 65536)
+                check(app.count() == 1, "what was there is read")
+                (disk / "filler").unlink()
+                f.recovers("a full disk")
+                check(app.request("/set/big", "PUT", body_hex="78" * 65536)[0] == 200 and app.count() == 2, "there is room")
+                return f.end()
+        finally:
+            subprocess.run(["umount", "-l", disk], check=True)
+
+
+def clocks_that_jump_fail_nobody():
+    """The time of day by a day, there and back; the others by an hour forward, as after a sleep of the machine: what is under way then may be late, and nothing after it."""
+    with Folder() as top:
+        library, clocks = Path(top) / "clock.so", Path(top) / "clocks"
+        subprocess.run([os.environ.get("CC", "clang-19").split()[-1], "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-shared", "-fPIC", "-o", library, TOP / "tests/preload/clock.c"], check=True)
+        clocks.write_bytes(bytes(16))
+
+        def jump(day, other):
+            with open(clocks, "r+b") as at:
+                at.write(struct.pack("<qq", day * 10**9, other * 10**9))
+        app = _App(top, f'type = "file"\npath = "{top}/a.db"\ndeadline = "{DEADLINE:.0f}s"', MORE)
+        app.start(LD_PRELOAD=str(library), CLOCK_FILE=str(clocks))
+        with app:
+            count = 0
+            for day in (86400, -86400, 0):
+                jump(day, 0)
+                for _ in range(20):
+                    check(app.incr() == count + 1 and app.request("/env")[0] == 200, "after a jump")
+                    count += 1
+            jump(0, 3600)
+            time.sleep(0.5)
+            for _ in range(20):
+                count += 1
+                check(app.incr() == count, "an hour later")

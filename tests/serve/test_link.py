@@ -1,0 +1,351 @@
+"""tenon link: a store is changed while it is used. Counts stay exact and nothing fails, through all types of stores; what is changed lasts over a kill at each
+step; what can't be changed is refused, and then nothing has changed."""
+import json, os, signal, subprocess, sys, threading, time
+from pathlib import Path
+
+from front import Folder, ask, where
+from harness import TOP, Skip, breaks, check, config, shared_guest
+
+sys.path.insert(0, str(TOP / "tests/real"))
+import servers  # noqa: E402
+
+STEPS = ("open", "check", "probe", "note", "copy", "rounds", "hold", "publish", "release", "drain")
+BEFORE_RECORD = STEPS[:7]
+
+
+class _App:
+    """`tenon up` of the counter, in a folder of its own; `link`: its table."""
+
+    def __init__(self, top, link='type = "memory"', more="", shards=2):
+        self.top, self.shards, self.process, self.urls = Path(top), shards, None, []
+        self.env = {**os.environ, "TENON_CTL": str(self.top / "ctl"), "TENON_STATE": str(self.top / "state")}
+        self.write(link, more)
+
+    def write(self, link, more=""):
+        guest = shared_guest("kv") / "kv-counter-c.wasm"
+        (self.top / "tenon.toml").write_text(f'tenon = 1\n[app]\nname = "counter"\n[component.c]\nsource = "{guest}"\nlinks = {{ "wasi:keyvalue" = "store" }}\n[link.store]\n{link}\n'
+            f'[[trigger.http]]\nroute = "/..."\ncomponent = "c"\n{more}')
+
+    def start(self, *flags, status=None, **env):
+        self.process = subprocess.Popen([str(breaks() if "TENON_TEST_BREAK" in env else config.tenon), "up", str(self.top), "--addr", "127.0.0.1:0", "--shards", str(self.shards), *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**self.env, **env}, text=True, start_new_session=True)
+        ready = self.process.stdout.readline()
+        if status is not None:
+            said = self.process.communicate(timeout=60)[1]
+            check(self.process.returncode == status and not ready, f"{self.process.returncode} instead of {status}: {ready} {said}")
+            return said
+        if not ready.startswith("ready "):
+            raise AssertionError(f"not ready: {ready} {self.process.communicate(timeout=60)[1]}")
+        self.at = where(ready[6:-1])
+        return self
+
+    def kill(self):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+        if self.process:
+            self.process.communicate(timeout=60)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        said = self.process.communicate(timeout=60)[1]
+        check(self.process.returncode == 0, f"ended with {self.process.returncode}: {said}")
+
+    def __enter__(self):
+        return self if self.process else self.start()
+
+    def __exit__(self, kind, *_):
+        self.stop() if kind is None and self.process.poll() is None else self.kill()
+
+    def tenon(self, *args, status=0):
+        r = subprocess.run([str(config.tenon), *map(str, args)], capture_output=True, text=True, timeout=120, env=self.env)
+        check(r.returncode == status, f"tenon {args}: {r.returncode} instead of {status}: {r.stdout} {r.stderr}")
+        return r.stdout if status == 0 else r.stderr
+
+    def link(self, *args, status=0):
+        """Of a change that is in force the operation; else what is said."""
+        out = self.tenon("--json", "link", "counter", "@store", *args, status=status)
+        return json.loads(out.splitlines()[-1]) if status == 0 else out
+
+    def status(self):
+        return json.loads(self.tenon("status", "counter", "--json"))
+
+    def target(self):
+        return self.status()["links"][0]["target"]
+
+    def operation(self, number=1):
+        a = ask(str(self.top / "ctl" / f"{self.process.pid}.sock"), f"/v1/operations/counter-{number}")
+        return json.loads(a.body) if a.status == 200 else {}
+
+    def request(self, path, method="GET", **more):
+        a = ask(self.at, path, method, **more)
+        return a.status, a.body
+
+    def count(self, key="n"):
+        status, body = self.request(f"/get/{key}")
+        return int(body) if status == 200 else 0
+
+    def incr(self, key="n"):
+        status, body = self.request(f"/incr/{key}", "POST")
+        check(status == 200, f"{status} {body}")
+        return int(body)
+
+
+class _Load:
+    """So many clients increment one key all the time."""
+
+    def __init__(self, app, clients=16):
+        self.app, self.over, self.acknowledged, self.failed = app, threading.Event(), 0, []
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._client, daemon=True) for _ in range(clients)]
+
+    def _client(self):
+        while not self.over.is_set():
+            try:
+                status, body = self.app.request("/incr/n", "POST")
+            except OSError as e:
+                status, body = 0, repr(e)
+            with self.lock:
+                if status == 200:
+                    self.acknowledged += 1
+                else:
+                    self.failed.append((status, body[:200]))
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        while self.acknowledged < len(self.threads) and not self.failed:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for t in self.threads:
+            t.join(60)
+
+
+def _stores(top):
+    """Targets of each type that can be had here, and the servers to be ended."""
+    targets, running = [f"file:{top}/a.db"], []
+    for kind, url in ((servers.Redis, "redis://127.0.0.1:{}/0"), (servers.Nats, "nats://127.0.0.1:{}/links")):
+        if not kind.lacks():
+            running.append(kind().start())
+            targets.append(url.format(running[-1].port))
+    return targets, running
+
+
+def the_count_is_exact_through_all_stores_and_nothing_fails():
+    with Folder() as top:
+        targets, running = _stores(top)
+        try:
+            with _App(top) as app, _Load(app) as load:
+                for target in [*targets, *reversed(targets[:-1]), "memory:last"]:
+                    o = app.link(target, "--copy")
+                    check(o["state"] == "done" and app.target() == target, o)
+                load.__exit__()
+                check(not load.failed, load.failed[:3])
+                check(app.count() == load.acknowledged, f"{app.count()} is counted, {load.acknowledged} were acknowledged")
+                return f"{load.acknowledged} increments, {len(targets)} types"
+        finally:
+            for s in running:
+                s.__exit__(None, None, None)
+
+
+def a_plain_change_starts_with_what_is_there_and_its_undo_goes_back():
+    with Folder() as top, _App(top) as app:
+        app.incr(), app.incr()
+        o = app.link("memory:other")
+        check(o["target_keys"] == 0 and o["release"] == 2 and o["epoch"] == 2 and app.count() == 0, o)
+        app.incr()
+        app.link("--undo")
+        check(app.count() == 2 and app.target() == "memory:", app.target())
+        check(app.link("--undo")["epoch"] == 4 and app.count() == 1, "an undo is undone")
+
+
+def the_undo_of_a_copy_takes_along_what_came_since_or_discards_it():
+    with Folder() as top, _App(top) as app:
+        app.incr()
+        app.link("memory:a", "--copy")
+        app.incr()
+        app.link("--undo")
+        check(app.count() == 2, "what came since is there")
+        app.link("memory:b", "--copy")
+        app.incr(), app.incr("other")
+        o = app.link("--undo", "--discard")
+        check(app.count() == 2 and app.count("other") == 0 and o["discarded"] == 2, o)
+
+
+def what_is_in_the_target_is_kept_unless_it_is_to_be_replaced():
+    with Folder() as top, _App(top) as app:
+        app.link("memory:a")
+        app.incr("theirs")
+        app.link("memory:b")
+        app.incr()
+        said = app.link("memory:a", "--copy", status=6)
+        check("the target holds" in said and "--replace" in said, said)
+        app.link("memory:a", "--copy", "--replace")
+        check(app.count() == 1 and app.count("theirs") == 0, "replaced")
+
+
+def what_was_changed_lasts_over_a_kill():
+    with Folder() as top:
+        app = _App(top, f'type = "file"\npath = "{top}/0.db"').start()
+        try:
+            for i in range(1, 4):
+                app.incr()
+                app.link(f"file:{top}/{i}.db", "--copy")
+                app.kill()
+                app.start()
+                check(app.target() == f"file:{top}/{i}.db" and app.count() == i, f"{i}: {app.target()} {app.count()}")
+            check(app.status()["release"] == 4 and app.link("--undo")["epoch"] == 5, "numbers go on")
+            check(json.loads(ask(f"{top}/ctl/{app.process.pid}.sock", "/v1/operations/counter-1").body)["state"] == "done", "the operations of before")
+            app.stop()
+        finally:
+            app.kill()
+
+
+def a_kill_at_each_step_leaves_the_store_of_before_or_the_new_one():
+    for step in STEPS:
+        with Folder() as top:
+            old, new = f"file:{top}/old.db", f"file:{top}/new.db"
+            app = _App(top, f'type = "file"\npath = "{top}/old.db"', shards=1).start(TENON_TEST_BREAK=step)
+            try:
+                for _ in range(5):
+                    app.incr()
+                subprocess.run([str(config.tenon), "link", "@store", new, "--copy"], env=app.env, capture_output=True, timeout=60)
+                app.process.wait(60)
+                app.kill()
+                app.start()
+                wanted = old if step in BEFORE_RECORD else new
+                check(app.target() == wanted and app.count() == 5, f"{step}: {app.target()} {app.count()}")
+                o = json.loads(ask(f"{top}/ctl/{app.process.pid}.sock", "/v1/operations/counter-1").body)
+                check(o["state"] == ("failed" if step in BEFORE_RECORD else "recovered"), o)
+                app.incr()
+                if wanted == old:
+                    app.link(new, "--copy")
+                check(app.count() == 6, f"{step}: {app.count()} after the change")
+                app.stop()
+            finally:
+                app.kill()
+
+
+def a_manifest_that_was_edited_in_what_was_changed_is_refused_until_one_of_them_counts():
+    with Folder() as top:
+        app = _App(top)
+        with app:
+            app.link(f"file:{top}/a.db")
+        with app.start():
+            check(app.target() == f"file:{top}/a.db", "the journal wins")
+        app.write('type = "memory"\nurl = "memory:edited"')
+        said = app.start(status=2)
+        check("link.store" in said and "memory:edited" in said and "a.db" in said and "--manifest" in said, said)
+        with app.start("--live"):
+            check(app.target() == f"file:{top}/a.db", "--live")
+        app.write('type = "memory"\nurl = "memory:again"')
+        with app.start("--manifest"):
+            check(app.target() == "memory:again", "--manifest")
+        with app.start():
+            check(app.target() == "memory:again", "and from then on")
+
+
+def a_server_that_is_told_to_end_while_a_link_moves_does_end():
+    why = servers.Redis.lacks()
+    if why:
+        raise Skip(why)
+    for flags in ((), ("--copy",)):
+        with Folder() as top, servers.Redis() as redis, _App(top).start() as app:
+            app.incr()
+            redis.freeze()
+            client = subprocess.Popen([str(config.tenon), "link", "counter", "@store", f"redis://127.0.0.1:{redis.port}/0", *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=app.env)
+            while app.operation().get("step") != "check":
+                time.sleep(0.01)
+            app.stop()
+            redis.thaw()
+            client.wait(60)
+
+
+def what_can_not_be_is_refused_and_nothing_has_changed():
+    with Folder() as top, _App(top) as app:
+        app.incr()
+        for status, words, args in ((6, "refused", ("nats://127.0.0.1:1/x",)), (6, "in force", ("memory:", "--copy")), (2, "no type of store", ("ftp://x",)), (2, "is no store", ("@other",)),
+                (6, "not written into the journal", ("redis://u:secret@127.0.0.1/0",)), (2, "replace", ("memory:x", "--replace")), (2, "discard", ("memory:x", "--discard")),
+                (6, "no change of @store", ("--undo",)), (2, "--undo", ("memory:x", "--undo")), (2, "--undo", ())):
+            said = app.link(*args, status=status)
+            check(words in said, f"{args}: {said}")
+        check("no link @nobody" in app.tenon("link", "@nobody", "memory:x", status=2), "a link that isn't there")
+        check("no app" in app.tenon("link", "nobody", "@store", "memory:x", status=5), "an app that isn't there")
+        app.link("memory:x", "--dry-run")
+        check(app.status()["release"] == 1 and app.target() == "memory:" and app.count() == 1, app.status())
+        for flag, value in (("--max-pause", "0ms"), ("--limit", "none")):
+            app.link("memory:x", "--copy", flag, value, status=2)
+        app.link("memory:x", "--copy", "--max-pause", "1s", "--limit", "60s", "--no-wait")
+        check("secret" not in (top / "state/default/counter/journal").read_text(), "the journal has a password")
+
+
+def conditions_of_the_head_are_kept():
+    with Folder() as top, _App(top) as app:
+        def post(body, *fields):
+            a = ask(f"{top}/ctl/{app.process.pid}.sock", "/v1/apps/counter/links/store", "POST", headers=[["content-type", "application/json"], *fields], body_hex=json.dumps(body).encode().hex())
+            return a.status, json.loads(a.body)
+        def done(o):
+            return json.loads(ask(f"{top}/ctl/{app.process.pid}.sock", f"/v1/operations/{o['operation']}?wait=30s").body)
+        check(post({"target": "memory:a"}, ["if-match", "7"])[0] == 412, "If-Match of another release")
+        status, first = post({"target": "memory:a"}, ["if-match", "1"], ["idempotency-key", "k"])
+        check(status == 202 and done(first)["state"] == "done", first)
+        status, second = post({"target": "memory:a"}, ["idempotency-key", "k"])
+        check(status == 202 and second["operation"] == first["operation"] and app.status()["release"] == 2, second)
+        for body in ({}, {"target": "memory:b", "undo": True}, {"target": "memory:b", "other": 1}, {"target": "memory:b", "replace": True}, []):
+            check(post(body)[0] == 400, body)
+        releases = json.loads(ask(f"{top}/ctl/{app.process.pid}.sock", "/v1/apps/counter/releases").body)["releases"]
+        check([r["release"] for r in releases] == [2, 1] and releases[0]["in_force"] and releases[0]["link"] == "store", releases)
+
+
+def two_clients_at_once_take_turns():
+    with Folder() as top, _App(top) as app:
+        clients = [subprocess.Popen([str(config.tenon), "--json", "link", "@store", f"memory:m{i}", "--copy"], env=app.env, stdout=subprocess.PIPE, text=True) for i in range(6)]
+        releases = [json.loads(c.communicate(timeout=60)[0].splitlines()[-1])["release"] for c in clients]
+        check(sorted(releases) == list(range(2, 8)), releases)
+
+
+def a_target_that_dies_in_mid_copy_changes_nothing():
+    why = servers.Redis.lacks()
+    if why:
+        raise Skip(why)
+    with Folder() as top, servers.Redis() as redis, _App(top) as app, _Load(app, 8) as load:
+        url = f"redis://127.0.0.1:{redis.port}/0"
+        for i in range(300):
+            check(app.request(f"/set/cold-{i}", "PUT")[0] == 200, "not set")
+        client = subprocess.Popen([str(config.tenon), "link", "@store", url, "--copy"], env=app.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.05)
+        redis.kill()
+        check(client.wait(60) in (0, 6), client.returncode)
+        if client.returncode == 6:
+            check(app.target() == "memory:", app.target())
+            redis.start()
+            app.link(url, "--copy")
+            load.__exit__()
+            check(not load.failed and app.count() == load.acknowledged, f"{load.failed[:3]} {app.count()} {load.acknowledged}")
+
+
+def one_import_is_bound_elsewhere_under_load_and_back():
+    with Folder() as top, _App(top, more='[link.other]\ntype = "memory"\nurl = "memory:other"') as app:
+        check((app.incr(), app.incr()) == (1, 2), "two")
+        with _Load(app, 4) as load:
+            out = app.tenon("link", "counter", "c:wasi:keyvalue", "@other")
+            check("c:wasi:keyvalue is @other: release 2" in out, out)
+            file = Path(top) / "own.db"
+            app.tenon("link", "c:wasi:keyvalue", f"file:{file}")
+            app.tenon("link", "c:wasi:keyvalue", "@store", "--dry-run")
+        check(not load.failed, load.failed[:3])
+        check(app.count("x") == 0 and app.incr("x") == 1 and file.exists(), "a store for itself")
+        check("bound to @other already" not in app.tenon("link", "c:wasi:keyvalue", "@other"), "back")
+        check("bound to @other already" in app.tenon("link", "c:wasi:keyvalue", "@other", status=6), "twice")
+        check([x["link"] for x in app.status()["links"]] == ["store", "other"], app.status()["links"])
+        check("no link @x" in app.tenon("link", "c:wasi:keyvalue", "@x", status=2) and "no component" in app.tenon("link", "d:wasi:keyvalue", "@store", status=2), "nothing of the kind")
+        app.tenon("link", "c:wasi:nothing/x", "@store", status=6)
+        app.tenon("undo")
+        check(app.count("x") == 1, "the way back")
+        app.kill()
+        app.start()
+        check(app.count("x") == 1, "after a kill")
+        app.tenon("link", "c:wasi:keyvalue", "memory:new", "--copy")
+        check(app.count("x") == 1 and app.incr("x") == 2, "a copy takes what is there along")

@@ -1,0 +1,291 @@
+"""tenon update, scale, set, undo: versions of a component and values while it serves. No request fails; each change is a release that lasts over a kill; what
+can't be changed is refused, and then nothing has changed."""
+import json, os, signal, subprocess, threading, time
+from pathlib import Path
+
+from front import Folder, ask, connect, where
+from harness import HELLO, MISBEHAVE, check, config
+
+SAYS = {HELLO: b"Hello from a component!\n", MISBEHAVE: b"well-behaved\n"}
+
+
+class _App:
+    """`tenon up` of one component, whose source is a copy that may be written over."""
+
+    def __init__(self, top, component="", more="", shards=2):
+        self.top, self.shards = Path(top), shards
+        self.env = {**os.environ, "TENON_CTL": str(self.top / "ctl"), "TENON_CACHE": str(self.top / "cache")}
+        self.source = self.top / "app.wasm"
+        self.source.write_bytes(HELLO.read_bytes())
+        (self.top / "tenon.toml").write_text(f'tenon = 1\n[app]\nname = "shop"\n[component.api]\nsource = "app.wasm"\n{component}\n[[trigger.http]]\nroute = "/..."\ncomponent = "api"\n{more}')
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([str(config.tenon), "up", str(self.top), "--addr", "127.0.0.1:0", "--shards", str(self.shards)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env=self.env, text=True, start_new_session=True)
+        ready = self.process.stdout.readline()
+        check(ready.startswith("ready "), f"not ready: {ready}")
+        self.at = where(ready[6:-1])
+        self.socket = str(self.top / "ctl" / f"{self.process.pid}.sock")
+
+    def post(self, path, body=b"", *fields):
+        """The status of a change that is asked for with these bytes."""
+        s = connect(self.socket)
+        with s:
+            s.sendall("\r\n".join([f"POST {path} HTTP/1.1", "Host: tenon", f"Content-Length: {len(body)}", "Connection: close", *fields, "", ""]).encode() + body)
+            return int(s.makefile("rb").readline().split()[1])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.process.send_signal(signal.SIGTERM if kind is None else signal.SIGKILL)
+        self.process.communicate(timeout=60)
+        check(kind is not None or self.process.returncode == 0, f"it ended with {self.process.returncode}")
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate(timeout=60)
+
+    def tenon(self, *args, status=0):
+        r = subprocess.run([str(config.tenon), *map(str, args)], capture_output=True, text=True, timeout=120, env=self.env)
+        check(r.returncode == status, f"tenon {args}: {r.returncode} instead of {status}: {r.stdout} {r.stderr}")
+        return r.stdout if status == 0 else r.stderr
+
+    def releases(self):
+        a = ask(self.socket, "/v1/apps/shop/releases")
+        return json.loads(a.body)["releases"]
+
+    def events(self):
+        a = ask(self.socket, "/v1/apps/shop/events?follow=false")
+        return [json.loads(line[6:]) for line in a.body.decode().splitlines() if line.startswith("data: ")]
+
+    def says(self, path="/"):
+        a = ask(self.at, path)
+        return a.status, a.body
+
+    def must_say(self, file):
+        for _ in range(4):
+            check(self.says() == (200, SAYS[file]), f"it answers {self.says()}")
+
+
+class _Load:
+    """Requests all the time; `.failed`: those that did not get 200."""
+
+    def __init__(self, at, path="/", n=4):
+        self.at, self.path, self.ends, self.failed, self.counts = at, path, False, [], {}
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n)]
+
+    def run(self):
+        while not self.ends:
+            try:
+                a = ask(self.at, self.path)
+                status, body = a.status, bytes(a.body)
+            except OSError as e:
+                status, body = 0, str(e).encode()
+            self.counts[body] = self.counts.get(body, 0) + 1
+            if status != 200:
+                self.failed.append((status, body))
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ends = True
+        for t in self.threads:
+            t.join(60)
+
+
+def a_component_gets_another_version_under_load_and_no_request_fails():
+    with Folder() as top, _App(top) as app:
+        with _Load(app.at) as load:
+            for i in range(6):
+                app.tenon("update", "api", (MISBEHAVE, HELLO)[i % 2])
+        check(not load.failed and sum(load.counts.values()) > 0, f"{len(load.failed)} of {load.counts} failed: {load.failed[:3]}")
+        app.must_say(HELLO)
+        releases = app.releases()
+        check(len(releases) == 7 and releases[0]["in_force"] and releases[0]["updated"]["component"] == "api", releases[0])
+
+
+def a_version_lasts_over_a_kill_and_its_file_may_go():
+    with Folder() as top, _App(top) as app:
+        file = Path(top) / "next.wasm"
+        file.write_bytes(MISBEHAVE.read_bytes())
+        app.tenon("update", "shop/api", file)
+        file.unlink()
+        app.kill()
+        app.start()
+        app.must_say(MISBEHAVE)
+        check(len(app.releases()) == 2, app.releases())
+
+
+def a_rollback_has_the_bytes_of_before_also_where_their_file_was_written_over():
+    with Folder() as top, _App(top) as app:
+        time.sleep(0.5)  # what it started with is kept soon
+        app.source.write_bytes(MISBEHAVE.read_bytes())
+        app.must_say(HELLO)
+        app.tenon("update", "api", app.source)
+        app.must_say(MISBEHAVE)
+        app.tenon("update", "api", "--rollback")
+        app.must_say(HELLO)
+        check("no version to go back to" not in app.tenon("undo"), "undo")
+        app.must_say(MISBEHAVE)
+        app.tenon("undo", "--to", 1)
+        app.must_say(HELLO)
+        app.kill()
+        app.start()
+        app.must_say(HELLO)
+
+
+def a_share_of_the_requests_is_exact_until_it_is_promoted_or_rolled_back():
+    with Folder() as top, _App(top, shards=1) as app:
+        app.tenon("update", "api", MISBEHAVE, "--percent", 20)
+        got = [app.says()[1] for _ in range(100)]
+        check(got.count(SAYS[MISBEHAVE]) == 20, got.count(SAYS[MISBEHAVE]))
+        check("is tried" in app.tenon("update", "api", HELLO, status=6), "another one was taken beside it")
+        app.tenon("update", "api", "--percent", 50)
+        check([app.says()[1] for _ in range(100)].count(SAYS[MISBEHAVE]) == 50, "not half of them")
+        app.tenon("update", "api", "--rollback")
+        app.must_say(HELLO)
+        check("no version that is tried" in app.tenon("update", "api", "--promote", status=6), "promoted nothing")
+        app.tenon("update", "api", MISBEHAVE, "--percent", 1)
+        app.tenon("update", "api", "--promote")
+        app.must_say(MISBEHAVE)
+        app.kill()
+        app.start()
+        app.must_say(MISBEHAVE)
+        app.tenon("update", "api", "--rollback")
+        app.must_say(HELLO)
+
+
+def a_share_lasts_over_a_kill_until_it_is_promoted_or_rolled_back():
+    def tried(app):
+        deadline = time.monotonic() + 60
+        while SAYS[MISBEHAVE] not in [app.says()[1] for _ in range(20)] and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return [app.says()[1] for _ in range(100)].count(SAYS[MISBEHAVE])
+
+    with Folder() as top, _App(top, shards=1) as app:
+        app.tenon("update", "api", MISBEHAVE, "--percent", 50)
+        app.tenon("update", "api", "--percent", 20)
+        app.tenon("scale", "api", "--max", 100, status=6)
+        app.kill()
+        app.start()
+        check(tried(app) == 20 and len(app.releases()) == 3, "the share of before")
+        app.kill()
+        app.start()
+        check(tried(app) == 20, "and once more")
+        app.tenon("update", "api", "--promote")
+        app.must_say(MISBEHAVE)
+        app.kill()
+        app.start()
+        app.must_say(MISBEHAVE)
+        app.tenon("update", "api", HELLO, "--percent", 50)
+        app.tenon("update", "api", "--rollback")
+        app.kill()
+        app.start()
+        time.sleep(0.5)
+        for _ in range(5):
+            app.must_say(MISBEHAVE)
+
+
+def a_version_that_fails_is_taken_back_by_itself():
+    with Folder() as top, _App(top, 'update = { rollback = { errors = "5%", over = "20s" } }') as app:
+        app.tenon("update", "api", MISBEHAVE)
+        with _Load(app.at, "/recurse"):
+            deadline = time.monotonic() + 60
+            while len(app.releases()) < 3 and time.monotonic() < deadline:
+                time.sleep(0.1)
+        app.must_say(HELLO)
+        check(app.releases()[0]["rolled_back"]["component"] == "api", app.releases()[0])
+        taken = [e for e in app.events() if e["kind"] == "taken-back"]
+        check(len(taken) == 1 and "calls failed" in taken[0]["why"], taken)
+        app.kill()
+        app.start()
+        app.must_say(HELLO)
+
+
+def what_is_no_version_changes_nothing():
+    with Folder() as top, _App(top) as app:
+        bad = Path(top) / "bad.wasm"
+        bad.write_bytes(HELLO.read_bytes()[:-100])
+        app.tenon("update", "api", bad, status=6)
+        check("no component" in app.tenon("update", "none", HELLO, status=2), "a component that isn't there")
+        check("one of them" in app.tenon("update", "api", status=2), "nothing asked for")
+        app.tenon("update", "api", MISBEHAVE, "--dry-run")
+        check(app.post("/v1/apps/shop/components/api/versions?sha256=" + "0" * 64, HELLO.read_bytes()) == 202, "another sum fails later")
+        check(app.post("/v1/apps/shop/components/api/versions", HELLO.read_bytes()) == 400, "without a sum")
+        check(app.post("/v1/apps/shop/components/api/versions?sha256=" + "0" * 64) == 400, "without bytes")
+        time.sleep(0.5)
+        app.must_say(HELLO)
+        check(len(app.releases()) == 1, app.releases())
+
+
+def values_and_instances_change_while_it_serves():
+    with Folder() as top, _App(top, 'env = { GREETING = "${greeting}", TOKEN_ID = "x" }', '[variables]\ngreeting = { default = "hello" }\ntoken = { secret = true }\n') as app:
+        check("from the start to the end" in app.tenon("scale", "api", "--policy", "keep", status=6), "keep")
+        app.tenon("update", "api", MISBEHAVE)
+        check(b"GREETING=hello" in app.says("/env")[1], app.says("/env"))
+        with _Load(app.at) as load:
+            app.tenon("set", "shop", 'greeting=good "day"')
+            check(b'GREETING=good "day"' in app.says("/env")[1], app.says("/env"))
+            app.tenon("scale", "api", "--policy", "reuse", "--max", 8, "--idle", "5s")
+            app.tenon("scale", "api", "--max", "none")
+        check(not load.failed, load.failed[:3])
+        check("secret" in app.tenon("set", "token=abc", status=6), "a secret")
+        check("no variable" in app.tenon("set", "nothing=abc", status=2), "no variable")
+        check("one of them" in app.tenon("scale", "api", status=2), "nothing")
+        app.tenon("scale", "api", "--min", 2)
+        app.kill()
+        app.start()
+        check(b'GREETING=good "day"' in app.says("/env")[1], app.says("/env"))
+        app.tenon("undo", "--to", 2)
+        check(b"GREETING=hello" in app.says("/env")[1], app.says("/env"))
+        check("in force" in app.tenon("undo", "--to", app.releases()[0]["release"], status=6), "to itself")
+
+
+def a_change_is_asked_for_at_the_release_that_was_looked_at():
+    with Folder() as top, _App(top) as app:
+        for release, status in ((7, 412), (1, 202)):
+            got = app.post("/v1/apps/shop/components/api/scale", b'{"max": 3}', f"If-Match: {release}")
+            check(got == status, f"{release}: {got}")
+        deadline = time.monotonic() + 30
+        while len(app.releases()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        check(len(app.releases()) == 2, app.releases())
+        for path, body, status in (("/v1/apps/shop/undo", b'{"to": 1}', 202), ("/v1/apps/shop/undo", b'{"other": 1}', 400), ("/v1/apps/shop/variables", b"{}", 400),
+                ("/v1/apps/shop/components/api/versions/other", b"", 404), ("/v1/apps/none/undo", b"{}", 404)):
+            check(app.post(path, body) == status, f"{path} {body}")
+
+
+def history_tells_what_was_changed_the_newest_first():
+    with Folder() as top, _App(top, "", "[variables]\ngreeting = { default = \"hello\" }\n") as app:
+        app.tenon("set", "greeting=a\nb")
+        app.tenon("update", "api", MISBEHAVE)
+        lines = app.tenon("history").splitlines()
+        check(len(lines) == 4 and lines[0].split() == ["release", "when", "what"], lines)
+        check([(line[:10].split()[-1], line[0]) for line in lines[1:]] == [("3", "*"), ("2", " "), ("1", " ")] and "update api" in lines[1] and "start" in lines[3], lines)
+        found = [json.loads(line) for line in app.tenon("history", "shop", "--json").splitlines()]
+        check([(o["release"], o["in_force"], o.get("operation")) for o in found] == [(3, True, "shop-2"), (2, False, "shop-1"), (1, False, None)], found)
+        check(abs(found[0]["time"] - time.time()) < 600 and "live" not in found[0], found[0])
+        check("no app 'x' runs" in app.tenon("history", "x", status=5), "of nobody")
+
+
+def memory_and_descriptors_stay_flat():
+    with Folder() as top, _App(top) as app:
+        def used():
+            return len(os.listdir(f"/proc/{app.process.pid}/fd")), int(Path(f"/proc/{app.process.pid}/statm").read_text().split()[1]) * 4
+        for i in range(10):
+            app.tenon("update", "api", (MISBEHAVE, HELLO)[i % 2])
+        before = used()
+        for i in range(30):
+            app.tenon("update", "api", (MISBEHAVE, HELLO)[i % 2])
+        deadline = time.monotonic() + 60
+        while (after := used())[0] > before[0] + 2 and time.monotonic() < deadline:
+            time.sleep(0.1)  # what is compiled is written to the cache behind the answer
+        check(after[0] <= before[0] + 2 and after[1] < before[1] + 6000, f"{before} -> {after}")
+        blobs = list((Path(top) / ".tenon/default/shop/blobs").iterdir())
+        check(len(blobs) == 2, blobs)
+

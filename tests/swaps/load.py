@@ -1,0 +1,117 @@
+"""What those that change an app under load share: clients that stay connected, a load of them, `tenon up` in a folder of its own."""
+import asyncio, json, os, signal, subprocess, time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+TENON = os.environ.get("TENON", TOP / "build/tenon")
+SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
+
+
+class Client:
+    """A connection that stays."""
+
+    def __init__(self, port):
+        self.port, self.r, self.w = port, None, None
+
+    async def read_answer(self):
+        status = int((await self.r.readline()).split()[1])
+        length = 0
+        while (line := await self.r.readline()) not in (b"\r\n", b""):
+            name, _, value = line.decode().partition(":")
+            length = int(value) if name.lower() == "content-length" else length
+            if name.lower() == "transfer-encoding":
+                length = None
+        if length is not None:
+            return status, await self.r.readexactly(length)
+        body = b""
+        while n := int((await self.r.readline()).split(b";")[0], 16):
+            body += (await self.r.readexactly(n + 2))[:-2]
+        await self.r.readline()
+        return status, body
+
+    async def send(self, method, path, times=1):
+        if not self.w:
+            self.r, self.w = await asyncio.open_connection("127.0.0.1", self.port)
+        self.w.write(f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".encode() * times)
+
+    async def ask(self, method, path):
+        await self.send(method, path)
+        return await self.read_answer()
+
+
+class Load:
+    """Clients that ask all the time until `end`; `acknowledged` were answered with 200, `failed` (status, what was said) were not."""
+
+    def __init__(self, port, clients, method="POST", path="/incr/n"):
+        self.method, self.path = method, path
+        self.acknowledged, self.failed, self.times, self.over = 0, [], [], False
+        self.tasks = [asyncio.create_task(self.client(Client(port))) for _ in range(clients)]
+
+    async def client(self, c):
+        while not self.over:
+            began = time.monotonic()
+            try:
+                status, body = await c.ask(self.method, self.path)
+            except (OSError, ValueError, IndexError, asyncio.IncompleteReadError) as e:
+                status, body, c.w = 0, repr(e).encode(), None
+            self.times.append(time.monotonic() - began)
+            if status == 200:
+                self.acknowledged += 1
+            else:
+                self.failed.append((status, body[:200]))
+                await asyncio.sleep(0.02)
+        if c.w:
+            c.w.close()
+
+    async def end(self):
+        self.over = True
+        await asyncio.gather(*self.tasks)
+
+
+class Tenon:
+    """`tenon up` of this manifest on a free port."""
+
+    def __init__(self, top, manifest, shards=2, env={}):
+        self.top = top
+        (top / "tenon.toml").write_text(manifest)
+        self.env = {**os.environ, "TENON_CTL": str(top / "ctl"), "TENON_STATE": str(top / "state"), "TENON_CACHE": str(top / "cache")}
+        self.p = subprocess.Popen([TENON, "up", top, "--addr", "127.0.0.1:0", "--shards", str(shards)], stdout=subprocess.PIPE, stderr=open(top / "log", "ab"), text=True, env={**self.env, **env})
+        ready = self.p.stdout.readline()
+        if not ready:
+            raise AssertionError(f"not ready: {(top / 'log').read_text()[-1000:]}")
+        self.port = int(ready.strip().rsplit(":", 1)[1])
+
+    async def run(self, *args):
+        """A command: how it ended, its last line as JSON, what it said to the other stream."""
+        p = await asyncio.create_subprocess_exec(TENON, "--json", *map(str, args), env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = await p.communicate()
+        return p.returncode, json.loads(out.splitlines()[-1]) if out.strip() else {}, err.decode()
+
+    def memory_kib(self):
+        return next(int(line.split()[1]) for line in open(f"/proc/{self.p.pid}/status") if line.startswith("VmRSS"))
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.p.pid}/fd"))
+
+    def open_files(self):
+        """What each is: a file's path, or of a connection its end in `ss`."""
+        at = Path(f"/proc/{self.p.pid}/fd")
+        return sorted(os.readlink(f) for f in at.iterdir())
+
+    async def descriptors_at_most(self, n):
+        """Clients' connections, those to stores that were left and files of the cache are closed a moment later."""
+        for _ in range(300):
+            if self.descriptors() <= n:
+                break
+            await asyncio.sleep(0.1)
+        return self.descriptors()
+
+    def end(self):
+        """It must end well."""
+        if self.p.poll() is None:
+            self.p.send_signal(signal.SIGTERM)
+        try:
+            ended = self.p.wait(60)
+        finally:
+            self.p.kill()
+        assert ended == 0, f"tenon ended with {ended}: {(self.top / 'log').read_text()[-1000:]}"

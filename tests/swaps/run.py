@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Stores changed under load, many times (docs/testing.md): one component, clients that increment all the time, its store moved by `tenon link --copy` through all
+types and back; of some changes the target is killed in the middle. Counts must be exact, nothing may fail, memory and descriptors of the server stay as they are.
+
+    run.py [--short] [--swaps N] [--kills N] [--clients N] [--shards N]
+
+A change whose target was killed must leave the store of before in force, or be whole. The last line is the total."""
+import argparse, asyncio, random, sys, tempfile, time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TOP / "tests/real")]
+import servers  # noqa: E402
+from load import SHARED, Client, Load, Tenon  # noqa: E402
+
+GUEST = SHARED / "guests/kv/kv-counter-c.wasm"
+MANIFEST = """tenon = 1
+[app]
+name = "counter"
+[component.c]
+source = "{guest}"
+links = {{ "wasi:keyvalue" = "store" }}
+[link.store]
+type = "memory"
+deadline = "20s"
+[[trigger.http]]
+route = "/..."
+component = "c"
+"""
+COLD = 300  # keys that nobody writes meanwhile
+
+
+class Sequence:
+    """Which store is next: through all types, there and back."""
+
+    def __init__(self, top, running):
+        self.top, self.running, self.n = top, running, 0
+
+    def next(self, fragile):
+        """fragile: one of a server that can be killed."""
+        self.n += 1
+        kinds = (["redis", "nats"] if fragile else ["file", "redis", "nats", "redis", "file", "memory"])
+        kind = kinds[self.n % len(kinds)]
+        if kind in ("redis", "nats") and kind not in self.running:
+            kind = "file" if not fragile else next(iter(self.running))
+        at = self.n % 2
+        if kind == "file":
+            return None, f"file:{self.top}/{at}.db"
+        if kind == "memory":
+            return None, f"memory:m{at}"
+        s = self.running[kind]
+        return s, f"redis://127.0.0.1:{s.port}/{at}" if kind == "redis" else f"nats://127.0.0.1:{s.port}/links{at}"
+
+
+async def count(port):
+    for _ in range(200):
+        try:
+            status, body = await Client(port).ask("GET", "/get/n")
+        except OSError:
+            status = 0
+        if status == 200:
+            return int(body)
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"the count can't be read: {status} {body!r}")
+
+
+async def swap(t, sequence, kills, load, tally):
+    status = (await t.run("status", "counter"))[1]
+    server, target = sequence.next(kills)
+    for _ in range(20):
+        if target != status["target"] and not (kills and f":{server.port}/" in status["target"]):  # its server is not to be the source's
+            break
+        server, target = sequence.next(kills)
+    change = asyncio.create_task(t.run("link", "counter", "@store", target, "--copy", "--replace", "--max-pause", "1s"))
+    if kills:
+        await asyncio.sleep(random.random() * 0.25)
+        server.kill()
+    code, o, said = await change
+    if not kills:
+        if code:
+            raise AssertionError(f"{target}: {code} {said}")
+        tally["done"] += 1
+        tally["pauses"].append(o["pause_ms"])
+        return
+    in_force = (await t.run("status", "counter"))[1]["target"]
+    if in_force != (target if code == 0 else status["target"]):
+        raise AssertionError(f"{target}: {code}, but {in_force} is in force: {said}")
+    server.start()
+    while isinstance(server, servers.Redis) and server.ask("ping") != "PONG":  # it loads what it has
+        await asyncio.sleep(0.05)
+    tally["died" if code else "whole"] += 1
+    if code == 0:  # it stood there when its server died: what is not answered since is not known
+        await load.end()
+        tally["unknown"] += len(load.failed)
+
+
+async def phase(t, sequence, kills, swaps, clients, tally):
+    """A load with its swaps; a killed target that was in force already ends the load, and the next swap has another."""
+    before, failed_before = await count(t.port) if tally["n"] else 0, tally["unknown"]
+    load = Load(t.port, clients)
+    await asyncio.sleep(0.2)
+    for _ in range(swaps):
+        await swap(t, sequence, kills, load, tally)
+        tally["n"] += 1
+        if load.over:
+            break
+    if not load.over:
+        await load.end()
+    after, unknown = await count(t.port), tally["unknown"] - failed_before
+    if len(load.failed) != unknown:
+        raise AssertionError(f"{len(load.failed)} requests failed: {load.failed[:3]}")
+    if not before + load.acknowledged <= after <= before + load.acknowledged + unknown:
+        raise AssertionError(f"{after} are counted, {before} were there, {load.acknowledged} acknowledged, {unknown} are not known")
+    tally["acknowledged"] += load.acknowledged
+    tally["times"] += load.times
+
+
+async def whole(args, top, running):
+    t = Tenon(top, MANIFEST.format(guest=GUEST), args.shards)
+    sequence, tally = Sequence(top, running), {"n": 0, "done": 0, "died": 0, "whole": 0, "unknown": 0, "acknowledged": 0, "times": [], "pauses": []}
+    try:
+        at_start, c = t.descriptors(), Client(t.port)
+        for i in range(COLD):
+            assert (await c.ask("PUT", f"/set/cold-{i}"))[0] == 200
+        kills, swaps, marks = (args.kills if len(running) == 2 else 0), args.swaps, []
+        while tally["n"] < swaps:
+            left = swaps - tally["n"]
+            await phase(t, sequence, False, min(6, max(1, left - (1 if kills else 0))), args.clients, tally)
+            for _ in range(2):
+                if kills and tally["n"] < swaps:
+                    await phase(t, sequence, True, 1, args.clients, tally)
+                    kills -= 1
+            marks.append((t.memory_kib(), t.descriptors()))
+        c = Client(t.port)  # one that is idle for long is closed
+        for i in range(COLD):
+            assert (await c.ask("GET", f"/get/cold-{i}"))[0] == 200, f"cold-{i} is lost"
+        for end in ("memory:end0", "memory:end1"):  # the store before the last one stays open
+            assert (await t.run("link", "counter", "@store", end, "--copy", "--replace"))[0] == 0
+        marks.append((t.memory_kib(), await t.descriptors_at_most(at_start + 4)))
+        first, last = marks[len(marks) // 3], marks[-1]
+        times, pauses = sorted(tally["times"]), sorted(tally["pauses"])
+        print(f"{tally['n']} swaps: {tally['done']} done, {tally['died']} whose target died, {tally['whole']} in force before it died; {tally['acknowledged']} increments counted exactly, {tally['unknown']} not known; "
+            f"pause {pauses[len(pauses) // 2]} ms, at most {pauses[-1]} ms; requests p50 {times[len(times) // 2] * 1000:.1f} ms, p99 {times[len(times) * 99 // 100] * 1000:.1f} ms; "
+            f"memory {first[0]} to {last[0]} KiB, descriptors {at_start} to {last[1]}")
+        assert last[1] <= at_start + 4, f"descriptors are left: {t.open_files()}"
+        assert last[0] <= first[0] * 1.2 + 8192, "memory grows"
+    finally:
+        t.end()
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--short", action="store_true")
+    p.add_argument("--swaps", type=int, default=200)
+    p.add_argument("--kills", type=int, default=50)
+    p.add_argument("--clients", type=int, default=64)
+    p.add_argument("--shards", type=int, default=2)
+    args = p.parse_args()
+    if args.short:
+        args.swaps, args.kills, args.clients = 18, 4, 16
+    if not GUEST.exists():
+        print("skipped: ../shared is not there\n0 passed, 0 failed, 1 skipped")
+        return 0
+    running = {}
+    for name, kind in (("redis", servers.Redis), ("nats", servers.Nats)):
+        if why := kind.lacks():
+            print(f"without {name}: {why}")
+        else:
+            running[name] = kind().start()
+    try:
+        with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as top:
+            asyncio.run(whole(args, Path(top), running))
+        print("1 passed, 0 failed, 0 skipped")
+        return 0
+    except AssertionError as e:
+        print(f"FAILED swaps: {e}\n0 passed, 1 failed, 0 skipped")
+        return 1
+    finally:
+        for s in running.values():
+            s.__exit__(None, None, None)
+
+
+sys.exit(main())

@@ -24,6 +24,11 @@ struct piece {
 	enum piece_state state;
 };
 
+struct leaving {
+	struct serve_service *service;
+	uint64_t drain_ns;  // what is in flight there has so long; 0: no end
+};
+
 struct change {
 	struct up_app *app;
 	struct up up;  // the process's, with what this change adds
@@ -34,7 +39,7 @@ struct change {
 	struct up_plan plan;
 	struct piece *pieces;
 	struct up_link **links;  // that come, by plan.open
-	struct serve_service **leave;
+	struct leaving *leave;
 	uint32_t n_pieces, n_links, waiting;
 	bool has_routes, was_there;
 	struct serve_app_config routed;  // the app with its new routes
@@ -268,11 +273,11 @@ static bool load_pieces(struct change *g, struct err *e)
 	return g->err.code == ERR_NONE;
 }
 
-static bool prepare_pieces(struct change *g, struct err *e)
+static bool prepare_pieces(struct change *g, const struct app *from, struct err *e)
 {
 	struct up_plan *p = &g->plan;
 	g->pieces = ARENA_ARRAY(&g->batch->arena, struct piece, p->n_load + 1);
-	g->leave = ARENA_ARRAY(&g->batch->arena, struct serve_service *, p->n_leave + 1);
+	g->leave = ARENA_ARRAY(&g->batch->arena, struct leaving, p->n_leave + 1);
 	if (!g->pieces || !g->leave)
 		return err_nomem(e);
 	for (uint32_t i = 0; i < p->n_load; i++)
@@ -281,8 +286,8 @@ static bool prepare_pieces(struct change *g, struct err *e)
 	for (uint32_t i = 0; i < p->n_leave; i++) {
 		if (g->busy && strcmp(g->busy, p->leave[i]) == 0)
 			return err_set(e, ERR_REFUSED, "component %s: a version of it is tried", p->leave[i]);
-		g->leave[i] = serve_service_find(g->process, g->app->name, p->leave[i]);
-		if (!serve_service_leave_prepare(g->leave[i], e))
+		g->leave[i] = (struct leaving){serve_service_find(g->process, g->app->name, p->leave[i]), find_component(from, p->leave[i])->update.drain.value};
+		if (!serve_service_leave_prepare(g->leave[i].service, e))
 			return false;
 	}
 	return true;
@@ -354,7 +359,7 @@ static bool begin(struct change *g, const struct ctl_turn *t, struct err *e)
 	g->up.arena = &g->batch->arena;
 	g->up.batch = g->batch;
 	g->up.now = g->app;
-	return cli__up_plan(&g->batch->arena, t, &g->plan, e) && open_links(g, e) && prepare_pieces(g, e) && route_app(g, e);
+	return cli__up_plan(&g->batch->arena, t, &g->plan, e) && open_links(g, e) && prepare_pieces(g, t->from ? t->from->app : NULL, e) && route_app(g, e);
 }
 
 void cli__up_prepare(void *user, const struct ctl_turn *t, void (*ready)(void *ctx, void *prepared, const struct err *e), void *ctx)
@@ -396,14 +401,12 @@ static void on_left(void *ctx, const struct err *e)
 		finish(g);
 }
 
-enum { DRAIN_SECONDS = 30 };
-
 // What is not in the app any more: nothing leads to it by now.
 static void let_go(struct change *g)
 {
 	g->waiting = g->plan.n_leave + 1;
 	for (uint32_t i = 0; i < g->plan.n_leave; i++)
-		serve_service_leave(g->leave[i], DRAIN_SECONDS * SECOND, on_left, g);
+		serve_service_leave(g->leave[i].service, g->leave[i].drain_ns, on_left, g);
 	for (uint32_t i = 0; i < g->plan.n_close; i++)
 		cli__up_link_close(g->up.whole, g->app->name, g->plan.close[i]);
 	for (uint32_t i = 0; i < g->n_links; i++)

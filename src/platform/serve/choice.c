@@ -7,20 +7,13 @@
 // 2. A shard has two stocks of slots, for the version that stays and the one that is tried. A slot whose version has left its stock goes when its last
 //    request ends.
 // 3. What still runs in a version that no choice names any more is ended when the time is over that was set for it (`ends_ns`).
+// 4. Requests in the queue run in what is in force when their turn comes. Where nothing is any more (an empty choice: the service leaves) they came before that,
+//    and run in what was: its choice and its stocks stay as `last` until the queue is empty, or the time of 3 is over.
 #include "serve_int.h"
 
 #include "sys/sys.h"
 
-// ---- counting ----------------------------------------------------------------------------------------------------------------------------
-
-static void choice_unref(struct serve_choice *c)
-{
-	if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) != 0)
-		return;
-	serve__version_unref(c->versions[0], VERSION_IN_CHOICE);
-	serve__version_unref(c->versions[1], VERSION_IN_CHOICE);
-	mem_free(c);
-}
+// ---- acknowledged --------------------------------------------------------------------------------------------------------------------------
 
 static void on_acknowledged(struct loop_remote *r)
 {
@@ -28,7 +21,7 @@ static void on_acknowledged(struct loop_remote *r)
 	void (*done)(void *ctx, const struct err *e) = c->done;
 	void *ctx = c->ctx;
 	struct err e = {0};
-	choice_unref(c);
+	serve__choice_unref(c);
 	if (done)
 		done(ctx, &e);
 }
@@ -42,27 +35,14 @@ static void acknowledge(struct serve_process *p, struct serve_choice *c)
 
 // ---- on a shard ----------------------------------------------------------------------------------------------------------------------------
 
-static struct serve_stock *stock_of(struct serve_shard *s, const struct serve_version *v)
-{
-	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
-		if (s->stocks[i].version == v)
-			return &s->stocks[i];
-	return NULL;
-}
-
 static struct serve_stock *stock_for(struct serve_shard *s, struct serve_version *v)
 {
-	struct serve_stock *stock = stock_of(s, v);
+	struct serve_stock *stock = serve__stock_of(s, v);
 	if (!stock) {
-		stock = stock_of(s, NULL);
+		stock = serve__stock_of(s, NULL);
 		stock->version = v;
 	}
 	return stock;
-}
-
-static bool is_chosen(const struct serve_choice *c, const struct serve_version *v)
-{
-	return v == c->versions[0] || v == c->versions[1];
 }
 
 // What runs in versions that have left is ended in time.
@@ -72,11 +52,18 @@ static void on_retire(struct loop_timer *t)
 	uint64_t now = loop_now_ns(s->loop), next = UINT64_MAX;
 	for (struct serve_request *c = s->running; c; c = c->list_next) {
 		const struct serve_version *v = c->slot->version;
-		if (is_chosen(s->choice, v))
+		if (serve__choice_has(s->choice, v))
 			continue;
 		uint64_t ends = __atomic_load_n(&v->ends_ns, __ATOMIC_RELAXED);
 		if (ends <= now)
 			serve__request_kill(c);
+		else
+			next = min_u64(next, ends);
+	}
+	if (s->last) {
+		uint64_t ends = __atomic_load_n(&s->last->versions[0]->ends_ns, __ATOMIC_RELAXED);
+		if (ends <= now)
+			serve__queue_refuse(s);
 		else
 			next = min_u64(next, ends);
 	}
@@ -86,20 +73,22 @@ static void on_retire(struct loop_timer *t)
 static void take_up(struct serve_shard *s, struct serve_choice *c)
 {
 	struct serve_choice *before = s->choice;
-	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
-		if (s->stocks[i].version && !is_chosen(c, s->stocks[i].version)) {
-			serve__stock_discard(&s->stocks[i], s);
-			s->stocks[i].version = NULL;
+	if (!c->versions[0] && s->queue_head) {
+		if (!s->last) {
+			s->last = before;
+			before = NULL;
 		}
+	} else {
+		serve__stocks_discard(s, c);
+		serve__choice_forget_last(s);
+	}
 	s->choice = c;
 	s->stable = c->versions[0] ? stock_for(s, c->versions[0]) : NULL;
 	s->tried = c->versions[1] ? stock_for(s, c->versions[1]) : NULL;
 	s->turn = 0;
 	s->retire_timer.fn = on_retire;
 	loop_timer_set(s->loop, &s->retire_timer, loop_now_ns(s->loop));
-	choice_unref(before);
-	if (!s->stable)
-		serve__queue_refuse(s);
+	serve__choice_unref(before);
 }
 
 // Of a service that came while its thread served.
@@ -123,7 +112,7 @@ void serve__choice_take_up(struct serve_shard *s)
 		take_up(s, c);
 	acknowledge(s->service->process, c);
 	if (!s->open)
-		choice_unref(c);
+		serve__choice_unref(c);
 	if (s->open) {
 		serve__queue_wake(s);
 		serve__slots_refill(s);
@@ -149,14 +138,11 @@ void serve__choice_close(struct serve_shard *s)
 	struct serve_choice *offered = __atomic_exchange_n(&s->offered, NULL, __ATOMIC_ACQ_REL);
 	if (offered)
 		acknowledge(s->service->process, offered);
-	choice_unref(offered);
+	serve__choice_unref(offered);
 	loop_timer_cancel(s->loop, &s->retire_timer);
-	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++) {
-		if (s->stocks[i].version)
-			serve__stock_discard(&s->stocks[i], s);
-		s->stocks[i].version = NULL;
-	}
-	choice_unref(s->choice);
+	serve__stocks_discard(s, NULL);
+	serve__choice_forget_last(s);
+	serve__choice_unref(s->choice);
 	s->choice = NULL;
 }
 
@@ -192,14 +178,14 @@ void serve__choice_publish(struct serve_service *service, struct serve_choice *c
 		struct serve_choice *before = __atomic_exchange_n(&s->offered, c, __ATOMIC_ACQ_REL);
 		if (before) {  // nobody saw it; the shard is told already
 			acknowledge(p, before);
-			choice_unref(before);
+			serve__choice_unref(before);
 		} else if (p->threads[i].gone) {
 			serve__choice_take_up(s);
 		} else {
 			loop_post_remote(s->loop, &s->take_up);
 		}
 	}
-	choice_unref(service->choice);
+	serve__choice_unref(service->choice);
 	service->choice = c;
 }
 
@@ -212,7 +198,7 @@ bool serve__choice_begin(struct serve_service *service, struct err *e)
 
 void serve__choice_forget(struct serve_service *service)
 {
-	choice_unref(service->choice);
+	serve__choice_unref(service->choice);
 	service->choice = NULL;
 	mem_free(service->spare);
 	service->spare = NULL;

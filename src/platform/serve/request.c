@@ -194,7 +194,7 @@ static uint64_t or_endless(uint64_t limit)
 
 static uint64_t most_of_service(const struct serve_shard *s)
 {
-	const struct serve_service_config *c = s->stable->version->config;
+	const struct serve_service_config *c = (s->last ? s->last->versions[0] : s->stable->version)->config;
 	return sat_mul_u64(c->max_instances, serve__max_tasks(c));
 }
 
@@ -365,6 +365,8 @@ static void queue_remove(struct serve_request *c)
 		s->queue_end = c->list_prev;
 	serve__count_down(&s->queued);
 	shared_count_down(&s->service->process->queued);
+	if (UNLIKELY(s->last != NULL) && !s->queue_head)
+		serve__choice_left(s);
 }
 
 static void on_queue_timeout(struct loop_timer *t)
@@ -513,13 +515,21 @@ static void give_way(struct serve_request *c)
 	c->http.fields = fields_of_ours;
 }
 
+static struct serve_stock *stock_of(const struct serve_request *c)
+{
+	struct serve_shard *s = c->shard;
+	if (UNLIKELY(s->last != NULL))
+		return serve__choice_last(s, c->tries);
+	return c->tries && s->tried ? s->tried : s->stable;
+}
+
 // What a call needs before anything of it has happened. false: it lacks memory or address space, and is as it was.
 static bool prepare(struct serve_request *c)
 {
 	struct serve_shard *s = c->shard;
 	struct err e;
 	err_clear(&e);
-	c->slot = serve__slot_take(s, c->tries && s->tried ? s->tried : s->stable, &e);
+	c->slot = serve__slot_take(s, stock_of(c), &e);
 	if (!c->slot) {
 		if (e.code != ERR_NONE)
 			log_shortage(s, e.text);

@@ -309,6 +309,7 @@ struct serve_shard {
 	struct loop *loop;              // the thread's
 	struct vm_shard *vm;            // the thread's
 	struct serve_choice *choice;    // that it has taken up
+	struct serve_choice *last;      // what the queue runs in, where none is in force any more; NULL: it needs none
 	struct serve_choice *offered;   // any thread: to be taken up between two requests; NULL: none
 	struct loop_remote take_up;     // posted by who makes `offered` something
 	struct serve_slot *emptying;    // their objects are dropped, a thousand a turn
@@ -402,6 +403,18 @@ NODISCARD bool serve__choice_begin(struct serve_service *service, struct err *e)
 void serve__choice_forget(struct serve_service *service);
 // What is offered to a shard, if anything is: on its thread, or once that is gone.
 void serve__choice_take_up(struct serve_shard *s);
+// ---- stock.c: what of it a shard has
+void serve__choice_unref(struct serve_choice *c);  // NULL does nothing
+bool serve__choice_has(const struct serve_choice *c, const struct serve_version *v);
+// NULL: there is none.
+struct serve_stock *serve__stock_of(struct serve_shard *s, const struct serve_version *v);
+// But for those of the choice (NULL: of none).
+void serve__stocks_discard(struct serve_shard *s, const struct serve_choice *but);
+// Where s->last is: what a request of the queue runs in; it goes; the queue is empty, so that it goes with its slots.
+struct serve_stock *serve__choice_last(struct serve_shard *s, bool tries);
+void serve__choice_forget_last(struct serve_shard *s);
+void serve__choice_left(struct serve_shard *s);
+// ----
 void serve__choice_open(struct serve_shard *s);
 void serve__choice_close(struct serve_shard *s);
 // Does this request run in the version that is tried?

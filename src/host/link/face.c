@@ -431,3 +431,18 @@ enum seam_result link__face_many(struct seam_call *c, const struct link__bucket 
 		give_up(&w);
 	return r == SEAM_OK && w.no_memory ? SEAM_TRAP : r;
 }
+
+struct wit_string link__key_at(const void *list, uint32_t i)
+{
+	return ((const struct wit_string *)list)[i];
+}
+
+struct wit_string link__pair_key(const void *list, uint32_t i)
+{
+	return ((const struct wasi_tuple2_string_list_u8 *)list)[i].f0;
+}
+
+struct wit_list link__pair_value(const void *list, uint32_t i)
+{
+	return ((const struct wasi_tuple2_string_list_u8 *)list)[i].f1;
+}

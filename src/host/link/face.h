@@ -67,14 +67,79 @@ static inline uint64_t link__epoch_told(const struct link_shard *s)
 {
 	return s->epoch + s->link->host->nonce;
 }
-// The error of a face whose cases are those of wasi:keyvalue.
-static inline struct wasi_keyvalue_store_error link__error(const struct link__answer *a)
-{
-	struct wasi_keyvalue_store_error e = {.tag = a->fault == LINK__NO_STORE ? WASI_KEYVALUE_STORE_ERROR_NO_SUCH_STORE
-			: a->fault == LINK__DENIED                                      ? WASI_KEYVALUE_STORE_ERROR_ACCESS_DENIED
-																			: WASI_KEYVALUE_STORE_ERROR_OTHER};
-	e.other = a->text;
-	return e;
-}
+// Arguments of batches: lists of keys, of keys with their values.
+struct wit_string link__key_at(const void *list, uint32_t i);
+struct wit_string link__pair_key(const void *list, uint32_t i);
+struct wit_list link__pair_value(const void *list, uint32_t i);
+
+// Of a face's error, whose cases are the same everywhere, but of a type of its own: link__error_PREFIX(answer). PREFIX, CASE: what witgen calls it.
+#define LINK__FACE_ERROR(PREFIX, CASE)                                                               \
+	static struct PREFIX##_error link__error_##PREFIX(const struct link__answer *answer) {           \
+		return (struct PREFIX##_error){.tag = answer->fault == LINK__NO_STORE ? CASE##_NO_SUCH_STORE \
+				: answer->fault == LINK__DENIED                               ? CASE##_ACCESS_DENIED \
+																			  : CASE##_OTHER,                                      \
+			.other = answer->text};                                                                  \
+	}
+// Puts a fault into a result whose error is that.
+#define LINK__FAULT(PREFIX, ret, answer)               \
+	do {                                               \
+		if ((answer)->fault) {                         \
+			(ret)->is_err = true;                      \
+			(ret)->err = link__error_##PREFIX(answer); \
+		}                                              \
+	} while (0)
+// What each face has with the same arguments: link__bucket_PREFIX(c, rep), get, set, delete, exists and drop. BUCKET: its resource; ERROR: how its results are called.
+#define LINK__FACE_BUCKET(PREFIX, BUCKET, ERROR)                                                                                             \
+	static const struct link__bucket *link__bucket_##PREFIX(struct seam_call *c, uint32_t rep)                                               \
+	{                                                                                                                                        \
+		return seam_resource_get(c, &BUCKET##_resource, rep);                                                                                \
+	}                                                                                                                                        \
+	void BUCKET##_drop(struct canon_instance *i, void *object)                                                                               \
+	{                                                                                                                                        \
+		link__bucket_free(object);                                                                                                           \
+	}                                                                                                                                        \
+	enum seam_result BUCKET##_get(struct seam_call *c, const struct BUCKET##_get_args *args, struct wasi_result_option_list_u8_##ERROR *ret) \
+	{                                                                                                                                        \
+		struct link__answer answer = {0};                                                                                                    \
+		enum seam_result r = link__face_get(c, link__bucket_##PREFIX(c, args->self), args->key, &ret->ok, &answer);                          \
+		LINK__FAULT(PREFIX, ret, &answer);                                                                                                   \
+		return r;                                                                                                                            \
+	}                                                                                                                                        \
+	enum seam_result BUCKET##_set(struct seam_call *c, const struct BUCKET##_set_args *args, struct wasi_result_void_##ERROR *ret)           \
+	{                                                                                                                                        \
+		struct link__answer answer = {0};                                                                                                    \
+		enum seam_result r = link__face_set(c, link__bucket_##PREFIX(c, args->self), args->key, args->value, &answer);                       \
+		LINK__FAULT(PREFIX, ret, &answer);                                                                                                   \
+		return r;                                                                                                                            \
+	}                                                                                                                                        \
+	enum seam_result BUCKET##_delete(struct seam_call *c, const struct BUCKET##_delete_args *args, struct wasi_result_void_##ERROR *ret)     \
+	{                                                                                                                                        \
+		struct link__answer answer = {0};                                                                                                    \
+		enum seam_result r = link__face_delete(c, link__bucket_##PREFIX(c, args->self), args->key, &answer);                                 \
+		LINK__FAULT(PREFIX, ret, &answer);                                                                                                   \
+		return r;                                                                                                                            \
+	}                                                                                                                                        \
+	enum seam_result BUCKET##_exists(struct seam_call *c, const struct BUCKET##_exists_args *args, struct wasi_result_bool_##ERROR *ret)     \
+	{                                                                                                                                        \
+		struct link__answer answer = {0};                                                                                                    \
+		enum seam_result r = link__face_exists(c, link__bucket_##PREFIX(c, args->self), args->key, &ret->ok, &answer);                       \
+		LINK__FAULT(PREFIX, ret, &answer);                                                                                                   \
+		return r;                                                                                                                            \
+	}
+// Variables: get, from link__face_variable.
+#define LINK__FACE_VARIABLES(PREFIX, CASE)                                                                                                    \
+	enum seam_result PREFIX##_get(struct seam_call *c, const struct PREFIX##_get_args *args, struct wasi_result_string_##PREFIX##_error *ret) \
+	{                                                                                                                                         \
+		struct wit_string text;                                                                                                               \
+		bool is_name;                                                                                                                         \
+		enum seam_result r = link__face_variable(c, args->name, &text, &is_name, &ret->is_err);                                               \
+		if (!ret->is_err) {                                                                                                                   \
+			ret->ok = text;                                                                                                                   \
+			return r;                                                                                                                         \
+		}                                                                                                                                     \
+		ret->err.tag = is_name ? CASE##_UNDEFINED : CASE##_INVALID_NAME;                                                                      \
+		ret->err.undefined = text;                                                                                                            \
+		return r;                                                                                                                             \
+	}
 
 #endif

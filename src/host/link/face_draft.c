@@ -1,25 +1,8 @@
 // wasi:keyvalue@0.2.0-draft: as draft2, but for the numbers of cursors and counters, what get-many gives, and without cas.
 #include "face.h"
 
-static const struct link__bucket *bucket_of(struct seam_call *c, uint32_t rep)
-{
-	return seam_resource_get(c, &wasi_keyvalue_draft_store_bucket_resource, rep);
-}
-
-static struct wasi_keyvalue_draft_store_error error_of(const struct link__answer *answer)
-{
-	struct wasi_keyvalue_store_error e = link__error(answer);  // the same cases
-	return (struct wasi_keyvalue_draft_store_error){.tag = e.tag, .other = e.other};
-}
-
-// Puts a fault into a result whose error is the store's.
-#define FAULT(ret, answer)                 \
-	do {                                   \
-		if ((answer)->fault) {             \
-			(ret)->is_err = true;          \
-			(ret)->err = error_of(answer); \
-		}                                  \
-	} while (0)
+LINK__FACE_ERROR(wasi_keyvalue_draft_store, WASI_KEYVALUE_DRAFT_STORE_ERROR)
+LINK__FACE_BUCKET(wasi_keyvalue_draft_store, wasi_keyvalue_draft_store_bucket, keyvalue_draft_store_error)
 
 // ---- store ----------------------------------------------------------------------------------------------------------------------------------
 
@@ -28,48 +11,7 @@ enum seam_result wasi_keyvalue_draft_store_open(struct seam_call *c, const struc
 {
 	struct link__answer answer = {0};
 	enum seam_result r = link__face_open(c, args->identifier, &wasi_keyvalue_draft_store_bucket_class, &ret->ok, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-void wasi_keyvalue_draft_store_bucket_drop(struct canon_instance *i, void *object)
-{
-	link__bucket_free(object);
-}
-
-enum seam_result wasi_keyvalue_draft_store_bucket_get(struct seam_call *c, const struct wasi_keyvalue_draft_store_bucket_get_args *args,
-	struct wasi_result_option_list_u8_keyvalue_draft_store_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_get(c, bucket_of(c, args->self), args->key, &ret->ok, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result wasi_keyvalue_draft_store_bucket_set(struct seam_call *c, const struct wasi_keyvalue_draft_store_bucket_set_args *args,
-	struct wasi_result_void_keyvalue_draft_store_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_set(c, bucket_of(c, args->self), args->key, args->value, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result wasi_keyvalue_draft_store_bucket_delete(struct seam_call *c, const struct wasi_keyvalue_draft_store_bucket_delete_args *args,
-	struct wasi_result_void_keyvalue_draft_store_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_delete(c, bucket_of(c, args->self), args->key, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result wasi_keyvalue_draft_store_bucket_exists(struct seam_call *c, const struct wasi_keyvalue_draft_store_bucket_exists_args *args,
-	struct wasi_result_bool_keyvalue_draft_store_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_exists(c, bucket_of(c, args->self), args->key, &ret->ok, &answer);
-	FAULT(ret, &answer);
+	LINK__FAULT(wasi_keyvalue_draft_store, ret, &answer);
 	return r;
 }
 
@@ -79,7 +21,7 @@ enum { PLACE_BITS = 56 };
 enum seam_result wasi_keyvalue_draft_store_bucket_list_keys(struct seam_call *c, const struct wasi_keyvalue_draft_store_bucket_list_keys_args *args,
 	struct wasi_result_keyvalue_draft_store_key_response_keyvalue_draft_store_error *ret)
 {
-	const struct link__bucket *b = bucket_of(c, args->self);
+	const struct link__bucket *b = link__bucket_wasi_keyvalue_draft_store(c, args->self);
 	struct link__answer answer = {0};
 	uint64_t told = link__epoch_told(b->shard) << PLACE_BITS, cursor = 0, next = 0;
 	if (args->cursor.is_some) {
@@ -93,7 +35,7 @@ enum seam_result wasi_keyvalue_draft_store_bucket_list_keys(struct seam_call *c,
 	enum seam_result r = link__face_page(c, b, b->shard->epoch, cursor, &ret->ok.keys, &next, &answer);
 	if (r == SEAM_OK && !answer.fault)
 		ret->ok.cursor = (struct wasi_option_u64){.is_some = next != 0, .some = told | next};
-	FAULT(ret, &answer);
+	LINK__FAULT(wasi_keyvalue_draft_store, ret, &answer);
 	return r;
 }
 
@@ -113,30 +55,15 @@ enum seam_result wasi_keyvalue_draft_atomics_increment(struct seam_call *c, cons
 	int64_t sum = 0;
 	if (args->delta > INT64_MAX)
 		return out_of_range(c, ret);
-	enum seam_result r = link__face_increment(c, bucket_of(c, args->bucket), args->key, (int64_t)args->delta, &sum, &answer);
+	enum seam_result r = link__face_increment(c, link__bucket_wasi_keyvalue_draft_store(c, args->bucket), args->key, (int64_t)args->delta, &sum, &answer);
 	if (r == SEAM_OK && !answer.fault && sum < 0)  // another interface made it so
 		return out_of_range(c, ret);
 	ret->ok = (uint64_t)sum;
-	FAULT(ret, &answer);
+	LINK__FAULT(wasi_keyvalue_draft_store, ret, &answer);
 	return r;
 }
 
 // ---- batch ----------------------------------------------------------------------------------------------------------------------------------
-
-static struct wit_string key_at(const void *list, uint32_t i)
-{
-	return ((const struct wit_string *)list)[i];
-}
-
-static struct wit_string pair_key(const void *list, uint32_t i)
-{
-	return ((const struct wasi_tuple2_string_list_u8 *)list)[i].f0;
-}
-
-static struct wit_list pair_value(const void *list, uint32_t i)
-{
-	return ((const struct wasi_tuple2_string_list_u8 *)list)[i].f1;
-}
 
 enum seam_result wasi_keyvalue_draft_batch_get_many(struct seam_call *c, const struct wasi_keyvalue_draft_batch_get_many_args *args,
 	struct wasi_result_list_option_tuple2_string_list_u8_keyvalue_draft_store_error *ret)
@@ -147,12 +74,12 @@ enum seam_result wasi_keyvalue_draft_batch_get_many(struct seam_call *c, const s
 	struct wasi_option_list_u8 *found = list ? SEAM_ARRAY(c, struct wasi_option_list_u8, n) : NULL;
 	if (!found)
 		return SEAM_TRAP;
-	struct link__many m = {.kind = LINK_GET, .n = n, .key = key_at, .list = args->keys.ptr, .found = found};
-	enum seam_result r = link__face_many(c, bucket_of(c, args->bucket), &m, &answer);
+	struct link__many m = {.kind = LINK_GET, .n = n, .key = link__key_at, .list = args->keys.ptr, .found = found};
+	enum seam_result r = link__face_many(c, link__bucket_wasi_keyvalue_draft_store(c, args->bucket), &m, &answer);
 	for (uint32_t i = 0; i < n; i++)
-		list[i] = (struct wasi_option_tuple2_string_list_u8){.is_some = found[i].is_some, .some = {key_at(args->keys.ptr, i), found[i].some}};
+		list[i] = (struct wasi_option_tuple2_string_list_u8){.is_some = found[i].is_some, .some = {link__key_at(args->keys.ptr, i), found[i].some}};
 	ret->ok = (struct wit_list){list, n};
-	FAULT(ret, &answer);
+	LINK__FAULT(wasi_keyvalue_draft_store, ret, &answer);
 	return r;
 }
 
@@ -160,9 +87,9 @@ enum seam_result wasi_keyvalue_draft_batch_set_many(struct seam_call *c, const s
 	struct wasi_result_void_keyvalue_draft_store_error *ret)
 {
 	struct link__answer answer = {0};
-	struct link__many m = {.kind = LINK_SET, .n = (uint32_t)args->key_values.len, .key = pair_key, .value = pair_value, .list = args->key_values.ptr};
-	enum seam_result r = link__face_many(c, bucket_of(c, args->bucket), &m, &answer);
-	FAULT(ret, &answer);
+	struct link__many m = {.kind = LINK_SET, .n = (uint32_t)args->key_values.len, .key = link__pair_key, .value = link__pair_value, .list = args->key_values.ptr};
+	enum seam_result r = link__face_many(c, link__bucket_wasi_keyvalue_draft_store(c, args->bucket), &m, &answer);
+	LINK__FAULT(wasi_keyvalue_draft_store, ret, &answer);
 	return r;
 }
 
@@ -170,8 +97,8 @@ enum seam_result wasi_keyvalue_draft_batch_delete_many(struct seam_call *c, cons
 	struct wasi_result_void_keyvalue_draft_store_error *ret)
 {
 	struct link__answer answer = {0};
-	struct link__many m = {.kind = LINK_DELETE, .n = (uint32_t)args->keys.len, .key = key_at, .list = args->keys.ptr};
-	enum seam_result r = link__face_many(c, bucket_of(c, args->bucket), &m, &answer);
-	FAULT(ret, &answer);
+	struct link__many m = {.kind = LINK_DELETE, .n = (uint32_t)args->keys.len, .key = link__key_at, .list = args->keys.ptr};
+	enum seam_result r = link__face_many(c, link__bucket_wasi_keyvalue_draft_store(c, args->bucket), &m, &answer);
+	LINK__FAULT(wasi_keyvalue_draft_store, ret, &answer);
 	return r;
 }

@@ -1,19 +1,8 @@
 // wasi:keyvalue@0.2.0-draft2.
 #include "face.h"
 
-static const struct link__bucket *bucket_of(struct seam_call *c, uint32_t rep)
-{
-	return seam_resource_get(c, &wasi_keyvalue_store_bucket_resource, rep);
-}
-
-// Puts a fault into a result whose error is the store's.
-#define FAULT(ret, answer)                    \
-	do {                                      \
-		if ((answer)->fault) {                \
-			(ret)->is_err = true;             \
-			(ret)->err = link__error(answer); \
-		}                                     \
-	} while (0)
+LINK__FACE_ERROR(wasi_keyvalue_store, WASI_KEYVALUE_STORE_ERROR)
+LINK__FACE_BUCKET(wasi_keyvalue_store, wasi_keyvalue_store_bucket, keyvalue_store_error)
 
 // ---- store ----------------------------------------------------------------------------------------------------------------------------------
 
@@ -22,48 +11,7 @@ enum seam_result wasi_keyvalue_store_open(struct seam_call *c, const struct wasi
 {
 	struct link__answer answer = {0};
 	enum seam_result r = link__face_open(c, args->identifier, &wasi_keyvalue_store_bucket_class, &ret->ok, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-void wasi_keyvalue_store_bucket_drop(struct canon_instance *i, void *object)
-{
-	link__bucket_free(object);
-}
-
-enum seam_result wasi_keyvalue_store_bucket_get(struct seam_call *c, const struct wasi_keyvalue_store_bucket_get_args *args,
-	struct wasi_result_option_list_u8_keyvalue_store_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_get(c, bucket_of(c, args->self), args->key, &ret->ok, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result wasi_keyvalue_store_bucket_set(struct seam_call *c, const struct wasi_keyvalue_store_bucket_set_args *args,
-	struct wasi_result_void_keyvalue_store_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_set(c, bucket_of(c, args->self), args->key, args->value, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result wasi_keyvalue_store_bucket_delete(struct seam_call *c, const struct wasi_keyvalue_store_bucket_delete_args *args,
-	struct wasi_result_void_keyvalue_store_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_delete(c, bucket_of(c, args->self), args->key, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result wasi_keyvalue_store_bucket_exists(struct seam_call *c, const struct wasi_keyvalue_store_bucket_exists_args *args,
-	struct wasi_result_bool_keyvalue_store_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_exists(c, bucket_of(c, args->self), args->key, &ret->ok, &answer);
-	FAULT(ret, &answer);
+	LINK__FAULT(wasi_keyvalue_store, ret, &answer);
 	return r;
 }
 
@@ -77,7 +25,7 @@ static bool parse_cursor(struct slice text, uint64_t *ret_epoch, uint64_t *ret_c
 enum seam_result wasi_keyvalue_store_bucket_list_keys(struct seam_call *c, const struct wasi_keyvalue_store_bucket_list_keys_args *args,
 	struct wasi_result_keyvalue_store_key_response_keyvalue_store_error *ret)
 {
-	const struct link__bucket *b = bucket_of(c, args->self);
+	const struct link__bucket *b = link__bucket_wasi_keyvalue_store(c, args->self);
 	struct link__answer answer = {0};
 	uint64_t told = link__epoch_told(b->shard), epoch = told, cursor = 0, next = 0;
 	if (args->cursor.is_some && (!parse_cursor(seam_slice(args->cursor.some), &epoch, &cursor) || epoch != told || !cursor)) {
@@ -86,7 +34,7 @@ enum seam_result wasi_keyvalue_store_bucket_list_keys(struct seam_call *c, const
 		return seam_string(c, SLICE_LIT("cursor expired"), &ret->err.other) ? SEAM_OK : SEAM_TRAP;
 	}
 	enum seam_result r = link__face_page(c, b, b->shard->epoch, cursor, &ret->ok.keys, &next, &answer);
-	FAULT(ret, &answer);
+	LINK__FAULT(wasi_keyvalue_store, ret, &answer);
 	if (r != SEAM_OK || answer.fault || !next)
 		return r;
 	char text[64];
@@ -101,8 +49,8 @@ enum seam_result wasi_keyvalue_atomics_increment(struct seam_call *c, const stru
 	struct wasi_result_s64_keyvalue_store_error *ret)
 {
 	struct link__answer answer = {0};
-	enum seam_result r = link__face_increment(c, bucket_of(c, args->bucket), args->key, args->delta, &ret->ok, &answer);
-	FAULT(ret, &answer);
+	enum seam_result r = link__face_increment(c, link__bucket_wasi_keyvalue_store(c, args->bucket), args->key, args->delta, &ret->ok, &answer);
+	LINK__FAULT(wasi_keyvalue_store, ret, &answer);
 	return r;
 }
 
@@ -110,8 +58,9 @@ enum seam_result wasi_keyvalue_atomics_cas_new(struct seam_call *c, const struct
 	struct wasi_result_own_keyvalue_atomics_cas_keyvalue_store_error *ret)
 {
 	struct link__answer answer = {0};
-	enum seam_result r = link__face_cas_new(c, bucket_of(c, args->bucket), seam_slice(args->key), &wasi_keyvalue_atomics_cas_class, &ret->ok, &answer);
-	FAULT(ret, &answer);
+	const struct link__bucket *b = link__bucket_wasi_keyvalue_store(c, args->bucket);
+	enum seam_result r = link__face_cas_new(c, b, seam_slice(args->key), &wasi_keyvalue_atomics_cas_class, &ret->ok, &answer);
+	LINK__FAULT(wasi_keyvalue_store, ret, &answer);
 	return r;
 }
 
@@ -126,7 +75,7 @@ enum seam_result wasi_keyvalue_atomics_cas_current(struct seam_call *c, const st
 	struct link__answer answer = {0};
 	struct link__cas *cas = seam_resource_get(c, &wasi_keyvalue_atomics_cas_resource, args->self);
 	enum seam_result r = link__face_cas_current(c, cas, &ret->ok, &answer);
-	FAULT(ret, &answer);
+	LINK__FAULT(wasi_keyvalue_store, ret, &answer);
 	return r;
 }
 
@@ -145,28 +94,13 @@ enum seam_result wasi_keyvalue_atomics_swap(struct seam_call *c, const struct wa
 	ret->is_err = is_stale || answer.fault;
 	if (answer.fault) {
 		ret->err.tag = WASI_KEYVALUE_ATOMICS_CAS_ERROR_STORE_ERROR;
-		ret->err.store_error = link__error(&answer);
+		ret->err.store_error = link__error_wasi_keyvalue_store(&answer);
 	}
 	link__cas_free(cas);
 	return r;
 }
 
 // ---- batch ----------------------------------------------------------------------------------------------------------------------------------
-
-static struct wit_string key_at(const void *list, uint32_t i)
-{
-	return ((const struct wit_string *)list)[i];
-}
-
-static struct wit_string pair_key(const void *list, uint32_t i)
-{
-	return ((const struct wasi_tuple2_string_list_u8 *)list)[i].f0;
-}
-
-static struct wit_list pair_value(const void *list, uint32_t i)
-{
-	return ((const struct wasi_tuple2_string_list_u8 *)list)[i].f1;
-}
 
 enum seam_result wasi_keyvalue_batch_get_many(struct seam_call *c, const struct wasi_keyvalue_batch_get_many_args *args,
 	struct wasi_result_list_tuple2_string_option_list_u8_keyvalue_store_error *ret)
@@ -177,12 +111,12 @@ enum seam_result wasi_keyvalue_batch_get_many(struct seam_call *c, const struct 
 	struct wasi_option_list_u8 *found = list ? SEAM_ARRAY(c, struct wasi_option_list_u8, n) : NULL;
 	if (!found)
 		return SEAM_TRAP;
-	struct link__many m = {.kind = LINK_GET, .n = n, .key = key_at, .list = args->keys.ptr, .found = found};
-	enum seam_result r = link__face_many(c, bucket_of(c, args->bucket), &m, &answer);
+	struct link__many m = {.kind = LINK_GET, .n = n, .key = link__key_at, .list = args->keys.ptr, .found = found};
+	enum seam_result r = link__face_many(c, link__bucket_wasi_keyvalue_store(c, args->bucket), &m, &answer);
 	for (uint32_t i = 0; i < n; i++)
-		list[i] = (struct wasi_tuple2_string_option_list_u8){key_at(args->keys.ptr, i), found[i]};
+		list[i] = (struct wasi_tuple2_string_option_list_u8){link__key_at(args->keys.ptr, i), found[i]};
 	ret->ok = (struct wit_list){list, n};
-	FAULT(ret, &answer);
+	LINK__FAULT(wasi_keyvalue_store, ret, &answer);
 	return r;
 }
 
@@ -190,9 +124,9 @@ enum seam_result wasi_keyvalue_batch_set_many(struct seam_call *c, const struct 
 	struct wasi_result_void_keyvalue_store_error *ret)
 {
 	struct link__answer answer = {0};
-	struct link__many m = {.kind = LINK_SET, .n = (uint32_t)args->key_values.len, .key = pair_key, .value = pair_value, .list = args->key_values.ptr};
-	enum seam_result r = link__face_many(c, bucket_of(c, args->bucket), &m, &answer);
-	FAULT(ret, &answer);
+	struct link__many m = {.kind = LINK_SET, .n = (uint32_t)args->key_values.len, .key = link__pair_key, .value = link__pair_value, .list = args->key_values.ptr};
+	enum seam_result r = link__face_many(c, link__bucket_wasi_keyvalue_store(c, args->bucket), &m, &answer);
+	LINK__FAULT(wasi_keyvalue_store, ret, &answer);
 	return r;
 }
 
@@ -200,8 +134,8 @@ enum seam_result wasi_keyvalue_batch_delete_many(struct seam_call *c, const stru
 	struct wasi_result_void_keyvalue_store_error *ret)
 {
 	struct link__answer answer = {0};
-	struct link__many m = {.kind = LINK_DELETE, .n = (uint32_t)args->keys.len, .key = key_at, .list = args->keys.ptr};
-	enum seam_result r = link__face_many(c, bucket_of(c, args->bucket), &m, &answer);
-	FAULT(ret, &answer);
+	struct link__many m = {.kind = LINK_DELETE, .n = (uint32_t)args->keys.len, .key = link__key_at, .list = args->keys.ptr};
+	enum seam_result r = link__face_many(c, link__bucket_wasi_keyvalue_store(c, args->bucket), &m, &answer);
+	LINK__FAULT(wasi_keyvalue_store, ret, &answer);
 	return r;
 }

@@ -1,27 +1,8 @@
 // fermyon:spin/key-value@2.0.0 and variables@2.0.0.
 #include "face.h"
 
-static const struct link__bucket *bucket_of(struct seam_call *c, uint32_t rep)
-{
-	return seam_resource_get(c, &fermyon_spin_key_value_store_resource, rep);
-}
-
-static struct fermyon_spin_key_value_error error_of(const struct link__answer *a)
-{
-	struct fermyon_spin_key_value_error e = {.tag = a->fault == LINK__NO_STORE ? FERMYON_SPIN_KEY_VALUE_ERROR_NO_SUCH_STORE
-			: a->fault == LINK__DENIED                                         ? FERMYON_SPIN_KEY_VALUE_ERROR_ACCESS_DENIED
-																			   : FERMYON_SPIN_KEY_VALUE_ERROR_OTHER};
-	e.other = a->text;
-	return e;
-}
-
-#define FAULT(ret, answer)                 \
-	do {                                   \
-		if ((answer)->fault) {             \
-			(ret)->is_err = true;          \
-			(ret)->err = error_of(answer); \
-		}                                  \
-	} while (0)
+LINK__FACE_ERROR(fermyon_spin_key_value, FERMYON_SPIN_KEY_VALUE_ERROR)
+LINK__FACE_BUCKET(fermyon_spin_key_value, fermyon_spin_key_value_store, fermyon_spin_key_value_error)
 
 // ---- key-value ------------------------------------------------------------------------------------------------------------------------------
 
@@ -32,48 +13,7 @@ enum seam_result fermyon_spin_key_value_store_open(struct seam_call *c, const st
 	enum seam_result r = link__face_open(c, args->label, &fermyon_spin_key_value_store_class, &ret->ok, &answer);
 	if (answer.fault == LINK__NO_STORE)
 		answer.fault = LINK__DENIED;  // a label that the manifest doesn't give the component, as Spin has it
-	FAULT(ret, &answer);
-	return r;
-}
-
-void fermyon_spin_key_value_store_drop(struct canon_instance *i, void *object)
-{
-	link__bucket_free(object);
-}
-
-enum seam_result fermyon_spin_key_value_store_get(struct seam_call *c, const struct fermyon_spin_key_value_store_get_args *args,
-	struct wasi_result_option_list_u8_fermyon_spin_key_value_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_get(c, bucket_of(c, args->self), args->key, &ret->ok, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result fermyon_spin_key_value_store_set(struct seam_call *c, const struct fermyon_spin_key_value_store_set_args *args,
-	struct wasi_result_void_fermyon_spin_key_value_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_set(c, bucket_of(c, args->self), args->key, args->value, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result fermyon_spin_key_value_store_delete(struct seam_call *c, const struct fermyon_spin_key_value_store_delete_args *args,
-	struct wasi_result_void_fermyon_spin_key_value_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_delete(c, bucket_of(c, args->self), args->key, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result fermyon_spin_key_value_store_exists(struct seam_call *c, const struct fermyon_spin_key_value_store_exists_args *args,
-	struct wasi_result_bool_fermyon_spin_key_value_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_exists(c, bucket_of(c, args->self), args->key, &ret->ok, &answer);
-	FAULT(ret, &answer);
+	LINK__FAULT(fermyon_spin_key_value, ret, &answer);
 	return r;
 }
 
@@ -81,8 +21,8 @@ enum seam_result fermyon_spin_key_value_store_get_keys(struct seam_call *c, cons
 	struct wasi_result_list_string_fermyon_spin_key_value_error *ret)
 {
 	struct link__answer answer = {0};
-	enum seam_result r = link__face_keys(c, bucket_of(c, args->self), &ret->ok, &answer);
-	FAULT(ret, &answer);
+	enum seam_result r = link__face_keys(c, link__bucket_fermyon_spin_key_value(c, args->self), &ret->ok, &answer);
+	LINK__FAULT(fermyon_spin_key_value, ret, &answer);
 	return r;
 }
 
@@ -118,17 +58,4 @@ enum seam_result link__face_variable(struct seam_call *c, struct wit_string of, 
 	return seam_string(c, slice_of(text, utf8_valid_prefix(slice_str(text))), ret) ? SEAM_OK : SEAM_TRAP;
 }
 
-enum seam_result fermyon_spin_variables_get(struct seam_call *c, const struct fermyon_spin_variables_get_args *args,
-	struct wasi_result_string_fermyon_spin_variables_error *ret)
-{
-	struct wit_string text;
-	bool is_name;
-	enum seam_result r = link__face_variable(c, args->name, &text, &is_name, &ret->is_err);
-	if (!ret->is_err) {
-		ret->ok = text;
-		return r;
-	}
-	ret->err.tag = is_name ? FERMYON_SPIN_VARIABLES_ERROR_UNDEFINED : FERMYON_SPIN_VARIABLES_ERROR_INVALID_NAME;
-	ret->err.undefined = text;
-	return r;
-}
+LINK__FACE_VARIABLES(fermyon_spin_variables, FERMYON_SPIN_VARIABLES_ERROR)

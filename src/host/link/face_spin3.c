@@ -1,27 +1,8 @@
 // spin:key-value@3.0.0 and spin:variables@3.0.0: those of Spin's world 2, whose functions are async; keys come as a stream.
 #include "face.h"
 
-static const struct link__bucket *bucket_of(struct seam_call *c, uint32_t rep)
-{
-	return seam_resource_get(c, &spin3_key_value_store_resource, rep);
-}
-
-static struct spin3_key_value_error error_of(const struct link__answer *a)
-{
-	struct spin3_key_value_error e = {.tag = a->fault == LINK__NO_STORE ? SPIN3_KEY_VALUE_ERROR_NO_SUCH_STORE
-			: a->fault == LINK__DENIED                                  ? SPIN3_KEY_VALUE_ERROR_ACCESS_DENIED
-																		: SPIN3_KEY_VALUE_ERROR_OTHER};
-	e.other = a->text;
-	return e;
-}
-
-#define FAULT(ret, answer)                 \
-	do {                                   \
-		if ((answer)->fault) {             \
-			(ret)->is_err = true;          \
-			(ret)->err = error_of(answer); \
-		}                                  \
-	} while (0)
+LINK__FACE_ERROR(spin3_key_value, SPIN3_KEY_VALUE_ERROR)
+LINK__FACE_BUCKET(spin3_key_value, spin3_key_value_store, spin3_key_value_error)
 
 // ---- key-value ------------------------------------------------------------------------------------------------------------------------------
 
@@ -32,48 +13,7 @@ enum seam_result spin3_key_value_store_open(struct seam_call *c, const struct sp
 	enum seam_result r = link__face_open(c, args->label, &spin3_key_value_store_class, &ret->ok, &answer);
 	if (answer.fault == LINK__NO_STORE)
 		answer.fault = LINK__DENIED;  // a label that the manifest doesn't give the component, as Spin has it
-	FAULT(ret, &answer);
-	return r;
-}
-
-void spin3_key_value_store_drop(struct canon_instance *i, void *object)
-{
-	link__bucket_free(object);
-}
-
-enum seam_result spin3_key_value_store_get(struct seam_call *c, const struct spin3_key_value_store_get_args *args,
-	struct wasi_result_option_list_u8_spin3_key_value_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_get(c, bucket_of(c, args->self), args->key, &ret->ok, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result spin3_key_value_store_set(struct seam_call *c, const struct spin3_key_value_store_set_args *args,
-	struct wasi_result_void_spin3_key_value_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_set(c, bucket_of(c, args->self), args->key, args->value, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result spin3_key_value_store_delete(struct seam_call *c, const struct spin3_key_value_store_delete_args *args,
-	struct wasi_result_void_spin3_key_value_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_delete(c, bucket_of(c, args->self), args->key, &answer);
-	FAULT(ret, &answer);
-	return r;
-}
-
-enum seam_result spin3_key_value_store_exists(struct seam_call *c, const struct spin3_key_value_store_exists_args *args,
-	struct wasi_result_bool_spin3_key_value_error *ret)
-{
-	struct link__answer answer = {0};
-	enum seam_result r = link__face_exists(c, bucket_of(c, args->self), args->key, &ret->ok, &answer);
-	FAULT(ret, &answer);
+	LINK__FAULT(spin3_key_value, ret, &answer);
 	return r;
 }
 
@@ -230,7 +170,7 @@ static bool outcome_value(struct canon_end *e, struct canon_task *t, void *nativ
 	struct wasi_result_void_spin3_key_value_error result = {.is_err = l->failed};
 	struct link__answer answer = {LINK__OTHER, {(const uint8_t *)l->text, strlen(l->text)}};
 	if (l->failed)
-		result.err = error_of(&answer);
+		result.err = link__error_spin3_key_value(&answer);
 	*(struct wasi_result_void_spin3_key_value_error *)native = result;
 	l->told = true;
 	return true;
@@ -255,7 +195,7 @@ enum seam_result spin3_key_value_store_get_keys(struct seam_call *c, const struc
 {
 	static const struct canon_end_ops keys = {keys_changed, keys_value, keys_gone}, outcome = {outcome_changed, outcome_value, outcome_gone};
 	const struct wit_type *tuple = c->func->type->result;
-	const struct link__bucket *b = bucket_of(c, args->self);
+	const struct link__bucket *b = link__bucket_spin3_key_value(c, args->self);
 	struct listing *l = seam_mem_zalloc(c->canon, sizeof *l + b->name.len);
 	if (!l)
 		return seam_no_memory(c);
@@ -282,16 +222,4 @@ enum seam_result spin3_key_value_store_get_keys(struct seam_call *c, const struc
 
 // ---- variables ------------------------------------------------------------------------------------------------------------------------------
 
-enum seam_result spin3_variables_get(struct seam_call *c, const struct spin3_variables_get_args *args, struct wasi_result_string_spin3_variables_error *ret)
-{
-	struct wit_string text;
-	bool is_name;
-	enum seam_result r = link__face_variable(c, args->name, &text, &is_name, &ret->is_err);
-	if (!ret->is_err) {
-		ret->ok = text;
-		return r;
-	}
-	ret->err.tag = is_name ? SPIN3_VARIABLES_ERROR_UNDEFINED : SPIN3_VARIABLES_ERROR_INVALID_NAME;
-	ret->err.undefined = text;
-	return r;
-}
+LINK__FACE_VARIABLES(spin3_variables, SPIN3_VARIABLES_ERROR)

@@ -40,7 +40,7 @@ int main(void)
 	struct canon_instance *i;
 	struct canon_trap trap = {0};
 	struct err e = {0};
-	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e) || !load_component(&l, slice_of(calling_bytes, sizeof(calling_bytes)), &e) ||
+	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e) || !load_component(&l, SLICE_LIT(calling_bytes), &e) ||
 		!canon_image_new(shard, l.canon, &host, NULL, CANON_INIT_AUTO, NULL, NULL, &m, &trap, &e) || !canon_slot_new(shard, m, NULL, &i, &e)) {
 		printf("%s %s\n", e.text, trap.text);
 		return 1;

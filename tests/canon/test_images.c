@@ -317,9 +317,9 @@ static void the_host_holds_a_guests_resource_and_drops_it(void **s)
 static int start(void **s)
 {
 	struct err e = {0};
-	if (vm_process_init(&e) && vm_shard_new(&shard, &e) && load_component(&ticking, slice_of(ticking_bytes, sizeof(ticking_bytes)), &e) &&
-		load_component(&calling, slice_of(calling_bytes, sizeof(calling_bytes)), &e) &&
-		load_component(&owning, slice_of(owning_bytes, sizeof(owning_bytes)), &e))
+	if (vm_process_init(&e) && vm_shard_new(&shard, &e) && load_component(&ticking, SLICE_LIT(ticking_bytes), &e) &&
+		load_component(&calling, SLICE_LIT(calling_bytes), &e) &&
+		load_component(&owning, SLICE_LIT(owning_bytes), &e))
 		return 0;
 	print_error("%s at %llx\n", e.text, (unsigned long long)e.offset);
 	return 1;

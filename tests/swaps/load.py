@@ -1,10 +1,40 @@
 """What those that change an app under load share: clients that stay connected, a load of them, `tenon up` in a folder of its own."""
-import asyncio, json, os, signal, subprocess, time
+import asyncio, json, os, signal, subprocess, tempfile, time
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 TENON = os.environ.get("TENON", TOP / "build/tenon")
 SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
+
+COUNTER = """tenon = 1
+[app]
+name = "counter"
+[component.c]
+source = "{guest}"
+links = {{ "wasi:keyvalue" = "store" }}
+[link.store]
+{store}
+[[trigger.http]]
+route = "/..."
+component = "c"
+"""
+
+
+def counter(guest, *store):
+    """The manifest of an app that counts in a store of those keys."""
+    return COUNTER.format(guest=guest, store="\n".join(store))
+
+
+def conclude(name, whole, args):
+    """Runs it in a folder of its own, and prints the total. Its exit status."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as top:
+            asyncio.run(whole(args, Path(top)))
+        print("1 passed, 0 failed, 0 skipped")
+        return 0
+    except AssertionError as e:
+        print(f"FAILED {name}: {e}\n0 passed, 1 failed, 0 skipped")
+        return 1
 
 
 class Client:

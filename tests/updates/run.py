@@ -5,12 +5,12 @@ requests, counted. Nothing may fail, memory and descriptors of the server stay a
     run.py [--short] [--updates N] [--requests N] [--clients N] [--shards N]
 
 The last line is the total."""
-import argparse, asyncio, sys, tempfile
+import argparse, asyncio, sys
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "tests/swaps")]
-from load import Client, Load, Tenon  # noqa: E402
+from load import Client, Load, Tenon, conclude  # noqa: E402
 
 HELLO, OTHER = TOP / "examples/hello/hello.wasm", TOP / "examples/misbehave/misbehave.wasm"
 SAYS = {HELLO: b"Hello from a component!\n", OTHER: b"well-behaved\n"}
@@ -123,14 +123,7 @@ def main():
     args = p.parse_args()
     if args.short:
         args.updates, args.requests, args.clients = 40, 4000, 8
-    try:
-        with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as top:
-            asyncio.run(whole(args, Path(top)))
-        print("1 passed, 0 failed, 0 skipped")
-        return 0
-    except AssertionError as e:
-        print(f"FAILED updates: {e}\n0 passed, 1 failed, 0 skipped")
-        return 1
+    return conclude("updates", whole, args)
 
 
 sys.exit(main())

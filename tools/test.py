@@ -4,7 +4,7 @@
 Stages, in order: build, check, units, units-asan, units-tsan, units-check-reset, cli, linear, serve, real, swaps, updates, crashes, scripts, guests, apps, pages, tour, fuzz. Data that is not on this machine is skipped, and said so.
 What failed is told again above the totals, and what failed beside other tests and held alone (UNSTEADY: no failure, but somebody should look).
 """
-import json, os, re, subprocess, sys, time
+import json, os, re, subprocess, sys, threading, time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -28,13 +28,31 @@ BUILDING = {"ASAN_OPTIONS": "detect_leaks=0"}  # programs that only the build ru
 
 
 class Stage:
-    """Counts of one stage; a stage that did not run to its end is one failure."""
+    """Counts of one stage; a stage that did not run to its end is one failure. What one beside others says is held back until tell()."""
 
-    def __init__(self, name):
+    def __init__(self, name, beside=False):
         self.name, self.passed, self.failed, self.skipped = name, 0, 0, 0
-        self.failures, self.telling = [], 0
-        self.began = time.monotonic()
-        print(f"==== {name}", flush=True)
+        self.failures, self.telling, self.held = [], 0, [] if beside else None
+        self.began, self.seconds = time.monotonic(), 0
+        self.line(f"==== {name}")
+
+    def go(self):
+        try:
+            STAGES[self.name](self)
+        except Exception as e:  # a stage that can't run has failed; the others still tell something
+            self.say(f"FAILED: {type(e).__name__}: {e}")
+            self.add(0, 1, 0)
+        self.seconds = time.monotonic() - self.began
+
+    def line(self, text):
+        if self.held is None:
+            print(text, flush=True)
+        else:
+            self.held.append(text)
+
+    def tell(self):
+        for text in self.held:
+            print(text, flush=True)
 
     def add(self, passed, failed, skipped):
         self.passed, self.failed, self.skipped = self.passed + passed, self.failed + failed, self.skipped + skipped
@@ -46,10 +64,10 @@ class Stage:
             if self.telling and len(self.failures) < FAILURES_TOLD * FAILURE_LINES:
                 self.failures.append(line[:400])
                 self.telling -= 1
-            print(line, flush=True)
+            self.line(line)
 
     def skip(self, why):
-        print(f"skipped: {why}", flush=True)
+        self.line(f"skipped: {why}")
         self.skipped += 1
 
     def run(self, *argv, counted=True):
@@ -91,7 +109,7 @@ def meson_tests(s, build, *suites, prepare=True):
     if prepare and not s.run("ninja", "-C", f"build/{build}", "--quiet", "meson-test-prereq", counted=None):
         s.add(0, 1, 0)
         return
-    argv = ["meson", "test", "-C", f"build/{build}", "--num-processes", JOBS, "--quiet", "--no-rebuild"]
+    argv = ["meson", "test", "-C", f"build/{build}", "--num-processes", str(int(JOBS) + 1), "--quiet", "--no-rebuild"]
     r = subprocess.run(argv + ([a for x in suites for a in ("--suite", x)] or ["--no-suite", "check-reset"]), cwd=TOP, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
         env={**SANITIZERS, **os.environ})
     if not log.exists():
@@ -108,7 +126,7 @@ def meson_tests(s, build, *suites, prepare=True):
             bad = max(bad, 1)
             s.say(f"FAILED {t['name']}: {t['result']}\n" + out[-4000:] + t.get("stderr", "")[-4000:])
         for why in re.findall(r"^(?:not )?ok \d+.*# SKIP.*", out, re.M):
-            print(f"skipped {t['name']}: {why.split('SKIP ')[-1]}")
+            s.line(f"skipped {t['name']}: {why.split('SKIP ')[-1]}")
         s.add(max(ok, int(t["result"] == "OK" and not skip)), bad, skip)
 
 
@@ -233,22 +251,39 @@ def fuzz(s):
 STAGES = {"build": build, "check": check, "units": units, "units-asan": units_asan, "units-tsan": units_tsan, "units-check-reset": units_check_reset, "cli": cli,
     "linear": linear, "serve": serve, "real": real, "swaps": swaps, "updates": updates, "crashes": crashes, "scripts": scripts, "guests": guests, "apps": apps, "pages": pages, "tour": tour, "fuzz": fuzz}
 
+BESIDE = ("real", "pages")  # they wait for servers and downloads, and run beside the other stages as soon as there is something to run
+
+
+class Beside(threading.Thread):
+    """Stages one after the other, while the others run."""
+
+    def __init__(self, names):
+        super().__init__()
+        self.names, self.done = names, []
+
+    def run(self):
+        for name in self.names:
+            self.done.append(Stage(name, beside=True))
+            self.done[-1].go()
+
 
 def main():
     named = sys.argv[1:] or list(STAGES)
     for name in named:
         if name not in STAGES:
             sys.exit(f"error: no such stage: {name}\n  hint: one of {' '.join(STAGES)}")
-    done = []
-    for name in named:
-        s = Stage(name)
-        try:
-            STAGES[name](s)
-        except Exception as e:  # a stage that can't run has failed; the others still tell something
-            s.say(f"FAILED: {type(e).__name__}: {e}")
-            s.add(0, 1, 0)
-        s.seconds = time.monotonic() - s.began
-        done.append(s)
+    done, beside = [], None
+    for name in (n for n in named if len(named) == 1 or n not in BESIDE):
+        done.append(Stage(name))
+        done[-1].go()
+        if not beside and len(named) > 1 and (name == "build" or "build" not in named):
+            beside = Beside([n for n in named if n in BESIDE])
+            beside.start()
+    if beside:
+        beside.join()
+        for s in beside.done:
+            s.tell()
+        done = sorted(done + beside.done, key=lambda s: named.index(s.name))
     print("====")
     for s in done:
         for line in s.failures:

@@ -1,5 +1,5 @@
 """What the tests of a server's front share: servers with several addresses, requests to any kind of address, sockets handed over, a service manager."""
-import json, os, re, shutil, socket, struct, subprocess, sys, tempfile, threading
+import json, os, re, shutil, socket, struct, subprocess, sys, tempfile, threading, time
 from pathlib import Path
 
 from harness import Answer, Reader, Truncated, check, config, encode, read_answer
@@ -86,6 +86,13 @@ class Front:
 
     def log(self):
         return "".join(self.lines)
+
+    def logged(self, text, seconds=30):
+        """Whether it stands in the log, once it does: a line comes through a pipe, a moment after what it tells of."""
+        end = time.monotonic() + seconds
+        while text not in self.log() and time.monotonic() < end:
+            time.sleep(0.02)
+        return text in self.log()
 
     def stop(self, sig=15, seconds=15):
         if self.process.poll() is None and sig:

@@ -85,7 +85,7 @@ def a_guest_at_the_limit_of_its_memory_ends_as_a_trap():
 
 
 def who_comes_while_one_computes_or_holds_calls_back_gets_another_instance():
-    with _server("--cpu", "2s") as s:
+    with _server("--cpu", "1s") as s:
         s.get("/")
         spins = Many([lambda: s.get("/spin")])
         time.sleep(0.3)

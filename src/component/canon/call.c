@@ -71,9 +71,9 @@ bool canon__call_host(struct canon__lower *l, struct canon__cx *cx, const void *
 		i->cut_by = l->name;
 		return canon__fail(cx, TRAP_KILLED, "the image is cut before %s", l->name);
 	}
-	struct canon_trap *report = cx->task->trap;
 	i->called_host = true;
 	cx->trap = l->host->fn(cx->task, i, l->host->data, args, ret);
+	struct canon_trap *report = cx->task->trap;  // now: who resumed it may be another than before it parked
 	if (UNLIKELY(i->dead && cx->trap == TRAP_NONE))  // another task trapped while this one was parked
 		return canon__fail(cx, TRAP_POISONED, "%s", trap_text(TRAP_POISONED));
 	if (LIKELY(cx->trap == TRAP_NONE && report->trap == TRAP_NONE))

@@ -157,6 +157,7 @@ struct canon_task {
 	struct canon_task *root;                            // NULL: itself
 	struct canon__thread *first_ready, **last_ready;  // of a root: threads to go on
 	uint32_t n_threads, outside;                        // of a root: all, and those that wait in a host function
+	struct vm_fiber *fiber;                          // of a root: that its call is on, whose budget its threads use; NULL: the thread's own stack
 };
 static inline struct canon_task *canon_task_root(struct canon_task *t)
 {

@@ -15,6 +15,7 @@ struct canon_task *canon__task_begin(struct canon_instance *i, struct canon_task
 	if (own->outermost) {
 		t->instance = i;
 		t->root = NULL;
+		t->fiber = vm_fiber_current(i->shard);
 		arena_init_pool(&t->arena, i->limits.call_bytes, &i->head.pool);
 	}
 	own->told = t->trap;

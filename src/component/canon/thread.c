@@ -366,12 +366,10 @@ static enum vm_fiber_state run_fiber(struct canon_instance *i, struct canon__thr
 	return st;
 }
 
-// It is at the expense of who runs it.
-static void share_budget(struct canon_instance *i, struct canon__thread *th)
+// It is at the expense of its root, whoever resumes it.
+static void share_budget(struct canon__thread *th)
 {
-	struct vm_fiber *mine = vm_fiber_current(i->shard);
-	if (mine)
-		vm_fiber_share_budget(th->fiber, mine);
+	vm_fiber_share_budget(th->fiber, th->root->fiber);
 }
 
 static bool begin(struct canon_instance *i, struct canon__thread *th)
@@ -383,7 +381,7 @@ static bool begin(struct canon_instance *i, struct canon__thread *th)
 		return false;
 	th->fiber = vm_fiber_new(i->shard, fiber_main, th);
 	if (th->fiber)
-		share_budget(i, th);
+		share_budget(th);
 	else
 		account_uncharge(a, STACK_CHARGE);
 	return th->fiber;
@@ -412,7 +410,7 @@ static void adopt(struct canon_instance *i, struct canon__thread *th, struct can
 	root->n_threads++;
 	th->root = th->task.root = root;
 	if (th->fiber)
-		share_budget(i, th);
+		share_budget(th);
 }
 
 static enum trap ended(struct canon_instance *i, struct canon__thread *th)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base_int.h"
+#include "sanitize.h"
 
 // In front of each block. What is charged is the whole block and what malloc adds to it.
 struct pool_block {
@@ -14,7 +15,12 @@ struct pool_block {
 };
 _Static_assert(sizeof(struct pool_block) == 16, "blocks are aligned to 16");
 
-enum { HEAP_OVERHEAD = 16, KEPT_MAX = 16 << 10 };
+#if SANITIZE_ADDRESS  // it is to see what is used after it was freed
+enum { KEPT_MAX = 0 };
+#else
+enum { KEPT_MAX = 16 << 10 };
+#endif
+enum { HEAP_OVERHEAD = 16 };
 
 // Two to each power of two: 32, 48, 64, 96, … The last is LARGEST.
 enum { SMALLEST = 32, LARGEST = 8192 };

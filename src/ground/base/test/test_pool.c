@@ -59,6 +59,9 @@ static void a_block_of_any_size_has_room_and_wastes_at_most_half_of_it(void **s)
 
 static void a_block_that_was_freed_serves_again_without_the_heap(void **s)
 {
+#if SANITIZE_ADDRESS
+	skip();  // it keeps none
+#endif
 	struct pool p;
 	pool_init(&p, NULL);
 	void *first = pool_zalloc(&p, 100);

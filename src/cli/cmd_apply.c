@@ -1,19 +1,21 @@
 // tenon apply, tenon stop.
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 #include "ask.h"
 #include "commands.h"
 
-// The file that is meant, as the server can find it, and the app that it is of.
+// The file that is meant, as the server can find it, and the app that it is of. Its paths begin where its name lies, though that is a link to elsewhere.
 static bool find_manifest(struct cli *c, const char *path, char file[PATH_MAX], const char **ret_name, struct err *e)
 {
 	struct cli_manifest m;
 	if (!cli__manifest_read(&c->arena, path, &m, e))
 		return false;
-	if (!realpath(m.path, file))
-		return err_set_errno(e, errno, "'%s'", m.path);
+	const char *slash = strrchr(m.path, '/');
+	int n = m.root ? snprintf(file, PATH_MAX, "%s%s", m.root, slash ? slash + 1 : m.path) : -1;
+	if (n < 0 || n >= PATH_MAX)
+		return err_set_errno(e, n < 0 ? ENOENT : ENAMETOOLONG, "'%s'", m.path);
 	return app_name_of(&c->arena, m.text, m.path, ret_name, e);
 }
 

@@ -146,7 +146,7 @@ static bool open_dev(struct dev *d, struct err *e)
 	free(root);
 	if (!fits)
 		return err_set(e, ERR_ENV, "the folder of %s can't be named", app->path);
-	if (!open_parts(d, e) || !dev_folder_new(d->folder, e) || !dev_watch_open(&d->watch, e))
+	if (!open_parts(d, e) || !dev_folder_new(d->folder, &d->lock, e) || !dev_watch_open(&d->watch, e))
 		return false;
 	snprintf(d->page, sizeof d->page, "%s/tenon.toml", d->folder);
 	for (uint32_t i = 0; i < d->n; i++)
@@ -157,12 +157,11 @@ static bool open_dev(struct dev *d, struct err *e)
 
 int cli__command_dev(struct cli *c, struct err *e)
 {
-	struct dev d = {.c = c, .path = c->args.len ? c->args.ptr[0] : ".", .server = DEV_NO_PROCESS};
-	int status = open_dev(&d, e) ? 0 : err_exit_status(e->code);
-	if (e->code == ERR_NONE) {
-		d.stop = sys_stop_begin(wake, NULL);
-		status = run(&d, e);
-	}
+	struct dev d = {.c = c, .path = c->args.len ? c->args.ptr[0] : ".", .server = DEV_NO_PROCESS, .lock = -1};
+	d.stop = sys_stop_begin(wake, NULL);  // from here on there is a folder to remove
+	sys_stop_at_hangup();
+	dev_folders_clean();
+	int status = open_dev(&d, e) ? run(&d, e) : err_exit_status(e->code);
 	for (uint32_t i = 0; i < d.n; i++) {
 		buf_release(&d.parts[i].said);
 		dev_paths_free(d.parts[i].paths);
@@ -170,5 +169,6 @@ int cli__command_dev(struct cli *c, struct err *e)
 	dev_watch_close(d.watch);
 	if (d.folder[0])
 		dev_folder_remove(d.folder);
+	sys_close(d.lock);
 	return status;
 }

@@ -108,10 +108,16 @@ static bool check_options(const struct cli *c, struct err *e)
 }
 
 // Nothing of one that was stopped.
-static bool take_app(struct up *u, const struct up_app *a, struct err *e)
+static bool take_app(struct up *u, struct up_app *a, struct err *e)
 {
 	u->now = a;
-	return !a->app || cli__up_app(u, a->app, e);
+	if (!a->app)
+		return true;
+	if (!cli__up_app(u, a->app, e))
+		return false;
+	const struct serve_app_config *c = &u->apps.ptr[u->apps.len - 1];
+	a->listener = c->routes.len ? c->listener : UP_NO_LISTENER;
+	return true;
 }
 
 static bool load_apps(struct up *u, const char *const *paths, uint32_t n, struct err *e)
@@ -120,7 +126,7 @@ static bool load_apps(struct up *u, const char *const *paths, uint32_t n, struct
 		if (!cli__up_read(u, paths[i], e) || !take_app(u, u->of.ptr[i], e))
 			return false;
 	for (uint32_t i = 0; i < n; i++)
-		if (u->of.ptr[i]->stopped && !cli__up_keep_listener(u, u->of.ptr[i]->stopped, e))
+		if (u->of.ptr[i]->stopped && !cli__up_keep_listener(u, u->of.ptr[i]->stopped, &u->of.ptr[i]->listener, e))
 			return false;
 	return true;
 }

@@ -187,7 +187,10 @@ int cli__command_undo(struct cli *c, struct err *e)
 {
 	struct buf path = {0}, body = {0};
 	buf_put_str(&path, "/undo");
-	buf_printf(&body, "{\"to\":%llu,\"dry_run\":%s}", (unsigned long long)c->to, c->dry_run ? "true" : "false");
+	buf_put_byte(&body, '{');
+	if (cli__was_given(c, "to"))
+		buf_printf(&body, "\"to\":%llu,", (unsigned long long)c->to);
+	buf_printf(&body, "\"dry_run\":%s}", c->dry_run ? "true" : "false");
 	change(c, c->args.len ? c->args.ptr[0] : NULL, &path, buf_view(&body), e);
 	buf_release(&body);
 	return err_exit_status(e->code);

@@ -73,7 +73,10 @@ void dev_stop(struct dev_process *p, int ms);
 
 // ---- a folder that nobody else sees, gone with all in it at the end ------------------------------------------------------------------------------
 
-NODISCARD bool dev_folder_new(char ret[64], struct err *e);
+// *ret_lock: as long as that is open it is somebody's.
+NODISCARD bool dev_folder_new(char ret[64], int *ret_lock, struct err *e);
+// Those whose processes could not remove them go.
+void dev_folders_clean(void);
 void dev_folder_remove(const char *path);
 bool dev_is_there(const char *path);
 
@@ -101,6 +104,7 @@ struct dev {
 	bool is_page;         // the server shows what builds say
 	const bool *stop;
 	char folder[64], socket[200], page[96];
+	int lock;             // of the folder
 };
 NODISCARD bool dev_part_watch(struct dev *d, const struct dev_part *p, struct err *e);
 // Takes up what has changed; what can't be watched any more is told.

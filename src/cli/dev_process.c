@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -157,10 +158,43 @@ void dev_stop(struct dev_process *p, int ms)
 
 // ---- a folder ------------------------------------------------------------------------------------------------------------------------------------
 
-bool dev_folder_new(char ret[64], struct err *e)
+// Locked as long as its process lives.
+static int take_lock(const char *path, bool anew)
+{
+	int folder = sys_private_folder(path, false), fd = folder < 0 ? folder : sys_private_file(folder, "lock", anew, anew);
+	sys_close(folder);
+	int why = fd < 0 ? fd : sys_lock(fd);
+	if (why == 0)
+		return fd;
+	sys_close(fd);
+	return why;
+}
+
+bool dev_folder_new(char ret[64], int *ret_lock, struct err *e)
 {
 	snprintf(ret, 64, "/tmp/tenon-dev-XXXXXX");
-	return mkdtemp(ret) || err_set_errno(e, errno, "cannot make a folder in /tmp");
+	if (!mkdtemp(ret)) {
+		ret[0] = 0;
+		return err_set_errno(e, errno, "cannot make a folder in /tmp");
+	}
+	*ret_lock = take_lock(ret, true);
+	return *ret_lock >= 0 || err_set_errno(e, -*ret_lock, "cannot lock the folder '%s'", ret);
+}
+
+// Those of processes that were killed: nobody has the lock.
+void dev_folders_clean(void)
+{
+	glob_t found;
+	if (glob("/tmp/tenon-dev-??????", GLOB_NOSORT, NULL, &found) != 0)
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		int lock = take_lock(found.gl_pathv[i], false);
+		if (lock < 0)
+			continue;
+		dev_folder_remove(found.gl_pathv[i]);
+		sys_close(lock);
+	}
+	globfree(&found);
 }
 
 bool dev_is_there(const char *path)

@@ -9,7 +9,7 @@
 #include "serve/serve.h"
 #include "wasi/wasi.h"
 
-enum { UP_MAX_APPS = 10000, UP_MAX_COMPONENTS = 10000, UP_MAX_ROUTES = 100000, UP_MAX_LINKS = 10000 };
+enum { UP_NO_LISTENER = INT32_MAX, UP_MAX_APPS = 10000, UP_MAX_COMPONENTS = 10000, UP_MAX_ROUTES = 100000, UP_MAX_LINKS = 10000 };
 
 // A link of an app. On thread 0, but for what does not change: who loads a component reads that.
 struct up_link {
@@ -32,6 +32,7 @@ struct up_app {
 	struct ctl_state *state;       // NULL: nothing lasts
 	struct ctl_source *source;     // that the manifest lies in, where it came later; NULL: it lies in the command line's arena
 	struct up_batch *routes;       // that its routes lie in, where they were changed
+	unsigned listener;             // that it is asked at, or was before it was stopped; UP_NO_LISTENER: none. On thread 0
 	struct up_app *next;           // of those that came
 };
 
@@ -94,9 +95,9 @@ void cli__up_link_add(struct up *u, struct up_link *l);
 void cli__up_link_close(struct up *u, const char *app, const char *name);
 
 // What an app that is stopped would be asked at is listened on, so that it can start again. After those that run. USAGE.
-NODISCARD bool cli__up_keep_listener(struct up *u, const struct app *app, struct err *e);
-// That of an app which comes, or whose [http] changes, among those of the process. REFUSED.
-NODISCARD bool cli__up_find_listener(struct up *u, const struct app *app, const char *name, unsigned *ret, struct err *e);
+NODISCARD bool cli__up_keep_listener(struct up *u, const struct app *app, unsigned *ret, struct err *e);
+// That of an app which comes, or whose [http] changes, among those of the process; `own`: that it has or had. REFUSED.
+NODISCARD bool cli__up_find_listener(struct up *u, const struct app *app, const char *name, unsigned own, unsigned *ret, struct err *e);
 // Limits of an app as a whole: those that can't act yet are refused by name.
 NODISCARD bool cli__up_whole_limits(const struct app *app, struct err *e);
 // Of the manifest in hand: its links; what a component of it is offered of them.

@@ -336,10 +336,11 @@ static bool is_asked(const struct app *app)
 	return false;
 }
 
-bool cli__up_keep_listener(struct up *u, const struct app *app, struct err *e)
+bool cli__up_keep_listener(struct up *u, const struct app *app, unsigned *ret, struct err *e)
 {
 	struct serve_listener_config mine;
 	bool given = u->c->config.listener.addresses.len > 0;
+	*ret = UP_NO_LISTENER;
 	if (!is_asked(app))
 		return true;
 	if (!take_listener(u, app, &mine, e))
@@ -347,6 +348,7 @@ bool cli__up_keep_listener(struct up *u, const struct app *app, struct err *e)
 	for (uint32_t i = 0; i < u->listeners.len; i++)
 		if (given || share_address(&mine, &u->listeners.ptr[i]))
 			return true;  // whether it may be there, too, is seen when it starts
+	*ret = u->listeners.len;
 	return VEC_PUSH(u->arena, &u->listeners, mine, CLI_MAX_ADDRESSES) || err_set(e, ERR_LIMIT, "more than %d listeners", CLI_MAX_ADDRESSES);
 }
 
@@ -359,14 +361,15 @@ static bool is_used(const struct up *u, unsigned listener, const char *app)
 	return false;
 }
 
-bool cli__up_find_listener(struct up *u, const struct app *app, const char *name, unsigned *ret, struct err *e)
+bool cli__up_find_listener(struct up *u, const struct app *app, const char *name, unsigned own, unsigned *ret, struct err *e)
 {
 	struct serve_listener_config mine;
 	bool given = u->c->config.listener.addresses.len > 0;
 	if (!take_listener(u, app, &mine, e))
 		return false;
 	for (uint32_t i = 0; i < u->listeners.len; i++) {
-		if (!given && !share_address(&mine, &u->listeners.ptr[i]))
+		bool is_own = i == own && same(&mine.addresses, &u->listeners.ptr[i].addresses);  // port 0, too
+		if (!given && !is_own && !share_address(&mine, &u->listeners.ptr[i]))
 			continue;
 		*ret = i;
 		if (are_alike(&mine, &u->listeners.ptr[i]))

@@ -327,7 +327,7 @@ static bool route_app(struct change *g, struct err *e)
 	if (!cli__up_whole_limits(g->to, e) || !cli__up_routes(&g->up, g->to, &g->routed, e))
 		return false;
 	bool stays = before && before->routes.len && !g->plan.http;
-	return stays || g->routed.routes.len == 0 || cli__up_find_listener(&g->up, g->to, g->app->name, &g->routed.listener, e);
+	return stays || g->routed.routes.len == 0 || cli__up_find_listener(&g->up, g->to, g->app->name, g->app->listener, &g->routed.listener, e);
 }
 
 static bool make_routes(struct change *g, struct err *e)
@@ -443,6 +443,8 @@ static void keep_app(struct change *g)
 		u->apps.ptr[u->apps.len++] = g->routed;  // there is room for it since it was prepared
 	else if (i < u->apps.len)
 		u->apps.ptr[i] = u->apps.ptr[--u->apps.len];
+	if (g->to && g->routed.routes.len)
+		g->app->listener = g->routed.listener;
 	cli__up_batch_unref(g->app->routes);
 	g->app->routes = g->batch;
 	g->batch->refs++;

@@ -7,14 +7,19 @@
 
 enum { SOURCE_MEMORY = 16 << 20, MODEL_MEMORY = 256 << 20 };
 
+static bool is_named(void)
+{
+	const char *named = getenv("TENON_STATE");
+	return named && *named;
+}
+
 // $TENON_STATE, else .tenon beside the manifest. NULL: none is named, and none can be made there.
 static const char *folder_of(struct arena *a, const struct app *app)
 {
-	const char *named = getenv("TENON_STATE");
 	struct buf b = {0};
 	struct slice path;
-	if (named && *named)
-		return named;
+	if (is_named())
+		return getenv("TENON_STATE");
 	buf_printf(&b, "%s.tenon", app->folder);
 	bool ok = !b.failed && slice_dup(a, buf_view(&b), &path);
 	buf_release(&b);
@@ -49,7 +54,7 @@ static bool lay_live_over(struct up_app *a, const struct app *of_file, struct er
 			return err_note(e, "%s", a->manifest.path);
 	}
 	a->app = app;
-	return ctl_state_begin(a->state, manifest, e);
+	return ctl_state_begin(a->state, manifest, slice_str(of_file->root), e);
 }
 
 bool cli__up_read(struct up *u, const char *path, struct err *e)
@@ -59,6 +64,7 @@ bool cli__up_read(struct up *u, const char *path, struct err *e)
 	if (!a || !VEC_PUSH(&u->c->arena, &u->of, a, UP_MAX_APPS))
 		return err_nomem(e);
 	a->up = u;
+	a->listener = UP_NO_LISTENER;
 	if (!cli__manifest_read(&u->c->arena, path, &a->manifest, e) || !cli__manifest_load(u->c, &u->c->arena, &a->manifest, slice_of("", 0), &of_file, e))
 		return false;
 	a->app = of_file;
@@ -103,24 +109,52 @@ static bool read(void *user, const char *path, struct ctl_source **ret, struct e
 {
 	const struct up_app *of = user;
 	struct ctl_source *s = source_new();
-	if (s && cli__manifest_read(&s->arena, path ? path : of->manifest.path, &s->manifest, e)) {
+	struct slice copy;
+	bool ok = (s && slice_dup(&s->arena, slice_str(path ? path : of->manifest.path), &copy)) || err_nomem(e);
+	if (ok && cli__manifest_read(&s->arena, (const char *)copy.ptr, &s->manifest, e)) {
 		*ret = s;
 		return true;
 	}
 	drop(s);
-	return s ? false : err_nomem(e);
+	return false;
 }
 
-static bool written(void *user, struct slice text, struct ctl_source **ret, struct err *e)
+// A file of the app's name for it in that folder.
+static bool put_there(struct ctl_source *s, const struct up_app *of, struct slice folder)
+{
+	const char *slash = strrchr(of->manifest.path, '/');
+	struct slice path, root;
+	struct buf b = {0};
+	buf_put_slice(&b, folder);
+	buf_put_str(&b, slash ? slash + 1 : of->manifest.path);
+	bool ok = !b.failed && slice_dup(&s->arena, buf_view(&b), &path) && slice_dup(&s->arena, folder, &root);
+	buf_release(&b);
+	if (ok) {
+		s->manifest.path = (const char *)path.ptr;
+		s->manifest.root = (const char *)root.ptr;
+	}
+	return ok;
+}
+
+// Where the app's own is.
+static bool put_here(struct ctl_source *s, const struct up_app *of)
+{
+	struct slice path, root = {0};
+	const char *known = of->manifest.root;
+	if (!slice_dup(&s->arena, slice_str(of->manifest.path), &path) || (known && !slice_dup(&s->arena, slice_str(known), &root)))
+		return false;
+	s->manifest.path = (const char *)path.ptr;
+	s->manifest.root = known ? (const char *)root.ptr : NULL;
+	return true;
+}
+
+static bool written(void *user, struct slice text, struct slice folder, struct ctl_source **ret, struct err *e)
 {
 	const struct up_app *of = user;
 	struct ctl_source *s = source_new();
-	struct slice path, root = {0};
-	const char *known = of->manifest.root;
-	if (s && slice_dup(&s->arena, text, &s->manifest.text) && slice_dup(&s->arena, slice_str(of->manifest.path), &path) &&
-		(!known || slice_dup(&s->arena, slice_str(known), &root))) {
-		s->manifest.path = (const char *)path.ptr;
-		s->manifest.root = known ? (const char *)root.ptr : NULL;
+	const char *root = of->manifest.root;
+	bool here = !folder.len || (root && slice_eq_str(folder, root));
+	if (s && slice_dup(&s->arena, text, &s->manifest.text) && (here ? put_here(s, of) : put_there(s, of, folder))) {
 		s->manifest.is_written = true;
 		*ret = s;
 		return true;
@@ -140,7 +174,7 @@ static void take(void *user, struct ctl_source *s)
 static void left(void *user)
 {
 	struct up_app *of = user;
-	ctl_state_close(of->state);
+	ctl_state_leave(of->state, !is_named());
 	of->state = NULL;
 }
 
@@ -245,6 +279,7 @@ bool cli__up_add(void *user, struct slice name, const char *path, struct ctl_app
 	if (!a)
 		return err_nomem(e);
 	a->up = u;
+	a->listener = UP_NO_LISTENER;
 	if (!come(a, name, path, e)) {
 		drop(a->source);
 		mem_free(a);

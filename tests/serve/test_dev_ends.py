@@ -1,5 +1,6 @@
 """tenon dev: builds that don't end as they should, their page, and who ends with whom."""
 import os, shutil, signal, socket, time
+from pathlib import Path
 
 from front import Folder
 from harness import HELLO, MISBEHAVE, check
@@ -94,3 +95,28 @@ def that_the_server_has_ended_is_told():
             check(d.process.wait(60) == status, f"{d.process.returncode}: {d.text()}")
             until(lambda: "the server has ended" in d.text(), 5)
             check(f"the server has ended with {status}\n" in d.text(), d.text())
+
+
+def _folder_of(d):
+    """That of its state, by what its server was given."""
+    env = open(f"/proc/{_server_of(d)}/environ", "rb").read().split(b"\0")
+    return Path(next(e[12:] for e in env if e.startswith(b"TENON_STATE=")).decode())
+
+
+def its_folder_is_gone_by_whatever_signal_it_ends_and_that_of_a_killed_one_with_the_next():
+    for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with Folder() as top:
+            d = Dev(top, APP % parts())
+            folder = _folder_of(d)
+            check((folder / "lock").exists(), f"{list(folder.iterdir())}")
+            d.process.send_signal(sig)
+            check(d.process.wait(60) == 0 and not folder.exists(), f"{sig}: {d.process.returncode} {d.text()}")
+    with Folder() as top, Folder() as other:
+        with Dev(other, APP % parts()) as stays:
+            d = Dev(top, APP % parts())
+            killed, server = _folder_of(d), _server_of(d)
+            d.process.kill()
+            d.process.wait(60)
+            check(until(lambda: not _is_alive(server)) and killed.exists(), "it was removed by nobody")
+            with Dev(top, APP % parts()) as d:
+                check(not killed.exists() and _folder_of(stays).exists() and _folder_of(d).exists(), f"{killed}")

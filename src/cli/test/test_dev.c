@@ -56,19 +56,21 @@ static void a_path_is_absolute_and_has_no_empty_parts(void **state)
 
 struct fixture {
 	char folder[64];
+	int lock;
 	struct dev_paths *paths;
 };
 
 static void open_fixture(struct fixture *f)
 {
 	struct err e = {0};
-	assert_true(dev_folder_new(f->folder, &e) && dev_paths_new(&f->paths, &e));
+	assert_true(dev_folder_new(f->folder, &f->lock, &e) && dev_paths_new(&f->paths, &e));
 }
 
 static void close_fixture(struct fixture *f)
 {
 	dev_paths_free(f->paths);
 	dev_folder_remove(f->folder);
+	close(f->lock);
 }
 
 static const char *in(const struct fixture *f, const char *name)

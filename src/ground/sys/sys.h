@@ -214,7 +214,9 @@ int sys_private_subfolder(int folder, const char *name);  // made where it isn't
 int sys_private_file(int folder, const char *name, bool make, bool anew);
 int sys_private_rename(int folder, const char *from, const char *to);
 int sys_private_remove(int folder, const char *name);
-// For this process, as long as something has the descriptor; -EWOULDBLOCK: somebody else has it.
+int sys_private_remove_folder(int folder, const char *name);  // an empty one
+int sys_remove_folder(const char *path);
+// For this process, as long as something has the descriptor; -EWOULDBLOCK: somebody else has it; -ESTALE: who had it removed the file.
 int sys_lock(int fd);
 // Connects to a socket in the file system, and waits for it: the descriptor.
 int sys_connect_file(const char *path);
@@ -341,6 +343,8 @@ void sys_signal_ignore(int sig);
 void sys_signal_default(int sig);
 // From here on SIGINT and SIGTERM only set what is returned and call `wake` (in their handler); a second one ends the process at once.
 const bool *sys_stop_begin(void (*wake)(void *arg), void *arg);
+// So does SIGHUP, after that: the terminal is gone.
+void sys_stop_at_hangup(void);
 // They are as they were. If one came it ends the process now, as if it had never been caught.
 void sys_stop_end(void);
 // A write to a pipe that nobody reads fails, and no more.

@@ -90,9 +90,22 @@ int sys_private_remove(int folder, const char *name)
 	return unlinkat(folder, name, 0) < 0 ? -errno : 0;
 }
 
+int sys_private_remove_folder(int folder, const char *name)
+{
+	return unlinkat(folder, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+int sys_remove_folder(const char *path)
+{
+	return rmdir(path) < 0 ? -errno : 0;
+}
+
 int sys_lock(int fd)
 {
-	return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+	struct stat st;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return st.st_nlink ? 0 : -ESTALE;
 }
 
 // ---- a socket in the file system, as its client -------------------------------------------------------------------------------------------

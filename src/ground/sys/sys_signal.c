@@ -178,6 +178,11 @@ const bool *sys_stop_begin(void (*wake)(void *arg), void *arg)
 	return &stop.came;
 }
 
+void sys_stop_at_hangup(void)
+{
+	catch_stop(SIGHUP);
+}
+
 void sys_stop_end(void)
 {
 	release_stop(SIGINT);

@@ -329,6 +329,8 @@ NODISCARD bool app_quantity(struct slice s, char unit, bool allow_none, uint64_t
 
 // As a tenon.toml that says what is in force: of variables their values, but of secret ones nothing and of URLs no password. false: b is too small.
 bool app_print(const struct app *app, struct buf *b);
+// The same, but relative paths are told whole, by `root`: it says the same wherever it is read.
+bool app_print_whole(const struct app *app, struct buf *b);
 // A text as it may be shown: as a manifest has it where a secret is in it, without a URL's password. NULL: nothing.
 void app_put_text(struct buf *b, const struct app_text *t);
 // What a link leads to, as the command line has it: "redis://host/0", "file:PATH", "memory:", "component:NAME", "http:ORIGIN…"; no secrets in it.

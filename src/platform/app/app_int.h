@@ -151,8 +151,13 @@ struct app__list {
 };
 // Was something given for the key?
 bool app__is_given(const struct app__key *k, const void *field);
-// As a manifest has it, on one line.
-void app__put_value(struct buf *b, const struct app__key *k, const void *field);
+// A path of the machine that the process runs on.
+static inline bool app__is_path(const struct app__key *k)
+{
+	return k->type == APP__TEXT && (k->of == APP__FORMAT_path || k->of == APP__FORMAT_source);
+}
+// As a manifest has it, on one line; a relative path by `root`, where that is not NULL.
+void app__put_value(struct buf *b, const struct app__key *k, const void *field, const char *root);
 void app__put_limit(struct buf *b, const struct app_limit *l);
 
 // Everything that more than one value tells.

@@ -53,7 +53,7 @@ static bool add_text(struct flat *f, const char *key, const struct app_text *t)
 	struct app__key k = {.type = APP__TEXT};
 	struct buf b = {0};
 	if (t->is_secret || t->text == t->raw)
-		app__put_value(&b, &k, t);
+		app__put_value(&b, &k, t, NULL);
 	else
 		toml_put_string(&b, slice_str(t->text));
 	return key && add(f, key, keep(f, &b), t->text);
@@ -86,7 +86,7 @@ static const char *real_of(struct flat *f, const struct app__key *k, const void 
 {
 	struct buf b = {0};
 	const struct app_texts *texts = field;
-	app__put_value(&b, k, field);
+	app__put_value(&b, k, field, NULL);
 	for (uint32_t i = 0; k->type == APP__TEXTS && i < texts->n; i++)
 		buf_printf(&b, "\n%s", texts->list[i].text);
 	for (uint32_t i = 0; k->type == APP__ARRAY && k->of == APP__file && i < ((const struct app__list *)field)->n; i++) {
@@ -130,7 +130,7 @@ static bool add_key(struct flat *f, const struct app__key *k, const char *above,
 		return false;
 	switch ((enum app__type)k->type) {
 	case APP__TEXT:
-		return k->of == APP__FORMAT_path || k->of == APP__FORMAT_source ? add_path(f, key, field) : add_text(f, key, field);
+		return app__is_path(k) ? add_path(f, key, field) : add_text(f, key, field);
 	case APP__TABLE:
 		return add_table(f, k->of, key, field);
 	case APP__PAIRS:
@@ -148,7 +148,7 @@ static bool add_key(struct flat *f, const struct app__key *k, const char *above,
 		}
 		return true;
 	default:
-		app__put_value(&b, k, field);
+		app__put_value(&b, k, field, NULL);
 		const char *shown = keep(f, &b), *real = real_of(f, k, field);
 		if (!shown || !real || !add(f, key, shown, real))
 			return false;

@@ -64,14 +64,32 @@ void app_link_print(const struct app_link *l, struct buf *b)
 	}
 }
 
-// As a manifest has it; a password in it is hidden.
-static void put_raw(struct buf *b, const char *raw)
+// As a manifest has it behind `before`; a password in it is hidden.
+static void put_behind(struct buf *b, struct slice before, const char *raw)
 {
 	struct buf hidden = {0};
+	buf_put_slice(&hidden, before);
 	put_hidden(&hidden, raw);
 	toml_put_string(b, buf_view(&hidden));
 	b->failed |= hidden.failed;
 	buf_release(&hidden);
+}
+
+static void put_raw(struct buf *b, const char *raw)
+{
+	put_behind(b, slice_of("", 0), raw);
+}
+
+// A path by that folder (NULL: as a manifest has it). In a template `${` of the folder is text.
+static void put_text(struct buf *b, const struct app__key *k, const struct app_text *t, const char *root)
+{
+	struct buf before = {0};
+	if (app__is_path(k) && root && t->text[0] != '/')
+		for (const char *c = root; *c; c++)
+			buf_printf(&before, k->flags & APP__TEMPLATE && c[0] == '$' && c[1] == '{' ? "$%c" : "%c", *c);
+	put_behind(b, buf_view(&before), t->raw);
+	b->failed |= before.failed;
+	buf_release(&before);
 }
 
 static void put_count(struct buf *b, const struct app__key *k, uint64_t v)
@@ -112,9 +130,9 @@ bool app__is_given(const struct app__key *k, const void *field)
 	}
 }
 
-static void put_inline(struct buf *b, enum app__table table, const void *from);
+static void put_inline(struct buf *b, enum app__table table, const void *from, const char *root);
 
-void app__put_value(struct buf *b, const struct app__key *k, const void *field)
+void app__put_value(struct buf *b, const struct app__key *k, const void *field, const char *root)
 {
 	const struct app_number *n = field;
 	const struct app_texts *texts = field;
@@ -123,7 +141,7 @@ void app__put_value(struct buf *b, const struct app__key *k, const void *field)
 	const struct app__list *list = field;
 	switch ((enum app__type)k->type) {
 	case APP__TEXT:
-		put_raw(b, ((const struct app_text *)field)->raw);
+		put_text(b, k, field, root);
 		break;
 	case APP__TEXTS:
 	case APP__PROFILES:
@@ -166,14 +184,14 @@ void app__put_value(struct buf *b, const struct app__key *k, const void *field)
 																					: '%');
 		break;
 	case APP__TABLE:
-		put_inline(b, k->of, field);
+		put_inline(b, k->of, field, root);
 		break;
 	case APP__TABLES:
 	case APP__ARRAY:
 		buf_put_byte(b, '[');
 		for (uint32_t i = 0; i < list->n; i++) {
 			buf_put_str(b, i ? ", " : "");
-			put_inline(b, k->of, (const char *)list->list + app__rows(k->of).size * i);
+			put_inline(b, k->of, (const char *)list->list + app__rows(k->of).size * i, root);
 		}
 		buf_put_byte(b, ']');
 		break;
@@ -191,7 +209,7 @@ void app__put_limit(struct buf *b, const struct app_limit *l)
 		buf_put_str(b, "\"none\"");
 }
 
-static void put_inline(struct buf *b, enum app__table table, const void *from)
+static void put_inline(struct buf *b, enum app__table table, const void *from, const char *root)
 {
 	struct app__rows r = app__rows(table);
 	bool any = false;
@@ -200,7 +218,7 @@ static void put_inline(struct buf *b, enum app__table table, const void *from)
 		if (!app__is_given(&r.keys[i], field))
 			continue;
 		buf_printf(b, "%s%s = ", any ? ", " : "{ ", r.keys[i].name);
-		app__put_value(b, &r.keys[i], field);
+		app__put_value(b, &r.keys[i], field, root);
 		any = true;
 	}
 	buf_put_str(b, any ? " }" : "{}");
@@ -209,7 +227,7 @@ static void put_inline(struct buf *b, enum app__table table, const void *from)
 // ---- a manifest --------------------------------------------------------------------------------------------------------------------------------
 
 // The lines of a table under its header.
-static void put_lines(struct buf *b, enum app__table table, const void *from)
+static void put_lines(struct buf *b, enum app__table table, const void *from, const char *root)
 {
 	struct app__rows r = app__rows(table);
 	for (uint32_t i = 0; i < r.n; i++) {
@@ -218,13 +236,13 @@ static void put_lines(struct buf *b, enum app__table table, const void *from)
 		if (!app__is_given(k, field))
 			continue;
 		buf_printf(b, "%s = ", k->name);
-		app__put_value(b, k, field);
+		app__put_value(b, k, field, root);
 		buf_put_byte(b, '\n');
 	}
 }
 
 // In force is a variable's value, from wherever it is.
-static void put_variables(struct buf *b, const struct app *app)
+static void put_variables(struct buf *b, const struct app *app, const char *root)
 {
 	if (app->variables.n)
 		buf_put_str(b, "\n[variables]\n");
@@ -239,7 +257,7 @@ static void put_variables(struct buf *b, const struct app *app)
 		}
 		if (v->secret.value && v->file.text) {
 			buf_printf(b, "%sfile = ", comma);
-			toml_put_string(b, slice_str(v->file.text));
+			put_text(b, app__key_find(APP__variable, SLICE_LIT("file")), &v->file, root);
 			comma = ", ";
 		}
 		if (v->required.value || (v->secret.value && v->value)) {
@@ -252,38 +270,48 @@ static void put_variables(struct buf *b, const struct app *app)
 	}
 }
 
-static void put_tables(struct buf *b, const char *name, enum app__table table, const void *list, uint32_t n)
+static void put_tables(struct buf *b, const char *name, enum app__table table, const void *list, uint32_t n, const char *root)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		const struct app_item *item = (const void *)((const char *)list + app__rows(table).size * i);
 		buf_printf(b, "\n[%s.%s]\n", name, item->name);
-		put_lines(b, table, item);
+		put_lines(b, table, item, root);
 	}
 }
 
-static void put_triggers(struct buf *b, const struct app_triggers *t)
+static void put_triggers(struct buf *b, const struct app_triggers *t, const char *root)
 {
 	struct app__rows r = app__rows(APP__triggers);
 	for (uint32_t k = 0; k < r.n; k++) {
 		const struct app__list *list = (const void *)((const char *)t + r.keys[k].offset);
 		for (uint32_t i = 0; i < list->n; i++) {
 			buf_printf(b, "\n[[trigger.%s]]\n", r.keys[k].name);
-			put_lines(b, r.keys[k].of, (const char *)list->list + app__rows(r.keys[k].of).size * i);
+			put_lines(b, r.keys[k].of, (const char *)list->list + app__rows(r.keys[k].of).size * i, root);
 		}
 	}
 }
 
-bool app_print(const struct app *app, struct buf *b)
+static bool print(const struct app *app, const char *root, struct buf *b)
 {
 	buf_put_str(b, "tenon = 1\n\n[app]\n");
-	put_lines(b, APP__about, &app->about);
+	put_lines(b, APP__about, &app->about, root);
 	if (app->http.item.is_given) {
 		buf_put_str(b, "\n[http]\n");
-		put_lines(b, APP__http, &app->http);
+		put_lines(b, APP__http, &app->http, root);
 	}
-	put_variables(b, app);
-	put_tables(b, "component", APP__component, app->components.list, app->components.n);
-	put_tables(b, "link", APP__link, app->links.list, app->links.n);
-	put_triggers(b, &app->triggers);
+	put_variables(b, app, root);
+	put_tables(b, "component", APP__component, app->components.list, app->components.n, root);
+	put_tables(b, "link", APP__link, app->links.list, app->links.n, root);
+	put_triggers(b, &app->triggers, root);
 	return !b->failed;
+}
+
+bool app_print(const struct app *app, struct buf *b)
+{
+	return print(app, NULL, b);
+}
+
+bool app_print_whole(const struct app *app, struct buf *b)
+{
+	return print(app, app->root, b);
 }

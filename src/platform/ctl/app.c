@@ -110,6 +110,16 @@ static void forget_gone(struct ctl *ctl)
 	app_free(app);
 }
 
+// Of one that was here before and came to nothing nothing lasts: its numbers go on.
+static void go_on_from_gone(const struct ctl *ctl, struct ctl_app *app)
+{
+	for (uint32_t i = 0; i < ctl->n_apps; i++)
+		if (ctl->apps[i]->gone && strcmp(ctl->apps[i]->name, app->name) == 0) {
+			app->next_op = max_u64(app->next_op, ctl->apps[i]->next_op);
+			app->events.next = max_u64(app->events.next, ctl->apps[i]->events.next);
+		}
+}
+
 bool ctl__app_add(struct ctl *ctl, struct slice name, const char *path, struct err *e)
 {
 	struct ctl_app_config c;
@@ -128,6 +138,7 @@ bool ctl__app_add(struct ctl *ctl, struct slice name, const char *path, struct e
 	}
 	app->hidden = true;
 	sys_mutex_lock(&ctl->lock);
+	go_on_from_gone(ctl, app);
 	ctl->apps[ctl->n_apps++] = app;
 	sys_mutex_unlock(&ctl->lock);
 	return true;

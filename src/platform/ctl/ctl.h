@@ -39,9 +39,10 @@ struct ctl_source;
 
 // What ctl asks of who made the process out of manifests.
 struct ctl_app_ops {
-	// Of an operation's thread. A manifest, read anew (NULL: where the app's own is); what app_print wrote of one. It is in force from `take` on, or let go by `drop`.
+	// Of an operation's thread. A manifest, read anew (NULL: where the app's own is); what app_print wrote of one that lay in that folder (as app.root; empty: where
+	// the app's own is). It is in force from `take` on, or let go by `drop`.
 	bool (*read)(void *user, const char *path, struct ctl_source **ret, struct err *e);
-	bool (*written)(void *user, struct slice text, struct ctl_source **ret, struct err *e);
+	bool (*written)(void *user, struct slice text, struct slice folder, struct ctl_source **ret, struct err *e);
 	void (*take)(void *user, struct ctl_source *s);
 	void (*drop)(struct ctl_source *s);
 	// It came, and nothing of it was ever in force: its state is closed.
@@ -92,6 +93,8 @@ void ctl_taken_back(struct ctl *ctl, const char *app, const char *component, con
 NODISCARD bool ctl_state_open(const char *state, const char *tenant, const char *app, struct ctl_state **ret, struct err *e);
 // NULL does nothing.
 void ctl_state_close(struct ctl_state *s);
+// The same; where there never was a release nothing is left of it, with `all` not even the folder STATE, if nothing else lies in it.
+void ctl_state_leave(struct ctl_state *s, bool all);
 // The live changes of the release in force; empty: none. Lives as long as nothing is added.
 struct slice ctl_state_live(const struct ctl_state *s);
 // The newest release says that nothing of the app is in force.
@@ -104,8 +107,8 @@ enum ctl_edited { CTL_EDITED_REFUSED, CTL_EDITED_MANIFEST, CTL_EDITED_LIVE };
 // and the app is to be loaded again.
 NODISCARD bool ctl_state_settle(struct ctl_state *s, struct slice manifest, struct slice in_force, enum ctl_edited how, bool *ret_changed, struct err *e);
 // From here on this manifest (as app_print has it, without live changes) is what live changes are laid over: the first release, or one more where it is another
-// one than before. ENV.
-NODISCARD bool ctl_state_begin(struct ctl_state *s, struct slice manifest, struct err *e);
+// one than before, or lies in another folder (as app.root). ENV.
+NODISCARD bool ctl_state_begin(struct ctl_state *s, struct slice manifest, struct slice folder, struct err *e);
 
 // ---- where sockets are -------------------------------------------------------------------------------------------------------------------------
 // $TENON_CTL, $XDG_RUNTIME_DIR/tenon, /run/tenon (root), /tmp/tenon-UID. *ret_named: by TENON_CTL. Errors: USAGE.

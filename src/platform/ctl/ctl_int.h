@@ -11,7 +11,8 @@
 #include "state.h"
 #include "sys/sys.h"
 
-enum { CTL_EVENTS = 4096, CTL_EVENT_BYTES = 4 << 20, CTL_OPERATIONS = 256, CTL_APPS_MAX = 10000, CTL_GONE = 16, CTL_WAITING_MAX = 64, CTL_STEPS = 16 };
+enum { CTL_EVENTS = 4096, CTL_EVENT_BYTES = 4 << 20, CTL_OPERATIONS = 256, CTL_OPERATION_BYTES = 4 << 20 };
+enum { CTL_APPS_MAX = 10000, CTL_GONE = 16, CTL_WAITING_MAX = 64, CTL_STEPS = 16 };
 
 // ---- events: what happened to an app, a bounded ring; each a line of JSON with its id ---------------------------------------------------------
 struct ctl_events {
@@ -80,7 +81,7 @@ struct ctl_app {
 	struct ctl *ctl;
 	char name[64], tenant[64];
 	struct ctl_events events;
-	struct ctl_op *ops;         // newest first, at most CTL_OPERATIONS that are over
+	struct ctl_op *ops;         // newest first; of those that are over at most CTL_OPERATIONS, and CTL_OPERATION_BYTES of what they tell
 	struct ctl_op *running;
 	uint32_t waiting;
 	uint64_t next_op;
@@ -195,6 +196,8 @@ struct ctl__change {
 NODISCARD bool ctl__change_load(struct ctl_op *op, struct slice live, struct ctl__change *ret, struct err *e);
 // The same over that source, which stays the caller's.
 NODISCARD bool ctl__change_load_from(struct ctl_op *op, const struct ctl_source *s, struct slice live, struct ctl__change *ret, struct err *e);
+// The manifest that a release's live changes are laid over, which has one, as a source that is to be let go.
+NODISCARD bool ctl__release_source(struct ctl_op *op, const struct ctl__release *r, struct ctl_source **ret, struct err *e);
 // Too late to cancel, and on the disk: from here on it is in force, or aborted. Of the draft (NULL: all empty) what the change itself doesn't have.
 NODISCARD bool ctl__change_write(struct ctl_op *op, struct ctl__change *c, const struct ctl__draft *d, struct err *e);
 // In force.

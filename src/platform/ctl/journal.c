@@ -4,7 +4,7 @@
 // 2. The end of the file may be torn: a line that is not whole, or whose CRC is wrong, with no whole record behind it, was never told to anybody.
 // 3. A failed write is cut off again. After a sync that failed nobody knows what the disk has: no further record is taken until the file is read again.
 // 4. The file is replaced by another (temporary name, sync, rename, sync of the folder) and never changed in its middle.
-// 5. One process has the lock; the file `lock` stays, so that nobody locks what another one removed.
+// 5. One process has the lock. The file `lock` stays, but with a journal that is discarded: who locks what another one removed begins again.
 #include "journal.h"
 
 #include <errno.h>
@@ -16,6 +16,8 @@ enum { FORMAT = 1, FILE_MAX = 64 << 20, CRC_DIGITS = 8, RECORD_MAX = 8 << 20 };
 static const char first_line[] = "tenon-journal 1\n";
 
 struct ctl_journal {
+	char *state;  // the path of STATE, then the names of the folders beneath it, each with its zero
+	const char *tenant, *app;
 	int folder, lock, file;
 	uint64_t size;
 	bool broken;
@@ -275,10 +277,20 @@ static bool open_folders(struct ctl_journal *j, const char *state, const char *t
 	return ok;
 }
 
+static int lock(struct ctl_journal *j)
+{
+	int why;
+	do {
+		sys_close(j->lock);
+		j->lock = sys_private_file(j->folder, "lock", true, false);
+		why = j->lock < 0 ? j->lock : sys_lock(j->lock);
+	} while (why == -ESTALE);
+	return why;
+}
+
 static bool take_lock(struct ctl_journal *j, const char *app, struct err *e)
 {
-	j->lock = sys_private_file(j->folder, "lock", true, false);
-	int why = j->lock < 0 ? j->lock : sys_lock(j->lock);
+	int why = lock(j);
 	if (why == 0)
 		return true;
 	if (why != -EWOULDBLOCK)
@@ -306,13 +318,25 @@ static bool load(struct ctl_journal *j, const struct ctl_journal_records *r, str
 	return ok;
 }
 
+static bool keep_names(struct ctl_journal *j, const char *state, const char *tenant, const char *app, struct err *e)
+{
+	size_t n = strlen(state) + 1, m = strlen(tenant) + 1, k = strlen(app) + 1;
+	j->state = mem_alloc(n + m + k);
+	if (!j->state)
+		return err_nomem(e);
+	memcpy(j->state, state, n);
+	j->tenant = memcpy(j->state + n, tenant, m);
+	j->app = memcpy(j->state + n + m, app, k);
+	return true;
+}
+
 bool ctl_journal_open(const char *state, const char *tenant, const char *app, const struct ctl_journal_records *r, struct ctl_journal **ret, struct err *e)
 {
 	struct ctl_journal *j = mem_zalloc(sizeof *j);
 	if (!j)
 		return err_nomem(e);
 	j->folder = j->lock = j->file = -1;
-	if (open_folders(j, state, tenant, app, e) && take_lock(j, app, e) && load(j, r, e)) {
+	if (keep_names(j, state, tenant, app, e) && open_folders(j, state, tenant, app, e) && take_lock(j, app, e) && load(j, r, e)) {
 		*ret = j;
 		return true;
 	}
@@ -337,5 +361,64 @@ void ctl_journal_close(struct ctl_journal *j)
 	sys_close(j->file);
 	sys_close(j->lock);
 	sys_close(j->folder);
+	mem_free(j->state);
 	mem_free(j);
+}
+
+static bool is_dots(struct slice name)
+{
+	return slice_eq_str(name, ".") || slice_eq_str(name, "..");
+}
+
+// All files, or as many as one look shows: more are not there yet where nothing was ever in force.
+static void remove_files(int folder)
+{
+	uint8_t list[16384];
+	int64_t n = folder < 0 ? 0 : sys_list(folder, list, sizeof list);
+	size_t at = 0;
+	struct sys_entry entry;
+	while (n > 0 && sys_entry_next(slice_of(list, (size_t)n), &at, &entry))
+		if (!is_dots(entry.name))
+			sys_private_remove(folder, (const char *)entry.name.ptr);
+}
+
+// Nothing is in it but what is always there.
+static bool is_left(int top)
+{
+	uint8_t list[1024];
+	int64_t n = sys_list(top, list, sizeof list);
+	size_t at = 0;
+	struct sys_entry entry;
+	bool is = n > 0;
+	while (is && sys_entry_next(slice_of(list, (size_t)n), &at, &entry))
+		is = is_dots(entry.name) || slice_eq_str(entry.name, ".gitignore");
+	return is;
+}
+
+static void remove_folders(const struct ctl_journal *j, bool all)
+{
+	int top = sys_private_folder(j->state, false), of_tenant = top < 0 ? top : sys_private_subfolder(top, j->tenant);
+	if (of_tenant >= 0)
+		sys_private_remove_folder(of_tenant, j->app);
+	sys_close(of_tenant);
+	if (top < 0)
+		return;
+	sys_private_remove_folder(top, j->tenant);
+	all = all && is_left(top);
+	if (all)
+		sys_private_remove(top, ".gitignore");
+	sys_close(top);
+	if (all)
+		sys_remove_folder(j->state);
+}
+
+void ctl_journal_discard(struct ctl_journal *j, bool all)
+{
+	int blobs = sys_private_subfolder(j->folder, "blobs");
+	remove_files(blobs);
+	sys_close(blobs);
+	sys_private_remove_folder(j->folder, "blobs");
+	remove_files(j->folder);
+	remove_folders(j, all);
+	ctl_journal_close(j);
 }

@@ -23,5 +23,7 @@ uint64_t ctl_journal_size(const struct ctl_journal *j);
 // Its folder, for the blobs: the journal's descriptor.
 int ctl_journal_folder(const struct ctl_journal *j);
 void ctl_journal_close(struct ctl_journal *j);
+// Closes it and takes it out of the folders, and those that nothing else lies in: STATE itself with `all`. What fails stays.
+void ctl_journal_discard(struct ctl_journal *j, bool all);
 
 #endif

@@ -26,6 +26,26 @@ struct ctl_op *ctl__op_new(struct ctl_app *app)
 	return op;
 }
 
+// Of what it was asked for only what is told of it is kept. Of one that is over, or was not begun.
+static void let_go(struct ctl_op *op)
+{
+	struct arena a;
+	struct slice what = {0}, target = {0};
+	if (op->end)
+		op->end(op);
+	op->end = NULL;
+	op->args = NULL;
+	arena_init(&a, CTL_REQUEST_MEMORY);
+	if ((op->what && !slice_dup(&a, slice_str(op->what), &what)) || (op->target && !slice_dup(&a, slice_str(op->target), &target))) {
+		arena_release(&a);
+		return;  // no memory: all of it stays
+	}
+	arena_release(&op->arena);
+	op->arena = a;
+	op->what = op->what ? (const char *)what.ptr : NULL;
+	op->target = op->target ? (const char *)target.ptr : NULL;
+}
+
 void ctl__op_free(struct ctl_op *op)
 {
 	if (!op || --op->refs)
@@ -105,6 +125,7 @@ static void start(struct ctl_op *op)
 		app->running = NULL;
 		op->state = CTL_FAILED;
 		err_set_errno(&op->error, -why, "cannot start a thread");
+		let_go(op);
 		ctl__app_leave(app);
 	} else {
 		op->started = true;
@@ -157,10 +178,13 @@ static void *op_main(void *arg)
 	uint64_t next_event = op->app->events.next;
 	sys_mutex_unlock(&ctl->lock);
 	note_ended(op, states[state], next_event);
+	if (op->app->state && (!ok || !op->published))
+		ctl__blobs_trim(op->app);  // those of a change that did not come about
 	sys_mutex_lock(&ctl->lock);
 	op->error = e;
 	op->state = state;
 	op->over = true;
+	let_go(op);
 	op->app->running = NULL;
 	ctl__app_leave(op->app);
 	tell(op);
@@ -230,6 +254,7 @@ bool ctl__op_publish(struct ctl_op *op, struct err *e)
 static void forget_old(struct ctl_app *app)
 {
 	uint32_t n = 0;
+	uint64_t bytes = 0;
 	for (struct ctl_op **at = &app->ops; *at;) {
 		struct ctl_op *op = *at;
 		if (op->over && op->started) {
@@ -237,7 +262,10 @@ static void forget_old(struct ctl_app *app)
 			op->started = false;
 			op->refs--;
 		}
-		if (ctl__op_is_over(op) && !op->started && ++n > CTL_OPERATIONS) {
+		bool over = ctl__op_is_over(op) && !op->started;
+		bytes += over ? op->more.len : 0;
+		if (over && (++n > CTL_OPERATIONS || bytes > CTL_OPERATION_BYTES)) {
+			bytes -= op->more.len;
 			*at = op->next;
 			ctl__op_free(op);
 		} else {
@@ -333,6 +361,7 @@ bool ctl__op_cancel(struct ctl_op *op)
 		op->state = CTL_CANCELLED;
 		op->app->waiting--;
 		err_set(&op->error, ERR_REFUSED, "cancelled before it began: nothing changed");
+		let_go(op);
 		tell(op);
 	} else if (op->on_cancel) {
 		op->on_cancel(op);

@@ -41,6 +41,13 @@ bool ctl__change_load_from(struct ctl_op *op, const struct ctl_source *s, struct
 	return false;
 }
 
+bool ctl__release_source(struct ctl_op *op, const struct ctl__release *r, struct ctl_source **ret, struct err *e)
+{
+	const struct ctl_app_config *c = op->app->config;
+	struct slice folder;
+	return ctl__manifest_folder(op->app->state, r->manifest, &op->arena, &folder, e) && c->ops->written(c->user, r->manifest->text, folder, ret, e);
+}
+
 bool ctl__change_write(struct ctl_op *op, struct ctl__change *c, const struct ctl__draft *more, struct err *e)
 {
 	struct ctl__draft d = more ? *more : (struct ctl__draft){.members = slice_of("", 0)};

@@ -73,27 +73,29 @@ static bool live_of(struct ctl_op *op, const struct ctl__release *r, const struc
 }
 
 // What was in force with that release, as a manifest, in the operation's arena.
-static bool print_then(struct ctl_op *op, const struct ctl_source *over, struct slice live, struct slice *ret, struct err *e)
+// `whole`: it lay in another folder, and says its paths so that they are the same ones here.
+static bool print_then(struct ctl_op *op, const struct ctl_source *over, struct slice live, bool whole, struct slice *ret, struct err *e)
 {
 	struct ctl__change then;
 	struct buf b = {.max = 4 << 20};
 	if (!ctl__change_load_from(op, over, live, &then, e))
 		return false;
-	bool ok = (app_print(then.model->app, &b) && slice_dup(&op->arena, buf_view(&b), ret)) || err_nomem(e);
+	bool ok = ((whole ? app_print_whole : app_print)(then.model->app, &b) && slice_dup(&op->arena, buf_view(&b), ret)) || err_nomem(e);
 	buf_release(&b);
 	ctl__change_end(op, &then);
 	return ok;
 }
 
-// The manifest was another one then: the way back is changes over the one that there is now.
-static bool live_over_now(struct ctl_op *op, const struct ctl__release *r, struct slice now, struct slice *ret, struct err *e)
+// The manifest was another one then, or lay elsewhere: the way back is changes over the one that there is now.
+static bool live_over_now(struct ctl_op *op, const struct ctl__release *r, const struct ctl__manifest *now, struct slice *ret, struct err *e)
 {
 	const struct ctl_app_config *c = op->app->config;
 	struct ctl_source *over;
 	struct slice live, then;
-	if (!c->ops->written(c->user, r->manifest->text, &over, e))
+	bool elsewhere = r->manifest->folder.len && !slice_eq(r->manifest->folder, now->folder);
+	if (!ctl__release_source(op, r, &over, e))
 		return false;
-	bool ok = live_of(op, r, over, &live, e) && print_then(op, over, live, &then, e) && app_live_between(&op->arena, now, then, ret, e);
+	bool ok = live_of(op, r, over, &live, e) && print_then(op, over, live, elsewhere, &then, e) && app_live_between(&op->arena, now->text, then, ret, e);
 	c->ops->drop(over);
 	return ok;
 }
@@ -111,8 +113,8 @@ static bool run_undo(struct ctl_op *op, const struct whole *w, struct err *e)
 	if (!is_free(op->app, e))
 		return false;
 	aim.stops = r->stopped;
-	bool same = r->stopped || !r->manifest || !newest->manifest || slice_eq(r->manifest->text, newest->manifest->text);
-	return (same ? live_of(op, r, NULL, &aim.live, e) : live_over_now(op, r, newest->manifest->text, &aim.live, e)) && ctl__turn(op, &aim, e);
+	bool same = r->stopped || !r->manifest || !newest->manifest || ctl__manifest_same(r->manifest, newest->manifest);
+	return (same ? live_of(op, r, NULL, &aim.live, e) : live_over_now(op, r, newest->manifest, &aim.live, e)) && ctl__turn(op, &aim, e);
 }
 
 static bool run(struct ctl_op *op, struct err *e)
@@ -164,9 +166,16 @@ void ctl__route_undo(struct ctl_request *r)
 	struct err e = {0};
 	char what[64] = "undo";
 	struct slice copy;
-	struct ctl_op *op = ctl__body_has_only(r, members) ? ctl__op_of(r) : NULL;
+	if (!ctl__body_has_only(r, members))
+		return;
+	uint64_t to = json_number(r->body, "to", 0);
+	if (to == 0 && r->body && json_member(r->body, "to")) {
+		err_set(&e, ERR_USAGE, "there is no release 0: they are numbered from 1");
+		ctl__answer_failed(r, &e);
+		return;
+	}
+	struct ctl_op *op = ctl__op_of(r);
 	struct whole *w = op ? whole_new(op, UNDO, "undo") : NULL;
-	uint64_t to = op ? json_number(r->body, "to", 0) : 0;
 	if (to)
 		snprintf(what, sizeof what, "undo to %llu", (unsigned long long)to);
 	if (w && slice_dup(&op->arena, slice_str(what), &copy)) {

@@ -1,7 +1,9 @@
 // What lasts of an app, over its journal. An operation's thread writes, one at a time; who only reads holds ctl's lock, and so does what changes the list.
 #include "state.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "app/app.h"
 #include "sys/sys.h"
@@ -28,15 +30,41 @@ static struct slice manifest_text(const struct ctl__manifest *m)
 	return m ? m->text : slice_of("", 0);
 }
 
-static struct ctl__manifest *manifest_new(struct slice text, struct err *e)
+// Where the state lies beneath a folder, that is told from there, so that both can be moved together: "../../../". As it is, where it is told so.
+static bool told_folder(const struct ctl_state *s, struct slice folder, struct slice *to, struct err *e)
+{
+	struct slice path = slice_str(s->path ? s->path : "");
+	struct buf b = {0};
+	if (!folder.len || !slice_starts_with(path, folder)) {
+		buf_put_slice(&b, folder);
+	} else {
+		buf_put_str(&b, "../");
+		for (size_t i = folder.len; i < path.len; i++)
+			buf_put_str(&b, path.ptr[i] == '/' ? "../" : "");
+	}
+	bool ok = (!b.failed || err_nomem(e)) && own(buf_view(&b), to, e);
+	buf_release(&b);
+	return ok;
+}
+
+static void manifest_free(struct ctl__manifest *m)
+{
+	mem_free(UNCONST(m->text.ptr));
+	mem_free(UNCONST(m->folder.ptr));
+	mem_free(m);
+}
+
+static struct ctl__manifest *manifest_new(const struct ctl_state *s, struct slice text, struct slice folder, struct err *e)
 {
 	struct ctl__manifest *m = mem_zalloc(sizeof *m);
-	if (m && own(text, &m->text, e)) {
-		m->refs = 1;
-		return m;
+	if (!m) {
+		err_nomem(e);
+		return NULL;
 	}
-	mem_free(m);
-	err_nomem(e);
+	m->refs = 1;
+	if (own(text, &m->text, e) && told_folder(s, folder, &m->folder, e))
+		return m;
+	manifest_free(m);
 	return NULL;
 }
 
@@ -49,10 +77,23 @@ static struct ctl__manifest *manifest_ref(struct ctl__manifest *m)
 
 static void manifest_unref(struct ctl__manifest *m)
 {
-	if (!m || --m->refs)
-		return;
-	mem_free(UNCONST(m->text.ptr));
-	mem_free(m);
+	if (m && --m->refs == 0)
+		manifest_free(m);
+}
+
+bool ctl__manifest_folder(const struct ctl_state *s, const struct ctl__manifest *m, struct arena *a, struct slice *ret, struct err *e)
+{
+	struct slice path = slice_str(s->path), rest = m ? m->folder : slice_of("", 0);
+	struct buf b = {0};
+	for (; slice_starts_with(rest, SLICE_LIT("../")); rest = slice_sub(rest, 3, rest.len))
+		while (path.len > 1 && path.ptr[--path.len - 1] != '/')
+			;
+	if (rest.len == 0 && m && m->folder.len)
+		buf_put_slice(&b, path);
+	buf_put_slice(&b, rest);
+	bool ok = !b.failed && slice_dup(a, buf_view(&b), ret);
+	buf_release(&b);
+	return ok || err_nomem(e);
 }
 
 static void set_manifest(struct ctl_state *s, struct ctl__manifest *m)
@@ -78,7 +119,7 @@ static struct ctl__release *release_new(const struct ctl_state *s, const struct 
 	struct ctl__release *r = mem_zalloc(sizeof *r);
 	struct slice what = {0};
 	if (r)
-		r->manifest = d->manifest.len ? manifest_new(d->manifest, e) : manifest_ref(s->manifest);
+		r->manifest = d->manifest.len ? manifest_new(s, d->manifest, d->folder, e) : manifest_ref(s->manifest);
 	if (r && (r->manifest || !d->manifest.len) && own(d->live, &r->live, e) && own(d->members, &r->members, e) && own(slice_str(d->what), &what, e)) {
 		r->number = number;
 		r->time_ms = time_ms;
@@ -163,7 +204,7 @@ static bool bad_record(struct err *e)
 // What this program doesn't use of a record is kept as it is.
 static bool put_members(struct buf *b, const struct json *o)
 {
-	static const char *const known[] = {"release", "operation", "time", "what", "live", "link", "epoch", "copy", "manifest", "stopped"};
+	static const char *const known[] = {"release", "operation", "time", "what", "live", "link", "epoch", "copy", "manifest", "folder", "stopped"};
 	for (const struct json *m = o->first; m; m = m->next) {
 		bool is = false;
 		for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -190,6 +231,7 @@ static bool read_release(struct ctl_state *s, struct arena *a, const struct json
 		.what = (const char *)what.ptr,
 		.live = json_text(o, "live"),
 		.manifest = json_text(o, "manifest"),
+		.folder = json_text(o, "folder"),
 		.stopped = json_is_true(o, "stopped"),
 		.members = buf_view(&members),
 		.link = (const char *)link.ptr,
@@ -218,7 +260,7 @@ static void drop_newest(struct ctl_state *s, uint64_t number)
 
 static bool read_manifest(struct ctl_state *s, struct slice text, struct err *e)
 {
-	struct ctl__manifest *m = manifest_new(text, e);
+	struct ctl__manifest *m = manifest_new(s, text, slice_of("", 0), e);
 	if (!m)
 		return false;
 	set_manifest(s, m);
@@ -255,6 +297,14 @@ static bool on_record(void *user, struct slice text, struct err *e)
 	return ok;
 }
 
+static bool find_path(struct ctl_state *s, struct err *e)
+{
+	char link[64];
+	snprintf(link, sizeof link, "/proc/self/fd/%d", ctl_journal_folder(s->journal));
+	s->path = realpath(link, NULL);
+	return s->path || err_set_errno(e, errno, "the state folder of '%s'", s->app);
+}
+
 bool ctl_state_open(const char *state, const char *tenant, const char *app, struct ctl_state **ret, struct err *e)
 {
 	struct ctl_state *s = mem_zalloc(sizeof *s);
@@ -263,7 +313,7 @@ bool ctl_state_open(const char *state, const char *tenant, const char *app, stru
 	s->next_op = s->next_event = 1;
 	snprintf(s->app, sizeof s->app, "%s", app);
 	const struct ctl_journal_records records = {on_record, s};
-	if (ctl_journal_open(state, tenant, app, &records, &s->journal, e)) {
+	if (ctl_journal_open(state, tenant, app, &records, &s->journal, e) && find_path(s, e)) {
 		*ret = s;
 		return true;
 	}
@@ -282,8 +332,18 @@ void ctl_state_close(struct ctl_state *s)
 		release_free(r);
 	}
 	manifest_unref(s->manifest);
+	free(s->path);
 	mem_free(UNCONST(s->settled.ptr));
 	mem_free(s);
+}
+
+void ctl_state_leave(struct ctl_state *s, bool all)
+{
+	if (s && !s->newest) {
+		ctl_journal_discard(s->journal, all);
+		s->journal = NULL;
+	}
+	ctl_state_close(s);
 }
 
 bool ctl_state_is_stopped(const struct ctl_state *s)
@@ -312,6 +372,10 @@ static void put_release(struct buf *b, const struct ctl__release *r, const struc
 	if (r->manifest != over) {
 		buf_put_str(b, ",\"manifest\":");
 		buf_put_json_string(b, manifest_text(r->manifest));
+		if (r->manifest && r->manifest->folder.len) {
+			buf_put_str(b, ",\"folder\":");
+			buf_put_json_string(b, r->manifest->folder);
+		}
 	}
 	buf_put_str(b, r->stopped ? ",\"stopped\":true" : "");
 	if (r->link[0])
@@ -476,13 +540,43 @@ bool ctl_state_settle(struct ctl_state *s, struct slice manifest, struct slice i
 	return ok;
 }
 
-bool ctl_state_begin(struct ctl_state *s, struct slice manifest, struct err *e)
+bool ctl__manifest_is(const struct ctl_state *s, const struct ctl__manifest *m, struct slice text, struct slice folder)
 {
-	bool is_new = !s->newest, is_same = !is_new && slice_eq(manifest_text(s->manifest), manifest) && !s->has_settled;
+	struct slice told = {0};
+	struct err e = {0};
+	bool is = slice_eq(manifest_text(m), text);
+	if (is && m && m->folder.len)
+		is = told_folder(s, folder, &told, &e) && slice_eq(m->folder, told);
+	mem_free(UNCONST(told.ptr));
+	return is;
+}
+
+bool ctl__manifest_same(const struct ctl__manifest *a, const struct ctl__manifest *b)
+{
+	return a == b || (slice_eq(a->text, b->text) && (!a->folder.len || !b->folder.len || slice_eq(a->folder, b->folder)));
+}
+
+// A tenon that didn't write where manifests lay read them where this one does.
+static bool adopt_folder(struct ctl_state *s, struct slice folder, struct err *e)
+{
+	bool ok = true;
+	for (struct ctl__release *r = s->newest; ok && r; r = r->older)
+		if (r->manifest && !r->manifest->folder.len)
+			ok = told_folder(s, folder, &r->manifest->folder, e);
+	return ok;
+}
+
+bool ctl_state_begin(struct ctl_state *s, struct slice manifest, struct slice folder, struct err *e)
+{
+	bool is_new = !s->newest, is_same = !is_new && !s->has_settled && ctl__manifest_is(s, s->manifest, manifest, folder);
 	struct ctl__release *r;
-	if (is_same)
-		return true;
-	const struct ctl__draft d = {.what = is_new ? "start" : "start with another manifest", .live = ctl_state_live(s), .members = slice_of("", 0), .manifest = manifest};
+	if (!adopt_folder(s, folder, e) || is_same)
+		return e->code == ERR_NONE;
+	const struct ctl__draft d = {.what = is_new ? "start" : "start with another manifest",
+		.live = ctl_state_live(s),
+		.members = slice_of("", 0),
+		.manifest = manifest,
+		.folder = folder};
 	if (!ctl__state_write(s, &d, &r, e))
 		return false;
 	s->has_settled = false;

@@ -3,7 +3,7 @@
 // Records, each an object on a line, in the order in which they came about (docs/formats.md):
 //   {"manifest": TEXT}                                       what live changes are laid over from here on (of before: a release has it now)
 //   {"operation": N, "what": TEXT}                           begun
-//   {"release": N, "operation"?: N, "time", "what", "live", "manifest"?, "stopped"?, …}  in force once it is on the disk, but for:
+//   {"release": N, "operation"?: N, "time", "what", "live", "manifest"?, "folder"?, "stopped"?, …}  in force once it is on the disk, but for:
 //   {"abort": N}                                             it could not be published
 //   {"end": N, "state": WORD, "events": ID, …}               the operation is over
 #ifndef TENON_CTL_STATE_H
@@ -13,10 +13,11 @@
 
 enum { CTL_RELEASES = 100, CTL_ENDED = 64 };
 
-// A manifest's text, as app_print has it: what live changes of releases are laid over. Shared by those.
+// A manifest: what live changes of releases are laid over. Shared by those.
 struct ctl__manifest {
 	uint32_t refs;
-	struct slice text;  // owned
+	struct slice text;    // as app_print has it; owned
+	struct slice folder;  // that its paths begin in, as the journal has it; empty: not known (of a tenon that didn't write it); owned
 };
 struct ctl__release {
 	struct ctl__release *older;
@@ -39,6 +40,7 @@ struct ctl__ended {
 struct ctl_state {
 	struct ctl_journal *journal;
 	char app[64];
+	char *path;               // STATE/TENANT/APP, by the one name of it
 	struct ctl__manifest *manifest;       // of the newest release, or read before the first; NULL: none
 	struct ctl__release *newest;
 	uint32_t n;
@@ -54,12 +56,18 @@ struct ctl__draft {
 	uint64_t operation;
 	const char *what;
 	struct slice live, members;  // members: further ones of its record, empty or each with a comma before it
-	struct slice manifest;       // that it is laid over; empty: the one of the newest
+	struct slice manifest, folder;  // that it is laid over, and as app.root where that lies; empty: the one of the newest
 	bool stopped;
 	const char *link;            // NULL: none
 	uint64_t epoch;
 	bool copy;
 };
+// Is it this text, in this folder (as app.root)? Of one whose folder isn't known only the text counts.
+bool ctl__manifest_is(const struct ctl_state *s, const struct ctl__manifest *m, struct slice text, struct slice folder);
+// Of two releases: both of one text and one folder, as far as that is known.
+bool ctl__manifest_same(const struct ctl__manifest *a, const struct ctl__manifest *b);
+// Where it lies, as app.root; in the arena. Empty: not known.
+NODISCARD bool ctl__manifest_folder(const struct ctl_state *s, const struct ctl__manifest *m, struct arena *a, struct slice *ret, struct err *e);
 // On the disk when this returns, and in *ret, which isn't among the releases yet. false: nothing is there.
 NODISCARD bool ctl__state_write(struct ctl_state *s, const struct ctl__draft *d, struct ctl__release **ret, struct err *e);
 // It is in force: no error any more.

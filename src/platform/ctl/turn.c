@@ -228,14 +228,20 @@ static bool tell_changes(struct ctl_op *op, const struct app *to, const struct c
 
 // ---- the whole -----------------------------------------------------------------------------------------------------------------------------------
 
-// The manifest of a source as app_print has it, without live changes: what those of later releases are laid over. In the operation's arena.
-static bool print_manifest(struct ctl_op *op, const struct ctl_source *s, struct slice *ret, struct err *e)
+// A manifest of a source as app_print has it, without live changes, and where it lies: what those of later releases are laid over. In the operation's arena.
+struct manifest {
+	struct slice text, folder;
+};
+
+static bool print_manifest(struct ctl_op *op, const struct ctl_source *s, struct manifest *ret, struct err *e)
 {
 	struct ctl__change plain;
 	struct buf b = {.max = 4 << 20};
 	if (!ctl__change_load_from(op, s, slice_of("", 0), &plain, e))
 		return false;
-	bool ok = (app_print(plain.model->app, &b) && slice_dup(&op->arena, buf_view(&b), ret)) || err_nomem(e);
+	bool ok = (app_print(plain.model->app, &b) && slice_dup(&op->arena, buf_view(&b), &ret->text) &&
+				  slice_dup(&op->arena, slice_str(plain.model->app->root), &ret->folder)) ||
+		err_nomem(e);
 	buf_release(&b);
 	ctl__change_end(op, &plain);
 	return ok;
@@ -253,15 +259,15 @@ static bool load_last(struct ctl_op *op, struct ctl__change *ret, struct err *e)
 		return true;
 	if (!slice_dup(&op->arena, last->live, &live))
 		return err_nomem(e);
-	bool ok = (!last->manifest || c->ops->written(c->user, last->manifest->text, &over, e)) && ctl__change_load_from(op, over, live, ret, e);
+	bool ok = (!last->manifest || ctl__release_source(op, last, &over, e)) && ctl__change_load_from(op, over, live, ret, e);
 	if (over)
 		c->ops->drop(over);
 	return ok || err_note(e, "what was in force before app %s was stopped", op->app->name);
 }
 
 // What there will be is known; it is made ready, written, in force.
-static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl__change *c, const struct ctl__bytes *bytes, struct ctl_model *was, struct slice manifest,
-	struct err *e)
+static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl__change *c, const struct ctl__bytes *bytes, struct ctl_model *was,
+	const struct manifest *manifest, struct err *e)
 {
 	struct ctl_app *app = op->app;
 	struct buf members = {0};
@@ -279,7 +285,7 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 	if (aim->source)
 		buf_put_slice(&members, buf_view(&bytes->updated));
 	buf_put_slice(&members, buf_view(&bytes->gone));
-	const struct ctl__draft d = {.members = buf_view(&members), .manifest = manifest, .stopped = aim->stops};
+	const struct ctl__draft d = {.members = buf_view(&members), .manifest = manifest->text, .folder = manifest->folder, .stopped = aim->stops};
 	bool goes = (!members.failed || err_nomem(e)) && !aim->dry_run && ctl__op_step(op, "publish", e) && ctl__change_write(op, c, &d, e);
 	if (goes) {
 		ctl__turn_commit(op, prepared, 100);
@@ -292,7 +298,8 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 	return goes || aim->dry_run;
 }
 
-static bool turn_to(struct ctl_op *op, const struct ctl__aim *aim, struct ctl__change *c, const struct ctl__bytes *bytes, struct slice manifest, struct err *e)
+static bool turn_to(struct ctl_op *op, const struct ctl__aim *aim, struct ctl__change *c, const struct ctl__bytes *bytes, const struct manifest *manifest,
+	struct err *e)
 {
 	struct ctl__change last;
 	if (!load_last(op, &last, e))
@@ -312,7 +319,7 @@ bool ctl__turn(struct ctl_op *op, const struct ctl__aim *aim, struct err *e)
 {
 	struct ctl__change c = {.source = aim->source, .live = aim->live};
 	struct ctl__bytes bytes = {0};
-	struct slice manifest = {0};
+	struct manifest manifest = {0};
 	bool any;
 	bool ok = ctl__op_step(op, "check", e);
 	if (ok && !aim->stops) {
@@ -324,10 +331,10 @@ bool ctl__turn(struct ctl_op *op, const struct ctl__aim *aim, struct err *e)
 	c.kept = bytes.kept;
 	c.n_kept = bytes.n_kept;
 	bytes.kept = NULL;
-	if (ok && aim->source && !any && is_as_it_was(op->app, aim, manifest))
+	if (ok && aim->source && !any && is_as_it_was(op->app, aim, manifest.text))
 		op->release = op->app->release;
 	else
-		ok = ok && turn_to(op, aim, &c, &bytes, manifest, e);
+		ok = ok && turn_to(op, aim, &c, &bytes, &manifest, e);
 	if (!ok)
 		be_refused(e);
 	ctl__bytes_release(&bytes);

@@ -214,12 +214,33 @@ static void nothing_secret_is_written(void **state)
 	assert_non_null(strstr(text, "\"redis://:${s}@h\""));
 }
 
+static void paths_are_told_whole_where_the_folder_is_another_one(void **state)
+{
+	static const char *const sets[] = {"w=in/here", "s=hidden"};
+	inputs.root = "/r/${x}/";
+	inputs.sets = sets;
+	inputs.n_sets = 2;
+	struct app *a = load(HEAD "[http]\ntls = { cert = \"c.pem\", key = \"/k.pem\" }\n[variables]\nw = {}\nd = { default = \"/d\" }\ns = { secret = true, file = \"s.txt\" }\n"
+							  "[component.c]\nsource = \"/c\"\nfiles = [{ host = \"a\", guest = \"/a\" }, { host = \"${d}/b\", guest = \"b\" }, { host = \"${w}\", guest = \"/\" }]\n"
+							  "[link.k]\ntype = \"file\"\npath = \"k.db\"\n");
+	struct buf b = {0};
+	assert_true(app_print_whole(a, &b) && buf_put_byte(&b, 0));
+	const char *text = (const char *)b.ptr;
+	static const char *const want[] = {"cert = \"/r/${x}/c.pem\", key = \"/k.pem\"", "file = \"/r/${x}/s.txt\"", "source = \"/c\"", "host = \"/r/$${x}/a\", guest = \"/a\"",
+		"host = \"${d}/b\", guest = \"b\"", "host = \"/r/$${x}/${w}\"", "path = \"/r/$${x}/k.db\""};
+	for (size_t i = 0; i < ARRAY_LEN(want); i++)
+		if (!strstr(text, want[i]))
+			fail_msg("no %s in:\n%s", want[i], text);
+	buf_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_key_is_taken_written_and_compared, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(what_differs_is_told_by_kind_and_key, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(nothing_secret_is_written, open_arena, close_arena),
+		cmocka_unit_test_setup_teardown(paths_are_told_whole_where_the_folder_is_another_one, open_arena, close_arena),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

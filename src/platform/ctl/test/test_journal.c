@@ -278,6 +278,48 @@ static void a_rewrite_that_fails_leaves_it_as_it_was(void **state)
 	ctl_journal_close(j);
 }
 
+static bool is_there(const char *name)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s%s", state_dir, name);
+	return access(path, F_OK) == 0;
+}
+
+static void discarded_it_leaves_what_others_have(void **state)
+{
+	struct seen seen;
+	struct err e;
+	struct ctl_journal *j = open_it(&seen, &e), *other = NULL;
+	struct ctl_journal_records r = {note, &seen};
+	assert_true(ctl_journal_open(state_dir, "default", "other", &r, &other, &e));
+	sys_close(sys_private_subfolder(ctl_journal_folder(j), "blobs"));
+	ctl_journal_discard(j, true);
+	assert_false(is_there("/default/app"));
+	assert_true(is_there("/default/other/journal") && is_there("/.gitignore"));
+	add(other, "{\"a\":1}");
+	ctl_journal_discard(other, false);
+	assert_true(is_there("/.gitignore") && !is_there("/default"));
+	ctl_journal_discard(open_it(&seen, &e), true);
+	assert_false(is_there(""));
+	j = open_it(&seen, &e);  // and comes again
+	assert_int_equal(seen.n, 0);
+	ctl_journal_close(j);
+}
+
+// Who opened the file before it was removed has locked nothing.
+static void a_lock_that_was_removed_is_none(void **state)
+{
+	int folder = sys_private_folder(state_dir, false), fd = sys_private_file(folder, "lock", true, true);
+	assert_int_equal(sys_lock(fd), 0);
+	int late = sys_private_file(folder, "lock", false, false);
+	assert_int_equal(sys_lock(late), -EWOULDBLOCK);
+	assert_int_equal(sys_private_remove(folder, "lock"), 0);
+	sys_close(fd);
+	assert_int_equal(sys_lock(late), -ESTALE);
+	sys_close(late);
+	sys_close(folder);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, clear)
 int main(void)
 {
@@ -291,6 +333,8 @@ int main(void)
 		TEST(rewritten_it_has_what_it_was_given),
 		TEST(on_a_full_disk_nothing_is_kept_of_what_did_not_fit),
 		TEST(a_rewrite_that_fails_leaves_it_as_it_was),
+		TEST(discarded_it_leaves_what_others_have),
+		TEST(a_lock_that_was_removed_is_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

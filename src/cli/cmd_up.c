@@ -108,16 +108,10 @@ static bool check_options(const struct cli *c, struct err *e)
 }
 
 // Nothing of one that was stopped.
-static bool take_app(struct up *u, struct up_app *a, struct err *e)
+static bool take_app(struct up *u, const struct up_app *a, struct err *e)
 {
 	u->now = a;
-	if (!a->app)
-		return true;
-	if (!cli__up_app(u, a->app, e))
-		return false;
-	const struct serve_app_config *c = &u->apps.ptr[u->apps.len - 1];
-	a->listener = c->routes.len ? c->listener : UP_NO_LISTENER;
-	return true;
+	return !a->app || cli__up_app(u, a->app, e);
 }
 
 static bool load_apps(struct up *u, const char *const *paths, uint32_t n, struct err *e)
@@ -126,9 +120,18 @@ static bool load_apps(struct up *u, const char *const *paths, uint32_t n, struct
 		if (!cli__up_read(u, paths[i], e) || !take_app(u, u->of.ptr[i], e))
 			return false;
 	for (uint32_t i = 0; i < n; i++)
-		if (u->of.ptr[i]->stopped && !cli__up_keep_listener(u, u->of.ptr[i]->stopped, &u->of.ptr[i]->listener, e))
+		if (u->of.ptr[i]->stopped && !cli__up_keep_listener(u, u->of.ptr[i]->stopped, e))
 			return false;
 	return true;
+}
+
+// As they are at the start; those of `u` may change.
+static const struct serve_listener_config *listeners_of(const struct up *u)
+{
+	struct serve_listener_config *list = ARENA_ARRAY(&u->c->arena, struct serve_listener_config, u->listeners.len + 1);
+	for (uint32_t i = 0; list && i < u->listeners.len; i++)
+		list[i] = u->listeners.ptr[i].config;
+	return list;
 }
 
 static int up_manifests(struct cli *c, const char *const *paths, uint32_t n, struct err *e)
@@ -136,10 +139,10 @@ static int up_manifests(struct cli *c, const char *const *paths, uint32_t n, str
 	struct up u = {.c = c, .arena = &c->arena};
 	int status;
 	if (check_options(c, e) && load_apps(&u, paths, n, e)) {
-		struct serve_setup setup = {&c->config.process, u.listeners.ptr, u.listeners.len, u.apps.ptr, u.apps.len, cli__up_beside(&u)};
+		struct serve_setup setup = {&c->config.process, listeners_of(&u), u.listeners.len, u.apps.ptr, u.apps.len, cli__up_beside(&u)};
 		const struct ctl_app_config *apps = cli__up_ctl(&u);
 		const struct ctl_config control = {.apps = apps, .n_apps = n, .add = cli__up_add, .user = &u};
-		status = apps ? cli__serve(c, &setup, &control, e) : (err_nomem(e), err_exit_status(e->code));
+		status = apps && setup.listeners ? cli__serve(c, &setup, &control, e) : (err_nomem(e), err_exit_status(e->code));
 	} else {
 		status = err_exit_status(e->code);
 	}

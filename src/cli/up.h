@@ -9,7 +9,7 @@
 #include "serve/serve.h"
 #include "wasi/wasi.h"
 
-enum { UP_NO_LISTENER = INT32_MAX, UP_MAX_APPS = 10000, UP_MAX_COMPONENTS = 10000, UP_MAX_ROUTES = 100000, UP_MAX_LINKS = 10000 };
+enum { UP_MAX_LISTENERS = 2000, UP_MAX_APPS = 10000, UP_MAX_COMPONENTS = 10000, UP_MAX_ROUTES = 100000, UP_MAX_LINKS = 10000 };
 
 // A link of an app. On thread 0, but for what does not change: who loads a component reads that.
 struct up_link {
@@ -22,6 +22,25 @@ struct up_link {
 	uint64_t epoch;             // of its store; 0: nothing says
 };
 
+// Where apps are asked. On thread 0, as long as the process serves.
+struct up_listener {
+	struct serve_listener_config config;
+	bool gone;           // its addresses left: it is none
+	struct arena arena;  // of one that came while it serves
+};
+// Who is asked there, or was before it was stopped.
+struct up_hold {
+	char app[64];
+	unsigned listener;
+};
+// Where an app that comes or changes will be asked.
+struct up_place {
+	struct serve_listener_config config;
+	unsigned site, leaves;  // of serve_address_change
+	bool opens;             // addresses come, or go
+	struct arena arena;
+};
+
 // An app of a manifest: what its file said, and what lasts of it.
 struct up_app {
 	struct up *up;
@@ -32,7 +51,6 @@ struct up_app {
 	struct ctl_state *state;       // NULL: nothing lasts
 	struct ctl_source *source;     // that the manifest lies in, where it came later; NULL: it lies in the command line's arena
 	struct up_batch *routes;       // that its routes lie in, where they were changed
-	unsigned listener;             // that it is asked at, or was before it was stopped; UP_NO_LISTENER: none. On thread 0
 	struct up_app *next;           // of those that came
 };
 
@@ -41,8 +59,10 @@ struct up {
 	struct cli *c;
 	VEC(struct serve_app_config)
 	apps;
-	VEC(struct serve_listener_config)
-	listeners;
+	VEC(struct up_listener)
+	listeners;  // by the index that serve has
+	VEC(struct up_hold)
+	holds;
 	VEC(struct up_link *)
 	links;
 	VEC(struct up_app *)
@@ -94,10 +114,15 @@ NODISCARD bool cli__up_links_reserve(struct up *u, uint32_t n);
 void cli__up_link_add(struct up *u, struct up_link *l);
 void cli__up_link_close(struct up *u, const char *app, const char *name);
 
-// What an app that is stopped would be asked at is listened on, so that it can start again. After those that run. USAGE.
-NODISCARD bool cli__up_keep_listener(struct up *u, const struct app *app, unsigned *ret, struct err *e);
-// That of an app which comes, or whose [http] changes, among those of the process; `own`: that it has or had. REFUSED.
-NODISCARD bool cli__up_find_listener(struct up *u, const struct app *app, const char *name, unsigned own, unsigned *ret, struct err *e);
+// At the start: the listener of an app, which may be another one's, too; what an app that is stopped would be asked at is listened on, so that it can start
+// again. After those that run. USAGE.
+NODISCARD bool cli__up_listener(struct up *u, const struct app *app, unsigned *ret, struct err *e);
+NODISCARD bool cli__up_keep_listener(struct up *u, const struct app *app, struct err *e);
+// Where an app which comes, or whose [http] changes, will be asked; released whatever comes of it. From then on `take` can't fail. REFUSED.
+NODISCARD bool cli__up_find_place(struct up *u, const struct app *app, const char *name, struct up_place *ret, struct err *e);
+void cli__up_take_place(struct up *u, const char *name, struct up_place *p);
+void cli__up_place_release(struct up_place *p);
+void cli__up_listeners_release(struct up *u);
 // Limits of an app as a whole: those that can't act yet are refused by name.
 NODISCARD bool cli__up_whole_limits(const struct app *app, struct err *e);
 // Of the manifest in hand: its links; what a component of it is offered of them.

@@ -3,7 +3,7 @@
 // not there any more goes. On thread 0.
 //
 //   cli__up_prepare ── links asked ──► components loaded ──► addresses open ──► routes made ──► ready ──► cli__up_commit, or cli__up_abandon
-//   cli__up_commit ── versions ──► routes ──► components, links, addresses that go ──► done
+//   cli__up_commit ── versions ──► routes ──► triggers ──► addresses ──► components, links that go ──► done
 //
 // What a version is configured by lies in a batch, which holds the model that its texts are of, and goes when serve has forgotten the last of it.
 #include "up_live.h"
@@ -41,9 +41,12 @@ struct change {
 	struct up_link **links;  // that come, by plan.open
 	struct leaving *leave;
 	uint32_t n_pieces, n_links, waiting;
-	bool has_routes, was_there;
+	bool has_routes, has_place, looked;  // looked: at where it is asked
+	struct up_place place;
+	struct serve_addresses *addresses;
 	struct serve_app_config routed;  // the app with its new routes
 	struct serve_routes *routes;
+	struct serve_triggers *triggers;
 	struct err err;
 	void (*ready)(void *ctx, void *prepared, const struct err *e);
 	void (*done)(void *ctx);
@@ -60,6 +63,8 @@ static void forget(const struct serve_service_config *c)
 
 static void change_free(struct change *g)
 {
+	if (g->has_place)
+		cli__up_place_release(&g->place);
 	cli__up_batch_unref(g->batch);
 	mem_free(g);
 }
@@ -69,6 +74,8 @@ static void change_free(struct change *g)
 void cli__up_abandon(void *user, void *prepared)
 {
 	struct change *g = prepared;
+	serve_addresses_abandon(g->addresses);
+	serve_triggers_abandon(g->triggers);
 	serve_routes_abandon(g->routes);
 	for (uint32_t i = g->n_pieces; i-- > 0;)  // those that others are linked to last
 		if (g->pieces[i].version)
@@ -88,7 +95,9 @@ static void tell_ready(struct change *g)
 	ready(ctx, e.code == ERR_NONE ? g : NULL, &e);
 }
 
+static void open_addresses(struct change *g);
 static bool make_routes(struct change *g, struct err *e);
+static bool make_triggers(struct change *g, struct err *e);
 static bool load_pieces(struct change *g, struct err *e);
 
 static bool all_are_ready(const struct change *g)
@@ -113,8 +122,12 @@ static void go_on(struct change *g)
 		go_on(g);
 		return;
 	}
+	if (ok && !g->looked) {
+		open_addresses(g);
+		return;
+	}
 	if (ok)
-		(void)make_routes(g, &g->err);
+		(void)(make_routes(g, &g->err) && make_triggers(g, &g->err));
 	tell_ready(g);
 }
 
@@ -315,7 +328,6 @@ static bool reserve_app(struct up *u)
 static bool route_app(struct change *g, struct err *e)
 {
 	const struct serve_app_config *before = find_app(g->up.whole, g->app->name);
-	g->was_there = before != NULL;
 	g->routed = (struct serve_app_config){.name = g->app->name};
 	if (!g->to)
 		return true;
@@ -327,14 +339,47 @@ static bool route_app(struct change *g, struct err *e)
 	if (!cli__up_whole_limits(g->to, e) || !cli__up_routes(&g->up, g->to, &g->routed, e))
 		return false;
 	bool stays = before && before->routes.len && !g->plan.http;
-	return stays || g->routed.routes.len == 0 || cli__up_find_listener(&g->up, g->to, g->app->name, g->app->listener, &g->routed.listener, e);
+	if (stays || g->routed.routes.len == 0)
+		return true;
+	g->has_place = true;
+	return cli__up_find_place(&g->up, g->to, g->app->name, &g->place, e);
+}
+
+// ---- addresses -------------------------------------------------------------------------------------------------------------------------------------
+
+static void on_addresses(void *ctx, struct serve_addresses *a, const struct err *e)
+{
+	struct change *g = ctx;
+	struct err why = *e;
+	g->addresses = a;
+	if (a && g->place.opens)
+		g->place.site = serve_addresses_site(a);
+	if (why.code == ERR_ENV || why.code == ERR_USAGE)
+		why.code = ERR_REFUSED;
+	note_failure(g, &why);
+	go_on(g);
+}
+
+// Those that come are bound, and hold who comes. The last of what may take its time.
+static void open_addresses(struct change *g)
+{
+	const struct up_place *p = &g->place;
+	const struct serve_address_change c = {p->site, p->opens ? &p->config : NULL, p->leaves};
+	g->looked = true;
+	g->waiting = 1;
+	if (g->has_place && (p->opens || p->leaves != SERVE_NO_SITE))
+		serve_addresses_prepare(g->process, &c, on_addresses, g);
+	else
+		go_on(g);
 }
 
 static bool make_routes(struct change *g, struct err *e)
 {
 	const struct up *whole = g->up.whole;
-	struct serve_app_config *all = ARENA_ARRAY(&g->batch->arena, struct serve_app_config, whole->apps.len + 2);
+	struct serve_app_config *all = ARENA_ARRAY(&g->batch->arena, struct serve_app_config, whole->apps.len + 3);
 	unsigned n = 0;
+	if (g->has_place)
+		g->routed.listener = g->place.site;
 	if (!all)
 		return err_nomem(e);
 	if (!g->plan.routes)
@@ -344,10 +389,24 @@ static bool make_routes(struct change *g, struct err *e)
 			all[n++] = whole->apps.ptr[i];
 	if (g->to)
 		all[n++] = g->routed;
+	if (g->has_place && g->place.leaves != SERVE_NO_SITE) {  // who comes there until it has drained is answered as well
+		all[n] = g->routed;
+		all[n++].listener = g->place.leaves;
+	}
 	g->has_routes = serve_routes_prepare(g->process, all, n, &g->routes, e);
 	if (!g->has_routes && e->code == ERR_USAGE)
 		e->code = ERR_REFUSED;
 	return g->has_routes;
+}
+
+// What else calls components, of an app that stops nothing does.
+static bool make_triggers(struct change *g, struct err *e)
+{
+	if (!g->plan.runs)
+		return true;
+	if (g->to && !cli__up_triggers(&g->up, g->to, &g->routed, e))
+		return false;
+	return serve_triggers_prepare(g->process, g->app->name, g->routed.triggers.ptr, g->routed.triggers.len, &g->triggers, e);
 }
 
 // ---- prepared --------------------------------------------------------------------------------------------------------------------------------------
@@ -414,9 +473,29 @@ static void let_go(struct change *g)
 	on_left(g, NULL);
 }
 
-static void on_routed(void *ctx, const struct err *e)
+static void on_addressed(void *ctx, const struct err *e)
 {
 	let_go(ctx);
+}
+
+static void on_triggers(void *ctx, const struct err *e)
+{
+	struct change *g = ctx;
+	struct serve_addresses *a = g->addresses;
+	g->addresses = NULL;
+	if (a)
+		serve_addresses_commit(a, on_addressed, g);
+	else
+		let_go(g);
+}
+
+static void on_routed(void *ctx, const struct err *e)
+{
+	struct change *g = ctx;
+	if (g->triggers)
+		serve_triggers_commit(g->triggers, on_triggers, g);
+	else
+		on_triggers(g, e);
 }
 
 static void on_taken_up(void *ctx, const struct err *e)
@@ -427,7 +506,7 @@ static void on_taken_up(void *ctx, const struct err *e)
 	if (g->has_routes)
 		serve_routes_commit(g->routes, on_routed, g);
 	else
-		let_go(g);
+		on_routed(g, e);
 }
 
 // The list of apps, as routes are made by it from here on.
@@ -443,8 +522,8 @@ static void keep_app(struct change *g)
 		u->apps.ptr[u->apps.len++] = g->routed;  // there is room for it since it was prepared
 	else if (i < u->apps.len)
 		u->apps.ptr[i] = u->apps.ptr[--u->apps.len];
-	if (g->to && g->routed.routes.len)
-		g->app->listener = g->routed.listener;
+	if (g->has_place)
+		cli__up_take_place(u, g->app->name, &g->place);
 	cli__up_batch_unref(g->app->routes);
 	g->app->routes = g->batch;
 	g->batch->refs++;

@@ -24,7 +24,7 @@ struct up_plan {
 	const struct app_link **open;  // links that come, or are made anew
 	const char **close;            // that go, or are made anew
 	uint32_t n_load, n_leave, n_open, n_close;
-	bool routes, http, calls;
+	bool routes, http, calls, runs;  // runs: what else calls components
 };
 // ERR_REFUSED: something differs that isn't changed while it runs.
 NODISCARD bool cli__up_plan(struct arena *a, const struct ctl_turn *t, struct up_plan *ret, struct err *e);

@@ -136,7 +136,7 @@ static bool plan_change(struct up_plan *p, const struct ctl_turn *t, const struc
 	case APP_PART_CRON:
 	case APP_PART_START:
 	case APP_PART_COMMAND:
-		return refuse(c, "trigger", NULL, e);
+		return true;  // what runs is looked at as a whole
 	case APP_PART_VARIABLE:
 		break;
 	}
@@ -198,8 +198,7 @@ bool cli__up_plan(struct arena *a, const struct ctl_turn *t, struct up_plan *ret
 	ret->close = ARENA_ARRAY(a, const char *, size);
 	if (!ret->load || !ret->leave || !ret->open || !ret->close)
 		return err_nomem(e);
-	if ((!from || !to) && has_runs(from ? from : to))
-		return err_set(e, ERR_REFUSED, "triggers besides http begin with a start, and end with the process");
+	ret->runs = has_runs(from) || has_runs(to);
 	if (!from && to && t->was && !check_stores(a, t->was->app, to, e))
 		return false;
 	if (!from || !to) {

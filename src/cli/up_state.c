@@ -64,7 +64,6 @@ bool cli__up_read(struct up *u, const char *path, struct err *e)
 	if (!a || !VEC_PUSH(&u->c->arena, &u->of, a, UP_MAX_APPS))
 		return err_nomem(e);
 	a->up = u;
-	a->listener = UP_NO_LISTENER;
 	if (!cli__manifest_read(&u->c->arena, path, &a->manifest, e) || !cli__manifest_load(u->c, &u->c->arena, &a->manifest, slice_of("", 0), &of_file, e))
 		return false;
 	a->app = of_file;
@@ -279,7 +278,6 @@ bool cli__up_add(void *user, struct slice name, const char *path, struct ctl_app
 	if (!a)
 		return err_nomem(e);
 	a->up = u;
-	a->listener = UP_NO_LISTENER;
 	if (!come(a, name, path, e)) {
 		drop(a->source);
 		mem_free(a);
@@ -293,6 +291,7 @@ bool cli__up_add(void *user, struct slice name, const char *path, struct ctl_app
 
 void cli__up_close(struct up *u)
 {
+	cli__up_listeners_release(u);
 	for (uint32_t i = 0; i < u->of.len; i++) {
 		ctl_state_close(u->of.ptr[i]->state);
 		drop(u->of.ptr[i]->source);

@@ -136,6 +136,8 @@ NODISCARD bool http_server_listen(struct http_server *s, struct http_address *ad
 // Accepts from a socket that listens already, and that servers of other threads may accept from too. Takes the descriptor over, also when it fails: each of
 // them has one of its own.
 NODISCARD bool http_server_listen_on(struct http_server *s, int fd, struct err *e);
+// It listens and accepts nobody: who comes waits. false: it accepts again.
+void http_server_hold(struct http_server *s, bool holds);
 // Takes over a connected socket (a test, a tenant's process).
 NODISCARD bool http_server_adopt(struct http_server *s, int fd, struct err *e);
 // Serves what another server of the same gate accepted and passed on (on_accepted), also while it drains. On its own thread. NULL: nobody serves it, it is

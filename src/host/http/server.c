@@ -241,6 +241,14 @@ bool http_server_listen_on(struct http_server *s, int fd, struct err *e)
 	return add_listener(s, fd, LOOP_READ | LOOP_ONE, e);
 }
 
+void http_server_hold(struct http_server *s, bool holds)
+{
+	if (holds)
+		pause_accepting(s, 0);
+	else
+		resume_accepting(s);
+}
+
 bool http_server_adopt(struct http_server *s, int fd, struct err *e)
 {
 	struct http_address peer = {0};

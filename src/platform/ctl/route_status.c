@@ -180,10 +180,11 @@ static void put_process(struct ctl *ctl, struct buf *b)
 	put_number(b, "memory_limit", f.memory_limit);
 	put_number(b, "shards", f.shards);
 	buf_put_str(b, ",\"urls\":[");
-	for (unsigned i = 0; i < f.listeners; i++) {
+	for (unsigned i = 0, n = 0; i < f.listeners; i++) {
 		buf_clear(&name);
-		serve_listener_name(ctl->config.process, i, &name);
-		buf_put_str(b, i ? "," : "");
+		if (!serve_listener_name(ctl->config.process, i, &name))
+			continue;
+		buf_put_str(b, n++ ? "," : "");
 		buf_put_json_string(b, buf_view(&name));
 	}
 	buf_release(&name);

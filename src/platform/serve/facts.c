@@ -107,9 +107,14 @@ void serve_process_facts(const struct serve_process *p, struct serve_process_fac
 		.listeners = serve__have(&p->n_listeners)};
 }
 
-void serve_listener_name(const struct serve_process *p, unsigned i, struct buf *b)
+bool serve_listener_name(struct serve_process *p, unsigned i, struct buf *b)
 {
-	serve__listener_print(&p->listeners[i], b);
+	pthread_mutex_lock(&p->listening);
+	bool is = p->listeners[i].state == LISTENER_SERVES;
+	if (is)
+		serve__listener_print(&p->listeners[i], b);
+	pthread_mutex_unlock(&p->listening);
+	return is;
 }
 
 void serve_warn(const struct serve_process *p, const char *fmt, ...)

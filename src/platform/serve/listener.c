@@ -166,17 +166,32 @@ bool serve_check_address(const char *text, struct err *e)
 	return serve__address_parse(text, &address, &path, e);
 }
 
+static struct serve_port *ports_new(struct serve_listener *l, const struct serve_process *p)
+{
+	struct serve_port *ports = mem_zalloc(p->n_threads * sizeof *ports);
+	for (unsigned i = 0; ports && i < p->n_threads; i++)
+		ports[i] = (struct serve_port){.listener = l, .fd = -1, .last_handed = &ports[i].first_handed, .handed.fn = on_handed, .feeders = p->n_threads - 1};
+	return ports;
+}
+
+// Of one that is free, or was never anything.
 static bool init(struct serve_listener *l, struct serve_site *site, struct err *e)
 {
 	struct serve_process *p = site->process;
-	*l = (struct serve_listener){.process = p, .site = site};
-	l->ports = mem_zalloc(p->n_threads * sizeof *l->ports);
-	if (!l->ports)
-		return err_nomem(e);
-	for (unsigned i = 0; i < p->n_threads; i++)
-		l->ports[i] = (struct serve_port){
-			.listener = l, .fd = -1, .last_handed = &l->ports[i].first_handed, .handed.fn = on_handed, .feeders = p->n_threads - 1};
-	return true;
+	pthread_mutex_lock(&p->listening);
+	l->process = p;
+	l->site = site;
+	l->address = (struct http_address){0};
+	l->path = NULL;
+	l->bound = l->handed = false;
+	l->state = LISTENER_SERVES;
+	l->open_ports = p->n_threads;
+	l->name[0] = 0;
+	l->tls = NULL;
+	if (!l->ports)  // other threads look at those of one that is free
+		l->ports = ports_new(l, p);
+	pthread_mutex_unlock(&p->listening);
+	return l->ports || err_nomem(e);
 }
 
 static void choose_tls(struct serve_listener *l)
@@ -202,6 +217,7 @@ bool serve__listener_init(struct serve_listener *l, struct serve_site *site, con
 	if (!init(l, site, e) || !serve__address_parse(text, &l->address, &l->path, e))
 		return false;
 	snprintf(l->name, sizeof l->name, "%s", text);
+	l->path = l->path ? path_of(l->name) : NULL;
 	choose_tls(l);
 	return true;
 }
@@ -215,6 +231,7 @@ bool serve__listener_init_handed(struct serve_listener *l, struct serve_site *si
 			sys_close(fd);
 		return false;
 	}
+	l->handed = true;
 	if (!sys_handed_socket(fd, &address, path, e))
 		return false;
 	memcpy(l->address.bytes, address.bytes, address.len);
@@ -285,14 +302,20 @@ bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool fir
 		.on_full = on_full,
 	};
 	p->thread = t;
+	p->drained = p->leaves = p->wants_drain = false;
 	struct serve_routing *routing;
+	struct http_server *http;
 	if (!serve__routing_new(l->site->router, &routing, e))
 		return false;
 	serve__port_take_routing(p, routing);
 	if (passes_on(p))
 		config.on_accepted = hand_over;
-	if (!http_server_new(t->loop, &config, &p->http, e))
+	if (!http_server_new(t->loop, &config, &http, e))
 		return false;
+	spinlock_lock(&p->lock);
+	p->http = http;
+	p->counted = (struct http_counters){0};
+	spinlock_unlock(&p->lock);
 	take_handed(p);
 	return start_listening(p, first, e);
 }
@@ -301,6 +324,8 @@ static void on_drained(void *user)
 {
 	struct serve_port *p = user;
 	p->drained = true;
+	if (p->leaves)
+		loop_post_remote(p->thread->loop, &p->closes);  // the server is on the stack
 	p->thread->look(p->thread);
 }
 
@@ -349,6 +374,7 @@ void serve__port_close(struct serve_port *p)
 		serve__port_release_router(p);
 		return;
 	}
+	loop_timer_cancel(p->thread->loop, &p->leave_timer);
 	spinlock_lock(&p->lock);
 	p->counted = *http_server_counters(http);
 	p->counted.connections = 0;
@@ -357,4 +383,51 @@ void serve__port_close(struct serve_port *p)
 	http_server_free(http);
 	serve__port_release_router(p);
 	buf_release(&p->scratch);
+}
+
+// ---- one that leaves ---------------------------------------------------------------------------------------------------------------------
+
+void serve__listener_port_closed(struct serve_listener *l)
+{
+	if (__atomic_sub_fetch(&l->open_ports, 1, __ATOMIC_ACQ_REL) == 0)
+		loop_post_remote(l->process->threads[0].loop, &l->closed);
+}
+
+static void close_left(struct serve_port *p)
+{
+	if (!p->leaves)
+		return;
+	p->leaves = false;
+	serve__port_close(p);
+	serve__listener_port_closed(p->listener);
+}
+
+static void on_closes(struct loop_remote *r)
+{
+	close_left(CONTAINER_OF(r, struct serve_port, closes));
+}
+
+static void on_leave_timeout(struct loop_timer *t)
+{
+	struct serve_port *p = CONTAINER_OF(t, struct serve_port, leave_timer);
+	serve__log(p->listener->process->config, SERVE_LOG_WARN, "%s: %llu connections did not end within the time to drain", p->listener->name,
+		(unsigned long long)http_server_counters(p->http)->connections);
+	close_left(p);
+}
+
+void serve__port_leave(struct serve_port *p, uint64_t at_most_ns)
+{
+	if (!p->http) {
+		serve__listener_port_closed(p->listener);
+		return;
+	}
+	p->leaves = true;
+	p->closes.fn = on_closes;
+	p->leave_timer.fn = on_leave_timeout;
+	if (at_most_ns)
+		loop_timer_set(p->thread->loop, &p->leave_timer, sat_add_u64(loop_now_fresh_ns(p->thread->loop), at_most_ns));
+	if (p->drained)
+		loop_post_remote(p->thread->loop, &p->closes);  // the process drains, and it has
+	else
+		serve__port_drain(p);
 }

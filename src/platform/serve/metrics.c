@@ -266,6 +266,18 @@ static void put_listener(const struct page *g, const char *name, const struct se
 	}
 }
 
+// It may become another one.
+static void put_one_listener(const struct page *g, const char *name, struct serve_listener *l)
+{
+	pthread_mutex_t *lock = &l->process->listening;
+	if (!serve__listener_is_there(l))
+		return;
+	pthread_mutex_lock(lock);
+	if (serve__listener_is_there(l))
+		put_listener(g, name, l);
+	pthread_mutex_unlock(lock);
+}
+
 static void put_plain(const struct page *g, const char *name, uint64_t n, bool ns)
 {
 	buf_printf(g->b, "tenon_%s", name);
@@ -341,7 +353,7 @@ static void put_metric(const struct page *g, const char *name, const char *type,
 	if (stands)
 		put_own(g, name);
 	for (unsigned i = 0, n = serve__have(&p->n_listeners); stands && i < n; i++)
-		put_listener(g, name, &p->listeners[i]);
+		put_one_listener(g, name, &p->listeners[i]);
 	if (stands) {
 		put_outgoing(g, name);
 		put_spans(g, name);

@@ -96,6 +96,8 @@ static void on_ended(struct loop_remote *r)
 	for (unsigned i = 0; i < t->process->n_services; i++)
 		serve__choice_take_up(&t->process->services[i]->shards[t->index]);
 	serve__routes_take_up(t);
+	serve__triggers_take_up(t);
+	serve__addresses_take_up(t);
 	stop_if_last(t->process);
 }
 
@@ -137,8 +139,10 @@ static void end_thread(struct serve_thread *t)
 static void look(struct serve_thread *t)
 {
 	bool drained = t->draining && calls_of(t) == 0;
-	for (unsigned i = 0; i < serve__have(&t->process->n_listeners); i++)
-		drained = drained && t->process->listeners[i].ports[t->index].drained;
+	for (unsigned i = 0; i < serve__have(&t->process->n_listeners); i++) {
+		const struct serve_port *p = t->process->listeners[i].ports ? &t->process->listeners[i].ports[t->index] : NULL;
+		drained = drained && (!p || !p->http || p->drained);
+	}
 	if (drained)
 		end_thread(t);
 }
@@ -162,7 +166,8 @@ static void on_drain(struct loop_remote *r)
 	if (wait)
 		loop_timer_set(t->loop, &t->drain_timer, sat_add_u64(loop_now_fresh_ns(t->loop), wait));
 	for (unsigned i = 0; i < serve__have(&t->process->n_listeners); i++)
-		serve__port_drain(&t->process->listeners[i].ports[t->index]);
+		if (t->process->listeners[i].ports)
+			serve__port_drain(&t->process->listeners[i].ports[t->index]);
 	look(t);
 }
 
@@ -455,7 +460,7 @@ static unsigned count_services(const struct serve_setup *setup)
 }
 
 // Room for what comes while it serves.
-enum { SPARE_SERVICES = 10000, SPARE_SITES = 256 };
+enum { SPARE_SERVICES = 10000, SPARE_SITES = 1000, SPARE_LISTENERS = 1000 };
 
 static bool allocate(struct serve_process *p, const struct serve_setup *setup, struct err *e)
 {
@@ -465,6 +470,7 @@ static bool allocate(struct serve_process *p, const struct serve_setup *setup, s
 	p->running = 1;
 	p->max_services = count_services(setup) + SPARE_SERVICES;
 	p->max_sites = setup->n_listeners + SPARE_SITES;
+	p->max_listeners = SPARE_LISTENERS;
 	p->services = mem_zalloc(p->max_services * sizeof *p->services);
 	p->apps = mem_zalloc(max_u64(setup->n_apps, 1) * sizeof *p->apps);
 	p->sites = mem_zalloc(p->max_sites * sizeof *p->sites);
@@ -562,6 +568,7 @@ bool serve__process_open(struct serve_process *p, const struct serve_setup *setu
 	*p = (struct serve_process){.config = setup->process, .signal_fd = -1, .statm_fd = -1, .started_ns = sys_now_ns(), .started_wall_ns = sys_wall_ns()};
 	p->end = serve__process_drain;
 	pthread_mutex_init(&p->relays, NULL);
+	pthread_mutex_init(&p->listening, NULL);
 	serve__manager_init(&p->manager);
 	if (!serve__access_open(p->config, e) || !sys_handed_over(&handed, e) || !serve__check_handed(&handed, p->config->admin, e) || !allocate(p, setup, e) ||
 		!open_gate(p, setup, serve__count_addresses(setup, &handed), e) || !loop_pool_new(&p->names, SERVE_NAMES_THREADS, SERVE_NAMES_QUEUED, e) ||
@@ -598,7 +605,7 @@ void serve__process_close(struct serve_process *p)
 	for (unsigned i = 0; i < p->n_services; i++) {
 		serve__service_forget(p->services[i]);
 	}
-	while (p->versions || p->rerouting)
+	while (p->versions || p->rerouting || p->retriggering || p->readdressing)
 		loop_run_once(p->threads[0].loop, UINT64_MAX);  // they go through it
 	if (p->begun && p->beside.end)
 		p->beside.end(p->beside.ctx);
@@ -627,6 +634,7 @@ void serve__process_close(struct serve_process *p)
 	sys_close(p->signal_fd);
 	sys_close(p->statm_fd);
 	pthread_mutex_destroy(&p->relays);
+	pthread_mutex_destroy(&p->listening);
 	mem_free(p->services);
 	mem_free(p->apps);
 	mem_free(p->threads);

@@ -82,6 +82,8 @@ static bool prepare_site(struct serve_routes *r, const struct serve_app_config *
 	struct serve_process *p = r->process;
 	const struct serve_setup all = {.apps = apps, .n_apps = n_apps};
 	bool is_one = p->sites[site].all;
+	if (!p->sites[site].there || p->sites[site].leaves)
+		return true;  // what it has is there to its end
 	for (unsigned k = 0; is_one && k < n_apps; k++)
 		if (apps[k].listener == site && apps[k].routes.len) {
 			err_set(e, ERR_REFUSED, "routes can't be added to a listener whose one component answers everything");

@@ -267,6 +267,35 @@ void serve_routes_commit(struct serve_routes *r, serve_done_fn *done, void *ctx)
 // NULL does nothing.
 void serve_routes_abandon(struct serve_routes *r);
 
+// Where requests come in, as it is to be. `site`: a listener of the setup, or one that came, by its index; SERVE_NO_SITE: one more comes, whose index
+// serve_addresses_site says. Those of the configuration that aren't listened on yet come, others of that site go; all else of it stays. NULL: none come.
+// `leaves`: a site all of whose addresses go: their connections drain, by the routes that it has, and its index is used again.
+enum { SERVE_NO_SITE = INT32_MAX };
+struct serve_address_change {
+	unsigned site;
+	const struct serve_listener_config *config;  // until `ready`
+	unsigned leaves;  // SERVE_NO_SITE: none
+};
+struct serve_addresses;
+// `ready` is called once, perhaps before this returns: with addresses that are bound, and hold who comes, or with NULL and why. Then routes may be prepared.
+void serve_addresses_prepare(struct serve_process *p, const struct serve_address_change *c,
+	void (*ready)(void *ctx, struct serve_addresses *a, const struct err *e), void *ctx);
+unsigned serve_addresses_site(const struct serve_addresses *a);
+// They accept; then those that go drain. `done`: nobody comes by those any more.
+void serve_addresses_commit(struct serve_addresses *a, serve_done_fn *done, void *ctx);
+// NULL does nothing.
+void serve_addresses_abandon(struct serve_addresses *a);
+
+// What else calls components of an app, as it is to be: those that are there already and the same stay, whatever their limits are; those that go end no run but
+// that of a `start`. Its components are those that are there, or about to come. Of the list nothing is kept. ERR_REFUSED: those of another app are on their way;
+// ERR_LINK, USAGE: as of a start.
+struct serve_triggers;
+NODISCARD bool serve_triggers_prepare(struct serve_process *p, const char *app, const struct serve_trigger_config *list, uint32_t n, struct serve_triggers **ret,
+	struct err *e);
+void serve_triggers_commit(struct serve_triggers *g, serve_done_fn *done, void *ctx);
+// NULL does nothing.
+void serve_triggers_abandon(struct serve_triggers *g);
+
 // What a component exports, for another's import of that interface: interface, operations and provider of *ret. Instances of it are of the caller's thread and
 // root invocation (docs/serve.md). From any thread, once the component is there. ERR_LINK: it is not, it does not export that, or it can't be called so.
 NODISCARD bool serve_component_offer(struct serve_process *p, const char *app, const char *component, struct slice interface, struct seam_offer *ret,
@@ -307,8 +336,8 @@ struct serve_process_facts {
 	unsigned shards, listeners;
 };
 void serve_process_facts(const struct serve_process *p, struct serve_process_facts *ret);
-// "http://127.0.0.1:3000", "unix:PATH"; of the first `listeners`.
-void serve_listener_name(const struct serve_process *p, unsigned i, struct buf *b);
+// "http://127.0.0.1:3000", "unix:PATH"; of the first `listeners`. false: nobody is listening there.
+bool serve_listener_name(struct serve_process *p, unsigned i, struct buf *b);
 // What became of a request lately. Sizes of texts with their zero; what is longer is cut.
 struct serve_receipt {
 	uint64_t id, time_ns;  // when it was over, since 1970

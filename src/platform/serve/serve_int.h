@@ -15,6 +15,7 @@
 #include "http/http.h"
 #include "loop/loop.h"
 #include "manager.h"
+#include "meters.h"
 #include "obs/obs.h"
 #include "router.h"
 #include "seam/seam.h"
@@ -186,39 +187,6 @@ NODISCARD bool serve__version_make_image(struct serve_version *v, const struct s
 void serve__version_ref(struct serve_version *v, enum serve_version_use use);
 void serve__version_unref(struct serve_version *v, enum serve_version_use use);
 
-// ---- meters: what a shard counts of its requests, written by its thread alone and read by others -----------------------------
-enum { SERVE_STATUS_FIRST = 200, SERVE_STATUSES = 400, SERVE_BUCKETS = 18, SERVE_TRAPS = 64 };
-struct serve_meters {
-	uint64_t duration_ns, cpu_ns;  // of calls that are over, together
-	uint64_t made;                 // instances
-	uint64_t inner;                // calls by triggers and other components that are over; of `durations` they are no part
-	uint64_t memory_peak;          // of a call, the most
-	uint64_t durations[SERVE_BUCKETS], traps[SERVE_TRAPS], statuses[SERVE_STATUSES];
-};
-// Upper bounds of `durations`, in nanoseconds; the last has none.
-extern const uint64_t serve__bounds[SERVE_BUCKETS - 1];
-// No locked instruction: nobody else writes it.
-static inline void serve__count(uint64_t *n, uint64_t more)
-{
-	__atomic_store_n(n, *n + more, __ATOMIC_RELAXED);
-}
-static inline void serve__count_down(uint64_t *n)
-{
-	__atomic_store_n(n, *n - 1, __ATOMIC_RELAXED);
-}
-// ---- watch: calls through links, and requests that go out (watch.c) ----
-enum { SERVE_OUTCOMES = 4 };  // enum seam_outcome
-extern const char *const serve__outcomes[SERVE_OUTCOMES];
-// Of one link, of what a shard's instances call. Its thread adds one and counts; others read. As long as the shard.
-struct serve_link_meters {
-	struct serve_link_meters *next;
-	char link[64];  // or SERVE_NO_LINK, SERVE_OTHER_LINKS
-	uint64_t outcomes[SERVE_OUTCOMES], duration_ns, durations[SERVE_BUCKETS];
-};
-// Requests that go out by no link; what a component calls beyond so many links. No link is called so.
-#define SERVE_NO_LINK "(outgoing)"
-#define SERVE_OTHER_LINKS "(others)"
-enum { SERVE_LINKS_MAX = 256 };
 struct serve_request;
 struct serve_service;
 struct serve_shard;
@@ -475,11 +443,14 @@ void serve__relay_free(struct serve_relay *r);
 
 // ---- triggers: what calls components when no request does (trigger.h) -------------------------------------------------------------------
 struct serve_trigger;
+struct serve_triggers;
 // Of all apps. ERR_LINK: a component is no command; USAGE: there is no such time zone.
 NODISCARD bool serve__triggers_open(struct serve_process *p, const struct serve_setup *setup, struct err *e);
 // The process is ready.
 void serve__triggers_begin(struct serve_process *p);
 void serve__triggers_close(struct serve_process *p);
+// What serve_triggers_commit has for a thread.
+void serve__triggers_take_up(struct serve_thread *t);
 // On the thread: it drains.
 void serve__triggers_drain(struct serve_thread *t);
 // The shard: is being closed; runs another version from now on; looks for what has left (returns when to look again, at most `next_ns`).
@@ -551,6 +522,7 @@ struct serve_site {
 	struct http_tls *tls;         // NULL: in clear
 	struct serve_router *router;  // thread 0: the newest
 	struct serve_service *all;    // that answers everything, as long as the process lives; NULL: there are routes
+	bool there, leaves;           // there: it is one; leaves: its addresses do, and it goes with the last
 	struct arena arena;
 	struct serve_trust trust;
 };
@@ -563,6 +535,9 @@ struct serve_port {
 	struct http_server *http;
 	int fd;        // of a socket that all threads accept from, until it is opened; -1: each has its own
 	bool drained;  // no connection is left
+	bool leaves;   // its address does: it is closed then, or when the time for that is over (addresses.c)
+	struct loop_timer leave_timer;
+	struct loop_remote closes;
 	// Of the thread that has the only instance of the service: connections that the others accepted.
 	struct spinlock lock;  // of what follows, and against who reads what `http` counts
 	struct http_counters counted;  // once `http` is gone
@@ -574,6 +549,7 @@ struct serve_port {
 	// Of the others: it has accepted its last.
 	struct loop_remote fed;
 };
+enum serve_listener_state { LISTENER_FREE, LISTENER_HELD, LISTENER_SERVES, LISTENER_DRAINS };
 // Something to listen on, of three kinds: an address, which each thread binds; a socket in the file system; one that was handed over.
 struct serve_listener {
 	struct serve_process *process;
@@ -581,10 +557,14 @@ struct serve_listener {
 	struct http_address address;  // len 0: it has none
 	const char *path;             // to be bound, of a socket in the file system; NULL: none
 	bool bound;                // it is there
+	bool handed;                  // it was handed over
+	enum serve_listener_state state;  // any thread; of a free one only `ports` counts
+	uint32_t open_ports;          // any thread: that are not closed
+	struct loop_remote closed;    // to thread 0: the last is
 	struct sys_socket_file file;
-	char name[SYS_SOCKET_PATH_MAX + 16];  // of one without an address: "unix:PATH"
+	char name[SYS_SOCKET_PATH_MAX + 16];  // what it was told as; of one that was handed over "unix:PATH"
 	struct http_tls *tls;         // borrowed from its site; NULL: in clear
-	struct serve_port *ports;     // one a thread
+	struct serve_port *ports;     // one a thread; stay when it is free
 };
 // Of an address or a path, as serve_check_address takes it; or of a descriptor, which is handed over and taken over, also when it fails.
 NODISCARD bool serve__listener_init(struct serve_listener *l, struct serve_site *site, const char *text, struct err *e);
@@ -601,6 +581,15 @@ void serve__listener_print(const struct serve_listener *l, struct buf *b);
 NODISCARD bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool first, struct err *e);
 void serve__port_drain(struct serve_port *p);
 void serve__port_close(struct serve_port *p);
+// It drains, and is closed when it has, or after that time (0: it takes what it takes); then the listener is told. On its thread.
+void serve__port_leave(struct serve_port *p, uint64_t at_most_ns);
+// One port less is open; with the last `closed` comes to thread 0.
+void serve__listener_port_closed(struct serve_listener *l);
+// Somebody may have come by it.
+static inline bool serve__listener_is_there(const struct serve_listener *l)
+{
+	return __atomic_load_n(&l->state, __ATOMIC_ACQUIRE) >= LISTENER_SERVES;
+}
 
 // ---- sites: all of them, opened, given their routes, closed -------------------------------------------------------------------------------
 // What was handed over says what it is for, where there are several.
@@ -613,8 +602,13 @@ NODISCARD bool serve__sites_route(struct serve_process *p, const struct serve_se
 // The routes of one, by the apps of the setup alone.
 NODISCARD bool serve__site_routes(struct serve_process *p, const struct serve_setup *setup, unsigned site, struct serve_service *all, struct serve_router **ret,
 	struct err *e);
+// One more, with its router, without addresses; by a copy of the configuration.
+NODISCARD bool serve__site_new(struct serve_process *p, const struct serve_listener_config *c, struct serve_site **ret, struct err *e);
+void serve__site_free(struct serve_site *s);
 // What serve_routes_commit has for a thread.
 void serve__routes_take_up(struct serve_thread *t);
+// What serve_addresses_commit and the like have for a thread.
+void serve__addresses_take_up(struct serve_thread *t);
 void serve__sites_close(struct serve_process *p);
 
 // ---- certificates --------------------------------------------------------------------------------------------------------------------
@@ -667,6 +661,11 @@ struct serve_thread {
 	bool closing;            // nothing opens on it any more
 	struct serve_routes *offered;  // any thread: to be taken up between two requests; NULL: none
 	struct loop_remote reroute;    // posted by who makes `offered` something
+	struct serve_trigger *triggers;     // that live on it
+	struct serve_triggers *retriggers;  // any thread: to be taken up; NULL: none
+	struct loop_remote retrigger;       // posted by who makes that something
+	struct serve_addresses *readdresses;  // any thread: of which something is to be done; NULL: none
+	struct loop_remote readdress;         // posted by who makes that something
 	struct relay_guest *relayed[SERVE_ROOTS];  // by the task that is their root
 	struct loop_timer drain_timer;
 	// Something of it came to its end while it drains: a port, a request.
@@ -721,12 +720,15 @@ struct serve_process {
 	struct err *failed;         // of a thread that did not open
 	uint32_t versions;          // that are there
 	struct serve_preparing *preparing;  // versions on their way
-	struct serve_trigger *triggers;
-	unsigned n_triggers;
+	struct serve_trigger *triggers;     // all, the newest first
+	struct serve_triggers *retriggering;  // on their way
+	uint64_t triggers_made;
 	int exit_status;      // of commands: the first that is not 0
 	bool ends_by_itself;  // they were all there was, and have ended
 	void (*end)(struct serve_process *p);  // as a first SIGTERM does
 	struct serve_routes *rerouting;     // on their way
+	struct serve_addresses *readdressing;  // likewise, the first of those that wait
+	pthread_mutex_t listening;  // held by who reads a listener from another thread, and while one becomes another
 	pthread_mutex_t relays;  // held by who asks for one, and while the version of a service is read from another thread or becomes another one
 	uint64_t started_ns, started_wall_ns;
 };

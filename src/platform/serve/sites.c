@@ -78,12 +78,13 @@ static bool check_tls(const struct serve_site *s, struct err *e)
 bool serve__sites_open(struct serve_process *p, const struct serve_setup *setup, const struct sys_handed *handed, struct err *e)
 {
 	int for_admin = serve__handed_for_admin(handed);
-	p->listeners = mem_zalloc(max_u64(serve__count_addresses(setup, handed), 1) * sizeof *p->listeners);
+	p->max_listeners += serve__count_addresses(setup, handed);
+	p->listeners = mem_zalloc(p->max_listeners * sizeof *p->listeners);
 	if (!p->listeners)
 		return err_nomem(e);
 	for (unsigned i = 0; i < setup->n_listeners; i++) {
 		struct serve_site *s = &p->sites[p->n_sites++];
-		*s = (struct serve_site){.process = p, .config = &setup->listeners[i]};
+		*s = (struct serve_site){.process = p, .config = &setup->listeners[i], .there = true};
 		arena_init(&s->arena, 0);
 		if (!serve__trust_parse(&s->arena, s->config, &s->trust, e) || !serve__certificates_open(s, e) ||
 			!open_addresses(s, i == 0 && handed->n > (for_admin >= 0), e))
@@ -96,6 +97,79 @@ bool serve__sites_open(struct serve_process *p, const struct serve_setup *setup,
 		if (!check_tls(&p->sites[i], e))
 			return false;
 	return true;
+}
+
+// ---- one that comes while it serves ------------------------------------------------------------------------------------------------------
+
+static bool copy_texts(struct arena *a, const char *const *from, uint32_t n, const char ***ret)
+{
+	*ret = ARENA_ARRAY(a, const char *, n + 1);
+	for (uint32_t i = 0; *ret && i < n; i++) {
+		struct slice copy;
+		if (!slice_dup(a, slice_str(from[i]), &copy))
+			return false;
+		(*ret)[i] = (const char *)copy.ptr;
+	}
+	return *ret != NULL;
+}
+
+// What it is read by later: certificates, limits.
+static bool copy_config(struct serve_site *s, const struct serve_listener_config *from)
+{
+	struct serve_listener_config *c = ARENA_NEW(&s->arena, struct serve_listener_config);
+	const char **certs, **keys, **trust;
+	if (!c || !copy_texts(&s->arena, from->certs.ptr, from->certs.len, &certs) || !copy_texts(&s->arena, from->keys.ptr, from->keys.len, &keys) ||
+		!copy_texts(&s->arena, from->trust_proxy.ptr, from->trust_proxy.len, &trust))
+		return false;
+	*c = (struct serve_listener_config){.limits = from->limits};
+	c->certs.ptr = certs;
+	c->certs.len = from->certs.len;
+	c->keys.ptr = keys;
+	c->keys.len = from->keys.len;
+	c->trust_proxy.ptr = trust;
+	c->trust_proxy.len = from->trust_proxy.len;
+	s->config = c;
+	return true;
+}
+
+static struct serve_site *take_site(struct serve_process *p)
+{
+	for (unsigned i = 0; i < p->n_sites; i++)
+		if (!p->sites[i].there)
+			return &p->sites[i];
+	return p->n_sites < p->max_sites ? &p->sites[p->n_sites++] : NULL;
+}
+
+static bool can_have_tls(const struct serve_site *s, const struct serve_listener_config *c, struct err *e)
+{
+	bool can = !s->tls || c->addresses.len == 0;
+	for (uint32_t i = 0; i < c->addresses.len; i++)
+		can |= strncmp(c->addresses.ptr[i], "unix:", 5) != 0;
+	return can || err_set(e, ERR_USAGE, "tls: there is no address to speak it on");
+}
+
+bool serve__site_new(struct serve_process *p, const struct serve_listener_config *c, struct serve_site **ret, struct err *e)
+{
+	struct serve_site *s = take_site(p);
+	if (!s)
+		return err_set(e, ERR_LIMIT, "more than %u sites", p->max_sites);
+	*s = (struct serve_site){.process = p, .there = true};
+	arena_init(&s->arena, 0);
+	if ((copy_config(s, c) || err_nomem(e)) && serve__trust_parse(&s->arena, s->config, &s->trust, e) && serve__certificates_open(s, e) && can_have_tls(s, c, e) &&
+		serve__router_new(NULL, 0, NULL, &s->router, e)) {
+		*ret = s;
+		return true;
+	}
+	serve__site_free(s);
+	return false;
+}
+
+void serve__site_free(struct serve_site *s)
+{
+	http_tls_free(s->tls);
+	serve__router_unref(s->router);
+	arena_release(&s->arena);
+	*s = (struct serve_site){.process = s->process};
 }
 
 // ---- routes ------------------------------------------------------------------------------------------------------------------------------

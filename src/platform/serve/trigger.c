@@ -9,6 +9,7 @@
 //    closed, and a drain, wait for them.
 // 2. Wall-clock time is asked again at least every LOOK: clocks are set, and machines sleep.
 // 3. When the process drains nothing begins any more; what was started to run for ever is stopped, the rest may end.
+// 4. One that leaves (retrigger.c) begins nothing any more either, stops what was started to run for ever, and goes with its last run.
 #include "trigger.h"
 
 #include "app/app.h"
@@ -57,13 +58,13 @@ static void log_end(const struct serve_trigger_run *r, int status)
 	double ms = (double)(sys_now_ns() - r->began_ns) / 1e6;
 	struct buf frames = {.max = SERVE_BACKTRACE_MAX};
 	if (r->stopped) {
-		serve__log(c, SERVE_LOG_INFO, "%s %s of %s was stopped after %.1f ms", kinds[t->config->kind], t->config->id, t->service->app, ms);
+		serve__log(c, SERVE_LOG_INFO, "%s %s of %s was stopped after %.1f ms", kinds[t->config.kind], t->config.id, t->service->app, ms);
 	} else if (r->ok || r->trap.trap == TRAP_EXIT) {
-		serve__log(c, status ? SERVE_LOG_WARN : SERVE_LOG_INFO, "%s %s of %s ended with %d after %.1f ms, %.1f ms of CPU", kinds[t->config->kind], t->config->id,
+		serve__log(c, status ? SERVE_LOG_WARN : SERVE_LOG_INFO, "%s %s of %s ended with %d after %.1f ms, %.1f ms of CPU", kinds[t->config.kind], t->config.id,
 			t->service->app, status, ms, (double)r->task->cpu_ns / 1e6);
 	} else {
 		serve__put_known(&r->slot->version->deployment, &r->trap.frames, &frames);
-		serve__log(c, SERVE_LOG_WARN, "%s %s of %s failed after %.1f ms: %s%s%.*s", kinds[t->config->kind], t->config->id, t->service->app, ms, r->trap.text,
+		serve__log(c, SERVE_LOG_WARN, "%s %s of %s failed after %.1f ms: %s%s%.*s", kinds[t->config.kind], t->config.id, t->service->app, ms, r->trap.text,
 			frames.len ? "\n" : "", (int)min_u64(frames.len, 600), (const char *)frames.ptr);
 	}
 	buf_release(&frames);
@@ -71,12 +72,13 @@ static void log_end(const struct serve_trigger_run *r, int status)
 
 static void log_shortage(const struct serve_trigger *t, const struct err *e)
 {
-	serve__log(t->service->process->config, SERVE_LOG_ERROR, "%s %s of %s could not begin: %s", kinds[t->config->kind], t->config->id, t->service->app, e->text);
+	serve__log(t->service->process->config, SERVE_LOG_ERROR, "%s %s of %s could not begin: %s", kinds[t->config.kind], t->config.id, t->service->app, e->text);
 }
 
 // ---- a run ---------------------------------------------------------------------------------------------------------------------------------------
 
 static void after_run(struct serve_trigger *t, const struct serve_trigger_run *r, int status);
+static void leave_with_last_run(struct serve_trigger *t);
 
 static void unlist(struct serve_trigger_run *r)
 {
@@ -132,8 +134,9 @@ static void on_done(struct seam_task *task)
 	give_back(r, r->ok);
 	serve__count_down(&s->calls);
 	serve__queue_wake(s);
-	if (t->thread->draining && s->calls == 0)
-		t->thread->look(t->thread);
+	leave_with_last_run(t);  // it may be gone
+	if (s->thread->draining && s->calls == 0)
+		s->thread->look(s->thread);
 }
 
 // NULL: nothing is to be had for it.
@@ -165,7 +168,7 @@ static struct serve_trigger_run *run_new(struct serve_trigger *t, struct err *e)
 
 static struct vm_budget budget_of(const struct serve_trigger *t)
 {
-	const struct serve_trigger_config *c = t->config;
+	const struct serve_trigger_config *c = &t->config;
 	return (struct vm_budget){
 		.cpu_ns = c->cpu ? c->cpu : UINT64_MAX,
 		.deadline_ns = c->deadline ? sat_add_u64(loop_now_fresh_ns(t->thread->loop), c->deadline) : UINT64_MAX,
@@ -204,7 +207,7 @@ static void stop_runs(struct serve_trigger *t)
 static bool may_begin(const struct serve_trigger *t)
 {
 	const struct serve_shard *s = shard_of(t);
-	return s->open && !s->closing && s->stable && !t->thread->draining && !t->thread->over;
+	return s->open && !s->closing && s->stable && !t->leaves && !t->thread->draining && !t->thread->over;
 }
 
 // ---- start ---------------------------------------------------------------------------------------------------------------------------------------
@@ -263,8 +266,8 @@ static void change_start(struct serve_trigger *t)
 		return;
 	}
 	struct serve_trigger_run *old = t->runs;
-	t->changes = !t->config->overlap;
-	if (t->config->overlap)
+	t->changes = !t->config.overlap;
+	if (t->config.overlap)
 		begin_start(t);
 	for (struct serve_trigger_run *r = old; r; r = r->next) {
 		r->stopped = true;
@@ -281,8 +284,8 @@ static void on_command_ended(struct loop_remote *remote)
 	struct serve_process *p = t->service->process;
 	t->over = true;
 	p->exit_status = p->exit_status ? p->exit_status : t->status;
-	for (unsigned i = 0; i < p->n_triggers; i++)
-		if (!p->triggers[i].over)
+	for (const struct serve_trigger *other = p->triggers; other; other = other->all_next)
+		if (!other->over && !other->removed)
 			return;
 	if (p->n_listeners == 0 && !p->stopping) {
 		p->ends_by_itself = true;
@@ -324,8 +327,8 @@ static void wait_for_due(struct serve_trigger *t)
 static void run_cron(struct serve_trigger *t)
 {
 	struct err e = {0};
-	if (t->runs && !t->config->overlap)
-		serve__log(t->service->process->config, SERVE_LOG_WARN, "cron %s of %s is skipped: the last one still runs", t->config->id, t->service->app);
+	if (t->runs && !t->config.overlap)
+		serve__log(t->service->process->config, SERVE_LOG_WARN, "cron %s of %s is skipped: the last one still runs", t->config.id, t->service->app);
 	else if (!begin_run(t, &e))
 		log_shortage(t, &e);
 }
@@ -337,9 +340,9 @@ static void look_at_clock(struct serve_trigger *t)
 		return;
 	if (now >= t->due) {
 		run_cron(t);
-		t->due = serve__cron_next(t->config->when, t->zone, now);
+		t->due = serve__cron_next(t->config.when, t->zone, now);
 	} else if (now < t->looked - 1) {  // the clock was set back
-		t->due = serve__cron_next(t->config->when, t->zone, now);
+		t->due = serve__cron_next(t->config.when, t->zone, now);
 	}
 	wait_for_due(t);
 }
@@ -348,26 +351,32 @@ static void look_at_clock(struct serve_trigger *t)
 
 static void after_run(struct serve_trigger *t, const struct serve_trigger_run *r, int status)
 {
-	if (t->config->kind == SERVE_TRIGGER_START)
+	if (t->config.kind == SERVE_TRIGGER_START)
 		start_ended(t, r);
-	else if (t->config->kind == SERVE_TRIGGER_COMMAND)
+	else if (t->config.kind == SERVE_TRIGGER_COMMAND)
 		command_ended(t, r->stopped ? 0 : status);
 }
 
 static void on_timer(struct loop_timer *timer)
 {
 	struct serve_trigger *t = CONTAINER_OF(timer, struct serve_trigger, timer);
-	if (t->config->kind == SERVE_TRIGGER_CRON)
+	if (t->config.kind == SERVE_TRIGGER_CRON)
 		look_at_clock(t);
 	else
 		begin_start(t);
 }
 
-static void on_begin(struct loop_remote *remote)
+void serve__trigger_begin(struct serve_trigger *t)
 {
-	struct serve_trigger *t = CONTAINER_OF(remote, struct serve_trigger, begin);
+	if (t->leaves || t->thread->gone)
+		return;
+	t->next = t->thread->triggers;
+	t->prev = &t->thread->triggers;
+	if (t->next)
+		t->next->prev = &t->next;
+	t->thread->triggers = t;
 	t->timer.fn = on_timer;
-	switch (t->config->kind) {
+	switch (t->config.kind) {
 	case SERVE_TRIGGER_START:
 		begin_start(t);
 		break;
@@ -375,90 +384,147 @@ static void on_begin(struct loop_remote *remote)
 		begin_command(t);
 		break;
 	case SERVE_TRIGGER_CRON:
-		t->due = serve__cron_next(t->config->when, t->zone, wall_seconds());
+		t->due = serve__cron_next(t->config.when, t->zone, wall_seconds());
 		wait_for_due(t);
 		break;
 	}
 }
 
-static bool open_trigger(struct serve_process *p, const char *app, const struct serve_trigger_config *c, struct err *e)
+static void on_begin(struct loop_remote *remote)
 {
-	struct serve_trigger *t = &p->triggers[p->n_triggers];
-	struct serve_service *s = serve_service_find(p, app, c->service);
-	BUG_ON(!s);  // the manifest was checked
-	unsigned thread = s->on_one_shard ? s->owner : p->n_threads - 1 - p->n_triggers % p->n_threads;
-	*t = (struct serve_trigger){.config = c, .service = s, .thread = &p->threads[thread], .begin.fn = on_begin};
-	s->is_run = true;
-	p->n_triggers++;
-	if (!serve__version_must_run(s->version, e))
-		return err_note(e, "trigger %s of %s", c->id, app);
-	return c->kind != SERVE_TRIGGER_CRON || serve__zone_open(c->timezone, &t->zone, e);
+	serve__trigger_begin(CONTAINER_OF(remote, struct serve_trigger, begin));
 }
 
-bool serve__triggers_open(struct serve_process *p, const struct serve_setup *setup, struct err *e)
+// ---- one that comes, changes, leaves ---------------------------------------------------------------------------------------------------------------
+
+void serve__trigger_free(struct serve_trigger *t)
 {
-	uint64_t n = 0;
-	for (unsigned k = 0; k < setup->n_apps; k++)
-		n += setup->apps[k].triggers.len;
-	if (n == 0)
-		return true;
-	p->triggers = mem_zalloc(n * sizeof *p->triggers);
-	if (!p->triggers)
-		return err_nomem(e);
-	for (unsigned k = 0; k < setup->n_apps; k++)
-		for (uint32_t i = 0; i < setup->apps[k].triggers.len; i++)
-			if (!open_trigger(p, setup->apps[k].name, &setup->apps[k].triggers.ptr[i], e))
-				return false;
-	return true;
+	serve__zone_close(t->zone);
+	arena_release(&t->arena);
+	mem_free(t);
+}
+
+void serve__trigger_add(struct serve_trigger *t)
+{
+	struct serve_process *p = t->service->process;
+	t->service->is_run = true;
+	t->all_next = p->triggers;
+	t->all_prev = &p->triggers;
+	if (t->all_next)
+		t->all_next->all_prev = &t->all_next;
+	p->triggers = t;
+}
+
+static bool same_time(const struct serve_trigger_config *a, const struct serve_trigger_config *b)
+{
+	if (!a->when || !b->when)
+		return a->when == b->when;
+	const struct app_schedule *x = a->when, *y = b->when;
+	return x->seconds == y->seconds && x->minutes == y->minutes && x->hours == y->hours && x->days == y->days && x->months == y->months &&
+		x->weekdays == y->weekdays && x->either_day == y->either_day && strcmp(a->timezone ? a->timezone : "", b->timezone ? b->timezone : "") == 0;
+}
+
+bool serve__trigger_is(const struct serve_trigger *t, const struct serve_trigger_config *c)
+{
+	return t->config.kind == c->kind && strcmp(t->config.id, c->id) == 0 && strcmp(t->service->name, c->service) == 0 && same_time(&t->config, c);
+}
+
+void serve__trigger_change(struct serve_trigger *t, const struct serve_trigger_config *c)
+{
+	t->config.cpu = c->cpu;
+	t->config.deadline = c->deadline;
+	t->config.overlap = c->overlap;
+}
+
+// On thread 0: nothing of it is on its thread any more.
+static void on_left(struct loop_remote *remote)
+{
+	struct serve_trigger *t = CONTAINER_OF(remote, struct serve_trigger, left);
+	*t->all_prev = t->all_next;
+	if (t->all_next)
+		t->all_next->all_prev = t->all_prev;
+	serve__trigger_free(t);
+}
+
+static void leave_with_last_run(struct serve_trigger *t)
+{
+	if (!t->leaves || t->runs)
+		return;
+	if (t->prev) {
+		*t->prev = t->next;
+		if (t->next)
+			t->next->prev = t->prev;
+		t->prev = NULL;
+	}
+	t->left.fn = on_left;
+	loop_post_remote(t->service->process->threads[0].loop, &t->left);
+}
+
+void serve__trigger_leave(struct serve_trigger *t)
+{
+	t->leaves = true;
+	loop_timer_cancel(t->thread->loop, &t->timer);
+	if (t->config.kind == SERVE_TRIGGER_START)
+		stop_runs(t);
+	leave_with_last_run(t);
+}
+
+bool serve__triggers_run(const struct serve_process *p, const struct serve_service *s)
+{
+	const struct serve_trigger *t = p->triggers;
+	while (t && (t->removed || t->service != s))
+		t = t->all_next;
+	return t != NULL;
+}
+
+// ---- all of a process ------------------------------------------------------------------------------------------------------------------------------
+
+// In the order of the manifests.
+static void post_begin(struct serve_trigger *t)
+{
+	t->begin.fn = on_begin;
+	loop_post_remote(t->thread->loop, &t->begin);
 }
 
 void serve__triggers_begin(struct serve_process *p)
 {
-	for (unsigned i = 0; i < p->n_triggers; i++)
-		loop_post_remote(p->triggers[i].thread->loop, &p->triggers[i].begin);
-}
-
-static bool is_on(const struct serve_trigger *t, const struct serve_thread *thread)
-{
-	return t->thread == thread;
+	struct serve_trigger *last = p->triggers;
+	while (last && last->all_next)
+		last = last->all_next;
+	for (struct serve_trigger *t = last; t; t = t == p->triggers ? NULL : CONTAINER_OF(t->all_prev, struct serve_trigger, all_next))
+		post_begin(t);
 }
 
 void serve__triggers_drain(struct serve_thread *thread)
 {
-	struct serve_process *p = thread->process;
-	for (unsigned i = 0; i < p->n_triggers; i++) {
-		if (!is_on(&p->triggers[i], thread))
-			continue;
-		loop_timer_cancel(thread->loop, &p->triggers[i].timer);
-		if (p->triggers[i].config->kind == SERVE_TRIGGER_START)
-			stop_runs(&p->triggers[i]);
+	for (struct serve_trigger *t = thread->triggers; t; t = t->next) {
+		loop_timer_cancel(thread->loop, &t->timer);
+		if (t->config.kind == SERVE_TRIGGER_START)
+			stop_runs(t);
 	}
 }
 
 void serve__triggers_end(struct serve_shard *s)
 {
-	struct serve_process *p = s->service->process;
-	for (unsigned i = 0; i < p->n_triggers; i++)
-		if (is_on(&p->triggers[i], s->thread) && p->triggers[i].service == s->service) {
-			loop_timer_cancel(s->loop, &p->triggers[i].timer);
-			stop_runs(&p->triggers[i]);
+	for (struct serve_trigger *t = s->thread->triggers; t; t = t->next)
+		if (t->service == s->service) {
+			loop_timer_cancel(s->loop, &t->timer);
+			stop_runs(t);
 		}
 }
 
 void serve__triggers_changed(struct serve_shard *s)
 {
-	struct serve_process *p = s->service->process;
-	for (unsigned i = 0; i < p->n_triggers; i++)
-		if (is_on(&p->triggers[i], s->thread) && p->triggers[i].service == s->service && p->triggers[i].config->kind == SERVE_TRIGGER_START)
-			change_start(&p->triggers[i]);
+	for (struct serve_trigger *t = s->thread->triggers; t; t = t->next)
+		if (t->service == s->service && t->config.kind == SERVE_TRIGGER_START)
+			change_start(t);
 }
 
 // Runs of versions that have left, whose time is over; what starts anew has left already.
 uint64_t serve__triggers_retire(struct serve_shard *s, uint64_t now_ns, uint64_t next_ns)
 {
-	struct serve_process *p = s->service->process;
-	for (unsigned i = 0; i < p->n_triggers; i++)
-		for (struct serve_trigger_run *r = is_on(&p->triggers[i], s->thread) && p->triggers[i].service == s->service ? p->triggers[i].runs : NULL; r; r = r->next) {
+	for (struct serve_trigger *t = s->thread->triggers; t; t = t->next)
+		for (struct serve_trigger_run *r = t->service == s->service ? t->runs : NULL; r; r = r->next) {
 			uint64_t ends = __atomic_load_n(&r->slot->version->ends_ns, __ATOMIC_RELAXED);
 			if (is_run_of_now(r, s))
 				continue;
@@ -472,7 +538,8 @@ uint64_t serve__triggers_retire(struct serve_shard *s, uint64_t now_ns, uint64_t
 
 void serve__triggers_close(struct serve_process *p)
 {
-	for (unsigned i = 0; i < p->n_triggers; i++)
-		serve__zone_close(p->triggers[i].zone);
-	mem_free(p->triggers);
+	for (struct serve_trigger *t = p->triggers, *next; t; t = next) {
+		next = t->all_next;
+		serve__trigger_free(t);
+	}
 }

@@ -37,22 +37,36 @@ struct serve_trigger_run {
 	uint64_t began_ns;
 	bool ok, stopped;  // returned; was told to end
 };
-// On its thread, but for `config`, `service`, `thread`.
+// On its thread, but for what says otherwise.
 struct serve_trigger {
-	const struct serve_trigger_config *config;
-	struct serve_service *service;
-	struct serve_thread *thread;
+	struct serve_trigger_config config;  // its own; what of it may change does on its thread
+	struct serve_service *service;       // stays
+	struct serve_thread *thread;         // stays
 	struct serve_zone *zone;
-	struct loop_remote begin;
+	struct arena arena;        // of the configuration's texts
+	struct serve_trigger *next, **prev;  // of the thread's; prev NULL: it isn't among them
 	struct loop_timer timer;   // the next run
 	struct serve_trigger_run *runs;    // under way
 	int64_t due, looked;       // cron: the next, and when that was last looked at; seconds since 1970
 	unsigned again;            // start: runs in a row that did not last
 	bool changes;              // start: the next run is of another version, at once
-	// Of thread 0, posted by a command that has ended.
-	struct loop_remote ended;
+	bool leaves;               // nothing of it begins any more; it goes with its last run
+	// Of thread 0, posted by the thread: a command has ended; it begins, at the start; it has left.
+	struct loop_remote ended, begin, left;
+	struct serve_trigger *all_next, **all_prev;
 	int status;
-	bool over;
+	bool over, removed;
 };
+// On thread 0. Of a component that there is, or that comes: ERR_LINK: it is no command; USAGE: there is no such time zone.
+NODISCARD bool serve__trigger_new(struct serve_process *p, const char *app, const struct serve_trigger_config *c, struct serve_trigger **ret, struct err *e);
+void serve__trigger_add(struct serve_trigger *t);  // it is one of the process's, until it has left
+void serve__trigger_free(struct serve_trigger *t);
+// Is it the same but for limits and `overlap`?
+bool serve__trigger_is(const struct serve_trigger *t, const struct serve_trigger_config *c);
+// On its thread, or once that is over.
+void serve__trigger_begin(struct serve_trigger *t);
+void serve__trigger_change(struct serve_trigger *t, const struct serve_trigger_config *c);
+void serve__trigger_leave(struct serve_trigger *t);
+bool serve__triggers_run(const struct serve_process *p, const struct serve_service *s);
 
 #endif

@@ -192,7 +192,7 @@ def check_callers():
 # C's own headers, which don't show the system below (errno.h and time.h are C's, too).
 STANDARD = set("assert ctype errno fenv float inttypes limits locale math stdarg stdatomic stdbool stddef stdint stdio stdlib string time".split())
 # What a processor has, in the files for it.
-PROCESSOR_HEADERS = ("cpuid.h", "immintrin.h", "ucontext.h")
+PROCESSOR_HEADERS = ("cpuid.h", "sys/platform/x86.h", "immintrin.h", "ucontext.h")
 # Headers of libraries: a room has them by its row in rooms.def.
 LIBRARIES = {"xxhash.h": "libxxhash", "sqlite3.h": "libsqlite3", "openssl": "libcrypto", "jansson.h": "jansson", "nghttp2": "libnghttp2", "hiredis": "libhiredis", "elfutils": "libdw", "dwarf.h": "libdw", "libelf.h": "libelf"}
 

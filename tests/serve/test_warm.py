@@ -1,8 +1,8 @@
 """Starts from the cache: what is answered, and that the cache's files are of no consequence once they were copied."""
-import contextlib, os, shutil, tempfile, time
+import contextlib, os, re, shutil, subprocess, tempfile, time
 from pathlib import Path
 
-from harness import HELLO, Server, check, shared_guest
+from harness import HELLO, Server, check, config, exchange, needs, shared_guest
 
 
 @contextlib.contextmanager
@@ -40,6 +40,43 @@ def a_warm_start_answers_as_a_cold_one():
                     for _ in range(3):
                         warm = s.get("/")
                         check((warm.status, warm.body) == (cold.status, cold.body), f"{policy}: {warm.status} {warm.body!r}")
+
+
+# Files that a warm start may open: the dynamic linker's, what the process is allowed, the component, the cache, the control socket's folder.
+STARTS_WITH = re.compile(r"""/etc/ld\.so\.cache | /.*/lib[cm]\.so\.6 | /proc/self/(?:cgroup|statm|pagemap) | /proc/sys/vm/max_map_count |
+    /sys/fs/cgroup/.* | /dev/null | \. | .*/hello\.wasm | [0-9a-f]{64}\.(?:id|code|image|code-checked|image-checked) | .*tenon.*""", re.X)
+
+
+def _files_of_a_start(*flags):
+    """What the server opened until it had answered once."""
+    with tempfile.NamedTemporaryFile("r") as out:
+        p = subprocess.Popen(["strace", "-D", "-f", "-qq", "-e", "trace=open,openat,openat2", "-o", out.name, str(config.tenon), "serve", str(HELLO),
+            "--addr", "127.0.0.1:0", *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            host, port = p.stdout.readline().removeprefix("ready http://").strip().split(":")
+            check(exchange((host, int(port)), {"method": "GET", "path": "/"}).status == 200, "no answer")
+            return re.findall(r'open(?:at2?)?\((?:AT_FDCWD, |\d+, )?"([^"]+)"[^\n]*\) = \d', out.read())
+        finally:
+            p.kill()
+            p.communicate()
+
+
+def a_warm_start_opens_only_what_it_needs():
+    needs("strace")
+    with _cache():
+        _fill(HELLO)
+        found = _files_of_a_start()
+    check(any(f.endswith(".wasm") for f in found) and any(f.endswith(".code") for f in found), f"strace saw too little: {found}")
+    more = [f for f in found if not STARTS_WITH.fullmatch(f)]
+    check(not more, f"a start without TLS, stores or time zones opens {more}")
+
+
+def libraries_that_nobody_needs_are_not_mapped():
+    with _cache():
+        with Server(HELLO) as s:
+            check(s.get("/").status == 200, "no answer")
+            mapped = {m.group(1) for m in re.finditer(r"/([^/\s]+\.so[^/\s]*)$", Path(f"/proc/{s.pid}/maps").read_text(), re.M)}
+    check(mapped <= {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2"}, f"{mapped}")
 
 
 def what_happens_to_the_cache_later_does_not_reach_what_runs():

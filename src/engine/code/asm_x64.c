@@ -3,6 +3,7 @@
 #include "code_int.h"
 
 #include <cpuid.h>
+#include <sys/platform/x86.h>
 
 // Room that is asked for at once never exceeds this: it is what a failed assembler writes into.
 #define ROOM_MAX 4096
@@ -56,24 +57,13 @@ void x64_align(struct x64 *a, unsigned align)
 	}
 }
 
+// By what the dynamic linker has asked already: in a virtual machine each CPUID costs microseconds. "Active": the system keeps the registers, too.
 bool code_cpu_detect(uint32_t *ret_features)
 {
-	unsigned a, b, c, d, f = 0;
-	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_SSE4_2) || !(c & bit_POPCNT))
-		return false;
-	// AVX needs the system to keep the upper halves (OSXSAVE, XCR0).
-	if ((c & bit_OSXSAVE) && (c & bit_AVX)) {
-		unsigned low, high;
-		__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-		if ((low & 6) == 6)
-			f |= CODE_CPU_AVX;
-	}
-	if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
-		f |= (b & bit_BMI ? CODE_CPU_BMI1 : 0) | (b & bit_BMI2 ? CODE_CPU_BMI2 : 0) | (f & CODE_CPU_AVX && b & bit_AVX2 ? CODE_CPU_AVX2 : 0);
-	if (__get_cpuid(0x80000001, &a, &b, &c, &d))
-		f |= c & bit_LZCNT ? CODE_CPU_LZCNT : 0;
-	*ret_features = f;
-	return true;
+	bool avx = CPU_FEATURE_ACTIVE(AVX);
+	*ret_features = (CPU_FEATURE_ACTIVE(BMI1) ? CODE_CPU_BMI1 : 0) | (CPU_FEATURE_ACTIVE(BMI2) ? CODE_CPU_BMI2 : 0) | (CPU_FEATURE_ACTIVE(LZCNT) ? CODE_CPU_LZCNT : 0);
+	*ret_features |= (avx ? CODE_CPU_AVX : 0) | (avx && CPU_FEATURE_ACTIVE(AVX2) ? CODE_CPU_AVX2 : 0);
+	return CPU_FEATURE_ACTIVE(SSE4_2) && CPU_FEATURE_ACTIVE(POPCNT);
 }
 
 #define VECTORS 0xe6u  // SSE, AVX, opmask, ZMM_Hi256, Hi16_ZMM: code of guests may use them; no x87, no tiles
@@ -81,13 +71,14 @@ bool code_cpu_detect(uint32_t *ret_features)
 bool code_cpu_vectors(struct code_vectors *ret)
 {
 	unsigned a, b, c, d, low, high, end = 576;  // legacy area and header
-	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !__get_cpuid_count(13, 1, &a, &b, &c, &d))
+	if (!CPU_FEATURE_ACTIVE(XSAVE))
 		return false;
-	bool compact = a & 2;
+	bool compact = CPU_FEATURE_PRESENT(XSAVEC);
 	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
 	for (unsigned i = 2; i < 8; i++) {
-		if (!(low & VECTORS & 1u << i) || !__get_cpuid_count(13, i, &a, &b, &c, &d))
+		if (!(low & VECTORS & 1u << i))
 			continue;
+		__cpuid_count(13, i, a, b, c, d);
 		unsigned at = !compact ? b : c & 2 ? (end + 63) & ~63u
 										   : end;
 		if (at + a > end)

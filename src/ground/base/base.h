@@ -18,6 +18,7 @@
 #include "sanitize.h"
 #include "shared.h"
 #include "slice.h"
+#include "utc.h"
 #include "utf.h"
 #include "util.h"
 #include "vec.h"

@@ -354,7 +354,7 @@ int sys_altstack_new(void **ret);
 void sys_altstack_free(void *altstack);
 int sys_thread_id(void);
 int sys_thread_signal(int tid, int sig);
-// Lowest and one past the highest address of this thread's stack.
+// Lowest and one past the highest address of this thread's stack; of the main thread's, which grows, no more than what it certainly has.
 int sys_thread_stack(uintptr_t *ret_low, uintptr_t *ret_high);
 
 // ==== threads, locks, conditions (sys_thread.c) ======================================================================================

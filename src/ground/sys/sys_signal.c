@@ -104,15 +104,19 @@ int sys_thread_signal(int tid, int sig)
 	return syscall(SYS_tgkill, getpid(), tid, sig) ? -errno : 0;
 }
 
-// Where /proc is not there to tell the main thread's stack: from the C library's idea of its end down to the limit that it may grow to.
+// What arguments and environment may take of a stack that may grow to `limit`, and whatever that is (execve(2)).
+#define ARGUMENTS(limit) max_u64((limit) / 4, 128 << 10)
+
+// The main thread's, for which pthread_getattr_np would read /proc/self/maps: from the C library's idea of its end down to where it may grow to at least.
 static int main_stack(uintptr_t *ret_low, uintptr_t *ret_high)
 {
 	extern void *__libc_stack_end;
 	struct rlimit limit;
-	if (getpid() != sys_thread_id() || getrlimit(RLIMIT_STACK, &limit))
-		return -ENOENT;
+	if (getrlimit(RLIMIT_STACK, &limit))
+		return -errno;
+	uint64_t most = min_u64(limit.rlim_cur, 8 << 20), arguments = min_u64(ARGUMENTS(most), most);
 	*ret_high = align_up_u64((uintptr_t)__libc_stack_end, 4096);
-	*ret_low = *ret_high - min_u64(limit.rlim_cur, 8 << 20);
+	*ret_low = *ret_high - (most - arguments);
 	return 0;
 }
 
@@ -123,9 +127,9 @@ int sys_thread_stack(uintptr_t *ret_low, uintptr_t *ret_high)
 	pthread_attr_t attr;
 	void *low;
 	size_t size;
-	int r = pthread_getattr_np(pthread_self(), &attr);
-	if (r == ENOENT)
+	if (getpid() == sys_thread_id())
 		return main_stack(ret_low, ret_high);
+	int r = pthread_getattr_np(pthread_self(), &attr);
 	if (r)
 		return -r;
 	r = pthread_attr_getstack(&attr, &low, &size);

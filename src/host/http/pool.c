@@ -1,8 +1,6 @@
 // Memory of a server: blocks by size and spare objects, kept for those that come next, so that the steady state allocates nothing. And the date.
 #include "http_int.h"
 
-#include <time.h>
-
 enum { SPARES_MAX = 1024 };
 static const struct {
 	uint32_t cap, keep;
@@ -141,10 +139,10 @@ struct slice http__date(struct http_server *s)
 	uint64_t now = loop_now_ns(s->loop);
 	if (UNLIKELY(now >= s->date_until_ns)) {
 		uint64_t wall = sys_wall_ns();
-		time_t t = (time_t)(wall / SECOND);
-		struct tm tm;
-		gmtime_r(&t, &tm);
-		s->date_len = (uint32_t)strftime((char *)s->date, sizeof s->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+		struct utc t = utc_of((int64_t)(wall / SECOND));
+		s->date_len = (uint32_t)snprintf((char *)s->date, sizeof s->date, "Date: %s, %02u %s %04lld %02u:%02u:%02u GMT\r\n", utc_weekday_name(t.weekday), t.day,
+			utc_month_name(t.month), (long long)t.year, t.hour, t.minute, t.second);
+		BUG_ON(s->date_len >= sizeof s->date);
 		s->date_until_ns = now + SECOND - wall % SECOND;
 	}
 	return slice_of(s->date, s->date_len);

@@ -1,7 +1,5 @@
 // The access log: a line for each request that was answered, or lost, in a file or on stdout. As text in the combined form, with what else is known behind
 // it; with --json as an object. What a client chooses is cut and escaped: a line stays one line, and stays within its quotes.
-#include <time.h>
-
 #include "serve_int.h"
 
 enum { LINE_MAX = 16 << 10, TARGET_MAX = 2048, METHOD_MAX = 32, FIELD_MAX = 512, HOST_MAX = 255 };
@@ -57,11 +55,8 @@ static void put_host_of(struct buf *b, const struct http_address *peer)
 
 static void put_time(struct buf *b)
 {
-	static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-	time_t now = (time_t)(sys_wall_ns() / SECOND);
-	struct tm t;
-	gmtime_r(&now, &t);
-	buf_printf(b, "[%02d/%s/%04d:%02d:%02d:%02d +0000]", t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+	struct utc t = utc_of((int64_t)(sys_wall_ns() / SECOND));
+	buf_printf(b, "[%02u/%s/%04lld:%02u:%02u:%02u +0000]", t.day, utc_month_name(t.month), (long long)t.year, t.hour, t.minute, t.second);
 }
 
 static void put_request_line(struct buf *b, const struct http_request *r)

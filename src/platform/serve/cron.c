@@ -5,33 +5,7 @@
 enum { DAY = 86400, HOUR = 3600, MINUTE = 60, ALL_HOURS = (1 << 24) - 1, LONGEST_GAP = 2 * DAY };
 #define HORIZON (INT64_C(10) * 366 * DAY)
 
-struct local {
-	unsigned month, day, weekday, hour, minute, second;
-	int32_t left;  // seconds, this one among them, until the next day
-};
-
-// https://howardhinnant.github.io/date_algorithms.html has the way of it: years begin in March, so that leap days come last.
-static struct local local_of(int64_t seconds)
-{
-	int64_t days = seconds / DAY, of_day = seconds % DAY;
-	if (of_day < 0) {
-		of_day += DAY;
-		days--;
-	}
-	int64_t shifted = days + 719468, era = (shifted >= 0 ? shifted : shifted - 146096) / 146097, doe = shifted - era * 146097;
-	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
-	return (struct local){
-		.month = (unsigned)(mp < 10 ? mp + 3 : mp - 9),
-		.day = (unsigned)(doy - (153 * mp + 2) / 5 + 1),
-		.weekday = (unsigned)(((days + 4) % 7 + 7) % 7),
-		.hour = (unsigned)(of_day / HOUR),
-		.minute = (unsigned)(of_day % HOUR / MINUTE),
-		.second = (unsigned)(of_day % MINUTE),
-		.left = (int32_t)(DAY - of_day),
-	};
-}
-
-static bool fits_day(const struct app_schedule *s, const struct local *l)
+static bool fits_day(const struct app_schedule *s, const struct utc *l)
 {
 	bool day = s->days >> l->day & 1, weekday = s->weekdays >> l->weekday & 1;
 	return s->months >> l->month & 1 && (s->either_day ? day || weekday : day && weekday);
@@ -40,9 +14,9 @@ static bool fits_day(const struct app_schedule *s, const struct local *l)
 // How many seconds later it can fit at the earliest; 0: it does.
 static int32_t wait_for(const struct app_schedule *s, int64_t local)
 {
-	struct local l = local_of(local);
+	struct utc l = utc_of(local);
 	if (!fits_day(s, &l))
-		return l.left;
+		return DAY - (int32_t)(l.hour * HOUR + l.minute * MINUTE + l.second);
 	if (!(s->hours >> l.hour & 1))
 		return HOUR - (int32_t)(l.minute * MINUTE + l.second);
 	if (!(s->minutes >> l.minute & 1))

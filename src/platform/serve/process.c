@@ -459,8 +459,13 @@ static unsigned count_services(const struct serve_setup *setup)
 	return n;
 }
 
-// Room for what comes while it serves.
+// Room for what comes while it serves: mapped, so that what nobody uses is not touched at the start.
 enum { SPARE_SERVICES = 10000, SPARE_SITES = 1000, SPARE_LISTENERS = 1000 };
+
+static void give_back_spare(void *table, uint64_t size)
+{
+	BUG_ON(table && sys_unmap(table, size) != 0);
+}
 
 static bool allocate(struct serve_process *p, const struct serve_setup *setup, struct err *e)
 {
@@ -471,9 +476,9 @@ static bool allocate(struct serve_process *p, const struct serve_setup *setup, s
 	p->max_services = count_services(setup) + SPARE_SERVICES;
 	p->max_sites = setup->n_listeners + SPARE_SITES;
 	p->max_listeners = SPARE_LISTENERS;
-	p->services = mem_zalloc(p->max_services * sizeof *p->services);
+	p->services = sys_map_anonymous(p->max_services * sizeof *p->services);
 	p->apps = mem_zalloc(max_u64(setup->n_apps, 1) * sizeof *p->apps);
-	p->sites = mem_zalloc(p->max_sites * sizeof *p->sites);
+	p->sites = sys_map_anonymous(p->max_sites * sizeof *p->sites);
 	p->threads = mem_zalloc(p->n_threads * sizeof *p->threads);
 	if (!p->services || !p->apps || !p->sites || !p->threads)
 		return err_nomem(e);
@@ -635,7 +640,8 @@ void serve__process_close(struct serve_process *p)
 	sys_close(p->statm_fd);
 	pthread_mutex_destroy(&p->relays);
 	pthread_mutex_destroy(&p->listening);
-	mem_free(p->services);
+	give_back_spare(p->services, p->max_services * sizeof *p->services);
+	give_back_spare(p->sites, p->max_sites * sizeof *p->sites);
 	mem_free(p->apps);
 	mem_free(p->threads);
 }

@@ -251,5 +251,4 @@ void serve__sites_close(struct serve_process *p)
 		arena_release(&p->sites[i].arena);
 	}
 	mem_free(p->listeners);
-	mem_free(p->sites);
 }

@@ -28,6 +28,7 @@ struct tier_file {
 	int cache;            // -1: none
 	struct tier_key key;  // of code
 	struct tier__entry entry;      // of code
+	bool looked;                   // for that
 	struct code_mapping *mapping;  // its file, checked now or before
 	struct tier_stats stats;
 };
@@ -132,7 +133,6 @@ bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, 
 			tier__file_identity(f->cache, fd, bytes, &content);
 			uint64_t checks = vm_process_has_cells() ? 0 : CODE_CHECKS_MEMORIES;
 			tier__code_key(&content, build, f->cpu, opt->features | checks << 32, &f->key);
-			map_entry(f);
 		}
 		f->stats.cache_ns = sys_now_ns() - before;
 	}
@@ -154,8 +154,19 @@ const struct err *tier_file_cache_error(const struct tier_file *f)
 	return &f->cache_error;
 }
 
-bool tier_file_has_code(const struct tier_file *f)
+bool tier_file_key(const struct tier_file *f, uint8_t ret[TIER_KEY_SIZE])
 {
+	memcpy(ret, f->key.bytes, TIER_KEY_SIZE);
+	return f->cache >= 0;
+}
+
+bool tier_file_has_code(struct tier_file *f)
+{
+	uint64_t before = sys_now_ns();
+	if (!f->looked && f->cache >= 0)
+		map_entry(f);
+	f->looked = true;
+	f->stats.cache_ns += sys_now_ns() - before;
 	return f->mapping != NULL;
 }
 
@@ -359,8 +370,9 @@ static void begin_stats(const struct tier_file *f, const struct wasm_module *con
 
 bool tier_file_load(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats)
 {
+	bool there = tier_file_has_code(f);
 	begin_stats(f, modules, n, stats);
-	stats->from_cache = f->mapping && from_cache(f, modules, n, ret, stats);
+	stats->from_cache = there && from_cache(f, modules, n, ret, stats);
 	if (f->mapping && !stats->from_cache)
 		forget_entry(f);
 	return stats->from_cache;

@@ -29,10 +29,13 @@ struct tier_file;
 // times. Both are needed only during the call. Not to be had: a cache (then all is compiled each time); ERR_ENV: a processor that generated code can run on.
 NODISCARD bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e);
 void tier_file_close(struct tier_file *f);
+// What its entries of code are called by: files of the same key have the same code. false: there is no cache, and nothing was hashed.
+enum { TIER_KEY_SIZE = 32 };
+bool tier_file_key(const struct tier_file *f, uint8_t ret[TIER_KEY_SIZE]);
 // Why there is no cache, or none that can be written; ERR_NONE: there is, or none was wanted.
 const struct err *tier_file_cache_error(const struct tier_file *f);
 // The cache has code of exactly these bytes: they were decoded and validated before (and may be decoded as WASM_DECODE_KNOWN).
-bool tier_file_has_code(const struct tier_file *f);
+bool tier_file_has_code(struct tier_file *f);
 // Takes the modules' code from the cache. false: it is not there, or not to be had; it is forgotten then.
 NODISCARD bool tier_file_load(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats);
 // Validates the modules' bodies and compiles them, functions in parallel; the cache is written behind the first answer. ERR_INVALID... as

@@ -12,7 +12,7 @@
 int tier__cache_open(struct err *e);
 
 struct tier_key {
-	uint8_t bytes[32];
+	uint8_t bytes[TIER_KEY_SIZE];
 };
 // SHA-256 of the file's content; remembered by device, inode, size and times, so that a warm start need not read the file.
 void tier__file_identity(int cache, int file_fd, struct slice file, struct tier_key *ret);

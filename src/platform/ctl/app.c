@@ -9,8 +9,8 @@ static bool take_ended(struct ctl_app *app, struct err *e)
 {
 	struct ctl_state *s = app->state;
 	for (uint64_t i = s->next_op > CTL_ENDED ? s->next_op - CTL_ENDED : 1; i < s->next_op; i++) {
-		const struct ctl__ended *o = &s->ended[i % CTL_ENDED];
-		if (o->number != i)
+		const struct ctl__ended *o = ctl__state_ended(s, i);
+		if (!o)
 			continue;
 		struct ctl_op *op = ctl__op_new(app);
 		struct slice what;

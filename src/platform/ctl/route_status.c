@@ -1,5 +1,6 @@
 // What runs, as JSON.
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "app/app.h"
 #include "ctl_int.h"
@@ -149,18 +150,64 @@ static void put_app_links(const struct ctl_app *app, struct buf *b)
 		put_number(b, "epoch", ctl_state_epoch(app->state, a->links.list[0].item.name));
 }
 
-static void put_app(struct ctl *ctl, const struct ctl_app *app, struct buf *b)
+// ---- apps ----------------------------------------------------------------------------------------------------------------------------------
+
+// The components of the process by their app, each in the order that it has there.
+struct of_app {
+	const char *app;
+	unsigned i;
+};
+struct by_app {
+	struct of_app *list;
+	unsigned n;
+};
+
+static int in_order(const void *a, const void *b)
+{
+	const struct of_app *x = a, *y = b;
+	int r = strcmp(x->app, y->app);
+	return r ? r : (x->i > y->i) - (x->i < y->i);
+}
+
+static bool by_app_new(struct arena *a, const struct serve_process *p, struct by_app *ret)
+{
+	unsigned most = 0;
+	while (serve_component_app(p, most))
+		most++;
+	ret->list = ARENA_ARRAY(a, struct of_app, most + 1);
+	if (!ret->list)
+		return false;
+	for (ret->n = 0; ret->n < most; ret->n++)
+		ret->list[ret->n] = (struct of_app){serve_component_app(p, ret->n), ret->n};
+	qsort(ret->list, most, sizeof *ret->list, in_order);
+	return true;
+}
+
+static const struct of_app *first_of(const struct by_app *all, const char *app)
+{
+	unsigned low = 0, high = all->n;
+	while (low < high) {
+		unsigned middle = low + (high - low) / 2;
+		if (strcmp(all->list[middle].app, app) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return &all->list[low];
+}
+
+static void put_app(struct ctl *ctl, const struct ctl_app *app, const struct by_app *all, struct buf *b)
 {
 	struct serve_component_facts f;
 	bool any = false;
 	buf_printf(b, "{\"app\":\"%s\",\"tenant\":\"%s\",\"state\":\"%s\",\"busy\":%s,\"release\":%llu,\"components\":[", app->name, app->tenant,
 		app->model || !app->state ? "running" : "stopped", app->running ? "true" : "false", (unsigned long long)app->release);
-	for (unsigned i = 0; serve_component_facts(ctl->config.process, i, &f); i++) {
-		if (!f.is_there || strcmp(f.app, app->name) != 0)
+	for (const struct of_app *c = first_of(all, app->name); c < all->list + all->n && strcmp(c->app, app->name) == 0; c++) {
+		if (!serve_component_facts(ctl->config.process, c->i, &f) || !f.is_there)
 			continue;
 		if (any)
 			buf_put_byte(b, ',');
-		put_component(b, ctl->config.process, i, &f);
+		put_component(b, ctl->config.process, c->i, &f);
 		any = true;
 	}
 	buf_put_byte(b, ']');
@@ -168,7 +215,7 @@ static void put_app(struct ctl *ctl, const struct ctl_app *app, struct buf *b)
 	buf_printf(b, ",\"pid\":%d}", sys_process_id());
 }
 
-static void put_process(struct ctl *ctl, struct buf *b)
+static void put_process(struct ctl *ctl, const struct by_app *all, struct buf *b)
 {
 	struct serve_process_facts f;
 	struct buf name = {.max = 512};
@@ -193,32 +240,55 @@ static void put_process(struct ctl *ctl, struct buf *b)
 		if (ctl->apps[i]->hidden)
 			continue;
 		buf_put_str(b, n++ ? "," : "");
-		put_app(ctl, ctl->apps[i], b);
+		put_app(ctl, ctl->apps[i], all, b);
 	}
 	buf_put_str(b, "]}");
+}
+
+static void answer_no_memory(struct ctl_request *r)
+{
+	struct err e = {0};
+	err_nomem(&e);
+	ctl__answer_error(r, 500, &e);
 }
 
 void ctl__route_status(struct ctl_request *r)
 {
 	struct ctl *ctl = r->ctl;
+	struct arena a;
+	struct by_app all;
+	arena_init(&a, 0);
 	sys_mutex_lock(&ctl->lock);
-	put_process(ctl, &r->out);
+	bool ok = by_app_new(&a, ctl->config.process, &all);
+	if (ok)
+		put_process(ctl, &all, &r->out);
 	sys_mutex_unlock(&ctl->lock);
-	ctl__answer(r, 200);
+	arena_release(&a);
+	if (ok)
+		ctl__answer(r, 200);
+	else
+		answer_no_memory(r);
 }
 
 void ctl__route_app_status(struct ctl_request *r)
 {
 	struct ctl *ctl = r->ctl;
+	struct arena a;
+	struct by_app all;
+	arena_init(&a, 0);
 	sys_mutex_lock(&ctl->lock);
 	struct ctl_app *app = ctl__app_find(ctl, r->params[0]);
-	if (app)
-		put_app(ctl, app, &r->out);
+	bool ok = by_app_new(&a, ctl->config.process, &all);
+	if (app && ok)
+		put_app(ctl, app, &all, &r->out);
 	sys_mutex_unlock(&ctl->lock);
-	if (app)
-		ctl__answer(r, 200);
-	else
+	arena_release(&a);
+	if (!app)
 		ctl__answer_not_found(r, "app", r->params[0]);
+	else if (!ok)
+		answer_no_memory(r);
+	else
+		ctl__answer(r, 200);
 }
 
 // ---- releases ------------------------------------------------------------------------------------------------------------------------------

@@ -136,27 +136,23 @@ static struct ctl__release *release_new(const struct ctl_state *s, const struct 
 	return NULL;
 }
 
-void ctl__state_publish(struct ctl_state *s, struct ctl__release *r)
+const struct ctl__ended *ctl__state_ended(const struct ctl_state *s, uint64_t number)
 {
-	r->older = s->newest;
-	s->newest = r;
-	set_manifest(s, r->manifest);
-	if (r->operation)
-		s->ended[r->operation % CTL_ENDED].release = r->number;
-	if (++s->n <= CTL_RELEASES)
-		return;
-	struct ctl__release **at = &s->newest;
-	for (uint32_t i = 0; i < CTL_RELEASES; i++)
-		at = &(*at)->older;
-	release_free(*at);
-	*at = NULL;
-	s->n = CTL_RELEASES;
+	const struct ctl__ended *o = s->ended ? &s->ended[number % CTL_ENDED] : NULL;
+	return o && o->number == number ? o : NULL;
 }
 
 static struct ctl__ended *ended_of(struct ctl_state *s, uint64_t number)
 {
-	struct ctl__ended *o = &s->ended[number % CTL_ENDED];
-	return o->number == number ? o : NULL;
+	return UNCONST(ctl__state_ended(s, number));
+}
+
+// Most apps never have an operation.
+static bool ready_for_ops(struct ctl_state *s, struct err *e)
+{
+	if (!s->ended)
+		s->ended = mem_zalloc(CTL_ENDED * sizeof *s->ended);
+	return s->ended || err_nomem(e);
 }
 
 static void begin_op(struct ctl_state *s, uint64_t number, struct slice what)
@@ -165,6 +161,24 @@ static void begin_op(struct ctl_state *s, uint64_t number, struct slice what)
 	*o = (struct ctl__ended){.number = number};
 	snprintf(o->what, sizeof o->what, "%.*s", SLICE_ARGS(slice_sub(what, 0, sizeof o->what - 1)));
 	s->next_op = max_u64(s->next_op, number + 1);
+}
+
+void ctl__state_publish(struct ctl_state *s, struct ctl__release *r)
+{
+	r->older = s->newest;
+	s->newest = r;
+	set_manifest(s, r->manifest);
+	struct ctl__ended *o = r->operation ? ended_of(s, r->operation) : NULL;
+	if (o)
+		o->release = r->number;
+	if (++s->n <= CTL_RELEASES)
+		return;
+	struct ctl__release **at = &s->newest;
+	for (uint32_t i = 0; i < CTL_RELEASES; i++)
+		at = &(*at)->older;
+	release_free(*at);
+	*at = NULL;
+	s->n = CTL_RELEASES;
 }
 
 static void end_op(struct ctl_state *s, uint64_t number, struct slice state)
@@ -280,6 +294,8 @@ static bool read_record(struct ctl_state *s, struct arena *a, const struct json 
 		end_op(s, json_number(o, "end", 0), json_text(o, "state"));
 		s->next_event = max_u64(s->next_event, json_number(o, "events", 0));
 	} else if (json_member(o, "operation")) {
+		if (!ready_for_ops(s, e))
+			return false;
 		begin_op(s, json_number(o, "operation", 0), json_text(o, "what"));
 	} else {
 		return bad_record(e);
@@ -334,6 +350,7 @@ void ctl_state_close(struct ctl_state *s)
 	manifest_unref(s->manifest);
 	free(s->path);
 	mem_free(UNCONST(s->settled.ptr));
+	mem_free(s->ended);
 	mem_free(s);
 }
 
@@ -420,8 +437,8 @@ static void put_releases(struct buf *b, const struct ctl_state *s)
 static void put_ops(struct buf *b, const struct ctl_state *s)
 {
 	for (uint64_t i = s->next_op > CTL_ENDED ? s->next_op - CTL_ENDED : 1; i < s->next_op; i++) {
-		const struct ctl__ended *o = &s->ended[i % CTL_ENDED];
-		if (o->number != i)
+		const struct ctl__ended *o = ctl__state_ended(s, i);
+		if (!o)
 			continue;
 		put_op(b, i, slice_str(o->what));
 		buf_put_byte(b, '\n');
@@ -431,8 +448,8 @@ static void put_ops(struct buf *b, const struct ctl_state *s)
 static void put_ends(struct buf *b, const struct ctl_state *s)
 {
 	for (uint64_t i = s->next_op > CTL_ENDED ? s->next_op - CTL_ENDED : 1; i < s->next_op; i++) {
-		const struct ctl__ended *o = &s->ended[i % CTL_ENDED];
-		if (o->number != i || !o->state[0])
+		const struct ctl__ended *o = ctl__state_ended(s, i);
+		if (!o || !o->state[0])
 			continue;
 		put_end(b, i, o->state, s->next_event);
 		buf_put_byte(b, '\n');
@@ -482,7 +499,7 @@ bool ctl__state_op_begun(struct ctl_state *s, uint64_t number, const char *what,
 	struct buf b = {0};
 	struct slice text = slice_sub(slice_str(what), 0, sizeof s->ended[0].what - 1);
 	put_op(&b, number, text);
-	if (!add(s, &b, e))
+	if (!ready_for_ops(s, e) || !add(s, &b, e))
 		return false;
 	begin_op(s, number, text);
 	return true;

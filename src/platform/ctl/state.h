@@ -44,7 +44,7 @@ struct ctl_state {
 	struct ctl__manifest *manifest;       // of the newest release, or read before the first; NULL: none
 	struct ctl__release *newest;
 	uint32_t n;
-	struct ctl__ended ended[CTL_ENDED];   // the last ones, by number modulo
+	struct ctl__ended *ended;             // the last CTL_ENDED, by number modulo; NULL: there was none yet
 	uint64_t next_op, next_event;
 	struct slice settled;                 // owned: live changes from here on, until begin
 	bool has_settled;
@@ -80,5 +80,7 @@ void ctl__state_op_ended(struct ctl_state *s, uint64_t number, const char *state
 // The newest release that changed this link's store, and so what an undo takes back. NULL: there is none.
 const struct ctl__release *ctl__state_link(const struct ctl_state *s, const char *name);
 uint64_t ctl__state_release(const struct ctl_state *s);
+// NULL: it isn't known (any more).
+const struct ctl__ended *ctl__state_ended(const struct ctl_state *s, uint64_t number);
 
 #endif

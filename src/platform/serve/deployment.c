@@ -1,129 +1,29 @@
 // A component file and what it is given, made ready: decoded, validated, compiled, linked. Once a load.
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "serve_int.h"
 #include "sys/sys.h"
 
 enum { MAX_TOLD = 6 };
 
-// The descriptor stays open: the file is known by it.
-static bool map_file(const struct serve_service_config *c, struct slice *ret, int *ret_fd, struct err *e)
-{
-	int fd = c->file ? c->file - 1 : open(c->path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set_errno(e, errno, "cannot open '%s'", c->path);
-	struct stat st;
-	void *p = MAP_FAILED;
-	bool ok = fstat(fd, &st) == 0;
-	if (ok && st.st_size)
-		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (!ok || (st.st_size && p == MAP_FAILED)) {
-		err_set_errno(e, errno, "cannot read '%s'", c->path);
-		close(fd);
-		return false;
-	}
-	*ret = st.st_size ? slice_of(p, (size_t)st.st_size) : slice_of("", 0);
-	*ret_fd = fd;
-	return true;
-}
-
-// A core module alone is compiled as a component's would be.
-// `how`: 0 or WASM_DECODE_KNOWN.
-static bool decode(struct serve_deployment *d, uint32_t how, const struct wasm_module *const **ret_modules, struct err *e)
-{
-	if (wasm_is_module(d->file)) {
-		struct wasm_module *m;
-		const struct wasm_module **list = ARENA_ARRAY(&d->arena, const struct wasm_module *, 1);
-		if (!list)
-			return err_nomem(e);
-		if (!wasm_decode(&d->arena, d->file, serve_features(d->config) | how, 0, &m, e))
-			return false;
-		list[0] = m;
-		d->n_modules = 1;
-		*ret_modules = list;
-		return true;
-	}
-	struct comp_options options = COMP_OPTIONS_DEFAULT;
-	options.core_features = serve_features(d->config) | how;
-	if (!comp_decode(&d->arena, d->file, &options, &d->comp, e))
-		return false;
-	d->n_modules = d->comp->nmodules;
-	const struct wasm_module **list = ARENA_ARRAY(&d->arena, const struct wasm_module *, d->n_modules);
-	if (!list)
-		return err_nomem(e);
-	for (uint32_t i = 0; i < d->n_modules; i++)
-		list[i] = d->comp->modules[i].wasm;
-	*ret_modules = list;
-	return true;
-}
-
-static bool decode_modules(struct serve_deployment *d, uint32_t how, const struct wasm_module *const **ret, struct err *e)
-{
-	if (!decode(d, how, ret, e))
-		return false;
-	d->modules = ARENA_ARRAY(&d->arena, struct vm_module *, d->n_modules + 1);
-	return d->modules || err_nomem(e);
-}
-
-// What was decoded and compiled before is only looked at as far as it is needed to run.
-static bool load_known(struct serve_deployment *d)
-{
-	const struct wasm_module *const *modules;
-	if (tier_file_has_code(d->cached) && decode_modules(d, WASM_DECODE_KNOWN, &modules, NULL) &&
-		tier_file_load(d->cached, modules, d->n_modules, d->modules, &d->tier))
-		return true;
-	arena_clear(&d->arena);
-	d->comp = NULL;
-	d->modules = NULL;
-	return false;
-}
-
+// The places of a trap are looked up for each deployment by itself: who asks too often has none of its own left.
 static bool open_symbols(struct serve_deployment *d, struct err *e)
 {
-	d->symbols = symbols_new(d->modules, d->n_modules, d->file);
+	d->symbols = symbols_new(d->modules, d->n_modules, d->component->file);
 	return d->symbols || err_nomem(e);
-}
-
-// What a manifest pins.
-static bool check_hash(const struct serve_deployment *d, struct err *e)
-{
-	char text[65];
-	if (!d->config->sha256)
-		return true;
-	tier_sha256(d->file, text);
-	if (strcmp(text, d->config->sha256) == 0)
-		return true;
-	err_set(e, ERR_INVALID, "'%s' is not the component that was pinned: its sha256 is %s", d->config->path, text);
-	return err_hint(e, "the one that was pinned is %s", d->config->sha256);
 }
 
 bool serve__deployment_compile(struct serve_deployment *d, const struct serve_service_config *c, const struct serve_process_config *p, struct err *e)
 {
 	*d = (struct serve_deployment){.config = c, .process = p};
 	arena_init(&d->arena, 0);
-	const struct wasm_module *const *modules;
-	int fd;
-	if (!map_file(c, &d->file, &fd, e))
-		return false;
-	if (!check_hash(d, e)) {
-		close(fd);
-		return false;
-	}
-	struct tier_options options = {.no_cache = c->no_cache, .poison_upper = c->poison_upper, .features = serve_features(c)};
-	bool ok = tier_file_open(d->file, fd, &options, &d->cached, e);
-	close(fd);
+	bool ok = serve__component_load(c, &d->cached, &d->component, e);
+	if (d->cached && tier_file_cache_error(d->cached)->code != ERR_NONE)
+		serve__log(p, SERVE_LOG_WARN, "%s", tier_file_cache_error(d->cached)->text);
 	if (!ok)
 		return false;
-	if (tier_file_cache_error(d->cached)->code != ERR_NONE)
-		serve__log(p, SERVE_LOG_WARN, "%s", tier_file_cache_error(d->cached)->text);
-	if (load_known(d))
-		return open_symbols(d, e);
-	if (!decode_modules(d, 0, &modules, e) || !tier_file_compile(d->cached, modules, d->n_modules, d->modules, &d->tier, e))
-		return err_note(e, "'%s'", c->path);
+	d->comp = d->component->comp;
+	d->modules = d->component->modules;
+	d->n_modules = d->component->n_modules;
+	d->canon = d->component->canon;
 	return open_symbols(d, e);
 }
 
@@ -238,6 +138,11 @@ static void fill_limits(struct serve_deployment *d)
 		.max_bytes = l->log_bytes};
 }
 
+static bool may_link(const struct serve_deployment *d, struct err *e)
+{
+	return d->canon || err_set(e, ERR_LINK, "cannot link: %s", d->comp->plan.unlinkable);
+}
+
 bool serve__deployment_load(struct serve_deployment *d, const struct serve_service_config *c, const struct serve_process_config *p, struct err *e)
 {
 	if (!serve__deployment_compile(d, c, p, e))
@@ -254,7 +159,7 @@ bool serve__deployment_load(struct serve_deployment *d, const struct serve_servi
 		return false;
 	for (uint32_t i = 0; i < n; i++)
 		offers[i].provider = offers[i].provider ? offers[i].provider : &d->wasi.seam;
-	return canon_component_new(d->comp, d->modules, &d->canon, e) && seam_registry_add(&d->registry, offers, n, e) &&
+	return may_link(d, e) && seam_registry_add(&d->registry, offers, n, e) &&
 		seam_registry_add(&d->registry, c->offers, c->n_offers, e) &&
 		wasi_register(&d->wasi, &d->registry, e) && seam_link_new(&d->registry, d->comp, &d->link, e) && fill_grants(d, e) && open_tls(d, e);
 }
@@ -277,14 +182,10 @@ void serve__deployment_release(struct serve_deployment *d)
 	http_tls_free(d->tls);
 	for (uint32_t i = 0; i < d->grants.n_folders; i++)
 		sys_close(d->grants.folders[i].fd);
-	canon_component_free(d->canon);
 	symbols_free(d->symbols);
-	for (uint32_t i = 0; d->modules && i < d->n_modules; i++)
-		vm_module_unref(d->modules[i]);
 	tier_file_close(d->cached);
 	arena_release(&d->arena);
-	if (d->file.len)
-		munmap(UNCONST(d->file.ptr), d->file.len);
+	serve__component_unref(d->component);
 }
 
 // "add, wasi:cli/run@0.2.0#run": what --invoke can call; else what is exported at all. false: nothing.
@@ -325,8 +226,8 @@ bool serve_compile(const struct serve_config *c, struct err *e)
 	struct serve_deployment d = {0};
 	bool ok = vm_process_init(e) && serve__deployment_compile(&d, &c->service, &c->process, e);
 	if (ok)
-		serve__log(&c->process, SERVE_LOG_INFO, "%llu bytes of code compiled to %llu in %.1f ms%s", (unsigned long long)d.tier.code_bytes,
-			(unsigned long long)d.tier.native_bytes, (double)d.tier.compile_ns / 1e6, d.tier.from_cache ? " (from the cache)" : "");
+		serve__log(&c->process, SERVE_LOG_INFO, "%llu bytes of code compiled to %llu in %.1f ms%s", (unsigned long long)d.component->tier.code_bytes,
+			(unsigned long long)d.component->tier.native_bytes, (double)d.component->tier.compile_ns / 1e6, d.component->tier.from_cache ? " (from the cache)" : "");
 	serve__deployment_release(&d);
 	return ok;
 }

@@ -77,6 +77,11 @@ bool serve_component_facts(const struct serve_process *p, unsigned i, struct ser
 	return true;
 }
 
+const char *serve_component_app(const struct serve_process *p, unsigned i)
+{
+	return i < serve__have(&p->n_services) ? p->services[i]->app : NULL;
+}
+
 bool serve_link_facts(const struct serve_process *p, unsigned component, unsigned i, struct serve_link_facts *ret)
 {
 	struct serve_link_meters m;

@@ -131,3 +131,37 @@ bool serve__memory_is_short(const struct serve_process *p)
 {
 	return serve__memory_resident(p) > p->memory - serve__memory_headroom(p);
 }
+
+// ---- given back: what instances that went for want of calls leave in the heap; a second later, so that it is done once for many of them ----------------------
+
+static void on_trim_run(struct loop_work *w)
+{
+	sys_heap_trim();
+}
+
+static void on_trimmed(struct loop_work *w)
+{
+	struct serve_process *p = CONTAINER_OF(w, struct serve_process, trim);
+	__atomic_store_n(&p->trims, false, __ATOMIC_RELEASE);
+}
+
+// It takes a while, and holds the allocator's locks a piece at a time: on another thread. If none is to be had, the next instances that go try again.
+static void on_trim_timer(struct loop_timer *timer)
+{
+	struct serve_thread *t = CONTAINER_OF(timer, struct serve_thread, trim_timer);
+	struct serve_process *p = t->process;
+	if (__atomic_exchange_n(&p->trims, true, __ATOMIC_ACQ_REL))
+		return;
+	p->trim = (struct loop_work){.run = on_trim_run, .done = on_trimmed};
+	if (loop_work_submit(p->names, t->loop, &p->trim))
+		loop_work_let_go(p->names, &p->trim, true);
+	else
+		on_trimmed(&p->trim);
+}
+
+void serve__memory_give_back(struct serve_thread *t)
+{
+	t->trim_timer.fn = on_trim_timer;
+	if (!t->closing && !loop_timer_is_armed(&t->trim_timer))
+		loop_timer_set(t->loop, &t->trim_timer, sat_add_u64(loop_now_ns(t->loop), SECOND));
+}

@@ -313,6 +313,8 @@ struct serve_component_facts {
 };
 // false: there are not so many.
 bool serve_component_facts(const struct serve_process *p, unsigned i, struct serve_component_facts *ret);
+// The app that it is of. NULL: there are not so many.
+const char *serve_component_app(const struct serve_process *p, unsigned i);
 // What its instances called through a link. Sums of all threads.
 struct serve_link_facts {
 	char link[64];  // "(outgoing)": requests that went out by none

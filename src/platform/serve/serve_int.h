@@ -12,6 +12,7 @@
 
 #include "canon/canon.h"
 #include "comp/comp.h"
+#include "component.h"
 #include "http/http.h"
 #include "loop/loop.h"
 #include "manager.h"
@@ -34,12 +35,12 @@ struct serve_deployment {
 	const struct serve_service_config *config;
 	const struct serve_process_config *process;  // how it logs
 	struct arena arena;
-	struct slice file;
-	struct comp_component *comp;
+	struct serve_component *component;
+	struct comp_component *comp;  // these four are the component's
 	struct vm_module **modules;
 	uint32_t n_modules;
-	struct symbols *symbols;  // what the places in them are called
 	struct canon_component *canon;
+	struct symbols *symbols;  // what the places in them are called
 	struct http_tls *tls;  // of requests that go out by https; NULL: none may
 	struct wasi wasi;
 	struct seam_registry registry;
@@ -48,7 +49,6 @@ struct serve_deployment {
 	struct canon_limits limits;
 	struct wasi_log log;
 	struct tier_file *cached;  // what the cache has of the file; NULL once loading is over
-	struct tier_stats tier;
 };
 NODISCARD bool serve__deployment_load(struct serve_deployment *d, const struct serve_service_config *c, const struct serve_process_config *p, struct err *e);
 // What to do with a component that is not what a command wants: says what it exports. Returns false.
@@ -668,6 +668,7 @@ struct serve_thread {
 	struct loop_remote readdress;         // posted by who makes that something
 	struct relay_guest *relayed[SERVE_ROOTS];  // by the task that is their root
 	struct loop_timer drain_timer;
+	struct loop_timer trim_timer;  // armed: instances went, and the heap has not been given back yet
 	// Something of it came to its end while it drains: a port, a request.
 	void (*look)(struct serve_thread *t);
 	// To thread 0, of the others: the shards are open (or why not), the thread is over.
@@ -712,6 +713,8 @@ struct serve_process {
 	uint64_t connections;  // that it lets in
 	uint64_t files;        // that guests may have open, all together
 	uint64_t memory;       // bytes; beyond it no slot is made
+	struct loop_work trim;  // any thread, by `trims`: the heap is given back
+	bool trims;
 	// Of all shards together, each on a line of the processor's cache of its own: those that run, those that wait, shards that wait for a place.
 	_Alignas(64) struct shared_count calls, queued, waiting;
 	// Of thread 0.
@@ -813,6 +816,8 @@ uint64_t serve__memory_resident(const struct serve_process *p);
 // tens of megabytes where the machine has much else to do.
 uint64_t serve__memory_headroom(const struct serve_process *p);
 bool serve__memory_is_short(const struct serve_process *p);
+// Instances of the thread went: what they leave in the heap goes back to the system, soon.
+void serve__memory_give_back(struct serve_thread *t);
 // Whether the process can tell how much it uses; else there is no ceiling.
 bool serve__memory_is_known(const struct serve_process *p);
 

@@ -344,7 +344,7 @@ static uint64_t goes_at(const struct serve_slot *slot)
 static void on_idle(struct loop_timer *t)
 {
 	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, idle_timer);
-	uint64_t now = loop_now_ns(s->loop), next = UINT64_MAX, keep = s->stable && s->stable->version->config->min_instances ? least(s) : 0;
+	uint64_t now = loop_now_ns(s->loop), next = UINT64_MAX, keep = s->stable && s->stable->version->config->min_instances ? least(s) : 0, had = s->slots;
 	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
 		for (struct serve_slot *slot = s->stocks[i].free_slots, *after; slot; slot = after) {
 			uint64_t at = goes_at(slot);
@@ -354,6 +354,8 @@ static void on_idle(struct loop_timer *t)
 			else if (at > now)
 				next = min_u64(next, at);
 		}
+	if (s->slots < had)
+		serve__memory_give_back(s->thread);
 	loop_timer_set(s->loop, t, next);
 }
 

@@ -82,25 +82,45 @@ static struct image_variant variant_of(const struct serve_version *v)
 }
 
 // Instances that are kept are never made anew from a copy: they get one at once.
+static bool wants_sealed(const struct serve_version *v)
+{
+	return v->config->policy != SERVE_FRESH;
+}
+
+static bool image_from(struct serve_version *v, struct vm_image *vm, struct slice extra)
+{
+	struct serve_deployment *d = &v->deployment;
+	bool ok = canon_image_from(d->canon, seam_link_host(d->link), &d->limits, vm, extra, &v->image, NULL);
+	vm_image_unref(vm);
+	return ok;
+}
+
+// Of another version of the same component, or from the cache.
 static bool load_image(struct serve_version *v)
 {
 	struct serve_deployment *d = &v->deployment;
 	struct image_variant variant = variant_of(v);
+	struct slice of = slice_of(&variant, sizeof variant);
+	struct serve_component_image known;
 	struct vm_image *vm;
-	if (!tier_file_load_image(d->cached, slice_of(&variant, sizeof variant), v->config->policy != SERVE_FRESH, &vm))
+	if (serve__component_image(d->component, of, wants_sealed(v), &known))
+		return image_from(v, known.vm, slice_of(known.extra, known.extra_size));
+	if (!tier_file_load_image(d->cached, of, wants_sealed(v), &vm))
 		return false;
-	bool ok = canon_image_from(d->canon, seam_link_host(d->link), &d->limits, vm, vm_image_extra(vm), &v->image, NULL);
-	vm_image_unref(vm);
-	return ok;
+	serve__component_keep_image(d->component, of, wants_sealed(v), vm, vm_image_extra(vm));
+	return image_from(v, vm, vm_image_extra(vm));
 }
 
 static void save_image(struct serve_version *v)
 {
 	struct image_variant variant = variant_of(v);
+	struct slice of = slice_of(&variant, sizeof variant);
 	struct buf extra = {0};
 	struct vm_image *vm = canon_image_pure(v->image, &extra);
-	if (vm)
-		tier_file_save_image(v->deployment.cached, slice_of(&variant, sizeof variant), vm, buf_view(&extra));
+	if (vm) {
+		serve__component_keep_image(v->deployment.component, of, true, vm, buf_view(&extra));
+		tier_file_save_image(v->deployment.cached, of, vm, buf_view(&extra));
+	}
 	buf_release(&extra);
 }
 

@@ -1,0 +1,272 @@
+// Components by their content: a file decoded and compiled, and the images taken of it. All versions of all apps that serve the same bytes have one, for as long
+// as any of them is there: a thousand apps of fifty components are fifty of these.
+//
+// 1. A component is immutable but for its images, which the lock guards, as it does the list and the counts.
+// 2. What is the same is told by the cache's key: content, build, processor, features. Where there is no cache every version has its own.
+// 3. Nobody waits for another who loads the same: who comes second finds it in the list and lets his own go.
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "component.h"
+#include "sys/sys.h"
+
+static struct sys_mutex lock = SYS_MUTEX;
+static struct serve_component *list;
+
+// ---- the file ------------------------------------------------------------------------------------------------------------------------
+
+// The descriptor stays open: the file is known by it.
+static bool map_file(const struct serve_service_config *c, struct slice *ret, int *ret_fd, struct err *e)
+{
+	int fd = c->file ? c->file - 1 : open(c->path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set_errno(e, errno, "cannot open '%s'", c->path);
+	struct stat st;
+	void *p = MAP_FAILED;
+	bool ok = fstat(fd, &st) == 0;
+	if (ok && st.st_size)
+		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (!ok || (st.st_size && p == MAP_FAILED)) {
+		err_set_errno(e, errno, "cannot read '%s'", c->path);
+		close(fd);
+		return false;
+	}
+	*ret = st.st_size ? slice_of(p, (size_t)st.st_size) : slice_of("", 0);
+	*ret_fd = fd;
+	return true;
+}
+
+// What a manifest pins.
+static bool check_hash(const struct serve_service_config *c, struct slice file, struct err *e)
+{
+	char text[65];
+	if (!c->sha256)
+		return true;
+	tier_sha256(file, text);
+	if (strcmp(text, c->sha256) == 0)
+		return true;
+	err_set(e, ERR_INVALID, "'%s' is not the component that was pinned: its sha256 is %s", c->path, text);
+	return err_hint(e, "the one that was pinned is %s", c->sha256);
+}
+
+static void unmap_file(struct slice file)
+{
+	if (file.len)
+		munmap(UNCONST(file.ptr), file.len);
+}
+
+// ---- decoding and compiling ----------------------------------------------------------------------------------------------------------
+
+// A core module alone is compiled as a component's would be.
+// `how`: 0 or WASM_DECODE_KNOWN.
+static bool decode(struct serve_component *k, uint32_t features, const struct wasm_module *const **ret_modules, struct err *e)
+{
+	if (wasm_is_module(k->file)) {
+		struct wasm_module *m;
+		const struct wasm_module **modules = ARENA_ARRAY(&k->arena, const struct wasm_module *, 1);
+		if (!modules)
+			return err_nomem(e);
+		if (!wasm_decode(&k->arena, k->file, features, 0, &m, e))
+			return false;
+		modules[0] = m;
+		k->n_modules = 1;
+		*ret_modules = modules;
+		return true;
+	}
+	struct comp_options options = COMP_OPTIONS_DEFAULT;
+	options.core_features = features;
+	if (!comp_decode(&k->arena, k->file, &options, &k->comp, e))
+		return false;
+	k->n_modules = k->comp->nmodules;
+	const struct wasm_module **modules = ARENA_ARRAY(&k->arena, const struct wasm_module *, k->n_modules);
+	if (!modules)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < k->n_modules; i++)
+		modules[i] = k->comp->modules[i].wasm;
+	*ret_modules = modules;
+	return true;
+}
+
+static bool decode_modules(struct serve_component *k, uint32_t features, const struct wasm_module *const **ret, struct err *e)
+{
+	if (!decode(k, features, ret, e))
+		return false;
+	k->modules = ARENA_ARRAY(&k->arena, struct vm_module *, k->n_modules + 1);
+	return k->modules || err_nomem(e);
+}
+
+// What was decoded and compiled before is only looked at as far as it is needed to run.
+static bool load_known(struct serve_component *k, struct tier_file *cached, uint32_t features)
+{
+	const struct wasm_module *const *modules;
+	if (tier_file_has_code(cached) && decode_modules(k, features | WASM_DECODE_KNOWN, &modules, NULL) &&
+		tier_file_load(cached, modules, k->n_modules, k->modules, &k->tier))
+		return true;
+	arena_clear(&k->arena);
+	k->comp = NULL;
+	k->modules = NULL;
+	return false;
+}
+
+static bool load(struct serve_component *k, struct tier_file *cached, uint32_t features, struct err *e)
+{
+	const struct wasm_module *const *modules;
+	if (load_known(k, cached, features))
+		return true;
+	return decode_modules(k, features, &modules, e) && tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e);
+}
+
+static void component_free(struct serve_component *k)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(k->images); i++)
+		vm_image_unref(k->images[i].vm);
+	canon_component_free(k->canon);
+	for (uint32_t i = 0; k->modules && i < k->n_modules; i++)
+		vm_module_unref(k->modules[i]);
+	arena_release(&k->arena);
+	unmap_file(k->file);
+	mem_free(k);
+}
+
+// Takes the file over, also when it fails.
+static struct serve_component *component_new(struct slice file, struct tier_file *cached, uint32_t features, struct err *e)
+{
+	struct serve_component *k = mem_zalloc(sizeof *k);
+	if (!k) {
+		unmap_file(file);
+		err_nomem(e);
+		return NULL;
+	}
+	k->refs = 1;
+	k->file = file;
+	arena_init(&k->arena, 0);
+	if (load(k, cached, features, e) && (!k->comp || k->comp->plan.unlinkable || canon_component_new(k->comp, k->modules, &k->canon, e)))
+		return k;
+	component_free(k);
+	return NULL;
+}
+
+// ---- the list ------------------------------------------------------------------------------------------------------------------------
+
+// Under the lock; counted for the caller.
+static struct serve_component *find(const uint8_t key[TIER_KEY_SIZE])
+{
+	for (struct serve_component *k = list; k; k = k->next)
+		if (memcmp(k->key, key, TIER_KEY_SIZE) == 0) {
+			k->refs++;
+			return k;
+		}
+	return NULL;
+}
+
+static struct serve_component *find_loaded(const uint8_t key[TIER_KEY_SIZE])
+{
+	sys_mutex_lock(&lock);
+	struct serve_component *k = find(key);
+	sys_mutex_unlock(&lock);
+	return k;
+}
+
+// Returns it, or the one that another thread has put there meanwhile.
+static struct serve_component *put(struct serve_component *k, const uint8_t key[TIER_KEY_SIZE])
+{
+	sys_mutex_lock(&lock);
+	struct serve_component *there = find(key);
+	if (!there) {
+		memcpy(k->key, key, TIER_KEY_SIZE);
+		k->in_list = true;
+		k->next = list;
+		list = k;
+	}
+	sys_mutex_unlock(&lock);
+	if (!there)
+		return k;
+	component_free(k);
+	return there;
+}
+
+static struct serve_component *load_shared(struct slice file, struct tier_file *cached, uint32_t features, struct err *e)
+{
+	uint8_t key[TIER_KEY_SIZE];
+	if (!tier_file_key(cached, key))
+		return component_new(file, cached, features, e);
+	struct serve_component *k = find_loaded(key);
+	if (k) {
+		unmap_file(file);
+		return k;
+	}
+	k = component_new(file, cached, features, e);
+	return k ? put(k, key) : NULL;
+}
+
+bool serve__component_load(const struct serve_service_config *c, struct tier_file **ret_cached, struct serve_component **ret, struct err *e)
+{
+	struct slice file;
+	int fd;
+	if (!map_file(c, &file, &fd, e))
+		return false;
+	struct tier_options options = {.no_cache = c->no_cache, .poison_upper = c->poison_upper, .features = serve_features(c)};
+	bool ok = check_hash(c, file, e) && tier_file_open(file, fd, &options, ret_cached, e);
+	close(fd);
+	if (!ok) {
+		unmap_file(file);
+		return false;
+	}
+	*ret = load_shared(file, *ret_cached, options.features, e);
+	return *ret || err_note(e, "'%s'", c->path);
+}
+
+void serve__component_unref(struct serve_component *k)
+{
+	if (!k)
+		return;
+	sys_mutex_lock(&lock);
+	bool last = --k->refs == 0;
+	for (struct serve_component **at = &list; last && k->in_list && *at; at = &(*at)->next)
+		if (*at == k) {
+			*at = k->next;
+			break;
+		}
+	sys_mutex_unlock(&lock);
+	if (last)
+		component_free(k);
+}
+
+// ---- images --------------------------------------------------------------------------------------------------------------------------
+
+static bool is_of(const struct serve_component_image *i, struct slice variant, bool sealed)
+{
+	return i->vm && (i->sealed || !sealed) && slice_eq(slice_of(i->variant, i->variant_size), variant);
+}
+
+bool serve__component_image(struct serve_component *k, struct slice variant, bool sealed, struct serve_component_image *ret)
+{
+	bool found = false;
+	sys_mutex_lock(&lock);
+	for (unsigned i = 0; i < ARRAY_LEN(k->images) && !found; i++)
+		if ((found = is_of(&k->images[i], variant, sealed))) {
+			*ret = k->images[i];
+			vm_image_ref(ret->vm);
+		}
+	sys_mutex_unlock(&lock);
+	return found;
+}
+
+void serve__component_keep_image(struct serve_component *k, struct slice variant, bool sealed, struct vm_image *vm, struct slice extra)
+{
+	struct serve_component_image kept = {.vm = vm, .sealed = sealed};
+	if (variant.len > sizeof kept.variant || extra.len > sizeof kept.extra)
+		return;
+	memcpy(kept.variant, variant.ptr, kept.variant_size = variant.len);
+	memcpy(kept.extra, extra.ptr, kept.extra_size = extra.len);
+	vm_image_ref(vm);
+	sys_mutex_lock(&lock);
+	struct serve_component_image *at = &k->images[k->n_images++ % ARRAY_LEN(k->images)];
+	struct vm_image *before = at->vm;
+	*at = kept;
+	sys_mutex_unlock(&lock);
+	vm_image_unref(before);
+}

@@ -1,0 +1,98 @@
+"""Many apps in one process: those of one component share its code and image, and what nobody calls keeps neither instances nor threads."""
+import json, os, subprocess, tempfile, time
+from pathlib import Path
+
+import component
+from harness import HELLO, MISBEHAVE, Server, check, config, in_clear
+
+APPS = 120
+
+
+def _distinct(file, n):
+    """The component with a custom section of its own."""
+    content = component.name(f"n{n}")
+    return file.read_bytes() + b"\0" + component.u(len(content)) + content
+
+
+class Many:
+    """So many apps by turns of so many components, each with a copy of the file in its own folder, on /aN."""
+
+    def __init__(self, apps, components):
+        self.apps, self.components = apps, components
+
+    def __enter__(self):
+        self.at = tempfile.TemporaryDirectory()
+        self.folders = []
+        for i in range(self.apps):
+            folder = Path(self.at.name) / f"a{i}"
+            folder.mkdir()
+            (folder / "api.wasm").write_bytes(_distinct(HELLO, i % self.components))
+            (folder / "tenon.toml").write_text(f'tenon = 1\n[app]\nname = "a{i}"\n[component.api]\nsource = "api.wasm"\ninstances = {{ idle = "1s" }}\n'
+                f'[[trigger.http]]\nroute = "/a{i}/..."\ncomponent = "api"\n')
+            self.folders.append(str(folder))
+        return self
+
+    def __exit__(self, *_):
+        self.at.cleanup()
+
+    def up(self, *flags, shards=2):
+        return Server(self.folders[0], *self.folders[1:], *flags, shards=shards, command="up")
+
+
+def _maps(s, word):
+    """Distinct files of that name that are mapped."""
+    return len({line.split()[4] for line in open(f"/proc/{s.pid}/maps") if word in line})
+
+
+def _instances(s):
+    """Mappings of memories that instances have of their image."""
+    return sum("tenon-image" in line or ".image" in line for line in open(f"/proc/{s.pid}/maps"))
+
+
+def _threads(s):
+    return len(os.listdir(f"/proc/{s.pid}/task"))
+
+
+def _status():
+    r = subprocess.run([str(config.tenon), "--json", "status"], capture_output=True, timeout=120, text=True)
+    check(r.returncode == 0, r.stderr)
+    return json.loads(r.stdout.splitlines()[-1])["apps"]
+
+
+def _within(seconds, holds):
+    for _ in range(seconds * 10):
+        if holds():
+            return True
+        time.sleep(0.1)
+    return holds()
+
+
+def apps_of_one_component_share_its_code():
+    in_clear()
+    with Many(APPS, 3) as many, many.up() as s:
+        check(all(s.get(f"/a{i}/").body.startswith(b"nothing here") for i in range(APPS)), "an app that doesn't answer")
+        code = _maps(s, "tenon-code") + _maps(s, ".code")
+        check(0 < code <= 3 * 4, f"{code} pieces of code for 3 components")
+        check(_threads(s) < 20, _threads(s))
+
+
+def an_update_of_one_app_leaves_the_others_as_they_are():
+    in_clear()
+    with Many(6, 1) as many, many.up() as s:
+        for app in (0, 3, 5):
+            r = subprocess.run([str(config.tenon), "update", f"a{app}/api", str(MISBEHAVE)], capture_output=True, timeout=60, text=True)
+            check(r.returncode == 0, r.stderr)
+        said = [s.get(f"/a{i}/").body for i in range(6)]
+        check([b.startswith(b"see README") for b in said] == [i in (0, 3, 5) for i in range(6)], said)
+        check(all(said[i].startswith(b"nothing here") for i in (1, 2, 4)), said)
+
+
+def what_nobody_calls_keeps_no_instances():
+    in_clear()
+    with Many(APPS, 2) as many, many.up() as s:
+        check(_within(60, lambda: _instances(s) < APPS / 10), f"{_instances(s)} memories of images are mapped for no instance")
+        apps = _status()
+        check(len(apps) == APPS and all(c["instances"] == 0 for a in apps for c in a["components"]), "instances are left")
+        check([a["components"][0]["component"] for a in apps] == ["api"] * APPS, apps[0])
+        check(s.get("/a7/").body.startswith(b"nothing here"), "the next call makes one")
+        check(next(a for a in _status() if a["app"] == "a7")["components"][0]["requests"] == 1, "counted elsewhere")

@@ -1,6 +1,5 @@
 """Memory of an idle server with each guest, and after so many requests over a hundred connections, beside the peer's."""
-import re, time
-from pathlib import Path
+import time
 
 import bench_serve, measure
 
@@ -15,9 +14,8 @@ def options(p):
 
 def mib(server):
     """(resident, of that private, of that anonymous): pages that only this process has are what it costs; mapped files are there for others as well."""
-    text = Path(f"/proc/{server.process.pid}/smaps_rollup").read_text()
-    kib = {k: int(v) for k, v in re.findall(r"^(\w+):\s+(\d+) kB", text, re.M)}
-    return tuple(round(n / 1024, 1) for n in (kib["Rss"], kib["Private_Clean"] + kib["Private_Dirty"], kib["Anonymous"]))
+    kib = measure.pages(server.process.pid)
+    return tuple(round(kib[k] / 1024, 1) for k in ("resident", "private", "anonymous"))
 
 
 def asked(server, o, core):

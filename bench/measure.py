@@ -1,5 +1,5 @@
 """What the benches share: processes on a core of their own, their CPU time, medians, tables, guests, the peer."""
-import json, os, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, zipfile
+import json, os, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time, zipfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -90,6 +90,55 @@ def http_get(port, timeout=30.0):
         return None
 
 
+def pages(pid):
+    """KiB of a process: what it alone has of each page it shares (Pss), resident, private, of that anonymous."""
+    kib = {k: int(v) for k, v in re.findall(r"^(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)}
+    return {"pss": kib["Pss"], "resident": kib["Rss"], "private": kib["Private_Clean"] + kib["Private_Dirty"], "anonymous": kib["Anonymous"]}
+
+
+def leb(n):
+    out = b""
+    while n >= 0x80:
+        out, n = out + bytes([n & 0x7F | 0x80]), n >> 7
+    return out + bytes([n])
+
+
+def distinct(file, n):
+    """The component with a custom section of its own: what is compiled is looked up by the whole file."""
+    name = f"n{n}".encode()
+    content = leb(len(name)) + name
+    return Path(file).read_bytes() + b"\0" + leb(len(content)) + content
+
+
+class Connection:
+    """HTTP/1.1 by hand, on one connection: what is measured is the server."""
+
+    def __init__(self, port):
+        self.s = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self, path, method="GET", host="bench"):
+        """(status, microseconds until the whole answer is there)."""
+        began = time.perf_counter()
+        self.s.sendall(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".encode())
+        got = b""
+        while not self.whole(got):
+            more = self.s.recv(65536)
+            if not more:
+                sys.exit(f"{path}: the connection ended")
+            got += more
+        return int(got.split(b" ")[1]), (time.perf_counter() - began) * 1e6
+
+    @staticmethod
+    def whole(got):
+        head, there, body = got.partition(b"\r\n\r\n")
+        if not there:
+            return False
+        if length := re.search(rb"content-length: *(\d+)", head, re.I):
+            return len(body) >= int(length.group(1))
+        return body.endswith(b"0\r\n\r\n")
+
+
 class Server:
     def __init__(self, argv, core=None, env=None, starts=True):
         """`argv` holds {port} where the port goes. Not `starts`: its port is wanted before it does."""
@@ -103,10 +152,11 @@ class Server:
         self.log = open(OUT / "server.log", "ab")
         self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.env)
 
-    def wait_ready(self, seconds=180, step=0.01):
+    def wait_ready(self, seconds=180, step=0.01, any_status=False):
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:
-            if http_get(self.port) == 200:
+            status = http_get(self.port)
+            if status == 200 or (any_status and status):
                 return True
             time.sleep(step)
         return False
@@ -128,6 +178,11 @@ class Server:
         self.log.close()
 
 
+def quantile(values, q):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * q))] if values else float("nan")
+
+
 def median(values):
     return statistics.median(values) if values else float("nan")
 
@@ -143,8 +198,9 @@ def table(head, rows):
 
 def save(name, data):
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / f"{name}.json").write_text(json.dumps({"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine(), **data}, indent=1) + "\n")
-    print(f"(build/bench/{name}.json)")
+    load = [round(x, 1) for x in os.getloadavg()]
+    (OUT / f"{name}.json").write_text(json.dumps({"when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": machine(), "load": load, **data}, indent=1) + "\n")
+    print(f"load {load[0]} {load[1]} {load[2]} (build/bench/{name}.json)")
 
 
 def machine():

@@ -347,6 +347,14 @@ static void write_code(struct tier__job *job)
 	write_code_drop(job);
 }
 
+static uint64_t bytes_of(const struct code_artifact *a, uint32_t n)
+{
+	uint64_t sum = 0;
+	for (uint32_t k = 0; k < n; k++)
+		sum += a[k].text_size + a[k].nfuncs * sizeof *a[k].funcs + a[k].sites_size + a[k].nhandlers * sizeof *a[k].handlers;
+	return sum;
+}
+
 // Takes over the artifacts.
 static void write_behind(struct tier_file *f, struct code_artifact *artifacts, uint32_t n)
 {
@@ -355,7 +363,7 @@ static void write_behind(struct tier_file *f, struct code_artifact *artifacts, u
 		release_artifacts(artifacts, n);
 		return;
 	}
-	*w = (struct write_code){.job = {.fn = write_code, .drop = write_code_drop, .must = true}, .cache = dup(f->cache), .key = f->key, .artifacts = artifacts, .n = n};
+	*w = (struct write_code){.job = {.fn = write_code, .drop = write_code_drop, .must = true, .bytes = bytes_of(artifacts, n)}, .cache = dup(f->cache), .key = f->key, .artifacts = artifacts, .n = n};
 	tier__behind(&w->job);
 }
 
@@ -510,6 +518,7 @@ void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_i
 		return;
 	i->job.fn = image_save;
 	i->job.must = true;
+	i->job.bytes = vm_image_bytes(img);
 	if (buf_put_slice(&i->extra, extra))
 		tier__behind(&i->job);
 	else

@@ -53,7 +53,9 @@ struct tier__job {
 	void (*fn)(struct tier__job *job);    // frees the job
 	void (*drop)(struct tier__job *job);  // the same without the work
 	bool must;
+	uint64_t bytes;  // that it keeps until it is done; beyond TIER__WAITING_MAX of all that wait the oldest are dropped
 };
+#define TIER__WAITING_MAX (64ull << 20)
 void tier__behind(struct tier__job *job);
 // What was read from the cache is not what was checked before: nothing that ran since can be trusted. Ends the process.
 _Noreturn void tier__distrust(const struct err *e);

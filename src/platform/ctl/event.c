@@ -55,9 +55,11 @@ void ctl__event_add(struct ctl_app *app, struct slice members)
 	buf_printf(&b, "{\"id\":%llu,\"time\":%llu.%03u,\"app\":\"%s\",", (unsigned long long)id, (unsigned long long)(now / 1000), (unsigned)(now % 1000), app->name);
 	buf_put_slice(&b, members);
 	buf_put(&b, "}", 2);  // with its zero
-	if (b.failed)
-		buf_release(&b);
-	ctl__events_put(e, (char *)b.ptr);
+	char *line = b.failed ? NULL : mem_alloc(b.len);  // a buffer has room that thousands of lines would keep
+	if (line)
+		memcpy(line, b.ptr, b.len);
+	buf_release(&b);
+	ctl__events_put(e, line);
 	ctl__changed(app->ctl);
 }
 

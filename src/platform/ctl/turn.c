@@ -191,22 +191,26 @@ static void put_change(struct buf *b, const struct app_change *c)
 }
 
 // An app that is not there differs as a whole.
-static bool find_changes(struct ctl_op *op, const struct app *to, const struct app_change **ret, uint32_t *ret_n, struct err *e)
+static bool find_changes(struct arena *a, const struct ctl_op *op, const struct app *to, const struct app_change **ret, uint32_t *ret_n, struct err *e)
 {
 	const struct app *from = op->app->model ? op->app->model->app : NULL;
 	static const struct app_change came = {.part = APP_PART_APP, .how = APP_ADDED}, went = {.part = APP_PART_APP, .how = APP_REMOVED};
 	*ret = to ? &came : &went;
 	*ret_n = (from != NULL) != (to != NULL);
-	return !from || !to || app_diff(&op->arena, from, to, ret, ret_n, e);
+	return !from || !to || app_diff(a, from, to, ret, ret_n, e);
 }
 
 static bool tell_changes(struct ctl_op *op, const struct app *to, const struct ctl__bytes *bytes, bool *ret_any, struct err *e)
 {
 	const struct app_change *list;
 	struct buf b = {.max = 512 << 10};
+	struct arena a;  // an operation that is over is kept for a while, with what lies in its own
 	uint32_t n;
-	if (!find_changes(op, to, &list, &n, e))
+	arena_init(&a, 0);
+	if (!find_changes(&a, op, to, &list, &n, e)) {
+		arena_release(&a);
 		return false;
+	}
 	*ret_any = n || bytes->n_replaced;
 	buf_put_str(&b, ",\"changes\":[");
 	for (uint32_t i = 0; i < n && i < TOLD_MAX; i++) {
@@ -223,6 +227,7 @@ static bool tell_changes(struct ctl_op *op, const struct app *to, const struct c
 		buf_put_slice(&op->more, buf_view(&b));
 	sys_mutex_unlock(&op->app->ctl->lock);
 	buf_release(&b);
+	arena_release(&a);
 	return true;
 }
 

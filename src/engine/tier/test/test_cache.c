@@ -353,6 +353,48 @@ static void another_build_processor_or_flag_is_another_entry(void **state UNUSED
 	assert_memory_not_equal(&base, &other, sizeof base);
 }
 
+// ---- what waits to be written ------------------------------------------------------------------------------------------------------------
+
+enum { JOBS = 8 };
+static struct tier__job jobs[JOBS];
+static struct sys_mutex gate = SYS_MUTEX;
+static uint32_t written, dropped;  // bits
+
+static void on_job(struct tier__job *j)
+{
+	sys_mutex_lock(&gate);
+	sys_mutex_unlock(&gate);
+	__atomic_or_fetch(&written, 1u << (j - jobs), __ATOMIC_RELEASE);
+}
+
+static void on_job_dropped(struct tier__job *j)
+{
+	__atomic_or_fetch(&dropped, 1u << (j - jobs), __ATOMIC_RELEASE);
+}
+
+// The thread stands at the first; four of the others fit.
+static void what_waits_is_bounded_and_the_oldest_go(void **state)
+{
+	sys_mutex_lock(&gate);
+	for (unsigned i = 0; i < JOBS; i++) {
+		jobs[i] = (struct tier__job){.fn = on_job, .drop = on_job_dropped, .must = i > 1, .bytes = i < 2 ? 0 : TIER__WAITING_MAX / 4};
+		tier__behind(&jobs[i]);
+	}
+	assert_int_equal(dropped, 1u << 2 | 1u << 3);  // not 1, which holds nothing
+	sys_mutex_unlock(&gate);
+	for (unsigned n = 0; __atomic_load_n(&written, __ATOMIC_ACQUIRE) != 0xf3 && n < 60000; n++)
+		usleep(1000);
+	assert_int_equal(written, 0xf3);
+	assert_int_equal(dropped, 0xc);
+	// One that is larger than all of them may be is written all the same.
+	jobs[0] = (struct tier__job){.fn = on_job, .drop = on_job_dropped, .must = true, .bytes = 2 * TIER__WAITING_MAX};
+	written = 0;
+	tier__behind(&jobs[0]);
+	for (unsigned n = 0; !__atomic_load_n(&written, __ATOMIC_ACQUIRE) && n < 60000; n++)
+		usleep(1000);
+	assert_int_equal(written, 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -370,6 +412,7 @@ int main(void)
 		TEST(what_was_checked_is_so_until_somebody_writes),
 		TEST(a_file_that_changed_is_another_even_with_its_old_time),
 		TEST(another_build_processor_or_flag_is_another_entry),
+		TEST(what_waits_is_bounded_and_the_oldest_go),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -405,6 +405,11 @@ uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f)
 	return f->state == VM_FIBER_RUNNING && f->shard->current == f ? f->meter->cpu_used + (sys_now_ns() - f->run_since) : f->meter->cpu_used;
 }
 
+void vm_fiber_charge(struct vm_fiber *f, uint64_t cpu_ns)
+{
+	f->meter->cpu_used = sat_add_u64(f->meter->cpu_used, cpu_ns);
+}
+
 uint64_t vm_fiber_preemptions(const struct vm_fiber *f)
 {
 	return f->preemptions;

@@ -127,6 +127,8 @@ NODISCARD bool seam_describe(struct arena *a, const struct comp_component *comp,
 // Each handle of a native value, which `visit` may change. false: it returned false.
 typedef bool seam_visit(void *ctx, const struct wit_type *type, uint32_t *rep);
 bool seam_value_handles(const struct wit_type *type, void *value, seam_visit *visit, void *ctx);
+// A copy of a native value, whose parts lie in `a`. As task of `exec`, whose work it is. SEAM_TRAP: no memory.
+enum seam_result seam_value_copy(const struct wit_type *type, const void *value, void *ret, struct arena *a, struct abi_exec *exec);
 
 // ---- linking --------------------------------------------------------------------------------------------------------------------------
 // What stands behind one import now.
@@ -282,6 +284,7 @@ struct seam_task {
 	struct loop_timer deadline;
 	// On whose behalf it runs: the parent pays its CPU time, prints its lines, kills it when it is killed, and is done when all of them are. NULL: nobody.
 	struct seam_task *parent, *children, *next, **prev;
+	struct seam_task *caller;        // of one without a parent: who waits for it, though it goes on without him; NULL: nobody
 	struct loop_job turn;            // queued: to be resumed
 	struct seam_task *behind;        // the next of those that wait for the instance's holder
 	bool waits;                // for the instance's holder
@@ -325,6 +328,8 @@ struct seam_task *seam_task_new(struct seam_tasks *p, struct seam_task *parent);
 void seam_task_free(struct seam_task *t);
 // NULL: it has ended.
 struct seam_task *seam_task_find(const struct seam_tasks *p, struct seam_task_id id);
+// Nobody waits for it any more: it, and what goes on for it, belong to no request.
+void seam_task_disown(struct seam_task *t);
 // Who pays for it: itself, or the outermost parent.
 struct seam_task *seam_task_root(struct seam_task *t);
 // Runs fn(arg) on a new fiber, now, until it parks, is preempted or returns; goes on from the loop's ready queue and from nowhere else. When fn has

@@ -123,6 +123,26 @@ struct seam_task *seam_task_find(const struct seam_tasks *p, struct seam_task_id
 	return t->id.generation == id.generation ? t : NULL;
 }
 
+static bool is_above(const struct seam_task *t, const struct seam_task *of)
+{
+	while (of && of != t)
+		of = of->parent ? of->parent : of->caller;
+	return of;
+}
+
+void seam_task_disown(struct seam_task *t)
+{
+	struct seam_tasks *p = t->of;
+	for (uint32_t k = 0; k < p->blocks.len * BLOCK; k++) {
+		struct seam_task *of = &p->blocks.ptr[k / BLOCK][k % BLOCK];
+		if (of->id.generation && is_above(t, of)) {
+			of->request = NULL;
+			of->span = 0;
+		}
+	}
+	t->caller = NULL;
+}
+
 struct seam_task *seam_task_root(struct seam_task *t)
 {
 	while (t->parent)

@@ -67,6 +67,7 @@ static void on_retire(struct loop_timer *t)
 		else
 			next = min_u64(next, ends);
 	}
+	next = serve__relays_retire(s, now, next);
 	loop_timer_set(s->loop, t, serve__triggers_retire(s, now, next));
 }
 

@@ -168,7 +168,7 @@ const char *serve__outcome(const struct serve_request *c)
 		return "refused";
 	if (http_exchange_is_cancelled(c->x, &why, &answered) && (c->ok || c->trap.trap == TRAP_KILLED))
 		return lost(why, answered != 0);
-	if (c->overdue)
+	if (c->inside.overdue)
 		return c->http.flow.finished ? "linger over" : "deadline exceeded";
 	if (c->ok)
 		return c->http.set_error ? "error" : c->http.head_set ? "ok"

@@ -9,7 +9,7 @@ enum { BANDS = 64 };
 // What is free when it has ended. Calls of one instance end together: one of them stands for all.
 static uint64_t used_by(const struct serve_request *c)
 {
-	return c->task->killed || c->slot->requests != c ? 0 : vm_store_memory_used(canon_instance_store(c->slot->canon));
+	return c->task->killed || c->slot->inside != &c->inside ? 0 : vm_store_memory_used(canon_instance_store(c->slot->canon));
 }
 
 struct usage {

@@ -5,88 +5,10 @@
 //    caller's rest.
 // 2. The caller's arguments and result are good as long as he waits. One that is ended meanwhile does not: the child, which is ended with him, comes out of its
 //    instance without looking at them, and frees what it needs then (`left`).
-// 3. A trap is the interface's error where there is a place for its text (put_error), else the caller's too.
+// 3. A trap is the interface's error where there is a place for its text, else the caller's too.
+// 4. All of this is for one call at a time in an instance; many at once are relay_many.c.
 #include "relay.h"
 #include "sys/sys.h"
-
-static const struct relay_class *class_of(const struct serve_relay *r, const struct wit_type *t)
-{
-	return &r->classes[comp_resource_of(t->resource)->index];
-}
-
-// ---- handles in values -------------------------------------------------------------------------------------------------------------------------
-
-struct passing {
-	struct serve_relay *relay;
-	struct seam_call *call;
-	struct relay_guest *guest;
-	bool differ, no_room;
-};
-
-static bool find_owner(void *ctx, const struct wit_type *t, uint32_t *rep)
-{
-	struct passing *p = ctx;
-	const struct relay_handle *h = canon_host_resource_get(p->call->canon, class_of(p->relay, t)->ops.type, *rep);
-	BUG_ON(!h);  // by its type it is one of ours
-	p->differ |= p->guest && p->guest != h->guest;
-	p->guest = h->guest;
-	return !p->differ;
-}
-
-// Of the arguments' handles; NULL with SEAM_OK: there are none.
-static enum seam_result guest_of_handles(struct serve_relay *r, struct seam_call *c, const void *args, struct relay_guest **ret)
-{
-	struct passing p = {.relay = r, .call = c};
-	bool ok = seam_value_handles(&c->func->type->params, UNCONST(args), find_owner, &p);
-	*ret = p.guest;
-	return ok ? SEAM_OK : seam_trap(c, "%s: the handles are of different instances of component %s", c->func->name, r->service->name);
-}
-
-static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
-{
-	const struct passing *p = ctx;
-	const struct wit_resource *type = class_of(p->relay, t)->ops.type;
-	struct relay_handle *h = canon_host_resource_get(p->call->canon, type, *rep);
-	if (t->kind == WIT_OWN)
-		h = canon_host_resource_take(p->call->canon, type, *rep);
-	if (!h)
-		return false;  // the same owned handle a second time, which no guest can pass
-	*rep = h->rep;
-	if (t->kind == WIT_OWN)
-		serve__relay_forget(h);
-	return true;
-}
-
-static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
-{
-	struct passing *p = ctx;
-	struct relay_handle *h = mem_alloc(sizeof *h);
-	if (!h) {
-		p->no_room = true;
-		return true;
-	}
-	*h = (struct relay_handle){.guest = p->guest, .type = t->resource, .rep = *rep};
-	p->guest->handles++;
-	if (!p->no_room && seam_resource_new(p->call, &class_of(p->relay, t)->ops, h, rep))
-		return true;
-	p->no_room = true;
-	serve__relay_drop(h);
-	return true;
-}
-
-static void on_drop(struct canon_instance *i UNUSED, void *object)
-{
-	serve__relay_drop(object);
-}
-
-// ---- what a trap becomes -------------------------------------------------------------------------------------------------------------------------
-
-// Err of a result, where its type has a case for what nobody foresaw.
-static bool put_error(struct seam_call *c, const char *why, void *ret)
-{
-	static const char *const names[] = {"other", "internal-error", "internal", "unexpected", "unknown", "io"};
-	return seam_put_error(c, names, ARRAY_LEN(names), slice_str(why), ret);
-}
 
 // ---- a call --------------------------------------------------------------------------------------------------------------------------------------
 
@@ -104,19 +26,13 @@ struct relay_call {
 	bool begun, over, left, ok;
 };
 
-static bool take_args(struct relay_call *k)
-{
-	struct passing p = {.relay = k->of->relay, .call = k->call};
-	return seam_value_handles(&k->call->func->type->params, k->args, take_in, &p);
-}
-
 // On the call's fiber. Where its caller has gone it is killed: nothing of him is looked at.
 static void call_main(void *arg)
 {
 	struct relay_call *k = arg;
 	struct relay_guest *g = k->guest;
 	k->ok = !k->task->killed && serve__relay_start(g, k->task, &k->trap) && serve__relay_close_handles(g, k->task, &k->trap) && !k->task->killed &&
-		take_args(k) &&
+		serve__relay_take_in(k->of->relay, k->call, k->args) &&
 		canon_call_export_whole(g->slot->canon, k->export, &k->task->canon, k->args, k->ret, seam_arena(k->call), NULL, &k->trap);
 }
 
@@ -182,21 +98,14 @@ static void on_begin(struct loop_job *j)
 static enum seam_result conclude(struct seam_call *c, struct relay_call *k)
 {
 	struct serve_relay *r = k->of->relay;
-	char why[300];
 	serve__relay_bound(k->guest->shard->thread, c->task, c->canon);
-	if (k->begun && k->ok) {
-		struct passing p = {.relay = r, .call = c, .guest = k->guest};
-		const struct wit_type *result = c->func->type->result;
-		if (result)
-			seam_value_handles(result, k->ret, give_out, &p);
-		return p.no_room ? seam_trap(c, "%s: no room for the handles that component %s returns", c->func->name, r->service->name) : SEAM_OK;
-	}
 	if (!k->begun)
-		snprintf(why, sizeof why, "component %s: no memory for a stack", r->service->name);
-	else
-		snprintf(why, sizeof why, "component %s: %s", r->service->name, k->trap.text[0] ? k->trap.text : trap_text(k->trap.trap));
-	serve__log(r->service->process->config, SERVE_LOG_WARN, "%s of %s: %s", c->func->name, r->service->app, why);
-	return put_error(c, why, k->ret) ? SEAM_OK : seam_trap(c, "%s: %s", c->func->name, why);
+		return serve__relay_fails(r, c, "no memory for a stack", k->ret);
+	if (!k->ok)
+		return serve__relay_fails(r, c, k->trap.text[0] ? k->trap.text : trap_text(k->trap.trap), k->ret);
+	if (!serve__relay_give_out(k->guest, c, k->ret))
+		return seam_trap(c, "%s: no room for the handles that component %s returns", c->func->name, r->service->name);
+	return SEAM_OK;
 }
 
 static enum seam_result run(struct seam_call *c, struct relay_call *k)
@@ -237,12 +146,11 @@ struct relay_caller {
 	struct serve_thread *thread;
 };
 
-// An interface that was asked for while this version was on its way is found at its first call.
-static const struct comp_export_func *find_export(const struct relay_guest *g, const struct relay_func *f, struct err *e)
+// By what its handles are of, else by what is in force.
+static bool is_many(const struct serve_relay *r, const struct serve_thread *t, const struct relay_guest *g)
 {
-	struct serve_version *v = g->slot->version;
-	const struct comp_export_func *x = serve__relay_export(v, f);
-	return x || !serve__relay_fits(g->relay->service, v, e) ? x : serve__relay_export(v, f);
+	const struct serve_stock *stable = r->service->shards[t->index].stable;
+	return g ? g->is_many : stable && stable->version->config->policy == SERVE_CONCURRENT;
 }
 
 static enum seam_result call_component(const void *ops, struct seam_call *c, const void *args, void *ret)
@@ -256,7 +164,9 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 		return seam_no_memory(c);
 	if (!caller->thread)
 		caller->thread = thread_of(r->service->process, c->task->loop);
-	enum seam_result went = guest_of_handles(r, c, args, &g);
+	enum seam_result went = serve__relay_of_handles(r, c, args, &g);
+	if (went == SEAM_OK && is_many(r, caller->thread, g))
+		return serve__relay_call_many(f, caller->thread, c, g, args, ret);
 	if (went == SEAM_OK && !g)
 		went = serve__relay_guest(r, caller->thread, c, &g);
 	if (went != SEAM_OK)
@@ -264,7 +174,7 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 	struct relay_call *k = mem_zalloc(sizeof *k);
 	struct seam_task *task = k ? seam_task_new(c->task->of, c->task) : NULL;
 	went = task ? serve__relay_enter(g, c, task) : seam_trap(c, "the host is out of memory");
-	const struct comp_export_func *export = went == SEAM_OK ? find_export(g, f, &e) : NULL;
+	const struct comp_export_func *export = went == SEAM_OK ? serve__relay_find(g, f, &e) : NULL;
 	if (went == SEAM_OK && !export) {
 		serve__relay_leave(g, true);
 		went = seam_trap(c, "%s: component %s: %s", c->func->name, r->service->name, e.text);
@@ -279,6 +189,11 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 	task->span = c->span ? c->span : task->span;
 	*k = (struct relay_call){.of = f, .export = export, .guest = g, .task = task, .call = c, .args = UNCONST(args), .ret = ret};
 	return run(c, k);
+}
+
+static void on_drop(struct canon_instance *i UNUSED, void *object)
+{
+	serve__relay_drop(object);
 }
 
 // ---- the provider --------------------------------------------------------------------------------------------------------------------------------

@@ -68,6 +68,9 @@ struct relay_guest {
 	uint32_t calls, handles;    // that are in it or wait for it; given away
 	bool dead, is_held;         // is_held: by its closer
 	struct loop_job turn;       // it is looked at, on the loop's stack
+	// Policy concurrent: it is of no root, but of all that are in its slot (relay_many.c).
+	bool is_many, has_place;    // has_place: one of the slot's, for its handles
+	struct relay_many *inside;  // calls
 };
 
 // The guest of the call's root, or (policy keep) the one there is; made where there is none, which may wait. Not SEAM_OK: none is to be had, return that.
@@ -75,6 +78,31 @@ enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *
 // What stands for a function, a resource of the base in a version. NULL: nothing does.
 const struct comp_export_func *serve__relay_export(const struct serve_version *v, const struct relay_func *f);
 const struct wit_resource *serve__relay_resource(const struct serve_relay *r, const struct serve_version *v, const struct wit_resource *of_base);
+// Values (relay_values.c). Not SEAM_OK: return it. The guest that handles among the arguments are of; NULL: there are none.
+enum seam_result serve__relay_of_handles(struct serve_relay *r, struct seam_call *c, const void *args, struct relay_guest **ret);
+// Arguments: handles become the component's own. false: the same owned handle is there twice.
+NODISCARD bool serve__relay_take_in(struct serve_relay *r, struct seam_call *c, void *args);
+// Its result: its objects become handles of the caller. false: there is no room for them.
+NODISCARD bool serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret);
+// Nobody gets the result: its objects are closed. false: no memory for that.
+NODISCARD bool serve__relay_give_up(struct relay_guest *g, const struct seam_func *f, void *ret);
+// The call has failed: the interface's error, where it has one, else a trap of the caller.
+enum seam_result serve__relay_fails(struct serve_relay *r, struct seam_call *c, const char *why, void *ret);
+// What stands for the function in the guest's version; NULL: nothing does.
+const struct comp_export_func *serve__relay_find(const struct relay_guest *g, const struct relay_func *f, struct err *e);
+// A call where many are in one instance at once (relay_many.c). `g`: of its handles; NULL: any.
+enum seam_result serve__relay_call_many(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, struct relay_guest *g, const void *args, void *ret);
+// A guest of no root yet, without a slot. NULL: no memory.
+struct relay_guest *serve__relay_guest_new(struct serve_relay *r, struct serve_shard *s);
+void serve__relay_guest_free(struct relay_guest *g);
+void serve__relay_forget_closing(struct relay_guest *g);
+// Of one for many calls: no call and no handle has it any more.
+void serve__relay_forget_slot(struct relay_guest *g, bool clean);
+// Is the call made, by however many others, by one that is in that instance?
+bool serve__relay_comes_back(const struct seam_instance *i, const struct seam_task *caller);
+// Runs the destructors of what was dropped, on a task of its own.
+void serve__relay_close(struct relay_guest *g);
+void serve__relay_look_at(struct relay_guest *g);
 // Until it is the caller's alone; then it is his, by `task`, until serve__relay_leave. Not SEAM_OK: it is not, return that.
 enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task);
 // `clean`: the call returned.

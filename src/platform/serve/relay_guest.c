@@ -9,7 +9,7 @@
 
 static void on_turn(struct loop_job *j);
 
-static void look_at(struct relay_guest *g)
+void serve__relay_look_at(struct relay_guest *g)
 {
 	if (g->shard->open)
 		loop_post(g->shard->loop, &g->turn);
@@ -42,7 +42,7 @@ void serve__relay_root_ended(struct serve_thread *t, const struct seam_task *tas
 		if (!is_of(g, task->id))
 			continue;
 		leave_root(g);
-		look_at(g);
+		serve__relay_look_at(g);
 	}
 }
 
@@ -91,6 +91,31 @@ void serve__relay_bound(struct serve_thread *t, struct seam_task *task, struct c
 
 // ---- made, freed -------------------------------------------------------------------------------------------------------------------------------
 
+struct relay_guest *serve__relay_guest_new(struct serve_relay *r, struct serve_shard *s)
+{
+	struct relay_guest *g = mem_zalloc(sizeof *g);
+	if (!g)
+		return NULL;
+	g->relay = r;
+	g->shard = s;
+	g->last = &g->first;
+	g->next = s->guests;
+	g->prev = &s->guests;
+	if (g->next)
+		g->next->prev = &g->next;
+	s->guests = g;
+	return g;
+}
+
+void serve__relay_guest_free(struct relay_guest *g)
+{
+	loop_job_cancel(&g->turn);
+	*g->prev = g->next;
+	if (g->next)
+		g->next->prev = g->prev;
+	mem_free(g);
+}
+
 static struct relay_guest *guest_new(struct serve_relay *r, struct serve_shard *s, struct seam_task_id root, struct err *e)
 {
 	struct serve_service *service = r->service;
@@ -103,24 +128,17 @@ static struct relay_guest *guest_new(struct serve_relay *r, struct serve_shard *
 		err_set(e, ERR_LIMIT, "all of its %llu instances are at work", (unsigned long long)most);
 		return NULL;
 	}
-	struct relay_guest *g = mem_zalloc(sizeof *g);
+	struct relay_guest *g = serve__relay_guest_new(r, s);
 	if (!g || !(g->slot = serve__slot_take(s, s->stable, e))) {
 		if (e->code == ERR_NONE)
 			err_nomem(e);
 		shared_count_down(&service->calls);
-		mem_free(g);
+		if (g)
+			serve__relay_guest_free(g);
 		return NULL;
 	}
-	g->relay = r;
-	g->shard = s;
 	g->root = root;
-	g->last = &g->first;
 	g->turn.fn = on_turn;
-	g->next = s->guests;
-	g->prev = &s->guests;
-	if (g->next)
-		g->next->prev = &g->next;
-	s->guests = g;
 	return g;
 }
 
@@ -194,7 +212,17 @@ static void give_slot(struct relay_guest *g, bool clean)
 	serve__slot_give(slot, g->shard, clean);
 }
 
-static void forget_closing(struct relay_guest *g)
+void serve__relay_forget_slot(struct relay_guest *g, bool clean)
+{
+	struct serve_slot *slot = g->slot;
+	g->slot = NULL;
+	slot->guest = NULL;
+	if (g->has_place)
+		serve__slot_give(slot, g->shard, clean);
+	g->has_place = false;
+}
+
+void serve__relay_forget_closing(struct relay_guest *g)
 {
 	for (struct relay_handle *h; (h = g->closing) != NULL;) {
 		g->closing = h->next;
@@ -207,21 +235,12 @@ static bool is_used(const struct relay_guest *g)
 	return g->root_prev || g->handles || g->calls || g->holder;
 }
 
-static void guest_free(struct relay_guest *g)
-{
-	loop_job_cancel(&g->turn);
-	*g->prev = g->next;
-	if (g->next)
-		g->next->prev = g->prev;
-	mem_free(g);
-}
-
 // ---- handles ---------------------------------------------------------------------------------------------------------------------------------
 
 void serve__relay_forget(struct relay_handle *h)
 {
 	h->guest->handles--;
-	look_at(h->guest);
+	serve__relay_look_at(h->guest);
 	mem_free(h);
 }
 
@@ -232,15 +251,15 @@ void serve__relay_drop(struct relay_handle *h)
 		g->handles--;
 		h->next = g->closing;
 		g->closing = h;
-		look_at(g);
+		serve__relay_look_at(g);
 		return;
 	}
 	g->handles--;
 	mem_free(h);
 	if (g->shard->open)
-		look_at(g);
+		serve__relay_look_at(g);
 	else if (!is_used(g))
-		guest_free(g);
+		serve__relay_guest_free(g);
 }
 
 bool serve__relay_start(struct relay_guest *g, struct seam_task *task, struct canon_trap *trap)
@@ -299,7 +318,7 @@ static void closer_done(struct seam_task *t)
 	serve__relay_leave(g, ok);
 }
 
-static void closer_begin(struct relay_guest *g)
+void serve__relay_close(struct relay_guest *g)
 {
 	struct serve_shard *s = g->shard;
 	struct closer *c = mem_zalloc(sizeof *c);
@@ -323,15 +342,15 @@ static void closer_begin(struct relay_guest *g)
 	}
 	mem_free(c);
 	g->dead = true;  // without memory for its destructors it can't go on
-	look_at(g);
+	serve__relay_look_at(g);
 }
 
 // ---- in line -----------------------------------------------------------------------------------------------------------------------------------
 
-static bool comes_back(const struct relay_guest *g, const struct seam_call *c)
+bool serve__relay_comes_back(const struct seam_instance *i, const struct seam_task *caller)
 {
-	for (const struct seam_task *t = c->task; t; t = t->parent)
-		if (t == g->holder)
+	for (const struct seam_task *t = caller; t; t = t->parent ? t->parent : t->caller)
+		if (t->instance == i)
 			return true;
 	return false;
 }
@@ -368,7 +387,7 @@ static void wake_next(struct relay_guest *g)
 enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task)
 {
 	enum seam_result r = SEAM_OK;
-	if (comes_back(g, c))
+	if (g->slot && serve__relay_comes_back(&g->slot->seam, c->task))
 		return seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, g->relay->service->name);
 	g->calls++;
 	while (r == SEAM_OK && g->holder)
@@ -381,7 +400,7 @@ enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, 
 	}
 	g->calls--;
 	wake_next(g);
-	look_at(g);
+	serve__relay_look_at(g);
 	return r;
 }
 
@@ -391,7 +410,7 @@ void serve__relay_leave(struct relay_guest *g, bool clean)
 	g->calls--;
 	g->dead |= !clean;
 	wake_next(g);
-	look_at(g);
+	serve__relay_look_at(g);
 }
 
 static void on_turn(struct loop_job *j)
@@ -402,36 +421,31 @@ static void on_turn(struct loop_job *j)
 	if (g->slot && g->dead)
 		give_slot(g, false);
 	if (!g->slot || g->shard->closing) {
-		forget_closing(g);
+		serve__relay_forget_closing(g);
 	} else if (g->closing) {
-		closer_begin(g);
+		serve__relay_close(g);
 		return;
 	}
 	if (is_used(g))
 		return;
 	if (g->slot)
 		give_slot(g, true);
-	guest_free(g);
+	serve__relay_guest_free(g);
 }
 
 // ---- the end of a shard ------------------------------------------------------------------------------------------------------------------------
-
-void serve__relays_end(struct serve_shard *s)
-{
-	for (struct relay_guest *g = s->guests; g; g = g->next)
-		if (g->is_held)
-			seam_task_kill(g->holder, TRAP_KILLED);
-}
 
 void serve__relays_close(struct serve_shard *s)
 {
 	for (struct relay_guest *g = s->guests, *next; g; g = next) {
 		next = g->next;
 		loop_job_cancel(&g->turn);
-		forget_closing(g);
-		if (g->slot)
+		serve__relay_forget_closing(g);
+		if (g->slot && !g->is_many)
 			give_slot(g, false);
+		else if (g->slot)
+			serve__relay_forget_slot(g, false);
 		if (!is_used(g))
-			guest_free(g);
+			serve__relay_guest_free(g);
 	}
 }

@@ -6,11 +6,7 @@
 // State, and who changes it: QUEUED → RUNNING (start), RUNNING → OVERDUE (on_late), both → ENDED (finish), QUEUED → gone (time-out, client gone).
 // The task's deadline is that of the response's head, then that of the time after the response.
 //
-// In a slot of many requests they are each other's neighbours: what ends a call from outside would end the instance, and theirs with it.
-//  – One whose time is over gets its answer and is OVERDUE: it goes on, the slot takes no further request, and what is overdue is ended when nothing else
-//    is left there.
-//  – One whose client is gone goes on.
-//  – One that traps, exits or spends its CPU time has ended the instance: its neighbours are ended as well, each with an answer of its own.
+// In a slot of many requests what ends one from outside would end the others: neighbours.c.
 //
 // The queue (a loop that refilled what it emptied would take the shard for good):
 //  1. First come, first served: while somebody waits, nobody starts past him.
@@ -138,51 +134,13 @@ void serve__request_kill(struct serve_request *c)
 	end_call(c, TRAP_KILLED);
 }
 
-// ---- neighbours ----------------------------------------------------------------------------------------------------------------------
-
-static void enter_slot(struct serve_request *c)
-{
-	struct serve_slot *slot = c->slot;
-	c->slot_next = slot->requests;
-	c->slot_prev = &slot->requests;
-	if (c->slot_next)
-		c->slot_next->slot_prev = &c->slot_next;
-	slot->requests = c;
-}
-
-static void end_all(struct serve_slot *slot, enum trap why)
-{
-	for (struct serve_request *c = slot->requests; c; c = c->slot_next)
-		end_call(c, why);
-}
-
-// After the call has ended: `clean`, or with the instance.
-static void leave_slot(struct serve_request *c, bool clean)
-{
-	struct serve_slot *slot = c->slot;
-	*c->slot_prev = c->slot_next;
-	if (c->slot_next)
-		c->slot_next->slot_prev = c->slot_prev;
-	slot->overdue -= c->overdue;
-	if (!clean)
-		end_all(slot, TRAP_POISONED);
-	else if (slot->requests && slot->overdue == slot->tasks - 1)
-		end_all(slot, TRAP_DEADLINE);
-	serve__slot_give(slot, c->shard, clean);
-}
-
 // Its time is over, and it has neighbours.
 static void on_late(struct seam_task *t)
 {
 	struct serve_request *c = t->owner;
-	struct serve_slot *slot = c->slot;
 	c->state = REQUEST_OVERDUE;
-	c->overdue = true;
-	slot->overdue++;
-	serve__slot_close(slot);
 	wasi_http_give_up(&c->http, 504);
-	if (slot->overdue == slot->tasks)
-		end_all(slot, TRAP_DEADLINE);
+	serve__slot_late(c->slot, &c->inside);
 }
 
 // ---- the limits of all shards together --------------------------------------------------------------------------------------------------
@@ -548,7 +506,7 @@ static bool prepare(struct serve_request *c)
 		c->task->span = c->trace.self.span;
 		c->task->instance = &c->slot->seam;
 		c->task->on_late = has_neighbours(c) ? on_late : NULL;
-		enter_slot(c);
+		serve__slot_enter(c->slot, &c->inside, c->task);
 		return true;
 	}
 	seam_task_free(c->task);
@@ -634,8 +592,8 @@ static void end(struct serve_request *c, bool keeps)
 	struct serve_shard *s = c->shard;
 	bool clean = c->ok;
 	bool exited = !clean && c->trap.trap == TRAP_EXIT && c->trap.exit_code == 0;
-	unsigned status = c->overdue ? 504 : clean || exited ? 500
-														 : status_of(c);
+	unsigned status = c->inside.overdue ? 504 : clean || exited ? 500
+																: status_of(c);
 	c->state = REQUEST_ENDED;
 	seam_instance_task_end(&c->slot->seam, c->task);
 	unsigned got = log_end(c, status);
@@ -644,7 +602,7 @@ static void end(struct serve_request *c, bool keeps)
 	serve__meter_call(c, got);
 	serve__version_count(c->slot->version, s->index, got, sys_now_ns() - c->started_ns);
 	wasi_http_end(&c->http, clean || exited, status);
-	leave_slot(c, keeps);
+	serve__slot_leave(c->slot, c->shard, &c->inside, keeps);
 	unlist_running(c);
 	serve__place_give(s);
 	seam_task_free(c->task);

@@ -241,6 +241,13 @@ void serve__metrics_print(const struct serve_process *p, bool open, struct buf *
 
 // ---- service ------------------------------------------------------------------------------------------------------------------------
 struct serve_request;
+struct relay_guest;
+// A call that is in a slot: of a request, or of another component (neighbours.c).
+struct serve_inside {
+	struct serve_inside *next, **prev;
+	struct seam_task *task;
+	bool overdue;  // its time was over while it had neighbours
+};
 struct serve_slot {
 	struct serve_slot *next, **prev;  // of those that can take another request; prev NULL: it is not among them
 	struct serve_version *version;
@@ -249,8 +256,9 @@ struct serve_slot {
 	struct seam_instance seam;
 	struct canon_instance *canon;
 	uint64_t number;                  // of those that its shard made
-	struct serve_request *requests;   // in it now
-	unsigned tasks, max_tasks;        // how many those are, at most
+	struct serve_inside *inside;      // calls in it now
+	unsigned tasks, max_tasks;        // how many those are, and places that are kept for handles, at most
+	struct relay_guest *guest;        // policy concurrent: by which others call it; NULL: none does
 	uint64_t begun;    // policy concurrent: requests that entered it since it was equal to the image
 	unsigned overdue;  // of them: those that have had their answer, and end with the last of the others
 	bool used;         // has served a request since it was equal to the image: its remaining steps have run
@@ -261,7 +269,6 @@ struct serve_slot {
 
 // Names of apps and components; looks at a version that is watched.
 enum { SERVE_NAME_MAX = 63, SERVE_LOOKS = 16, SERVE_ROOTS = 256 };
-struct relay_guest;
 struct serve_relay;
 struct serve_choice;
 // Of a version, on one shard.
@@ -422,6 +429,10 @@ void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean
 void serve__slot_give_back(struct serve_slot *slot, struct serve_shard *s);
 // No further request comes to it.
 void serve__slot_close(struct serve_slot *slot);
+// A call that has a place is in it; it has ended, `clean` or with the instance; its time is over, and it has neighbours.
+void serve__slot_enter(struct serve_slot *slot, struct serve_inside *i, struct seam_task *task);
+void serve__slot_leave(struct serve_slot *slot, struct serve_shard *s, struct serve_inside *i, bool clean);
+void serve__slot_late(struct serve_slot *slot, struct serve_inside *i);
 // Those without a request, but for those that are kept ready, and the last.
 void serve__slots_trim(struct serve_shard *s);
 // As many as are kept ready are there again, soon.
@@ -435,6 +446,8 @@ void serve__stock_discard(struct serve_stock *stock, struct serve_shard *s);
 // The shard is being closed: destructors that run are ended; nothing is called any more (and nobody holds a slot).
 void serve__relays_end(struct serve_shard *s);
 void serve__relays_close(struct serve_shard *s);
+// Calls in versions that have left and whose time is over are ended. Returns when the next is, at most `next`.
+uint64_t serve__relays_retire(struct serve_shard *s, uint64_t now_ns, uint64_t next_ns);
 // Another version can be called by those who are linked to the service. ERR_LINK: it lacks what they call, or has it otherwise. From any thread.
 NODISCARD bool serve__relay_fits(struct serve_service *s, struct serve_version *v, struct err *e);
 void serve__relay_forget_version(struct serve_version *v);
@@ -763,7 +776,7 @@ struct serve_request {
 	struct serve_request *list_next, **list_prev;  // of the queue, then of those that run
 	struct serve_shard *shard;
 	struct serve_slot *slot;
-	struct serve_request *slot_next, **slot_prev;  // of those in it
+	struct serve_inside inside;
 	struct http_exchange *x;
 	enum serve_request_state state;
 	struct wasi_http_call http;
@@ -773,7 +786,6 @@ struct serve_request {
 	struct loop_timer timer;   // of the queue
 	bool ok, client_gone;
 	bool tries;  // the version that is tried
-	bool overdue;  // its time was over while it had neighbours
 	uint64_t id, started_ns;
 	struct serve_trace trace;
 	uint64_t release;     // of its app, when it came

@@ -219,11 +219,24 @@ static bool find_handler(struct serve_version *v, struct err *e)
 	return wasi_http_incoming_handler_bind(d->comp, d->link, &v->handler, e);
 }
 
+static bool exports_async(const struct serve_version *v)
+{
+	const struct comp_plan *plan = &v->deployment.comp->plan;
+	for (uint32_t i = 0; i < plan->nexport_funcs; i++)
+		if (plan->export_funcs[i].type->is_async)
+			return true;
+	return false;
+}
+
 // A synchronous export is made for one call at a time.
 static bool may_be_concurrent(const struct serve_version *v, struct err *e)
 {
-	if (v->config->policy != SERVE_CONCURRENT || !v->answers || v->is_3)
+	if (v->config->policy != SERVE_CONCURRENT || (v->answers ? v->is_3 : exports_async(v)))
 		return true;
+	if (!v->answers) {
+		err_set(e, ERR_LINK, "cannot link: policy concurrent is for components with async exports, and this one has none");
+		return err_hint(e, "choose policy fresh, reuse or keep");
+	}
 	err_set(e, ERR_LINK, "cannot link: policy concurrent is for components with async exports, and this one exports " WASI_HTTP_HANDLER "@0.2");
 	return err_hint(e, "build it against wasi:http/handler@0.3.0, or choose policy reuse");
 }

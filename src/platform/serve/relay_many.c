@@ -1,0 +1,370 @@
+// Many calls at once in one instance of a component that others call (policy concurrent).
+//
+// 1. A guest stands for a slot, whoever calls, and has it while calls are in it or handles of it are out: then it has one of the slot's places, so that the slot
+//    stays. Each call takes a place as a request does, and is a neighbour of the others (neighbours.c).
+// 2. A call goes on without its caller: one that is cancelled or ended leaves it, and has his answer when it is late. So it is nobody's child; its arguments are
+//    copied before it begins, and its result lies in its own arena until the caller, if he still waits, copies it.
+// 3. The caller has his answer when the export has returned; what the component still does then goes on as work after an answer does.
+// 4. Its CPU time is its own, within the component's limit, and is added to its caller's; it is its own root for what it calls itself.
+#include "relay.h"
+
+#define PLACE_RETRY (2 * MILLISECOND)
+
+struct relay_many {
+	struct relay_many *next, **prev;  // of the guest's
+	struct serve_inside inside;
+	const struct seam_func *func;
+	const struct comp_export_func *export;  // of the guest's version
+	struct relay_guest *guest;
+	struct seam_task *task;
+	struct seam_call *call;  // its caller's, who waits; NULL: he does not any more
+	void *args, *ret;        // its own
+	struct arena arena;      // that those lie in
+	struct seam_park park;
+	struct loop_job begin;
+	struct canon_trap trap;
+	bool begun, over, returned, late, ok;
+};
+
+// ---- a guest and its slot ------------------------------------------------------------------------------------------------------------------
+
+static void on_turn(struct loop_job *j)
+{
+	struct relay_guest *g = CONTAINER_OF(j, struct relay_guest, turn);
+	for (const struct relay_many *k = g->dead ? g->inside : NULL; k; k = k->next)  // a destructor has trapped
+		seam_task_kill(k->task, TRAP_POISONED);
+	if (g->calls)
+		return;
+	if (g->slot && !g->dead && g->closing && !g->shard->closing) {
+		serve__relay_close(g);
+		return;
+	}
+	serve__relay_forget_closing(g);
+	if (g->slot && (g->dead || !g->handles))
+		serve__relay_forget_slot(g, !g->dead);
+	if (!g->handles && !g->slot)
+		serve__relay_guest_free(g);
+}
+
+static struct relay_guest *guest_of(struct serve_relay *r, struct serve_slot *slot)
+{
+	if (slot->guest)
+		return slot->guest;
+	struct relay_guest *g = serve__relay_guest_new(r, slot->shard);
+	if (!g)
+		return NULL;
+	g->is_many = true;
+	g->slot = slot;
+	g->turn.fn = on_turn;
+	slot->guest = g;
+	return g;
+}
+
+// A place in any instance, which may be waited for.
+static enum seam_result take_place(struct serve_relay *r, struct serve_shard *s, struct seam_call *c, struct relay_guest **ret)
+{
+	for (;;) {
+		struct seam_park park;
+		struct err e = {0};
+		if (!s->open || s->closing || !s->stable)
+			return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, s->stable ? "the process ends" : "it was taken off");
+		struct serve_slot *slot = serve__slot_take(s, s->stable, &e);
+		*ret = slot ? guest_of(r, slot) : NULL;
+		if (*ret)
+			return SEAM_OK;
+		if (slot)
+			serve__slot_give_back(slot, s);
+		if (slot || e.code != ERR_NONE)
+			return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, slot ? "the host is out of memory" : e.text);
+		seam_park_init(&park);  // all of its instances are full
+		enum seam_result went = seam_park_until(c, &park, sat_add_u64(loop_now_ns(s->loop), PLACE_RETRY), NULL);
+		if (went != SEAM_OK)
+			return went;
+	}
+}
+
+// One in the instance that the call's handles are of.
+static enum seam_result take_place_in(struct relay_guest *g, struct seam_call *c)
+{
+	enum seam_result went = SEAM_OK;
+	g->handles++;  // the guest stays meanwhile
+	while (went == SEAM_OK && g->slot && !g->dead && g->slot->tasks >= g->slot->max_tasks) {
+		struct seam_park park;
+		seam_park_init(&park);
+		went = seam_park_until(c, &park, sat_add_u64(loop_now_ns(g->shard->loop), PLACE_RETRY), NULL);
+	}
+	g->handles--;
+	if (went == SEAM_OK && (g->dead || !g->slot))
+		went = seam_trap(c, "%s: its instance of component %s has ended", c->func->name, g->relay->service->name);
+	if (went == SEAM_OK)
+		g->slot->tasks++;
+	else
+		serve__relay_look_at(g);
+	return went;
+}
+
+// Handles of it are out: it has a place.
+static void keep_place(struct relay_guest *g)
+{
+	if (g->has_place || !g->slot || !(g->handles || g->closing))
+		return;
+	g->slot->tasks++;
+	g->has_place = true;
+}
+
+// ---- a call ----------------------------------------------------------------------------------------------------------------------------------
+
+static void enter(struct relay_many *k)
+{
+	struct relay_guest *g = k->guest;
+	k->next = g->inside;
+	k->prev = &g->inside;
+	if (k->next)
+		k->next->prev = &k->next;
+	g->inside = k;
+	g->calls++;
+	serve__slot_enter(g->slot, &k->inside, k->task);
+}
+
+// Its place is free. The guest may be gone then.
+static void leave(struct relay_many *k, bool clean)
+{
+	struct relay_guest *g = k->guest;
+	struct serve_slot *slot = g->slot;
+	struct serve_shard *s = g->shard;
+	*k->prev = k->next;
+	if (k->next)
+		k->next->prev = k->prev;
+	g->dead |= !clean;
+	g->calls--;
+	arena_release(&k->arena);  // the instance's memory
+	keep_place(g);
+	if (!g->calls && !g->has_place) {
+		g->slot = NULL;
+		slot->guest = NULL;
+	}
+	serve__slot_leave(slot, s, &k->inside, clean);
+	if (s->queue_head)
+		loop_post(s->loop, &s->queue_turn);
+	serve__relay_look_at(g);
+}
+
+static void call_free(struct relay_many *k)
+{
+	seam_task_free(k->task);
+	mem_free(k);
+}
+
+static void on_returned(struct canon_task *t)
+{
+	struct relay_many *k = CONTAINER_OF(t, struct seam_task, canon)->owner;
+	k->returned = true;
+	if (k->call)
+		seam_wake(&k->park);
+}
+
+static void call_main(void *arg)
+{
+	struct relay_many *k = arg;
+	struct relay_guest *g = k->guest;
+	k->ok = serve__relay_start(g, k->task, &k->trap) && serve__relay_close_handles(g, k->task, &k->trap);
+	if (!k->ok || !k->call)
+		return;
+	if (serve__relay_take_in(g->relay, k->call, k->args))
+		k->ok = canon_call_export_whole(g->slot->canon, k->export, &k->task->canon, k->args, k->ret, &k->arena, on_returned, &k->trap);
+}
+
+// The caller pays for what it has used until he goes.
+static void charge(const struct relay_many *k, uint64_t cpu_ns, uint32_t n_calls)
+{
+	struct seam_task *caller = k->call->task;
+	caller->n_calls += n_calls;
+	if (caller->fiber)
+		vm_fiber_charge(caller->fiber, cpu_ns);
+}
+
+// Nobody waits for it any more.
+static void detach(struct relay_many *k)
+{
+	charge(k, k->task->fiber ? vm_fiber_cpu_ns(k->task->fiber) : 0, k->task->n_calls);
+	k->call = NULL;
+	seam_task_disown(k->task);
+}
+
+// Of a result that nobody has taken.
+static void close_result(struct relay_many *k)
+{
+	if (k->ok && k->returned && !serve__relay_give_up(k->guest, k->func, k->ret))
+		k->ok = false;  // without memory to close what it gave its instance can't go on
+}
+
+static void on_done(struct seam_task *t)
+{
+	struct relay_many *k = t->owner;
+	struct relay_guest *g = k->guest;
+	struct serve_shard *s = g->shard;
+	k->over = true;
+	serve__meter_inner(s, g->slot->canon, t->cpu_ns, k->ok ? TRAP_NONE : k->trap.trap);
+	seam_instance_task_end(&g->slot->seam, t);
+	if (k->call) {
+		charge(k, t->cpu_ns, t->n_calls);
+		seam_wake(&k->park);  // he takes the result before it leaves
+		return;
+	}
+	close_result(k);
+	leave(k, k->ok);
+	s->closers--;
+	call_free(k);
+}
+
+static void on_late(struct seam_task *t)
+{
+	struct relay_many *k = t->owner;
+	k->late = true;
+	if (k->call)
+		seam_wake(&k->park);
+	serve__slot_late(k->guest->slot, &k->inside);
+}
+
+static void on_begin(struct loop_job *j)
+{
+	struct relay_many *k = CONTAINER_OF(j, struct relay_many, begin);
+	struct serve_shard *s = k->guest->shard;
+	k->begun = true;
+	s->closers++;
+	if (seam_task_run(k->task, call_main, k, serve__budget(&k->guest->slot->version->config->limits, loop_now_ns(s->loop)), on_done))
+		return;
+	k->begun = false;
+	s->closers--;
+	seam_wake(&k->park);
+}
+
+// What the caller gets of one that has returned, perhaps not ended.
+static enum seam_result conclude(struct relay_many *k, struct seam_call *c, void *ret)
+{
+	const struct wit_type *result = k->func->type->result;
+	enum seam_result r = SEAM_OK;
+	if (!k->returned)
+		return serve__relay_fails(k->guest->relay, c, k->late ? trap_text(TRAP_DEADLINE) : k->trap.text[0] ? k->trap.text
+																										   : trap_text(k->trap.trap),
+			ret);
+	if (result)
+		r = seam_value_copy(result, k->ret, ret, seam_arena(c), vm_shard_exec(c->task->shard));
+	if (r == SEAM_TRAP)
+		r = seam_trap(c, "%s: no room for what component %s returns", c->func->name, k->guest->relay->service->name);
+	if (r != SEAM_OK)
+		return r;
+	bool fits = serve__relay_give_out(k->guest, c, ret);
+	k->returned = false;  // its objects are the caller's
+	keep_place(k->guest);
+	return fits ? SEAM_OK : seam_trap(c, "%s: no room for the handles that component %s returns", c->func->name, k->guest->relay->service->name);
+}
+
+// On the caller's fiber: others may get their turns meanwhile, and he may be ended.
+static enum seam_result copy_args(struct relay_many *k, struct seam_call *c, const void *args)
+{
+	const struct wit_type *params = &c->func->type->params, *result = c->func->type->result;
+	k->args = arena_zalloc(&k->arena, params->size64 + 8, 8);
+	k->ret = arena_zalloc(&k->arena, (result ? result->size64 : 0) + 8, 8);
+	enum seam_result r = k->args && k->ret ? SEAM_OK : SEAM_TRAP;
+	if (r == SEAM_OK && params->n)
+		r = seam_value_copy(params, args, k->args, &k->arena, vm_shard_exec(c->task->shard));
+	return r == SEAM_TRAP ? seam_trap(c, "%s: component %s has no memory for its arguments (--memory)", c->func->name, k->guest->relay->service->name) : r;
+}
+
+static enum seam_result run(struct seam_call *c, struct relay_many *k, const void *args, void *ret)
+{
+	struct serve_shard *s = k->guest->shard;
+	enum seam_result r = copy_args(k, c, args);
+	if (r != SEAM_OK) {
+		leave(k, true);
+		call_free(k);
+		return r;
+	}
+	k->begin.fn = on_begin;
+	seam_park_init(&k->park);
+	loop_post(c->task->loop, &k->begin);
+	r = seam_park(c, &k->park);
+	if (!k->begun) {
+		loop_job_cancel(&k->begin);
+		if (r == SEAM_OK)
+			r = serve__relay_fails(k->guest->relay, c, "no memory for a stack", ret);
+		leave(k, true);
+		call_free(k);
+		return r;
+	}
+	if (r == SEAM_OK)
+		r = conclude(k, c, ret);
+	if (!k->over) {
+		detach(k);
+		return r;
+	}
+	close_result(k);
+	leave(k, k->ok);
+	s->closers--;
+	call_free(k);
+	return r;
+}
+
+enum seam_result serve__relay_call_many(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, struct relay_guest *g, const void *args, void *ret)
+{
+	struct serve_relay *r = f->relay;
+	struct err e = {0};
+	enum seam_result went = g ? take_place_in(g, c) : take_place(r, &r->service->shards[t->index], c, &g);
+	if (went != SEAM_OK)
+		return went;
+	struct relay_many *k = mem_zalloc(sizeof *k);
+	struct seam_task *task = k ? seam_task_new(c->task->of, NULL) : NULL;
+	const struct comp_export_func *export = serve__relay_find(g, f, &e);
+	if (!task)
+		went = seam_trap(c, "the host is out of memory");
+	else if (!export)
+		went = seam_trap(c, "%s: component %s: %s", c->func->name, r->service->name, e.text);
+	else if (serve__relay_comes_back(&g->slot->seam, c->task))
+		went = seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, r->service->name);
+	if (went != SEAM_OK) {
+		seam_task_free(task);
+		mem_free(k);
+		struct serve_slot *slot = g->slot;
+		if (!g->calls && !g->has_place)
+			serve__relay_forget_slot(g, true);
+		serve__slot_give_back(slot, g->shard);
+		serve__relay_look_at(g);
+		return went;
+	}
+	*k = (struct relay_many){.func = c->func, .export = export, .guest = g, .task = task, .call = c};
+	arena_init_pool(&k->arena, g->slot->version->config->limits.memory, canon_instance_pool(g->slot->canon));
+	task->owner = k;
+	task->instance = &g->slot->seam;
+	task->caller = c->task;
+	task->request = c->task->request;
+	task->span = c->span ? c->span : c->task->span;
+	task->on_late = on_late;
+	enter(k);
+	return run(c, k, args, ret);
+}
+
+// ---- the end of a version, of a shard ------------------------------------------------------------------------------------------------------------
+
+uint64_t serve__relays_retire(struct serve_shard *s, uint64_t now_ns, uint64_t next_ns)
+{
+	for (const struct relay_guest *g = s->guests; g; g = g->next)
+		for (const struct relay_many *k = g->inside; k; k = k->next) {
+			uint64_t ends = __atomic_load_n(&g->slot->version->ends_ns, __ATOMIC_RELAXED);
+			if (ends <= now_ns)
+				seam_task_kill(k->task, TRAP_KILLED);
+			else
+				next_ns = min_u64(next_ns, ends);
+		}
+	return next_ns;
+}
+
+void serve__relays_end(struct serve_shard *s)
+{
+	for (struct relay_guest *g = s->guests; g; g = g->next) {
+		if (g->is_held)
+			seam_task_kill(g->holder, TRAP_KILLED);
+		for (struct relay_many *k = g->inside; k; k = k->next)
+			seam_task_kill(k->task, TRAP_KILLED);
+	}
+}

@@ -1,0 +1,123 @@
+// Values that pass between a component and who calls it: handles stand for the component's objects (relay.h). And what a trap becomes.
+#include "relay.h"
+
+static const struct relay_class *class_of(const struct serve_relay *r, const struct wit_type *t)
+{
+	return &r->classes[comp_resource_of(t->resource)->index];
+}
+
+// ---- handles in values -------------------------------------------------------------------------------------------------------------------------
+
+struct passing {
+	struct serve_relay *relay;
+	struct seam_call *call;
+	struct relay_guest *guest;
+	bool differ, no_room;
+};
+
+static bool find_owner(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	struct passing *p = ctx;
+	const struct relay_handle *h = canon_host_resource_get(p->call->canon, class_of(p->relay, t)->ops.type, *rep);
+	BUG_ON(!h);  // by its type it is one of ours
+	p->differ |= p->guest && p->guest != h->guest;
+	p->guest = h->guest;
+	return !p->differ;
+}
+
+enum seam_result serve__relay_of_handles(struct serve_relay *r, struct seam_call *c, const void *args, struct relay_guest **ret)
+{
+	struct passing p = {.relay = r, .call = c};
+	bool ok = seam_value_handles(&c->func->type->params, UNCONST(args), find_owner, &p);
+	*ret = p.guest;
+	return ok ? SEAM_OK : seam_trap(c, "%s: the handles are of different instances of component %s", c->func->name, r->service->name);
+}
+
+static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	const struct passing *p = ctx;
+	const struct wit_resource *type = class_of(p->relay, t)->ops.type;
+	struct relay_handle *h = canon_host_resource_get(p->call->canon, type, *rep);
+	if (t->kind == WIT_OWN)
+		h = canon_host_resource_take(p->call->canon, type, *rep);
+	if (!h)
+		return false;  // the same owned handle a second time, which no guest can pass
+	*rep = h->rep;
+	if (t->kind == WIT_OWN)
+		serve__relay_forget(h);
+	return true;
+}
+
+bool serve__relay_take_in(struct serve_relay *r, struct seam_call *c, void *args)
+{
+	struct passing p = {.relay = r, .call = c};
+	return seam_value_handles(&c->func->type->params, args, take_in, &p);
+}
+
+static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	struct passing *p = ctx;
+	struct relay_handle *h = mem_alloc(sizeof *h);
+	if (!h) {
+		p->no_room = true;
+		return true;
+	}
+	*h = (struct relay_handle){.guest = p->guest, .type = t->resource, .rep = *rep};
+	p->guest->handles++;
+	if (!p->no_room && seam_resource_new(p->call, &class_of(p->relay, t)->ops, h, rep))
+		return true;
+	p->no_room = true;
+	serve__relay_drop(h);
+	return true;
+}
+
+bool serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret)
+{
+	struct passing p = {.relay = g->relay, .call = c, .guest = g};
+	if (c->func->type->result)
+		seam_value_handles(c->func->type->result, ret, give_out, &p);
+	return !p.no_room;
+}
+
+static bool give_up(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	struct passing *p = ctx;
+	struct relay_handle *h = mem_alloc(sizeof *h);
+	if (!h)
+		return false;
+	*h = (struct relay_handle){.guest = p->guest, .type = t->resource, .rep = *rep};
+	p->guest->handles++;
+	serve__relay_drop(h);
+	return true;
+}
+
+bool serve__relay_give_up(struct relay_guest *g, const struct seam_func *f, void *ret)
+{
+	struct passing p = {.relay = g->relay, .guest = g};
+	return !f->type->result || seam_value_handles(f->type->result, ret, give_up, &p);
+}
+
+// ---- what a trap becomes -------------------------------------------------------------------------------------------------------------------------
+
+// Err of a result, where its type has a case for what nobody foresaw.
+static bool put_error(struct seam_call *c, const char *why, void *ret)
+{
+	static const char *const names[] = {"other", "internal-error", "internal", "unexpected", "unknown", "io"};
+	return seam_put_error(c, names, ARRAY_LEN(names), slice_str(why), ret);
+}
+
+enum seam_result serve__relay_fails(struct serve_relay *r, struct seam_call *c, const char *why, void *ret)
+{
+	char text[300];
+	snprintf(text, sizeof text, "component %s: %s", r->service->name, why);
+	serve__log(r->service->process->config, SERVE_LOG_WARN, "%s of %s: %s", c->func->name, r->service->app, text);
+	return put_error(c, text, ret) ? SEAM_OK : seam_trap(c, "%s: %s", c->func->name, text);
+}
+
+// An interface that was asked for while this version was on its way is found at its first call.
+const struct comp_export_func *serve__relay_find(const struct relay_guest *g, const struct relay_func *f, struct err *e)
+{
+	struct serve_version *v = g->slot->version;
+	const struct comp_export_func *x = serve__relay_export(v, f);
+	return x || !serve__relay_fits(g->relay->service, v, e) ? x : serve__relay_export(v, f);
+}

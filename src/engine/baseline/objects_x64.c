@@ -409,12 +409,12 @@ void baseline__emit_ref_test(struct comp *c, unsigned w, unsigned nullable)
 	baseline__finish(c, WASM_I32, d);
 }
 
-void baseline__emit_ref_cast(struct comp *c, unsigned w, unsigned nullable)
+// Falls through if the reference on top of the stack is of the type, else goes to `no`. It stays there on both ways.
+static void test_top(struct comp *c, struct wasm_valtype type, struct x64_label *no)
 {
-	struct wasm_valtype type = read_cast(c, nullable);
 	if (is_func_type(c, type)) {
 		ask_func_of_top(c, type);
-		baseline__jcc_trap(c, CC_E, TRAP_CAST_FAILURE);
+		x64_jcc(&c->a, CC_E, no);
 		return;
 	}
 	struct val v = pop(c);
@@ -423,10 +423,18 @@ void baseline__emit_ref_cast(struct comp *c, unsigned w, unsigned nullable)
 	v.kind = K_REG;
 	struct r64 r = baseline__use_zext(c, &v);
 	uint8_t t = alloc(c, false), u = alloc(c, false);
+	test_ref(c, type, r, t, u, no);
+	push_reg(c, v.type, own);
+}
+
+void baseline__emit_ref_cast(struct comp *c, unsigned w, unsigned nullable)
+{
+	struct wasm_valtype type = read_cast(c, nullable);
+	struct x64_label no = X64_LABEL;
+	test_top(c, type, &no);
 	struct ool *o = baseline__ool(c, OOL_TRAP);
 	o->trap = TRAP_CAST_FAILURE;
-	test_ref(c, type, r, t, u, &o->from);
-	push_reg(c, v.type, own);
+	o->from = no;
 }
 
 // The reference stays on the stack on both ways.
@@ -438,18 +446,7 @@ void baseline__emit_br_on_cast(struct comp *c, unsigned w, unsigned fails)
 	wasm_read_heap_type(&c->p);
 	struct wasm_valtype type = read_cast(c, flags & WASM_CAST_NULL_AFTER);
 	struct x64_label no = X64_LABEL, over = X64_LABEL;
-	if (is_func_type(c, type)) {
-		ask_func_of_top(c, type);
-		x64_jcc(a, CC_E, &no);
-	} else {
-		struct val v = pop(c);
-		uint8_t own = baseline__own_reg(c, &v);
-		c->lock |= BIT(own);
-		struct r64 r = baseline__use_zext(c, &v);
-		uint8_t t = alloc(c, false), u = alloc(c, false);
-		test_ref(c, type, r, t, u, &no);
-		push_reg(c, v.type, own);
-	}
+	test_top(c, type, &no);
 	if (fails) {
 		x64_jmp(a, &over);
 		x64_bind(a, &no);

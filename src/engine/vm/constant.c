@@ -61,10 +61,12 @@ static enum trap fill_new(struct eval *x, const struct wasm_const_op *op, const 
 		return trap;
 	x->n -= n + has_length + all;
 	const struct value *from = &x->stack[x->n];
-	for (uint32_t i = 0; i < (all ? length : n); i++)
-		store(vm__object_at(st, ref), &t->fields[is_struct ? i : 0], is_struct ? 0 : i, &from[all ? 0 : i]);
+	for (uint32_t i = 0; i < n; i++)
+		store(vm__object_at(st, ref), &t->fields[is_struct ? i : 0], is_struct ? 0 : i, &from[i]);
+	if (all)
+		trap = vm__fill_pieces(x->inst->ctx, vm__object_at(st, ref) + t->fields[0].offset, from->cells, t->fields[0].size, length);
 	x->stack[x->n++] = (struct value){{ref}, true};
-	return TRAP_NONE;
+	return trap;
 }
 
 static enum trap eval_object(struct eval *x, const struct wasm_const_op *op)
@@ -156,9 +158,12 @@ enum trap vm__elem_refs(struct vm_instance *inst, uint32_t elem, const struct vm
 			vm__uncharge(inst->store, size_of(inst, elem));
 			return TRAP_OUT_OF_MEMORY;
 		}
+		struct vm__pace pace = {.shard = inst->store->shard};
 		for (uint32_t i = 0; i < seg->count; i++) {
 			uint64_t ref[2];
 			enum trap t = vm__const_eval(inst, &seg->exprs[i], here, ref);
+			if (!t && !vm__worked(&pace, 4 * seg->exprs[i].nops))
+				t = pace.stop;
 			if (t) {
 				vm__elem_refs_drop(inst, elem);
 				return t;
@@ -177,4 +182,26 @@ void vm__elem_refs_drop(struct vm_instance *inst, uint32_t elem)
 	mem_free(inst->elem_refs[elem]);
 	inst->elem_refs[elem] = NULL;
 	vm__uncharge(inst->store, size_of(inst, elem));
+}
+
+enum trap vm__elem_write(const struct vm_instance *inst, uint32_t elem, const uint32_t *made, uint64_t src, uint64_t n, uint32_t *to)
+{
+	const struct wasm_elem *seg = &inst->mod->m->elems[elem];
+	struct vm__pace pace = {.shard = inst->store->shard};
+	for (uint64_t k = 0; k < n; k++) {
+		uint64_t ref[2];
+		enum trap t = TRAP_NONE;
+		if (seg->funcs)
+			ref[0] = inst->func_refs[seg->funcs[src + k]];
+		else if (made)
+			ref[0] = made[src + k];
+		else
+			t = vm__const_eval(inst, &seg->exprs[src + k], NULL, ref);
+		if (!t && !vm__worked(&pace, 1))
+			t = pace.stop;
+		if (t)
+			return t;
+		to[k] = (uint32_t)ref[0];
+	}
+	return vm__between_pieces(inst->ctx);
 }

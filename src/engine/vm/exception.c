@@ -77,16 +77,21 @@ static enum trap walk(struct vm_shard *s, const struct vm__exception *e, struct 
 	return TRAP_EXCEPTION;
 }
 
-// A reference to it; 0: memory is out.
-static uint32_t reference(struct vm_store *st, struct vm__exception *e, const struct vm__here *here)
+// A reference to it.
+static enum trap refer(struct vm_store *st, struct vm__exception *e, const struct vm__here *here, uint64_t *ret)
 {
-	if (e->number)
-		return vm__exception_ref(e);
-	if (vm__exceptions_are_many(st) && vm__collect(st, here))
-		return 0;
-	if (vm__exception_keep(st, e))
-		return vm__exception_ref(e);
-	return !vm__collect(st, here) && vm__exception_keep(st, e) ? vm__exception_ref(e) : 0;
+	enum trap t = TRAP_NONE;
+	if (!e->number) {
+		if (vm__exceptions_are_many(st))
+			t = vm__collect(st, here);
+		if (!t && !vm__exception_keep(st, e)) {
+			t = vm__collect(st, here);
+			if (!t && !vm__exception_keep(st, e))
+				t = TRAP_OUT_OF_MEMORY;
+		}
+	}
+	*ret = t ? 0 : vm__exception_ref(e);
+	return t;
 }
 
 static enum trap fly(struct vm_store *st, struct vm__exception *e, struct vm__unwind *u)
@@ -98,10 +103,8 @@ static enum trap fly(struct vm_store *st, struct vm__exception *e, struct vm__un
 	x->flights = &flight;
 	enum trap t = walk(st->shard, e, u, &kind);
 	u->exception = 0;
-	if (!t && wasm_catch_gives_ref(kind)) {
-		u->exception = reference(st, e, &here);
-		t = u->exception ? TRAP_NONE : TRAP_OUT_OF_MEMORY;
-	}
+	if (!t && wasm_catch_gives_ref(kind))
+		t = refer(st, e, &here, &u->exception);
 	while (*at != &flight)
 		at = &(*at)->next;
 	*at = flight.next;

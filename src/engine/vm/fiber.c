@@ -159,6 +159,8 @@ void vm_fiber_free(struct vm_fiber *f)
 		return;
 	BUG_ON(f->state != VM_FIBER_DONE && f->state != VM_FIBER_NEW);
 	struct vm_shard *s = f->shard;
+	for (struct vm__fiber_walk *w = s->fiber_walks; w; w = w->outer)
+		w->next = w->next == f ? f->next_live : w->next;
 	*f->live_at = f->next_live;
 	if (f->next_live)
 		f->next_live->live_at = f->live_at;
@@ -170,6 +172,28 @@ void vm_fiber_free(struct vm_fiber *f)
 	f->next = s->free_fibers;
 	s->free_fibers = f;
 	s->nfree_fibers++;
+}
+
+void vm__fiber_walk_begin(struct vm_shard *s, struct vm__fiber_walk *w)
+{
+	*w = (struct vm__fiber_walk){s->live_fibers, s->fiber_walks};
+	s->fiber_walks = w;
+}
+
+struct vm_fiber *vm__fiber_walk_next(struct vm__fiber_walk *w)
+{
+	struct vm_fiber *f = w->next;
+	w->next = f ? f->next_live : NULL;
+	return f;
+}
+
+// Those of other fibers may have begun later.
+void vm__fiber_walk_end(struct vm_shard *s, struct vm__fiber_walk *w)
+{
+	struct vm__fiber_walk **at = &s->fiber_walks;
+	while (*at != w)
+		at = &(*at)->outer;
+	*at = w->outer;
 }
 
 void vm_shard_trim_stacks(struct vm_shard *s)
@@ -223,13 +247,19 @@ static void count_switch(struct vm_shard *s)
 	atomic_store_explicit(&s->switches, ((n + 2) & ~1ull) | (s->current != NULL), memory_order_release);
 }
 
+static bool give_way_always;
+void vm_process_set_give_way_always(bool always)
+{
+	give_way_always = always;
+}
+
 // What runs from now on: the fiber, or the thread's own stack (NULL).
 static void set_current(struct vm_shard *s, struct vm_fiber *f)
 {
 	__atomic_store_n(&s->current, f, __ATOMIC_RELAXED);  // vm_fiber_kill reads it from other threads
 	s->exec.fiber = f;
 	s->pending = s->message_trap = TRAP_NONE;
-	__atomic_store_n(&s->exec.interrupt, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&s->exec.interrupt, give_way_always, __ATOMIC_RELAXED);
 	count_switch(s);
 }
 

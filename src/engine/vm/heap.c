@@ -3,20 +3,23 @@
 // 1. The heap is a span of address space: a page that nothing lies in (null), the types of objects, then blocks of 16 KiB. Objects never move. A reference
 //    is an object's distance from the span's beginning, a multiple of 16.
 // 2. A block is free, or holds cells of one size, or is part of an object that is larger than a cell may be. Cells that the last collection found nothing
-//    in are taken in runs, in order of their addresses; each block is looked at once between two collections.
+//    in are taken in runs, in order of their addresses, from a list of the blocks that have some.
 // 3. What has been taken is zero: a run is cleared when it is taken. Blocks that were never used, or were given back, are zero already.
-// 4. Each block in use costs the store's account BLOCK_COST, which covers its record, marks and share of the collector's list.
-// 5. A store without types of objects has none of this.
+// 4. All blocks together are a memory of the store's, so that an image holds them and a reset restores them by the pages that were written (reset.c); beside
+//    that it restores the records of blocks that were in use since, and marks if it was collected. Beyond the image all is zero then.
+// 5. Each block in use costs the store's account BLOCK_COST, which covers its record, marks and share of the collector's list.
+// 6. A store without types of objects has none of this.
 #include "heap_int.h"
 
-#define TYPES_SIZE (64u << 20)
+#define TYPES_SIZE (uint64_t)HEAP_FIRST
 #define SPAN_MAX ((4ull << 30) - (1u << 20))
 #define GROW_BLOCKS 64u      // that get accessible at a time
 #define COLLECT_AT_LEAST 256u  // blocks
 #define DISCARD_FROM 64u     // blocks of one object that are given back rather than cleared
+#define PIECE_BLOCKS 64u     // that are given back or cleared before others get their turn
 
 static const uint16_t cell_sizes[HEAP_CLASSES] = {16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024, 1360, 1632, 2048,
-	2720, 3264, 4096, 5456, 8192};
+	2720, 3264, 4096, 5456, HEAP_CELL_MAX};
 
 static unsigned class_of(uint32_t size)
 {
@@ -48,7 +51,7 @@ static bool reserve(struct vm__heap *h, uint64_t limit)
 			return false;
 	}
 	h->reserved = want;
-	h->max_blocks = (uint32_t)((want - TYPES_SIZE) / HEAP_BLOCK);
+	h->max_blocks = (uint32_t)((want - TYPES_SIZE - SYS_PAGE) / HEAP_BLOCK);
 	return true;
 }
 
@@ -65,6 +68,7 @@ bool vm__heap_new(struct vm_store *st, struct err *e)
 	}
 	h->types_end = h->types_high = SYS_PAGE;
 	h->trigger = COLLECT_AT_LEAST;
+	vm__memory_adopt(st, &h->area, h->base + TYPES_SIZE, h->reserved - TYPES_SIZE - SYS_PAGE);
 	st->heap = h;
 	for (struct vm_instance *i = st->instances; i; i = i->next)
 		i->ctx->heap = h->base;
@@ -76,7 +80,7 @@ void vm__heap_free(struct vm_store *st)
 	struct vm__heap *h = st->heap;
 	if (!h)
 		return;
-	sys_unmap(h->base, h->reserved);
+	sys_unmap(h->base, TYPES_SIZE);  // the rest is a memory
 	mem_free(h->blocks);
 	mem_free(h->marks);
 	mem_free(h->map.places);
@@ -185,29 +189,43 @@ bool vm__heap_add_types(struct vm_instance *inst, struct err *e)
 }
 
 // ---- blocks ----------------------------------------------------------------------------------------------------------
+static bool make_records(struct vm__heap *h, uint32_t n)
+{
+	if (n <= h->cap_blocks)
+		return true;
+	uint32_t cap = (uint32_t)max_u64(n, 2ull * h->cap_blocks);
+	struct vm__block *blocks = mem_realloc(h->blocks, cap * sizeof *blocks);
+	if (!blocks)
+		return false;
+	h->blocks = blocks;
+	uint64_t *marks = mem_realloc(h->marks, (size_t)cap * HEAP_MARK_WORDS * 8);
+	if (!marks)
+		return false;
+	h->marks = marks;
+	h->cap_blocks = cap;
+	return true;
+}
+
+// Records of free blocks that are zero.
+static void clear_records(struct vm__heap *h, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i < to; i++)
+		h->blocks[i] = (struct vm__block){.zero = true};
+}
+
+static void clear_marks(struct vm__heap *h, uint32_t from, uint32_t to)
+{
+	if (from < to)
+		memset(h->marks + (size_t)from * HEAP_MARK_WORDS, 0, (size_t)(to - from) * HEAP_MARK_WORDS * 8);
+}
+
 static bool grow(struct vm__heap *h, uint32_t n)
 {
 	uint32_t more = (uint32_t)align_up_u64(n, GROW_BLOCKS), to = h->nblocks + more;
-	if (more > h->max_blocks - h->nblocks)
+	if (more > h->max_blocks - h->nblocks || !make_records(h, to) || !vm__memory_extend(&h->area, (uint64_t)to * HEAP_BLOCK))
 		return false;
-	if (to > h->cap_blocks) {
-		uint32_t cap = (uint32_t)max_u64(to, 2ull * h->cap_blocks);
-		struct vm__block *blocks = mem_realloc(h->blocks, cap * sizeof *blocks);
-		if (!blocks)
-			return false;
-		h->blocks = blocks;
-		uint64_t *marks = mem_realloc(h->marks, (size_t)cap * HEAP_MARK_WORDS * 8);
-		if (!marks)
-			return false;
-		h->marks = marks;
-		h->cap_blocks = cap;
-	}
-	if (sys_protect(vm__block_at(h, h->nblocks), (uint64_t)more * HEAP_BLOCK, true))
-		return false;
-	memset(h->blocks + h->nblocks, 0, more * sizeof *h->blocks);
-	memset(h->marks + (size_t)h->nblocks * HEAP_MARK_WORDS, 0, (size_t)more * HEAP_MARK_WORDS * 8);
-	for (uint32_t i = h->nblocks; i < to; i++)
-		h->blocks[i].zero = true;
+	clear_records(h, h->nblocks, to);
+	clear_marks(h, h->nblocks, to);
 	h->nblocks = to;
 	return true;
 }
@@ -240,23 +258,26 @@ static enum found take_blocks(struct vm_store *st, uint32_t n, bool forced, uint
 		return FULL;
 	if (!vm__charge(st, (uint64_t)n * HEAP_BLOCK_COST))
 		return FULL;
-	if (h->nblocks - h->used >= n && find_free(h, n, ret)) {
-		h->used += n;
-		return FOUND;
-	}
-	*ret = h->nblocks;
-	if (!grow(h, n)) {
-		vm__uncharge(st, (uint64_t)n * HEAP_BLOCK_COST);
-		return FULL;
+	if (h->nblocks - h->used < n || !find_free(h, n, ret)) {
+		*ret = h->nblocks;
+		if (!grow(h, n)) {
+			vm__uncharge(st, (uint64_t)n * HEAP_BLOCK_COST);
+			return FULL;
+		}
 	}
 	h->used += n;
+	h->high = (uint32_t)max_u64(h->high, *ret + n);
 	return FOUND;
 }
 
-static void clear(uint8_t *at, uint64_t size, bool is_zero)
+// Zero again, without a private page of their own. false: they can't be had so, and are as before. Those of an image would be the image's.
+static bool discard(struct vm_store *st, uint32_t first, uint32_t n)
 {
-	if (!is_zero)
-		memset(at, 0, size);
+	struct vm__heap *h = st->heap;
+	if ((uint64_t)first * HEAP_BLOCK < h->area.image_length || sys_discard(vm__block_at(h, first), (uint64_t)n * HEAP_BLOCK))
+		return false;
+	st->faults = 1;  // some pages of the list (reset.c) are private no more
+	return true;
 }
 
 // ---- cells -----------------------------------------------------------------------------------------------------------
@@ -284,7 +305,8 @@ static bool next_run(struct vm__heap *h, unsigned class)
 		r->block_end = 0;
 		return false;
 	}
-	clear(h->base + at, end - at, r->is_zero);
+	if (!r->is_zero)
+		memset(h->base + at, 0, end - at);
 	return true;
 }
 
@@ -324,15 +346,28 @@ static enum found large(struct vm_store *st, uint64_t size, bool forced, uint32_
 	enum found f = take_blocks(st, n, forced, &first);
 	if (f)
 		return f;
-	uint8_t *at = vm__block_at(h, first);
-	bool discarded = n >= DISCARD_FROM && sys_discard(at, (uint64_t)n * HEAP_BLOCK) == 0;
-	for (uint32_t i = 0; i < n; i++) {
-		clear(at + (uint64_t)i * HEAP_BLOCK, HEAP_BLOCK, discarded || h->blocks[first + i].zero);
-		h->blocks[first + i] = (struct vm__block){.kind = i ? BLOCK_REST : BLOCK_LARGE};
-	}
+	for (uint32_t i = 0; i < n; i++)
+		h->blocks[first + i] = (struct vm__block){.kind = i ? BLOCK_REST : BLOCK_LARGE, .zero = h->blocks[first + i].zero};
 	h->blocks[first].n = n;
-	*ret = (uint32_t)(at - h->base);
+	*ret = (uint32_t)(vm__block_at(h, first) - h->base);
 	return FOUND;
+}
+
+enum trap vm__heap_clear(struct vm_store *st, uint64_t size, uint32_t ref)
+{
+	struct vm__heap *h = st->heap;
+	struct vm__pace pace = {.shard = st->shard};
+	uint32_t i = (ref - HEAP_FIRST) / HEAP_BLOCK, end = i + (uint32_t)((size + HEAP_BLOCK - 1) / HEAP_BLOCK);
+	while (i < end) {
+		uint32_t some = (uint32_t)min_u64(end - i, PIECE_BLOCKS);
+		bool discarded = some >= DISCARD_FROM && discard(st, i, some);
+		for (uint32_t to = i + some; i < to; i++)
+			if (!discarded && !h->blocks[i].zero)
+				memset(vm__block_at(h, i), 0, HEAP_BLOCK);
+		if (!vm__worked(&pace, some * VM__PACE / PIECE_BLOCKS))
+			return pace.stop;
+	}
+	return TRAP_NONE;
 }
 
 static enum found find_room(struct vm_store *st, uint64_t size, bool forced, uint32_t *ret)
@@ -355,53 +390,50 @@ bool vm__heap_is_crowded(const struct vm_store *st)
 }
 
 // ---- after a collection ----------------------------------------------------------------------------------------------
-static bool has_marks(const struct vm__heap *h, uint32_t block)
+static uint32_t count_marks(const struct vm__heap *h, uint32_t block)
 {
 	const uint64_t *w = h->marks + (size_t)block * HEAP_MARK_WORDS;
-	uint64_t any = 0;
+	uint32_t n = 0;
 	for (unsigned i = 0; i < HEAP_MARK_WORDS; i++)
-		any |= w[i];
-	return any;
+		n += (uint32_t)__builtin_popcountll(w[i]);
+	return n;
 }
 
-static void free_block(struct vm_store *st, uint32_t i)
+static void free_blocks(struct vm_store *st, uint32_t first, uint32_t n)
 {
-	st->heap->blocks[i] = (struct vm__block){.kind = BLOCK_FREE};
-	st->heap->used--;
-	vm__uncharge(st, HEAP_BLOCK_COST);
+	for (uint32_t i = 0; i < n; i++)
+		st->heap->blocks[first + i] = (struct vm__block){.kind = BLOCK_FREE};
+	st->heap->used -= n;
+	vm__uncharge(st, (uint64_t)n * HEAP_BLOCK_COST);
 }
 
-// Free blocks beyond so many, which are likely to be used soon, give their pages back.
-static void give_back(struct vm__heap *h, uint64_t keep)
+static bool is_waste(const struct vm__block *b)
 {
-	for (uint32_t i = 0; i < h->nblocks;) {
-		if (h->blocks[i].kind != BLOCK_FREE || h->blocks[i].zero || keep) {
-			keep -= keep && h->blocks[i].kind == BLOCK_FREE && !h->blocks[i].zero;
-			i++;
-			continue;
+	return b->kind == BLOCK_FREE && !b->zero;
+}
+
+// Free blocks beyond so many, which are likely to be used soon, give their pages back. false: the call is to end.
+static bool give_back(struct vm_store *st, uint64_t keep, struct vm__pace *p)
+{
+	struct vm__heap *h = st->heap;
+	for (uint32_t i = (uint32_t)(h->area.image_length / HEAP_BLOCK); i < h->nblocks;) {
+		uint32_t n = 0;
+		if (!is_waste(&h->blocks[i]) || keep) {
+			keep -= keep && is_waste(&h->blocks[i]);
+			n = 1;
+		} else {
+			while (n < PIECE_BLOCKS && i + n < h->nblocks && is_waste(&h->blocks[i + n]))
+				n++;
+			if (!discard(st, i, n))
+				return true;
+			clear_records(h, i, i + n);
+			p->work += n * VM__PACE / PIECE_BLOCKS;
 		}
-		uint32_t first = i;
-		while (i < h->nblocks && h->blocks[i].kind == BLOCK_FREE && !h->blocks[i].zero)
-			i++;
-		if (sys_discard(vm__block_at(h, first), (uint64_t)(i - first) * HEAP_BLOCK))
-			return;
-		for (uint32_t k = first; k < i; k++)
-			h->blocks[k].zero = true;
+		i += n;
+		if (!vm__worked(p, 1))
+			return false;
 	}
-}
-
-// Blocks of cells that the marks leave room in are to be looked at, in order.
-static void list_partial(struct vm__heap *h)
-{
-	memset(h->runs, 0, sizeof h->runs);
-	memset(h->partial, 0, sizeof h->partial);
-	for (uint32_t i = h->nblocks; i--;) {
-		struct vm__block *b = &h->blocks[i];
-		if (b->kind != BLOCK_CELLS)
-			continue;
-		b->next = h->partial[b->class];
-		h->partial[b->class] = i + 1;
-	}
+	return true;
 }
 
 void vm__heap_forget_room(struct vm__heap *h)
@@ -410,92 +442,95 @@ void vm__heap_forget_room(struct vm__heap *h)
 	memset(h->partial, 0, sizeof h->partial);
 }
 
-void vm__heap_sweep(struct vm_store *st)
+// What one object or one block of cells lies in, from its first block on. Those with room are listed in order of their addresses: from the end.
+static void sweep_block(struct vm_store *st, uint32_t i)
 {
 	struct vm__heap *h = st->heap;
-	for (uint32_t i = 0; i < h->nblocks;) {
-		struct vm__block *b = &h->blocks[i];
-		uint32_t n = b->kind == BLOCK_LARGE ? b->n : 1;
-		bool goes = b->kind != BLOCK_FREE && !has_marks(h, i);
-		for (uint32_t k = 0; goes && k < n; k++)
-			free_block(st, i + k);
-		i += n;
+	struct vm__block *b = &h->blocks[i];
+	uint32_t marked = count_marks(h, i);
+	if (!marked) {
+		free_blocks(st, i, b->kind == BLOCK_LARGE ? b->n : 1);
+	} else if (b->kind == BLOCK_CELLS) {
+		bool full = marked == HEAP_BLOCK / vm__cell_size(b);
+		b->next = full ? 0 : h->partial[b->class];
+		h->partial[b->class] = full ? h->partial[b->class] : i + 1;
+	}
+}
+
+bool vm__heap_sweep(struct vm_store *st, struct vm__pace *p)
+{
+	struct vm__heap *h = st->heap;
+	for (uint32_t i = h->nblocks; i--;) {
+		unsigned kind = h->blocks[i].kind;
+		if (kind == BLOCK_CELLS || kind == BLOCK_LARGE)
+			sweep_block(st, i);
+		if (!vm__worked(p, HEAP_MARK_WORDS))
+			return false;
 	}
 	h->look_at = 0;
-	list_partial(h);
-	give_back(h, (uint64_t)h->used + COLLECT_AT_LEAST);
 	h->trigger = (uint32_t)max_u64(COLLECT_AT_LEAST, min_u64(2ull * h->used, UINT32_MAX));
 	h->collections++;
+	return give_back(st, (uint64_t)h->used + COLLECT_AT_LEAST, p);
 }
 
 // ---- reset, images ----------------------------------------------------------------------------------------------------
-static void empty(struct vm_store *st)
+bool vm__heap_load(struct vm_store *st, const struct vm__image_heap *from, bool reset)
 {
 	struct vm__heap *h = st->heap;
-	for (uint32_t i = 0; i < h->nblocks; i++) {
-		h->blocks[i].zero &= h->blocks[i].kind == BLOCK_FREE;
-		h->blocks[i].kind = BLOCK_FREE;
-	}
-	if (h->nblocks)
-		memset(h->marks, 0, (size_t)h->nblocks * HEAP_MARK_WORDS * 8);
-	h->used = 0;
-	h->live = 0;
-	h->look_at = 0;
-	h->trigger = COLLECT_AT_LEAST;
-	list_partial(h);
-	give_back(h, COLLECT_AT_LEAST);
-}
-
-void vm__heap_trim(struct vm_store *st)
-{
-	give_back(st->heap, 0);
-}
-
-bool vm__heap_load(struct vm_store *st, const struct vm__image_heap *from)
-{
-	struct vm__heap *h = st->heap;
+	uint32_t n = from->nblocks;
 	if (!h)
-		return !from->nblocks;
-	empty(st);
-	if (h->nblocks < from->nblocks && !grow(h, from->nblocks - h->nblocks))
+		return !n;
+	if (!make_records(h, n))
 		return false;
-	const uint8_t *bytes = from->bytes;
-	for (uint32_t i = 0; i < from->nblocks; i++) {
-		if (from->blocks[i].kind == BLOCK_FREE)
-			continue;
-		h->blocks[i] = from->blocks[i];
-		memcpy(h->marks + (size_t)i * HEAP_MARK_WORDS, from->marks + (size_t)i * HEAP_MARK_WORDS, HEAP_MARK_WORDS * 8);
-		memcpy(vm__block_at(h, i), bytes, HEAP_BLOCK);
-		bytes += HEAP_BLOCK;
-		h->used++;
+	h->nblocks = reset ? h->nblocks : n;
+	h->high = (uint32_t)min_u64(h->high, h->nblocks);
+	if (n)
+		memcpy(h->blocks, from->blocks, n * sizeof *h->blocks);
+	clear_records(h, n, h->high);
+	if (h->collected || !reset) {
+		if (n)
+			memcpy(h->marks, from->marks, (size_t)n * HEAP_MARK_WORDS * 8);
+		clear_marks(h, n, h->high);
 	}
+	h->high = n;
+	h->collected = false;
+	h->used = from->used;
 	h->live = from->live;
+	h->look_at = 0;
 	h->trigger = (uint32_t)max_u64(COLLECT_AT_LEAST, 2ull * h->used);
-	list_partial(h);
+	memset(h->runs, 0, sizeof h->runs);
+	memcpy(h->partial, from->partial, sizeof h->partial);
 	return true;
 }
 
-// Behind a collection.
-bool vm__heap_capture(struct vm_store *st, struct arena *a, struct vm__image_heap *to)
+bool vm__heap_tidy(struct vm_store *st)
 {
 	struct vm__heap *h = st->heap;
-	if (!h)
-		return true;
-	to->types_end = h->types_end;
-	to->live = h->live;
-	for (uint32_t i = 0; i < h->nblocks; i++)
-		to->nblocks = h->blocks[i].kind == BLOCK_FREE ? to->nblocks : i + 1;
-	to->blocks = arena_copy(a, h->blocks ? h->blocks : (const void *)"", to->nblocks * sizeof *to->blocks, 8);
-	to->marks = arena_copy(a, h->marks ? h->marks : (const void *)"", (size_t)to->nblocks * HEAP_MARK_WORDS * 8, 8);
-	uint8_t *bytes = arena_alloc(a, (size_t)h->used * HEAP_BLOCK + 1, 64);
-	to->bytes = bytes;
-	if (!to->blocks || !to->marks || !bytes)
-		return false;
-	for (uint32_t i = 0; i < to->nblocks; i++) {
-		if (h->blocks[i].kind == BLOCK_FREE)
-			continue;
-		memcpy(bytes, vm__block_at(h, i), HEAP_BLOCK);
-		bytes += HEAP_BLOCK;
+	uint32_t end = (uint32_t)(h->area.image_length / HEAP_BLOCK);
+	for (uint32_t i = 0; i < h->nblocks; i++) {
+		if (h->blocks[i].kind != BLOCK_FREE) {
+			end = (uint32_t)max_u64(end, i + 1);
+		} else if (!h->blocks[i].zero) {
+			memset(vm__block_at(h, i), 0, HEAP_BLOCK);
+			h->blocks[i].zero = true;
+		}
 	}
+	if (end < h->nblocks && sys_protect(vm__block_at(h, end), (uint64_t)(h->nblocks - end) * HEAP_BLOCK, false))
+		return false;
+	h->nblocks = end;
+	h->area.abi.length = (uint64_t)end * HEAP_BLOCK;
 	return true;
+}
+
+bool vm__heap_capture(const struct vm_store *st, struct arena *a, struct vm__image_heap *to)
+{
+	const struct vm__heap *h = st->heap;
+	to->partial = arena_zalloc(a, HEAP_CLASSES * sizeof *to->partial, 4);
+	if (!h || !to->partial)
+		return to->partial;
+	*to = (struct vm__image_heap){.types_end = h->types_end, .live = h->live, .nblocks = h->nblocks, .used = h->used};
+	to->partial = arena_copy(a, h->partial, sizeof h->partial, 4);
+	to->blocks = arena_copy(a, h->blocks ? h->blocks : (const void *)"", h->nblocks * sizeof *to->blocks, 8);
+	to->marks = arena_copy(a, h->marks ? h->marks : (const void *)"", (size_t)h->nblocks * HEAP_MARK_WORDS * 8, 8);
+	return to->partial && to->blocks && to->marks;
 }

@@ -11,6 +11,7 @@ enum {
 	HEAP_MARK_WORDS = HEAP_BLOCK / HEAP_GRANULE / 64,
 	HEAP_BLOCK_COST = HEAP_BLOCK + 512,
 	HEAP_FIRST = 64 << 20,  // place of the first block
+	HEAP_CELL_MAX = 8192,   // larger objects have blocks of their own
 };
 // What an array's elements are to the collector.
 enum vm__elem { HEAP_BITS, HEAP_OBJECTS, HEAP_EXCEPTIONS };
@@ -18,8 +19,8 @@ enum vm__elem { HEAP_BITS, HEAP_OBJECTS, HEAP_EXCEPTIONS };
 enum block_kind { BLOCK_FREE, BLOCK_CELLS, BLOCK_LARGE, BLOCK_REST };
 struct vm__block {
 	uint8_t kind, class;
-	bool zero;      // of a free one: all bytes are
-	uint32_t next;  // of cells: the next one to be looked at, plus 1
+	bool zero;      // of a free one, or one whose object is still to be cleared: all bytes are
+	uint32_t next;  // of cells: the next one with room, plus 1
 	uint32_t n;     // of a large object's first: blocks
 };
 // Free cells next to each other, and the end of their block; 0: there is none.
@@ -34,7 +35,10 @@ struct vm__heap {
 	struct map types;                // canonical id → place
 	struct vm__block *blocks;
 	uint64_t *marks;
+	struct vm_memory area;  // all blocks
 	uint32_t nblocks, cap_blocks, max_blocks, used;
+	uint32_t high;     // blocks that were in use since the last reset lie before it
+	bool collected;    // there was a collection since the last reset
 	uint32_t trigger;  // blocks in use from which on it is collected
 	uint32_t look_at;  // from where free blocks are looked for
 	uint64_t live;     // bytes of cells and blocks that the last collection found in use
@@ -80,17 +84,22 @@ struct vm__here {
 
 // Zeroed room for an object of that many bytes, head included. `here` NULL: no guest called. OUT_OF_MEMORY, or what ends the call meanwhile.
 enum trap vm__heap_alloc(struct vm_store *st, uint64_t size, const struct vm__here *here, uint32_t *ret);
-// Room where there is some without a collection; false: it is time for one. `forced`: whether or not it is time.
+// Room where there is some without a collection; false: it is time for one. `forced`: whether or not it is time. What is larger than HEAP_CELL_MAX is still
+// to be cleared, which takes its time. Not TRAP_NONE: the call is to end.
 bool vm__heap_find(struct vm_store *st, uint64_t size, bool forced, uint32_t *ret);
-// Behind a collection: what has no mark is room. / What was stopped: nothing is, but what was never used.
-void vm__heap_sweep(struct vm_store *st);
+enum trap vm__heap_clear(struct vm_store *st, uint64_t size, uint32_t ref);
+// Behind a collection: what has no mark is room. false: the call is to end.
+bool vm__heap_sweep(struct vm_store *st, struct vm__pace *p);
+// Before one, and for good if it is stopped: there is none but in free blocks.
 void vm__heap_forget_room(struct vm__heap *h);
 // So little was free at the last collection that it is not worth another.
 bool vm__heap_is_crowded(const struct vm_store *st);
 
 // ---- collect.c
-// Finds all objects and exceptions in use; what is not is room again. Not TRAP_NONE: the call is to end, nothing was freed.
+// Finds all objects and exceptions in use; what is not is room again. Not TRAP_NONE: the call is to end.
 enum trap vm__collect(struct vm_store *st, const struct vm__here *here);
+// The same while no guest is in the store, whatever looks like a reference on some stack.
+enum trap vm__collect_idle(struct vm_store *st);
 
 static inline uint8_t *vm__object_at(const struct vm_store *st, uint32_t ref)
 {
@@ -101,7 +110,9 @@ static inline uint8_t *vm__object_at(const struct vm_store *st, uint32_t ref)
 // References of an element segment whose expressions make objects: made once, when they are first wanted, so that each use sees the same. Charged.
 enum trap vm__elem_refs(struct vm_instance *inst, uint32_t elem, const struct vm__here *here, const uint32_t **ret);
 void vm__elem_refs_drop(struct vm_instance *inst, uint32_t elem);
-// The value's cells, the second 0 where it has one only. OUT_OF_MEMORY, or what ends the call while it is collected.
+// Writes references [src, src + n) of a segment, which has them. They are made first where they are objects (`made`: by vm__elem_refs). Gives way.
+enum trap vm__elem_write(const struct vm_instance *inst, uint32_t elem, const uint32_t *made, uint64_t src, uint64_t n, uint32_t *to);
+// The value's cells, the second 0 where it has one only. OUT_OF_MEMORY, or what ends the call meanwhile.
 enum trap vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, const struct vm__here *here, uint64_t ret[2]);
 enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n, const struct vm__here *here);
 
@@ -110,11 +121,11 @@ NODISCARD bool vm__heap_new(struct vm_store *st, struct err *e);
 void vm__heap_free(struct vm_store *st);
 // The instance's types become the heap's; the first ones make it.
 NODISCARD bool vm__heap_add_types(struct vm_instance *inst, struct err *e);
-// To what an image has, and from it. false: memory is out.
-NODISCARD bool vm__heap_load(struct vm_store *st, const struct vm__image_heap *from);
-NODISCARD bool vm__heap_capture(struct vm_store *st, struct arena *a, struct vm__image_heap *to);
-// Pages that are not in use are given back.
-void vm__heap_trim(struct vm_store *st);
+// Records and marks to what an image has, once its memories are. `reset`: they were that before. false: memory is out.
+NODISCARD bool vm__heap_load(struct vm_store *st, const struct vm__image_heap *from, bool reset);
+// Behind a collection: what is in no block that is in use is zero, and nothing lies behind the last of those. / Then: into an image.
+NODISCARD bool vm__heap_tidy(struct vm_store *st);
+NODISCARD bool vm__heap_capture(const struct vm_store *st, struct arena *a, struct vm__image_heap *to);
 
 // Of a type of the module's. All fields and elements are zero.
 enum trap vm__struct_new(const struct vm_instance *inst, uint32_t type, const struct vm__here *here, uint32_t *ret);
@@ -125,11 +136,12 @@ struct vm__exception {
 	const struct vm_tag *tag;
 	struct vm__exception *next;  // of those whose values are still to be looked at
 	uint32_t number;             // in the list; 0: no reference was made
-	bool held;               // seen by the look at who holds what
+	uint32_t held;               // the look at who holds what that saw it
 	uint64_t cells[];
 };
 struct vm__look {
 	struct vm_store *store;
+	struct vm__pace *pace;
 	struct vm__exception *todo;
 	uint64_t words;  // of stacks, tables and globals
 };
@@ -138,9 +150,12 @@ struct vm__exception *vm__exception_find(const struct vm_store *st, uint32_t ref
 // Gives it a number. false: memory is out.
 NODISCARD bool vm__exception_keep(struct vm_store *st, struct vm__exception *e);
 bool vm__exceptions_are_many(const struct vm_store *st);
-// A collection's part: begins, with those that stacks, globals and tables hold; one more that is held; drops the others.
-void vm__exceptions_look(struct vm__look *l);
+// A collection's part: begins, with those that globals and tables hold; one more that is held; those of an array; those that a stack may hold (in one piece:
+// how many references' work it was); drops the others. false: the call is to end.
+bool vm__exceptions_look(struct vm__look *l);
 void vm__exception_hold(struct vm__look *l, uint32_t ref);
-void vm__exceptions_sweep(struct vm_store *st, uint64_t words);
+bool vm__exceptions_hold(struct vm__look *l, const uint32_t *refs, uint64_t n);
+uint32_t vm__exceptions_hold_stack(struct vm__look *l, uintptr_t low, uintptr_t high);
+bool vm__exceptions_sweep(struct vm__look *l, uint64_t words);
 
 #endif

@@ -170,10 +170,13 @@ static bool has_elem_refs(const struct vm_store *st)
 
 bool vm_image_capture(struct vm_store *st, struct vm_image **ret, struct err *e)
 {
-	// What nobody holds any more is no part of it.
-	if (st->heap && vm__collect(st, NULL))
-		return err_nomem(e);
-	if (vm__exceptions_stored(st) || (st->heap && st->exceptions.kept))
+	// What nobody holds any more is no part of it. No guest is in the store.
+	enum trap t = st->heap || st->exceptions.kept ? vm__collect_idle(st) : TRAP_NONE;
+	if (t)
+		return t == TRAP_OUT_OF_MEMORY ? err_nomem(e) : err_set(e, ERR_LIMIT, "%s", trap_text(t));
+	if (st->heap && !vm__heap_tidy(st))
+		return err_set(e, ERR_ENV, "what lies behind the objects can't be taken back");
+	if (st->exceptions.kept)
 		return err_set(e, ERR_UNSUPPORTED, "an image can't hold an exception, and a global, a table or an object does");
 	if (st->shared)
 		return err_set(e, ERR_UNSUPPORTED, "an image can't hold a shared memory");
@@ -248,7 +251,7 @@ bool vm__image_load_rest(struct vm_store *st, const struct vm_image *img, bool o
 		for (struct vm_instance *x = st->instances; x; x = x->next)
 			for (uint32_t k = 0; x->elem_refs && k < x->mod->m->nelems; k++)
 				vm__elem_refs_drop(x, k);
-		if (!vm__heap_load(st, &img->heap))
+		if (!vm__heap_load(st, &img->heap, only_dirty))
 			return false;
 	}
 	st->segments_dirty = false;
@@ -266,7 +269,7 @@ static bool same_layout(const struct vm_store *st, const struct vm_image *img)
 		return false;
 	uint32_t i = 0;
 	for (const struct vm_memory *m = st->memories; m; m = m->next, i++)
-		if (img->memories[i].length > m->abi.max_bytes)
+		if (img->memories[i].length > m->abi.max_bytes || (m->of_heap && img->memories[i].length != (uint64_t)img->heap.nblocks * HEAP_BLOCK))
 			return false;
 	return true;
 }

@@ -1,14 +1,14 @@
 // Images in files, for the cache: written sparse, opened without a copy, and later replaced by a sealed copy under whoever runs.
 //
 // 1. The file is {head, memories' lengths, tables' lengths, bits of pages that are not zero, tables, globals, dropped bits, extra}, then at a page the
-//    memories. (Of objects: their blocks' records, marks and bytes, behind the dropped bits.) Holes are zero by the bits, and are neither read nor hashed.
+//    memories. (Of objects: their blocks' records and marks, behind the dropped bits.) Holes are zero by the bits, and are neither read nor hashed.
 // 2. The hash covers everything else: it finds damage. That the file is ours to trust is its directory's business.
 // 3. What was read from the file is checked for its bounds all the same: an old or foreign file is an error, never a crash.
 #include "heap_int.h"
 
 #include <errno.h>
 
-#define MAGIC 0x316567616d696e74ull  // "tnimage1"
+#define MAGIC 0x326567616d696e74ull  // "tnimage2"
 #define MAX_PARTS (1u << 20)
 
 struct head {
@@ -99,19 +99,10 @@ static uint64_t bits_size(uint64_t length)
 	return vm__in_pages(length) / SYS_PAGE / 8 + 1;
 }
 
-// Bytes of blocks that are in use.
-static uint64_t heap_bytes(const struct vm__image_heap *h)
-{
-	uint64_t n = 0;
-	for (uint32_t i = 0; i < h->nblocks; i++)
-		n += h->blocks[i].kind != BLOCK_FREE;
-	return n * HEAP_BLOCK;
-}
-
 static bool put_heap(const struct vm__image_heap *h, struct buf *b)
 {
-	return put_aligned(b, h->blocks, h->nblocks * sizeof *h->blocks) && put_aligned(b, h->marks, h->nblocks * HEAP_MARK_WORDS * 8ull) &&
-		put_aligned(b, h->bytes, heap_bytes(h));
+	return put_aligned(b, h->partial, HEAP_CLASSES * sizeof *h->partial) && put_aligned(b, h->blocks, h->nblocks * sizeof *h->blocks) &&
+		put_aligned(b, h->marks, h->nblocks * HEAP_MARK_WORDS * 8ull);
 }
 
 static bool put_meta(const struct vm_image *img, struct slice extra, struct buf *b)
@@ -222,19 +213,32 @@ static bool read_tables(struct vm_image *img, const uint64_t *lengths, struct sl
 	return true;
 }
 
+// `next`: a block with room of that class, behind all before block i; or none.
+static bool is_next(const struct vm__image_heap *h, uint32_t next, uint32_t i, unsigned class)
+{
+	return !next || (next > i && next <= h->nblocks && h->blocks[next - 1].kind == BLOCK_CELLS && h->blocks[next - 1].class == class);
+}
+
 // Objects of many blocks must lie within them.
 static bool read_heap(struct vm__image_heap *to, const struct head *h, struct slice *rest)
 {
 	*to = (struct vm__image_heap){.types_end = h->types_end, .nblocks = h->nblocks, .live = h->live};
+	to->partial = take(rest, HEAP_CLASSES, sizeof *to->partial);
 	to->blocks = take(rest, h->nblocks, sizeof *to->blocks);
 	to->marks = take(rest, h->nblocks, HEAP_MARK_WORDS * 8);
-	for (uint32_t i = 0; to->blocks && i < h->nblocks; i++) {
-		const struct vm__block *b = &to->blocks[i];
-		if (b->kind > BLOCK_REST || b->class >= HEAP_CLASSES || (b->kind == BLOCK_LARGE && (!b->n || b->n > h->nblocks - i)))
+	if (!to->partial || !to->blocks || !to->marks)
+		return false;
+	for (unsigned c = 0; c < HEAP_CLASSES; c++)
+		if (!is_next(to, to->partial[c], 0, c))
 			return false;
+	for (uint32_t i = 0; i < h->nblocks; i++) {
+		const struct vm__block *b = &to->blocks[i];
+		if (b->kind > BLOCK_REST || b->class >= HEAP_CLASSES || (b->kind == BLOCK_LARGE && (!b->n || b->n > h->nblocks - i)) ||
+			(b->kind == BLOCK_CELLS && !is_next(to, b->next, i + 1, b->class)))
+			return false;
+		to->used += b->kind != BLOCK_FREE;
 	}
-	to->bytes = to->blocks && to->marks ? take(rest, heap_bytes(to) / HEAP_BLOCK, HEAP_BLOCK) : NULL;
-	return to->bytes;
+	return true;
 }
 
 // The arrays of the image become views into the mapping; all its sums are checked.

@@ -260,9 +260,7 @@ static enum trap init_data(struct vm_instance *inst, uint32_t index)
 	uint8_t *to = vm_memory_map(&inst->memories[seg->memory]->abi, offset[0], seg->bytes.len);
 	if (!to)
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
-	if (seg->bytes.len)
-		memcpy(to, seg->bytes.ptr, seg->bytes.len);
-	return TRAP_NONE;
+	return vm__move_pieces(inst->ctx, to, seg->bytes.ptr, seg->bytes.len);
 }
 
 static enum trap initialize(struct vm_instance *inst)
@@ -280,8 +278,10 @@ static enum trap initialize(struct vm_instance *inst)
 		enum trap t = m->tables[i].has_init ? vm__const_eval(inst, &m->tables[i].init, NULL, v) : TRAP_NONE;
 		if (t)
 			return t;
-		for (uint64_t k = 0; v[0] && k < inst->tables[i]->abi.length; k++)
-			inst->tables[i]->abi.elems[k] = (uint32_t)v[0];
+		struct abi_table *table = &inst->tables[i]->abi;
+		t = v[0] ? vm__fill_pieces(inst->ctx, (uint8_t *)table->elems, v, sizeof *table->elems, table->length) : TRAP_NONE;
+		if (t)
+			return t;
 	}
 	for (uint32_t i = 0; i < m->nelems; i++) {
 		enum trap t = m->elems[i].mode == WASM_SEGMENT_ACTIVE ? init_elem(inst, i) : TRAP_NONE;

@@ -1,7 +1,8 @@
 // Exceptions that a reference was made to (exnref), and who holds what.
 //
 // 1. An exnref is EXN_MARK with a number in the store's list: a pattern that few other words have. Who may hold one: globals and tables of such a type,
-//    exceptions, objects, stacks. Stacks are looked at word by word: every stack of the shard, as far as it is used, with all registers that were saved there.
+//    exceptions, objects, stacks. Stacks are looked at word by word: each on which guests of the store stand, as far as it is used, with all registers that
+//    were saved there.
 //    A word that only looks like a reference keeps an exception alive, nothing else. No reference is pinned to a register that is preserved (L52).
 // 2. Looking for what nobody holds any more happens when there are twice as many as it left the last time, and at least one for each WORDS_A_REFERENCE words
 //    that it looked at then, or that objects have: amortised, it costs each no more than those, however deep stacks are, however long tables, and however
@@ -30,42 +31,39 @@ struct vm__exception *vm__exception_find(const struct vm_store *st, uint32_t ref
 }
 
 // ---- who holds what -----------------------------------------------------------------------------------------------
-static void hold(struct vm__look *l, uint32_t ref)
+void vm__exception_hold(struct vm__look *l, uint32_t ref)
 {
 	struct vm__exception *e = vm__exception_find(l->store, ref);
-	if (!e || e->held)
+	if (!e || e->held == l->store->exceptions.looks)
 		return;
-	e->held = true;
+	e->held = l->store->exceptions.looks;
 	e->next = l->todo;
 	l->todo = e;
 }
 
-void vm__exception_hold(struct vm__look *l, uint32_t ref)
+bool vm__exceptions_hold(struct vm__look *l, const uint32_t *refs, uint64_t n)
 {
-	hold(l, ref);
+	for (const uint32_t *end = refs + n; refs < end;) {
+		uint32_t some = (uint32_t)min_u64((uint64_t)(end - refs), VM__PACE);
+		for (const uint32_t *to = refs + some; refs < to; refs++)
+			vm__exception_hold(l, *refs);
+		if (!vm__worked(l->pace, some))
+			return false;
+	}
+	return true;
 }
 
 // Not inlined: it would be instrumented there.
-NOINLINE static NO_SANITIZER void hold_stack(struct vm__look *l, uintptr_t low, uintptr_t high)
+NOINLINE NO_SANITIZER uint32_t vm__exceptions_hold_stack(struct vm__look *l, uintptr_t low, uintptr_t high)
 {
-	l->words += (high - low) / 4;
+	if (!l->store->exceptions.kept)
+		return 0;
+	uint64_t n = (high - low) / 4;
+	l->words += n;
 	for (const uint32_t *p = (const uint32_t *)(low & ~(uintptr_t)3); (uintptr_t)(p + 1) <= high; p++)
 		if (UNLIKELY((*p & ~(MAX_KEPT - 1u)) == EXN_MARK))
-			hold(l, *p);
-}
-
-// What runs, who waits for it on stacks below, and all that wait to be resumed.
-static void hold_stacks(struct vm__look *l, uintptr_t sp)
-{
-	const struct vm_shard *s = l->store->shard;
-	for (const struct vm_fiber *f = s->current; f; f = f->resumer) {
-		hold_stack(l, sp, f->high);
-		sp = (uintptr_t)f->resumer_sp;
-	}
-	hold_stack(l, sp, s->thread_high);
-	for (const struct vm_fiber *f = s->live_fibers; f; f = f->next_live)
-		if (f->state == VM_FIBER_PARKED || f->state == VM_FIBER_PREEMPTED)
-			hold_stack(l, (uintptr_t)f->sp, f->high);
+			vm__exception_hold(l, *p);
+	return (uint32_t)n / 8;
 }
 
 static bool is_exnref(struct wasm_valtype t)
@@ -73,30 +71,27 @@ static bool is_exnref(struct wasm_valtype t)
 	return t.kind == WASM_REF && t.heap == WASM_HEAP_EXN;
 }
 
-// Calls fn for each reference in a global or a table, until it returns false.
-static bool each_stored(const struct vm_store *st, bool (*fn)(void *arg, uint32_t ref), void *arg)
+static bool hold_stored(struct vm__look *l)
 {
+	const struct vm_store *st = l->store;
 	for (const struct vm_instance *i = st->instances; i; i = i->next) {
 		const struct wasm_module *m = i->mod->m;
 		for (uint32_t k = m->nimported_globals; k < m->nglobals; k++)
-			if (is_exnref(m->globals[k].type.type) && !fn(arg, *(const uint32_t *)i->globals[k]->cell))
-				return false;
+			if (is_exnref(m->globals[k].type.type))
+				vm__exception_hold(l, *(const uint32_t *)i->globals[k]->cell);
+		if (!vm__worked(l->pace, m->nglobals))
+			return false;
 	}
 	for (const struct vm_global *g = st->globals; g; g = g->next)
-		if (is_exnref(g->type.type) && !fn(arg, *(const uint32_t *)g->cell))
+		if (is_exnref(g->type.type))
+			vm__exception_hold(l, *(const uint32_t *)g->cell);
+	for (const struct vm_table *t = st->tables; t; t = t->next) {
+		if (!is_exnref(t->type.elem))
+			continue;
+		l->words += t->abi.length;
+		if (!vm__exceptions_hold(l, t->abi.elems, t->abi.length))
 			return false;
-	for (const struct vm_table *t = st->tables; t; t = t->next)
-		for (uint64_t k = 0; is_exnref(t->type.elem) && k < t->abi.length; k++)
-			if (!fn(arg, t->abi.elems[k]))
-				return false;
-	return true;
-}
-
-static bool hold_stored(void *arg, uint32_t ref)
-{
-	struct vm__look *l = arg;
-	l->words++;
-	hold(l, ref);
+	}
 	return true;
 }
 
@@ -110,26 +105,28 @@ static void drop(struct vm_store *st, struct vm__exception *e)
 	mem_free(e);
 }
 
-void vm__exceptions_look(struct vm__look *l)
+bool vm__exceptions_look(struct vm__look *l)
 {
 	struct vm__exceptions *x = &l->store->exceptions;
-	for (uint32_t i = 1; i < x->len; i++)
-		if (x->list[i].exception)
-			x->list[i].exception->held = false;
+	x->looks++;
 	for (const struct vm__flight *f = x->flights; f; f = f->next)
 		if (f->exception->number)
-			hold(l, EXN_MARK | f->exception->number);
-	each_stored(l->store, hold_stored, l);
-	hold_stacks(l, (uintptr_t)__builtin_frame_address(0));
+			vm__exception_hold(l, vm__exception_ref(f->exception));
+	return !x->kept || hold_stored(l);
 }
 
-void vm__exceptions_sweep(struct vm_store *st, uint64_t words)
+bool vm__exceptions_sweep(struct vm__look *l, uint64_t words)
 {
+	struct vm_store *st = l->store;
 	struct vm__exceptions *x = &st->exceptions;
-	for (uint32_t i = 1; i < x->len; i++)
-		if (x->list[i].exception && !x->list[i].exception->held)
+	for (uint32_t i = 1; i < x->len && x->kept; i++) {
+		if (x->list[i].exception && x->list[i].exception->held != x->looks)
 			drop(st, x->list[i].exception);
+		if (!vm__worked(l->pace, 4))
+			return false;
+	}
 	x->collect_at = max_u64(COLLECT_AT, x->kept + max_u64(x->kept, words / WORDS_A_REFERENCE));
+	return true;
 }
 
 bool vm__exceptions_are_many(const struct vm_store *st)
@@ -178,14 +175,4 @@ void vm__exceptions_clear(struct vm_store *st)
 			drop(st, x->list[i].exception);
 	mem_free(x->list);
 	*x = (struct vm__exceptions){0};
-}
-
-static bool is_null(void *arg UNUSED, uint32_t ref)
-{
-	return !ref;
-}
-
-bool vm__exceptions_stored(const struct vm_store *st)
-{
-	return st->exceptions.kept && !each_stored(st, is_null, NULL);
 }

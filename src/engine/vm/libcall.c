@@ -110,14 +110,7 @@ static uint32_t abi_libcall_table_fill(struct abi_vmctx *ctx, uint32_t table, ui
 	if (!vm__fits(i, n, t->length))
 		return TRAP_TABLE_OUT_OF_BOUNDS;
 	t->dirty = 1;
-	for (uint64_t k = 0; k < n;) {
-		for (uint64_t end = k + min_u64(n - k, VM__PIECE_ELEMENTS); k < end; k++)
-			t->elems[i + k] = value;
-		enum trap end = vm__between_pieces(ctx);
-		if (end)
-			return end;
-	}
-	return vm__between_pieces(ctx);
+	return vm__fill_pieces(ctx, (uint8_t *)(t->elems + i), &value, sizeof value, n);
 }
 
 static uint32_t abi_libcall_table_copy(struct abi_vmctx *ctx, uint32_t dst_table, uint32_t src_table, uint64_t dst, uint64_t src, uint64_t n)
@@ -135,16 +128,7 @@ static uint32_t abi_libcall_table_init(struct abi_vmctx *ctx, uint32_t table, ui
 	struct vm_instance *inst = of(ctx);
 	struct vm_table *t = inst->tables[table];
 	struct vm__here here = VM__HERE();
-	if (!vm__table_init_fits(inst, t, elem, dst, src, n))
-		return TRAP_TABLE_OUT_OF_BOUNDS;
-	for (uint64_t k = 0; k < n; k += VM__PIECE_ELEMENTS) {
-		enum trap end = vm__table_init(inst, t, elem, dst + k, src + k, min_u64(n - k, VM__PIECE_ELEMENTS), &here);
-		if (!end)
-			end = vm__between_pieces(ctx);
-		if (end)
-			return end;
-	}
-	return vm__between_pieces(ctx);
+	return vm__table_init(inst, t, elem, dst, src, n, &here);
 }
 
 static void abi_libcall_elem_drop(struct abi_vmctx *ctx, uint32_t elem)

@@ -166,6 +166,18 @@ bool vm_memory_new(struct vm_store *st, const struct wasm_memory_type *type, str
 	return true;
 }
 
+void vm__memory_adopt(struct vm_store *st, struct vm_memory *m, uint8_t *base, uint64_t reserved)
+{
+	*m = (struct vm_memory){.store = st, .of_heap = true, .reserved = reserved, .abi = {.base = base, .owner = m, .max_bytes = reserved}};
+	*st->memories_end = m;
+	st->memories_end = &m->next;
+}
+
+bool vm__memory_extend(struct vm_memory *m, uint64_t length)
+{
+	return grow_to(m, length);
+}
+
 void vm__memory_release(struct vm_memory *m)
 {
 	give_back(m, m->store->shard);

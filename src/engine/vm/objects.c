@@ -54,23 +54,9 @@ static enum trap find_range(const struct abi_vmctx *ctx, uint32_t ref, uint32_t 
 	return t || vm__fits(i, n, ret->length) ? t : TRAP_ARRAY_OUT_OF_BOUNDS;
 }
 
-// Each piece by copies of what it has already, twice as much each time.
 static enum trap fill(struct abi_vmctx *ctx, const struct array *a, uint32_t i, uint64_t cells, uint64_t n)
 {
-	const void *value = (const void *)(uintptr_t)cells;
-	uint8_t *to = a->at + (uint64_t)i * a->elem_size;
-	while (n) {
-		uint64_t some = min_u64(n, VM__PIECE_ELEMENTS), size = some * a->elem_size;
-		memcpy(to, value, a->elem_size);
-		for (uint64_t have = a->elem_size; have < size; have *= 2)
-			memcpy(to + have, to, min_u64(have, size - have));
-		to += size;
-		n -= some;
-		enum trap t = vm__between_pieces(ctx);
-		if (t)
-			return t;
-	}
-	return vm__between_pieces(ctx);
+	return vm__fill_pieces(ctx, a->at + (uint64_t)i * a->elem_size, (const void *)(uintptr_t)cells, a->elem_size, n);
 }
 
 uint32_t vm__call_array_set_all(struct abi_vmctx *ctx, uint32_t ref, uint64_t cells)
@@ -140,29 +126,6 @@ uint32_t vm__call_array_init_data(struct abi_vmctx *ctx, uint32_t data, uint32_t
 }
 
 // ---- from elements ---------------------------------------------------------------------------------------------------
-// Writes elements [src, src + n) of a segment, which fit. What expressions make was made before.
-static enum trap write_elems(struct abi_vmctx *ctx, uint32_t elem, const uint32_t *made, uint32_t src, uint32_t n, uint32_t *to)
-{
-	const struct vm_instance *inst = of(ctx);
-	const struct wasm_elem *seg = &inst->mod->m->elems[elem];
-	for (uint32_t k = 0; k < n; k++) {
-		uint64_t ref[2];
-		enum trap t = TRAP_NONE;
-		if (seg->funcs)
-			ref[0] = inst->func_refs[seg->funcs[src + k]];
-		else if (made)
-			ref[0] = made[src + k];
-		else
-			t = vm__const_eval(inst, &seg->exprs[src + k], NULL, ref);
-		if (!t && k % VM__PIECE_ELEMENTS == 0)
-			t = vm__between_pieces(ctx);
-		if (t)
-			return t;
-		to[k] = (uint32_t)ref[0];
-	}
-	return vm__between_pieces(ctx);
-}
-
 static enum trap elem_range(struct vm_instance *inst, uint32_t elem, uint32_t src, uint32_t n, const struct vm__here *here, const uint32_t **ret_made)
 {
 	const struct wasm_elem *seg = &inst->mod->m->elems[elem];
@@ -182,7 +145,7 @@ uint32_t vm__call_array_new_elem(struct abi_vmctx *ctx, uint32_t type, uint32_t 
 	if (!t)
 		t = vm__array_new(inst, type, n, &here, &ref);
 	if (!t)
-		t = write_elems(ctx, elem, made, src, n, (uint32_t *)(vm__object_at(inst->store, ref) + sizeof(struct abi_object)));
+		t = vm__elem_write(inst, elem, made, src, n, (uint32_t *)(vm__object_at(inst->store, ref) + sizeof(struct abi_object)));
 	return result(ctx, t, ref);
 }
 
@@ -199,7 +162,7 @@ uint32_t vm__call_array_init_elem(struct abi_vmctx *ctx, uint32_t elem, uint32_t
 	vm__root_push(inst->store->heap, &root, &ref, 1);
 	t = elem_range(inst, elem, src, n, &here, &made);
 	vm__root_pop(inst->store->heap);
-	return t ? t : write_elems(ctx, elem, made, src, n, (uint32_t *)a.at + i);
+	return t ? t : vm__elem_write(inst, elem, made, src, n, (uint32_t *)a.at + i);
 }
 
 // ---- functions -------------------------------------------------------------------------------------------------------

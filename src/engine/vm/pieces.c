@@ -24,3 +24,28 @@ enum trap vm__move_pieces(struct abi_vmctx *ctx, uint8_t *to, const uint8_t *fro
 	}
 	return vm__between_pieces(ctx);
 }
+
+// Each piece by copies of what it has already, twice as much each time.
+enum trap vm__fill_pieces(struct abi_vmctx *ctx, uint8_t *to, const void *value, uint32_t size, uint64_t n)
+{
+	while (n) {
+		uint64_t some = min_u64(n, VM__PIECE_ELEMENTS), bytes = some * size;
+		memcpy(to, value, size);
+		for (uint64_t have = size; have < bytes; have *= 2)
+			memcpy(to + have, to, min_u64(have, bytes - have));
+		to += bytes;
+		n -= some;
+		enum trap end = vm__between_pieces(ctx);
+		if (end)
+			return end;
+	}
+	return vm__between_pieces(ctx);
+}
+
+bool vm__pace_slow(struct vm__pace *p)
+{
+	p->work = 0;
+	if (UNLIKELY(__atomic_load_n(&p->shard->exec.interrupt, __ATOMIC_RELAXED)) && !p->stop)
+		p->stop = vm__fiber_give_way(p->shard);
+	return !p->stop;
+}

@@ -5,7 +5,8 @@
 // 2. The counter is read before the listing, never after. Host faults are charged to whichever store ran: an extra listing, no harm.
 // 3. Pages beyond the image's length are compared with zero and are kept: growing again finds them.
 // 4. Pages that were dropped come back by a fault. Protecting and unprotecting drops and makes no page.
-// 5. Whatever fails on the way makes the store untrustworthy: false, the caller frees it.
+// 5. The blocks of objects are a memory, too, of which no guest sees the length: it stays, and beyond the image all is zero.
+// 6. Whatever fails on the way makes the store untrustworthy: false, the caller frees it.
 #include "heap_int.h"
 
 enum vm_reset_method vm__reset_method = VM_RESET_DISCARD;
@@ -99,6 +100,8 @@ static uint64_t restore_pages(struct vm_memory *m, bool look)
 
 static bool shrink(struct vm_memory *m)
 {
+	if (m->of_heap)
+		return true;
 	uint64_t from = vm__in_pages(m->image_length), end = vm__in_pages(m->abi.length);
 	if (end > from && sys_protect(m->abi.base + from, end - from, false))
 		return false;
@@ -214,8 +217,6 @@ bool vm_store_trim(struct vm_store *st)
 {
 	if (st->poisoned || !st->image)
 		return false;
-	if (st->heap)
-		vm__heap_trim(st);
 	for (struct vm_memory *m = st->memories; m; m = m->next) {
 		if (!discard(m)) {
 			st->poisoned = true;
@@ -237,9 +238,9 @@ void vm__reset_check(struct vm_store *st)
 	const struct vm_image *img = st->image;
 	uint32_t i = 0;
 	for (const struct vm_memory *m = st->memories; m; m = m->next, i++) {
-		BUG_ON(m->abi.length != img->memories[i].length || m->image_length != m->abi.length);
+		BUG_ON(m->image_length != img->memories[i].length || (m->image_length != m->abi.length && !m->of_heap));
 		for (uint64_t at = 0; at < m->abi.length; at += SYS_PAGE) {
-			const uint8_t *want = vm__bit(m->nonzero, (uint32_t)(at / SYS_PAGE)) ? m->image + at : zero_page;
+			const uint8_t *want = at < m->image_length && vm__bit(m->nonzero, (uint32_t)(at / SYS_PAGE)) ? m->image + at : zero_page;
 			BUG_ON(memcmp(m->abi.base + at, want, SYS_PAGE) != 0);
 		}
 	}
@@ -256,6 +257,13 @@ void vm__reset_check(struct vm_store *st)
 	}
 	for (const struct vm_global *g = st->globals; g; g = g->next, globals += 16)
 		BUG_ON(memcmp(g->cell, globals, 16) != 0);
+	const struct vm__heap *h = st->heap;
+	for (uint32_t b = 0; h && b < h->nblocks; b++) {
+		static const uint64_t no_marks[HEAP_MARK_WORDS];
+		bool in_image = b < img->heap.nblocks;
+		BUG_ON(memcmp(h->marks + (size_t)b * HEAP_MARK_WORDS, in_image ? img->heap.marks + (size_t)b * HEAP_MARK_WORDS : no_marks, sizeof no_marks) != 0);
+		BUG_ON(in_image ? memcmp(&h->blocks[b], &img->heap.blocks[b], sizeof *h->blocks) != 0 : h->blocks[b].kind || !h->blocks[b].zero);
+	}
 }
 
 // ---- self-test ---------------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ uint64_t vm_table_grow(struct vm_table *t, uint64_t delta, uint32_t init)
 }
 
 // ---- segments ----------------------------------------------------------------------------------------------------
-bool vm__table_init_fits(const struct vm_instance *inst, const struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n)
+static bool init_fits(const struct vm_instance *inst, const struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n)
 {
 	return vm__fits(src, n, vm__bit(inst->dropped, elem) ? 0 : inst->mod->m->elems[elem].count) && vm__fits(dst, n, t->abi.length);
 }
@@ -132,19 +132,9 @@ enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t 
 {
 	const struct wasm_elem *seg = &inst->mod->m->elems[elem];
 	const uint32_t *made = NULL;
-	if (!vm__table_init_fits(inst, t, elem, dst, src, n))
+	if (!init_fits(inst, t, elem, dst, src, n))
 		return TRAP_TABLE_OUT_OF_BOUNDS;
 	enum trap trap = seg->allocates && n ? vm__elem_refs(inst, elem, here, &made) : TRAP_NONE;
 	t->abi.dirty = 1;
-	for (uint64_t k = 0; k < n && !trap; k++) {
-		uint64_t ref[2];
-		if (seg->funcs)
-			ref[0] = inst->func_refs[seg->funcs[src + k]];
-		else if (made)
-			ref[0] = made[src + k];
-		else if ((trap = vm__const_eval(inst, &seg->exprs[src + k], here, ref)))
-			break;
-		t->abi.elems[dst + k] = (uint32_t)ref[0];
-	}
-	return trap;
+	return trap ? trap : vm__elem_write(inst, elem, made, src, n, t->abi.elems + dst);
 }

@@ -56,6 +56,8 @@ void vm_shard_free(struct vm_shard *s);
 struct vm_shard *vm_shard_current(void);  // for tests
 // From now on it is collected each time an object is made (rule 5 and maps of frames are put to the test).
 void vm_process_set_collect_always(bool always);
+// Host code that works for a guest gives way at each look whether it should, until this is taken back.
+void vm_process_set_give_way_always(bool always);  // for tests
 struct abi_exec *vm_shard_exec(struct vm_shard *s);
 // Called on the shard's thread, by the resumer's stack, when a fiber was preempted and wants to be resumed by and by.
 // (vm_fiber_resume returns VM_FIBER_PREEMPTED as well: queue it in one of the two places.)

@@ -68,6 +68,7 @@ struct vm_shard {
 	// pools
 	struct vm__cell *cells;
 	struct vm_fiber *free_fibers, *live_fibers;
+	struct vm__fiber_walk *fiber_walks;
 	uint32_t nfree_fibers;
 	struct vm__sig **sigs;  // open addressing by type id
 	uint32_t nsigs, sigs_cap;
@@ -92,6 +93,7 @@ struct vm_memory {
 	struct vm_store *store;
 	struct vm_memory *next;
 	struct vm__shared *shared;  // whose memory it is, of a shared one; its `store` is NULL, and it is in no store's list
+	bool of_heap;               // no guest's: the blocks of objects, whose length no reset takes back
 	struct vm__cell *cell;  // NULL: it lies in a span of its own
 	uint64_t reserved;      // bytes from base that are this memory's, accessible or not; of a cell all that an access can name
 	uint64_t high;          // bytes from base that were ever accessible, up to a page's end: all its pages lie there
@@ -139,7 +141,7 @@ struct vm_tag {
 // Where guest code called a host function that has not returned, innermost first; on the stack of the call. `frame`: the stub's, behind which so many cells
 // of parameters lie.
 struct vm__exit {
-	struct vm__exit *outer;
+	struct vm__exit *outer, *next_found;  // next_found: the collector's
 	const struct vm_store *store;
 	uintptr_t frame;
 	uint64_t cells;
@@ -159,6 +161,7 @@ struct vm__flight {
 struct vm__exceptions {
 	struct vm__exception_slot *list;  // the first is nobody's
 	uint32_t len, cap, free, kept;
+	uint32_t looks;  // begun
 	uint64_t collect_at;
 	struct vm__flight *flights;
 };
@@ -219,6 +222,10 @@ NODISCARD bool vm__charge(struct vm_store *st, uint64_t bytes);
 void vm__uncharge(struct vm_store *st, uint64_t bytes);
 NODISCARD bool vm__func_add(struct vm_store *st, struct abi_func f, uint32_t *ret, struct err *e);
 void vm__memory_release(struct vm_memory *m);
+// A memory of the store's own, in address space that was reserved before, with a page that is never accessible behind it: images and resets know it as any
+// other. It is unmapped with the store. / Makes its first bytes accessible.
+void vm__memory_adopt(struct vm_store *st, struct vm_memory *m, uint8_t *base, uint64_t reserved);
+NODISCARD bool vm__memory_extend(struct vm_memory *m, uint64_t length);
 void vm__shared_unref(struct vm__shared *s, struct vm_shard *shard);
 // A memory's length in whole pages of the system's: what is mapped, and what an image has of it. Bytes beyond the length are zero.
 static inline uint64_t vm__in_pages(uint64_t length)
@@ -250,13 +257,27 @@ static inline bool vm__fits(uint64_t offset, uint64_t n, uint64_t length)
 // table.grow in pieces: room for all (false: there is none), then the elements, which must not be more than that.
 bool vm__table_make_room(struct vm_table *t, uint64_t delta);
 void vm__table_extend(struct vm_table *t, uint64_t n, uint32_t init);
-// Will n references of an element segment fit into a table? (vm__table_init writes them.)
-bool vm__table_init_fits(const struct vm_instance *inst, const struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n);
 // pieces.c
 #define VM__PIECE (1u << 20)  // bytes
 #define VM__PIECE_ELEMENTS (1u << 16)
 enum trap vm__between_pieces(struct abi_vmctx *ctx);
 enum trap vm__move_pieces(struct abi_vmctx *ctx, uint8_t *to, const uint8_t *from, uint64_t n);
+// n copies of a value of so many bytes (a power of 2, at most 16).
+enum trap vm__fill_pieces(struct abi_vmctx *ctx, uint8_t *to, const void *value, uint32_t size, uint64_t n);
+// Work that goes on over many small things (references, words, records: what takes nanoseconds). Each VM__PACE of them others get their turn, if they wait for
+// one; the store is held meanwhile. false: the call is to end, `stop` says why.
+#define VM__PACE 4096u
+struct vm__pace {
+	struct vm_shard *shard;
+	uint32_t work;
+	enum trap stop;
+};
+bool vm__pace_slow(struct vm__pace *p);
+static inline bool vm__worked(struct vm__pace *p, uint32_t n)
+{
+	p->work += n;
+	return LIKELY(p->work < VM__PACE) || vm__pace_slow(p);
+}
 // objects.c: what generated code calls (libcalls.def)
 uint32_t vm__call_struct_new(struct abi_vmctx *ctx, uint32_t type);
 uint32_t vm__call_array_new(struct abi_vmctx *ctx, uint32_t type, uint32_t n);
@@ -331,8 +352,6 @@ uint32_t vm__throw(struct abi_vmctx *ctx, uint32_t tag, const uint64_t *cells, s
 uint32_t vm__throw_ref(struct abi_vmctx *ctx, uint32_t ref, uint64_t unused, struct vm__unwind *u);
 // Before the store is reset or freed. No guest is in it.
 void vm__exceptions_clear(struct vm_store *st);
-// Does a global or a table hold one?
-bool vm__exceptions_stored(const struct vm_store *st);
 
 // ---- traps -------------------------------------------------------------------------------------------------------
 // Notes trap, message, frames (signal-safe). `pc` in guest code or 0, `frame`: the innermost frame's pointer.
@@ -378,6 +397,14 @@ struct vm_fiber {
 		size_t resumer_size;
 	} san;
 };
+// Over the live fibers, some of which may come and go while it gives way.
+struct vm__fiber_walk {
+	struct vm_fiber *next;
+	struct vm__fiber_walk *outer;
+};
+void vm__fiber_walk_begin(struct vm_shard *s, struct vm__fiber_walk *w);
+struct vm_fiber *vm__fiber_walk_next(struct vm__fiber_walk *w);
+void vm__fiber_walk_end(struct vm_shard *s, struct vm__fiber_walk *w);
 // Of what runs now: [low, high).
 static inline void vm__stack_bounds(const struct vm_shard *s, uintptr_t *low, uintptr_t *high)
 {
@@ -416,14 +443,14 @@ struct vm__image_table {
 	uint64_t length;
 	uint32_t *elems;
 };
-// Of objects: records, marks and bytes of all blocks up to the last in use; of free ones no bytes.
+// Of objects: records and marks of all blocks, as a collection left them. The blocks themselves are a memory.
 struct vm__block;
 struct vm__image_heap {
-	uint32_t types_end, nblocks;
+	uint32_t types_end, nblocks, used;
 	uint64_t live;
+	const uint32_t *partial;
 	const struct vm__block *blocks;
 	const uint64_t *marks;
-	const uint8_t *bytes;
 };
 struct vm_image {
 	_Atomic uint32_t refs;

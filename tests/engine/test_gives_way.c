@@ -1,0 +1,270 @@
+// Long work of the runtime for a guest gives way: others get their turn in the middle of each, and it is right afterwards. What a reset and an image look at.
+// PROGRAM(test_gives_way, "comp code vm tier cmocka", "")
+#include "guest.h"
+
+#define TAGS "0d "
+
+// It gives what it should, and gives way so often.
+static void gives_way(const struct guest *g, uint64_t want, const char *name, uint64_t arg, uint64_t least)
+{
+	uint64_t preemptions = 0, r = 0;
+	vm_process_set_give_way_always(true);
+	enum trap t = guest_on_fiber(g, name, ARGS(arg), &r, &preemptions, VM_BUDGET_NONE);
+	vm_process_set_give_way_always(false);
+	assert_int_equal(t, TRAP_NONE);
+	assert_int_equal(r, want);
+	assert_in_range(preemptions, least, 20 * least);
+}
+
+static void collects_giving_way(const struct guest *g, uint64_t least)
+{
+	vm_process_set_collect_always(true);
+	gives_way(g, 7, "one", 0, least);
+	vm_process_set_collect_always(false);
+}
+
+// chain(n): n more exceptions that refer to each other, from a global; length(): of that. fill(n): n nodes in a list, from a global. list(): its length.
+// drop(n): fills, drops it and makes an object. one(): makes an object. array(n): makes an array of n bytes, its last one.
+// segment(): the objects of a segment.
+#define EVERYTHING                                                                                                                                \
+	MODULE TYPES "[ 06 5f 01 63 00 01 60 01 7f 01 7f 60 01 69 00 5e 78 01 60 00 00 5e 63 00 01 ] " FUNCS "[ 08 01 01 01 01 01 01 01 01 ] " TABLES \
+				 "[ 01 69 00 #%u ] " TAGS "[ 01 00 02 ] " GLOBALS "[ 02 69 01 d0 69 0b 63 00 01 d0 00 0b ] " EXPORTS                              \
+				 "[ 08 'chain' 00 00 'length' 00 01 'fill' 00 02 'list' 00 03 'drop' 00 04 'one' 00 05 'array' 00 06 'segment' 00 07 ] "
+#define BODIES                                                                                                                                    \
+	CODE "[ 08 "                                                                                                                                  \
+		 "[ 00 loop 40 block 69 try_table 40 01 03 00 global.get #0 throw #0 end unreachable end global.set #0 "                                  \
+		 "local.get #0 i32.const #1 i32.sub local.tee #0 br_if #0 end i32.const #0 end ] "                                                        \
+		 "[ 02 01 7f 01 69 struct.new_default #0 drop global.get #0 local.set #2 loop 40 local.get #2 ref.is_null i32.eqz if 40 "                 \
+		 "block 69 try_table 40 01 00 00 00 local.get #2 throw_ref end unreachable end local.set #2 local.get #1 i32.const #1 i32.add "           \
+		 "local.set #1 br #1 end end local.get #1 end ] "                                                                                         \
+		 "[ 00 loop 40 global.get #1 struct.new #0 global.set #1 local.get #0 i32.const #1 i32.sub local.tee #0 br_if #0 end i32.const #0 end ] " \
+		 "[ 02 01 7f 01 63 00 global.get #1 local.set #2 block 40 loop 40 local.get #2 ref.is_null br_if #1 local.get #1 i32.const #1 i32.add "   \
+		 "local.set #1 local.get #2 struct.get #0 #0 local.set #2 br #0 end end local.get #1 end ] "                                              \
+		 "[ 00 local.get #0 call #2 drop d0 00 global.set #1 i32.const #0 call #5 end ] "                                                         \
+		 "[ 00 struct.new_default #0 drop i32.const #7 end ] "                                                                                    \
+		 "[ 01 01 63 03 local.get #0 array.new_default #3 local.set #1 local.get #1 local.get #0 i32.const #1 i32.sub array.get_s #3 "            \
+		 "local.get #1 i32.const #0 i32.const #7 local.get #0 array.fill #3 end ] "                                                               \
+		 "[ 00 i32.const #0 local.get #0 array.new_elem #5 #0 array.len end ] ] "
+
+// An element segment of so many structures, and a table of so many exnrefs.
+static void init_everything(struct guest *g, uint32_t elements, uint32_t table)
+{
+	struct buf text = {0};
+	buf_printf(&text, EVERYTHING ELEMS "[ 01 05 63 00 #%u ", table, elements);
+	for (uint32_t i = 0; i < elements; i++)
+		buf_put_str(&text, "struct.new_default #0 end ");
+	buf_put_str(&text, "] " BODIES);
+	assert_true(buf_put_byte(&text, 0));
+	guest_init(g, (const char *)text.ptr);
+	buf_release(&text);
+}
+
+#if SANITIZE_ADDRESS || SANITIZE_THREAD
+enum { MANY = 50000 };
+#else
+enum { MANY = 500000 };
+#endif
+
+static void marking_a_chain_of_exceptions_gives_way(void **state UNUSED)
+{
+	struct guest g;
+	init_everything(&g, 1, 1);
+	gives(&g, 0, "chain", MANY);
+	collects_giving_way(&g, 2 * MANY / 4096);
+	guest_release(&g);
+}
+
+static void looking_through_a_table_for_exceptions_gives_way(void **state UNUSED)
+{
+	struct guest g;
+	init_everything(&g, 1, 1000000);
+	gives(&g, 0, "chain", 1);  // with none nobody looks
+	collects_giving_way(&g, 1000000 / 4096);
+	guest_release(&g);
+}
+
+static void set_null(const struct guest *g, uint32_t global)
+{
+	vm_global_set(vm_instance_extern(g->inst, WASM_EXTERN_GLOBAL, global).global, (const uint64_t[2]){0});
+}
+
+static void dropping_exceptions_gives_way(void **state UNUSED)
+{
+	struct guest g;
+	init_everything(&g, 1, 1);
+	uint64_t empty = vm_store_memory_used(g.st);
+	gives(&g, 0, "chain", MANY);
+	set_null(&g, 0);
+	collects_giving_way(&g, 4 * MANY / 4096);
+	assert_true(vm_store_memory_used(g.st) < empty + MANY);
+	guest_release(&g);
+}
+
+static void sweeping_and_giving_back_give_way(void **state UNUSED)
+{
+	struct guest g;
+	init_everything(&g, 1, 1);
+	uint64_t empty = vm_store_memory_used(g.st);
+	gives(&g, 0, "fill", 4 * MANY);
+	set_null(&g, 1);
+	collects_giving_way(&g, (4ull * MANY * 16 >> 20) - 4);  // 4 MiB are kept
+	assert_true(vm_store_memory_used(g.st) < empty + MANY);
+	guest_release(&g);
+}
+
+static void clearing_a_large_object_gives_way(void **state UNUSED)
+{
+	struct guest g;
+	init_everything(&g, 1, 1);
+	gives(&g, 0, "array", 64u << 20);
+	collects_giving_way(&g, 32);  // what it filled is given back
+	gives_way(&g, 0, "array", 64u << 20, 64 + 64);  // cleared and filled
+	guest_release(&g);
+}
+
+static void making_the_objects_of_a_segment_gives_way(void **state UNUSED)
+{
+	struct guest g;
+	init_everything(&g, MANY / 2, 1);
+	gives_way(&g, 1, "segment", 1, MANY / 2 / 1024);
+	gives(&g, MANY / 2, "segment", MANY / 2);
+	guest_release(&g);
+}
+
+// A call that ends in the middle of a sweep leaves a heap that is right.
+static void a_kill_in_the_middle_leaves_all_that_is_in_use(void **state UNUSED)
+{
+	struct guest g;
+	init_everything(&g, 1, 1);
+	gives(&g, 0, "fill", MANY);
+	gives(&g, 0, "chain", MANY / 10);
+	for (int i = 0; i < 50; i++) {
+		vm_process_set_collect_always(true);
+		struct guest_job j = {.g = &g, .name = i % 2 ? "array" : "one", .args = ARGS(3u << 20)};
+		struct vm_fiber *f = vm_fiber_new(shard, guest_run_job, &j);
+		vm_process_set_give_way_always(true);
+		enum vm_fiber_state s = VM_FIBER_NEW;
+		for (int k = 0; k < 1 + 7 * i && s != VM_FIBER_DONE; k++)
+			s = vm_fiber_resume(f, VM_RESUMED);
+		if (s != VM_FIBER_DONE)
+			assert_int_equal(vm_fiber_resume(f, VM_KILLED), VM_FIBER_DONE);
+		assert_true(j.trap == TRAP_NONE || j.trap == TRAP_KILLED);
+		vm_process_set_give_way_always(false);
+		vm_fiber_free(f);
+		vm_process_set_collect_always(false);
+		gives(&g, MANY, "list", 0);
+		gives(&g, MANY / 10, "length", 0);
+	}
+	guest_release(&g);
+}
+
+// ---- what a reset and an image look at -----------------------------------------------------------------------------------
+static void a_reset_touches_only_what_was_written(void **state UNUSED)
+{
+	struct guest g;
+	struct vm_image *image;
+	struct err e = {0};
+	enum { NODES = 100000 };
+	init_everything(&g, 1, 1);
+	gives(&g, 0, "fill", NODES);
+	if (!vm_image_capture(g.st, &image, &e) || !vm_store_attach(g.st, image, &e))
+		fail_msg("%s", e.text);
+	assert_true(vm_image_bytes(image) >= NODES * 16);
+	uint64_t used = vm_store_memory_used(g.st);
+	for (int i = 0; i < 20; i++) {
+		gives(&g, 7, "one", 0);
+		if (i == 5) {  // all of the image's goes, and its blocks are others'
+			gives(&g, 7, "drop", 3 * NODES);
+			vm_process_set_collect_always(true);
+			gives(&g, 7, "one", 0);
+			vm_process_set_collect_always(false);
+			gives(&g, 0, "array", 5u << 20);
+			gives(&g, 0, "fill", NODES / 2);
+		}
+		assert_true(vm_store_reset(g.st));
+		struct vm_reset_stats stats = vm_store_reset_stats(g.st);
+		if (vm_process_reset_method() != VM_RESET_DISCARD && (i <= 5 || i >= 5 + 8))  // pages that differed are not looked at for eight resets
+			assert_true(i == 5 ? stats.differing_pages > 1000 : stats.differing_pages >= 1 && stats.differing_pages <= 8);
+		gives(&g, NODES, "list", 0);
+		assert_int_equal(vm_store_memory_used(g.st), used);
+	}
+	vm_image_unref(image);
+	guest_release(&g);
+}
+
+static void an_image_looks_at_no_stack(void **state UNUSED)
+{
+	struct guest g;
+	struct vm_image *image;
+	struct err e = {0};
+	init_everything(&g, 1, 1);
+	gives(&g, 0, "chain", 1);
+	assert_false(vm_image_capture(g.st, &image, &e));
+	assert_int_equal(e.code, ERR_UNSUPPORTED);
+	set_null(&g, 0);
+	volatile uint32_t words[1000];
+	for (uint32_t i = 0; i < 1000; i++)
+		words[i] = 0x5e000000u + i;  // every reference to an exception that there may be
+	if (!vm_image_capture(g.st, &image, &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(words[999], 0x5e0003e7);
+	vm_image_unref(image);
+	guest_release(&g);
+}
+
+// ---- figures -------------------------------------------------------------------------------------------------------------
+// CPU time of the longest turn of a collection, which is what others on the shard wait.
+static void print_longest_turn(const struct guest *g, const char *what)
+{
+	struct guest_job j = {.g = g, .name = "one", .args = ARGS(0)};
+	struct vm_fiber *f = vm_fiber_new(shard, guest_run_job, &j);
+	uint64_t longest = 0, all = 0;
+	enum vm_fiber_state s;
+	vm_process_set_collect_always(true);
+	do {
+		uint64_t begin = sys_thread_cpu_ns();
+		s = vm_fiber_resume(f, VM_RESUMED);
+		uint64_t took = sys_thread_cpu_ns() - begin;
+		longest = max_u64(longest, took);
+		all += took;
+	} while (s != VM_FIBER_DONE);
+	vm_process_set_collect_always(false);
+	vm_fiber_free(f);
+	print_message("# %s: longest turn %.2f ms of %.0f\n", what, (double)longest / 1e6, (double)all / 1e6);
+}
+
+static void longest_turns(void **state UNUSED)
+{
+#if SANITIZE_ADDRESS || SANITIZE_THREAD
+	skip();
+#endif
+	struct guest g;
+	init_everything(&g, 1, 1);
+	gives(&g, 0, "fill", (256u << 20) / 16);
+	print_longest_turn(&g, "256 MiB of objects in use");
+	set_null(&g, 1);
+	print_longest_turn(&g, "256 MiB that are not");
+	gives(&g, 0, "array", 256u << 20);
+	gives(&g, 0, "chain", 2000000);
+	print_longest_turn(&g, "2,000,000 exceptions in a chain");
+	set_null(&g, 0);
+	print_longest_turn(&g, "2,000,000 that nobody holds");
+	guest_release(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(marking_a_chain_of_exceptions_gives_way),
+		cmocka_unit_test(looking_through_a_table_for_exceptions_gives_way),
+		cmocka_unit_test(dropping_exceptions_gives_way),
+		cmocka_unit_test(sweeping_and_giving_back_give_way),
+		cmocka_unit_test(clearing_a_large_object_gives_way),
+		cmocka_unit_test(making_the_objects_of_a_segment_gives_way),
+		cmocka_unit_test(a_kill_in_the_middle_leaves_all_that_is_in_use),
+		cmocka_unit_test(a_reset_touches_only_what_was_written),
+		cmocka_unit_test(an_image_looks_at_no_stack),
+		cmocka_unit_test(longest_turns),
+	};
+	return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
+}

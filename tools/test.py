@@ -216,7 +216,7 @@ def guests(s):
     for folder in ("http", "cli", "lib", "bad"):
         at = SHARED / "guests-async" / folder
         if at.is_dir():
-            s.run("python3", "tests/conform/conform.py", at)
+            s.run("python3", "tests/conform/conform.py", "--build", "check-reset", at)
         else:
             s.skip(f"{at} is not there")
     for at in (SHARED / "guests-toolchains", WASI_TESTSUITE, WASMTIME_PROGRAMS):

@@ -91,6 +91,8 @@ bool canon_end_room(const struct canon_end *e, uint8_t **ret, size_t *ret_len)
 	if (!p)
 		return false;
 	*ret_len = p->buffer.length - p->buffer.progress;
+	if (e->writes)  // into it, whoever's turn it is
+		vm_store_touch(e->instance->store);
 	if (*ret_len)
 		*ret = p->buffer.options->memory->base + p->buffer.ptr;
 	return true;

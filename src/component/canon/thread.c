@@ -340,6 +340,7 @@ static void fiber_main(void *arg)
 {
 	struct canon__thread *th = arg;
 	struct canon_instance *i = th->task.instance;
+	vm_store_touch(i->store);  // results are stored where the guest said, also by threads that run no guest
 	i->exec->task = &th->task;
 	th->task.scope = &th->base;
 	th->end = th->main(i, th);

@@ -277,7 +277,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	uintptr_t stack_limit = s->stack_limit;
 	uint64_t libcall_result = exec->libcall_result, context[2] = {exec->context[0], exec->context[1]};
 	void *task = exec->task;
-	struct vm_store *owner = s->owner;
+	struct vm_store *owner = s->owns ? s->owner : NULL;  // another's may be gone when this comes back
 	f->resumer = resumer;
 	f->resumer_exits = s->exits;
 	uint64_t now = sys_now_ns();
@@ -293,6 +293,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	exec->task = f->task;
 	memcpy(exec->context, f->context, sizeof context);
 	s->exits = f->exits;
+	s->owns = false;
 	if (f->owner)
 		vm__own(s, f->owner);
 	san_enter(f);
@@ -308,6 +309,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	exec->task = task;
 	memcpy(exec->context, context, sizeof context);
 	s->exits = f->resumer_exits;
+	s->owns = false;
 	if (resumer) {
 		resumer->run_since = now;
 		if (owner)
@@ -327,7 +329,7 @@ static void suspend(struct vm_shard *s, struct vm_fiber *f, enum vm_fiber_state 
 	f->task = s->exec.task;
 	memcpy(f->context, s->exec.context, sizeof f->context);
 	f->exits = s->exits;
-	f->owner = s->owner;
+	f->owner = s->owns ? s->owner : NULL;
 	f->state = state;
 	san_leave(f, state == VM_FIBER_DONE);
 	vm__switch(&f->sp, f->resumer_sp);

@@ -36,7 +36,7 @@ void vm_store_free(struct vm_store *st)
 	struct vm_shard *s = st->shard;
 	vm__exceptions_clear(st);
 	if (s->owner == st)
-		s->owner = NULL;
+		s->owner = NULL, s->owns = false;
 	for (struct vm_memory *m = st->memories; m; m = m->next) {
 		vm__memory_release(m);
 	}
@@ -74,7 +74,11 @@ void vm_store_poison(struct vm_store *st)
 
 void vm_store_touch(struct vm_store *st)
 {
-	st->faults = 1;
+	struct vm_shard *s = st->shard;
+	if (s->owner != st && s->exec.entry_sp)  // a guest runs, whose page faults are its own
+		st->faults = 1;
+	else
+		vm__own(s, st);
 }
 
 void vm_store_set_owner(struct vm_store *st, void *owner)

@@ -56,6 +56,7 @@ struct vm_shard {
 	struct vm_fiber *current;
 	struct vm__exit *exits;  // of the stack that runs
 	struct vm_store *owner;  // to whom page faults are charged since faults_read
+	bool owns;               // what runs made it so: it is a store that lives as long as what runs is in it
 	uint64_t faults_read;
 	uintptr_t thread_low, thread_high;  // the thread's own stack
 	// the watchdog's view; see watchdog.c
@@ -237,6 +238,7 @@ static inline uint64_t vm__in_pages(uint64_t length)
 void vm__own_slow(struct vm_shard *s, struct vm_store *st);
 static inline void vm__own(struct vm_shard *s, struct vm_store *st)
 {
+	s->owns = true;
 	if (UNLIKELY(s->owner != st))
 		vm__own_slow(s, st);
 }

@@ -55,6 +55,32 @@ static void runs_a_call_on_a_fiber(void **state UNUSED)
 	vm_store_free(j.st);
 }
 
+static void parks_once(void *arg UNUSED)
+{
+	vm_fiber_park(shard);
+}
+
+// Page faults are a store's while something runs in it; who waits outside of any names none, since that may be gone when it goes on.
+static void a_fiber_that_waits_outside_of_any_store_keeps_none(void **state UNUSED)
+{
+	struct vm_store *stores[2];
+	struct vm_instance *instances[2];
+	uint64_t sum;
+	for (int i = 0; i < 2; i++) {
+		guest_make(shard, &guest, NULL, NULL, NULL, &stores[i], &instances[i]);
+		assert_int_equal(guest_call(instances[i], G_ADD, 1, 2, &sum), TRAP_NONE);
+	}
+	struct vm_fiber *f = vm_fiber_new(shard, parks_once, NULL);
+	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_PARKED);
+	assert_null(f->owner);
+	assert_int_equal(guest_call(instances[0], G_ADD, 1, 2, &sum), TRAP_NONE);
+	vm_store_free(stores[1]);
+	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_DONE);
+	assert_int_equal(guest_call(instances[0], G_ADD, 1, 2, &sum), TRAP_NONE);
+	vm_fiber_free(f);
+	vm_store_free(stores[0]);
+}
+
 static enum trap host_waits(struct vm_call *call, const uint64_t *args, uint64_t *results)
 {
 	int *state = call->data;
@@ -575,6 +601,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(runs_a_call_on_a_fiber),
+		cmocka_unit_test(a_fiber_that_waits_outside_of_any_store_keeps_none),
 		cmocka_unit_test(parks_in_a_host_function_while_others_run),
 		cmocka_unit_test(resumes_a_parked_host_function_to_kill_it),
 		cmocka_unit_test(preempts_an_endless_loop_and_kills_it),

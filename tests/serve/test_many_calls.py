@@ -3,7 +3,7 @@ import itertools, os, re, subprocess, tempfile, time
 from pathlib import Path
 
 from assemble import ADD, Component, I32, I64, STRING, U32, U64, const, get, handler, name, put, s, section, store, u, vec
-from harness import Many, Server, check, config
+from harness import HELLO, Many, Server, check, config
 
 OPS = "test:many/ops@1.0.0"
 CLOCK = "wasi:clocks/monotonic-clock@0.3.0"
@@ -252,6 +252,6 @@ def calls_in_flight_end_in_the_version_that_they_began_in():
 
 
 def a_component_without_async_exports_is_refused():
-    with _App({"begun": lambda c: c.call("begun")}, provider=_caller(lambda c: const(0))) as app:
+    with _App({"begun": lambda c: c.call("begun")}, provider=HELLO.read_bytes()) as app:
         r = subprocess.run([str(config.tenon), "up", app.at.name, "--addr", "127.0.0.1:0"], capture_output=True, timeout=60, text=True)
         check(r.returncode == 4 and "async exports" in r.stderr, (r.returncode, r.stderr))

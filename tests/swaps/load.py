@@ -117,6 +117,16 @@ class Tenon:
         out, err = await p.communicate()
         return p.returncode, json.loads(out.splitlines()[-1]) if out.strip() else {}, err.decode()
 
+    async def answers(self, paths, seconds=60):
+        """All of them at once, each on a connection of its own, with 200."""
+        end = time.monotonic() + seconds
+        while True:
+            got = await asyncio.gather(*(Client(self.port).ask("GET", path) for path in paths))
+            if all(status == 200 for status, _ in got):
+                return
+            assert time.monotonic() < end, f"it does not recover: {[x for x in got if x[0] != 200][:3]}"
+            await asyncio.sleep(0.1)
+
     def memory_kib(self):
         return next(int(line.split()[1]) for line in open(f"/proc/{self.p.pid}/status") if line.startswith("VmRSS"))
 

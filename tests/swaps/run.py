@@ -79,6 +79,7 @@ async def swap(t, sequence, kills, load, tally):
     if code == 0:  # it stood there when its server died: what is not answered since is not known
         await load.end()
         tally["unknown"] += len(load.failed)
+        await t.answers(["/get/cold-0"] * 32)  # of each shard, whose next try to connect may be a moment away
 
 
 async def phase(t, sequence, kills, swaps, clients, tally):

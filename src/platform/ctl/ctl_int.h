@@ -11,7 +11,7 @@
 #include "state.h"
 #include "sys/sys.h"
 
-enum { CTL_EVENTS = 1024, CTL_EVENT_BYTES = 1 << 20, CTL_OPERATIONS = 64, CTL_OPERATION_BYTES = 4 << 20 };
+enum { CTL_EVENTS = 1024, CTL_EVENT_BYTES = 1 << 20, CTL_OPERATIONS = 256, CTL_OPERATION_BYTES = 4 << 20 };
 enum { CTL_APPS_MAX = 10000, CTL_GONE = 16, CTL_WAITING_MAX = 64, CTL_STEPS = 16 };
 
 // ---- events: what happened to an app, a bounded ring; each a line of JSON with its id ---------------------------------------------------------

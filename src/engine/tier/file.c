@@ -364,7 +364,10 @@ static void write_behind(struct tier_file *f, struct code_artifact *artifacts, u
 		return;
 	}
 	*w = (struct write_code){.job = {.fn = write_code, .drop = write_code_drop, .must = true, .bytes = bytes_of(artifacts, n)},
-		.cache = dup(f->cache), .key = f->key, .artifacts = artifacts, .n = n};
+		.cache = dup(f->cache),
+		.key = f->key,
+		.artifacts = artifacts,
+		.n = n};
 	tier__behind(&w->job);
 }
 

@@ -573,6 +573,7 @@ bool serve__process_open(struct serve_process *p, const struct serve_setup *setu
 	struct sys_handed handed;
 	*p = (struct serve_process){.config = setup->process, .signal_fd = -1, .statm_fd = -1, .started_ns = sys_now_ns(), .started_wall_ns = sys_wall_ns()};
 	p->end = serve__process_drain;
+	p->forgot = serve__relays_look;
 	pthread_mutex_init(&p->relays, NULL);
 	pthread_mutex_init(&p->listening, NULL);
 	serve__manager_init(&p->manager);
@@ -599,6 +600,7 @@ bool serve__process_open(struct serve_process *p, const struct serve_setup *setu
 void serve__process_close(struct serve_process *p)
 {
 	serve__admin_stop(p);  // it looks at what goes
+	p->forgot = NULL;
 	serve__preparing_end(p);
 	if (p->threads && p->threads[0].loop)
 		loop_timer_cancel(p->threads[0].loop, &p->drain_delay);

@@ -265,6 +265,35 @@ void serve__relay_free(struct serve_relay *r)
 	mem_free(r);
 }
 
+// ---- when nobody calls it any more -----------------------------------------------------------------------------------------------------------
+
+// Its versions are called by other tables, or none, from here on.
+static void forget_tables(const struct serve_service *s)
+{
+	struct serve_version *const versions[] = {s->version, s->tried, s->previous, s->coming};
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++)
+		if (versions[i])
+			serve__relay_forget_version(versions[i]);
+}
+
+static bool is_called(const struct serve_relay *r)
+{
+	return __atomic_load_n(&r->seam.refs, __ATOMIC_ACQUIRE) > 1 || __atomic_load_n(&r->guests, __ATOMIC_ACQUIRE) > 0;
+}
+
+bool serve__relay_let_go(struct serve_service *s)
+{
+	struct serve_relay *r = s->relay;
+	if (!r || is_called(r))
+		return false;
+	s->relay = NULL;
+	forget_tables(s);
+	if (r->base)
+		serve__version_unref(r->base, VERSION_IN_RELAY);
+	serve__relay_free(r);
+	return true;
+}
+
 static struct relay_face *face_of(struct serve_relay *r, struct slice interface, struct err *e)
 {
 	const struct comp_component *comp = r->base->deployment.comp;

@@ -26,6 +26,7 @@ struct serve_relay {
 	struct arena arena;
 	struct relay_class *classes;  // by comp_resource.index
 	struct relay_face *faces;
+	uint32_t guests;              // any thread
 };
 struct relay_func {
 	struct serve_relay *relay;

@@ -104,6 +104,7 @@ struct relay_guest *serve__relay_guest_new(struct serve_relay *r, struct serve_s
 	if (g->next)
 		g->next->prev = &g->next;
 	s->guests = g;
+	__atomic_add_fetch(&r->guests, 1, __ATOMIC_RELAXED);
 	return g;
 }
 
@@ -113,6 +114,7 @@ void serve__relay_guest_free(struct relay_guest *g)
 	*g->prev = g->next;
 	if (g->next)
 		g->next->prev = g->prev;
+	__atomic_sub_fetch(&g->relay->guests, 1, __ATOMIC_RELEASE);
 	mem_free(g);
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "access.h"
 #include "canon/canon.h"
 #include "comp/comp.h"
 #include "component.h"
@@ -348,7 +349,8 @@ struct serve_service {
 	struct serve_tally looks[SERVE_LOOKS];
 	uint32_t n_looks;
 	struct serve_shard *shards;                 // one a thread
-	struct serve_relay *relay;  // as other components call it; NULL: none has asked for it
+	struct serve_relay *relay;  // as other components call it; NULL: none does
+	bool leaves;        // it was to leave while others called it, and does when they don't
 	bool answers, is_run;  // requests, triggers call it: each version must be such
 	bool on_one_shard;  // policy keep: exactly one instance in the process, to which all of its requests come
 	unsigned owner;     // then: the thread that has it
@@ -400,6 +402,8 @@ bool serve__choice_tries(struct serve_shard *s, const struct http_request *r, ch
 // ---- update ----
 // Ends what is being prepared; on thread 0, whose loop it runs.
 void serve__preparing_end(struct serve_process *p);
+// On thread 0: components that nobody is linked to any more are bound to no interface from here on, and those that were to leave do.
+void serve__relays_look(struct serve_process *p);
 // Its versions are not in force any more.
 void serve__service_forget(struct serve_service *s);
 // Of a service without a version, which is not among those of the process yet. `app`: NULL where the component stands for its own.
@@ -452,6 +456,8 @@ uint64_t serve__relays_retire(struct serve_shard *s, uint64_t now_ns, uint64_t n
 // Another version can be called by those who are linked to the service. ERR_LINK: it lacks what they call, or has it otherwise. From any thread.
 NODISCARD bool serve__relay_fits(struct serve_service *s, struct serve_version *v, struct err *e);
 void serve__relay_forget_version(struct serve_version *v);
+// Nobody is linked to it any more: it is none, and its versions are bound to nothing. Within the lock of relays, while nothing is being loaded. false: somebody is.
+bool serve__relay_let_go(struct serve_service *s);
 // All versions are gone. NULL does nothing.
 void serve__relay_free(struct serve_relay *r);
 
@@ -736,6 +742,7 @@ struct serve_process {
 	unsigned opening, running;  // threads whose shards are not open yet; that are not over
 	struct err *failed;         // of a thread that did not open
 	uint32_t versions;          // that are there
+	void (*forgot)(struct serve_process *p);  // one of them went; NULL: the process is being closed
 	struct serve_preparing *preparing;  // versions on their way
 	struct serve_trigger *triggers;     // all, the newest first
 	struct serve_triggers *retriggering;  // on their way
@@ -882,16 +889,5 @@ void serve__backtrace(struct serve_deployment *d, const struct vm_frames *frames
 // Ends a request's line of the log with where it trapped and writes it: at once, or as soon as a thread of the pool has found out files and lines. Takes the
 // line over; `end` puts the frames' text and what is behind it.
 void serve__log_frames(const struct serve_request *c, struct buf *line, void (*end)(struct buf *line, struct slice frames));
-
-// ---- access: a line a request in a file, or on stdout ---------------------------------------------------------------------------------
-NODISCARD bool serve__access_open(const struct serve_process_config *c, struct err *e);
-// false: there is no file.
-bool serve__access_reopen(const struct serve_process_config *c);
-// A request that is over, its exchange not yet released. `status`: what it got, 499: its client left.
-void serve__access_call(const struct serve_request *r, unsigned status);
-// One that no service got.
-void serve__access_answered(const struct serve_process_config *c, const struct http_exchange *x, unsigned status, uint64_t wall_ns);
-// A head that never became one.
-void serve__access_refused(const struct serve_process_config *c, const struct http_address *peer, unsigned status);
 
 #endif

@@ -95,6 +95,7 @@ void serve_version_prepare(struct serve_service *s, const struct serve_service_c
 {
 	struct serve_process *p = s->process;
 	struct serve_preparing *g = mem_zalloc(sizeof *g);
+	serve__relays_look(p);
 	if (!s->spare)
 		s->spare = serve__choice_alloc();
 	if (!g || !s->spare || !serve__version_alloc(p, c, &g->version)) {
@@ -188,6 +189,7 @@ void serve_version_commit(struct serve_service *s, struct serve_version *v, cons
 	struct serve_choice *c = v->choice;
 	bool all = u->percent >= 100 || !s->version;
 	s->update = *u;
+	s->leaves = false;
 	v->number = ++s->numbers;
 	serve__version_set_slow(v, u->p99_ns);
 	v->choice = NULL;
@@ -215,18 +217,12 @@ void serve_version_commit(struct serve_service *s, struct serve_version *v, cons
 		forget_previous(s);
 }
 
-void serve_service_leave(struct serve_service *s, uint64_t drain_ns, serve_done_fn *done, void *ctx)
+static void leave(struct serve_service *s, serve_done_fn *done, void *ctx)
 {
 	struct serve_choice *c = s->spare;
 	const struct serve_choice like = {.done = done, .ctx = ctx};
-	// What others are linked to stays for their calls that run, though nothing leads to it.
-	if (!s->version || s->relay) {
-		__atomic_store_n(&s->there, false, __ATOMIC_RELEASE);
-		done(ctx, &(struct err){0});
-		return;
-	}
 	s->spare = NULL;
-	s->update.drain_ns = drain_ns;
+	s->leaves = false;
 	serve__choice_init(c, &like);
 	retire(s, s->version);
 	retire(s, s->tried);
@@ -238,6 +234,32 @@ void serve_service_leave(struct serve_service *s, uint64_t drain_ns, serve_done_
 	s->tried = NULL;
 	s->answers = false;
 	set_version(s, NULL);
+}
+
+void serve__relays_look(struct serve_process *p)
+{
+	for (unsigned i = 0; i < p->n_services && !p->preparing; i++) {  // what is being loaded may be about to call it
+		struct serve_service *s = p->services[i];
+		pthread_mutex_lock(&p->relays);
+		bool went = serve__relay_let_go(s);
+		pthread_mutex_unlock(&p->relays);
+		if (went && s->leaves && s->version && s->spare)
+			leave(s, NULL, NULL);
+	}
+}
+
+void serve_service_leave(struct serve_service *s, uint64_t drain_ns, serve_done_fn *done, void *ctx)
+{
+	s->update.drain_ns = drain_ns;
+	serve__relays_look(s->process);
+	// What others are linked to stays for their calls that run, though nothing leads to it.
+	if (!s->version || s->relay) {
+		s->leaves = s->version != NULL;
+		__atomic_store_n(&s->there, false, __ATOMIC_RELEASE);
+		done(ctx, &(struct err){0});
+		return;
+	}
+	leave(s, done, ctx);
 }
 
 bool serve_service_leave_prepare(struct serve_service *s, struct err *e)

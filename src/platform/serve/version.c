@@ -292,7 +292,11 @@ static void version_free(struct serve_version *v)
 
 static void on_gone(struct loop_remote *r)
 {
-	version_free(CONTAINER_OF(r, struct serve_version, gone));
+	struct serve_version *v = CONTAINER_OF(r, struct serve_version, gone);
+	struct serve_process *p = v->process;
+	version_free(v);
+	if (p->forgot)
+		p->forgot(p);
 }
 
 bool serve__version_alloc(struct serve_process *p, const struct serve_service_config *c, struct serve_version **ret)

@@ -194,6 +194,30 @@ static void an_edit_of_what_was_changed_live_is_found(void **state)
 	assert_string_equal(edit.now, "nothing");
 }
 
+// What a case of tests/manifest would be too long for.
+static void what_is_too_much_is_refused(void **state)
+{
+	struct buf b = {0};
+	static char set[(600 << 10) + 3];
+	const char *sets[] = {set};
+	buf_put_str(&b, HEAD "[component.c]\nsource = \"c\"\nlinks = { ");
+	for (unsigned i = 0; i <= APP_MAX_LINKS; i++)
+		buf_printf(&b, "%s\"a:b/c%u\" = \"k\"", i ? ", " : "", i);
+	buf_printf(&b, " }\n[link.k]\ntype = \"memory\"\n%c", 0);
+	refuse((const char *)b.ptr, "component.c.links has more than 1000 rows", "5:9");
+	buf_clear(&b);
+	memset(set, 'x', sizeof set - 1);
+	memcpy(set, "v=", 2);
+	inputs.sets = sets;
+	inputs.n_sets = 1;
+	buf_put_str(&b, HEAD "[variables]\nv = {}\n[component.c]\nsource = \"c\"\nenv = { ");
+	for (unsigned i = 0; i < 120; i++)
+		buf_printf(&b, "%sE%u = \"${v}\"", i ? ", " : "", i);
+	buf_printf(&b, " }\n%c", 0);
+	refuse((const char *)b.ptr, "the text is too long with the variables' values in it", "7:");
+	buf_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +229,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(live_changes_merge_and_keep_what_they_do_not_say, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(live_changes_are_put_together, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(an_edit_of_what_was_changed_live_is_found, open_arena, close_arena),
+		cmocka_unit_test_setup_teardown(what_is_too_much_is_refused, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(triggers_without_an_id_are_named_after_what_they_call, open_arena, close_arena),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

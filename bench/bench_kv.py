@@ -1,0 +1,146 @@
+"""Get, set and increment of a component on memory, file, Redis and NATS: CPU and latency a call, beside a direct client in C, and beside `wasmtime serve -S keyvalue`."""
+import json, re, subprocess, sys, tempfile, time
+from pathlib import Path
+
+import bench_serve, measure
+from measure import Server, median
+
+sys.path.append(str(measure.TOP / "tests/real"))
+import servers  # noqa: E402  of others: redis-server, nats-server
+
+ROUNDS = 3
+GUEST = {"counter": "kv/kv-counter-c.wasm", "provider": "kv/kv-memory-c.wasm"}
+MANIFEST = """tenon = 1
+[app]
+name = "bench"
+[component.c]
+source = "{file}"
+links = {{ "wasi:keyvalue" = "store" }}
+[link.store]
+{store}
+[[trigger.http]]
+route = "/..."
+component = "c"
+{more}"""
+# Method, path, body; the guest opens its bucket for each but "none", which asks no store.
+CALLS = {"none": ("GET", "/nothing", ""), "get": ("GET", "/get/n", ""), "set": ("PUT", "/set/n", "12345"), "increment": ("POST", "/incr/n", "")}
+
+
+def options(p):
+    p.add_argument("--connections", type=int, default=32)
+    p.add_argument("--seconds", type=float, default=2)
+    p.add_argument("--direct", type=int, default=20000, help="calls of the direct client")
+
+
+def store_sides(top, running):
+    """name → (lines of the link, further lines of the manifest)."""
+    found = {"memory": ('type = "memory"', ""), "file": (f'type = "file"\npath = "{top}/bench.db"', "")}
+    if provider := measure.guest("provider", GUEST):
+        found["component"] = ('type = "component"\ncomponent = "provider"', f'[component.provider]\nsource = "{provider}"\n')
+    if "redis" in running:
+        found["redis"] = (f'type = "redis"\nurl = "redis://127.0.0.1:{running["redis"].port}/0"', "")
+    if "nats" in running:
+        found["nats"] = (f'type = "nats"\nurl = "nats://127.0.0.1:{running["nats"].port}/bench"', "")
+    return found
+
+
+def tenon(top, name, file, store, core):
+    folder = top / name
+    folder.mkdir()
+    (folder / "tenon.toml").write_text(MANIFEST.format(file=file, store=store[0], more=store[1]))
+    env = {"TENON_CTL": str(folder / "ctl"), "TENON_STATE": str(folder / "state")}
+    server = Server([measure.TENON, "up", folder, "--addr", "127.0.0.1:{port}", "--shards", "1"], core, env=env)
+    if not server.wait_ready(any_status=True):
+        sys.exit(f"{name}: tenon up did not come up: build/bench/server.log")
+    return server
+
+
+def load(server, top, call, o, core):
+    """One burst of wrk: CPU of the server and latency a request."""
+    method, path, body = CALLS[call]
+    script = top / f"{call}.lua"
+    script.write_text(f'wrk.method = "{method}"\nwrk.body = "{body}"\n')
+    before = measure.cpu_ns(server.process.pid)
+    r = subprocess.run(measure.pinned(core, ["wrk", "-t1", f"-c{o.connections}", f"-d{o.seconds:g}s", "--latency", "-s", script, f"http://127.0.0.1:{server.port}{path}"]),
+        capture_output=True, text=True)
+    spent = measure.cpu_ns(server.process.pid) - before
+    n = int(re.search(r"(\d+) requests in", r.stdout).group(1))
+    bad = sum(int(x) for x in re.findall(r"Non-2xx[^\d]*(\d+)", r.stdout))
+    if not n:
+        sys.exit(f"{call}: no request was answered")
+    latency = {k: bench_serve.in_us(v) for k, v in re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s))", r.stdout, re.M)}
+    return {"cpu_us": spent / 1000 / n, "rps": n / o.seconds, "p50_us": latency.get("50", 0), "p99_us": latency.get("99", 0), "not 2xx": 0 if call == "none" else bad}
+
+
+def direct(name, s, o):
+    """Of each call: CPU of the client and time."""
+    argv = ["redis", s.port] if name == "redis" else ["nats", s.port, "direct"]
+    return measure.tenon_bench(*argv, o.direct, program="bench-kv")
+
+
+def peer(o, file, core):
+    return Server([o.peer, "serve", "-S", "cli,keyvalue", "--addr", "127.0.0.1:{port}", *bench_serve.BEST, file], core)
+
+
+def run(o):
+    server_core, load_core = measure.cores()
+    file, running = measure.guest("counter", GUEST), {}
+    if not file:
+        sys.exit("the guest kv-counter-c is not on this machine")
+    with tempfile.TemporaryDirectory(prefix="tenon-bench-") as top:
+        top = Path(top)
+        try:
+            for name, kind in (("redis", servers.Redis), ("nats", servers.Nats)):
+                if why := kind.lacks():
+                    print(f"without {name}: {why}")
+                else:
+                    running[name] = kind("--appendonly", "no").start() if name == "redis" else kind().start()
+            found = measured(o, top, file, running, server_core, load_core)
+        finally:
+            for s in running.values():
+                s.__exit__(None, None, None)
+    show(o, *found)
+
+
+def measured(o, top, file, running, server_core, load_core):
+    sides = {}
+    try:
+        for name, store in store_sides(top, running).items():
+            sides[name] = tenon(top, name, file, store, server_core)
+        if o.peer:
+            sides["wasmtime"] = peer(o, file, server_core)
+            if not sides["wasmtime"].wait_ready(any_status=True):
+                print("wasmtime: did not come up (build/bench/server.log)")
+                sides.pop("wasmtime").stop()
+        return _rounds(o, top, sides, running, load_core)
+    finally:
+        for s in sides.values():
+            s.stop()
+
+
+def _rounds(o, top, sides, running, load_core):
+    for s in sides.values():
+        load(s, top, "set", o, load_core)  # warm, and there is a value
+    seen, clients = {name: {c: [] for c in CALLS} for name in sides}, {name: [] for name in running}
+    for _ in range(o.rounds):
+        for call in CALLS:
+            for name, s in sides.items():
+                seen[name][call].append(load(s, top, call, o, load_core))
+        for name, s in running.items():
+            clients[name].append(direct(name, s, o))
+    return {name: {c: {k: median([r[k] for r in rs]) for k in rs[0]} for c, rs in calls.items()} for name, calls in seen.items()}, \
+        {name: {c: {k: median([r[c][k] for r in rs]) for k in ("cpu_us", "us")} for c in rs[0]} for name, rs in clients.items()}
+
+
+def show(o, seen, clients):
+    rows = []
+    for name, calls in seen.items():
+        base = calls["none"]["cpu_us"]
+        for call, r in calls.items():
+            d = clients.get(name, {}).get(call)
+            rows.append([f"{name}: {call}", round(r["cpu_us"], 2), round(r["cpu_us"] - base, 2), round(r["rps"]), round(r["p50_us"]), round(r["p99_us"]), r["not 2xx"],
+                round(d["cpu_us"], 2) if d else "", round(d["us"], 1) if d else ""])
+    measure.table(["store: call", "CPU us/req", "over none", "req/s", "p50 us", "p99 us", "not 2xx", "direct: CPU us", "us"], rows)
+    if "wasmtime" in seen:
+        print(f"requests a second of the counter on memory: {seen['memory']['increment']['rps'] / seen['wasmtime']['increment']['rps']:.1f} x wasmtime's")
+    measure.save("kv", {"connections": o.connections, "seconds": o.seconds, "rounds": o.rounds, "results": seen, "direct": clients})

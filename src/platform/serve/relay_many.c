@@ -46,18 +46,18 @@ static void on_turn(struct loop_job *j)
 		serve__relay_guest_free(g);
 }
 
-static struct relay_guest *guest_of(struct serve_relay *r, struct serve_slot *slot)
+// `spare` becomes it, or is freed.
+static struct relay_guest *guest_of(struct serve_slot *slot, struct relay_guest *spare)
 {
-	if (slot->guest)
+	if (slot->guest) {
+		serve__relay_guest_free(spare);
 		return slot->guest;
-	struct relay_guest *g = serve__relay_guest_new(r, slot->shard);
-	if (!g)
-		return NULL;
-	g->is_many = true;
-	g->slot = slot;
-	g->turn.fn = on_turn;
-	slot->guest = g;
-	return g;
+	}
+	spare->is_many = true;
+	spare->slot = slot;
+	spare->turn.fn = on_turn;
+	slot->guest = spare;
+	return spare;
 }
 
 // A place in any instance, which may be waited for.
@@ -68,14 +68,17 @@ static enum seam_result take_place(struct serve_relay *r, struct serve_shard *s,
 		struct err e = {0};
 		if (!s->open || s->closing || !s->stable)
 			return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, s->stable ? "the process ends" : "it was taken off");
+		struct relay_guest *spare = serve__relay_guest_new(r, s);
+		if (!spare)
+			return seam_trap(c, "the host is out of memory");
 		struct serve_slot *slot = serve__slot_take(s, s->stable, &e);
-		*ret = slot ? guest_of(r, slot) : NULL;
-		if (*ret)
+		if (slot) {
+			*ret = guest_of(slot, spare);
 			return SEAM_OK;
-		if (slot)
-			serve__slot_give_back(slot, s);
-		if (slot || e.code != ERR_NONE)
-			return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, slot ? "the host is out of memory" : e.text);
+		}
+		serve__relay_guest_free(spare);
+		if (e.code != ERR_NONE)
+			return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, e.text);
 		seam_park_init(&park);  // all of its instances are full
 		enum seam_result went = seam_park_until(c, &park, sat_add_u64(loop_now_ns(s->loop), PLACE_RETRY), NULL);
 		if (went != SEAM_OK)
@@ -123,6 +126,7 @@ static void enter(struct relay_many *k)
 		k->next->prev = &k->next;
 	g->inside = k;
 	g->calls++;
+	g->shard->closers++;
 	serve__slot_enter(g->slot, &k->inside, k->task);
 }
 
@@ -147,12 +151,6 @@ static void leave(struct relay_many *k, bool clean)
 	if (s->queue_head)
 		loop_post(s->loop, &s->queue_turn);
 	serve__relay_look_at(g);
-}
-
-static void call_free(struct relay_many *k)
-{
-	seam_task_free(k->task);
-	mem_free(k);
 }
 
 static void on_returned(struct canon_task *t)
@@ -198,23 +196,44 @@ static void close_result(struct relay_many *k)
 		k->ok = false;  // without memory to close what it gave its instance can't go on
 }
 
+// On the loop's stack: its slot may go with it.
+static void end(struct relay_many *k)
+{
+	struct serve_shard *s = k->guest->shard;
+	close_result(k);
+	leave(k, k->ok || !k->begun);
+	s->closers--;
+	seam_task_free(k->task);
+	mem_free(k);
+}
+
+static void on_end(struct loop_job *j)
+{
+	end(CONTAINER_OF(j, struct relay_many, begin));
+}
+
+// The same of the caller, on his fiber, when he has what he gets.
+static void end_soon(struct relay_many *k)
+{
+	loop_job_cancel(&k->begin);
+	k->call = NULL;
+	k->begin.fn = on_end;
+	loop_post(k->guest->shard->loop, &k->begin);
+}
+
 static void on_done(struct seam_task *t)
 {
 	struct relay_many *k = t->owner;
 	struct relay_guest *g = k->guest;
-	struct serve_shard *s = g->shard;
 	k->over = true;
-	serve__meter_inner(s, g->slot->canon, t->cpu_ns, k->ok ? TRAP_NONE : k->trap.trap);
+	serve__meter_inner(g->shard, g->slot->canon, t->cpu_ns, k->ok ? TRAP_NONE : k->trap.trap);
 	seam_instance_task_end(&g->slot->seam, t);
 	if (k->call) {
 		charge(k, t->cpu_ns, t->n_calls);
 		seam_wake(&k->park);  // he takes the result before it leaves
 		return;
 	}
-	close_result(k);
-	leave(k, k->ok);
-	s->closers--;
-	call_free(k);
+	end(k);
 }
 
 static void on_late(struct seam_task *t)
@@ -231,11 +250,9 @@ static void on_begin(struct loop_job *j)
 	struct relay_many *k = CONTAINER_OF(j, struct relay_many, begin);
 	struct serve_shard *s = k->guest->shard;
 	k->begun = true;
-	s->closers++;
 	if (seam_task_run(k->task, call_main, k, serve__budget(&k->guest->slot->version->config->limits, loop_now_ns(s->loop)), on_done))
 		return;
 	k->begun = false;
-	s->closers--;
 	seam_wake(&k->park);
 }
 
@@ -272,76 +289,58 @@ static enum seam_result copy_args(struct relay_many *k, struct seam_call *c, con
 	return r == SEAM_TRAP ? seam_trap(c, "%s: component %s has no memory for its arguments (--memory)", c->func->name, k->guest->relay->service->name) : r;
 }
 
-static enum seam_result run(struct seam_call *c, struct relay_many *k, const void *args, void *ret)
+static enum seam_result run(struct seam_call *c, struct relay_many *k, void *ret)
 {
-	struct serve_shard *s = k->guest->shard;
-	enum seam_result r = copy_args(k, c, args);
-	if (r != SEAM_OK) {
-		leave(k, true);
-		call_free(k);
-		return r;
-	}
 	k->begin.fn = on_begin;
 	seam_park_init(&k->park);
 	loop_post(c->task->loop, &k->begin);
-	r = seam_park(c, &k->park);
-	if (!k->begun) {
-		loop_job_cancel(&k->begin);
-		if (r == SEAM_OK)
-			r = serve__relay_fails(k->guest->relay, c, "no memory for a stack", ret);
-		leave(k, true);
-		call_free(k);
-		return r;
-	}
-	if (r == SEAM_OK)
-		r = conclude(k, c, ret);
-	if (!k->over) {
-		detach(k);
-		return r;
-	}
-	close_result(k);
-	leave(k, k->ok);
-	s->closers--;
-	call_free(k);
-	return r;
+	enum seam_result r = seam_park(c, &k->park);
+	if (r == SEAM_OK && !k->begun)
+		return serve__relay_fails(k->guest->relay, c, "no memory for a stack", ret);
+	return r == SEAM_OK ? conclude(k, c, ret) : r;
+}
+
+// Of a call that has its place.
+static enum seam_result begin(struct seam_call *c, struct relay_many *k, const struct relay_func *f, const void *args, void *ret)
+{
+	struct relay_guest *g = k->guest;
+	struct err e = {0};
+	k->export = serve__relay_find(g, f, &e);
+	if (!k->export)
+		return seam_trap(c, "%s: component %s: %s", c->func->name, g->relay->service->name, e.text);
+	if (serve__relay_comes_back(&g->slot->seam, c->task))
+		return seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, g->relay->service->name);
+	k->task->instance = &g->slot->seam;
+	k->task->caller = c->task;
+	k->task->request = c->task->request;
+	k->task->span = c->span ? c->span : c->task->span;
+	k->task->on_late = on_late;
+	enum seam_result r = copy_args(k, c, args);
+	return r == SEAM_OK ? run(c, k, ret) : r;
 }
 
 enum seam_result serve__relay_call_many(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, struct relay_guest *g, const void *args, void *ret)
 {
-	struct serve_relay *r = f->relay;
-	struct err e = {0};
-	enum seam_result went = g ? take_place_in(g, c) : take_place(r, &r->service->shards[t->index], c, &g);
-	if (went != SEAM_OK)
-		return went;
 	struct relay_many *k = mem_zalloc(sizeof *k);
 	struct seam_task *task = k ? seam_task_new(c->task->of, NULL) : NULL;
-	const struct comp_export_func *export = serve__relay_find(g, f, &e);
-	if (!task)
-		went = seam_trap(c, "the host is out of memory");
-	else if (!export)
-		went = seam_trap(c, "%s: component %s: %s", c->func->name, r->service->name, e.text);
-	else if (serve__relay_comes_back(&g->slot->seam, c->task))
-		went = seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, r->service->name);
-	if (went != SEAM_OK) {
+	enum seam_result r = !task ? seam_trap(c, "the host is out of memory")
+		: g                    ? take_place_in(g, c)
+							   : take_place(f->relay, &f->relay->service->shards[t->index], c, &g);
+	if (r != SEAM_OK) {
 		seam_task_free(task);
 		mem_free(k);
-		struct serve_slot *slot = g->slot;
-		if (!g->calls && !g->has_place)
-			serve__relay_forget_slot(g, true);
-		serve__slot_give_back(slot, g->shard);
-		serve__relay_look_at(g);
-		return went;
+		return r;
 	}
-	*k = (struct relay_many){.func = c->func, .export = export, .guest = g, .task = task, .call = c};
+	*k = (struct relay_many){.func = c->func, .guest = g, .task = task, .call = c};
 	arena_init_pool(&k->arena, g->slot->version->config->limits.memory, canon_instance_pool(g->slot->canon));
 	task->owner = k;
-	task->instance = &g->slot->seam;
-	task->caller = c->task;
-	task->request = c->task->request;
-	task->span = c->span ? c->span : c->task->span;
-	task->on_late = on_late;
 	enter(k);
-	return run(c, k, args, ret);
+	r = begin(c, k, f, args, ret);
+	if (k->begun && !k->over)
+		detach(k);
+	else
+		end_soon(k);
+	return r;
 }
 
 // ---- the end of a version, of a shard ------------------------------------------------------------------------------------------------------------

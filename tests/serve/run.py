@@ -2,9 +2,9 @@
 """Tests of the whole server: run.py [--build NAME] [--over WAY] [--only WORD]…
 
 Each function of a test_*.py here that has no leading underscore is a test; its name is what must hold. --build: the binary of build/NAME instead of
-build/tenon, or check-reset: build/release/tenon-check-reset. --over tls|h2c|h2: the tests of OVER, by TLS, by HTTP/2, by both; but for what is written by hand. --only: tests with that word in their name or file. What failed beside other tests runs again alone: if it holds then, it is told as UNSTEADY, which is no failure. The last line is the total; exit 0 only if nothing failed.
+build/tenon, or check-reset: build/release/tenon-check-reset. --over tls|h2c|h2: the tests of OVER, by TLS, by HTTP/2, by both; but for what is written by hand. --only: tests with that word in their name or file. What failed beside other tests runs again alone: if it holds then, it is told as UNSTEADY, which is no failure; but where a program died of a signal of its own. The last line is the total; exit 0 only if nothing failed.
 """
-import argparse, contextlib, importlib, inspect, io, multiprocessing, os, signal, sys, time, traceback
+import argparse, contextlib, importlib, inspect, io, multiprocessing, os, signal, subprocess, sys, time, traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -16,10 +16,25 @@ from guests import binary  # noqa: E402
 from over import WAYS, Way  # noqa: E402
 
 LONG = ("test_host_work", "test_host_memory", "test_swaps", "test_grpc")  # begun first: nobody waits for them at the end
+DEATHS = [-s for s in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)]
 ALONE = ("test_steady", "test_neighbours", "test_slow_files", "test_crowd", "test_install")
 
 # What a server does with requests, whatever they come over.
 OVER = ("test_bodies", "test_drain", "test_http", "test_isolation", "test_large_bodies", "test_limits", "test_outgoing", "test_policies")
+
+
+class Watched(subprocess.Popen):
+    """What tests start; `all`: of the one that runs."""
+    all = []
+
+    def __init__(self, *args, **kwargs):
+        Watched.all.append(self)
+        super().__init__(*args, **kwargs)
+
+
+def crashed():
+    """Programs that died of what nobody sent them."""
+    return [(p.args[0] if isinstance(p.args, list) else p.args, p.returncode) for p in Watched.all if p.returncode in DEATHS]
 
 
 def tests(only, way):
@@ -33,8 +48,9 @@ def tests(only, way):
 
 
 def run(where, name):
-    """(what became of it: "ok", "skip", "by hand" or "FAILED", why it was skipped, what is printed)."""
+    """(what became of it: "ok", "skip", "by hand", "FAILED" or "crashed", why it was skipped, what is printed)."""
     began, said = time.monotonic(), io.StringIO()
+    Watched.all.clear()
     with contextlib.redirect_stdout(said):
         try:
             note = getattr(sys.modules[where], name)()
@@ -50,6 +66,9 @@ def run(where, name):
             at = traceback.extract_tb(e.__traceback__)
             line = next((f.lineno for f in reversed(at) if Path(f.filename).name == where + ".py"), 0)
             print(f"FAILED {where[5:]}: {name} ({where}.py:{line}): {'' if isinstance(e, AssertionError) else type(e).__name__ + ': '}{e}")
+            if dead := crashed():
+                became = "crashed"
+                print(f"    died: {dead}")
     return became, why, said.getvalue()
 
 
@@ -85,6 +104,7 @@ def main():
         harness.config.tenon = binary(harness.TOP / "build", o.build)
         harness.config.release = o.build not in ("asan", "tsan", "check-reset")
     total, skipped = Counter(), Counter()
+    subprocess.Popen = Watched
     if not harness.config.tenon.exists():
         print(f"FAILED: {harness.config.tenon} is not built\n0 passed, 1 failed, 0 skipped")
         return 1
@@ -97,8 +117,8 @@ def main():
         print(f"skipped {n}: {why}")
     if total["by hand"]:
         print(f"{total['by hand']} are about HTTP/1.1 written by hand or clients that speak nothing else")
-    print(f"{total['ok']} passed, {total['FAILED']} failed, {total['skip']} skipped")
-    return 1 if total["FAILED"] else 0
+    print(f"{total['ok']} passed, {total['FAILED'] + total['crashed']} failed, {total['skip']} skipped")
+    return 1 if total["FAILED"] + total["crashed"] else 0
 
 
 if __name__ == "__main__":

@@ -13,14 +13,20 @@ def options(p):
     pass
 
 
-def first_response(argv, env=None):
-    """Milliseconds from exec to the end of the first answer's head, or None."""
+def first_answer(argv, env=None):
+    """From exec to the end of the first answer's head: {"ms", "CPU ms", "faults"}, the latter two of all threads; or None."""
     began = time.perf_counter()
     s = Server(argv, None, env)
     ok = s.wait_ready(step=0.0002)
-    ms = (time.perf_counter() - began) * 1000
+    found = {"ms": (time.perf_counter() - began) * 1000, "CPU ms": s.cpu_ns() / 1e6, "faults": s.counters()[1]} if ok else None
     s.stop()
-    return ms if ok else None
+    return found
+
+
+def first_response(argv, env=None):
+    """Milliseconds of that, or None."""
+    found = first_answer(argv, env)
+    return found["ms"] if found else None
 
 
 def sides(o, g, file, cache):
@@ -45,7 +51,7 @@ def sides(o, g, file, cache):
 def run(o):
     rows, data = [], {}
     floor = median([first_response([measure.TOP / "build/release/bare_epoll", "{port}"]) for _ in range(o.rounds)])
-    rows.append(["bare epoll (the method's own cost)", round(floor, 1), "", ""])
+    rows.append(["bare epoll (the method's own cost)", round(floor, 1), "", "", "", ""])
     with tempfile.TemporaryDirectory(prefix="tenon-bench-") as folder:
         for g in o.guest or ["c", "js", "py"]:
             file = measure.guest(g)
@@ -60,10 +66,13 @@ def run(o):
                         continue  # many seconds each, and it hardly varies
                     if before:
                         before()
-                    ms = first_response(argv, env)
-                    if n and ms:
-                        times[name].append(ms)
-            data[g] = {name: median(t) for name, t in times.items() if t}
-            rows += [[f"{g}: {name}", round(median(t), 1), round(min(t), 1), round(max(t), 1)] for name, t in times.items() if t]
-    measure.table(["guest, side", "ms", "least", "most"], rows)
-    measure.save("coldstart", {"rounds": o.rounds, "floor_ms": floor, "ms": data})
+                    found = first_answer(argv, env)
+                    if n and found:
+                        times[name].append(found)
+            for name, all_of in times.items():
+                if all_of:
+                    ms, cpu, faults = ([one[key] for one in all_of] for key in ("ms", "CPU ms", "faults"))
+                    data.setdefault(g, {})[name] = {"ms": median(ms), "cpu_ms": median(cpu), "faults": median(faults)}
+                    rows.append([f"{g}: {name}", round(median(ms), 1), round(min(ms), 1), round(max(ms), 1), round(median(cpu), 1), int(median(faults))])
+    measure.table(["guest, side", "ms", "least", "most", "CPU ms", "faults"], rows)
+    measure.save("coldstart", {"rounds": o.rounds, "floor_ms": floor, "guests": data})

@@ -73,8 +73,8 @@ def coldstart(binary, guest, file, o, folder):
     argv, env = [binary, "serve", file, "--addr", "127.0.0.1:{port}"], {"TENON_CACHE": str(folder)}
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
-    found = {"cold ms": bench_coldstart.first_response(argv, env), "warm ms": bench_coldstart.first_response(argv, env)}
-    return found if all(found.values()) else None
+    found = {kind: bench_coldstart.first_answer(argv, env) for kind in ("cold", "warm")}
+    return {f"{kind} {figure}": n for kind, figures in found.items() for figure, n in figures.items()} if all(found.values()) else None
 
 
 GUESTS = {"serve": ["c", "rust", "js", "py", "go"], "instantiate": ["c"], "coldstart": ["c", "js", "py"], "compile": ["c", "rust", "js", "py"]}

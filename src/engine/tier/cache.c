@@ -329,19 +329,25 @@ static void stat_key(const struct stat *st, struct tier_key *ret)
 	tier__key_of(slice_of(words, sizeof words), ret);
 }
 
-void tier__file_identity(int cache, int file_fd, struct slice file, struct tier_key *ret)
+bool tier__identity_find(int cache, int file_fd, uint64_t size, struct tier__identity *ret, struct tier_key *ret_content)
 {
 	struct stat st;
-	struct tier_key by_stat;
 	char name[NAME_MAX_LEN];
-	bool known = file_fd >= 0 && fstat(file_fd, &st) == 0 && (uint64_t)st.st_size == file.len;
-	if (known) {
-		stat_key(&st, &by_stat);
-		entry_name(&by_stat, "id", name);
-		if (read_key(cache, name, ret))
-			return;
-	}
-	tier__key_of(file, ret);
-	if (known && is_settled(&st.st_mtim) && is_settled(&st.st_ctim))
-		put_file(cache, name, write_key, ret, NULL);
+	*ret = (struct tier__identity){0};
+	if (file_fd < 0 || fstat(file_fd, &st) != 0 || (uint64_t)st.st_size != size)
+		return false;
+	stat_key(&st, &ret->by_stat);
+	ret->settled = is_settled(&st.st_mtim) && is_settled(&st.st_ctim);
+	entry_name(&ret->by_stat, "id", name);
+	return read_key(cache, name, ret_content);
+}
+
+void tier__identity_keep(int cache, const struct tier__identity *id, const struct tier_key *content)
+{
+	struct tier_key key = *content;
+	char name[NAME_MAX_LEN];
+	if (!id->settled)
+		return;
+	entry_name(&id->by_stat, "id", name);
+	put_file(cache, name, write_key, &key, NULL);
 }

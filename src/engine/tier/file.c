@@ -112,10 +112,42 @@ static void map_entry(struct tier_file *f)
 		forget_entry(f);
 }
 
+struct write_id {
+	struct tier__job job;
+	int cache;
+	struct tier__identity id;
+	struct tier_key content;
+};
+
+static void write_id_drop(struct tier__job *job)
+{
+	struct write_id *w = CONTAINER_OF(job, struct write_id, job);
+	sys_close(w->cache);
+	mem_free(w);
+}
+
+static void write_id(struct tier__job *job)
+{
+	struct write_id *w = CONTAINER_OF(job, struct write_id, job);
+	tier__identity_keep(w->cache, &w->id, &w->content);
+	write_id_drop(job);
+}
+
+// What the file hashes to, remembered behind: that waits for the disk.
+static void id_behind(int cache, const struct tier__identity *id, const struct tier_key *content)
+{
+	struct write_id *w = id->settled ? mem_zalloc(sizeof *w) : NULL;
+	if (!w)
+		return;
+	*w = (struct write_id){.job = {.fn = write_id, .drop = write_id_drop, .must = true, .bytes = sizeof *w}, .cache = dup(cache), .id = *id, .content = *content};
+	tier__behind(&w->job);
+}
+
 bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e)
 {
 	struct tier_file *f = mem_zalloc(sizeof *f);
 	struct slice build = {0};
+	struct tier__identity id;
 	struct tier_key content;
 	if (!f)
 		return err_nomem(e);
@@ -130,7 +162,10 @@ bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, 
 		dl_iterate_phdr(find_build_id, &build);
 		f->cache = build.len ? tier__cache_open(&f->cache_error) : -1;
 		if (f->cache >= 0) {
-			tier__file_identity(f->cache, fd, bytes, &content);
+			if (!tier__identity_find(f->cache, fd, bytes.len, &id, &content)) {
+				tier__key_of(bytes, &content);
+				id_behind(f->cache, &id, &content);
+			}
 			uint64_t checks = vm_process_has_cells() ? 0 : CODE_CHECKS_MEMORIES;
 			tier__code_key(&content, build, f->cpu, opt->features | checks << 32, &f->key);
 		}

@@ -14,8 +14,15 @@ int tier__cache_open(struct err *e);
 struct tier_key {
 	uint8_t bytes[TIER_KEY_SIZE];
 };
-// SHA-256 of the file's content; remembered by device, inode, size and times, so that a warm start need not read the file.
-void tier__file_identity(int cache, int file_fd, struct slice file, struct tier_key *ret);
+// A file by device, inode, size and times: what its content hashes to is remembered by them, so that a warm start need not read it.
+struct tier__identity {
+	struct tier_key by_stat;
+	bool settled;  // written long enough ago for another write to show in its times
+};
+// false: it is not remembered. -1: there is no file.
+bool tier__identity_find(int cache, int file_fd, uint64_t size, struct tier__identity *ret, struct tier_key *ret_content);
+// Remembers it, where the file is settled. Waits for the disk.
+void tier__identity_keep(int cache, const struct tier__identity *id, const struct tier_key *content);
 // SHA-256 of the bytes.
 void tier__key_of(struct slice bytes, struct tier_key *ret);
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -214,6 +215,40 @@ static void damage(const char *kind, int when_damaged)
 	}
 }
 
+// 1: what the file hashes to was remembered before the call returned; it waits for the disk.
+static int hash_shell(void)
+{
+	struct tier_file *f;
+	struct err e = {0};
+	struct tier_options opt = {0};
+	char at[400];
+	struct stat st;
+	int fd = open("/bin/sh", O_RDONLY);
+	if (fd < 0 || fstat(fd, &st) != 0)
+		return BROKEN + 1;
+	void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (bytes == MAP_FAILED || !tier_file_open(slice_of(bytes, (size_t)st.st_size), fd, &opt, &f, &e))
+		return BROKEN + 1;
+	bool at_once = find(".id", at);
+	tier_file_close(f);
+	return at_once;
+}
+
+static void what_a_file_hashes_to_is_remembered_behind_the_first_answer(void **state UNUSED)
+{
+	char at[400];
+	int status = 1;
+	for (unsigned i = 0; i < 10 && status; i++) {  // that may be at once, where this process had to wait for long
+		pid_t pid = fork();
+		if (pid == 0)
+			exit(hash_shell());
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(find(".id", at));
+		assert_int_equal(unlink(at), 0);
+	}
+	assert_int_equal(status, 0);
+}
+
 static void damaged_code_is_found_and_made_anew(void **state UNUSED)
 {
 	damage(".code", COLD);
@@ -295,6 +330,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_second_start_takes_code_and_image_from_the_cache),
+		TEST(what_a_file_hashes_to_is_remembered_behind_the_first_answer),
 		TEST(damaged_code_is_found_and_made_anew),
 		TEST(a_damaged_image_is_found_and_made_anew),
 		TEST(what_changes_between_the_check_and_the_copy_ends_the_process),

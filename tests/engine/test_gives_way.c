@@ -105,9 +105,9 @@ static void sweeping_and_giving_back_give_way(void **state UNUSED)
 	struct guest g;
 	init_everything(&g, 1, 1);
 	uint64_t empty = vm_store_memory_used(g.st);
-	gives(&g, 0, "fill", 4 * MANY);
+	gives(&g, 0, "fill", 16 * MANY);
 	set_null(&g, 1);
-	collects_giving_way(&g, (4ull * MANY * 16 >> 20) - 4);  // 4 MiB are kept
+	collects_giving_way(&g, (16ull * MANY * 16 >> 20) - 4);  // 4 MiB are kept
 	assert_true(vm_store_memory_used(g.st) < empty + MANY);
 	guest_release(&g);
 }

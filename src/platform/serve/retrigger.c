@@ -13,7 +13,8 @@
 enum step { STAYS, COMES, GOES };
 struct row {
 	enum step step;
-	struct serve_trigger *trigger;
+	struct serve_trigger *trigger;       // its thread's: when that has taken it up, one that goes may be freed
+	const struct serve_thread *thread;
 	struct serve_trigger_config config;  // of one that stays: what counts from here on
 };
 struct serve_triggers {
@@ -63,7 +64,7 @@ void serve__triggers_take_up(struct serve_thread *t)
 	if (!g)
 		return;
 	for (uint32_t i = 0; i < g->n; i++)
-		if (g->rows[i].trigger->thread == t)
+		if (g->rows[i].thread == t)
 			take_up(&g->rows[i]);
 	if (__atomic_sub_fetch(&g->waiting, 1, __ATOMIC_ACQ_REL) == 0)
 		loop_post_remote(g->process->threads[0].loop, &g->acknowledged);
@@ -150,9 +151,9 @@ static bool make_rows(struct serve_triggers *g, const char *app, const struct se
 	for (struct serve_trigger *t = g->process->triggers; t; t = t->all_next) {
 		const struct serve_trigger_config *c = is_of(t, app) ? find_same(t, list, n) : NULL;
 		if (c)
-			g->rows[g->n++] = (struct row){STAYS, t, *c};
+			g->rows[g->n++] = (struct row){STAYS, t, t->thread, *c};
 		else if (is_of(t, app))
-			g->rows[g->n++] = (struct row){.step = GOES, .trigger = t};
+			g->rows[g->n++] = (struct row){.step = GOES, .trigger = t, .thread = t->thread};
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		struct serve_trigger *t;
@@ -160,7 +161,7 @@ static bool make_rows(struct serve_triggers *g, const char *app, const struct se
 			continue;
 		if (!serve__trigger_new(g->process, app, &list[i], &t, e))
 			return false;
-		g->rows[g->n++] = (struct row){.step = COMES, .trigger = t};
+		g->rows[g->n++] = (struct row){.step = COMES, .trigger = t, .thread = t->thread};
 	}
 	return true;
 }

@@ -95,7 +95,7 @@ struct wasm_scratch {
 	struct rule rules[256], rules_fb[WASM_OP_FB_ROWS], rules_fc[WASM_OP_FC_ROWS], rules_fd[WASM_OP_FD_ROWS], rules_fe[WASM_OP_FE_ROWS];
 };
 
-enum { VALUES_FEW = 4096, VALUES_A_BYTE = 16 };
+enum { VALUES_FEW = 4096, VALUES_A_BYTE = 32 };
 
 // ---- validate_stack.c: the appendix's functions ----------------------------------------------------------------------------
 bool wasm__mismatch(struct validator *v, wasm__word have, wasm__word want);

@@ -82,7 +82,7 @@ static void keep_page(struct listing *l)
 		fail(l, "no memory for a page of keys");
 		return;
 	}
-	uint8_t *text = (uint8_t *)(l->page + l->op.n_ret_keys);
+	uint8_t *text = bytes ? (uint8_t *)(l->page + l->op.n_ret_keys) : NULL;
 	for (uint32_t i = 0; i < l->op.n_ret_keys; i++) {
 		struct slice key = l->op.ret_keys[i].key;
 		if (!utf8_is_valid(key)) {

@@ -297,7 +297,7 @@ static void operand_stack_is_bounded_when_calls_multiply_it(void **state)
 	put_section(&b, FUNCTIONS, BYTES(1, 0));
 	buf_clear(&c);
 	for (int i = 0; i < 1000; i++) {
-		for (int k = 0; k < LIMIT_RESULTS / 16; k++)
+		for (int k = 0; k < LIMIT_RESULTS / 32; k++)
 			buf_put_byte(&c, 0x01);  // bytes that pay for the values
 		buf_put_slice(&c, BYTES(0x10, 0));
 	}
@@ -310,7 +310,7 @@ static void operand_stack_is_bounded_when_calls_multiply_it(void **state)
 // Three bytes of a branch that has a thousand results cost as much as a thousand bytes.
 static void values_that_branches_list_are_bounded_by_the_bytes_of_the_body(void **state)
 {
-	for (int n = 20; n <= 240; n += 220) {
+	for (int n = 40; n <= 240; n += 200) {
 		struct buf b = {0}, c = {0};
 		put_preamble(&b);
 		buf_put_slice(&c, BYTES(2, 0x60, 0, 0, 0x60, 0));
@@ -329,10 +329,10 @@ static void values_that_branches_list_are_bounded_by_the_bytes_of_the_body(void 
 		for (int i = 0; i < LIMIT_RESULTS; i++)
 			buf_put_byte(&c, 0x1a);
 		put_body(&b, BYTES(0), buf_view(&c));
-		if (n == 20)
+		if (n == 40)
 			expect_valid(buf_view(&b));
 		else
-			expect_error(buf_view(&b), ERR_LIMIT, "too many values are listed by the function's blocks, branches and calls: at most 16 a byte");
+			expect_error(buf_view(&b), ERR_LIMIT, "too many values are listed by the function's blocks, branches and calls: at most 32 a byte");
 		buf_release(&c);
 		buf_release(&b);
 	}

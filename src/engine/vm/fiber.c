@@ -294,8 +294,11 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	memcpy(exec->context, f->context, sizeof context);
 	s->exits = f->exits;
 	s->owns = false;
-	if (f->owner)
+	if (f->owner) {
+		f->owner->named--;
 		vm__own(s, f->owner);
+		f->owner = NULL;
+	}
 	san_enter(f);
 	vm__switch(&f->resumer_sp, f->sp);
 	san_left(f);
@@ -329,7 +332,10 @@ static void suspend(struct vm_shard *s, struct vm_fiber *f, enum vm_fiber_state 
 	f->task = s->exec.task;
 	memcpy(f->context, s->exec.context, sizeof f->context);
 	f->exits = s->exits;
-	f->owner = s->owns ? s->owner : NULL;
+	if (s->owns && s->owner && state != VM_FIBER_DONE) {
+		f->owner = s->owner;
+		f->owner->named++;
+	}
 	f->state = state;
 	san_leave(f, state == VM_FIBER_DONE);
 	vm__switch(&f->sp, f->resumer_sp);

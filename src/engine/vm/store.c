@@ -37,7 +37,7 @@ void vm_store_free(struct vm_store *st)
 	vm__exceptions_clear(st);
 	if (s->owner == st)
 		s->owner = NULL, s->owns = false;
-	for (struct vm_fiber *f = s->live_fibers; f; f = f->next_live)  // one that waits outside of any, and was in it
+	for (struct vm_fiber *f = st->named ? s->live_fibers : NULL; f; f = f->next_live)  // one that waits outside of any, and was in it
 		if (f->owner == st)
 			f->owner = NULL;
 	for (struct vm_memory *m = st->memories; m; m = m->next) {

@@ -216,6 +216,7 @@ struct vm_store {
 	struct vm_image *image;
 	uint32_t image_epoch;
 	uint64_t faults;  // page faults since the last listing of private pages
+	uint32_t named;   // suspended fibers that keep it as the one to charge
 	uint64_t mean_differing;  // times 16
 	struct vm_reset_stats stats;
 };
@@ -384,7 +385,7 @@ struct vm_fiber {
 	// what abi_exec holds while it runs
 	void *entry_sp;
 	uintptr_t stack_limit;
-	struct vm_store *owner;
+	struct vm_store *owner;  // while it is suspended: what it charges page faults to, counted in `named` there; else NULL
 	uint64_t libcall_result;
 	void *task;
 	uint64_t context[2];

@@ -55,8 +55,12 @@ static void runs_a_call_on_a_fiber(void **state UNUSED)
 	vm_store_free(j.st);
 }
 
-static void parks_once(void *arg UNUSED)
+// `arg`: an instance to call before, or NULL.
+static void parks_once(void *arg)
 {
+	uint64_t sum;
+	if (arg)
+		guest_call(arg, G_ADD, 1, 2, &sum);
 	vm_fiber_park(shard);
 }
 
@@ -70,14 +74,20 @@ static void a_fiber_that_waits_outside_of_any_store_keeps_none(void **state UNUS
 		guest_make(shard, &guest, NULL, NULL, NULL, &stores[i], &instances[i]);
 		assert_int_equal(guest_call(instances[i], G_ADD, 1, 2, &sum), TRAP_NONE);
 	}
-	struct vm_fiber *f = vm_fiber_new(shard, parks_once, NULL);
+	struct vm_fiber *f = vm_fiber_new(shard, parks_once, NULL), *was_in = vm_fiber_new(shard, parks_once, instances[1]);
 	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_PARKED);
 	assert_null(f->owner);
+	assert_int_equal(vm_fiber_resume(was_in, VM_RESUMED), VM_FIBER_PARKED);
+	assert_ptr_equal(was_in->owner, stores[1]);
 	assert_int_equal(guest_call(instances[0], G_ADD, 1, 2, &sum), TRAP_NONE);
 	vm_store_free(stores[1]);
+	assert_null(was_in->owner);
+	assert_int_equal(vm_fiber_resume(was_in, VM_RESUMED), VM_FIBER_DONE);
 	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_DONE);
+	assert_int_equal(stores[0]->named, 0);
 	assert_int_equal(guest_call(instances[0], G_ADD, 1, 2, &sum), TRAP_NONE);
 	vm_fiber_free(f);
+	vm_fiber_free(was_in);
 	vm_store_free(stores[0]);
 }
 

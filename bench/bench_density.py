@@ -67,13 +67,13 @@ def wait_idle(env, seconds=180):
 
 
 def asked(server, c, apps, to):
-    before = measure.cpu_ns(server.process.pid)
+    before = server.cpu_ns()
     for i in apps:
         status, us = c.ask("/", host=f"a{i}.test")
         if status != 200:
             sys.exit(f"a{i}: {status}")
         to["us"].append(us)
-    to["cpu_us"].append((measure.cpu_ns(server.process.pid) - before) / 1000 / max(len(apps), 1))
+    to["cpu_us"].append((server.cpu_ns() - before) / 1000 / max(len(apps), 1))
 
 
 def first_calls(o, server, env, languages):
@@ -120,9 +120,9 @@ def measured(o, server, env, languages, top):
     wait_idle(env)
     after = seen(server)
     status = [tenon(env, "status")[1] for _ in range(5)]
-    before = measure.cpu_ns(server.process.pid)
+    before = server.cpu_ns()
     tenon(env, "status")
-    status_cpu = (measure.cpu_ns(server.process.pid) - before) / 1e6
+    status_cpu = (server.cpu_ns() - before) / 1e6
     other = top / "other.wasm"
     other.write_bytes(measure.distinct(measure.guest("c"), 10**6))
     shares = [tenon(env, "update", f"a{o.apps // 2 + i}/api", other, "--percent", 10)[1] for i in range(5)]

@@ -1,5 +1,5 @@
 """Get, set and increment of a component on memory, file, Redis and NATS: CPU and latency a call, beside a direct client in C, and beside `wasmtime serve -S keyvalue`."""
-import json, re, subprocess, sys, tempfile, time
+import re, subprocess, sys, tempfile
 from pathlib import Path
 
 import bench_serve, measure
@@ -36,7 +36,7 @@ def store_sides(top, running):
     """name → (lines of the link, further lines of the manifest)."""
     found = {"memory": ('type = "memory"', ""), "file": (f'type = "file"\npath = "{top}/bench.db"', "")}
     if provider := measure.guest("provider", GUEST):
-        found["component"] = ('type = "component"\ncomponent = "provider"', f'[component.provider]\nsource = "{provider}"\n')
+        found["component"] = ('type = "component"\ncomponent = "provider"', f'[component.provider]\nsource = "{provider}"\npolicy = "keep"\n')
     if "redis" in running:
         found["redis"] = (f'type = "redis"\nurl = "redis://127.0.0.1:{running["redis"].port}/0"', "")
     if "nats" in running:
@@ -51,6 +51,7 @@ def tenon(top, name, file, store, core):
     env = {"TENON_CTL": str(folder / "ctl"), "TENON_STATE": str(folder / "state")}
     server = Server([measure.TENON, "up", folder, "--addr", "127.0.0.1:{port}", "--shards", "1"], core, env=env)
     if not server.wait_ready(any_status=True):
+        server.stop()
         sys.exit(f"{name}: tenon up did not come up: build/bench/server.log")
     return server
 
@@ -60,12 +61,12 @@ def load(server, top, call, o, core):
     method, path, body = CALLS[call]
     script = top / f"{call}.lua"
     script.write_text(f'wrk.method = "{method}"\nwrk.body = "{body}"\n')
-    before = measure.cpu_ns(server.process.pid)
+    before = server.cpu_ns()
     r = subprocess.run(measure.pinned(core, ["wrk", "-t1", f"-c{o.connections}", f"-d{o.seconds:g}s", "--latency", "-s", script, f"http://127.0.0.1:{server.port}{path}"]),
         capture_output=True, text=True)
-    spent = measure.cpu_ns(server.process.pid) - before
+    spent = server.cpu_ns() - before
     n = int(re.search(r"(\d+) requests in", r.stdout).group(1))
-    bad = sum(int(x) for x in re.findall(r"Non-2xx[^\d]*(\d+)", r.stdout))
+    bad = sum(int(x) for x in re.findall(r"(?:Non-2xx or 3xx responses:|connect|read|write|timeout) (\d+)", r.stdout))
     if not n:
         sys.exit(f"{call}: no request was answered")
     latency = {k: bench_serve.in_us(v) for k, v in re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s))", r.stdout, re.M)}

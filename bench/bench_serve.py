@@ -58,7 +58,7 @@ def load(server, connections, seconds, core, path):
         return None
     n = int(m.group(1))
     latency = {k: in_us(v) for k, v in re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s))", r.stdout, re.M)}
-    errors = sum(int(x) for x in re.findall(r"(?:connect|read|write|timeout) (\d+)", r.stdout)) + sum(int(x) for x in re.findall(r"Non-2xx[^\d]*(\d+)", r.stdout))
+    errors = sum(int(x) for x in re.findall(r"(?:connect|read|write|timeout) (\d+)", r.stdout)) + sum(int(x) for x in re.findall(r"Non-2xx or 3xx responses: (\d+)", r.stdout))
     return {"requests": n, "cpu_us": (after[0] - before[0]) * 1e6 / n, "rps": n / seconds, "p50_us": latency.get("50", 0), "p99_us": latency.get("99", 0),
         "faults": (after[1] - before[1]) / n, "rss_mib": after[2] / (1 << 20), "errors": errors}
 

@@ -35,18 +35,22 @@ class Clients:
     """They ask all the time; (when it began, microseconds) of each request."""
 
     def __init__(self, port, n):
-        self.over, self.seen = False, []
-        self.threads = [threading.Thread(target=self.ask, args=(Connection(port), i)) for i in range(n)]
+        self.over, self.seen, self.failed = False, [], []
+        self.threads = [threading.Thread(target=self.ask, args=(Connection(port), i), daemon=True) for i in range(n)]
         for t in self.threads:
             t.start()
 
     def ask(self, c, i):
         while not self.over:
             at = time.perf_counter()
-            status, us = c.ask(f"/incr/n{i}", "POST")
+            try:
+                status, us = c.ask(f"/incr/n{i}", "POST")
+            except (SystemExit, OSError) as e:
+                self.failed.append(e)
+                return
             if status != 200:
-                self.over = True
-                raise SystemExit(f"a request failed: {status}")
+                self.failed.append(status)
+                return
             self.seen.append((at, us))
             time.sleep(0.0005)
 
@@ -54,6 +58,8 @@ class Clients:
         self.over = True
         for t in self.threads:
             t.join()
+        if self.failed:
+            sys.exit(f"a request failed: {self.failed[0]}")
         return self.seen
 
 
@@ -93,6 +99,7 @@ def serve(top, file, store):
     env = {"TENON_CTL": str(top / "ctl"), "TENON_STATE": str(top / "state"), "TENON_CACHE": str(top / "cache")}
     server = Server([measure.TENON, "up", top, "--addr", "127.0.0.1:{port}", "--shards", "2"], env=env)
     if not server.wait_ready(any_status=True):
+        server.stop()
         sys.exit("tenon up did not come up: build/bench/server.log")
     return server, env
 
@@ -100,9 +107,10 @@ def serve(top, file, store):
 def without_copy(o, file):
     with tempfile.TemporaryDirectory(prefix="tenon-bench-") as top:
         server, env = serve(Path(top), file, 'type = "memory"')
-        found = [change(o, server, env, f"memory:m{i}", ()) for i in range(o.rounds)]
-        server.stop()
-    return found
+        try:
+            return [change(o, server, env, f"memory:m{i}", ()) for i in range(o.rounds)]
+        finally:
+            server.stop()
 
 
 def with_copy(o, file, keys):
@@ -110,9 +118,10 @@ def with_copy(o, file, keys):
     with tempfile.TemporaryDirectory(prefix="tenon-bench-") as top, servers.Redis("--appendonly", "no") as redis:
         fill(redis, 0, keys)
         server, env = serve(Path(top), file, f'type = "redis"\nurl = "redis://127.0.0.1:{redis.port}/0"')
-        found = [change(o, server, env, f"redis://127.0.0.1:{redis.port}/{(i + 1) % 2}", ("--copy", "--replace")) for i in range(o.rounds if keys < 100000 else 2)]
-        server.stop()
-    return found
+        try:
+            return [change(o, server, env, f"redis://127.0.0.1:{redis.port}/{(i + 1) % 2}", ("--copy", "--replace")) for i in range(o.rounds if keys < 100000 else 2)]
+        finally:
+            server.stop()
 
 
 def run(o):

@@ -96,11 +96,6 @@ def pages(pid):
     return {"pss": kib["Pss"], "resident": kib["Rss"], "private": kib["Private_Clean"] + kib["Private_Dirty"], "anonymous": kib["Anonymous"]}
 
 
-def cpu_ns(pid):
-    """Of all threads that it has, to the nanosecond."""
-    return sum(int(Path(f"/proc/{pid}/task/{t}/schedstat").read_text().split()[0]) for t in os.listdir(f"/proc/{pid}/task"))
-
-
 def leb(n):
     out = b""
     while n >= 0x80:

@@ -306,6 +306,8 @@ def main():
         for f in findings:
             print("shrunk:", shrink(tools, FINDINGS / f"differential-{Path(f).name}"), flush=True)
     print(f"{total} modules (seeds {o.seed} to {o.seed + o.modules - 1}), {ended} compared to their end, {calls} calls; {len(findings)} differ")
+    if not calls:
+        sys.exit("error: nothing was compared: wasm-tools smith made no module, or no function of one was called")
     return 1 if findings else 0
 
 

@@ -273,11 +273,12 @@ def main():
         if name not in STAGES:
             sys.exit(f"error: no such stage: {name}\n  hint: one of {' '.join(STAGES)}")
     done, beside = [], None
-    for name in (n for n in named if len(named) == 1 or n not in BESIDE):
+    waiting = [n for n in named if n in BESIDE] if set(named) - set(BESIDE) else []
+    for name in (n for n in named if n not in waiting):
         done.append(Stage(name))
         done[-1].go()
-        if not beside and len(named) > 1 and (name == "build" or "build" not in named):
-            beside = Beside([n for n in named if n in BESIDE])
+        if waiting and not beside and (name == "build" or "build" not in named):
+            beside = Beside(waiting)
             beside.start()
     if beside:
         beside.join()

@@ -156,8 +156,12 @@ class Crashes:
             except AssertionError as e:
                 raise AssertionError(f"round {i} of {what}: {e}")
         t = self.start()
-        await self.settle(t)
-        t.end()
+        try:
+            await self.settle(t)
+            t.end()
+        finally:
+            t.p.kill()
+            t.p.wait()
         lost = f", {self.lost} bytes lost" if self.preload else ""
         print(f"{rounds} {what}: {self.acknowledged} increments acknowledged, none is missing{lost} ({time.monotonic() - began:.0f} s)", flush=True)
 

@@ -16,14 +16,15 @@ def _http(*addresses, more=""):
 
 
 def _free(n=1):
-    """Ports that nobody has, now."""
+    """Ports that nobody has, of an address of this process's own: tests beside it take those of 127.0.0.1 all the time."""
+    host = f"127.1.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
     sockets = [socket.socket() for _ in range(n)]
     for s in sockets:
-        s.bind(("127.0.0.1", 0))
+        s.bind((host, 0))
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
-    return [f"127.0.0.1:{p}" for p in ports]
+    return [f"{host}:{p}" for p in ports]
 
 
 def _at(address):

@@ -1,11 +1,12 @@
 """What others were linked to, when they are not any more: it is bound to no interface of then, and nothing of it stays."""
-import os, subprocess, tempfile, time
+import os, subprocess, tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from assemble import Component, load, store, const
 from harness import HELLO, check, config
-from test_components import _App, _differs, _outcome, _provider
+from test_components import _App, _differs, _outcome
+from writing import until
 
 
 def _body(c):
@@ -74,11 +75,6 @@ def links_that_come_and_go_under_load_leave_nothing():
                 check(all(a.result().status in (200, 404, 500) for a in asked), f"{i}: {[a.result().status for a in asked]}")
                 if i == 7:
                     before = maps()
-        for _ in range(300):  # what the last changes left goes a moment later
-            after = maps()
-            if after < before + 40:
-                break
-            time.sleep(0.1)
-        check(after < before + 40, f"{before} mappings, {after} after 16 more changes")
+        check(until(lambda: maps() < before + 40), f"{before} mappings, {maps()} after 16 more changes")  # what the last ones left goes a moment later
         check(_outcome(server, "/last") == "ok", server.log_text()[-1000:])
     _with(test)

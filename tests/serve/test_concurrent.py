@@ -1,5 +1,5 @@
 """Many requests in one instance (--policy concurrent, docs/serve.md): by examples/many, whose path says what it does, step by step."""
-import json, os, subprocess, tempfile, threading, time
+import os, subprocess, tempfile, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 

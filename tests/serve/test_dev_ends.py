@@ -3,7 +3,7 @@ import os, shutil, signal, socket, time
 from pathlib import Path
 
 from front import Folder
-from harness import HELLO, MISBEHAVE, check
+from harness import MISBEHAVE, check
 from writing import APP, Dev, parts, until
 
 

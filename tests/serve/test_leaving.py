@@ -25,7 +25,7 @@ class _Waiting:
         while self.waited < at_least and time.monotonic() < end:
             self.waited = _queued(host, app, component)
 
-    def must_be(self, status, n=None):
+    def must_be(self, status):
         answers = [f.result(120) for f in self.of]
         self.pool.shutdown()
         got = sorted(a.status for a in answers)
@@ -60,6 +60,8 @@ def requests_that_wait_for_a_component_that_leaves_are_served_by_it():
                     host.tenon("apply", app)
                 check(host.says("/delay") in (HELLO, 404), "it is routed to still")
                 waiting.must_be(200)
+                if without == rest:
+                    _gone(host, "shop", "slow")
                 host.write("shop", rest + slow)
                 host.tenon("apply", app)
             host.must_say(("/", HELLO))

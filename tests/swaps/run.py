@@ -5,7 +5,7 @@ types and back; of some changes the target is killed in the middle. Counts must 
     run.py [--short] [--swaps N] [--kills N] [--clients N] [--shards N]
 
 A change whose target was killed must leave the store of before in force, or be whole. The last line is the total."""
-import argparse, asyncio, random, sys, time
+import argparse, asyncio, random, sys
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]

@@ -26,8 +26,8 @@ def _count():
     return GLOBAL_GET + u(0) + const(1) + ADD + GLOBAL_SET + u(0) + GLOBAL_GET + u(0)
 
 
-# By their types: 0 (v: u32) -> own<thing>, 1 (self: borrow<thing>) -> u32, 2 () -> u32, 3 () -> result<u32, string>, 4 (), 5 (t: own<thing>) -> u32.
-FUNCS = (("[constructor]thing", 0), ("[method]thing.value", 1), ("count", 2), ("dropped", 2), ("fail", 3), ("break", 4), ("spin", 4), ("take", 5))
+# By their types: 0 (v: u32) -> own<thing>, 1 (self: borrow<thing>) -> u32, 2 () -> u32, 3 () -> result<u32, string>, 4 (), 5 (t: own<thing>) -> u32, 6 async () -> u32.
+FUNCS = (("[constructor]thing", 0), ("[method]thing.value", 1), ("count", 2), ("dropped", 2), ("fail", 3), ("break", 4), ("spin", 4), ("take", 5), ("later", 6))
 
 
 def _types(thing):
@@ -35,15 +35,15 @@ def _types(thing):
     func = lambda params, result: b"\x40" + vec(name(n) + t for n, t in params) + (b"\x01\0" if result is None else b"\0" + result)  # noqa: E731
     own, borrow, result = s(thing + 1), s(thing + 2), s(thing + 3)
     return vec([b"\x69" + u(thing), b"\x68" + u(thing), b"\x6a\1" + U32 + b"\1" + STRING, func([("v", U32)], own), func([("self", borrow)], U32),
-        func([], U32), func([], result), func([], None), func([("t", own)], U32)])
+        func([], U32), func([], result), func([], None), func([("t", own)], U32), b"\x43\0\0" + U32])
 
 
 def _named():
     """The component that gives them their names, as compilers have it."""
     out = b"\0asm\x0d\0\x01\0" + section(10, vec([b"\0" + name("import-thing") + b"\x03\x01"])) + section(7, _types(0))
     out += section(10, vec(b"\0" + name(f"import-{i}") + b"\x01" + u(4 + t) for i, (_, t) in enumerate(FUNCS)))
-    out += section(11, vec([b"\0" + name("thing") + b"\x03\0\0"])) + section(7, _types(10))
-    return out + section(11, vec(b"\0" + name(label) + b"\x01" + u(i) + b"\x01\x01" + u(14 + t) for i, (label, t) in enumerate(FUNCS)))
+    out += section(11, vec([b"\0" + name("thing") + b"\x03\0\0"])) + section(7, _types(11))
+    return out + section(11, vec(b"\0" + name(label) + b"\x01" + u(i) + b"\x01\x01" + u(15 + t) for i, (label, t) in enumerate(FUNCS)))
 
 
 def _provider():
@@ -65,7 +65,7 @@ def _provider():
     out += section(6, vec([b"\0\0\x01\x02" + name(label) for label in labels]))  # core funcs 3…8
     out += section(7, _types(0))  # 1: own, 2: borrow, 3: result<u32, string>, from 4 on: functions
     lift = lambda core, t, more=(): b"\0\0" + u(core) + vec(more) + u(4 + t)  # noqa: E731
-    out += section(8, vec([lift(3, 0), lift(4, 1), lift(5, 2), lift(1, 2), lift(6, 3, [b"\x03\0"]), lift(7, 4), lift(8, 4), lift(4, 5)]))
+    out += section(8, vec([lift(3, 0), lift(4, 1), lift(5, 2), lift(1, 2), lift(6, 3, [b"\x03\0"]), lift(7, 4), lift(8, 4), lift(4, 5), lift(5, 6)]))
     out += section(4, _named())
     given = [name("import-thing") + b"\x03\0"] + [name(f"import-{i}") + b"\x01" + u(i) for i in range(len(FUNCS))]
     return out + section(5, vec([b"\0\0" + vec(given)])) + section(11, vec([b"\0" + name(MATH) + b"\x05\0\0"]))
@@ -166,6 +166,17 @@ def what_is_kept_comes_back_after_a_trap():
         return c.call("count") + const(3) + EQ + b"\x04\x40" + c.call("break") + b"\x0b" + const(0)
     with _App(body, 'policy = "keep"\n') as app, app.up() as server:
         check([_outcome(server, f"/{i}") for i in range(7)] == ["ok", "ok", "trap", "ok", "ok", "trap", "ok"], server.log_text())
+
+
+def objects_keep_an_instance_with_many_calls_and_take_no_calls_place():
+    def body(c):
+        made = store(64, const(41) + c.call("[constructor]thing")) + store(68, const(42) + c.call("[constructor]thing"))
+        return made + _differs(c, load(64) + c.call("[method]thing.value"), 41) + _differs(c, load(68) + c.call("[method]thing.value"), 42) + OR
+
+    for most in (1, 2, 8):
+        with _App(body, f'policy = "concurrent"\nconcurrency = {most}\n') as app, app.up() as server, ThreadPoolExecutor(8) as pool:
+            outcomes = list(pool.map(lambda i: _outcome(server, f"/{i}"), range(24)))
+            check(outcomes == ["ok"] * 24, f"at most {most}: {outcomes}")
 
 
 def what_is_kept_is_called_from_one_thread():

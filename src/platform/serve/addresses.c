@@ -187,7 +187,6 @@ static bool come(struct serve_addresses *a, const char *address, struct err *e)
 	if (l == &p->listeners[p->n_listeners])
 		serve__have_one_more(&p->n_listeners);
 	l->closed.fn = on_closed;
-	set_state(l, LISTENER_HELD);
 	a->come[a->n_come++] = l;
 	return open_held(l, &p->threads[0], true, e);
 }
@@ -214,6 +213,8 @@ static bool make(struct serve_addresses *a, struct err *e)
 		return err_nomem(e);
 	if (!c)
 		return true;
+	if (p->stopping || p->threads[0].closing)  // nobody would drain what opens now
+		return err_set(e, ERR_REFUSED, "the process ends");
 	if (a->change.site == SERVE_NO_SITE && !serve__site_new(p, c, &a->site, e))
 		return false;
 	a->is_new = a->change.site == SERVE_NO_SITE;

@@ -184,7 +184,7 @@ static bool init(struct serve_listener *l, struct serve_site *site, struct err *
 	l->address = (struct http_address){0};
 	l->path = NULL;
 	l->bound = l->handed = false;
-	l->state = LISTENER_SERVES;
+	l->state = serve__phase(p) == SERVE_STARTING ? LISTENER_SERVES : LISTENER_HELD;  // not to be told of before it is bound
 	l->open_ports = p->n_threads;
 	l->name[0] = 0;
 	l->tls = NULL;

@@ -41,6 +41,12 @@ void serve__slot_leave(struct serve_slot *slot, struct serve_shard *s, struct se
 	serve__slot_give(slot, s, clean);
 }
 
+void serve__slot_poison(struct serve_slot *slot)
+{
+	serve__slot_close(slot);
+	end_all(slot, TRAP_POISONED);
+}
+
 void serve__slot_late(struct serve_slot *slot, struct serve_inside *i)
 {
 	i->overdue = true;

@@ -23,7 +23,7 @@ struct relay_many {
 	struct seam_park park;
 	struct loop_job begin;
 	struct canon_trap trap;
-	bool begun, over, returned, late, ok;
+	bool begun, over, returned, late, left, ok;
 };
 
 // ---- a guest and its slot ------------------------------------------------------------------------------------------------------------------
@@ -31,8 +31,8 @@ struct relay_many {
 static void on_turn(struct loop_job *j)
 {
 	struct relay_guest *g = CONTAINER_OF(j, struct relay_guest, turn);
-	for (const struct relay_many *k = g->dead ? g->inside : NULL; k; k = k->next)  // a destructor has trapped
-		seam_task_kill(k->task, TRAP_POISONED);
+	if (g->dead && g->slot)  // a destructor has trapped
+		serve__slot_poison(g->slot);
 	if (g->calls)
 		return;
 	if (g->slot && !g->dead && g->closing && !g->shard->closing) {
@@ -63,44 +63,54 @@ static struct relay_guest *guest_of(struct serve_slot *slot, struct relay_guest 
 // A place in any instance, which may be waited for.
 static enum seam_result take_place(struct serve_relay *r, struct serve_shard *s, struct seam_call *c, struct relay_guest **ret)
 {
-	for (;;) {
+	enum seam_result went = SEAM_OK;
+	struct relay_guest *spare = serve__relay_guest_new(r, s);
+	if (!spare)
+		return seam_trap(c, "the host is out of memory");
+	while (went == SEAM_OK) {
 		struct seam_park park;
 		struct err e = {0};
-		if (!s->open || s->closing || !s->stable)
-			return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, s->stable ? "the process ends" : "it was taken off");
-		struct relay_guest *spare = serve__relay_guest_new(r, s);
-		if (!spare)
-			return seam_trap(c, "the host is out of memory");
-		struct serve_slot *slot = serve__slot_take(s, s->stable, &e);
+		struct serve_slot *slot = s->open && !s->closing && s->stable ? serve__slot_take(s, s->stable, &e) : NULL;
 		if (slot) {
 			*ret = guest_of(slot, spare);
 			return SEAM_OK;
 		}
-		serve__relay_guest_free(spare);
-		if (e.code != ERR_NONE)
-			return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, e.text);
-		seam_park_init(&park);  // all of its instances are full
-		enum seam_result went = seam_park_until(c, &park, sat_add_u64(loop_now_ns(s->loop), PLACE_RETRY), NULL);
-		if (went != SEAM_OK)
-			return went;
+		if (!s->open || s->closing || !s->stable || e.code != ERR_NONE) {
+			went = seam_trap(c, "no instance of component %s is to be had: %s", r->service->name,
+				e.code != ERR_NONE ? e.text
+					: s->stable    ? "the process ends"
+								   : "it was taken off");
+		} else {  // all of its instances are full
+			seam_park_init(&park);
+			went = seam_park_until(c, &park, sat_add_u64(loop_now_ns(s->loop), PLACE_RETRY), NULL);
+		}
 	}
+	serve__relay_guest_free(spare);
+	return went;
 }
 
-// One in the instance that the call's handles are of.
+// Its instance takes calls by handles: it is whole, its version's time is not over, nobody's call in it is late.
+static bool is_open(const struct relay_guest *g)
+{
+	return g->slot && !g->dead && !g->slot->closed && !g->shard->closing &&
+		__atomic_load_n(&g->slot->version->ends_ns, __ATOMIC_RELAXED) > loop_now_ns(g->shard->loop);
+}
+
+// One in the instance that the call's handles are of. The place that those keep is no call's.
 static enum seam_result take_place_in(struct relay_guest *g, struct seam_call *c)
 {
 	enum seam_result went = SEAM_OK;
 	g->handles++;  // the guest stays meanwhile
-	while (went == SEAM_OK && g->slot && !g->dead && g->slot->tasks >= g->slot->max_tasks) {
+	while (went == SEAM_OK && is_open(g) && g->slot->tasks >= g->slot->max_tasks + g->has_place) {
 		struct seam_park park;
 		seam_park_init(&park);
 		went = seam_park_until(c, &park, sat_add_u64(loop_now_ns(g->shard->loop), PLACE_RETRY), NULL);
 	}
 	g->handles--;
-	if (went == SEAM_OK && (g->dead || !g->slot))
-		went = seam_trap(c, "%s: its instance of component %s has ended", c->func->name, g->relay->service->name);
+	if (went == SEAM_OK && !is_open(g))
+		went = seam_trap(c, "%s: its instance of component %s takes no more calls, or has ended", c->func->name, g->relay->service->name);
 	if (went == SEAM_OK)
-		g->slot->tasks++;
+		serve__slot_keep(g->slot);
 	else
 		serve__relay_look_at(g);
 	return went;
@@ -111,7 +121,7 @@ static void keep_place(struct relay_guest *g)
 {
 	if (g->has_place || !g->slot || !(g->handles || g->closing))
 		return;
-	g->slot->tasks++;
+	serve__slot_keep(g->slot);
 	g->has_place = true;
 }
 
@@ -165,7 +175,12 @@ static void call_main(void *arg)
 {
 	struct relay_many *k = arg;
 	struct relay_guest *g = k->guest;
-	k->ok = serve__relay_start(g, k->task, &k->trap) && serve__relay_close_handles(g, k->task, &k->trap);
+	if (k->task->killed) {  // by a neighbour, before it began
+		k->trap.trap = k->task->kill_trap;
+		return;
+	}
+	// What was dropped is closed first, but beside a call that goes on without its caller: he may have lent it.
+	k->ok = serve__relay_start(g, k->task, &k->trap) && (g->left || serve__relay_close_handles(g, k->task, &k->trap));
 	if (!k->ok || !k->call)
 		return;
 	if (serve__relay_take_in(g->relay, k->call, k->args))
@@ -186,6 +201,8 @@ static void detach(struct relay_many *k)
 {
 	charge(k, k->task->fiber ? vm_fiber_cpu_ns(k->task->fiber) : 0, k->task->n_calls);
 	k->call = NULL;
+	k->left = true;
+	k->guest->left++;
 	seam_task_disown(k->task);
 }
 
@@ -201,6 +218,7 @@ static void end(struct relay_many *k)
 {
 	struct serve_shard *s = k->guest->shard;
 	close_result(k);
+	k->guest->left -= k->left;
 	leave(k, k->ok || !k->begun);
 	s->closers--;
 	seam_task_free(k->task);

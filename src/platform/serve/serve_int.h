@@ -434,6 +434,10 @@ void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean
 void serve__slot_give_back(struct serve_slot *slot, struct serve_shard *s);
 // No further request comes to it.
 void serve__slot_close(struct serve_slot *slot);
+// One of its places is taken by what comes by no request.
+void serve__slot_keep(struct serve_slot *slot);
+// Its instance is dead, by none of the calls in it: they are ended.
+void serve__slot_poison(struct serve_slot *slot);
 // A call that has a place is in it; it has ended, `clean` or with the instance; its time is over, and it has neighbours.
 void serve__slot_enter(struct serve_slot *slot, struct serve_inside *i, struct seam_task *task);
 void serve__slot_leave(struct serve_slot *slot, struct serve_shard *s, struct serve_inside *i, bool clean);

@@ -208,6 +208,13 @@ void serve__slot_started(struct serve_slot *slot, struct serve_shard *s)
 		list_free(slot);
 }
 
+void serve__slot_keep(struct serve_slot *slot)
+{
+	slot->tasks++;
+	if (!has_room(slot))
+		unlist(slot);
+}
+
 void serve__slot_close(struct serve_slot *slot)
 {
 	slot->closed = true;

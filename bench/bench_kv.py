@@ -9,7 +9,8 @@ sys.path.append(str(measure.TOP / "tests/real"))
 import servers  # noqa: E402  of others: redis-server, nats-server
 
 ROUNDS = 3
-GUEST = {"counter": "kv/kv-counter-c.wasm", "provider": "kv/kv-memory-c.wasm"}
+# The peer has the older draft of the interface, and one bucket, whose name is empty.
+GUEST = {"counter": "kv/kv-counter-c.wasm", "peer": "kv/kv-counter-c-draft.wasm", "provider": "kv/kv-memory-c.wasm"}
 MANIFEST = """tenon = 1
 [app]
 name = "bench"
@@ -79,8 +80,9 @@ def direct(name, s, o):
     return measure.tenon_bench(*argv, o.direct, program="bench-kv")
 
 
-def peer(o, file, core):
-    return Server([o.peer, "serve", "-S", "cli,keyvalue", "--addr", "127.0.0.1:{port}", *bench_serve.BEST, file], core)
+def peer(o, core):
+    file = measure.guest("peer", GUEST)
+    return Server([o.peer, "serve", "-S", "cli,keyvalue", "--env", "KV_BUCKET=", "--addr", "127.0.0.1:{port}", *bench_serve.BEST, file], core)
 
 
 def run(o):
@@ -109,7 +111,7 @@ def measured(o, top, file, running, server_core, load_core):
         for name, store in store_sides(top, running).items():
             sides[name] = tenon(top, name, file, store, server_core)
         if o.peer:
-            sides["wasmtime"] = peer(o, file, server_core)
+            sides["wasmtime"] = peer(o, server_core)
             if not sides["wasmtime"].wait_ready(any_status=True):
                 print("wasmtime: did not come up (build/bench/server.log)")
                 sides.pop("wasmtime").stop()

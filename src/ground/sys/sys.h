@@ -268,6 +268,8 @@ int sys_protect(void *at, uint64_t size, bool access);  // PROT_NONE or read and
 int sys_map_private_at(void *at, uint64_t size, int fd, uint64_t offset);
 // Puts the emptiness of sys_reserve back at a fixed place.
 int sys_wipe(void *at, uint64_t size);
+// The pages that hold [at, at + size), which will be written, at once instead of fault by fault. Advice: nothing fails where the kernel knows it not.
+void sys_populate(void *at, uint64_t size);
 // Gives the pages back (MADV_DONTNEED): private file pages show the file again, anonymous ones zero.
 int sys_discard(void *at, uint64_t size);
 // Gives back whole pages that malloc keeps of what was freed, of all threads: a millisecond for some ten MiB of them.

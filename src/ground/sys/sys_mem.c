@@ -17,6 +17,9 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008u
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 static _Thread_local uint64_t fail_nth;
 
@@ -90,6 +93,12 @@ int sys_wipe(void *at, uint64_t size)
 		return -errno;
 	advise(p, size);
 	return 0;
+}
+
+void sys_populate(void *at, uint64_t size)
+{
+	uint64_t start = (uintptr_t)at & ~(uint64_t)(SYS_PAGE - 1), end = ((uintptr_t)at + size + SYS_PAGE - 1) & ~(uint64_t)(SYS_PAGE - 1);
+	madvise((void *)start, end - start, MADV_POPULATE_WRITE);
 }
 
 int sys_discard(void *at, uint64_t size)

@@ -77,6 +77,20 @@ def a_start_in_another_folder_is_another_release():
         host.must_say(("/", HELLO))
 
 
+def the_same_text_in_another_folder_is_another_release_also_where_no_path_is_told_from_it():
+    with Folder() as top, Host(top) as host:
+        one = host.write("shop", f'[component.api]\nsource = "{HELLO}"\n[[trigger.http]]\nroute = "/..."\ncomponent = "api"\n')
+        two = Path(top) / "two"
+        two.mkdir()
+        shutil.copy(one / "tenon.toml", two)
+        host.start(one)
+        check("nothing differs" in host.tenon("apply", one), "its own")
+        check("release 2 of shop is in force" in host.tenon("apply", two), host.history("shop"))
+        check([r for r in _records(_journal(one)) if r.get("release") == 2][0]["folder"] == f"{two}/", _records(_journal(one)))
+        check("nothing differs" in host.tenon("apply", two), "again")
+        host.must_say(("/", HELLO))
+
+
 def a_folder_may_move_with_its_state():
     with Folder() as top, Host(top) as host:
         app = host.write("shop", _component("api", "a", "/..."), a=HELLO, b=MISBEHAVE)

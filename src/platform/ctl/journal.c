@@ -4,7 +4,8 @@
 // 2. The end of the file may be torn: a line that is not whole, or whose CRC is wrong, with no whole record behind it, was never told to anybody.
 // 3. A failed write is cut off again. After a sync that failed nobody knows what the disk has: no further record is taken until the file is read again.
 // 4. The file is replaced by another (temporary name, sync, rename, sync of the folder) and never changed in its middle.
-// 5. One process has the lock. The file `lock` stays, but with a journal that is discarded: who locks what another one removed begins again.
+// 5. One process has the lock. The file `lock` stays, but with a journal that is discarded, as the last file of its folder: nobody gets it while others are
+//    left. Who locks what another one removed, or finds a folder gone, begins again.
 #include "journal.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 
 #include "sys/sys.h"
 
-enum { FORMAT = 1, FILE_MAX = 64 << 20, CRC_DIGITS = 8, RECORD_MAX = 8 << 20 };
+enum { FORMAT = 1, FILE_MAX = 64 << 20, CRC_DIGITS = 8, RECORD_MAX = 8 << 20, TRIES = 100 };
 static const char first_line[] = "tenon-journal 1\n";
 
 struct ctl_journal {
@@ -246,57 +247,71 @@ static bool folder_failed(int why, const char *path, struct err *e)
 	return err_hint(e, "chmod 700 it, or name another one (TENON_STATE)");
 }
 
-// What lies in it is no part of a project's sources.
-static bool put_gitignore(int state, struct err *e)
+// What lies in it is no part of a project's sources. 0, or why not, negative.
+static int put_gitignore(int state, struct err *e)
 {
 	int fd = sys_private_file(state, ".gitignore", true, true);
 	if (fd == -EEXIST)
-		return true;
-	if (fd < 0)
-		return err_set_errno(e, -fd, "cannot write the state folder's .gitignore");
+		return 0;
+	if (fd < 0) {
+		err_set_errno(e, -fd, "cannot write the state folder's .gitignore");
+		return fd;
+	}
 	bool ok = write_at(fd, SLICE_LIT("*\n"), 0, e);
 	sys_close(fd);
-	return ok;
+	return ok ? 0 : -EIO;
 }
 
-static bool open_folders(struct ctl_journal *j, const char *state, const char *tenant, const char *app, struct err *e)
+// 0, or why not, negative.
+static int open_folders(struct ctl_journal *j, const char *state, const char *tenant, const char *app, struct err *e)
 {
 	int top = sys_private_folder(state, true);
-	if (top < 0)
-		return folder_failed(top, state, e);
-	int of_tenant = put_gitignore(top, e) ? sys_private_subfolder(top, tenant) : -EIO;
+	if (top < 0) {
+		folder_failed(top, state, e);
+		return top;
+	}
+	int why = put_gitignore(top, e), of_tenant = why < 0 ? why : sys_private_subfolder(top, tenant);
 	j->folder = of_tenant < 0 ? of_tenant : sys_private_subfolder(of_tenant, app);
-	bool ok = j->folder >= 0;
-	if (!ok && e->code == ERR_NONE)
-		folder_failed(j->folder, state, e);
-	else if (ok)
-		ok = sync_file(top, e) && sync_file(of_tenant, e);
-	if (of_tenant >= 0)
-		sys_close(of_tenant);
+	why = j->folder < 0 ? j->folder : 0;
+	if (why < 0 && e->code == ERR_NONE)
+		folder_failed(why, state, e);
+	else if (why == 0 && !(sync_file(top, e) && sync_file(of_tenant, e)))
+		why = -EIO;
+	sys_close(of_tenant);
 	sys_close(top);
-	return ok;
+	return why;
 }
 
 static int lock(struct ctl_journal *j)
 {
-	int why;
-	do {
-		sys_close(j->lock);
-		j->lock = sys_private_file(j->folder, "lock", true, false);
-		why = j->lock < 0 ? j->lock : sys_lock(j->lock);
-	} while (why == -ESTALE);
-	return why;
+	j->lock = sys_private_file(j->folder, "lock", true, false);
+	return j->lock < 0 ? j->lock : sys_lock(j->lock);
 }
 
-static bool take_lock(struct ctl_journal *j, const char *app, struct err *e)
+static bool lock_failed(int why, const char *app, struct err *e)
 {
-	int why = lock(j);
-	if (why == 0)
-		return true;
 	if (why != -EWOULDBLOCK)
 		return err_set_errno(e, -why, "cannot lock the state of '%s'", app);
 	err_set(e, ERR_ENV, "another tenon runs the app '%s' with this state folder", app);
 	return err_hint(e, "tenon status shows it; TENON_STATE names another folder");
+}
+
+// Who discards a journal takes the folders away, perhaps just now.
+static bool open_locked(struct ctl_journal *j, const char *state, const char *tenant, const char *app, struct err *e)
+{
+	for (unsigned i = 0;; i++) {
+		int why = open_folders(j, state, tenant, app, e);
+		bool opened = why == 0;
+		why = opened ? lock(j) : why;
+		if (why == 0)
+			return true;
+		if ((why != -ENOENT && why != -ESTALE) || i == TRIES)
+			return opened ? lock_failed(why, app, e) : false;
+		err_clear(e);
+		sys_close(j->lock);
+		sys_close(j->folder);
+		j->folder = j->lock = -1;
+	}
 }
 
 static bool load(struct ctl_journal *j, const struct ctl_journal_records *r, struct err *e)
@@ -336,7 +351,7 @@ bool ctl_journal_open(const char *state, const char *tenant, const char *app, co
 	if (!j)
 		return err_nomem(e);
 	j->folder = j->lock = j->file = -1;
-	if (keep_names(j, state, tenant, app, e) && open_folders(j, state, tenant, app, e) && take_lock(j, app, e) && load(j, r, e)) {
+	if (keep_names(j, state, tenant, app, e) && open_locked(j, state, tenant, app, e) && load(j, r, e)) {
 		*ret = j;
 		return true;
 	}
@@ -370,7 +385,7 @@ static bool is_dots(struct slice name)
 	return slice_eq_str(name, ".") || slice_eq_str(name, "..");
 }
 
-// All files, or as many as one look shows: more are not there yet where nothing was ever in force.
+// All files, or as many as one look shows: more are not there yet where nothing was ever in force. But for the lock.
 static void remove_files(int folder)
 {
 	uint8_t list[16384];
@@ -378,7 +393,7 @@ static void remove_files(int folder)
 	size_t at = 0;
 	struct sys_entry entry;
 	while (n > 0 && sys_entry_next(slice_of(list, (size_t)n), &at, &entry))
-		if (!is_dots(entry.name))
+		if (!is_dots(entry.name) && !slice_eq_str(entry.name, "lock"))
 			sys_private_remove(folder, (const char *)entry.name.ptr);
 }
 
@@ -395,21 +410,30 @@ static bool is_left(int top)
 	return is;
 }
 
+// Somebody else may begin meanwhile: what he has made stays, and has its .gitignore.
+static void remove_top(const struct ctl_journal *j, int top)
+{
+	struct err ignored = {0};
+	if (!is_left(top))
+		return;
+	sys_private_remove(top, ".gitignore");
+	if (sys_remove_folder(j->state) < 0)
+		(void)put_gitignore(top, &ignored);
+}
+
 static void remove_folders(const struct ctl_journal *j, bool all)
 {
 	int top = sys_private_folder(j->state, false), of_tenant = top < 0 ? top : sys_private_subfolder(top, j->tenant);
+	sys_private_remove(j->folder, "lock");
 	if (of_tenant >= 0)
 		sys_private_remove_folder(of_tenant, j->app);
 	sys_close(of_tenant);
 	if (top < 0)
 		return;
 	sys_private_remove_folder(top, j->tenant);
-	all = all && is_left(top);
 	if (all)
-		sys_private_remove(top, ".gitignore");
+		remove_top(j, top);
 	sys_close(top);
-	if (all)
-		sys_remove_folder(j->state);
 }
 
 void ctl_journal_discard(struct ctl_journal *j, bool all)

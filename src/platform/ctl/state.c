@@ -498,8 +498,10 @@ bool ctl__state_op_begun(struct ctl_state *s, uint64_t number, const char *what,
 {
 	struct buf b = {0};
 	struct slice text = slice_sub(slice_str(what), 0, sizeof s->ended[0].what - 1);
+	if (!ready_for_ops(s, e))
+		return false;
 	put_op(&b, number, text);
-	if (!ready_for_ops(s, e) || !add(s, &b, e))
+	if (!add(s, &b, e))
 		return false;
 	begin_op(s, number, text);
 	return true;

@@ -314,10 +314,10 @@ static bool turn_to(struct ctl_op *op, const struct ctl__aim *aim, struct ctl__c
 	return ok;
 }
 
-static bool is_as_it_was(const struct ctl_app *app, const struct ctl__aim *aim, struct slice manifest)
+static bool is_as_it_was(const struct ctl_app *app, const struct ctl__aim *aim, const struct manifest *m)
 {
 	const struct ctl__release *r = app->state->newest;
-	return app->model && r && r->live.len == 0 && aim->live.len == 0 && slice_eq(r->manifest ? r->manifest->text : slice_of("", 0), manifest);
+	return app->model && r && r->live.len == 0 && aim->live.len == 0 && ctl__manifest_is(app->state, r->manifest, m->text, m->folder);
 }
 
 bool ctl__turn(struct ctl_op *op, const struct ctl__aim *aim, struct err *e)
@@ -336,7 +336,7 @@ bool ctl__turn(struct ctl_op *op, const struct ctl__aim *aim, struct err *e)
 	c.kept = bytes.kept;
 	c.n_kept = bytes.n_kept;
 	bytes.kept = NULL;
-	if (ok && aim->source && !any && is_as_it_was(op->app, aim, manifest.text))
+	if (ok && aim->source && !any && is_as_it_was(op->app, aim, &manifest))
 		op->release = op->app->release;
 	else
 		ok = ok && turn_to(op, aim, &c, &bytes, &manifest, e);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -320,6 +321,49 @@ static void a_lock_that_was_removed_is_none(void **state)
 	sys_close(folder);
 }
 
+// What one of many does that begin, write and discard as they come. Returns what was wrong; NULL: nothing. Another has the lock, or its own is right.
+static const char *come_and_go(unsigned seed)
+{
+	struct seen seen;
+	struct err e;
+	for (unsigned i = 0; i < 60; i++) {
+		struct ctl_journal *j = open_it(&seen, &e);
+		if (!j && !strstr(e.text, "another tenon"))
+			return "it can't be opened";
+		if (!j)
+			continue;
+		if (!is_there("/default/app/journal") || !is_there("/.gitignore"))
+			return "its files were taken away";
+		if (!ctl_journal_add(j, SLICE_LIT("{\"a\":1}"), &e) || !is_there("/default/app/journal"))
+			return "what it wrote is gone";
+		if ((i + seed) % 3)
+			ctl_journal_discard(j, (i + seed) % 2);
+		else
+			ctl_journal_close(j);
+	}
+	return NULL;
+}
+
+static void who_has_the_lock_has_the_files_whoever_discards(void **state)
+{
+	enum { MANY = 4 };
+	pid_t children[MANY];
+	for (unsigned i = 0; i < MANY; i++)
+		if ((children[i] = fork()) == 0) {
+			const char *wrong = come_and_go(i);
+			if (wrong)
+				fprintf(stderr, "%s\n", wrong);
+			_exit(wrong != NULL);
+		}
+	bool ok = true;
+	for (unsigned i = 0; i < MANY; i++) {
+		int status;
+		assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+		ok &= status == 0;
+	}
+	assert_true(ok);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, clear)
 int main(void)
 {
@@ -335,6 +379,7 @@ int main(void)
 		TEST(a_rewrite_that_fails_leaves_it_as_it_was),
 		TEST(discarded_it_leaves_what_others_have),
 		TEST(a_lock_that_was_removed_is_none),
+		TEST(who_has_the_lock_has_the_files_whoever_discards),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

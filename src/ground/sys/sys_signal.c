@@ -104,7 +104,7 @@ int sys_thread_signal(int tid, int sig)
 	return syscall(SYS_tgkill, getpid(), tid, sig) ? -errno : 0;
 }
 
-// What arguments and environment may take of a stack that may grow to `limit`, and whatever that is (execve(2)).
+// What arguments and environment may take of a stack that may grow to `limit`, and whatever that is (execve(2)): of a small one half is taken for code's.
 #define ARGUMENTS(limit) max_u64((limit) / 4, 128 << 10)
 
 // The main thread's, for which pthread_getattr_np would read /proc/self/maps: from the C library's idea of its end down to where it may grow to at least.
@@ -114,7 +114,7 @@ static int main_stack(uintptr_t *ret_low, uintptr_t *ret_high)
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_STACK, &limit))
 		return -errno;
-	uint64_t most = min_u64(limit.rlim_cur, 8 << 20), arguments = min_u64(ARGUMENTS(most), most);
+	uint64_t most = min_u64(limit.rlim_cur, 8 << 20), arguments = min_u64(ARGUMENTS(most), most / 2);
 	*ret_high = align_up_u64((uintptr_t)__libc_stack_end, 4096);
 	*ret_low = *ret_high - (most - arguments);
 	return 0;

@@ -48,11 +48,27 @@ static void another_threads_too(void **state)
 	assert_int_equal(pthread_join(t, NULL), 0);
 }
 
+// However little it may grow, some of it is code's.
+static void a_small_ones_is_not_empty(void **state)
+{
+	struct rlimit before;
+	assert_int_equal(getrlimit(RLIMIT_STACK, &before), 0);
+	for (rlim_t size = 1 << 20; size >= 32 << 10; size /= 2) {
+		uintptr_t low, high;
+		assert_int_equal(setrlimit(RLIMIT_STACK, &(struct rlimit){size, before.rlim_max}), 0);
+		int r = sys_thread_stack(&low, &high);
+		assert_int_equal(setrlimit(RLIMIT_STACK, &before), 0);
+		assert_int_equal(r, 0);
+		assert_in_range(high - low, size / 2, size);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_main_threads_has_this_frame),
 		cmocka_unit_test(another_threads_too),
+		cmocka_unit_test(a_small_ones_is_not_empty),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

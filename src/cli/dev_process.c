@@ -170,14 +170,19 @@ static int take_lock(const char *path, bool anew)
 	return why;
 }
 
+// Who cleans up may take it for one that was left, until it is locked: then there is another.
 bool dev_folder_new(char ret[64], int *ret_lock, struct err *e)
 {
-	snprintf(ret, 64, "/tmp/tenon-dev-XXXXXX");
-	if (!mkdtemp(ret)) {
-		ret[0] = 0;
-		return err_set_errno(e, errno, "cannot make a folder in /tmp");
+	enum { TRIES = 100 };
+	*ret_lock = -EWOULDBLOCK;
+	for (unsigned i = 0; i < TRIES && (*ret_lock == -EWOULDBLOCK || *ret_lock == -ESTALE); i++) {
+		snprintf(ret, 64, "/tmp/tenon-dev-XXXXXX");
+		if (!mkdtemp(ret)) {
+			ret[0] = 0;
+			return err_set_errno(e, errno, "cannot make a folder in /tmp");
+		}
+		*ret_lock = take_lock(ret, true);
 	}
-	*ret_lock = take_lock(ret, true);
 	return *ret_lock >= 0 || err_set_errno(e, -*ret_lock, "cannot lock the folder '%s'", ret);
 }
 

@@ -201,25 +201,13 @@ static bool share_own(const struct serve_listener_config *a, const struct serve_
 	return share_address(a, b);
 }
 
-static bool copy_texts(struct arena *a, const char *const *from, uint32_t n, const char ***ret)
-{
-	*ret = ARENA_ARRAY(a, const char *, n + 1);
-	for (uint32_t i = 0; *ret && i < n; i++) {
-		struct slice copy;
-		if (!slice_dup(a, slice_str(from[i]), &copy))
-			return false;
-		(*ret)[i] = (const char *)copy.ptr;
-	}
-	return *ret != NULL;
-}
-
 // A listener outlives what its app is made of.
 static bool own_config(struct up_place *p, struct err *e)
 {
 	struct serve_listener_config *c = &p->config;
 	const char **addresses, **certs, **keys, **trust;
-	if (!copy_texts(&p->arena, c->addresses.ptr, c->addresses.len, &addresses) || !copy_texts(&p->arena, c->certs.ptr, c->certs.len, &certs) ||
-		!copy_texts(&p->arena, c->keys.ptr, c->keys.len, &keys) || !copy_texts(&p->arena, c->trust_proxy.ptr, c->trust_proxy.len, &trust))
+	if (!texts_dup(&p->arena, c->addresses.ptr, c->addresses.len, &addresses) || !texts_dup(&p->arena, c->certs.ptr, c->certs.len, &certs) ||
+		!texts_dup(&p->arena, c->keys.ptr, c->keys.len, &keys) || !texts_dup(&p->arena, c->trust_proxy.ptr, c->trust_proxy.len, &trust))
 		return err_nomem(e);
 	c->addresses.ptr = addresses;
 	c->certs.ptr = certs;

@@ -12,6 +12,18 @@ bool slice_dup(struct arena *a, struct slice s, struct slice *ret)
 	return true;
 }
 
+bool texts_dup(struct arena *a, const char *const *from, uint32_t n, const char ***ret)
+{
+	*ret = ARENA_ARRAY(a, const char *, n + 1);
+	for (uint32_t i = 0; *ret && i < n; i++) {
+		struct slice copy;
+		if (!slice_dup(a, slice_str(from[i]), &copy))
+			return false;
+		(*ret)[i] = (const char *)copy.ptr;
+	}
+	return *ret != NULL;
+}
+
 bool slice_parse_u64(struct slice s, uint64_t max, uint64_t *ret)
 {
 	uint64_t v = 0;

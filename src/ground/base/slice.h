@@ -71,6 +71,8 @@ static inline int slice_cmp(struct slice a, struct slice b)
 
 // Copies into the arena; the copy of text ends in a zero byte that is not counted. false: memory is out.
 NODISCARD bool slice_dup(struct arena *a, struct slice s, struct slice *ret);
+// The same of `n` texts, and of the list of them.
+NODISCARD bool texts_dup(struct arena *a, const char *const *from, uint32_t n, const char ***ret);
 // Decimal digits only, no sign, no white space, at most `max`.
 NODISCARD bool slice_parse_u64(struct slice s, uint64_t max, uint64_t *ret);
 

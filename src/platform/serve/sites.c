@@ -101,25 +101,13 @@ bool serve__sites_open(struct serve_process *p, const struct serve_setup *setup,
 
 // ---- one that comes while it serves ------------------------------------------------------------------------------------------------------
 
-static bool copy_texts(struct arena *a, const char *const *from, uint32_t n, const char ***ret)
-{
-	*ret = ARENA_ARRAY(a, const char *, n + 1);
-	for (uint32_t i = 0; *ret && i < n; i++) {
-		struct slice copy;
-		if (!slice_dup(a, slice_str(from[i]), &copy))
-			return false;
-		(*ret)[i] = (const char *)copy.ptr;
-	}
-	return *ret != NULL;
-}
-
 // What it is read by later: certificates, limits.
 static bool copy_config(struct serve_site *s, const struct serve_listener_config *from)
 {
 	struct serve_listener_config *c = ARENA_NEW(&s->arena, struct serve_listener_config);
 	const char **certs, **keys, **trust;
-	if (!c || !copy_texts(&s->arena, from->certs.ptr, from->certs.len, &certs) || !copy_texts(&s->arena, from->keys.ptr, from->keys.len, &keys) ||
-		!copy_texts(&s->arena, from->trust_proxy.ptr, from->trust_proxy.len, &trust))
+	if (!c || !texts_dup(&s->arena, from->certs.ptr, from->certs.len, &certs) || !texts_dup(&s->arena, from->keys.ptr, from->keys.len, &keys) ||
+		!texts_dup(&s->arena, from->trust_proxy.ptr, from->trust_proxy.len, &trust))
 		return false;
 	*c = (struct serve_listener_config){.limits = from->limits};
 	c->certs.ptr = certs;

@@ -233,6 +233,16 @@ def the_time_of_a_call_is_the_components_or_the_rest_of_the_callers():
             check(server.get("/").status == 503, "and so does the next")
 
 
+def a_callers_deadline_that_its_component_comes_to_first_is_the_callers():
+    """What computes looks at its time to the nanosecond, the timer of who waits comes within the next millisecond."""
+    with _App(lambda c: c.call("spin") + const(0)) as app:
+        manifest = Path(app.at.name) / "tenon.toml"
+        manifest.write_text(manifest.read_text().replace('source = "caller.wasm"', 'source = "caller.wasm"\nlimits = { deadline = "15ms" }'))
+        with app.up() as server:
+            got = [server.get(f"/{i}").status for i in range(100)]
+            check(got == [504] * 100, f"the caller's time was over: {got}")
+
+
 def a_component_has_cpu_time_of_its_own_and_meters():
     with _App(lambda c: c.call("spin") + const(0), 'limits = { cpu = "200ms" }\n') as app, app.up("--admin", "127.0.0.1:0") as server:
         check(server.get("/").status == 500 and server.receipt("/")["outcome"] == "trap", "the component's own CPU time was over: that is its trap")

@@ -359,9 +359,12 @@ enum vm_wake vm_fiber_park(struct vm_shard *s)
 	if (f->kill)
 		return VM_KILLED;
 	suspend(s, f, VM_FIBER_PARKED);
-	// Whose turns all end in a park before they get long is never interrupted: what they came to is looked at here.
+	// Whose turns all end in a park before they get long is never interrupted: what they came to is looked at here. So is what another came to who shares the
+	// budget, and ended by it before anybody else saw that it is over.
 	if (!f->kill && f->meter->cpu_used >= f->meter->budget.cpu_ns)
 		f->kill = TRAP_CPU_BUDGET;
+	else if (!f->kill && f->run_since >= f->meter->budget.deadline_ns)
+		f->kill = TRAP_DEADLINE;
 	return f->kill ? VM_KILLED : VM_RESUMED;
 }
 

@@ -290,6 +290,22 @@ static void turns_that_end_in_a_park_are_counted_and_end_with_the_budget(void **
 	vm_fiber_free(f);
 }
 
+// It may have waited for another that shares the budget, and was ended by that first.
+static void who_waited_until_his_deadline_is_over_goes_on_no_more(void **state UNUSED)
+{
+	struct host_work w = {0};
+	struct vm_fiber *f = vm_fiber_new(shard, work_and_park, &w);
+	uint64_t deadline = sys_now_ns() + 3600 * SECOND;
+	vm_fiber_set_budget(f, (struct vm_budget){UINT64_MAX, deadline});
+	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_PARKED);
+	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_PARKED);
+	vm_fiber_set_budget(f, (struct vm_budget){UINT64_MAX, sys_now_ns()});
+	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_DONE);
+	assert_int_equal(w.end, TRAP_DEADLINE);
+	assert_int_equal(w.turns, 2);
+	vm_fiber_free(f);
+}
+
 // What waits for a core, or sleeps, is not interrupted, however long that takes: the watchdog goes by the thread's CPU time.
 static void sleep_a_while(void *arg)
 {
@@ -619,6 +635,7 @@ int main(void)
 		cmocka_unit_test(ends_a_call_whose_budget_is_spent),
 		cmocka_unit_test(host_work_yields_and_ends_with_its_budget),
 		cmocka_unit_test(turns_that_end_in_a_park_are_counted_and_end_with_the_budget),
+		cmocka_unit_test(who_waited_until_his_deadline_is_over_goes_on_no_more),
 		cmocka_unit_test(bulk_operations_give_way_and_end_between_pieces_L31),
 		cmocka_unit_test(a_thread_that_did_not_run_is_left_alone),
 		cmocka_unit_test(the_watchdog_that_was_woken_stays_awake_for_a_while),

@@ -158,11 +158,14 @@ struct canon_task {
 	struct canon__thread *first_ready, **last_ready;  // of a root: threads to go on
 	uint32_t n_threads, outside;                        // of a root: all, and those that wait in a host function
 	struct vm_fiber *fiber;                          // of a root: that its call is on, whose budget its threads use; NULL: the thread's own stack
+	struct canon_task *next_idle, **prev_idle;       // of a root that waits until a thread can go on
 };
 static inline struct canon_task *canon_task_root(struct canon_task *t)
 {
 	return t->root ? t->root : t;
 }
+// The root that runs it. NULL: none does, its own has returned; another in the instance does when it can go on, the first that waits there.
+struct canon_task *canon_task_runner(struct canon_task *t);
 // Of a task that parked in a host function and is not its own root: it is to be resumed. The root's fiber must be resumed too (canon_host.wake is called).
 void canon_task_wake(struct canon_task *t);
 // Of the same: its caller has cancelled the call. It is to clean up and return TRAP_KILLED.

@@ -112,6 +112,7 @@ struct canon__async {
 	struct canon__object *threads, *tasks, *calls, *sets, *ends, *shareds;
 	uint32_t n_threads, n_objects, n_host_ends;
 	struct canon_task nobody;     // root of threads whose root has returned
+	struct canon_task *idle;      // roots that wait until a thread can go on
 	struct canon__thread *held;   // waits in the host in the middle of a sync-typed call: nobody else goes on
 	struct {
 		struct canon__shared **array;

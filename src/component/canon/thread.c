@@ -6,6 +6,7 @@
 //
 // 1. Only canon__thread_resume runs a thread, only canon__thread_block takes it away (and a park of a host function, which shows when its fiber stops).
 // 2. A thread is in its root's queue when what it waits for may have come; canon__thread_is_ready is asked when it is taken out.
+//    Nobody's threads, whose root has returned, are run by any root that waits: where one of them may go on, one of those is woken.
 // 3. A thread that is resumed is called by whoever resumed it: `base` joins the scopes of both, so that may_enter is asked of the whole native stack.
 #include "canon_async.h"
 
@@ -37,13 +38,22 @@ static void leave_ready(struct canon__thread *th)
 	th->prev_ready = NULL;
 }
 
+// Nobody's thread may go on: for whoever waits.
+static void wake_any(struct canon_instance *i)
+{
+	if (i->async->idle && i->host->wake)
+		i->host->wake(i->async->idle);
+}
+
 void canon__thread_wake(struct canon_instance *i, struct canon__thread *th)
 {
 	if (th->prev_ready || th->is_inline)
 		return;
 	put_ready(th);
 	struct canon_task *running = canon__running(i);
-	if (th->root != &i->async->nobody && i->host->wake && (!running || canon_task_root(running) != th->root))
+	if (th->root == &i->async->nobody)
+		wake_any(i);
+	else if (i->host->wake && (!running || canon_task_root(running) != th->root))
 		i->host->wake(th->root);
 }
 
@@ -636,6 +646,21 @@ static enum trap ended_waiting(struct canon_instance *i, struct canon_task *root
 	return canon__report(root, why, "%s%s%s", what, n ? ":" : "", text);
 }
 
+static enum vm_wake park_root(struct canon_instance *i, struct canon_task *root)
+{
+	struct canon__async *a = i->async;
+	root->next_idle = a->idle;
+	root->prev_idle = &a->idle;
+	if (root->next_idle)
+		root->next_idle->prev_idle = &root->next_idle;
+	a->idle = root;
+	enum vm_wake how = vm_fiber_park(i->shard);
+	*root->prev_idle = root->next_idle;
+	if (root->next_idle)
+		root->next_idle->prev_idle = root->prev_idle;
+	return how;
+}
+
 // Nothing of the root can go on: until it is woken. Of an instance that others may come to it is not known that nobody ever does.
 static enum trap idle(struct canon_instance *i, struct canon_task *root)
 {
@@ -644,7 +669,7 @@ static enum trap idle(struct canon_instance *i, struct canon_task *root)
 	bool can_be_woken = others || root->outside || i->async->nobody.outside || i->async->held || i->async->n_host_ends;
 	if (!can_be_woken || !f)
 		return ended_waiting(i, root, TRAP_CANON, "deadlock detected: event loop cannot make further progress");
-	if (vm_fiber_park(i->shard) == VM_KILLED)
+	if (park_root(i, root) == VM_KILLED)
 		return ended_waiting(i, root, vm_fiber_kill_reason(f), trap_text(vm_fiber_kill_reason(f)));
 	return i->dead ? canon__report(root, TRAP_POISONED, "%s", trap_text(TRAP_POISONED)) : TRAP_NONE;
 }
@@ -664,6 +689,8 @@ enum trap canon__run_threads(struct canon_instance *i, struct canon_task *root, 
 		if (t != TRAP_NONE)
 			return t;
 	}
+	if (a->nobody.first_ready)  // which it was perhaps woken for
+		wake_any(i);
 	return TRAP_NONE;
 }
 
@@ -688,6 +715,14 @@ void canon__threads_leave(struct canon_instance *i, struct canon_task *root)
 		if (was_ready)
 			put_ready(th);
 	}
+	if (nobody->first_ready)
+		wake_any(i);
+}
+
+struct canon_task *canon_task_runner(struct canon_task *t)
+{
+	struct canon_task *root = canon_task_root(t);
+	return t->instance->async && root == &t->instance->async->nobody ? NULL : root;
 }
 
 void canon_task_wake(struct canon_task *t)

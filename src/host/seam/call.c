@@ -55,7 +55,7 @@ static enum seam_result call_link(struct seam_call *c, const struct seam__target
 enum trap seam__dispatch(struct canon_task *canon_task, struct canon_instance *i, void *data, const void *args, void *ret)
 {
 	struct seam_instance *instance = canon_instance_user(i);
-	struct seam_task *task = CONTAINER_OF(canon_task_root(canon_task), struct seam_task, canon);
+	struct seam_task *task = CONTAINER_OF(canon_task_root(canon_task), struct seam_task, canon);  // until it parks
 	uint32_t index = (uint32_t)(uintptr_t)data;
 	task->n_calls++;
 	struct seam_call c = {.task = task, .thread = canon_task, .canon = i, .instance = instance, .local = instance->local};
@@ -74,7 +74,7 @@ enum trap seam__dispatch(struct canon_task *canon_task, struct canon_instance *i
 	case SEAM_EXIT:
 		return TRAP_EXIT;
 	case SEAM_KILLED:
-		return task->kill_trap ? task->kill_trap : TRAP_KILLED;
+		return c.task->kill_trap ? c.task->kill_trap : TRAP_KILLED;
 	case SEAM_TRAP:
 		break;
 	}

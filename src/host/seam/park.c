@@ -6,15 +6,14 @@ void seam_park_init(struct seam_park *p)
 	*p = (struct seam_park){0};
 }
 
+// A thread may have outlived the task that it was begun by.
 void seam_wake(struct seam_park *p)
 {
 	struct seam_task *t = p->tasks ? seam_task_find(p->tasks, p->task) : NULL;
 	p->woken = true;
-	if (!t || !t->fiber)
-		return;
 	if (p->thread)
 		canon_task_wake(p->thread);
-	else if (t->parked == p)
+	else if (t && t->fiber && t->parked == p)
 		loop_post(t->loop, &t->turn);
 }
 
@@ -26,17 +25,31 @@ void seam__wake_task(struct canon_task *canon)
 		loop_post(t->loop, &t->turn);
 }
 
-// Of an async call: its own fiber waits, the task goes on with others of its threads. It may be cancelled alone.
+// Ended by vm's own budget or deadline.
+static void note_end(struct seam_task *t, enum trap why)
+{
+	if (t->killed)
+		return;
+	t->killed = true;
+	t->kill_trap = why;
+}
+
+// Of an async call: its own fiber waits, the task goes on with others of its threads, and may return before. It may be cancelled alone.
 static enum seam_result park_thread(struct seam_call *c, struct seam_park *p)
 {
-	struct seam_task *t = c->task;
 	bool ended = false;
 	p->thread = c->thread;
-	while (!p->woken && !t->killed && !ended)
-		ended = vm_fiber_park(t->shard) == VM_KILLED || canon_task_is_cancelled(c->thread);
+	while (!p->woken && !c->task->killed && !ended) {
+		ended = vm_fiber_park(c->task->shard) == VM_KILLED;
+		c->task = seam__task_of(c->task->of, c->thread);
+		enum trap why = ended ? vm_fiber_kill_reason(vm_fiber_current(c->task->shard)) : TRAP_NONE;
+		if (why == TRAP_DEADLINE || why == TRAP_CPU_BUDGET)
+			note_end(c->task, why);
+		ended |= canon_task_is_cancelled(c->thread);
+	}
 	p->thread = NULL;
 	p->tasks = NULL;
-	return t->killed || ended ? SEAM_KILLED : SEAM_OK;
+	return c->task->killed || ended ? SEAM_KILLED : SEAM_OK;
 }
 
 enum seam_result seam_park(struct seam_call *c, struct seam_park *p)
@@ -51,10 +64,8 @@ enum seam_result seam_park(struct seam_call *c, struct seam_park *p)
 	while (!p->woken && !t->killed) {
 		if (!t->fiber)
 			loop_run_once(t->loop, UINT64_MAX);
-		else if (vm_fiber_park(t->shard) == VM_KILLED && !t->killed) {
-			t->killed = true;  // by vm's own budget or deadline
-			t->kill_trap = vm_fiber_kill_reason(t->fiber);
-		}
+		else if (vm_fiber_park(t->shard) == VM_KILLED)
+			note_end(t, vm_fiber_kill_reason(t->fiber));
 	}
 	t->parked = NULL;
 	p->tasks = NULL;

@@ -284,7 +284,8 @@ struct seam_task {
 	struct loop_timer deadline;
 	// On whose behalf it runs: the parent pays its CPU time, prints its lines, kills it when it is killed, and is done when all of them are. NULL: nobody.
 	struct seam_task *parent, *children, *next, **prev;
-	struct seam_task *caller;        // of one without a parent: who waits for it, though it goes on without him; NULL: nobody
+	// Of one without a parent: who waits for it, though it goes on without him; NULL: nobody. It is in his list (by `next`).
+	struct seam_task *caller, *called;
 	struct loop_job turn;            // queued: to be resumed
 	struct seam_task *behind;        // the next of those that wait for the instance's holder
 	bool waits;                // for the instance's holder
@@ -328,7 +329,9 @@ struct seam_task *seam_task_new(struct seam_tasks *p, struct seam_task *parent);
 void seam_task_free(struct seam_task *t);
 // NULL: it has ended.
 struct seam_task *seam_task_find(const struct seam_tasks *p, struct seam_task_id id);
-// Nobody waits for it any more: it, and what goes on for it, belong to no request.
+// `caller` waits for it, which has no parent: it belongs to his request.
+void seam_task_call(struct seam_task *t, struct seam_task *caller);
+// Nobody waits for it any more: it, and what goes on for it, belong to no request. As when its caller is freed.
 void seam_task_disown(struct seam_task *t);
 // Who pays for it: itself, or the outermost parent.
 struct seam_task *seam_task_root(struct seam_task *t);

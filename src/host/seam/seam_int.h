@@ -116,6 +116,8 @@ bool seam__local_of_handles(const struct canon_instance *i, const struct seam_fu
 // Is `found` a resource that the component imports, and `expected` ours behind it? (For struct wit_compare; ctx: the link.)
 bool seam__same_resource(void *ctx, const struct wit_resource *expected, const struct wit_resource *found);
 
+// Whose task runs a thread; where its own has returned, and none does, one that is killed. (task.c)
+struct seam_task *seam__task_of(struct seam_tasks *p, struct canon_task *thread);
 // canon_host.wake.
 void seam__wake_task(struct canon_task *canon);
 // canon_host_fn of all functions; data: the number of the host function.

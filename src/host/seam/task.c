@@ -22,6 +22,7 @@ struct seam_tasks {
 	uint64_t generation;     // of the last that was made
 	uint32_t live;
 	struct seam_watch *watch;
+	struct seam_task nobody;  // of threads that no task runs, while their instance ends
 };
 
 bool seam_tasks_new(struct loop *loop, struct vm_shard *shard, struct seam_tasks **ret, struct err *e)
@@ -31,6 +32,7 @@ bool seam_tasks_new(struct loop *loop, struct vm_shard *shard, struct seam_tasks
 		return err_nomem(e);
 	p->loop = loop;
 	p->shard = shard;
+	p->nobody = (struct seam_task){.of = p, .loop = loop, .shard = shard, .killed = true, .kill_trap = TRAP_KILLED};
 	*ret = p;
 	return true;
 }
@@ -91,6 +93,12 @@ struct seam_task *seam_task_new(struct seam_tasks *p, struct seam_task *parent)
 	return t;
 }
 
+struct seam_task *seam__task_of(struct seam_tasks *p, struct canon_task *thread)
+{
+	struct canon_task *root = canon_task_runner(thread);
+	return root ? CONTAINER_OF(root, struct seam_task, canon) : &p->nobody;
+}
+
 static void leave_parent(struct seam_task *t)
 {
 	if (!t->parent)
@@ -101,12 +109,25 @@ static void leave_parent(struct seam_task *t)
 	t->parent = NULL;
 }
 
+static void leave_caller(struct seam_task *t)
+{
+	if (!t->caller)
+		return;
+	*t->prev = t->next;
+	if (t->next)
+		t->next->prev = t->prev;
+	t->caller = NULL;
+}
+
 void seam_task_free(struct seam_task *t)
 {
 	if (!t)
 		return;
 	BUG_ON(t->fiber || t->children);
+	while (t->called)
+		seam_task_disown(t->called);
 	leave_parent(t);
+	leave_caller(t);
 	loop_timer_cancel(t->loop, &t->deadline);
 	t->id.generation = 0;
 	t->next = t->of->free;
@@ -123,24 +144,39 @@ struct seam_task *seam_task_find(const struct seam_tasks *p, struct seam_task_id
 	return t->id.generation == id.generation ? t : NULL;
 }
 
-static bool is_above(const struct seam_task *t, const struct seam_task *of)
+void seam_task_call(struct seam_task *t, struct seam_task *caller)
 {
-	while (of && of != t)
-		of = of->parent ? of->parent : of->caller;
-	return of;
+	BUG_ON(t->parent || t->caller);
+	t->caller = caller;
+	t->request = caller->request;
+	t->next = caller->called;
+	t->prev = &caller->called;
+	if (t->next)
+		t->next->prev = &t->next;
+	caller->called = t;
+}
+
+// Of those that go on for `top`, the next one; NULL: that was the last.
+static struct seam_task *next_below(struct seam_task *top, struct seam_task *at)
+{
+	if (at->children || at->called)
+		return at->children ? at->children : at->called;
+	for (; at != top; at = at->parent ? at->parent : at->caller) {
+		if (at->next)
+			return at->next;
+		if (at->parent && at->parent->called)
+			return at->parent->called;
+	}
+	return NULL;
 }
 
 void seam_task_disown(struct seam_task *t)
 {
-	struct seam_tasks *p = t->of;
-	for (uint32_t k = 0; k < p->blocks.len * BLOCK; k++) {
-		struct seam_task *of = &p->blocks.ptr[k / BLOCK][k % BLOCK];
-		if (of->id.generation && is_above(t, of)) {
-			of->request = NULL;
-			of->span = 0;
-		}
+	for (struct seam_task *at = t; at; at = next_below(t, at)) {
+		at->request = NULL;
+		at->span = 0;
 	}
-	t->caller = NULL;
+	leave_caller(t);
 }
 
 struct seam_task *seam_task_root(struct seam_task *t)

@@ -187,10 +187,12 @@ static void call_main(void *arg)
 		k->ok = canon_call_export_whole(g->slot->canon, k->export, &k->task->canon, k->args, k->ret, &k->arena, on_returned, &k->trap);
 }
 
-// The caller pays for what it has used until he goes.
+// The caller pays for what it has used until he goes. He may have gone, and only a thread of his waits.
 static void charge(const struct relay_many *k, uint64_t cpu_ns, uint32_t n_calls)
 {
-	struct seam_task *caller = k->call->task;
+	struct seam_task *caller = k->task->caller;
+	if (!caller)
+		return;
 	caller->n_calls += n_calls;
 	if (caller->fiber)
 		vm_fiber_charge(caller->fiber, cpu_ns);
@@ -329,8 +331,7 @@ static enum seam_result begin(struct seam_call *c, struct relay_many *k, const s
 	if (serve__relay_comes_back(&g->slot->seam, c->task))
 		return seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, g->relay->service->name);
 	k->task->instance = &g->slot->seam;
-	k->task->caller = c->task;
-	k->task->request = c->task->request;
+	seam_task_call(k->task, c->task);
 	k->task->span = c->span ? c->span : c->task->span;
 	k->task->on_late = on_late;
 	enum seam_result r = copy_args(k, c, args);

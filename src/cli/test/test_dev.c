@@ -1,15 +1,18 @@
 // Which files tenon dev means, and which of them it takes for what a build wrote.
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "cli/dev.h"
+#include "sys/sys.h"
 
 static bool globs(const char *pattern, const char *path)
 {
@@ -203,9 +206,34 @@ static void of_a_large_file_a_change_within_the_first_and_the_last_mebibyte_is_o
 	close_fixture(&f);
 }
 
+static void who_cleans_up_meanwhile_takes_no_new_folder(void **state)
+{
+	char said[400] = "";
+	pid_t me = getpid(), cleaner = fork();
+	while (cleaner == 0 && getppid() == me)
+		dev_folders_clean();
+	if (cleaner == 0)
+		_exit(0);
+	for (unsigned i = 0; i < 500 && !said[0]; i++) {
+		char folder[64];
+		int lock = -1;
+		struct err e = {0};
+		if (!dev_folder_new(folder, &lock, &e))
+			snprintf(said, sizeof said, "%s", e.text);
+		else if (!dev_is_there(folder))
+			snprintf(said, sizeof said, "it is gone");
+		dev_folder_remove(folder);
+		sys_close(lock);
+	}
+	assert_int_equal(kill(cleaner, SIGKILL), 0);
+	assert_int_equal(waitpid(cleaner, NULL, 0), cleaner);
+	assert_string_equal(said, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_cleans_up_meanwhile_takes_no_new_folder),
 		cmocka_unit_test(a_pattern_means_names_and_folders),
 		cmocka_unit_test(what_begins_with_a_dot_is_named_or_not_meant),
 		cmocka_unit_test(a_folder_may_hold_what_is_meant),

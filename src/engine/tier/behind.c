@@ -5,7 +5,7 @@
 // what must be done (entries half written are of no use to the next start) and drops the rest.
 //
 // What waits is bounded by what it holds: where components come faster than a thread of low priority writes, the oldest are let go unwritten, and cost
-// whoever starts with them a compilation.
+// whoever starts with them a compilation. Of what is large the last few stay whatever they hold, so that none of them is never written.
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,7 +19,23 @@ static struct sys_cond wake;
 static struct tier__job *first, **last = &first;
 static struct sys_thread thread;
 static bool prepared, running, joinable, ending;
-static uint64_t waiting;  // bytes that those in the queue hold
+static struct {
+	uint64_t small;  // bytes that those in the queue hold which are not large
+	unsigned n_large;
+} waiting;
+
+static bool is_large(const struct tier__job *job)
+{
+	return job->bytes > TIER__LARGE;
+}
+
+static void count(const struct tier__job *job, int by)
+{
+	if (is_large(job))
+		waiting.n_large += (unsigned)by;
+	else
+		waiting.small += job->bytes * (uint64_t)by;
+}
 
 static struct tier__job *take(void)
 {
@@ -28,21 +44,26 @@ static struct tier__job *take(void)
 		return NULL;
 	if (!(first = job->next))
 		last = &first;
-	waiting -= job->bytes;
+	count(job, -1);
 	return job;
 }
 
-// The oldest that hold anything, until the rest fits; what holds nothing (a copy of what runs) stays. Returns them.
+static bool is_too_much(const struct tier__job *job)
+{
+	return is_large(job) ? waiting.n_large > TIER__LARGE_MAX : job->bytes && waiting.small > TIER__WAITING_MAX;
+}
+
+// The oldest, until the rest fits; what holds nothing (a copy of what runs) stays. Returns them.
 static struct tier__job *take_too_much(void)
 {
 	struct tier__job *out = NULL, **end = &out;
-	for (struct tier__job **at = &first; *at && waiting > TIER__WAITING_MAX;) {
+	for (struct tier__job **at = &first; *at && (*at)->next;) {
 		struct tier__job *job = *at;
-		if (!job->bytes || !job->next) {
+		if (!is_too_much(job)) {
 			at = &job->next;
 			continue;
 		}
-		waiting -= job->bytes;
+		count(job, -1);
 		*at = job->next;
 		job->next = NULL;
 		*end = job;
@@ -108,7 +129,7 @@ void tier__behind(struct tier__job *job)
 		job->next = NULL;
 		*last = job;
 		last = &job->next;
-		waiting += job->bytes;
+		count(job, 1);
 		old = take_too_much();
 	}
 	sys_mutex_unlock(&lock);
@@ -118,6 +139,37 @@ void tier__behind(struct tier__job *job)
 		next = old->next;
 		old->drop(old);
 	}
+}
+
+struct other {
+	struct tier__job job;
+	void (*fn)(void *arg), (*drop)(void *arg);
+	void *arg;
+};
+
+static void other_fn(struct tier__job *job)
+{
+	struct other *o = CONTAINER_OF(job, struct other, job);
+	o->fn(o->arg);
+	mem_free(o);
+}
+
+static void other_drop(struct tier__job *job)
+{
+	struct other *o = CONTAINER_OF(job, struct other, job);
+	o->drop(o->arg);
+	mem_free(o);
+}
+
+void tier_behind(void (*fn)(void *arg), void (*drop)(void *arg), void *arg)
+{
+	struct other *o = mem_zalloc(sizeof *o);
+	if (!o) {
+		drop(arg);
+		return;
+	}
+	*o = (struct other){.job = {.fn = other_fn, .drop = other_drop}, .fn = fn, .drop = drop, .arg = arg};
+	tier__behind(&o->job);
 }
 
 void tier__distrust(const struct err *e)

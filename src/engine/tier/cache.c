@@ -329,6 +329,37 @@ static void stat_key(const struct stat *st, struct tier_key *ret)
 	tier__key_of(slice_of(words, sizeof words), ret);
 }
 
+// What this process found out, as long as the disk does not have it yet: a file of many versions is hashed by one of them. The last with the same first bits.
+enum { REMEMBERED = 64 };
+static struct {
+	bool there;
+	struct tier_key by_stat, content;
+} remembered[REMEMBERED];
+static struct sys_mutex lock = SYS_MUTEX;
+
+void tier__identity_remember(const struct tier__identity *id, const struct tier_key *content)
+{
+	if (!id->settled)
+		return;
+	unsigned at = id->by_stat.bytes[0] % REMEMBERED;
+	sys_mutex_lock(&lock);
+	remembered[at].there = true;
+	remembered[at].by_stat = id->by_stat;
+	remembered[at].content = *content;
+	sys_mutex_unlock(&lock);
+}
+
+static bool is_remembered(const struct tier_key *by_stat, struct tier_key *ret)
+{
+	unsigned at = by_stat->bytes[0] % REMEMBERED;
+	sys_mutex_lock(&lock);
+	bool is = remembered[at].there && memcmp(remembered[at].by_stat.bytes, by_stat->bytes, sizeof by_stat->bytes) == 0;
+	if (is)
+		*ret = remembered[at].content;
+	sys_mutex_unlock(&lock);
+	return is;
+}
+
 bool tier__identity_find(int cache, int file_fd, uint64_t size, struct tier__identity *ret, struct tier_key *ret_content)
 {
 	struct stat st;
@@ -339,7 +370,7 @@ bool tier__identity_find(int cache, int file_fd, uint64_t size, struct tier__ide
 	stat_key(&st, &ret->by_stat);
 	ret->settled = is_settled(&st.st_mtim) && is_settled(&st.st_ctim);
 	entry_name(&ret->by_stat, "id", name);
-	return read_key(cache, name, ret_content);
+	return is_remembered(&ret->by_stat, ret_content) || read_key(cache, name, ret_content);
 }
 
 void tier__identity_keep(int cache, const struct tier__identity *id, const struct tier_key *content)

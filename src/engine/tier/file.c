@@ -30,8 +30,11 @@ struct tier_file {
 	struct tier__entry entry;      // of code
 	bool looked;                   // for that
 	struct code_mapping *mapping;  // its file, checked now or before
+	struct code_artifact *compiled;  // and not yet written
+	uint32_t n_compiled;
 	struct tier_stats stats;
 };
+static void release_artifacts(struct code_artifact *a, uint32_t n);
 
 // This program's build id (a note that the linker writes), so that another build never takes our code.
 static int find_build_id(struct dl_phdr_info *info, size_t size, void *arg)
@@ -133,13 +136,14 @@ static void write_id(struct tier__job *job)
 	write_id_drop(job);
 }
 
-// What the file hashes to, remembered behind: that waits for the disk.
-static void id_behind(int cache, const struct tier__identity *id, const struct tier_key *content)
+// What the file hashes to, remembered; on the disk behind, since that waits.
+static void remember_id(int cache, const struct tier__identity *id, const struct tier_key *content)
 {
+	tier__identity_remember(id, content);
 	struct write_id *w = id->settled ? mem_zalloc(sizeof *w) : NULL;
 	if (!w)
 		return;
-	*w = (struct write_id){.job = {.fn = write_id, .drop = write_id_drop, .must = true, .bytes = sizeof *w}, .cache = dup(cache), .id = *id, .content = *content};
+	*w = (struct write_id){.job = {.fn = write_id, .drop = write_id_drop, .must = true}, .cache = dup(cache), .id = *id, .content = *content};
 	tier__behind(&w->job);
 }
 
@@ -164,7 +168,7 @@ bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, 
 		if (f->cache >= 0) {
 			if (!tier__identity_find(f->cache, fd, bytes.len, &id, &content)) {
 				tier__key_of(bytes, &content);
-				id_behind(f->cache, &id, &content);
+				remember_id(f->cache, &id, &content);
 			}
 			uint64_t checks = vm_process_has_cells() ? 0 : CODE_CHECKS_MEMORIES;
 			tier__code_key(&content, build, f->cpu, opt->features | checks << 32, &f->key);
@@ -180,6 +184,7 @@ void tier_file_close(struct tier_file *f)
 	if (!f)
 		return;
 	code_mapping_unref(f->mapping);
+	release_artifacts(f->compiled, f->n_compiled);
 	sys_close(f->cache);
 	mem_free(f);
 }
@@ -390,19 +395,17 @@ static uint64_t bytes_of(const struct code_artifact *a, uint32_t n)
 	return sum;
 }
 
-// Takes over the artifacts.
-static void write_behind(struct tier_file *f, struct code_artifact *artifacts, uint32_t n)
+void tier_file_write(struct tier_file *f)
 {
-	struct write_code *w = mem_zalloc(sizeof *w);
-	if (!w) {
-		release_artifacts(artifacts, n);
+	struct write_code *w = f->compiled ? mem_zalloc(sizeof *w) : NULL;
+	if (!w)
 		return;
-	}
-	*w = (struct write_code){.job = {.fn = write_code, .drop = write_code_drop, .must = true, .bytes = bytes_of(artifacts, n)},
+	*w = (struct write_code){.job = {.fn = write_code, .drop = write_code_drop, .must = true, .bytes = bytes_of(f->compiled, f->n_compiled)},
 		.cache = dup(f->cache),
 		.key = f->key,
-		.artifacts = artifacts,
-		.n = n};
+		.artifacts = f->compiled,
+		.n = f->n_compiled};
+	f->compiled = NULL;
 	tier__behind(&w->job);
 }
 
@@ -438,10 +441,12 @@ bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *mod
 	bool ok = tier__compile(modules, n, &f->opt, f->cpu, artifacts, e);
 	stats->compile_ns = sys_now_ns() - before;
 	ok = ok && publish_all(NULL, modules, n, artifacts, ret, stats, e);
-	if (ok && f->cache >= 0)
-		write_behind(f, artifacts, n);
-	else
+	if (ok && f->cache >= 0 && !f->compiled) {
+		f->compiled = artifacts;
+		f->n_compiled = n;
+	} else {
 		release_artifacts(artifacts, n);
+	}
 	return ok;
 }
 
@@ -456,6 +461,7 @@ bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct s
 	if (!ok)
 		return false;
 	ok = tier_file_load(f, modules, n, ret, stats) || tier_file_compile(f, modules, n, ret, stats, e);
+	tier_file_write(f);
 	tier_file_close(f);
 	return ok;
 }

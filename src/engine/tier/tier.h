@@ -38,10 +38,12 @@ const struct err *tier_file_cache_error(const struct tier_file *f);
 bool tier_file_has_code(struct tier_file *f);
 // Takes the modules' code from the cache. false: it is not there, or not to be had; it is forgotten then.
 NODISCARD bool tier_file_load(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats);
-// Validates the modules' bodies and compiles them, functions in parallel; the cache is written behind the first answer. ERR_INVALID... as
-// wasm_validate_func. For both: the modules must outlive the vm_modules; on success ret[0..n) each hold one reference.
+// Validates the modules' bodies and compiles them, functions in parallel. ERR_INVALID... as wasm_validate_func. For both: the modules must outlive the
+// vm_modules; on success ret[0..n) each hold one reference.
 NODISCARD bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
 	struct err *e);
+// What was compiled, if anything was, is written behind the first answer: once it is sure that it is of the bytes that the file was opened with.
+void tier_file_write(struct tier_file *f);
 // Images of the file. `variant` is whatever they depend on besides what code does. Load: false if there is none; `sealed`: no store shall ever be
 // attached to the cache's file (else only until a copy has been made, behind the first answer). Save takes a reference; written behind the answer.
 NODISCARD bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed, struct vm_image **ret);
@@ -50,6 +52,10 @@ void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_i
 // All of that in one, without images. `path` may be NULL, as -1 above.
 NODISCARD bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,
 	struct vm_module **ret, struct tier_stats *stats, struct err *e);
+
+// Has fn(arg) called by the thread of low priority that works behind the first answer. `drop` is called instead where the process ends first, or there is no
+// such thread, perhaps at once.
+void tier_behind(void (*fn)(void *arg), void (*drop)(void *arg), void *arg);
 
 // Where the cache is, or would be (empty: nowhere), and why it is none or takes nothing. Makes the folder. false: code in it can't be run from its files.
 bool tier_cache_check(char *ret_path, size_t size, struct err *ret_why);

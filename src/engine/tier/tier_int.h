@@ -21,7 +21,8 @@ struct tier__identity {
 };
 // false: it is not remembered. -1: there is no file.
 bool tier__identity_find(int cache, int file_fd, uint64_t size, struct tier__identity *ret, struct tier_key *ret_content);
-// Remembers it, where the file is settled. Waits for the disk.
+// Remembers it, where the file is settled: in this process. On the disk, for which it waits.
+void tier__identity_remember(const struct tier__identity *id, const struct tier_key *content);
 void tier__identity_keep(int cache, const struct tier__identity *id, const struct tier_key *content);
 // SHA-256 of the bytes.
 void tier__key_of(struct slice bytes, struct tier_key *ret);
@@ -60,9 +61,11 @@ struct tier__job {
 	void (*fn)(struct tier__job *job);    // frees the job
 	void (*drop)(struct tier__job *job);  // the same without the work
 	bool must;
-	uint64_t bytes;  // that it keeps until it is done; beyond TIER__WAITING_MAX of all that wait the oldest are dropped
+	uint64_t bytes;  // that it keeps until it is done: of those that wait the oldest are dropped beyond TIER__WAITING_MAX; of large ones, beyond so many
 };
 #define TIER__WAITING_MAX (64ull << 20)
+#define TIER__LARGE (8ull << 20)
+#define TIER__LARGE_MAX 4  // of two files, code and image of each
 void tier__behind(struct tier__job *job);
 // What was read from the cache is not what was checked before: nothing that ran since can be trusted. Ends the process.
 _Noreturn void tier__distrust(const struct err *e);

@@ -4,12 +4,7 @@
 // 1. A component is immutable but for its images, which the lock guards, as it does the list and the counts.
 // 2. What is the same is told by the cache's key: content, build, processor, features. Where there is no cache every version has its own.
 // 3. Nobody waits for another who loads the same: who comes second finds it in the list and lets his own go.
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+// 4. One whose file was written over before there was a copy of it (source.c) leaves the list: who serves it has it alone.
 #include "component.h"
 #include "sys/sys.h"
 
@@ -17,27 +12,6 @@ static struct sys_mutex lock = SYS_MUTEX;
 static struct serve_component *list;
 
 // ---- the file ------------------------------------------------------------------------------------------------------------------------
-
-// The descriptor stays open: the file is known by it.
-static bool map_file(const struct serve_service_config *c, struct slice *ret, int *ret_fd, struct err *e)
-{
-	int fd = c->file ? c->file - 1 : open(c->path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set_errno(e, errno, "cannot open '%s'", c->path);
-	struct stat st;
-	void *p = MAP_FAILED;
-	bool ok = fstat(fd, &st) == 0;
-	if (ok && st.st_size)
-		p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (!ok || (st.st_size && p == MAP_FAILED)) {
-		err_set_errno(e, errno, "cannot read '%s'", c->path);
-		close(fd);
-		return false;
-	}
-	*ret = st.st_size ? slice_of(p, (size_t)st.st_size) : slice_of("", 0);
-	*ret_fd = fd;
-	return true;
-}
 
 // What a manifest pins.
 static bool check_hash(const struct serve_service_config *c, struct slice file, struct err *e)
@@ -52,16 +26,9 @@ static bool check_hash(const struct serve_service_config *c, struct slice file, 
 	return err_hint(e, "the one that was pinned is %s", c->sha256);
 }
 
-static void unmap_file(struct slice file)
-{
-	if (file.len)
-		munmap(UNCONST(file.ptr), file.len);
-}
-
 // ---- decoding and compiling ----------------------------------------------------------------------------------------------------------
 
 // A core module alone is compiled as a component's would be.
-// `how`: 0 or WASM_DECODE_KNOWN.
 static bool decode(struct serve_component *k, uint32_t features, const struct wasm_module *const **ret_modules, struct err *e)
 {
 	if (wasm_is_module(k->file)) {
@@ -99,11 +66,10 @@ static bool decode_modules(struct serve_component *k, uint32_t features, const s
 }
 
 // What was decoded and compiled before is only looked at as far as it is needed to run.
-static bool load_known(struct serve_component *k, struct tier_file *cached, uint32_t features)
+static bool load_known(struct serve_component *k, struct tier_file *cached, uint32_t features, const struct wasm_module *const **ret)
 {
-	const struct wasm_module *const *modules;
-	if (tier_file_has_code(cached) && decode_modules(k, features | WASM_DECODE_KNOWN, &modules, NULL) &&
-		tier_file_load(cached, modules, k->n_modules, k->modules, &k->tier))
+	if (tier_file_has_code(cached) && decode_modules(k, features | WASM_DECODE_KNOWN, ret, NULL) &&
+		tier_file_load(cached, *ret, k->n_modules, k->modules, &k->tier))
 		return true;
 	arena_clear(&k->arena);
 	k->comp = NULL;
@@ -114,9 +80,12 @@ static bool load_known(struct serve_component *k, struct tier_file *cached, uint
 static bool load(struct serve_component *k, struct tier_file *cached, uint32_t features, struct err *e)
 {
 	const struct wasm_module *const *modules;
-	if (load_known(k, cached, features))
-		return true;
-	return decode_modules(k, features, &modules, e) && tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e);
+	bool known = load_known(k, cached, features, &modules);
+	bool ok = (known || (decode_modules(k, features, &modules, e) && tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e))) &&
+		serve__source_keep(k->source, modules, k->n_modules, known, e);
+	if (ok)
+		tier_file_write(cached);
+	return ok;
 }
 
 static void component_free(struct serve_component *k)
@@ -127,21 +96,22 @@ static void component_free(struct serve_component *k)
 	for (uint32_t i = 0; k->modules && i < k->n_modules; i++)
 		vm_module_unref(k->modules[i]);
 	arena_release(&k->arena);
-	unmap_file(k->file);
+	serve__source_unref(k->source);
 	mem_free(k);
 }
 
-// Takes the file over, also when it fails.
-static struct serve_component *component_new(struct slice file, struct tier_file *cached, uint32_t features, struct err *e)
+// Takes the source over, also when it fails.
+static struct serve_component *component_new(struct serve_source *source, struct tier_file *cached, uint32_t features, struct err *e)
 {
 	struct serve_component *k = mem_zalloc(sizeof *k);
 	if (!k) {
-		unmap_file(file);
+		serve__source_unref(source);
 		err_nomem(e);
 		return NULL;
 	}
 	k->refs = 1;
-	k->file = file;
+	k->source = source;
+	k->file = serve__source_bytes(source);
 	arena_init(&k->arena, 0);
 	if (load(k, cached, features, e) && (!k->comp || k->comp->plan.unlinkable || canon_component_new(k->comp, k->modules, &k->canon, e)))
 		return k;
@@ -151,14 +121,30 @@ static struct serve_component *component_new(struct slice file, struct tier_file
 
 // ---- the list ------------------------------------------------------------------------------------------------------------------------
 
-// Under the lock; counted for the caller.
+// Under the lock, as find.
+static void leave_list(struct serve_component *k)
+{
+	struct serve_component **at = &list;
+	if (!k->in_list)
+		return;
+	while (*at != k)
+		at = &(*at)->next;
+	*at = k->next;
+	k->in_list = false;
+}
+
+// Counted for the caller.
 static struct serve_component *find(const uint8_t key[TIER_KEY_SIZE])
 {
-	for (struct serve_component *k = list; k; k = k->next)
-		if (memcmp(k->key, key, TIER_KEY_SIZE) == 0) {
-			k->refs++;
-			return k;
-		}
+	struct serve_component *k = list;
+	while (k && memcmp(k->key, key, TIER_KEY_SIZE) != 0)
+		k = k->next;
+	if (k && serve__source_is_sound(k->source)) {
+		k->refs++;
+		return k;
+	}
+	if (k)
+		leave_list(k);
 	return NULL;
 }
 
@@ -188,34 +174,32 @@ static struct serve_component *put(struct serve_component *k, const uint8_t key[
 	return there;
 }
 
-static struct serve_component *load_shared(struct slice file, struct tier_file *cached, uint32_t features, struct err *e)
+static struct serve_component *load_shared(struct serve_source *source, struct tier_file *cached, uint32_t features, struct err *e)
 {
 	uint8_t key[TIER_KEY_SIZE];
 	if (!tier_file_key(cached, key))
-		return component_new(file, cached, features, e);
+		return component_new(source, cached, features, e);
 	struct serve_component *k = find_loaded(key);
 	if (k) {
-		unmap_file(file);
+		serve__source_unref(source);
 		return k;
 	}
-	k = component_new(file, cached, features, e);
+	k = component_new(source, cached, features, e);
 	return k ? put(k, key) : NULL;
 }
 
 bool serve__component_load(const struct serve_service_config *c, struct tier_file **ret_cached, struct serve_component **ret, struct err *e)
 {
-	struct slice file;
-	int fd;
-	if (!map_file(c, &file, &fd, e))
+	struct serve_source *source;
+	if (!serve__source_open(c, &source, e))
 		return false;
+	struct slice file = serve__source_bytes(source);
 	struct tier_options options = {.no_cache = c->no_cache, .poison_upper = c->poison_upper, .features = serve_features(c)};
-	bool ok = check_hash(c, file, e) && tier_file_open(file, fd, &options, ret_cached, e);
-	close(fd);
-	if (!ok) {
-		unmap_file(file);
+	if (!check_hash(c, file, e) || !tier_file_open(file, serve__source_file(source), &options, ret_cached, e)) {
+		serve__source_unref(source);
 		return false;
 	}
-	*ret = load_shared(file, *ret_cached, options.features, e);
+	*ret = load_shared(source, *ret_cached, options.features, e);
 	return *ret || err_note(e, "'%s'", c->path);
 }
 
@@ -225,11 +209,8 @@ void serve__component_unref(struct serve_component *k)
 		return;
 	sys_mutex_lock(&lock);
 	bool last = --k->refs == 0;
-	for (struct serve_component **at = &list; last && k->in_list && *at; at = &(*at)->next)
-		if (*at == k) {
-			*at = k->next;
-			break;
-		}
+	if (last)
+		leave_list(k);
 	sys_mutex_unlock(&lock);
 	if (last)
 		component_free(k);

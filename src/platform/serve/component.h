@@ -5,6 +5,7 @@
 #include "canon/canon.h"
 #include "comp/comp.h"
 #include "serve.h"
+#include "source.h"
 #include "tier/tier.h"
 #include "vm/vm.h"
 
@@ -15,7 +16,8 @@ struct serve_component_image {
 	uint8_t variant[64], extra[256];  // what it depends on besides; what canon keeps with it
 };
 struct serve_component {
-	struct slice file;              // mapped
+	struct serve_source *source;
+	struct slice file;              // its bytes
 	struct comp_component *comp;    // NULL: a core module
 	struct vm_module **modules;
 	uint32_t n_modules;

@@ -20,6 +20,7 @@ struct serve_preparing {
 	struct sys_thread thread;
 	struct loop_remote loaded;
 	struct serve_image_job *image;  // while it is taken
+	bool answers, is_run;  // as the service was when it was begun, which thread 0 changes
 	bool stop;
 	bool ok;
 	struct err err;
@@ -70,15 +71,16 @@ static void on_loaded(struct loop_remote *r)
 }
 
 // Those who call the service can call this one.
-static bool fits(struct serve_service *s, struct serve_version *v, struct err *e)
+static bool fits(const struct serve_preparing *g, struct err *e)
 {
-	return serve__relay_fits(s, v, e) && (!s->answers || serve__version_must_answer(v, e)) && (!s->is_run || serve__version_must_run(v, e));
+	struct serve_version *v = g->version;
+	return serve__relay_fits(g->service, v, e) && (!g->answers || serve__version_must_answer(v, e)) && (!g->is_run || serve__version_must_run(v, e));
 }
 
 static void *load(void *arg)
 {
 	struct serve_preparing *g = arg;
-	g->ok = serve__version_load(g->version, &g->err) && fits(g->service, g->version, &g->err);
+	g->ok = serve__version_load(g->version, &g->err) && fits(g, &g->err);
 	loop_post_remote(g->version->process->threads[0].loop, &g->loaded);
 	return NULL;
 }
@@ -104,6 +106,8 @@ void serve_version_prepare(struct serve_service *s, const struct serve_service_c
 		return;
 	}
 	g->service = s;
+	g->answers = s->answers;
+	g->is_run = s->is_run;
 	g->version->service = s;
 	g->loaded.fn = on_loaded;
 	g->ready = ready;

@@ -346,6 +346,27 @@ static void a_file_that_changed_is_another_even_with_its_old_time(void **state U
 	close(cache);
 }
 
+// Before the disk has it.
+static void what_a_file_hashes_to_is_known_in_the_process_at_once(void **state UNUSED)
+{
+	struct tier__identity id;
+	struct tier_key content, found;
+	int cache = tier__cache_open(NULL), fd = open("/bin/sh", O_RDONLY);
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	uint64_t size = (uint64_t)st.st_size;
+	assert_false(tier__identity_find(cache, fd, size, &id, &found));
+	assert_true(id.settled);
+	tier__key_of(SLICE_LIT("content"), &content);
+	tier__identity_remember(&id, &content);
+	assert_true(tier__identity_find(cache, fd, size, &id, &found));
+	assert_memory_equal(&content, &found, sizeof found);
+	assert_false(tier__identity_find(cache, fd, size + 1, &id, &found));
+	assert_int_equal(count(cache), 0);
+	close(fd);
+	close(cache);
+}
+
 static void another_build_processor_or_flag_is_another_entry(void **state UNUSED)
 {
 	struct tier_key base, same, other;
@@ -364,7 +385,7 @@ static void another_build_processor_or_flag_is_another_entry(void **state UNUSED
 
 // ---- what waits to be written ------------------------------------------------------------------------------------------------------------
 
-enum { JOBS = 8 };
+enum { JOBS = 12 };
 static struct tier__job jobs[JOBS];
 static struct sys_mutex gate = SYS_MUTEX;
 static uint32_t written, dropped;  // bits
@@ -381,27 +402,34 @@ static void on_job_dropped(struct tier__job *j)
 	__atomic_or_fetch(&dropped, 1u << (j - jobs), __ATOMIC_RELEASE);
 }
 
-// The thread stands at the first; four of the others fit.
-static void what_waits_is_bounded_and_the_oldest_go(void **state)
+// The thread stands at the first, which holds nothing; so does the second. Returns which of the others were let go, as bits of bytes[].
+static uint32_t drops(const uint64_t *bytes, unsigned n)
 {
+	uint32_t all = (1u << (n + 2)) - 1;
+	written = dropped = 0;
 	sys_mutex_lock(&gate);
-	for (unsigned i = 0; i < JOBS; i++) {
-		jobs[i] = (struct tier__job){.fn = on_job, .drop = on_job_dropped, .must = i > 1, .bytes = i < 2 ? 0 : TIER__WAITING_MAX / 4};
+	for (unsigned i = 0; i < n + 2; i++) {
+		jobs[i] = (struct tier__job){.fn = on_job, .drop = on_job_dropped, .must = i > 1, .bytes = i < 2 ? 0 : bytes[i - 2]};
 		tier__behind(&jobs[i]);
 	}
-	assert_int_equal(dropped, 1u << 2 | 1u << 3);  // not 1, which holds nothing
+	uint32_t gone = dropped;
 	sys_mutex_unlock(&gate);
-	for (unsigned n = 0; __atomic_load_n(&written, __ATOMIC_ACQUIRE) != 0xf3 && n < 60000; n++)
+	for (unsigned k = 0; __atomic_load_n(&written, __ATOMIC_ACQUIRE) != (all & ~gone) && k < 60000; k++)
 		usleep(1000);
-	assert_int_equal(written, 0xf3);
-	assert_int_equal(dropped, 0xc);
-	// One that is larger than all of them may be is written all the same.
-	jobs[0] = (struct tier__job){.fn = on_job, .drop = on_job_dropped, .must = true, .bytes = 2 * TIER__WAITING_MAX};
-	written = 0;
-	tier__behind(&jobs[0]);
-	for (unsigned n = 0; !__atomic_load_n(&written, __ATOMIC_ACQUIRE) && n < 60000; n++)
-		usleep(1000);
-	assert_int_equal(written, 1);
+	assert_int_equal(written, all & ~gone);
+	assert_int_equal(dropped, gone);
+	return gone >> 2;
+}
+
+static void what_waits_is_bounded_and_the_oldest_go(void **state)
+{
+	static const uint64_t small = TIER__LARGE, large = 2 * TIER__WAITING_MAX;
+	assert_int_equal(drops((const uint64_t[]){small, small, small, small, small, small, small, small, small, small}, 10), 0x3);  // eight fit
+	assert_int_equal(drops((const uint64_t[]){large, large, large, large, large, large}, 6), 0x3);
+	// However large it is, it is written also where others come after it.
+	assert_int_equal(drops((const uint64_t[]){large, 1000, 0, 1000}, 4), 0);
+	assert_int_equal(drops((const uint64_t[]){large, small, small, small, small, small, small, small, small, small}, 10), 0x2);
+	assert_int_equal(drops((const uint64_t[]){large}, 1), 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -420,6 +448,7 @@ int main(void)
 		TEST(processes_that_write_the_same_entry_do_not_mix),
 		TEST(what_was_checked_is_so_until_somebody_writes),
 		TEST(a_file_that_changed_is_another_even_with_its_old_time),
+		TEST(what_a_file_hashes_to_is_known_in_the_process_at_once),
 		TEST(another_build_processor_or_flag_is_another_entry),
 		TEST(what_waits_is_bounded_and_the_oldest_go),
 	};

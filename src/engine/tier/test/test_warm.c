@@ -120,6 +120,7 @@ static int run(const struct start *s)
 	bool loaded = tier_file_load(f, modules, 1, &mod, &stats);
 	if (loaded != known || (!loaded && !tier_file_compile(f, modules, 1, &mod, &stats, &e)))
 		return BROKEN;
+	tier_file_write(f);
 	if (!vm_store_new(shard, &limits, &st, &e) || !vm_instance_allocate(st, mod, NULL, 0, &inst, &e))
 		return BROKEN;
 	bool imaged = tier_file_load_image(f, SLICE_LIT("variant"), s->sealed, &img);

@@ -1,0 +1,188 @@
+// A component's file is mapped, and much of it is read only later: data segments and names at run time. Who builds anew writes over it in place (cp, most tools);
+// so a copy takes its place, at the same address and under running threads: at once where loading took long anyway, else behind the first answer. Until then
+// the file is known by its size and times; one that was changed is shared with nobody any more.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "source.h"
+#include "sys/sys.h"
+#include "tier/tier.h"
+
+struct range {
+	uint64_t at, size;
+};
+struct serve_source {
+	uint32_t refs;
+	struct slice bytes;
+	struct stat opened;
+	VEC(struct range)
+	left_out;  // ascending
+	// Under the lock.
+	int file;  // -1: it is kept
+};
+static struct sys_mutex lock = SYS_MUTEX;
+
+// ---- opened --------------------------------------------------------------------------------------------------------------------------
+
+static bool map_file(struct serve_source *s, const char *path, struct err *e)
+{
+	void *p = MAP_FAILED;
+	bool ok = fstat(s->file, &s->opened) == 0;
+	uint64_t size = ok ? (uint64_t)s->opened.st_size : 0;
+	if (size)
+		p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, s->file, 0);
+	if (!ok || (size && p == MAP_FAILED))
+		return err_set_errno(e, errno, "cannot read '%s'", path);
+	s->bytes = size ? slice_of(p, size) : slice_of("", 0);
+	return true;
+}
+
+bool serve__source_open(const struct serve_service_config *c, struct serve_source **ret, struct err *e)
+{
+	int fd = c->file ? c->file - 1 : open(c->path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_set_errno(e, errno, "cannot open '%s'", c->path);
+	struct serve_source *s = mem_zalloc(sizeof *s);
+	if (!s) {
+		close(fd);
+		return err_nomem(e);
+	}
+	s->refs = 1;
+	s->file = fd;
+	if (map_file(s, c->path, e)) {
+		*ret = s;
+		return true;
+	}
+	serve__source_unref(s);
+	return false;
+}
+
+void serve__source_unref(struct serve_source *s)
+{
+	if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	if (s->bytes.len)
+		munmap(UNCONST(s->bytes.ptr), s->bytes.len);
+	sys_close(s->file);
+	VEC_FREE(&s->left_out);
+	mem_free(s);
+}
+
+struct slice serve__source_bytes(const struct serve_source *s)
+{
+	return s->bytes;
+}
+
+int serve__source_file(const struct serve_source *s)
+{
+	return s->file;
+}
+
+// ---- kept ----------------------------------------------------------------------------------------------------------------------------
+
+static bool is_as_it_was(const struct serve_source *s)
+{
+	struct stat st;
+	const struct stat *was = &s->opened;
+	return fstat(s->file, &st) == 0 && st.st_size == was->st_size && st.st_mtim.tv_sec == was->st_mtim.tv_sec && st.st_mtim.tv_nsec == was->st_mtim.tv_nsec &&
+		st.st_ctim.tv_sec == was->st_ctim.tv_sec && st.st_ctim.tv_nsec == was->st_ctim.tv_nsec;
+}
+
+bool serve__source_is_kept(struct serve_source *s)
+{
+	sys_mutex_lock(&lock);
+	bool is = s->file < 0;
+	sys_mutex_unlock(&lock);
+	return is;
+}
+
+bool serve__source_is_sound(struct serve_source *s)
+{
+	sys_mutex_lock(&lock);
+	bool is = s->file < 0 || is_as_it_was(s);
+	sys_mutex_unlock(&lock);
+	return is;
+}
+
+// What there is no memory for is copied.
+static void leave_out(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n)
+{
+	uint64_t end = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct slice code = modules[i]->code_section;
+		uint64_t at = code.len ? (uint64_t)(code.ptr - s->bytes.ptr) : 0;
+		if (code.len && at >= end && VEC_PUSH(NULL, &s->left_out, ((struct range){at, code.len}), UINT32_MAX))
+			end = at + code.len;
+	}
+}
+
+static int copy(const struct serve_source *s, int to)
+{
+	uint64_t at = 0;
+	int r = 0;
+	for (uint32_t i = 0; !r && i <= s->left_out.len; i++) {
+		struct range next = i < s->left_out.len ? s->left_out.ptr[i] : (struct range){s->bytes.len, 0};
+		r = next.at > at ? sys_copy_range(s->file, to, next.at - at, at) : 0;
+		at = next.at + next.size;
+	}
+	return r;
+}
+
+// 0, or why there is no copy. The file is compared after it was read: what was copied is what was loaded.
+static int put_copy(struct serve_source *s, bool *ret_changed)
+{
+	int fd = sys_memfd("tenon-component", s->bytes.len);
+	int r = fd < 0 ? fd : copy(s, fd);
+	*ret_changed = !is_as_it_was(s);
+	if (!r && !*ret_changed)
+		r = sys_memfd_seal(fd);
+	if (!r && !*ret_changed)
+		r = sys_map_over(UNCONST(s->bytes.ptr), s->bytes.len, fd, 0, false);
+	sys_close(fd);
+	return r;
+}
+
+// false: the file has changed.
+static bool keep(struct serve_source *s)
+{
+	bool changed = false;
+	int r = s->bytes.len ? put_copy(s, &changed) : 0;
+	if (r || changed)
+		return !changed;
+	sys_mutex_lock(&lock);
+	sys_close(s->file);
+	s->file = -1;
+	sys_mutex_unlock(&lock);
+	return true;
+}
+
+static void keep_behind(void *arg)
+{
+	struct serve_source *s = arg;
+	if (!keep(s))
+		fprintf(stderr, "warning: a component's file was written over just after it was loaded: load it again (tenon update)\n");
+	serve__source_unref(s);
+}
+
+static void drop(void *arg)
+{
+	serve__source_unref(arg);
+}
+
+bool serve__source_keep(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n, bool later, struct err *e)
+{
+	leave_out(s, modules, n);
+	if (later) {
+		__atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);
+		tier_behind(keep_behind, drop, s);
+		return true;
+	}
+	if (keep(s))
+		return true;
+	err_set(e, ERR_ENV, "the file was written over while it was loaded");
+	return err_hint(e, "load it again when it is whole");
+}

@@ -1,0 +1,22 @@
+// The bytes of a component's file as they were when it was loaded, whatever becomes of the file.
+#ifndef TENON_SERVE_SOURCE_H
+#define TENON_SERVE_SOURCE_H
+
+#include "serve.h"
+#include "wasm/wasm.h"
+
+struct serve_source;
+// Opens and maps it; whoever has the result has a reference. From any thread, as all of these.
+NODISCARD bool serve__source_open(const struct serve_service_config *c, struct serve_source **ret, struct err *e);
+struct slice serve__source_bytes(const struct serve_source *s);  // at one address as long as it lives
+int serve__source_file(const struct serve_source *s);            // until it is kept; borrowed
+// From here on its bytes are its own, and the file is nobody's; but the contents of the modules' code sections, which nobody reads any more, are zero. At once,
+// or (`later`) behind the first answer, until when the file must stay as it is. false: the file has changed since it was opened. Without memory for a copy the
+// file goes on being used.
+NODISCARD bool serve__source_keep(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n, bool later, struct err *e);
+// false: its file has changed before it was kept, and its bytes are not what was loaded.
+bool serve__source_is_sound(struct serve_source *s);
+bool serve__source_is_kept(struct serve_source *s);  // for tests
+void serve__source_unref(struct serve_source *s);
+
+#endif

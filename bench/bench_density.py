@@ -1,9 +1,9 @@
 """A thousand apps of fifty components, idle in one `tenon up`: memory an app, threads, descriptors, the first call of an idle one, `status`, an update by a share."""
-import json, os, subprocess, sys, tempfile, time
+import os, sys, tempfile, time
 from pathlib import Path
 
 import measure
-from measure import Connection, Server, median, quantile
+from measure import Connection, Server, distinct, median, quantile, tenon
 
 ROUNDS = 3
 IDLE = 5  # seconds until an instance that nobody calls goes
@@ -21,7 +21,7 @@ def components(top, n):
     for i in range(n):
         language = "py" if i < PYTHON and known["py"] else ("c", "rust")[i % 2] if known["rust"] else "c"
         file = top / f"component-{i}.wasm"
-        file.write_bytes(measure.distinct(known[language], i))
+        file.write_bytes(distinct(known[language], i))
         found.append((language, file))
     return found
 
@@ -40,20 +40,16 @@ def seen(server):
         "mappings": len((at / "maps").read_text().splitlines())}
 
 
-def tenon(env, *args, must=True):
-    """(the last line as JSON, milliseconds) of a command; of one that need not succeed perhaps (None, …)."""
+def took(env, *args):
+    """Milliseconds of a command."""
     began = time.perf_counter()
-    r = subprocess.run([measure.TENON, "--json", *map(str, args)], capture_output=True, text=True, env={**os.environ, **env})
-    if r.returncode and not must:
-        return None, (time.perf_counter() - began) * 1000
-    if r.returncode:
-        sys.exit(f"tenon {' '.join(map(str, args))}: {r.stderr.strip()}")
-    return json.loads(r.stdout.splitlines()[-1]), (time.perf_counter() - began) * 1000
+    tenon(env, *args)
+    return (time.perf_counter() - began) * 1000
 
 
 def instances(env):
     """1, too, while it keeps a copy of every component, which a thousand apps take a while for."""
-    status, _ = tenon(env, "status", must=False)
+    status = tenon(env, "status", must=False)
     return sum(c["instances"] for a in status["apps"] for c in a["components"]) if status else 1
 
 
@@ -119,13 +115,13 @@ def measured(o, server, env, languages, top):
     first, again = first_calls(o, server, env, languages)
     wait_idle(env)
     after = seen(server)
-    status = [tenon(env, "status")[1] for _ in range(5)]
+    status = [took(env, "status") for _ in range(5)]
     before = server.cpu_ns()
     tenon(env, "status")
     status_cpu = (server.cpu_ns() - before) / 1e6
     other = top / "other.wasm"
-    other.write_bytes(measure.distinct(measure.guest("c"), 10**6))
-    shares = [tenon(env, "update", f"a{o.apps // 2 + i}/api", other, "--percent", 10)[1] for i in range(5)]
+    other.write_bytes(distinct(measure.guest("c"), 10**6))
+    shares = [took(env, "update", f"a{o.apps // 2 + i}/api", other, "--percent", 10) for i in range(5)]
     return idle, after, first, again, status, status_cpu, shares
 
 

@@ -1,28 +1,16 @@
 """What requests see while a link is changed: the pause without copying and with 1,000 and 1,000,000 keys, p50 and p99 around it; and what a route and a link cost a request."""
-import json, os, subprocess, sys, tempfile, threading, time
+import subprocess, sys, tempfile, threading, time
 from pathlib import Path
 
 import measure
-from measure import Connection, Server, median, quantile
+from measure import Connection, Server, median, quantile, tenon
 
-sys.path.append(str(measure.TOP / "tests/real"))
+sys.path += [str(measure.TOP / "tests/real"), str(measure.TOP / "tests/swaps")]
 import servers  # noqa: E402  of others: redis-server
+from load import counter  # noqa: E402
 
 ROUNDS = 5
 GUEST = {"counter": "kv/kv-counter-c.wasm"}
-MANIFEST = """tenon = 1
-[app]
-name = "counter"
-[component.c]
-source = "{file}"
-links = {{ "wasi:keyvalue" = "store" }}
-[link.store]
-{store}
-deadline = "20s"
-[[trigger.http]]
-route = "/..."
-component = "c"
-"""
 AROUND = 0.3  # seconds before and behind a change that count as around it
 
 
@@ -63,13 +51,6 @@ class Clients:
         return self.seen
 
 
-def tenon(env, *args):
-    r = subprocess.run([measure.TENON, "--json", *map(str, args)], capture_output=True, text=True, env={**os.environ, **env})
-    if r.returncode:
-        sys.exit(f"tenon {' '.join(map(str, args))}: {r.stderr.strip()}")
-    return json.loads(r.stdout.splitlines()[-1])
-
-
 def change(o, server, env, target, flags):
     """One under load: its pause as the server tells it, and requests before, around and behind it, microseconds."""
     clients = Clients(server.port, o.clients)
@@ -95,7 +76,7 @@ def fill(redis, db, n):
 
 
 def serve(top, file, store):
-    (top / "tenon.toml").write_text(MANIFEST.format(file=file, store=store))
+    (top / "tenon.toml").write_text(counter(file, store, 'deadline = "20s"'))
     env = {"TENON_CTL": str(top / "ctl"), "TENON_STATE": str(top / "state"), "TENON_CACHE": str(top / "cache")}
     server = Server([measure.TENON, "up", top, "--addr", "127.0.0.1:{port}", "--shards", "2"], env=env)
     if not server.wait_ready(any_status=True):

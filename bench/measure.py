@@ -3,6 +3,8 @@ import json, os, re, shutil, signal, socket, statistics, subprocess, sys, tempfi
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
+sys.path.append(str(TOP / "tests"))
+from common import distinct, free_port  # noqa: E402, F401
 SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
 OUT = TOP / "build/bench"
 TENON = TOP / "build/tenon"
@@ -73,12 +75,6 @@ def pinned(core, argv):
     return ["taskset", "-c", str(core), *map(str, argv)]
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def http_get(port, timeout=30.0):
     """Status of GET / on a connection of its own; None: nobody listens or no whole answer."""
     try:
@@ -94,20 +90,6 @@ def pages(pid):
     """KiB of a process: what it alone has of each page it shares (Pss), resident, private, of that anonymous."""
     kib = {k: int(v) for k, v in re.findall(r"^(\w+):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M)}
     return {"pss": kib["Pss"], "resident": kib["Rss"], "private": kib["Private_Clean"] + kib["Private_Dirty"], "anonymous": kib["Anonymous"]}
-
-
-def leb(n):
-    out = b""
-    while n >= 0x80:
-        out, n = out + bytes([n & 0x7F | 0x80]), n >> 7
-    return out + bytes([n])
-
-
-def distinct(file, n):
-    """The component with a custom section of its own: what is compiled is looked up by the whole file."""
-    name = f"n{n}".encode()
-    content = leb(len(name)) + name
-    return Path(file).read_bytes() + b"\0" + leb(len(content)) + content
 
 
 class Connection:
@@ -210,6 +192,14 @@ def save(name, data):
 def machine():
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     return {"cpu": model, "cores": os.cpu_count(), "kernel": os.uname().release}
+
+
+def tenon(env, *args, must=True):
+    """The last line of a command as JSON; of one that need not succeed perhaps None."""
+    r = subprocess.run([TENON, "--json", *map(str, args)], capture_output=True, text=True, env={**os.environ, **env})
+    if r.returncode and must:
+        sys.exit(f"tenon {' '.join(map(str, args))}: {r.stderr.strip()}")
+    return None if r.returncode else json.loads(r.stdout.splitlines()[-1])
 
 
 def tenon_bench(*argv, program="tenon-bench"):

@@ -1,7 +1,11 @@
 """The other end of wasi-testsuite's programs: servers that answer as their specification says, in threads, and addresses where nobody listens."""
-import socket, threading
+import sys, threading
+from pathlib import Path
 
 from programs_peer import Handler, Listener
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from common import free_port  # noqa: E402
 
 ECHOED, TRAILED = "x-echo-", "x-trailer-"
 
@@ -60,9 +64,7 @@ class Peers:
         self.env, self.servers = {}, []
         for spec in specs:
             if spec.get("kind") == "closed":
-                with socket.socket() as s:
-                    s.bind(("127.0.0.1", 0))
-                    port = s.getsockname()[1]
+                port = free_port()
             else:
                 server = Listener(("127.0.0.1", 0), Endpoints)
                 server.endpoints = {(e["method"], e["path"]): e for e in spec["endpoints"]}

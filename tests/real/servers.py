@@ -1,17 +1,12 @@
 """Servers of others for tests: Debian's redis-server and nats-server, each on a free port of loopback in a folder of its own, ended by process id."""
-import os, shutil, signal, socket, subprocess, tempfile, time
+import os, shutil, signal, socket, subprocess, sys, tempfile, time
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from common import free_port  # noqa: E402
 
 # What `adduser` leaves off the path of who is not root.
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-
-
-def free_port(below=65536):
-    while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            if s.getsockname()[1] < below:
-                return s.getsockname()[1]
 
 
 class Server:

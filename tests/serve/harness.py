@@ -4,7 +4,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
-sys.path.insert(0, str(TOP / "tests/conform"))
+sys.path[:0] = [str(TOP / "tests/conform"), str(TOP / "tests")]
 from http_client import Answer, Reader, Truncated, encode, read_answer  # noqa: E402
 from over import ByHand, Streams, Way  # noqa: E402
 

@@ -3,6 +3,7 @@ import http.client, os, socket, subprocess, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from common import free_ports
 from front import Folder, ask, connect, where
 from harness import HELLO, MISBEHAVE, check, config
 from test_apply import Host, _component
@@ -18,13 +19,7 @@ def _http(*addresses, more=""):
 def _free(n=1):
     """Ports that nobody has, of an address of this process's own: tests beside it take those of 127.0.0.1 all the time."""
     host = f"127.1.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
-    sockets = [socket.socket() for _ in range(n)]
-    for s in sockets:
-        s.bind((host, 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return [f"{host}:{p}" for p in ports]
+    return [f"{host}:{p}" for p in free_ports(n, host)]
 
 
 def _at(address):

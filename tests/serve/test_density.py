@@ -2,17 +2,11 @@
 import json, os, subprocess, tempfile
 from pathlib import Path
 
-import component
+from common import distinct
 from harness import HELLO, MISBEHAVE, Server, check, config, in_clear
 from writing import until
 
 APPS = 120
-
-
-def _distinct(file, n):
-    """The component with a custom section of its own."""
-    content = component.name(f"n{n}")
-    return file.read_bytes() + b"\0" + component.u(len(content)) + content
 
 
 class Many:
@@ -27,7 +21,7 @@ class Many:
         for i in range(self.apps):
             folder = Path(self.at.name) / f"a{i}"
             folder.mkdir()
-            (folder / "api.wasm").write_bytes(_distinct(HELLO, i % self.components))
+            (folder / "api.wasm").write_bytes(distinct(HELLO, i % self.components))
             (folder / "tenon.toml").write_text(f'tenon = 1\n[app]\nname = "a{i}"\n[component.api]\nsource = "api.wasm"\ninstances = {{ idle = "1s" }}\n'
                 f'[[trigger.http]]\nroute = "/a{i}/..."\ncomponent = "api"\n')
             self.folders.append(str(folder))

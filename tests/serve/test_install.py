@@ -3,6 +3,7 @@ sandbox lets it work, a package that installs."""
 import functools, os, pty, re, select, shutil, subprocess, tempfile, time, urllib.request
 from pathlib import Path
 
+from common import free_port
 from harness import *
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="tenon-install-")
@@ -181,9 +182,7 @@ def the_service_allows_every_system_call_that_a_server_makes():
 
 def a_socket_that_systemd_hands_over_is_served():
     _need("systemd-socket-activate")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     p = subprocess.Popen(["systemd-socket-activate", "-l", f"127.0.0.1:{port}", "--fdname=http", str(_installed() / "bin/tenon"), "serve", str(HELLO), "--shards", "1"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:

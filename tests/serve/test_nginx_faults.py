@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from common import free_ports
 from harness import Server, check, needs, shared_guest
 from test_tls import _authority, _certificate
 
@@ -17,14 +18,6 @@ HTTPS = "server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {cert}; ss
 # What its paths do.
 WHERE = """root {d}/www; location /closes {{ return 444; }} location /long {{ limit_rate 1k; }} location /moved {{ return 302 http://localhost:1/; }}
   location /breaks {{ proxy_pass http://127.0.0.1:{breaks}; proxy_buffering off; }} location /nobody {{ proxy_pass http://127.0.0.1:{nobody}; }}"""
-
-
-def _ports(n):
-    found = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [s.getsockname()[1] for s in found]
-    for s in found:
-        s.close()
-    return ports
 
 
 class _Breaks:
@@ -60,7 +53,7 @@ def _nginx():
         (d / "www/long").write_bytes(b"x" * 100_000)
         os.chmod(d, 0o755)
         ca, _ = _authority(d), _authority(d, "other")
-        clear, good, old, wrong, unknown, nobody = _ports(6)
+        clear, good, old, wrong, unknown, nobody = free_ports(6)
         where = WHERE.format(d=d, breaks=breaks, nobody=nobody)
         pairs = {good: _certificate(d, "good", "DNS:localhost"), old: _certificate(d, "old", "DNS:localhost", days=-1),
             wrong: _certificate(d, "wrong", "DNS:some.example"), unknown: _certificate(d, "unknown", "DNS:localhost", ca="other")}

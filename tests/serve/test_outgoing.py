@@ -3,6 +3,7 @@ import hashlib, os, shutil, socket, struct, subprocess, tempfile, time
 from pathlib import Path
 from urllib.parse import quote
 
+from common import free_port
 from harness import Server, Skip, check, shared_guest
 from peers import Peer
 
@@ -58,10 +59,7 @@ def each_way_to_misbehave_has_its_error():
             with _Peer(act) as p:
                 a = _ask(s, p.port)
                 check(a.status == 502 and want in a.body, f"{name}: {a.status} {a.body}")
-        closed = socket.create_server(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-        closed.close()
-        a = _ask(s, port)
+        a = _ask(s, free_port())
         check(a.status == 502 and b"ConnectionRefused" in a.body, f"refuses: {a.status} {a.body}")
 
 
@@ -147,8 +145,7 @@ def nginx_is_understood():
         (d / "www/big").write_bytes(big)
         (d / "www/empty").write_bytes(b"")
         os.chmod(d, 0o755)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         (d / "conf").write_text(NGINX.format(d=d, port=port))
         nginx = subprocess.Popen(["nginx", "-c", str(d / "conf"), "-e", str(d / "error.log")], stderr=subprocess.DEVNULL)
         try:

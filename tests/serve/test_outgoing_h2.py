@@ -1,10 +1,11 @@
 """Requests that guests send by HTTP/2: a real nginx, and servers that misbehave, frame by frame."""
-import hashlib, os, shutil, socket, ssl, subprocess, tempfile, threading, time
+import hashlib, os, shutil, ssl, subprocess, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import h2_client as h2
+from common import free_port
 from harness import Server, Skip, check, shared_guest
 from peers import Peer
 from test_tls import _authority, _certificate
@@ -27,16 +28,11 @@ def _flags(ca):
     return ("--net", "https://localhost", "--net", "127.0.0.1", "--ca", ca)
 
 
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
-
-
 def nginx_is_spoken_to_by_http2_and_many_requests_share_a_connection():
     if not shutil.which("nginx"):
         raise Skip("nginx is not installed")
     with tempfile.TemporaryDirectory() as t:
-        d, port = Path(t), _free_port()
+        d, port = Path(t), free_port()
         (d / "www").mkdir()
         os.chmod(d, 0o755)
         big = os.urandom(1 << 20) * 4

@@ -1,8 +1,9 @@
 """Behind the proxies of others: nginx and HAProxy in front of a server, large bodies through them. What nginx cuts is in docs/http.md."""
-import os, shutil, socket, subprocess, tempfile, time
+import os, shutil, subprocess, tempfile, time
 from contextlib import contextmanager
 from pathlib import Path
 
+from common import free_port
 from harness import SHARED, Server, Skip, check, needs
 from http_client import exchange
 
@@ -42,10 +43,9 @@ def _quirk():
 def _in_front(server, argv, text):
     """A proxy of that configuration; where it listens."""
     needs(argv[0])
-    with tempfile.TemporaryDirectory() as t, socket.create_server(("127.0.0.1", 0)) as free:
-        d, port = Path(t), free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as t:
+        d, port = Path(t), free_port()
         os.chmod(d, 0o755)
-        free.close()
         (d / "conf").write_text(text(d, port, "%s:%d" % server.addr))
         proxy = subprocess.Popen([a.format(d=d) for a in argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:

@@ -3,6 +3,7 @@ import signal, socket, subprocess, tempfile, threading, time
 from pathlib import Path
 
 from assemble import *
+from common import free_port
 from front import handed, listening
 from harness import check, config
 
@@ -94,11 +95,6 @@ def _three():
     return _write(c, (const(0) + const(RESULT) + c.call("create-tcp-socket") + _fails()) * 3 + const(0))
 
 
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
 def _connect(port):
     for _ in range(500):
         try:
@@ -124,7 +120,7 @@ def _argv(file, *flags):
 
 
 def a_component_that_accepts_connections_is_a_daemon_until_sigterm():
-    port = _free_port()
+    port = free_port()
     p = subprocess.Popen(_argv(_echo(port), "--listen-tcp", f"127.0.0.1:{port}"), stderr=subprocess.PIPE)
     try:
         for data in (b"", b"hello", bytes(range(256)) * 16384, b"again"):
@@ -137,7 +133,7 @@ def a_component_that_accepts_connections_is_a_daemon_until_sigterm():
 
 
 def it_listens_where_that_was_granted():
-    port = _free_port()
+    port = free_port()
     guest = _echo(port)
     for flags in ((), ("--net", "all"), ("--listen-tcp", f"127.0.0.2:{port}"), ("--listen-tcp", f"[::1]:{port}"), ("--listen-tcp", "127.0.0.1:0"),
             ("--listen-udp", f"127.0.0.1:{port}")):
@@ -168,7 +164,7 @@ def a_socket_that_was_handed_over_is_the_guests_without_a_grant():
         finally:
             p.kill()
             p.wait()
-        p = subprocess.run([*handed(sock), *_argv(_echo(_free_port()))], capture_output=True, timeout=60, close_fds=False)
+        p = subprocess.run([*handed(sock), *_argv(_echo(free_port()))], capture_output=True, timeout=60, close_fds=False)
         check(p.returncode == 1 and b"would grant it" in p.stderr, f"another address: {p}")
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))

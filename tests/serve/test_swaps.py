@@ -2,6 +2,7 @@
 targets, values and times to live that a target can't take, stores that another process has moved, undo after writes, two clients at once."""
 import json, random, socket, subprocess, threading, time
 
+from common import free_port
 from front import Folder, ask
 from harness import Skip, check, config, shared_guest
 from test_link import STEPS, _App, _Load, servers
@@ -277,7 +278,7 @@ def a_store_is_reached_by_tls_and_its_certificate_is_looked_at():
     with Folder() as top:
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=localhost",
             "-addext", "subjectAltName=DNS:localhost"], cwd=top, check=True, capture_output=True)
-        port = servers.free_port()
+        port = free_port()
         url = f"rediss://localhost:{port}/0"
         with servers.Redis("--tls-port", str(port), "--tls-cert-file", f"{top}/cert.pem", "--tls-key-file", f"{top}/key.pem", "--tls-ca-cert-file", f"{top}/cert.pem", "--tls-auth-clients", "no"):
             app = _App(top)

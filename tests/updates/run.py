@@ -9,7 +9,8 @@ import argparse, asyncio, sys
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(TOP / "tests/swaps")]
+sys.path[:0] = [str(TOP / "tests/swaps"), str(TOP / "tests")]
+from common import distinct  # noqa: E402
 from load import Client, Load, Tenon, conclude  # noqa: E402
 
 HELLO, OTHER = TOP / "examples/hello/hello.wasm", TOP / "examples/misbehave/misbehave.wasm"
@@ -24,20 +25,6 @@ route = "/..."
 component = "api"
 """
 SHARES, PIPELINED = (1, 10, 50, 90), 100
-
-
-def leb(n):
-    out = b""
-    while n >= 0x80:
-        out, n = out + bytes([n & 0x7F | 0x80]), n >> 7
-    return out + bytes([n])
-
-
-def never_seen(file, n):
-    """The component with a custom section of its own: what is compiled is looked up by the whole file."""
-    name = f"n{n}".encode()
-    content = leb(len(name)) + name
-    return file.read_bytes() + b"\0" + leb(len(content)) + content
 
 
 class Marks:
@@ -58,7 +45,7 @@ async def updates(t, n, clients, top):
         for i in range(lap * n // 4, (lap + 1) * n // 4):
             file = HELLO
             if i % 2 == 0:
-                fresh.write_bytes(never_seen(OTHER, i))
+                fresh.write_bytes(distinct(OTHER, i))
                 file = fresh
             code, _, said = await t.run("update", "shop/api", file)
             assert code == 0, f"update {i}: {code} {said}"

@@ -3,8 +3,9 @@
 //
 //   tenon-bench compile FILE [ROUNDS]       validates and compiles all core modules of FILE on one thread
 //   tenon-bench kernel FILE N [ROUNDS]      run(N) of a core module; the time of the call alone
+//   tenon-bench program FILE FOLDER   a preview 1 command in that folder: the time between its calls of bench.start and bench.end
 //   tenon-bench serve FILE PORT [FILE PORT...]   several components on one shard
-// One JSON object on stdout.
+// One JSON object on stdout; of a program its last line.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +17,10 @@
 
 #include "comp/comp.h"
 #include "serve/serve.h"
+#include "sys/sys.h"
 #include "tier/tier.h"
 #include "vm/vm.h"
+#include "wasi/wasi.h"
 
 static double now(void)
 {
@@ -147,6 +150,127 @@ static void bench_kernel(const char *path, int32_t n, int rounds, struct err *e)
 	vm_shard_free(shard);
 }
 
+// ---- programs ------------------------------------------------------------------------------------------------------------------------
+enum { MAX_IMPORTS = 128 };
+struct program {
+	struct loop *loop;
+	struct vm_shard *shard;
+	struct vm_store *store;
+	struct vm_instance *instance;
+	struct wasi_process process;
+	struct wasi wasi;
+	struct seam_grants grants;
+	struct seam_tasks *tasks;
+	struct seam_task *task;
+	struct canon_trap told;
+	struct wasi_preview1 *preview1;
+	enum trap trap;
+	double began, seconds;
+	unsigned ends;
+};
+
+static enum trap on_start(struct vm_call *c, const uint64_t *args, uint64_t *results)
+{
+	((struct program *)c->data)->began = now();
+	return TRAP_NONE;
+}
+
+static enum trap on_end(struct vm_call *c, const uint64_t *args, uint64_t *results)
+{
+	struct program *p = c->data;
+	p->seconds += now() - p->began;
+	p->ends++;
+	return TRAP_NONE;
+}
+
+static void program_main(void *arg)
+{
+	struct program *p = arg;
+	struct vm_extern start;
+	p->trap = vm_instance_initialize(p->instance);
+	if (p->trap == TRAP_NONE && vm_instance_export(p->instance, SLICE_LIT("_start"), &start))
+		p->trap = vm_call(p->store, start.func, NULL, NULL);
+}
+
+static bool import_all(struct program *p, const struct wasm_module *m, struct vm_extern *ret, struct err *e)
+{
+	for (uint32_t i = 0; i < m->nimports; i++) {
+		const struct wasm_import *im = &m->imports[i];
+		const struct wasm_func_type *type = im->kind == WASM_EXTERN_FUNC ? wasm_func_type_of(m, im->index) : NULL;
+		bool start = slice_eq_str(im->name, "start"), of_bench = slice_eq_str(im->module, "bench") && (start || slice_eq_str(im->name, "end"));
+		if (!type || i == MAX_IMPORTS || (of_bench && (type->nparams || type->nresults)))
+			return err_set(e, ERR_LINK, "nobody provides %.*s.%.*s", SLICE_ARGS(im->module), SLICE_ARGS(im->name));
+		ret[i].kind = WASM_EXTERN_FUNC;
+		if (of_bench ? !vm_host_func_new(p->store, type, start ? on_start : on_end, p, "bench", &ret[i].func, e)
+					 : !wasi_preview1_check(im->name, type, e) || !wasi_preview1_import(p->preview1, im->name, type, &ret[i], e))
+			return false;
+	}
+	return true;
+}
+
+static bool open_program(struct program *p, const char *folder, struct err *e)
+{
+	static struct seam_folder folders[1];
+	static const struct slice arguments[1] = {SLICE_LIT("program")};
+	struct vm_limits limits = VM_LIMITS_DEFAULT;
+	int fd = sys_open_folder(folder);
+	if (fd < 0)
+		return err_set_errno(e, -fd, "cannot open the folder '%s'", folder);
+	folders[0] = (struct seam_folder){SLICE_LIT("."), fd, false, sys_file.is_local(fd)};
+	p->grants = (struct seam_grants){.folders = folders, .n_folders = 1, .args = arguments, .n_args = 1};
+	wasi_init(&p->wasi, NULL);
+	p->wasi.process = &p->process;
+	if (!loop_new(&p->loop, e) || !vm_shard_new(&p->shard, e) || !seam_tasks_new(p->loop, p->shard, &p->tasks, e) || !wasi_process_open(&p->process, e) ||
+		!wasi_stdio_open(p->loop, &p->process, &p->wasi.stdio, e) || !vm_store_new(p->shard, &limits, &p->store, e))
+		return false;
+	p->task = seam_task_new(p->tasks, NULL);
+	if (!p->task)
+		return err_nomem(e);
+	p->task->canon.trap = &p->told;
+	struct wasi_preview1_given given = {p->store, p->task, &p->grants, 0};
+	return wasi_preview1_new(&p->wasi, &given, &p->preview1, e);
+}
+
+static void close_program(struct program *p)
+{
+	wasi_preview1_free(p->preview1);
+	vm_store_free(p->store);
+	wasi_stdio_close(p->wasi.stdio);
+	wasi_process_close(&p->process);
+	seam_task_free(p->task);
+	seam_tasks_free(p->tasks);
+	vm_shard_free(p->shard);
+	loop_free(p->loop);
+}
+
+static void bench_program(const char *path, const char *folder, struct err *e)
+{
+	static struct program p;
+	static struct vm_extern imports[MAX_IMPORTS];
+	struct loaded l = {0};
+	struct tier_stats stats;
+	struct tier_options options = {.no_cache = true};
+	struct vm_module *module;
+	struct vm_extern memory;
+	load(path, &l, e);
+	if (!tier_compile(l.modules, 1, l.file, NULL, &options, &module, &stats, e) || !open_program(&p, folder, e) ||
+		!import_all(&p, l.modules[0], imports, e) || !vm_instance_allocate(p.store, module, imports, l.modules[0]->nimports, &p.instance, e))
+		die(e);
+	if (vm_instance_export(p.instance, SLICE_LIT("memory"), &memory) && memory.kind == WASM_EXTERN_MEMORY)
+		wasi_preview1_set_memory(p.preview1, memory.memory);
+	if (!seam_task_run_to_end(p.task, program_main, &p, VM_BUDGET_NONE, NULL))
+		err_nomem(e);
+	else if (p.trap != TRAP_NONE && !(p.trap == TRAP_EXIT && p.told.exit_code == 0))
+		err_set(e, ERR_TRAP, "%s (exit status %d)", p.trap == TRAP_EXIT ? "it exited" : trap_text(p.trap), p.told.exit_code);
+	else if (p.ends != 1)
+		err_set(e, ERR_TRAP, "bench.end was called %u times", p.ends);
+	if (e->code != ERR_NONE)
+		die(e);
+	close_program(&p);
+	printf("\n{\"file\":\"%s\",\"seconds\":%.9f,\"compile_ms\":%.3f}\n", path, p.seconds, (double)stats.compile_ns / 1e6);
+}
+
+// ---- servers -------------------------------------------------------------------------------------------------------------------------
 enum { MAX_SERVERS = 8 };
 
 // Several components on one shard of one process.
@@ -198,9 +322,11 @@ int main(int argc, char **argv)
 		bench_compile(argv[2], rounds_of(argc, argv, 3, 5), &e);
 	else if (argc >= 4 && strcmp(argv[1], "kernel") == 0 && slice_parse_u64(slice_str(argv[3]), INT32_MAX, &n))
 		bench_kernel(argv[2], (int32_t)n, rounds_of(argc, argv, 4, 5), &e);
+	else if (argc == 4 && strcmp(argv[1], "program") == 0)
+		bench_program(argv[2], argv[3], &e);
 	else if (argc >= 4 && argc % 2 == 0 && strcmp(argv[1], "serve") == 0)
 		bench_serve(argc, argv, &e);
 	else
-		return fprintf(stderr, "usage: tenon-bench compile FILE [ROUNDS] | kernel FILE N [ROUNDS] | serve FILE PORT ...\n"), 2;
+		return fprintf(stderr, "usage: tenon-bench compile FILE [ROUNDS] | kernel FILE N [ROUNDS] | program FILE FOLDER | serve FILE PORT ...\n"), 2;
 	return 0;
 }

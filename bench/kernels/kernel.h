@@ -5,7 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __wasm__
 #define EXPORT __attribute__((visibility("default"), export_name("run")))
+#else
+#define EXPORT
+#endif
 
 static inline uint32_t next_random(uint32_t *state)
 {

@@ -202,11 +202,14 @@ static void emit_call(struct comp *c, struct callee *f)
 	struct abi_sig sig;
 	const struct wasm_func_type *type = f->sig;
 	bool has_value = f->kind == CALLEE_INDIRECT || f->kind == CALLEE_REF;
+	bool returns = !baseline__next_is(c, WASM_OP_UNREACHABLE);
 	if (!classify(c, type, &sig))
 		return;
-	baseline__spill_temps_below(c, c->sp - type->nparams);
+	if (returns || c->has_objects)
+		baseline__spill_temps_below(c, c->sp - type->nparams);
 	baseline__map_prepare(c, c->sp - type->nparams);
-	baseline__save_pins(c);
+	if (returns || c->info->has_handlers)
+		baseline__save_pins(c);
 	place_arguments(c, type, &sig, has_value ? &f->v : NULL);
 	baseline__truncate(c, c->sp - type->nparams);
 	if (sig.by_pointer)
@@ -219,8 +222,10 @@ static void emit_call(struct comp *c, struct callee *f)
 		call_foreign(c, c->sp);
 	}
 	drop_caches(c);
-	baseline__reload_pins(c);
 	c->lock = 0;
+	if (!returns)
+		return;
+	baseline__reload_pins(c);
 	push_call_results(c, type);
 }
 

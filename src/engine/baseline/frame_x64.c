@@ -43,7 +43,7 @@ static void choose_pins(struct comp *c)
 {
 	static const uint8_t preserved[] = {RBX, R12, R15}, others[] = {R9, R10, R11, R8, RDI};
 	const struct wasm_func_info *info = c->info;
-	bool leaf = !info->has_calls && !info->call_weight;
+	bool leaf = !info->call_weight;
 	unsigned nothers = c->opt->poison_upper || c->opt->verify_upper ? 3 : 5;
 	struct candidates ints = {.max = ARRAY_LEN(preserved) + nothers}, floats = {.max = 7};
 	for (uint32_t k = 0; k < c->s->nused; k++) {

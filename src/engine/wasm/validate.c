@@ -600,7 +600,6 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 	ret->call_weight = v.call_weight;
 	ret->max_height = (uint32_t)(v.top - s->stack);
 	ret->max_control = v.max_control;
-	ret->has_calls = v.has_calls;
 	ret->has_loops = v.has_loops;
 	ret->uses_memory0 = v.uses_memory0;
 	ret->has_vectors = v.has_vectors;

@@ -262,7 +262,6 @@ static bool read_tag(struct validator *v, const struct wasm_func_type **ret)
 bool wasm__op_throw(struct validator *v, const struct rule *r)
 {
 	const struct wasm_func_type *t;
-	wasm__count_call(v);
 	if (!read_tag(v, &t) || !wasm__pop_all(v, wasm__words(t->params), t->nparams))
 		return false;
 	wasm__unreachable(v);
@@ -271,7 +270,6 @@ bool wasm__op_throw(struct validator *v, const struct rule *r)
 
 bool wasm__op_throw_ref(struct validator *v, const struct rule *r)
 {
-	wasm__count_call(v);
 	if (!wasm__pop_want(v, WASM__REF(1, WASM_HEAP_EXN, 0), NULL))
 		return false;
 	wasm__unreachable(v);
@@ -359,7 +357,6 @@ bool wasm__op_delegate(struct validator *v, const struct rule *r)
 bool wasm__op_rethrow(struct validator *v, const struct rule *r)
 {
 	uint32_t depth;
-	wasm__count_call(v);
 	v->has_rethrow = true;
 	if (!wasm__index(v, (uint32_t)(v->frame - v->s->frames) + 1, "label", &depth))
 		return false;
@@ -375,7 +372,8 @@ bool wasm__op_rethrow(struct validator *v, const struct rule *r)
 static bool do_call(struct validator *v, const struct wasm_func_type *t)
 {
 	const wasm__word *params = wasm__words(t->params);
-	wasm__count_call(v);
+	if (v->c.p == v->c.end || *v->c.p != 0)  // else unreachable is next: the callee doesn't come back
+		wasm__count_call(v);
 	if (LIKELY(t->nparams <= (size_t)(v->sp - v->base))) {
 		const wasm__word *at = v->sp - t->nparams;
 		uint32_t i = 0;
@@ -392,7 +390,6 @@ static bool do_call(struct validator *v, const struct wasm_func_type *t)
 static bool do_return_call(struct validator *v, const struct wasm_func_type *t)
 {
 	const struct frame *f = v->s->frames;
-	wasm__count_call(v);
 	bool same = t->nresults == f->nresults;
 	for (uint32_t i = 0; same && i < t->nresults; i++)
 		same = wasm__matches(v->m, wasm__words(t->results)[i], f->results[i]);

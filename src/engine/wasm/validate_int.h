@@ -66,7 +66,7 @@ struct validator {
 	uint32_t max_control, call_weight;
 	uint64_t values_left;         // that blocks, branches and calls may still list
 	bool tracks_init;             // some local has no default value
-	bool has_calls, has_loops, uses_memory0, has_vectors, has_handlers, has_rethrow, done;
+	bool has_loops, uses_memory0, has_vectors, has_handlers, has_rethrow, done;
 	struct wasm_scratch *s;
 };
 
@@ -113,9 +113,9 @@ NODISCARD bool wasm__push_ctrl(struct validator *v, uint16_t op, const wasm__wor
 NODISCARD bool wasm__pop_ctrl(struct validator *v, struct frame *ret);
 void wasm__unreachable(struct validator *v);
 void wasm__init_local(struct validator *v, uint32_t local);
+// One that comes back: of others no compiler keeps anything.
 static inline void wasm__count_call(struct validator *v)
 {
-	v->has_calls = true;
 	if (__builtin_add_overflow(v->call_weight, v->weight, &v->call_weight))
 		v->call_weight = UINT32_MAX;
 }

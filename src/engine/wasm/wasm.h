@@ -336,10 +336,11 @@ struct wasm_func_info {
 	const struct wasm_far_local *far;    // in the order of their first use
 	const uint32_t *local_weight;        // by index, of those: uses, each counted 8^loop depth (saturating)
 	const uint8_t *local_in_call_loop;   // reserved for compilers; may be NULL
-	uint32_t call_weight;                // calls (direct, indirect, reference, helper ops), weighted likewise
+	uint32_t call_weight;                // calls (direct, indirect, reference, helper ops) that come back, weighted likewise: tail calls, throws and what
+	                                     // `unreachable` follows don't
 	uint32_t max_height;                 // of the operand stack, in values
 	uint32_t max_control;                // of the control stack
-	bool has_calls, has_loops, uses_memory0;
+	bool has_loops, uses_memory0;
 	bool has_vectors;                    // instructions on vectors
 	bool has_handlers;                   // of exceptions
 	bool has_rethrow;                    // of what a catch caught

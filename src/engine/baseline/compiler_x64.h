@@ -341,6 +341,8 @@ struct operand {
 // Popped values. To a register that is only read / to one that may be overwritten / wherever it is best.
 uint8_t baseline__use_reg_slow(struct comp *c, struct val *v);
 uint8_t baseline__own_reg(struct comp *c, struct val *v);
+// Is it in a temp that may be overwritten, which it was not before? Nothing is emitted. Of one that no other operand of the instruction is read from.
+bool baseline__take_cache(struct comp *c, struct val *v);
 struct operand baseline__use(struct comp *c, struct val *v);
 // Puts the value into the register (i32: with a 32-bit move). Emits moves only.
 void baseline__move_to(struct comp *c, unsigned reg, const struct val *v);

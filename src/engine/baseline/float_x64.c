@@ -6,12 +6,12 @@ static unsigned float_type(unsigned f)
 	return f == W64 ? WASM_F64 : WASM_F32;
 }
 
-static uint8_t dst_for(struct comp *c, const struct val *a)
+static uint8_t dst_for(struct comp *c, struct val *a)
 {
 	uint8_t d = baseline__hint(c);
 	if (d != NO_REG)
 		return d;
-	return a->kind == K_REG && a->reg >= XMM0 ? a->reg : alloc(c, true);
+	return in_vector(a->type) && (a->kind == K_REG || baseline__take_cache(c, a)) ? a->reg : alloc(c, true);
 }
 
 static uint8_t int_dst(struct comp *c)
@@ -44,13 +44,18 @@ void baseline__emit_float_alu(struct comp *c, unsigned f, unsigned op)
 	struct val b = pop(c), a = pop(c);
 	bool commutes = op == SSE_ADD || op == SSE_MUL;
 	struct operand ob = baseline__use(c, &b);
-	uint8_t d = baseline__hint(c), ra = baseline__reg_of(c, &a);
+	uint8_t d = baseline__hint(c);
 	if (d == NO_REG && a.kind == K_REG)
 		d = a.reg;
 	if (d == NO_REG && commutes && b.kind == K_REG)
 		d = b.reg;
-	if (d == NO_REG)
+	if (d == NO_REG && baseline__take_cache(c, &a))
+		d = a.reg;
+	uint8_t ra = baseline__reg_of(c, &a);
+	if (d == NO_REG) {
+		c->lock |= ra != NO_REG ? BIT(ra) : 0;
 		d = alloc(c, true);
+	}
 	if (!ob.is_mem && ob.reg == d && ra != d) {
 		if (commutes) {
 			sse_operand(c, f, op, d, baseline__use(c, &a));
@@ -92,7 +97,7 @@ void baseline__emit_float_minmax(struct comp *c, unsigned f, unsigned op)
 void baseline__emit_float_sqrt(struct comp *c, unsigned f, unsigned arg)
 {
 	struct val a = pop(c);
-	uint8_t ra = baseline__use_reg(c, &a), d = dst_for(c, &a);
+	uint8_t d = dst_for(c, &a), ra = baseline__use_reg(c, &a);
 	x64_sse_rr(&c->a, f, SSE_SQRT, d, ra);
 	baseline__finish(c, float_type(f), d);
 }
@@ -100,7 +105,7 @@ void baseline__emit_float_sqrt(struct comp *c, unsigned f, unsigned arg)
 void baseline__emit_float_round(struct comp *c, unsigned f, unsigned mode)
 {
 	struct val a = pop(c);
-	uint8_t ra = baseline__use_reg(c, &a), d = dst_for(c, &a);
+	uint8_t d = dst_for(c, &a), ra = baseline__use_reg(c, &a);
 	x64_round(&c->a, f, d, ra, mode);
 	baseline__finish(c, float_type(f), d);
 }
@@ -164,7 +169,7 @@ void baseline__emit_float_cmp(struct comp *c, unsigned f, unsigned what)
 void baseline__emit_convert_s(struct comp *c, unsigned f, unsigned from)
 {
 	struct val a = pop(c);
-	uint8_t ra = baseline__use_reg(c, &a), d = dst_for(c, &a);
+	uint8_t d = dst_for(c, &a), ra = baseline__use_reg(c, &a);
 	x64_logic_rr(&c->a, LOGIC_XOR, d, d);  // no dependency on what was there
 	x64_cvt_xr(&c->a, f, width_of(from), d, ra);
 	baseline__finish(c, float_type(f), d);
@@ -204,7 +209,7 @@ void baseline__emit_convert_u(struct comp *c, unsigned f, unsigned from)
 void baseline__emit_float_resize(struct comp *c, unsigned f, unsigned arg)
 {
 	struct val a = pop(c);
-	uint8_t ra = baseline__use_reg(c, &a), d = dst_for(c, &a);
+	uint8_t d = dst_for(c, &a), ra = baseline__use_reg(c, &a);
 	x64_cvt_xx(&c->a, f, d, ra);
 	baseline__finish(c, f == W64 ? WASM_F32 : WASM_F64, d);
 }

@@ -12,12 +12,12 @@ static bool is_imm32(const struct val *v, unsigned w)
 }
 
 // Where a result goes: the hint's pin, or an operand's temp, or a new one.
-static uint8_t dst_for(struct comp *c, const struct val *a)
+static uint8_t dst_for(struct comp *c, struct val *a)
 {
 	uint8_t d = baseline__hint(c);
 	if (d != NO_REG)
 		return d;
-	return a->kind == K_REG ? a->reg : alloc(c, false);
+	return a->kind == K_REG || baseline__take_cache(c, a) ? a->reg : alloc(c, false);
 }
 
 static void note_zf(struct comp *c, unsigned w, uint8_t reg)
@@ -73,8 +73,8 @@ static void alu_imm(struct comp *c, unsigned w, unsigned op, struct val *a, int3
 	uint8_t ra, d;
 	if (op == ALU_ADD || op == ALU_SUB) {
 		int32_t add = op == ALU_SUB ? (int32_t)(0u - (uint32_t)imm) : imm;
-		ra = baseline__use_reg(c, a);
 		d = dst_for(c, a);
+		ra = baseline__use_reg(c, a);
 		if (d != ra) {
 			x64_lea(s, w, d, x64_at(x64_r64(ra), add));
 		} else {
@@ -82,8 +82,8 @@ static void alu_imm(struct comp *c, unsigned w, unsigned op, struct val *a, int3
 			note_zf(c, w, d);
 		}
 	} else if (op == ALU_AND && (imm == 0xff || imm == 0xffff)) {
-		ra = baseline__use_reg(c, a);
 		d = dst_for(c, a);
+		ra = baseline__use_reg(c, a);
 		x64_ext_rr(s, W32, imm == 0xff ? EXT_ZX8 : EXT_ZX16, d, ra);
 	} else {
 		d = dst_for(c, a);
@@ -114,11 +114,14 @@ void baseline__emit_alu(struct comp *c, unsigned w, unsigned op)
 		return;
 	}
 	struct operand ob = baseline__use(c, &b), oa;
-	uint8_t d = baseline__hint(c), ra = baseline__reg_of(c, &a);
+	uint8_t d = baseline__hint(c);
 	if (d == NO_REG && a.kind == K_REG)
 		d = a.reg;
 	if (d == NO_REG && commutes && b.kind == K_REG)
 		d = b.reg;
+	if (d == NO_REG && baseline__take_cache(c, &a))
+		d = a.reg;
+	uint8_t ra = baseline__reg_of(c, &a);
 	if (d != NO_REG && d != ra && !ob.is_mem && d == ob.reg) {
 		oa = baseline__use(c, &a);
 		if (!commutes) {
@@ -227,14 +230,14 @@ static void mul_imm(struct comp *c, unsigned w, struct val *a, uint64_t imm)
 		else if (n)
 			x64_shift_ri(&c->a, w, SHIFT_SHL, d, n);
 	} else if (value == 3 || value == 5 || value == 9) {
-		ra = baseline__use_reg(c, a);
 		d = dst_for(c, a);
+		ra = baseline__use_reg(c, a);
 		x64_lea(&c->a, w, d, x64_at_index(x64_r64(ra), x64_r64(ra), value == 3 ? 1 : value == 5 ? 2
 																								: 3,
 								 0));
 	} else {
-		ra = baseline__use_reg(c, a);
 		d = dst_for(c, a);
+		ra = baseline__use_reg(c, a);
 		x64_imul_rri(&c->a, w, d, ra, (int32_t)imm);
 	}
 	baseline__finish(c, int_type(w), d);
@@ -253,6 +256,7 @@ void baseline__emit_mul(struct comp *c, unsigned w, unsigned arg)
 	uint8_t d = baseline__hint(c);
 	if (d == NO_REG)
 		d = a.kind == K_REG ? a.reg : b.kind == K_REG ? b.reg
+			: baseline__take_cache(c, &a)             ? a.reg
 													  : alloc(c, false);
 	if (!ob.is_mem && ob.reg == d)
 		ob = baseline__use(c, &a);
@@ -267,11 +271,8 @@ void baseline__emit_mul(struct comp *c, unsigned w, unsigned arg)
 
 static void shift_imm(struct comp *c, unsigned w, unsigned op, struct val *a, unsigned n)
 {
-	uint8_t ra = baseline__reg_of(c, a), d;
 	n &= w == W64 ? 63 : 31;
-	if (ra != NO_REG)
-		c->lock |= BIT(ra);
-	d = dst_for(c, a);
+	uint8_t d = dst_for(c, a), ra = baseline__reg_of(c, a);
 	if (n && (op == SHIFT_ROL || op == SHIFT_ROR) && ra != NO_REG && ra != d && (c->opt->cpu & CODE_CPU_BMI2)) {
 		x64_rorx(&c->a, w, d, ra, op == SHIFT_ROR ? n : (w == W64 ? 64 : 32) - n);
 	} else if (n == 1 && op == SHIFT_SHL && ra != NO_REG && ra != d) {
@@ -503,7 +504,7 @@ void baseline__emit_bits(struct comp *c, unsigned w, unsigned op)
 {
 	op |= 0x100;
 	struct val a = pop(c);
-	uint8_t ra = baseline__use_reg(c, &a), d = dst_for(c, &a);
+	uint8_t d = dst_for(c, &a), ra = baseline__use_reg(c, &a);
 	unsigned bits = w == W64 ? 64 : 32;
 	bool has = op == BITS_POPCNT || (c->opt->cpu & (op == BITS_LZCNT ? CODE_CPU_LZCNT : CODE_CPU_BMI1));
 	if (has) {
@@ -523,7 +524,7 @@ void baseline__emit_bits(struct comp *c, unsigned w, unsigned op)
 void baseline__emit_sign_extend(struct comp *c, unsigned w, unsigned arg)
 {
 	struct val a = pop(c);
-	uint8_t ra = baseline__use_reg(c, &a), d = dst_for(c, &a);
+	uint8_t d = dst_for(c, &a), ra = baseline__use_reg(c, &a);
 	if (arg == 32)
 		x64_movsxd_rr(&c->a, d, ra);
 	else
@@ -625,7 +626,7 @@ void baseline__emit_select(struct comp *c, unsigned w, unsigned typed)
 		cc = baseline__invert(cc);
 	}
 	if (d == NO_REG)
-		d = a.kind == K_REG ? a.reg : alloc(c, floats);
+		d = a.kind == K_REG || baseline__take_cache(c, &a) ? a.reg : alloc(c, floats);
 	if (floats) {
 		struct x64_label keep = X64_LABEL;
 		baseline__move_to(c, d, &a);

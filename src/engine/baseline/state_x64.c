@@ -248,9 +248,27 @@ uint8_t baseline__use_reg_slow(struct comp *c, struct val *v)
 	return r;
 }
 
+// A copy would cost another local its cache, or this one (and the copy would be read from its home): the popped value has the temp itself instead.
+bool baseline__take_cache(struct comp *c, struct val *v)
+{
+	if (v->kind != K_LOCAL || c->locals[v->local].pin != NO_REG || c->locals[v->local].cache == NO_REG)
+		return false;
+	uint8_t r = c->locals[v->local].cache;
+	uint32_t among = r >= XMM0 ? c->temps & ALL_XMM : c->temps & ~ALL_XMM;
+	if ((c->lock & BIT(r)) || (among & ~(c->used | c->lock | c->cached)))
+		return false;
+	c->lock |= BIT(r);
+	drop_cache(c, r);
+	v->kind = K_REG;
+	v->reg = r;
+	return true;
+}
+
 uint8_t baseline__own_reg(struct comp *c, struct val *v)
 {
 	if (v->kind == K_REG)
+		return v->reg;
+	if (baseline__take_cache(c, v))
 		return v->reg;
 	uint8_t r = alloc(c, in_vector(v->type));
 	baseline__move_to(c, r, v);

@@ -154,8 +154,11 @@ struct link_move_config {
 	void *ctx;
 	// A step begins. May be NULL.
 	void (*on_step)(void *ctx, const struct link_move_facts *f);
-	// Before publish, while calls are held: makes the change last (contract §4), then calls link_move_journalled, now or later. NULL: nothing to do.
+	// Before publish; of a copy while calls are held, else before they are. Makes the change last (contract §4), then calls link_move_journalled, now or later.
+	// Where `done` tells an error afterwards, it must not last. NULL: nothing to do.
 	void (*journal)(void *ctx, struct link_move *m);
+	// It goes into force now, and there is no way back from here. false: it was cancelled. May be NULL.
+	bool (*publish)(void *ctx);
 	// It is over: e->code is ERR_NONE if the change is in force, and else nothing changed. The move is gone when this returns.
 	void (*done)(void *ctx, const struct link_move_facts *f, const struct err *e);
 };

@@ -4,6 +4,10 @@
 // `next` says which follows. What goes wrong before publish leads to `back`: calls go on to the old store, and nothing changed. Phases belong to the steps that
 // people are told (link_step_words).
 //
+// What must last is on the disk before publish (contract §4). Without a copy that is so before calls are held: whenever the process ends from then on, the next one
+// has the new store, and what was acknowledged stays where it was written, as always without a copy. With one it is written while they are held: not before the
+// last keys are there may a restart take the new store.
+//
 // Why a count stays exact: a write is noted when it is sent and when it is answered, from before the first key is read (P_NOTE waits for those that began
 // before). Every noted key is copied again, for the last time when no call is under way and none can begin (P_LAST). A write that got no answer is noted when
 // it is given up.
@@ -247,7 +251,6 @@ static void begin(struct link_move *m)
 		wish(m, m->config.copy, true, m->source, m->link->epoch);
 		break;
 	case P_JOURNAL:
-		loop_timer_cancel(m->loop, &m->pause);
 		if (m->config.journal)
 			m->config.journal(m->config.ctx, m);
 		else
@@ -335,7 +338,7 @@ static enum phase counted(struct link_move *m)
 	if (m->config.dry_run)
 		return P_OVER;
 	return m->discard ? P_COMPARE : m->config.copy ? P_MARK_SOURCE
-												   : P_HOLD;
+												   : P_JOURNAL;
 }
 
 static enum phase rounded(struct link_move *m)
@@ -356,6 +359,17 @@ static enum phase rounded(struct link_move *m)
 		return P_ROUND;
 	fail(m, ERR_ENV, "rounds", "the keys that change are more than can be copied within the longest pause");
 	return P_BACK;
+}
+
+// Too late to go back from here on.
+static enum phase may_publish(struct link_move *m)
+{
+	loop_timer_cancel(m->loop, &m->pause);
+	if (m->is_cancelled || (m->config.publish && !m->config.publish(m->config.ctx))) {
+		err_set(&m->err, ERR_ENV, "cancelled");
+		return P_BACK;
+	}
+	return P_PUBLISH;
 }
 
 static void publish(struct link_move *m)
@@ -395,7 +409,7 @@ static enum phase next(struct link_move *m)
 		return counted(m);
 	case P_COMPARE:
 		m->facts.discarded = m->pass.n_different;
-		return P_HOLD;
+		return P_JOURNAL;
 	case P_MARK_SOURCE:
 		return was_ok(m, "note") ? P_MARK_TARGET : P_BACK;
 	case P_MARK_TARGET:
@@ -412,12 +426,12 @@ static enum phase next(struct link_move *m)
 		return rounded(m);
 	case P_SUPERSEDE:
 		return was_ok(m, "rounds") ? P_HOLD : P_BACK;
+	case P_JOURNAL:
+		return m->config.copy ? may_publish(m) : P_HOLD;
 	case P_HOLD:
-		return m->config.copy ? P_LAST : P_JOURNAL;
+		return m->config.copy ? P_LAST : may_publish(m);
 	case P_LAST:
 		return P_JOURNAL;
-	case P_JOURNAL:
-		return m->err.code == ERR_NONE ? P_PUBLISH : P_BACK;
 	case P_PUBLISH:
 		publish(m);
 		return P_RELEASE;
@@ -499,7 +513,7 @@ static bool has_ended(struct link_move *m)
 // Stops what is under way, where that may be stopped. true: it goes back.
 static bool must_go_back(struct link_move *m)
 {
-	bool may = m->phase < P_JOURNAL;
+	bool may = m->phase < P_PUBLISH && m->phase != P_JOURNAL;  // what is being written is waited for
 	if (may && m->is_cancelled)
 		err_set(&m->err, ERR_ENV, "cancelled");
 	if (may && m->limit_ns && loop_now_fresh_ns(m->loop) >= m->limit_ns)
@@ -545,7 +559,7 @@ static void go(struct link_move *m)
 			enter(m, P_BACK);
 		if (!has_ended(m))
 			return;
-		enter(m, m->err.code != ERR_NONE && m->phase < P_JOURNAL && m->phase != P_NONCE_READ && m->phase != P_NONCE_DROP ? P_BACK : next(m));
+		enter(m, m->err.code != ERR_NONE && m->phase < P_PUBLISH && m->phase != P_NONCE_READ && m->phase != P_NONCE_DROP ? P_BACK : next(m));
 		if (m->phase == P_OVER || m->phase == P_FAILED) {
 			finish(m);
 			return;
@@ -681,7 +695,7 @@ void link_move_journalled(struct link_move *m, const struct err *e)
 
 bool link_move_cancel(struct link_move *m)
 {
-	if (m->phase >= P_JOURNAL)
+	if (m->phase >= P_PUBLISH)
 		return false;
 	m->is_cancelled = true;
 	loop_post(m->loop, &m->turn);

@@ -198,7 +198,9 @@ NODISCARD bool ctl__change_load(struct ctl_op *op, struct slice live, struct ctl
 NODISCARD bool ctl__change_load_from(struct ctl_op *op, const struct ctl_source *s, struct slice live, struct ctl__change *ret, struct err *e);
 // The manifest that a release's live changes are laid over, which has one, as a source that is to be let go.
 NODISCARD bool ctl__release_source(struct ctl_op *op, const struct ctl__release *r, struct ctl_source **ret, struct err *e);
-// Too late to cancel, and on the disk: from here on it is in force, or aborted. Of the draft (NULL: all empty) what the change itself doesn't have.
+// On the disk: from here on it is in force (ctl__change_publish), or aborted (ctl__change_end). Of the draft (NULL: all empty) what the change itself doesn't have.
+NODISCARD bool ctl__change_record(struct ctl_op *op, struct ctl__change *c, const struct ctl__draft *d, struct err *e);
+// Too late to cancel, and the same.
 NODISCARD bool ctl__change_write(struct ctl_op *op, struct ctl__change *c, const struct ctl__draft *d, struct err *e);
 // In force.
 void ctl__change_publish(struct ctl_op *op, struct ctl__change *c);

@@ -48,13 +48,18 @@ bool ctl__release_source(struct ctl_op *op, const struct ctl__release *r, struct
 	return ctl__manifest_folder(op->app->state, r->manifest, &op->arena, &folder, e) && c->ops->written(c->user, r->manifest->text, folder, ret, e);
 }
 
-bool ctl__change_write(struct ctl_op *op, struct ctl__change *c, const struct ctl__draft *more, struct err *e)
+bool ctl__change_record(struct ctl_op *op, struct ctl__change *c, const struct ctl__draft *more, struct err *e)
 {
 	struct ctl__draft d = more ? *more : (struct ctl__draft){.members = slice_of("", 0)};
 	d.operation = op->number;
 	d.what = op->what;
 	d.live = c->live;
-	return ctl__op_publish(op, e) && ctl__state_write(op->app->state, &d, &c->release, e);
+	return ctl__state_write(op->app->state, &d, &c->release, e);
+}
+
+bool ctl__change_write(struct ctl_op *op, struct ctl__change *c, const struct ctl__draft *more, struct err *e)
+{
+	return ctl__op_publish(op, e) && ctl__change_record(op, c, more, e);
 }
 
 void ctl__change_publish(struct ctl_op *op, struct ctl__change *c)

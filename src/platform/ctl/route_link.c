@@ -1,7 +1,7 @@
 // POST /v1/apps/{app}/links/{link}: what a link leads to changes, while it is used (contract, section 3).
 //
-// An operation's thread makes the app as it will be, has thread 0 move the store (link_move_start), and writes the record in between, while calls are held: the
-// disk is waited for here, not there. What goes on on thread 0 is told within the lock.
+// An operation's thread makes the app as it will be, has thread 0 move the store (link_move_start), and writes the record in between, when the move asks for it:
+// the disk is waited for here, not there. What goes on on thread 0 is told within the lock.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,6 +209,13 @@ static void on_journal(void *ctx, struct link_move *move)
 	set_state(ctx, WRITES);
 }
 
+static bool on_publish(void *ctx)
+{
+	struct moving *m = ctx;
+	struct err e = {0};
+	return ctl__op_publish(m->op, &e);
+}
+
 static void on_done(void *ctx, const struct link_move_facts *f, const struct err *e)
 {
 	struct moving *m = ctx;
@@ -312,7 +319,7 @@ static bool move(struct ctl_op *op, struct moving *m, struct ctl__change *change
 			.link = m->ask->link,
 			.epoch = ctl_state_epoch(op->app->state, m->ask->link) + 1,
 			.copy = m->config.copy};
-		(void)ctl__change_write(op, change, &d, &m->written);
+		(void)ctl__change_record(op, change, &d, &m->written);
 		ctl__on_main(ctl, written_on_main, m);
 		wait_for_more(m, WRITES);
 	}
@@ -353,6 +360,7 @@ static bool run(struct ctl_op *op, struct err *e)
 	m.config.ctx = &m;
 	m.config.on_step = on_step;
 	m.config.journal = on_journal;
+	m.config.publish = on_publish;
 	m.config.done = on_done;
 	bool ok = ctl_link_target(&op->arena, find_link(change.model->app, ask->link), &m.target, e);
 	if (ok) {

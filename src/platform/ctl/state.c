@@ -469,11 +469,15 @@ static bool rewrite(struct ctl_state *s, struct err *e)
 	return ok;
 }
 
+// Before an operation, not in it: calls may wait for what it writes.
+static bool keep_short(struct ctl_state *s, struct err *e)
+{
+	return ctl_journal_size(s->journal) <= REWRITE_BYTES + 2 * s->rewritten || rewrite(s, e);
+}
+
 bool ctl__state_write(struct ctl_state *s, const struct ctl__draft *d, struct ctl__release **ret, struct err *e)
 {
 	struct buf b = {0};
-	if (ctl_journal_size(s->journal) > REWRITE_BYTES + 2 * s->rewritten && !rewrite(s, e))
-		return false;
 	struct ctl__release *r = release_new(s, d, ctl__state_release(s) + 1, sys_wall_ns() / MILLISECOND, e);
 	if (!r)
 		return false;
@@ -498,7 +502,7 @@ bool ctl__state_op_begun(struct ctl_state *s, uint64_t number, const char *what,
 {
 	struct buf b = {0};
 	struct slice text = slice_sub(slice_str(what), 0, sizeof s->ended[0].what - 1);
-	if (!ready_for_ops(s, e))
+	if (!ready_for_ops(s, e) || !keep_short(s, e))
 		return false;
 	put_op(&b, number, text);
 	if (!add(s, &b, e))

@@ -332,11 +332,112 @@ static void what_would_lose_data_is_refused(void **s)
 	close_all();
 }
 
+// ---- what must last ------------------------------------------------------------------------------------------------------------------------------
+
+struct lasting {
+	struct moved moved;  // first: it is told that it is over
+	struct link_move *move;
+	struct err why;      // it can't be written
+	bool stays;          // what is asked to be written isn't
+	bool is_refused;     // it is not published
+	unsigned n_written, n_published;
+	char state[16];      // of the link when it was to be written
+};
+
+static void on_journal(void *ctx, struct link_move *m)
+{
+	struct lasting *l = ctx;
+	struct link_facts f;
+	link_tell(counters, &f);
+	snprintf(l->state, sizeof l->state, "%s", f.state);
+	l->n_written++;
+	if (!l->stays)
+		link_move_journalled(m, &l->why);
+}
+
+static bool on_publish(void *ctx)
+{
+	struct lasting *l = ctx;
+	l->n_published++;
+	return !l->is_refused;
+}
+
+static void begin_lasting(struct lasting *l, const char *text, bool copy, uint64_t max_pause_ns)
+{
+	struct arena a;
+	arena_init(&a, 0);
+	struct link_target t = target_of(&a, text);
+	struct link_move_config c = {.target = &t, .copy = copy, .max_pause_ns = max_pause_ns, .ctx = l, .journal = on_journal, .publish = on_publish, .done = on_moved};
+	if (!link_move_start(counters, &c, &l->move, &l->moved.e))
+		fail_msg("%s", l->moved.e.text);
+	arena_release(&a);
+}
+
+static void what_must_last_is_written_before_calls_are_held_or_after_the_last_key(void **s)
+{
+	open_all("memory:");
+	for (int copy = 0; copy < 2; copy++) {
+		struct lasting l = {0};
+		begin_lasting(&l, copy ? "memory:b" : "memory:a", copy, 20 * SECOND);
+		wait_for(&l.moved);
+		must(l.moved);
+		assert_string_equal(l.state, copy ? "holding" : "open");
+		assert_int_equal(l.n_written, 1);
+		assert_int_equal(l.n_published, 1);
+	}
+	close_all();
+}
+
+static void what_can_not_be_written_or_published_changes_nothing(void **s)
+{
+	open_all("memory:");
+	ask(LINK_SET, "a", "1");
+	for (int copy = 0; copy < 2; copy++)
+		for (int refused = 0; refused < 2; refused++) {
+			struct lasting l = {.is_refused = refused};
+			if (!refused)
+				err_set(&l.why, ERR_ENV, "the disk is full");
+			begin_lasting(&l, "memory:a", copy, 20 * SECOND);
+			wait_for(&l.moved);
+			assert_false(l.moved.ok);
+			assert_non_null(strstr(l.moved.e.text, refused ? "cancelled" : "the disk is full"));
+			assert_int_equal(l.n_published, refused);
+			assert_true(ask(LINK_GET, "a", "").found);
+		}
+	close_all();
+}
+
+// Until it is published: also while it is written, and when it was.
+static void a_wish_to_cancel_is_heard_while_it_is_written(void **s)
+{
+	open_all("memory:");
+	ask(LINK_SET, "a", "1");
+	for (int copy = 0; copy < 2; copy++) {
+		struct lasting l = {.stays = true};
+		begin_lasting(&l, "memory:a", copy, 20 * SECOND);
+		for (int i = 0; i < 60000 && !l.n_written; i++)
+			loop_run_once(threads[0].loop, MILLISECOND);
+		assert_true(l.n_written && link_move_cancel(l.move));
+		for (int i = 0; i < 10; i++)
+			loop_run_once(threads[0].loop, MILLISECOND);
+		assert_false(l.moved.is_over);  // it waits for what is being written
+		link_move_journalled(l.move, &l.why);
+		wait_for(&l.moved);
+		assert_false(l.moved.ok);
+		assert_int_equal(l.n_published, 0);
+		assert_true(ask(LINK_GET, "a", "").found);
+	}
+	close_all();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_undo_of_a_copy_copies_back_and_a_discard_does_not),
 		cmocka_unit_test(what_would_lose_data_is_refused),
+		cmocka_unit_test(what_must_last_is_written_before_calls_are_held_or_after_the_last_key),
+		cmocka_unit_test(what_can_not_be_written_or_published_changes_nothing),
+		cmocka_unit_test(a_wish_to_cancel_is_heard_while_it_is_written),
 		cmocka_unit_test(counts_are_exact_through_many_changes_under_load),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,6 +55,14 @@ static bool put_change(const struct cli *c, const char *target, struct buf *b, s
 
 // ---- what it came to ----------------------------------------------------------------------------------------------------------------------------
 
+// "and @b, @c, on the same store".
+static void print_with(const struct json *o)
+{
+	const struct json *with = json_member(o, "with");
+	for (const struct json *x = with ? with->first : NULL; x; x = x->next)
+		printf("%s@%.*s%s", x == with->first ? "and " : ", ", SLICE_ARGS(x->text), x->next ? "" : ", on the same store, as well\n");
+}
+
 static void print_done(struct cli *c, const char *link, const struct json *o)
 {
 	const struct json *p = json_member(o, "pause_ms");
@@ -64,6 +72,8 @@ static void print_done(struct cli *c, const char *link, const struct json *o)
 		printf("%s: nothing is asked twice any more\n", link);
 	else if (cli__was_given(c, "shadow"))
 		printf("%s stays; %u%% of what is read is asked of %.*s, too: tenon status\n", link, c->shadow, SLICE_ARGS(json_text(o, "target")));
+	if (c->dry_run)
+		print_with(o);
 	if (c->dry_run || cli__was_given(c, "shadow"))
 		return;
 	printf("%s is %.*s: release %llu, epoch %llu", link, SLICE_ARGS(json_text(o, "target")), (unsigned long long)json_number(o, "release", 0),
@@ -77,6 +87,7 @@ static void print_done(struct cli *c, const char *link, const struct json *o)
 	else
 		printf(", it starts with %llu keys", (unsigned long long)json_number(o, "target_keys", 0));
 	printf("\n");
+	print_with(o);
 }
 
 // "@NAME".

@@ -190,6 +190,8 @@ int cli__command_undo(struct cli *c, struct err *e)
 	buf_put_byte(&body, '{');
 	if (cli__was_given(c, "to"))
 		buf_printf(&body, "\"to\":%llu,", (unsigned long long)c->to);
+	if (c->discard)
+		buf_put_str(&body, "\"discard\":true,");
 	buf_printf(&body, "\"dry_run\":%s}", c->dry_run ? "true" : "false");
 	change(c, c->args.len ? c->args.ptr[0] : NULL, &path, buf_view(&body), e);
 	buf_release(&body);

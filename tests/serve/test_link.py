@@ -94,15 +94,15 @@ class _App:
 class _Load:
     """So many clients increment one key all the time."""
 
-    def __init__(self, app, clients=16):
-        self.app, self.over, self.acknowledged, self.failed = app, threading.Event(), 0, []
+    def __init__(self, app, clients=16, key="n"):
+        self.app, self.over, self.acknowledged, self.failed, self.key = app, threading.Event(), 0, [], key
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self._client, daemon=True) for _ in range(clients)]
 
     def _client(self):
         while not self.over.is_set():
             try:
-                status, body = self.app.request("/incr/n", "POST")
+                status, body = self.app.request(f"/incr/{self.key}", "POST")
             except OSError as e:
                 status, body = 0, repr(e)
             with self.lock:
@@ -387,3 +387,85 @@ def one_import_is_bound_elsewhere_under_load_and_back():
         check(app.count("x") == 1, "after a kill")
         app.tenon("link", "c:wasi:keyvalue", "memory:new", "--copy")
         check(app.count("x") == 1 and app.incr("x") == 2, "a copy takes what is there along")
+
+
+# Another component on the same store, by a link of its own; what is read, and one of the keys, is its.
+_TWO = """
+[component.d]
+source = "{guest}"
+links = {{ "wasi:keyvalue" = "other" }}
+[link.other]
+{link}
+[[trigger.http]]
+route = "/get/..."
+component = "d"
+[[trigger.http]]
+route = "/incr/d"
+component = "d"
+"""
+
+
+def links_of_an_app_on_one_store_move_together():
+    with Folder() as top:
+        link = f'type = "file"\npath = "{top}/0.db"'
+        app = _App(top, link, _TWO.format(guest=shared_guest("kv") / "kv-counter-c.wasm", link=link)).start()
+        try:
+            targets = lambda: [x["target"] for x in app.status()["links"]]
+            with _Load(app, 4) as mine, _Load(app, 4, "d") as theirs:
+                check("@other" in app.tenon("link", "@store", "memory:x", "--dry-run"), "a dry run says so")
+                for target in ("memory:a", f"file:{top}/1.db", "memory:b", f"file:{top}/2.db"):
+                    o = app.link(target, "--copy")
+                    check(o["with"] == ["other"] and targets() == [target] * 2, f"{o} {targets()}")
+            counts = lambda: (app.count("n"), app.count("d"))
+            check(not mine.failed and not theirs.failed, [*mine.failed, *theirs.failed][:3])
+            wanted = (mine.acknowledged, theirs.acknowledged)
+            check(counts() == wanted, f"{counts()} instead of {wanted}")
+            said = app.tenon("link", "c:wasi:keyvalue", "memory:x", "--copy", status=6)
+            check("@other" in said and "tenon link @store" in said, said)
+            app.kill()
+            app.start()
+            check(targets() == [f"file:{top}/2.db"] * 2 and counts() == wanted, f"after a kill: {targets()} {counts()}")
+            o = json.loads(app.tenon("--json", "link", "@other", "--undo").splitlines()[-1])  # by the other one's name
+            check(o["with"] == ["store"] and o["epoch"] == 6 and targets() == ["memory:b"] * 2 and counts() == wanted, f"{o} {targets()}")
+            app.link("memory:plain")
+            check(targets() == ["memory:plain"] * 2 and counts() == (0, 0), targets())
+            app.tenon("undo")
+            check(targets() == ["memory:b"] * 2 and counts() == wanted, targets())
+            releases = json.loads(ask(f"{top}/ctl/{app.process.pid}.sock", "/v1/apps/counter/releases").body)["releases"]
+            check([(r["link"], *r["with"]) for r in releases[:-1]] == [("store", "other")] * 2 + [("other", "store")] + [("store", "other")] * 4, releases)
+            app.stop()
+        finally:
+            app.kill()
+
+
+def a_link_that_came_to_a_store_later_stays_when_the_other_goes_back():
+    with Folder() as top:
+        app = _App(top, 'type = "memory"\nurl = "memory:a"', _TWO.format(guest=shared_guest("kv") / "kv-counter-c.wasm", link='type = "memory"\nurl = "memory:b"')).start()
+        try:
+            targets = lambda: [x["target"] for x in app.status()["links"]]
+            app.incr("n"), app.incr("d")
+            check("the target is used by counter/@other" in app.link("memory:b", "--copy", "--replace", status=6), "a copy would take its place")
+            check("with" not in app.link("memory:b") and targets() == ["memory:b"] * 2 and app.count("d") == 1, targets())
+            check("with" not in app.link("--undo") and targets() == ["memory:a", "memory:b"], targets())
+            app.link("memory:c", "--copy")
+            app.tenon("link", "@other", "memory:c")
+            check(app.count("n") == 1 and targets() == ["memory:c"] * 2, targets())
+            check("the store is used by counter/@other" in app.link("--undo", status=6), "what is copied back would be taken from it")
+            app.stop()
+        finally:
+            app.kill()
+
+
+def an_undo_of_the_app_over_a_change_of_a_link_is_that_of_the_link():
+    with Folder() as top, _App(top) as app:
+        app.incr()
+        app.link("memory:a", "--copy")
+        app.incr()
+        app.tenon("undo")
+        check(app.target() == "memory:" and app.count() == 2, f"{app.target()} {app.count()}")
+        app.link("memory:b", "--copy")
+        app.incr()
+        app.tenon("undo", "--discard")
+        check(app.target() == "memory:" and app.count() == 2, f"{app.target()} {app.count()}")
+        app.tenon("scale", "c", "--max", "7")
+        check("discard is of the undo of a change of a link" in app.tenon("undo", "--discard", status=2), "of something else")

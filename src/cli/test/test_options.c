@@ -71,7 +71,7 @@ static const struct row {
 	{"copy", NULL, LINK},
 	{"replace", NULL, LINK},
 	{"undo", NULL, LINK},
-	{"discard", NULL, LINK},
+	{"discard", NULL, LINK UNDO},
 	{"shadow", "12%", LINK},
 	{"dry-run", NULL, CHANGES},
 	{"no-wait", NULL, CHANGES},

@@ -148,6 +148,8 @@ struct link_move_facts {
 };
 struct link_move_config {
 	const struct link_target *target;
+	const struct slice *with;  // names of links of its app that move along, where they share its store (link_sharers); lent until link_move_start returns
+	uint32_t n_with;
 	bool copy, replace, dry_run;
 	bool discard;  // without copy: the keys in which the target differs are counted, before anything changes
 	uint64_t max_pause_ns, limit_ns;  // 0: 250 ms, 10 minutes
@@ -162,8 +164,10 @@ struct link_move_config {
 	// It is over: e->code is ERR_NONE if the change is in force, and else nothing changed. The move is gone when this returns.
 	void (*done)(void *ctx, const struct link_move_facts *f, const struct err *e);
 };
+// On the main thread: names of the other links of the app that lead to the store of this one, in the arena. false: memory is out.
+NODISCARD bool link_sharers(const struct link *l, struct arena *a, struct slice **ret, uint32_t *ret_n);
 // Begins a change of the store, in the namespace of the link, on the main loop's thread. false: it is refused, and `done` is not called: another change of
-// this link is under way, or others use its store.
+// this link is under way, links of other apps use its store, or, with a copy, one of this app that doesn't move along, or any the target.
 NODISCARD bool link_move_start(struct link *l, const struct link_move_config *c, struct link_move **ret, struct err *e);
 // Takes the last change back: a plain one plainly, a copy by a copy back, or (`discard`) without what came since. `target`, `copy`, `replace` of the
 // configuration don't count.

@@ -46,7 +46,10 @@ enum phase {
 };
 
 struct link_move {
-	struct link *link;
+	struct link *link;           // that was asked for
+	struct link **links;         // all that move: it, and those of its app that share the store
+	unsigned n_links;
+	uint64_t epoch;              // theirs once it is published
 	struct link_move_config config;
 	struct link_move_facts facts;
 	struct loop *loop;
@@ -71,7 +74,7 @@ struct link_move {
 	char marker_text[LINK__MARKER_MAX], nonce_key[48];
 	// passes
 	struct link__pass pass;
-	struct link__notes *taken;   // by shard
+	struct link__notes *taken;   // by link and shard
 	struct arena keys;           // of a round, in one list
 	uint64_t round_ns, key_ns;   // when it began; measured time a key
 	bool passes;
@@ -139,26 +142,52 @@ static void begin_pass(struct link_move *m, enum link__job job, struct link_stor
 	m->passes = true;
 }
 
-static void wish(struct link_move *m, bool noting, bool holding, struct link_store *store, uint64_t epoch)
+// Of all shards of all links. The target: of the epoch that comes with it.
+static void wish(struct link_move *m, bool noting, bool holding, struct link_store *store)
 {
-	link__wish(m->link, (struct link__wish){.noting = noting, .holding = holding, .store = store, .epoch = epoch});
+	for (unsigned i = 0; i < m->n_links; i++)
+		link__wish(m->links[i],
+			(struct link__wish){.noting = noting, .holding = holding, .store = store, .epoch = store == m->target ? m->epoch : m->links[i]->epoch});
 }
 
-// The keys that were noted since the last time, in one list.
+static bool wish_is_there(const struct link_move *m)
+{
+	for (unsigned i = 0; i < m->n_links; i++)
+		if (!link__is_there(m->links[i]))
+			return false;
+	return true;
+}
+
+// What the shard has noted since the last time.
+static void take_notes(struct link_shard *s, struct link__notes *to)
+{
+	struct link__notes fresh;
+	link__notes_init(&fresh);
+	link__notes_release(to);
+	spinlock_lock(&s->lock);
+	*to = s->notes;
+	s->notes = fresh;
+	link__notes_moved(&s->notes);
+	spinlock_unlock(&s->lock);
+	link__notes_moved(to);
+}
+
+static unsigned n_shards(const struct link_move *m)
+{
+	return m->n_links * m->link->n_shards;
+}
+
+static struct link_shard *shard(const struct link_move *m, unsigned i)
+{
+	return &m->links[i / m->link->n_shards]->shards[i % m->link->n_shards];
+}
+
+// The keys that were noted since the last time, in one list: one that several wrote is in it more than once.
 static void begin_round(struct link_move *m)
 {
-	struct link *l = m->link;
 	uint32_t n = 0, k = 0;
-	for (unsigned i = 0; i < l->n_shards; i++) {
-		struct link__notes fresh;
-		link__notes_init(&fresh);
-		link__notes_release(&m->taken[i]);
-		spinlock_lock(&l->shards[i].lock);
-		m->taken[i] = l->shards[i].notes;
-		l->shards[i].notes = fresh;
-		link__notes_moved(&l->shards[i].notes);
-		spinlock_unlock(&l->shards[i].lock);
-		link__notes_moved(&m->taken[i]);
+	for (unsigned i = 0; i < n_shards(m); i++) {
+		take_notes(shard(m, i), &m->taken[i]);
 		n += m->taken[i].list.len;
 		if (m->taken[i].is_full)
 			fail(m, ERR_LIMIT, "copy", "more keys change than can be kept account of");
@@ -169,7 +198,7 @@ static void begin_round(struct link_move *m)
 		err_nomem(&m->err);
 		return;
 	}
-	for (unsigned i = 0; i < l->n_shards; i++)
+	for (unsigned i = 0; i < n_shards(m); i++)
 		for (uint32_t j = 0; j < m->taken[i].list.len; j++)
 			list[k++] = m->taken[i].list.ptr[j];
 	m->facts.noted = n;
@@ -181,10 +210,14 @@ static void on_pause_over(struct loop_timer *t)
 {
 	struct link_move *m = CONTAINER_OF(t, struct link_move, pause);
 	char text[120];
-	struct link_facts f;
-	link_tell(m->link, &f);
+	uint64_t in_flight = 0;
+	for (unsigned i = 0; i < m->n_links; i++) {
+		struct link_facts f;
+		link_tell(m->links[i], &f);
+		in_flight += f.in_flight;
+	}
 	if (m->phase == P_HOLD)
-		snprintf(text, sizeof text, "%llu calls were still in flight after the longest pause", (unsigned long long)f.in_flight);
+		snprintf(text, sizeof text, "%llu calls were still in flight after the longest pause", (unsigned long long)in_flight);
 	else
 		snprintf(text, sizeof text, "%llu keys were not copied within the longest pause", (unsigned long long)m->facts.noted);
 	if (m->phase == P_HOLD || m->phase == P_LAST)
@@ -232,7 +265,7 @@ static void begin(struct link_move *m)
 		begin_pass(m, LINK__WIPE, m->target, m->target, NULL, 0, true);
 		break;
 	case P_NOTE:
-		wish(m, true, false, m->source, m->link->epoch);
+		wish(m, true, false, m->source);
 		break;
 	case P_COPY:
 		begin_pass(m, LINK__COPY, m->source, m->target, NULL, 0, true);
@@ -242,13 +275,13 @@ static void begin(struct link_move *m)
 		begin_round(m);
 		break;
 	case P_SUPERSEDE:
-		ask(m, m->source, LINK_SET, key, print_marker(m, LINK__SUPERSEDED, m->link->epoch + 1));
+		ask(m, m->source, LINK_SET, key, print_marker(m, LINK__SUPERSEDED, m->epoch));
 		m->superseded = true;
 		break;
 	case P_HOLD:
 		m->pause.fn = on_pause_over;
 		loop_timer_set(m->loop, &m->pause, loop_now_fresh_ns(m->loop) + m->config.max_pause_ns);
-		wish(m, m->config.copy, true, m->source, m->link->epoch);
+		wish(m, m->config.copy, true, m->source);
 		break;
 	case P_JOURNAL:
 		if (m->config.journal)
@@ -257,16 +290,16 @@ static void begin(struct link_move *m)
 			link_move_journalled(m, &(struct err){0});
 		break;
 	case P_PUBLISH:
-		wish(m, false, true, m->target, m->link->epoch + 1);
+		wish(m, false, true, m->target);
 		break;
 	case P_RELEASE:
-		wish(m, false, false, m->target, m->link->epoch + 1);
+		wish(m, false, false, m->target);
 		break;
 	case P_MARK_LIVE:
 		ask(m, m->target, LINK_SET, key, print_marker(m, LINK__LIVE, m->link->epoch));
 		break;
 	case P_BACK:
-		wish(m, false, false, m->source, m->link->epoch);
+		wish(m, false, false, m->source);
 		break;
 	case P_OVER:
 	case P_FAILED:
@@ -278,7 +311,9 @@ static void begin(struct link_move *m)
 
 static enum phase checked(struct link_move *m)
 {
-	uint32_t missing = m->link->needs & ~m->op.ret_caps;
+	uint32_t missing = 0;
+	for (unsigned i = 0; i < m->n_links; i++)
+		missing |= m->links[i]->needs & ~m->op.ret_caps;
 	if (!was_ok(m, "check"))
 		return P_BACK;
 	if (missing) {
@@ -347,8 +382,8 @@ static enum phase rounded(struct link_move *m)
 	m->facts.rounds++;
 	if (m->facts.noted)
 		m->key_ns = max_u64((now - m->round_ns) / m->facts.noted, 1000);
-	for (unsigned i = 0; i < m->link->n_shards; i++) {
-		struct link_shard *s = &m->link->shards[i];
+	for (unsigned i = 0; i < n_shards(m); i++) {
+		struct link_shard *s = shard(m, i);
 		spinlock_lock(&s->lock);
 		noted += s->notes.list.len;
 		spinlock_unlock(&s->lock);
@@ -374,20 +409,22 @@ static enum phase may_publish(struct link_move *m)
 
 static void publish(struct link_move *m)
 {
-	struct link *l = m->link;
-	l->store = m->target;
-	l->epoch++;
-	m->facts.epoch = l->epoch;
-	link__store_ref(l->store);
-	link__set_past(l, (struct link__past){.store = m->source, .was_copy = m->config.copy});  // the link's reference of before
+	m->facts.epoch = m->epoch;
+	for (unsigned i = 0; i < m->n_links; i++) {
+		struct link *l = m->links[i];
+		l->store = m->target;
+		l->epoch = m->epoch;
+		link__store_ref(l->store);
+		link__set_past(l, (struct link__past){.store = m->source, .was_copy = m->config.copy});  // the link's reference of before
+		link__shadow_end(l);
+	}
 	m->source = NULL;
-	link__shadow_end(l);
 }
 
 static void measure_pause(struct link_move *m)
 {
-	for (unsigned i = 0; i < m->link->n_shards; i++)
-		m->facts.pause_ns = max_u64(m->facts.pause_ns, __atomic_load_n(&m->link->shards[i].pause_ns, __ATOMIC_RELAXED));
+	for (unsigned i = 0; i < n_shards(m); i++)
+		m->facts.pause_ns = max_u64(m->facts.pause_ns, __atomic_load_n(&shard(m, i)->pause_ns, __ATOMIC_RELAXED));
 }
 
 static enum phase next(struct link_move *m)
@@ -507,7 +544,7 @@ static bool has_ended(struct link_move *m)
 	}
 	if (m->phase == P_JOURNAL)
 		return m->journalled;
-	return is_wish(m->phase) ? link__is_there(m->link) : !m->op_is_out;
+	return is_wish(m->phase) ? wish_is_there(m) : !m->op_is_out;
 }
 
 // Stops what is under way, where that may be stopped. true: it goes back.
@@ -528,28 +565,42 @@ static bool must_go_back(struct link_move *m)
 	return true;
 }
 
-static void finish(struct link_move *m)
+// As if there had been no move; another one of them may begin from here on.
+static void let_links_go(struct link_move *m)
 {
-	struct link *l = m->link;
-	loop_timer_cancel(m->loop, &m->pause);
-	loop_timer_cancel(m->loop, &m->limit);
-	loop_job_cancel(&m->turn);
-	l->changed = NULL;
-	l->move = NULL;
-	for (unsigned i = 0; i < l->n_shards; i++) {
-		struct link_shard *s = &l->shards[i];
+	for (unsigned i = 0; i < m->n_links; i++) {
+		m->links[i]->changed = NULL;
+		m->links[i]->move = NULL;
+	}
+	for (unsigned i = 0; i < n_shards(m); i++) {
+		struct link_shard *s = shard(m, i);
 		link__notes_release(&m->taken[i]);
 		spinlock_lock(&s->lock);
 		link__notes_release(&s->notes);
 		link__notes_init(&s->notes);
 		spinlock_unlock(&s->lock);
 	}
-	m->config.done(m->config.ctx, &m->facts, &m->err);
+}
+
+static void free_move(struct link_move *m)
+{
+	struct arena arena = m->arena;  // where the list of links lies
 	link__store_unref(m->target);
 	arena_release(&m->keys);
-	arena_release(&m->arena);
+	for (unsigned i = 0; i < m->n_links; i++)
+		link__unref(m->links[i]);
 	mem_free(m);
-	link__unref(l);
+	arena_release(&arena);
+}
+
+static void finish(struct link_move *m)
+{
+	loop_timer_cancel(m->loop, &m->pause);
+	loop_timer_cancel(m->loop, &m->limit);
+	loop_job_cancel(&m->turn);
+	let_links_go(m);
+	m->config.done(m->config.ctx, &m->facts, &m->err);
+	free_move(m);
 }
 
 static void go(struct link_move *m)
@@ -585,26 +636,106 @@ static void on_changed(struct link *l)
 
 // ---- begun, and ended -----------------------------------------------------------------------------------------------------------------------------
 
-// A store moves for all who use it: others than this link are named (contract §3).
-static bool nobody_else(const struct link *l, struct err *e)
+static bool is_one_of(const struct link *l, const struct slice *names, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (slice_eq(l->name, names[i]))
+			return true;
+	return false;
+}
+
+static bool is_another(const struct link *x, const struct link *l)
+{
+	return x != l && x->store == l->store;
+}
+
+static bool is_of_app(const struct link *x, const struct link *l)
+{
+	return slice_eq(x->app, l->app) && slice_eq(x->tenant, l->tenant);
+}
+
+bool link_sharers(const struct link *l, struct arena *a, struct slice **ret, uint32_t *ret_n)
+{
+	uint32_t n = 0;
+	for (const struct link *x = l->host->first_link; x; x = x->next_link)
+		n += is_another(x, l) && is_of_app(x, l);
+	struct slice *list = ARENA_ARRAY(a, struct slice, n + 1);
+	if (!list)
+		return false;
+	n = 0;
+	for (const struct link *x = l->host->first_link; x; x = x->next_link)
+		if (is_another(x, l) && is_of_app(x, l) && !slice_eq(x->name, l->name) && !is_one_of(x, list, n) && !slice_dup(a, x->name, &list[n++]))
+			return false;
+	*ret = list;
+	*ret_n = n;
+	return true;
+}
+
+// Also one of the same name, that a manifest of before had and calls are still bound to.
+static bool moves_along(const struct link *x, const struct link *l, const struct link_move_config *c)
+{
+	return is_another(x, l) && is_of_app(x, l) && (slice_eq(x->name, l->name) || is_one_of(x, c->with, c->n_with));
+}
+
+// A store moves for all who use it (contract §3). Those that can't are named: of other apps, and, where data goes with it, of this app one that was not told of.
+// So is one whose store the target is: what is copied would take its place.
+static bool nobody_else(const struct link *l, const struct link_move_config *c, const struct link_store *target, struct err *e)
 {
 	struct buf b = {.max = 200};
-	for (const struct link *x = l->host->first_link; x; x = x->next_link)
-		if (x != l && x->store == l->store)
+	bool of_target = false;
+	for (const struct link *x = l->host->first_link; x; x = x->next_link) {
+		bool stays = is_another(x, l) && !moves_along(x, l, c) && (c->copy || !is_of_app(x, l)), there = c->copy && x->store == target;
+		of_target |= there;
+		if (stays || there)
 			buf_printf(&b, "%s%.*s/@%.*s", b.len ? ", " : "", SLICE_ARGS(x->app), SLICE_ARGS(x->name));
+	}
 	bool ok = !b.len;
 	if (!ok)
-		err_set(e, ERR_ENV, "probe: the store is used by %.*s as well", SLICE_ARGS(buf_view(&b)));
+		err_set(e, ERR_ENV, "probe: the %s is used by %.*s as well", of_target ? "target" : "store", SLICE_ARGS(buf_view(&b)));
 	buf_release(&b);
 	return ok;
 }
 
-static bool prepare(struct link_move *m, struct link *l, struct err *e)
+// Fills in who moves.
+static bool find_links(struct link_move *m, struct err *e)
 {
-	if (l->move)
-		return err_set(e, ERR_ENV, "a change of this link is under way");
-	m->taken = ARENA_ARRAY(&m->arena, struct link__notes, l->n_shards);
-	return (m->taken || err_nomem(e)) && nobody_else(l, e);
+	struct link *l = m->link;
+	unsigned n = 1;
+	for (const struct link *x = l->host->first_link; x; x = x->next_link)
+		n += moves_along(x, l, &m->config);
+	m->links = ARENA_ARRAY(&m->arena, struct link *, n);
+	m->taken = ARENA_ARRAY(&m->arena, struct link__notes, (size_t)n * l->n_shards);
+	if (!m->links || !m->taken)
+		return err_nomem(e);
+	m->links[m->n_links++] = l;
+	for (struct link *x = l->host->first_link; x; x = x->next_link)
+		if (moves_along(x, l, &m->config))
+			m->links[m->n_links++] = x;
+	for (unsigned i = 0; i < m->n_links; i++) {
+		if (m->links[i]->move)
+			return err_set(e, ERR_ENV, "a change of this link is under way");
+		m->epoch = max_u64(m->epoch, m->links[i]->epoch + 1);
+	}
+	for (unsigned i = 0; i < n_shards(m); i++)
+		link__notes_init(&m->taken[i]);
+	return true;
+}
+
+// It is `m`'s from here on.
+static void take_links(struct link_move *m)
+{
+	for (unsigned i = 0; i < m->n_links; i++) {
+		link__ref(m->links[i]);
+		m->links[i]->move = m;
+		m->links[i]->changed = on_changed;
+	}
+}
+
+static bool may_start(struct link_move *m, struct err *e)
+{
+	if (m->target == m->source)
+		return err_set(e, ERR_ENV, "the target is the store that is in force");
+	return find_links(m, e) && nobody_else(m->link, &m->config, m->target, e);
 }
 
 static bool start(struct link *l, const struct link_move_config *c, struct link_store *target, struct link_move **ret, struct err *e)
@@ -624,19 +755,15 @@ static bool start(struct link *l, const struct link_move_config *c, struct link_
 	m->key_ns = 2 * MILLISECOND;
 	arena_init(&m->arena, 0);
 	arena_init(&m->keys, 0);
-	if (!prepare(m, l, e) || (target == l->store && !err_set(e, ERR_ENV, "the target is the store that is in force"))) {
+	if (!may_start(m, e)) {
 		arena_release(&m->arena);
 		mem_free(m);
 		return false;
 	}
-	for (unsigned i = 0; i < l->n_shards; i++)
-		link__notes_init(&m->taken[i]);
 	m->limit_ns = sat_add_u64(loop_now_fresh_ns(m->loop), c->limit_ns ? c->limit_ns : LIMIT_NS);
 	m->limit.fn = on_limit;
 	loop_timer_set(m->loop, &m->limit, m->limit_ns);
-	link__ref(l);
-	l->move = m;
-	l->changed = on_changed;
+	take_links(m);
 	*ret = m;
 	return true;
 }

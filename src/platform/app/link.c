@@ -95,7 +95,8 @@ static bool note_shared(struct app__load *l)
 	map_init(&seen, l->arena);
 	for (uint32_t i = 0; i < l->app->links.n; i++) {
 		const struct app_link *k = &l->app->links.list[i];
-		const char *where = k->url.text ? k->url.text : k->file;
+		const char *where = k->url.text ? k->url.text : k->type.value == APP_LINK_MEMORY ? "memory:"
+																						 : k->file;
 		bool nomem = false;
 		uintptr_t other = 0;
 		if (!where || k->type.value > APP_LINK_NATS)

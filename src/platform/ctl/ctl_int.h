@@ -217,10 +217,14 @@ bool ctl__release_tried(struct arena *a, const struct ctl__release *newest, stru
 bool ctl__ops_end(struct ctl *ctl);
 
 // ---- route_link.c ------------------------------------------------------------------------------------------------------------------------------
+// Names of the app's other links whose store is that of this one, in the operation's arena; none where it is no store.
+NODISCARD bool ctl__link_sharers(struct ctl_op *op, const char *link, struct slice **ret, uint32_t *ret_n, struct err *e);
 // [link.NAME] as a store's target has it. USAGE; REFUSED: there is a password in it.
 NODISCARD bool ctl__link_table(struct ctl_op *op, const char *link, const char *target, struct buf *b, struct err *e);
 // The store of a link moves with a copy: the whole of an operation.
 NODISCARD bool ctl__link_move(struct ctl_op *op, const char *link, const char *target, bool dry_run, struct err *e);
+// Its last move is taken back: likewise. `discard`: of a copy, without what came since.
+NODISCARD bool ctl__link_undo(struct ctl_op *op, const char *link, bool discard, bool dry_run, struct err *e);
 
 // ---- blob.c: components' bytes, STATE/TENANT/APP/blobs/SHA256 -----------------------------------------------------------------------------------
 // On the disk when this returns. ENV.

@@ -10,6 +10,7 @@ struct whole {
 	enum kind kind;
 	const char *path;  // of an apply: the manifest; NULL: where the app's own is
 	uint64_t to;       // of an undo: a release; 0: the one before
+	bool discard;      // of an undo of a link's copy: what came since is dropped
 	bool dry_run;
 };
 
@@ -110,6 +111,10 @@ static bool run_undo(struct ctl_op *op, const struct whole *w, struct err *e)
 		r = r->older;
 	if (!r || r == newest)
 		return err_set(e, ERR_REFUSED, r ? "release %llu is in force" : "there is no release %llu to go back to", (unsigned long long)to);
+	if (newest->link[0] && r == newest->older)
+		return ctl__link_undo(op, newest->link, w->discard, w->dry_run, e);
+	if (w->discard)
+		return err_set(e, ERR_USAGE, "discard is of the undo of a change of a link, which release %llu is none of", (unsigned long long)newest->number);
 	if (!is_free(op->app, e))
 		return false;
 	aim.stops = r->stopped;
@@ -162,7 +167,7 @@ void ctl__route_stop(struct ctl_request *r)
 
 void ctl__route_undo(struct ctl_request *r)
 {
-	static const struct ctl_member members[] = {{"to", CTL_COUNT}, {"dry_run", CTL_FLAG}, {NULL, CTL_ANY}};
+	static const struct ctl_member members[] = {{"to", CTL_COUNT}, {"dry_run", CTL_FLAG}, {"discard", CTL_FLAG}, {NULL, CTL_ANY}};
 	struct err e = {0};
 	char what[64] = "undo";
 	struct slice copy;
@@ -181,6 +186,7 @@ void ctl__route_undo(struct ctl_request *r)
 	if (w && slice_dup(&op->arena, slice_str(what), &copy)) {
 		w->to = to;
 		w->dry_run = json_is_true(r->body, "dry_run");
+		w->discard = json_is_true(r->body, "discard");
 		ctl__op_ask(r, op, (const char *)copy.ptr);
 	} else if (op) {
 		fail(r, op, &e);

@@ -86,14 +86,20 @@ static bool copy(struct ctl_op *op, const struct bind *b, const struct link_targ
 {
 	const struct app *app = op->app->model->app;
 	struct buf sharers = {.max = 600};
+	struct slice *others = NULL;
+	uint32_t n_others = 0;
 	if (!link || t->kind != LINK_TARGET_STORE)
 		return err_set(e, ERR_REFUSED, "--copy: there is no store to copy from, or none to copy to");
+	if (!ctl__link_sharers(op, link, &others, &n_others, e))
+		return false;
 	for (uint32_t i = 0; i < app->components.n; i++) {
 		const struct app_component *c = &app->components.list[i];
 		for (uint32_t k = 0; k < c->links.n; k++)
 			if (strcmp(app->links.list[c->link_of[k]].item.name, link) == 0 && (strcmp(c->item.name, b->component) != 0 || strcmp(c->links.list[k].name, b->import) != 0))
 				buf_printf(&sharers, "%s%s:%s", sharers.len ? ", " : "", c->item.name, c->links.list[k].name);
 	}
+	for (uint32_t i = 0; i < n_others; i++)
+		buf_printf(&sharers, "%s@%.*s", sharers.len ? ", " : "", SLICE_ARGS(others[i]));
 	if (sharers.len) {
 		err_set(e, ERR_REFUSED, "--copy: the store of @%s is also that of %.*s", link, SLICE_ARGS(buf_view(&sharers)));
 		err_hint(e, "tenon link @%s TARGET --copy moves it for all of them", link);

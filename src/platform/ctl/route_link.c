@@ -139,6 +139,77 @@ static bool shade(struct ctl_op *op, const struct change_ask *ask, const struct 
 	return true;
 }
 
+// ---- who moves ---------------------------------------------------------------------------------------------------------------------------------
+
+struct sharing {
+	struct ctl_op *op;
+	const char *link;
+	struct slice **ret;
+	uint32_t *ret_n;
+	bool ok;
+};
+
+static void share_on_main(void *arg)
+{
+	struct sharing *s = arg;
+	const struct ctl_app_config *c = s->op->app->config;
+	const struct link *l = c->ops->link(c->user, s->link);
+	s->ok = !l || link_sharers(l, &s->op->arena, s->ret, s->ret_n);
+}
+
+bool ctl__link_sharers(struct ctl_op *op, const char *link, struct slice **ret, uint32_t *ret_n, struct err *e)
+{
+	struct sharing s = {op, link, ret, ret_n, false};
+	*ret_n = 0;
+	ctl__on_main(op->app->ctl, share_on_main, &s);
+	return s.ok || err_nomem(e);
+}
+
+// A store moves for all links of the app that lead to it; an undo takes back those that moved then.
+struct group {
+	const char *link;
+	struct slice *with;  // further ones
+	uint32_t n_with;
+};
+
+static const char *name_in(const struct group *g, uint32_t i)
+{
+	return i ? (const char *)g->with[i - 1].ptr : g->link;
+}
+
+static bool find_group(struct ctl_op *op, const char *link, const struct ctl__release *of, struct group *ret, struct err *e)
+{
+	struct slice *all;
+	uint32_t n;
+	*ret = (struct group){.link = link};
+	if (!ctl__link_sharers(op, link, &all, &n, e))
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		if (!of || ctl__release_moved(of, (const char *)all[i].ptr))
+			all[ret->n_with++] = all[i];
+	ret->with = all;
+	return true;
+}
+
+static uint64_t next_epoch(const struct ctl_op *op, const struct group *g)
+{
+	uint64_t epoch = 0;
+	for (uint32_t i = 0; i <= g->n_with; i++)
+		epoch = max_u64(epoch, ctl_state_epoch(op->app->state, name_in(g, i)));
+	return epoch + 1;
+}
+
+// Each with a blank behind it, in the operation's arena.
+static bool print_with(struct ctl_op *op, const struct group *g, struct slice *ret, struct err *e)
+{
+	struct buf b = {0};
+	for (uint32_t i = 0; i < g->n_with; i++)
+		buf_printf(&b, "%.*s ", SLICE_ARGS(g->with[i]));
+	bool ok = !b.failed && slice_dup(&op->arena, buf_view(&b), ret);
+	buf_release(&b);
+	return ok || err_nomem(e);
+}
+
 // ---- what will be in force --------------------------------------------------------------------------------------------------------------------
 
 static const struct app_link *find_link(const struct app *app, const char *name)
@@ -149,23 +220,47 @@ static const struct app_link *find_link(const struct app *app, const char *name)
 	return NULL;
 }
 
-static bool live_with_target(struct ctl_op *op, const struct change_ask *ask, struct slice *ret, struct err *e)
+static bool live_with_target(struct ctl_op *op, const struct change_ask *ask, struct group *ret_group, struct slice *ret, struct err *e)
 {
-	struct buf b = {0};
-	bool ok = ctl__link_table(op, ask->link, ask->target, &b, e) && app_live_take(&op->arena, ctl_state_live(op->app->state), slice_of("", 0), "link", ask->link, ret, e) &&
-		app_live_add(&op->arena, *ret, buf_view(&b), ret, e);
-	buf_release(&b);
+	bool ok = find_group(op, ask->link, NULL, ret_group, e);
+	*ret = ctl_state_live(op->app->state);
+	for (uint32_t i = 0; ok && i <= ret_group->n_with; i++) {
+		struct buf b = {0};
+		ok = ctl__link_table(op, name_in(ret_group, i), ask->target, &b, e) &&
+			app_live_take(&op->arena, *ret, slice_of("", 0), "link", name_in(ret_group, i), ret, e) && app_live_add(&op->arena, *ret, buf_view(&b), ret, e);
+		buf_release(&b);
+	}
 	return ok;
 }
 
 // That of before its last change. *ret_copy: that one was a copy.
-static bool live_of_before(struct ctl_op *op, const struct change_ask *ask, struct slice *ret, bool *ret_copy, struct err *e)
+static bool live_of_before(struct ctl_op *op, const struct change_ask *ask, struct group *ret_group, struct slice *ret, bool *ret_copy, struct err *e)
 {
 	const struct ctl__release *r = ctl__state_link(op->app->state, ask->link);
 	if (!r || !r->older)
 		return err_set(e, ERR_REFUSED, "there is no change of @%s to undo", ask->link);
 	*ret_copy = r->copy;
-	return app_live_take(&op->arena, ctl_state_live(op->app->state), r->older->live, "link", ask->link, ret, e);
+	bool ok = find_group(op, ask->link, r, ret_group, e);
+	*ret = ctl_state_live(op->app->state);
+	for (uint32_t i = 0; ok && i <= ret_group->n_with; i++)
+		ok = app_live_take(&op->arena, *ret, r->older->live, "link", name_in(ret_group, i), ret, e);
+	return ok;
+}
+
+// What all of them will lead to.
+static bool find_target(struct ctl_op *op, const struct app *app, const struct group *g, struct link_target *ret, struct err *e)
+{
+	if (!ctl_link_target(&op->arena, find_link(app, g->link), ret, e))
+		return false;
+	for (uint32_t i = 1; i <= g->n_with; i++) {
+		const struct app_link *l = find_link(app, name_in(g, i));
+		struct link_target t;
+		if (!l || !ctl_link_target(&op->arena, l, &t, e))
+			return e->code != ERR_NONE || err_set(e, ERR_REFUSED, "the app has no link @%s any more", name_in(g, i));
+		if (!slice_eq(t.text, ret->text))
+			return err_set(e, ERR_REFUSED, "@%s leads to the store of @%s now, and led to %.*s before", name_in(g, i), g->link, SLICE_ARGS(t.text));
+	}
+	return true;
 }
 
 // ---- the move -----------------------------------------------------------------------------------------------------------------------------------
@@ -175,6 +270,8 @@ struct moving {
 	const struct change_ask *ask;
 	struct link_move_config config;
 	struct link_target target;
+	struct group group;
+	struct slice with;  // of the group, as the journal's draft has it
 	bool is_undo;
 	// of thread 0, within the lock
 	struct link_move *move;
@@ -299,6 +396,7 @@ static void tell_facts(struct ctl_op *op, const struct moving *m)
 	op->epoch = f->epoch;
 	op->keys = f->keys;
 	op->pause_ns = f->pause_ns;
+	ctl__put_with(&op->more, m->with);
 	buf_printf(&op->more, ",\"target_keys\":%llu", (unsigned long long)f->target_keys);
 	if (m->config.copy)
 		buf_printf(&op->more, ",\"rounds\":%u,\"noted\":%llu", f->rounds, (unsigned long long)f->noted);
@@ -317,7 +415,8 @@ static bool move(struct ctl_op *op, struct moving *m, struct ctl__change *change
 	if (state == WRITES) {
 		const struct ctl__draft d = {.members = slice_of("", 0),
 			.link = m->ask->link,
-			.epoch = ctl_state_epoch(op->app->state, m->ask->link) + 1,
+			.with = m->with,
+			.epoch = next_epoch(op, &m->group),
 			.copy = m->config.copy};
 		(void)ctl__change_record(op, change, &d, &m->written);
 		ctl__on_main(ctl, written_on_main, m);
@@ -348,13 +447,15 @@ static bool run(struct ctl_op *op, struct err *e)
 		return err_set(e, ERR_REFUSED, "%s is no shadow of @%s any more", ask->target, ask->link);
 	if (ask->shadows && !ask->percent)
 		return shade(op, ask, &m.target, e);
-	if (m.is_undo ? !live_of_before(op, ask, &live, &m.config.copy, e) : !live_with_target(op, ask, &live, e))
+	if (m.is_undo ? !live_of_before(op, ask, &m.group, &live, &m.config.copy, e) : !live_with_target(op, ask, &m.group, &live, e))
 		return false;
-	if (!ctl__change_load(op, live, &change, e))
+	if (!print_with(op, &m.group, &m.with, e) || !ctl__change_load(op, live, &change, e))
 		return false;
 	m.config.discard = ask->discard;
 	m.config.copy = m.config.copy && !ask->discard;
 	m.config.target = &m.target;
+	m.config.with = m.group.with;
+	m.config.n_with = m.group.n_with;
 	m.config.max_pause_ns = ask->max_pause_ns;
 	m.config.limit_ns = ask->limit_ns;
 	m.config.ctx = &m;
@@ -362,7 +463,7 @@ static bool run(struct ctl_op *op, struct err *e)
 	m.config.journal = on_journal;
 	m.config.publish = on_publish;
 	m.config.done = on_done;
-	bool ok = ctl_link_target(&op->arena, find_link(change.model->app, ask->link), &m.target, e);
+	bool ok = find_target(op, change.model->app, &m.group, &m.target, e);
 	if (ok) {
 		sys_mutex_lock(&op->app->ctl->lock);
 		op->target = (const char *)m.target.text.ptr;
@@ -380,13 +481,26 @@ static bool run(struct ctl_op *op, struct err *e)
 	return ok;
 }
 
+// Of an operation that was asked for by another route.
+static bool run_as(struct ctl_op *op, const struct change_ask *ask, struct err *e)
+{
+	const void *args = op->args;
+	op->args = ask;
+	bool ok = run(op, e);
+	op->args = args;
+	return ok;
+}
+
 bool ctl__link_move(struct ctl_op *op, const char *link, const char *target, bool dry_run, struct err *e)
 {
 	const struct change_ask ask = {.link = link, .target = target, .copy = true, .dry_run = dry_run};
-	op->args = &ask;
-	bool ok = run(op, e);
-	op->args = NULL;
-	return ok;
+	return run_as(op, &ask, e);
+}
+
+bool ctl__link_undo(struct ctl_op *op, const char *link, bool discard, bool dry_run, struct err *e)
+{
+	const struct change_ask ask = {.link = link, .discard = discard, .dry_run = dry_run};
+	return run_as(op, &ask, e);
 }
 
 // ---- asked for ----------------------------------------------------------------------------------------------------------------------------------

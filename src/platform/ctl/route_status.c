@@ -307,6 +307,7 @@ static void put_release(const struct ctl_app *app, const struct ctl__release *r,
 		put_string(b, "link", slice_str(r->link));
 		put_number(b, "epoch", r->epoch);
 		buf_put_str(b, r->copy ? ",\"copy\":true" : ",\"copy\":false");
+		ctl__put_with(b, r->with);
 	}
 	buf_put_slice(b, r->members);
 	buf_put_byte(b, '}');

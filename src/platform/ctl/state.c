@@ -111,6 +111,7 @@ static void release_free(struct ctl__release *r)
 	manifest_unref(r->manifest);
 	mem_free(UNCONST(r->live.ptr));
 	mem_free(UNCONST(r->members.ptr));
+	mem_free(UNCONST(r->with.ptr));
 	mem_free(r);
 }
 
@@ -120,7 +121,8 @@ static struct ctl__release *release_new(const struct ctl_state *s, const struct 
 	struct slice what = {0};
 	if (r)
 		r->manifest = d->manifest.len ? manifest_new(s, d->manifest, d->folder, e) : manifest_ref(s->manifest);
-	if (r && (r->manifest || !d->manifest.len) && own(d->live, &r->live, e) && own(d->members, &r->members, e) && own(slice_str(d->what), &what, e)) {
+	if (r && (r->manifest || !d->manifest.len) && own(d->live, &r->live, e) && own(d->members, &r->members, e) &&
+		own(d->with, &r->with, e) && own(slice_str(d->what), &what, e)) {
 		r->number = number;
 		r->time_ms = time_ms;
 		r->operation = d->operation;
@@ -193,10 +195,37 @@ uint64_t ctl__state_release(const struct ctl_state *s)
 	return s && s->newest ? s->newest->number : 0;
 }
 
+static bool has_word(struct slice words, const char *word)
+{
+	for (size_t end; words.len; words = slice_sub(words, end + 1, SIZE_MAX)) {
+		end = slice_find(words, ' ');
+		if (slice_eq_str(slice_sub(words, 0, end), word))
+			return true;
+	}
+	return false;
+}
+
+bool ctl__release_moved(const struct ctl__release *r, const char *link)
+{
+	return strcmp(r->link, link) == 0 || has_word(r->with, link);
+}
+
+void ctl__put_with(struct buf *b, struct slice with)
+{
+	const char *before = ",\"with\":[\"";
+	for (size_t end; with.len; with = slice_sub(with, end + 1, SIZE_MAX)) {
+		end = slice_find(with, ' ');
+		buf_printf(b, "%s%.*s\"", before, (int)end, (const char *)with.ptr);
+		before = ",\"";
+		if (end + 1 >= with.len)
+			buf_put_byte(b, ']');
+	}
+}
+
 const struct ctl__release *ctl__state_link(const struct ctl_state *s, const char *name)
 {
 	const struct ctl__release *r = s ? s->newest : NULL;
-	while (r && strcmp(r->link, name) != 0)
+	while (r && !ctl__release_moved(r, name))
 		r = r->older;
 	return r;
 }
@@ -218,7 +247,7 @@ static bool bad_record(struct err *e)
 // What this program doesn't use of a record is kept as it is.
 static bool put_members(struct buf *b, const struct json *o)
 {
-	static const char *const known[] = {"release", "operation", "time", "what", "live", "link", "epoch", "copy", "manifest", "folder", "stopped"};
+	static const char *const known[] = {"release", "operation", "time", "what", "live", "link", "with", "epoch", "copy", "manifest", "folder", "stopped"};
 	for (const struct json *m = o->first; m; m = m->next) {
 		bool is = false;
 		for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -233,11 +262,22 @@ static bool put_members(struct buf *b, const struct json *o)
 	return !b->failed;
 }
 
+static bool read_with(struct arena *a, const struct json *o, struct slice *ret)
+{
+	const struct json *list = json_member(o, "with");
+	struct buf b = {0};
+	for (const struct json *x = list && list->kind == JSON_ARRAY ? list->first : NULL; x; x = x->next)
+		buf_printf(&b, "%.*s ", SLICE_ARGS(x->text));
+	bool ok = !b.failed && slice_dup(a, buf_view(&b), ret);
+	buf_release(&b);
+	return ok;
+}
+
 static bool read_release(struct ctl_state *s, struct arena *a, const struct json *o, struct err *e)
 {
-	struct slice what, link;
+	struct slice what, link, with;
 	struct buf members = {0};
-	if (!slice_dup(a, json_text(o, "what"), &what) || !slice_dup(a, json_text(o, "link"), &link) || !put_members(&members, o)) {
+	if (!slice_dup(a, json_text(o, "what"), &what) || !read_with(a, o, &with) || !slice_dup(a, json_text(o, "link"), &link) || !put_members(&members, o)) {
 		buf_release(&members);
 		return err_nomem(e);
 	}
@@ -249,6 +289,7 @@ static bool read_release(struct ctl_state *s, struct arena *a, const struct json
 		.stopped = json_is_true(o, "stopped"),
 		.members = buf_view(&members),
 		.link = (const char *)link.ptr,
+		.with = with,
 		.epoch = json_number(o, "epoch", 0),
 		.copy = json_is_true(o, "copy")};
 	struct ctl__release *r = release_new(s, &d, json_number(o, "release", 0), json_number(o, "time", 0), e);
@@ -395,8 +436,10 @@ static void put_release(struct buf *b, const struct ctl__release *r, const struc
 		}
 	}
 	buf_put_str(b, r->stopped ? ",\"stopped\":true" : "");
-	if (r->link[0])
+	if (r->link[0]) {
 		buf_printf(b, ",\"link\":\"%s\",\"epoch\":%llu,\"copy\":%s", r->link, (unsigned long long)r->epoch, r->copy ? "true" : "false");
+		ctl__put_with(b, r->with);
+	}
 	buf_put_slice(b, r->members);
 	buf_put_byte(b, '}');
 }

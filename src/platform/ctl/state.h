@@ -28,6 +28,7 @@ struct ctl__release {
 	// Nothing of the app is in force; whose store it changed (empty: none), its number from here on, and whether what was in it went with it.
 	bool stopped;
 	char link[64];
+	struct slice with;                    // names of links that moved along, each with a blank behind it; owned
 	uint64_t epoch;
 	bool copy;
 	struct slice members;                 // further ones of the record, JSON with a comma before each, owned
@@ -59,6 +60,7 @@ struct ctl__draft {
 	struct slice manifest, folder;  // that it is laid over, and as app.root where that lies; empty: the one of the newest
 	bool stopped;
 	const char *link;            // NULL: none
+	struct slice with;           // of others that move along, each with a blank behind it
 	uint64_t epoch;
 	bool copy;
 };
@@ -79,6 +81,10 @@ NODISCARD bool ctl__state_op_begun(struct ctl_state *s, uint64_t number, const c
 void ctl__state_op_ended(struct ctl_state *s, uint64_t number, const char *state, uint64_t next_event);
 // The newest release that changed this link's store, and so what an undo takes back. NULL: there is none.
 const struct ctl__release *ctl__state_link(const struct ctl_state *s, const char *name);
+// Did the store of that link change by it?
+bool ctl__release_moved(const struct ctl__release *r, const char *link);
+// ,"with":["a","b"], or nothing.
+void ctl__put_with(struct buf *b, struct slice with);
 uint64_t ctl__state_release(const struct ctl_state *s);
 // NULL: it isn't known (any more).
 const struct ctl__ended *ctl__state_ended(const struct ctl_state *s, uint64_t number);

@@ -30,7 +30,7 @@ struct thread {
 static struct loop_pool *pool;
 static struct thread threads[THREADS];
 static struct link_host *host;
-static struct link *counters;
+static struct link *counters, *others;  // others: of the same app; NULL: there is none
 static char folder[64];
 
 static void write_on(struct writer *w)
@@ -43,7 +43,8 @@ static void write_on(struct writer *w)
 	w->op = (struct link_op){.kind = LINK_INCREMENT, .bucket = SLICE_LIT("default"), .key = slice_of(w->name, (size_t)n), .delta = 1, .done = done};
 	w->op.deadline_ns = loop_now_fresh_ns(t->loop) + 60 * SECOND;
 	w->is_out = true;
-	link__submit(&counters->shards[thread], &w->op);
+	struct link *by = others && (w - t->writers) % 2 ? others : counters;
+	link__submit(&by->shards[thread], &w->op);
 }
 
 static void on_written(struct link_op *op)
@@ -125,7 +126,7 @@ static struct link_target target_of(struct arena *a, const char *text)
 	return t;
 }
 
-static struct moved move_to(const char *text, bool copy, bool replace)
+static struct moved move_with(const char *text, bool copy, bool replace, bool along)
 {
 	struct arena a;
 	struct moved m = {0};
@@ -133,11 +134,21 @@ static struct moved move_to(const char *text, bool copy, bool replace)
 	arena_init(&a, 0);
 	struct link_target t = target_of(&a, text);
 	struct link_move_config c = {.target = &t, .copy = copy, .replace = replace, .max_pause_ns = 20 * SECOND, .limit_ns = 100 * SECOND, .ctx = &m, .done = on_moved};
+	struct slice *with;
+	if (others && along) {
+		assert_true(link_sharers(counters, &a, &with, &c.n_with));
+		c.with = with;
+	}
 	if (!link_move_start(counters, &c, &move, &m.e))
 		m.is_over = true;
 	wait_for(&m);
 	arena_release(&a);
 	return m;
+}
+
+static struct moved move_to(const char *text, bool copy, bool replace)
+{
+	return move_with(text, copy, replace, true);
 }
 
 static struct moved undo(bool discard)
@@ -174,24 +185,42 @@ static void on_asked(struct link_op *op)
 		snprintf(a->value, sizeof a->value, "%.*s", SLICE_ARGS(op->ret_value));
 }
 
-static struct asked ask(enum link_kind kind, const char *key, const char *value)
+static struct asked ask_of(struct link *l, enum link_kind kind, const char *key, const char *value)
 {
 	struct asked a = {.op = {.kind = kind, .bucket = SLICE_LIT("default"), .key = slice_str(key), .value = slice_str(value), .done = on_asked}};
 	a.op.deadline_ns = loop_now_fresh_ns(threads[0].loop) + 60 * SECOND;
-	link__submit(&counters->shards[0], &a.op);
+	link__submit(&l->shards[0], &a.op);
 	for (int i = 0; i < 60000 && !a.is_over; i++)
 		loop_run_once(threads[0].loop, MILLISECOND);
 	assert_true(a.is_over);
 	return a;
 }
 
+static struct asked ask(enum link_kind kind, const char *key, const char *value)
+{
+	return ask_of(counters, kind, key, value);
+}
+
 // ---- the whole ------------------------------------------------------------------------------------------------------------------------------------
+
+static struct link *new_link(const char *app, const char *name, const char *target)
+{
+	struct arena a;
+	struct err e = {0};
+	struct link *l;
+	arena_init(&a, 0);
+	struct link_target t = target_of(&a, target);
+	const struct link_config c = {.app = slice_str(app), .name = slice_str(name), .target = &t};
+	if (!link_new(host, &c, &l, &e))
+		fail_msg("%s", e.text);
+	arena_release(&a);
+	return l;
+}
 
 static void open_all(const char *target)
 {
 	struct err e = {0};
 	struct loop *loops[THREADS];
-	struct arena a;
 	snprintf(folder, sizeof folder, "/tmp/tenon-move-XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	assert_true(loop_pool_new(&pool, 8, 1000, &e));
@@ -202,12 +231,8 @@ static void open_all(const char *target)
 	}
 	const struct link_host_config h = {.loops = loops, .n_loops = THREADS, .threads = pool};
 	assert_true(link_host_open(&h, &host, &e));
-	arena_init(&a, 0);
-	struct link_target t = target_of(&a, target);
-	const struct link_config c = {.app = SLICE_LIT("shop"), .name = SLICE_LIT("counters"), .target = &t};
-	if (!link_new(host, &c, &counters, &e))
-		fail_msg("%s", e.text);
-	arena_release(&a);
+	counters = new_link("shop", "counters", target);
+	others = NULL;
 	for (unsigned i = 1; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i].id, NULL, thread_main, &threads[i]), 0);
 }
@@ -239,6 +264,7 @@ static void close_all(void)
 		pthread_join(threads[i].id, NULL);
 	}
 	link_unref(counters);
+	link_unref(others);
 	for (int i = 0; i < 10; i++)
 		loop_run_once(threads[0].loop, 0);
 	link_thread_close(host, threads[0].loop);
@@ -329,6 +355,72 @@ static void what_would_lose_data_is_refused(void **s)
 	assert_false(m.ok);
 	assert_non_null(strstr(m.e.text, "in force"));
 	assert_true(ask(LINK_GET, "other", "").found);
+	close_all();
+}
+
+// ---- several links on one store ----------------------------------------------------------------------------------------------------------------
+
+static void links_of_an_app_on_one_store_move_together(void **s)
+{
+	open_all("memory:");
+	others = new_link("shop", "others", "memory:");
+	start_writers();
+	for (int i = 0; i < 5; i++) {
+		must(move_to("file:kv.db", true, false));
+		must(move_to("memory:", true, false));
+	}
+	stop_writers();
+	assert_ptr_equal(others->store, counters->store);
+	assert_int_equal(others->epoch, counters->epoch);
+	counts_are_exact();
+	ask(LINK_SET, "both", "1");
+	assert_true(ask_of(others, LINK_GET, "both", "").found);
+	must(move_to("memory:plain", false, false));
+	assert_false(ask_of(others, LINK_GET, "both", "").found);
+	close_all();
+}
+
+static void a_link_that_is_not_told_of_stays_and_no_copy_leaves_it_behind(void **s)
+{
+	open_all("memory:");
+	others = new_link("shop", "others", "memory:");
+	ask(LINK_SET, "a", "1");
+	struct moved m = move_with("memory:new", true, false, false);
+	assert_false(m.ok);
+	assert_non_null(strstr(m.e.text, "the store is used by shop/@others as well"));
+	must(move_with("memory:new", false, false, false));
+	assert_false(ask(LINK_GET, "a", "").found);
+	assert_true(ask_of(others, LINK_GET, "a", "").found);
+	m = move_to("memory:", true, true);  // where the other one is
+	assert_false(m.ok);
+	assert_non_null(strstr(m.e.text, "the target is used by shop/@others as well"));
+	assert_true(ask_of(others, LINK_GET, "a", "").found);
+	close_all();
+}
+
+static void a_store_that_another_app_uses_does_not_move(void **s)
+{
+	struct arena a;
+	struct slice *with, space = SLICE_LIT("common");
+	struct err e = {0};
+	uint32_t n;
+	open_all("memory:");
+	arena_init(&a, 0);
+	struct link_target t = target_of(&a, "memory:");
+	struct link *mine = counters;
+	const struct link_config configs[] = {{.app = SLICE_LIT("shop"), .name = SLICE_LIT("shared"), .target = &t, .space = &space},
+		{.app = SLICE_LIT("bank"), .name = SLICE_LIT("theirs"), .target = &t, .space = &space}};
+	assert_true(link_new(host, &configs[0], &counters, &e) && link_new(host, &configs[1], &others, &e));
+	assert_true(link_sharers(counters, &a, &with, &n));
+	assert_int_equal(n, 0);
+	for (int copy = 0; copy < 2; copy++) {
+		struct moved m = move_to("memory:new", copy, false);
+		assert_false(m.ok);
+		assert_non_null(strstr(m.e.text, "used by bank/@theirs as well"));
+	}
+	link_unref(counters);
+	counters = mine;
+	arena_release(&a);
 	close_all();
 }
 
@@ -435,6 +527,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_undo_of_a_copy_copies_back_and_a_discard_does_not),
 		cmocka_unit_test(what_would_lose_data_is_refused),
+		cmocka_unit_test(links_of_an_app_on_one_store_move_together),
+		cmocka_unit_test(a_link_that_is_not_told_of_stays_and_no_copy_leaves_it_behind),
+		cmocka_unit_test(a_store_that_another_app_uses_does_not_move),
 		cmocka_unit_test(what_must_last_is_written_before_calls_are_held_or_after_the_last_key),
 		cmocka_unit_test(what_can_not_be_written_or_published_changes_nothing),
 		cmocka_unit_test(a_wish_to_cancel_is_heard_while_it_is_written),

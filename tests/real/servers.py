@@ -90,6 +90,28 @@ class Nats(Server):
     def argv(self):
         return ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.dir]
 
+    @classmethod
+    def limited(cls, storage):
+        """One whose account may keep so much on disk."""
+        s = cls()
+        file = Path(s.dir) / "nats.conf"
+        file.write_text(f'listen: "127.0.0.1:{s.port}"\njetstream {{ store_dir: "{s.dir}", max_file_store: {storage} }}\n')
+        s.argv = lambda: ["-c", str(file)]
+        return s
+
     @property
     def target(self):
         return f"nats://127.0.0.1:{self.port}/links"
+
+    def ask(self, subject, payload=b""):
+        """A request of another program."""
+        with socket.create_connection(("127.0.0.1", self.port), 5) as s:
+            f = s.makefile("rb")
+            f.readline()
+            s.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB inbox.x 1\r\nPUB %s inbox.x %d\r\n%s\r\n' % (subject.encode(), len(payload), payload))
+            while True:
+                words = f.readline().split()
+                if words[0] in (b"MSG", b"HMSG"):
+                    return f.read(int(words[-1]))
+                if words[0] == b"PING":
+                    s.sendall(b"PONG\r\n")

@@ -9,20 +9,6 @@ ODD = [b"a/b", b"a.b", b"a:b", b"a%b", b"a=b", b"*", b">", b"a b", b"\0", b"a\0b
 ARGUMENTS = {"test_a_server_without_jetstream_is_said": [], "test_a_password": ["--user", "u", "--pass", "p\"x"], "test_a_token": ["--auth", "t0ken"]}
 
 
-def ask(nats, subject, payload=b""):
-    """A request of another program."""
-    with socket.create_connection(("127.0.0.1", nats.port), 5) as s:
-        f = s.makefile("rb")
-        f.readline()
-        s.sendall(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB inbox.x 1\r\nPUB %s inbox.x %d\r\n%s\r\n' % (subject.encode(), len(payload), payload))
-        while True:
-            words = f.readline().split()
-            if words[0] in (b"MSG", b"HMSG"):
-                return f.read(int(words[-1]))
-            if words[0] == b"PING":
-                s.sendall(b"PONG\r\n")
-
-
 def test_each_operation(nats):
     with Door(nats.target) as d:
         assert d.check().rest.startswith("NATS "), d.check()
@@ -31,7 +17,7 @@ def test_each_operation(nats):
         assert d.set(b"k", b"").code == "ok" and d.get(b"k").value == b""
         assert d.delete(b"k").code == "ok" and d.get(b"k").value is None and not d.exists(b"k")
         d.set(b"key", b"x")
-        message = json.loads(ask(nats, "$JS.API.STREAM.MSG.GET.KV_links", b'{"last_by_subj":"$KV.links.t.a.default.key"}'))
+        message = json.loads(nats.ask("$JS.API.STREAM.MSG.GET.KV_links", b'{"last_by_subj":"$KV.links.t.a.default.key"}'))
         assert base64.b64decode(message["message"]["data"]) == b"x", message
         assert d.set(b"t", b"x", ttl=1000).code == "refused"
 
@@ -91,7 +77,7 @@ def test_lists_go_by_pages_and_leave_out_what_was_deleted(nats):
             d.begin("delete", b"default".hex(), f"k{i}".encode().hex())
         d.wait(1200)
         assert d.all_keys(limit=10) == ([], 1)
-    info = json.loads(ask(nats, "$JS.API.STREAM.INFO.KV_links"))
+    info = json.loads(nats.ask("$JS.API.STREAM.INFO.KV_links"))
     assert info["state"]["consumer_count"] == 0, info["state"]
 
 
@@ -197,7 +183,7 @@ def test_what_waits_for_a_lock_is_given_back_and_taken_back(nats):
 
 
 def test_streams_of_others_are_refused(nats):
-    create = lambda **more: ask(nats, "$JS.API.STREAM.CREATE.KV_links", json.dumps({"name": "KV_links", "subjects": ["$KV.links.>"], "max_msgs_per_subject": 1, "discard": "new",
+    create = lambda **more: nats.ask("$JS.API.STREAM.CREATE.KV_links", json.dumps({"name": "KV_links", "subjects": ["$KV.links.>"], "max_msgs_per_subject": 1, "discard": "new",
         "allow_direct": True, "storage": "file", "num_replicas": 1, **more}).encode())
     for more, why in (({"max_msgs_per_subject": 5}, "history"), ({"max_age": 10**10}, "max_age"), ({"allow_direct": False}, "allow_direct"), ({"max_bytes": 10**6, "discard": "old"}, "discard"),
         ({"subjects": ["other.>"]}, "subjects"), ({"retention": "workqueue"}, "retention")):
@@ -205,13 +191,39 @@ def test_streams_of_others_are_refused(nats):
         with Door(nats.target) as d:
             r = d.set(b"k", b"v")
             assert r.code == "unsent" and why in r.rest and r.ms < 1500, (more, r)
-        ask(nats, "$JS.API.STREAM.DELETE.KV_links")
-    create(max_bytes=10**6)
+        nats.ask("$JS.API.STREAM.DELETE.KV_links")
+
+
+def _fills(d, why):
+    """Values until the server takes no more of them; it says why, at once each time, and what is there is read and counted on."""
+    assert d.set(b"k", b"v").code == "ok" and d.incr(b"n").rest == "1"
+    r = [d.set(f"k{i}".encode(), "*100000") for i in range(14)]
+    assert r[0].code == "ok" and r[-1].code == "refused" and re.search(why, r[-1].rest) and all(x.ms < 1500 for x in r), r
+    n = sum(x.code == "ok" for x in r)
+    assert all(x.code == "ok" for x in r[:n]) and all(x.code == "refused" for x in r[n:]), r
+    assert d.swap(b"new", b"x" * 100000, word="create").code == "refused" and d.get(b"new").value is None
+    assert d.get(b"k").value == b"v" and d.get(b"k0").value == "#100000" and len(d.all_keys(limit=5)[0]) == n + 2
+    return n
+
+
+def test_a_stream_that_is_full_says_so_and_takes_more_when_there_is_room(nats):
+    config = {"name": "KV_links", "subjects": ["$KV.links.>"], "max_msgs_per_subject": 1, "discard": "new", "allow_direct": True, "storage": "file", "num_replicas": 1}
+    assert b'"error"' not in nats.ask("$JS.API.STREAM.CREATE.KV_links", json.dumps({**config, "max_bytes": 10**6}).encode())
     with Door(nats.target) as d:
-        assert d.set(b"k", b"v").code == "ok"
-        r = [d.set(f"k{i}".encode(), "*100000") for i in range(12)]
-        assert r[0].code == "ok" and r[-1].code == "refused" and "maximum bytes" in r[-1].rest, r
-        assert d.get(b"k").value == b"v"
+        n = _fills(d, "maximum bytes")
+        assert d.delete(b"k0").code == "ok" and d.set(b"other", "*100000").code == "ok", "what is deleted makes room"
+        assert d.set(b"more", "*100000").code == "refused"
+        assert b'"error"' not in nats.ask("$JS.API.STREAM.UPDATE.KV_links", json.dumps({**config, "max_bytes": 10**7}).encode())
+        r = [d.set(f"k{i}".encode(), "*100000") for i in range(14)]
+        assert all(x.code == "ok" for x in r) and d.incr(b"n").rest == "2", (n, r)
+
+
+def test_an_account_whose_storage_is_full_says_so_and_takes_more_when_there_is_room(nats):
+    other = Nats.limited("1MB")
+    with other, Door(other.target) as d:
+        _fills(d, "resource")
+        assert json.loads(other.ask("$JS.API.STREAM.PURGE.KV_links"))["success"]
+        assert d.set(b"k", b"v").code == "ok" and d.incr(b"n").rest == "1" and d.set(b"k0", "*100000").code == "ok"
 
 
 def test_a_password(nats):

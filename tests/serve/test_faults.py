@@ -139,6 +139,26 @@ def nats_stands_still_restarts_and_has_another_password():
         return f.end()
 
 
+def nats_that_is_full_says_so_and_takes_more_when_there_is_room():
+    if why := servers.Nats.lacks():
+        raise Skip(why)
+    nats = servers.Nats.limited("1MB")
+    with Folder() as top, nats, _App(top, _link("nats", f"nats://127.0.0.1:{nats.port}/links"), MORE) as app, _Beside(app) as beside:
+        f = _Faults(app, beside)
+        f.recovers("the start")
+        fill = lambda i: app.request(f"/set/big{i}", "PUT", body_hex="78" * 65536)  # noqa: E731
+        status, i = 200, 0
+        while status == 200 and i < 64:
+            (status, said), i = fill(i), i + 1
+        check(status >= 500 and b"resource" in said, f"{i} values of 64 KiB: {status} {said}")
+        f.fails("its storage is full", method="PUT", path="/set/more", body_hex="78" * 65536)
+        check(app.request("/get/n") == (200, b"1"), app.request("/get/n"))
+        nats.ask("$JS.API.STREAM.PURGE.KV_links")
+        f.recovers("its storage is full")
+        check(fill(0)[0] == 200, "there is room")
+        return f.end()
+
+
 def a_disk_that_is_full_takes_nothing_until_there_is_room():
     if os.geteuid() != 0:
         raise Skip("mounting a small disk needs root")

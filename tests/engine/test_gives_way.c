@@ -25,13 +25,13 @@ static void collects_giving_way(const struct guest *g, uint64_t least)
 
 // chain(n): n more exceptions that refer to each other, from a global; length(): of that. fill(n): n nodes in a list, from a global. list(): its length.
 // drop(n): fills, drops it and makes an object. one(): makes an object. array(n): makes an array of n bytes, its last one.
-// segment(): the objects of a segment.
-#define EVERYTHING                                                                                                                                \
-	MODULE TYPES "[ 06 5f 01 63 00 01 60 01 7f 01 7f 60 01 69 00 5e 78 01 60 00 00 5e 63 00 01 ] " FUNCS "[ 08 01 01 01 01 01 01 01 01 ] " TABLES \
-				 "[ 01 69 00 #%u ] " TAGS "[ 01 00 02 ] " GLOBALS "[ 02 69 01 d0 69 0b 63 00 01 d0 00 0b ] " EXPORTS                              \
-				 "[ 08 'chain' 00 00 'length' 00 01 'fill' 00 02 'list' 00 03 'drop' 00 04 'one' 00 05 'array' 00 06 'segment' 00 07 ] "
+// segment(): the objects of a segment. many(n): n exceptions of which a global holds the last.
+#define EVERYTHING                                                                                                                                   \
+	MODULE TYPES "[ 06 5f 01 63 00 01 60 01 7f 01 7f 60 01 69 00 5e 78 01 60 00 00 5e 63 00 01 ] " FUNCS "[ 09 01 01 01 01 01 01 01 01 01 ] " TABLES \
+				 "[ 01 69 00 #%u ] " TAGS "[ 01 00 02 ] " GLOBALS "[ 02 69 01 d0 69 0b 63 00 01 d0 00 0b ] " EXPORTS                                 \
+				 "[ 09 'chain' 00 00 'length' 00 01 'fill' 00 02 'list' 00 03 'drop' 00 04 'one' 00 05 'array' 00 06 'segment' 00 07 'many' 00 08 ] "
 #define BODIES                                                                                                                                    \
-	CODE "[ 08 "                                                                                                                                  \
+	CODE "[ 09 "                                                                                                                                  \
 		 "[ 00 loop 40 block 69 try_table 40 01 03 00 global.get #0 throw #0 end unreachable end global.set #0 "                                  \
 		 "local.get #0 i32.const #1 i32.sub local.tee #0 br_if #0 end i32.const #0 end ] "                                                        \
 		 "[ 02 01 7f 01 69 struct.new_default #0 drop global.get #0 local.set #2 loop 40 local.get #2 ref.is_null i32.eqz if 40 "                 \
@@ -44,7 +44,9 @@ static void collects_giving_way(const struct guest *g, uint64_t least)
 		 "[ 00 struct.new_default #0 drop i32.const #7 end ] "                                                                                    \
 		 "[ 01 01 63 03 local.get #0 array.new_default #3 local.set #1 local.get #1 local.get #0 i32.const #1 i32.sub array.get_s #3 "            \
 		 "local.get #1 i32.const #0 i32.const #7 local.get #0 array.fill #3 end ] "                                                               \
-		 "[ 00 i32.const #0 local.get #0 array.new_elem #5 #0 array.len end ] ] "
+		 "[ 00 i32.const #0 local.get #0 array.new_elem #5 #0 array.len end ] "                                                                   \
+		 "[ 00 loop 40 block 69 try_table 40 01 03 00 d0 69 throw #0 end unreachable end global.set #0 "                                          \
+		 "local.get #0 i32.const #1 i32.sub local.tee #0 br_if #0 end i32.const #0 end ] ] "
 
 // An element segment of so many structures, and a table of so many exnrefs.
 static void init_everything(struct guest *g, uint32_t elements, uint32_t table)
@@ -112,6 +114,39 @@ static void sweeping_and_giving_back_give_way(void **state UNUSED)
 	guest_release(&g);
 }
 
+// Of 10,000 exceptions, each of which ends a turn when it is thrown: how many turns end beside that, in looks at who holds which.
+static uint64_t turns_of_looks(const struct guest *g)
+{
+	enum { THROWN = 10000 };
+	uint64_t preemptions = 0, r = 0;
+	vm_process_set_give_way_always(true);
+	enum trap t = guest_on_fiber(g, "many", ARGS(THROWN), &r, &preemptions, VM_BUDGET_NONE);
+	vm_process_set_give_way_always(false);
+	assert_int_equal(t, TRAP_NONE);
+	assert_true(preemptions >= THROWN);
+	return preemptions - THROWN;
+}
+
+static void exceptions_are_looked_for_seldom_where_that_is_long(void **state UNUSED)
+{
+	enum { FIBERS = 3000 };
+	struct guest g;
+	init_everything(&g, 1, 1);
+	assert_in_range(turns_of_looks(&g), 0, 60);
+	static struct vm_fiber *fibers[FIBERS];
+	for (int i = 0; i < FIBERS; i++)
+		assert_non_null(fibers[i] = vm_fiber_new(shard, guest_run_job, NULL));
+	assert_in_range(turns_of_looks(&g), 0, 160);
+	for (int i = 0; i < FIBERS; i++)
+		vm_fiber_free(fibers[i]);
+	// A list that was long and is nearly empty.
+	gives(&g, 0, "chain", MANY);
+	set_null(&g, 0);
+	collects_giving_way(&g, 4 * MANY / 4096);
+	assert_in_range(turns_of_looks(&g), 0, MANY / 50);
+	guest_release(&g);
+}
+
 static void clearing_a_large_object_gives_way(void **state UNUSED)
 {
 	struct guest g;
@@ -129,6 +164,52 @@ static void making_the_objects_of_a_segment_gives_way(void **state UNUSED)
 	gives_way(&g, 1, "segment", 1, MANY / 2 / 1024);
 	gives(&g, MANY / 2, "segment", MANY / 2);
 	guest_release(&g);
+}
+
+static void run_initialization(void *arg)
+{
+	struct guest_job *j = arg;
+	j->trap = vm_instance_initialize(j->g->inst);
+}
+
+// Takes the text.
+static void initializes_giving_way(struct buf *text, uint64_t least)
+{
+	struct guest g = {0};
+	assert_true(buf_put_byte(text, 0));
+	build_text(&g.bytes, (const char *)text->ptr);
+	buf_release(text);
+	guest_instantiate(&g, NULL, 0);
+	struct guest_job j = {.g = &g};
+	struct vm_fiber *f = vm_fiber_new(shard, run_initialization, &j);
+	vm_process_set_give_way_always(true);
+	while (vm_fiber_resume(f, VM_RESUMED) != VM_FIBER_DONE)
+		;
+	vm_process_set_give_way_always(false);
+	assert_int_equal(j.trap, TRAP_NONE);
+	assert_in_range(vm_fiber_preemptions(f), least, 2 * least);
+	vm_fiber_free(f);
+	uint64_t last[2];
+	vm_global_get(vm_instance_extern(g.inst, WASM_EXTERN_GLOBAL, g.m->nglobals - 1).global, last);
+	assert_int_equal(last[0], 7);
+	guest_release(&g);
+}
+
+static void initializing_globals_gives_way(void **state UNUSED)
+{
+	enum { N = 50000 };
+	struct buf text = {0};
+	buf_printf(&text, MODULE GLOBALS "[ #%u ", N);
+	for (uint32_t i = 0; i < N; i++)
+		buf_put_str(&text, "7f 00 41 07 0b ");
+	buf_put_str(&text, "] ");
+	initializes_giving_way(&text, 4 * N / 4096);
+	// One that is long.
+	buf_put_str(&text, MODULE GLOBALS "[ 01 7f 00 41 07 ");
+	for (uint32_t i = 0; i < N / 2; i++)
+		buf_put_str(&text, "41 00 6a ");
+	buf_put_str(&text, "0b ] ");
+	initializes_giving_way(&text, 4 * N / 4096);
 }
 
 // A call that ends in the middle of a sweep leaves a heap that is right.
@@ -158,13 +239,67 @@ static void a_kill_in_the_middle_leaves_all_that_is_in_use(void **state UNUSED)
 	guest_release(&g);
 }
 
+// Fibers of other stores begin, collect, and end in the middle of a collection that goes over all of them.
+static void fibers_come_and_go_beside_a_collection(void **state UNUSED)
+{
+	enum { OTHERS = 5, LIST = 20000 };
+	struct guest g, other[OTHERS];
+	struct guest_job jobs[OTHERS];
+	struct vm_fiber *fibers[OTHERS] = {0};
+	unsigned seed = 1, begun = 0, ended = 0;
+	init_everything(&g, 1, 1);
+	gives(&g, 0, "fill", MANY / 5);
+	gives(&g, 0, "chain", MANY / 50);
+	for (int k = 0; k < OTHERS; k++) {
+		init_everything(&other[k], 1, 1);
+		gives(&other[k], 0, "fill", LIST);
+		gives(&other[k], 0, "chain", LIST / 10);
+	}
+	vm_process_set_collect_always(true);
+	vm_process_set_give_way_always(true);
+	for (int round = 0; round < 5; round++) {
+		struct guest_job j = {.g = &g, .name = "one", .args = ARGS(0)};
+		struct vm_fiber *f = vm_fiber_new(shard, guest_run_job, &j);
+		while (vm_fiber_resume(f, VM_RESUMED) != VM_FIBER_DONE) {
+			seed = seed * 1664525 + 1013904223;
+			unsigned k = (seed >> 16) % OTHERS;
+			if (!fibers[k]) {
+				jobs[k] = (struct guest_job){.g = &other[k], .name = "one", .args = ARGS(0)};
+				fibers[k] = vm_fiber_new(shard, guest_run_job, &jobs[k]);
+				begun++;
+			} else if (vm_fiber_resume(fibers[k], VM_RESUMED) == VM_FIBER_DONE) {
+				assert_int_equal(jobs[k].result[0], 7);
+				vm_fiber_free(fibers[k]);
+				fibers[k] = NULL;
+				ended++;
+			}
+		}
+		assert_int_equal(j.result[0], 7);
+		vm_fiber_free(f);
+	}
+	assert_true(begun > 2 * OTHERS && ended > OTHERS);
+	vm_process_set_collect_always(false);
+	vm_process_set_give_way_always(false);
+	for (int k = 0; k < OTHERS; k++) {
+		while (fibers[k] && vm_fiber_state(fibers[k]) != VM_FIBER_DONE)
+			vm_fiber_resume(fibers[k], VM_RESUMED);
+		vm_fiber_free(fibers[k]);
+		gives(&other[k], LIST, "list", 0);
+		gives(&other[k], LIST / 10, "length", 0);
+		guest_release(&other[k]);
+	}
+	gives(&g, MANY / 5, "list", 0);
+	gives(&g, MANY / 50, "length", 0);
+	guest_release(&g);
+}
+
 // ---- what a reset and an image look at -----------------------------------------------------------------------------------
 static void a_reset_touches_only_what_was_written(void **state UNUSED)
 {
 	struct guest g;
 	struct vm_image *image;
 	struct err e = {0};
-	enum { NODES = 100000 };
+	enum { NODES = 100000, KEPT = 4u << 20 };
 	init_everything(&g, 1, 1);
 	gives(&g, 0, "fill", NODES);
 	if (!vm_image_capture(g.st, &image, &e) || !vm_store_attach(g.st, image, &e))
@@ -178,14 +313,19 @@ static void a_reset_touches_only_what_was_written(void **state UNUSED)
 			vm_process_set_collect_always(true);
 			gives(&g, 7, "one", 0);
 			vm_process_set_collect_always(false);
-			gives(&g, 0, "array", 5u << 20);
+			gives(&g, 0, "array", 20u << 20);
 			gives(&g, 0, "fill", NODES / 2);
 		}
 		assert_true(vm_store_reset(g.st));
 		struct vm_reset_stats stats = vm_store_reset_stats(g.st);
 		if (vm_process_reset_method() != VM_RESET_DISCARD && i <= 5)  // what differed then is looked at again many resets later
 			assert_true(i == 5 ? stats.differing_pages > 1000 : stats.differing_pages >= 1 && stats.differing_pages <= 8);
+		// Nor what one call made beyond what others do.
+		assert_true(stats.private_pages <= (vm_image_memory_length(image) + KEPT) / 4096);
 		gives(&g, NODES, "list", 0);
+		if (i >= 5)
+			gives(&g, 0, "array", 20u << 20);  // all zero again
+		assert_int_equal(vm_store_reset(g.st), 1);
 		assert_int_equal(vm_store_memory_used(g.st), used);
 	}
 	vm_image_unref(image);
@@ -230,6 +370,7 @@ static void print_longest_turn(const struct guest *g, const char *what)
 	} while (s != VM_FIBER_DONE);
 	vm_process_set_collect_always(false);
 	vm_fiber_free(f);
+	assert_true(longest < 30 * MILLISECOND);  // ten of them, most often
 	print_message("# %s: longest turn %.2f ms of %.0f\n", what, (double)longest / 1e6, (double)all / 1e6);
 }
 
@@ -259,9 +400,12 @@ int main(void)
 		cmocka_unit_test(looking_through_a_table_for_exceptions_gives_way),
 		cmocka_unit_test(dropping_exceptions_gives_way),
 		cmocka_unit_test(sweeping_and_giving_back_give_way),
+		cmocka_unit_test(exceptions_are_looked_for_seldom_where_that_is_long),
 		cmocka_unit_test(clearing_a_large_object_gives_way),
 		cmocka_unit_test(making_the_objects_of_a_segment_gives_way),
+		cmocka_unit_test(initializing_globals_gives_way),
 		cmocka_unit_test(a_kill_in_the_middle_leaves_all_that_is_in_use),
+		cmocka_unit_test(fibers_come_and_go_beside_a_collection),
 		cmocka_unit_test(a_reset_touches_only_what_was_written),
 		cmocka_unit_test(an_image_looks_at_no_stack),
 		cmocka_unit_test(longest_turns),

@@ -189,6 +189,7 @@ static bool find_stacks(struct marking *k)
 	for (const struct vm_fiber *f; !k->pace.stop && (f = vm__fiber_walk_next(&w));) {
 		if ((f->state == VM_FIBER_PARKED || f->state == VM_FIBER_PREEMPTED) && find_exits(k, f->exits))
 			worked(k, vm__exceptions_hold_stack(&k->look, (uintptr_t)f->sp, f->high));
+		k->look.words += 8;
 		worked(k, 8);
 	}
 	vm__fiber_walk_end(s, &w);
@@ -280,7 +281,7 @@ static enum trap collect(struct vm_store *st, bool idle, const struct vm__here *
 	}
 	bool marked = (!h || clear_marks(&k)) && mark_all(&k, idle, here);
 	mem_free(k.list);
-	if (marked && vm__exceptions_sweep(&k.look, k.look.words + (h ? h->live / 4 : 0)) && (!h || vm__heap_sweep(st, &k.pace)))
+	if (marked && vm__exceptions_sweep(&k.look, k.look.words + (h ? h->live / 4 + (uint64_t)h->nblocks * HEAP_MARK_WORDS : 0)) && (!h || vm__heap_sweep(st, &k.pace)))
 		return TRAP_NONE;
 	return k.pace.stop;
 }

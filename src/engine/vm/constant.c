@@ -125,15 +125,18 @@ static enum trap eval_op(struct eval *x, const struct wasm_const_op *op)
 }
 
 // The stack of a valid expression may be deeper than CONST_STACK: then it lives on the heap.
-enum trap vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *expr, const struct vm__here *here, uint64_t ret[2])
+enum trap vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *expr, struct vm__pace *pace, const struct vm__here *here, uint64_t ret[2])
 {
 	struct value small[CONST_STACK];
 	struct eval x = {.inst = inst, .here = here, .stack = small};
 	enum trap t = TRAP_NONE;
 	if (expr->nops > CONST_STACK && !(x.stack = mem_alloc(sizeof *x.stack * expr->nops)))
 		return TRAP_OUT_OF_MEMORY;
-	for (uint32_t i = 0; i < expr->nops && !t; i++)
+	for (uint32_t i = 0; i < expr->nops && !t; i++) {
 		t = eval_op(&x, &expr->ops[i]);
+		if (!t && !vm__worked(pace, 4))
+			t = pace->stop;
+	}
 	if (!t)
 		memcpy(ret, x.stack[x.n - 1].cells, sizeof x.stack->cells);
 	if (x.stack != small)
@@ -161,9 +164,7 @@ enum trap vm__elem_refs(struct vm_instance *inst, uint32_t elem, const struct vm
 		struct vm__pace pace = {.shard = inst->store->shard};
 		for (uint32_t i = 0; i < seg->count; i++) {
 			uint64_t ref[2];
-			enum trap t = vm__const_eval(inst, &seg->exprs[i], here, ref);
-			if (!t && !vm__worked(&pace, 4 * seg->exprs[i].nops))
-				t = pace.stop;
+			enum trap t = vm__const_eval(inst, &seg->exprs[i], &pace, here, ref);
 			if (t) {
 				vm__elem_refs_drop(inst, elem);
 				return t;
@@ -196,7 +197,7 @@ enum trap vm__elem_write(const struct vm_instance *inst, uint32_t elem, const ui
 		else if (made)
 			ref[0] = made[src + k];
 		else
-			t = vm__const_eval(inst, &seg->exprs[src + k], NULL, ref);
+			t = vm__const_eval(inst, &seg->exprs[src + k], &pace, NULL, ref);
 		if (!t && !vm__worked(&pace, 1))
 			t = pace.stop;
 		if (t)

@@ -277,7 +277,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	uintptr_t stack_limit = s->stack_limit;
 	uint64_t libcall_result = exec->libcall_result, context[2] = {exec->context[0], exec->context[1]};
 	void *task = exec->task;
-	struct vm_store *owner = s->owns ? s->owner : NULL;  // another's may be gone when this comes back
+	struct vm_store *owner = s->owns ? s->owner : NULL;  // outside of a fiber and of guests it may be gone when this comes back
 	f->resumer = resumer;
 	f->resumer_exits = s->exits;
 	uint64_t now = sys_now_ns();
@@ -313,11 +313,10 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	memcpy(exec->context, context, sizeof context);
 	s->exits = f->resumer_exits;
 	s->owns = false;
-	if (resumer) {
+	if (resumer)
 		resumer->run_since = now;
-		if (owner)
-			vm__own(s, owner);
-	}
+	if (owner && (resumer || entry_sp))
+		vm__own(s, owner);
 	enum vm_fiber_state state = f->state;
 	if (state == VM_FIBER_PREEMPTED && s->on_preempted)
 		s->on_preempted(f, s->on_preempted_arg);

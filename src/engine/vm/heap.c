@@ -6,7 +6,8 @@
 //    in are taken in runs, in order of their addresses, from a list of the blocks that have some.
 // 3. What has been taken is zero: a run is cleared when it is taken. Blocks that were never used, or were given back, are zero already.
 // 4. All blocks together are a memory of the store's, so that an image holds them and a reset restores them by the pages that were written (reset.c); beside
-//    that it restores the records of blocks that were in use since, and marks if it was collected. Beyond the image all is zero then.
+//    that it restores the records of blocks that were in use since, and marks if it was collected. Beyond the image all is zero then, and beyond what a call
+//    takes before its first collection no page is private.
 // 5. Each block in use costs the store's account BLOCK_COST, which covers its record, marks and share of the collector's list.
 // 6. A store without types of objects has none of this.
 #include "heap_int.h"
@@ -14,7 +15,6 @@
 #define TYPES_SIZE (uint64_t)HEAP_FIRST
 #define SPAN_MAX ((4ull << 30) - (1u << 20))
 #define GROW_BLOCKS 64u      // that get accessible at a time
-#define COLLECT_AT_LEAST 256u  // blocks
 #define DISCARD_FROM 64u     // blocks of one object that are given back rather than cleared
 #define PIECE_BLOCKS 64u     // that are given back or cleared before others get their turn
 
@@ -67,7 +67,7 @@ bool vm__heap_new(struct vm_store *st, struct err *e)
 		return err_set(e, ERR_ENV, "no address space left for a heap of objects");
 	}
 	h->types_end = h->types_high = SYS_PAGE;
-	h->trigger = COLLECT_AT_LEAST;
+	h->trigger = HEAP_COLLECT_AT;
 	vm__memory_adopt(st, &h->area, h->base + TYPES_SIZE, h->reserved - TYPES_SIZE - SYS_PAGE);
 	st->heap = h;
 	for (struct vm_instance *i = st->instances; i; i = i->next)
@@ -468,9 +468,8 @@ bool vm__heap_sweep(struct vm_store *st, struct vm__pace *p)
 			return false;
 	}
 	h->look_at = 0;
-	h->trigger = (uint32_t)max_u64(COLLECT_AT_LEAST, min_u64(2ull * h->used, UINT32_MAX));
-	h->collections++;
-	return give_back(st, (uint64_t)h->used + COLLECT_AT_LEAST, p);
+	h->trigger = (uint32_t)max_u64(HEAP_COLLECT_AT, min_u64(2ull * h->used, UINT32_MAX));
+	return give_back(st, (uint64_t)h->used + HEAP_COLLECT_AT, p);
 }
 
 // ---- reset, images ----------------------------------------------------------------------------------------------------
@@ -497,7 +496,7 @@ bool vm__heap_load(struct vm_store *st, const struct vm__image_heap *from, bool 
 	h->used = from->used;
 	h->live = from->live;
 	h->look_at = 0;
-	h->trigger = (uint32_t)max_u64(COLLECT_AT_LEAST, 2ull * h->used);
+	h->trigger = (uint32_t)max_u64(HEAP_COLLECT_AT, 2ull * h->used);
 	memset(h->runs, 0, sizeof h->runs);
 	memcpy(h->partial, from->partial, sizeof h->partial);
 	return true;

@@ -12,6 +12,7 @@ enum {
 	HEAP_BLOCK_COST = HEAP_BLOCK + 512,
 	HEAP_FIRST = 64 << 20,  // place of the first block
 	HEAP_CELL_MAX = 8192,   // larger objects have blocks of their own
+	HEAP_COLLECT_AT = 256,  // blocks in use, at least, when it is collected
 };
 // What an array's elements are to the collector.
 enum vm__elem { HEAP_BITS, HEAP_OBJECTS, HEAP_EXCEPTIONS };
@@ -42,7 +43,6 @@ struct vm__heap {
 	uint32_t trigger;  // blocks in use from which on it is collected
 	uint32_t look_at;  // from where free blocks are looked for
 	uint64_t live;     // bytes of cells and blocks that the last collection found in use
-	uint64_t collections;
 	struct vm__run runs[HEAP_CLASSES];
 	uint32_t partial[HEAP_CLASSES];
 	struct vm__root *roots;
@@ -58,6 +58,11 @@ static inline uint32_t vm__mark_of(uint32_t place)
 	return (place - HEAP_FIRST) / HEAP_GRANULE;
 }
 uint32_t vm__cell_size(const struct vm__block *b);
+// Bytes of blocks that keep their pages over a reset: the image's, and what a call takes before it is first collected.
+static inline uint64_t vm__heap_kept(const struct vm__heap *h)
+{
+	return h->area.image_length + (uint64_t)HEAP_COLLECT_AT * HEAP_BLOCK;
+}
 
 // A reference that C code holds over what may collect; on its stack, the last one first.
 struct vm__root {
@@ -112,8 +117,8 @@ enum trap vm__elem_refs(struct vm_instance *inst, uint32_t elem, const struct vm
 void vm__elem_refs_drop(struct vm_instance *inst, uint32_t elem);
 // Writes references [src, src + n) of a segment, which has them. They are made first where they are objects (`made`: by vm__elem_refs). Gives way.
 enum trap vm__elem_write(const struct vm_instance *inst, uint32_t elem, const uint32_t *made, uint64_t src, uint64_t n, uint32_t *to);
-// The value's cells, the second 0 where it has one only. OUT_OF_MEMORY, or what ends the call meanwhile.
-enum trap vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, const struct vm__here *here, uint64_t ret[2]);
+// The value's cells, the second 0 where it has one only. Gives way. OUT_OF_MEMORY, or what ends the call meanwhile.
+enum trap vm__const_eval(const struct vm_instance *inst, const struct wasm_const_expr *x, struct vm__pace *pace, const struct vm__here *here, uint64_t ret[2]);
 enum trap vm__table_init(struct vm_instance *inst, struct vm_table *t, uint32_t elem, uint64_t dst, uint64_t src, uint64_t n, const struct vm__here *here);
 
 // ---- heap.c
@@ -143,7 +148,7 @@ struct vm__look {
 	struct vm_store *store;
 	struct vm__pace *pace;
 	struct vm__exception *todo;
-	uint64_t words;  // of stacks, tables and globals
+	uint64_t words;  // of stacks, tables and globals, and what else was looked at as long
 };
 uint32_t vm__exception_ref(const struct vm__exception *e);
 struct vm__exception *vm__exception_find(const struct vm_store *st, uint32_t ref);

@@ -242,11 +242,11 @@ bool vm_instance_allocate(struct vm_store *st, struct vm_module *mod, const stru
 }
 
 // ---- initialisation ----------------------------------------------------------------------------------------------
-static enum trap init_elem(struct vm_instance *inst, uint32_t index)
+static enum trap init_elem(struct vm_instance *inst, uint32_t index, struct vm__pace *pace)
 {
 	const struct wasm_elem *seg = &inst->mod->m->elems[index];
 	uint64_t offset[2];
-	enum trap t = vm__const_eval(inst, &seg->offset, NULL, offset);
+	enum trap t = vm__const_eval(inst, &seg->offset, pace, NULL, offset);
 	return t ? t : vm__table_init(inst, inst->tables[seg->table], index, offset[0], 0, seg->count, NULL);
 }
 
@@ -268,11 +268,11 @@ static enum trap copy_data(struct vm_instance *inst, uint8_t *to, struct slice b
 	return t;
 }
 
-static enum trap init_data(struct vm_instance *inst, uint32_t index)
+static enum trap init_data(struct vm_instance *inst, uint32_t index, struct vm__pace *pace)
 {
 	const struct wasm_data *seg = &inst->mod->m->data[index];
 	uint64_t offset[2];
-	enum trap t = vm__const_eval(inst, &seg->offset, NULL, offset);
+	enum trap t = vm__const_eval(inst, &seg->offset, pace, NULL, offset);
 	if (t)
 		return t;
 	uint8_t *to = vm_memory_map(&inst->memories[seg->memory]->abi, offset[0], seg->bytes.len);
@@ -282,16 +282,17 @@ static enum trap init_data(struct vm_instance *inst, uint32_t index)
 static enum trap initialize(struct vm_instance *inst)
 {
 	const struct wasm_module *m = inst->mod->m;
+	struct vm__pace pace = {.shard = inst->store->shard};
 	for (uint32_t i = m->nimported_globals; i < m->nglobals; i++) {
 		uint64_t v[2];
-		enum trap t = vm__const_eval(inst, &m->globals[i].init, NULL, v);
+		enum trap t = vm__const_eval(inst, &m->globals[i].init, &pace, NULL, v);
 		if (t)
 			return t;
 		vm_global_set(inst->globals[i], v);
 	}
 	for (uint32_t i = m->nimported_tables; i < m->ntables; i++) {
 		uint64_t v[2] = {0};
-		enum trap t = m->tables[i].has_init ? vm__const_eval(inst, &m->tables[i].init, NULL, v) : TRAP_NONE;
+		enum trap t = m->tables[i].has_init ? vm__const_eval(inst, &m->tables[i].init, &pace, NULL, v) : TRAP_NONE;
 		if (t)
 			return t;
 		struct abi_table *table = &inst->tables[i]->abi;
@@ -300,7 +301,7 @@ static enum trap initialize(struct vm_instance *inst)
 			return t;
 	}
 	for (uint32_t i = 0; i < m->nelems; i++) {
-		enum trap t = m->elems[i].mode == WASM_SEGMENT_ACTIVE ? init_elem(inst, i) : TRAP_NONE;
+		enum trap t = m->elems[i].mode == WASM_SEGMENT_ACTIVE ? init_elem(inst, i, &pace) : TRAP_NONE;
 		if (t)
 			return t;
 		if (m->elems[i].mode == WASM_SEGMENT_PASSIVE)
@@ -311,7 +312,7 @@ static enum trap initialize(struct vm_instance *inst)
 	for (uint32_t i = 0; i < m->ndata; i++) {
 		if (m->data[i].mode != WASM_SEGMENT_ACTIVE)
 			continue;
-		enum trap t = init_data(inst, i);
+		enum trap t = init_data(inst, i, &pace);
 		if (t)
 			return t;
 		vm__bit_set(inst->dropped, m->nelems + i);

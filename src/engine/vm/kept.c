@@ -5,8 +5,8 @@
 //    were saved there.
 //    A word that only looks like a reference keeps an exception alive, nothing else. No reference is pinned to a register that is preserved (L52).
 // 2. Looking for what nobody holds any more happens when there are twice as many as it left the last time, and at least one for each WORDS_A_REFERENCE words
-//    that it looked at then, or that objects have: amortised, it costs each no more than those, however deep stacks are, however long tables, and however
-//    many objects live.
+//    that it looked at then, or that objects have: amortised, it costs each no more than those, however deep stacks are, however long tables and the list itself,
+//    and however many globals, fibers and objects there are.
 //    What is kept is charged to the store's account.
 #include "heap_int.h"
 
@@ -79,10 +79,11 @@ static bool hold_stored(struct vm__look *l)
 		for (uint32_t k = m->nimported_globals; k < m->nglobals; k++)
 			if (is_exnref(m->globals[k].type.type))
 				vm__exception_hold(l, *(const uint32_t *)i->globals[k]->cell);
-		if (!vm__worked(l->pace, m->nglobals))
+		l->words += 1 + m->nglobals;
+		if (!vm__worked(l->pace, 1 + m->nglobals))
 			return false;
 	}
-	for (const struct vm_global *g = st->globals; g; g = g->next)
+	for (const struct vm_global *g = st->globals; g; g = g->next, l->words++)
 		if (is_exnref(g->type.type))
 			vm__exception_hold(l, *(const uint32_t *)g->cell);
 	for (const struct vm_table *t = st->tables; t; t = t->next) {
@@ -125,7 +126,7 @@ bool vm__exceptions_sweep(struct vm__look *l, uint64_t words)
 		if (!vm__worked(l->pace, 4))
 			return false;
 	}
-	x->collect_at = max_u64(COLLECT_AT, x->kept + max_u64(x->kept, words / WORDS_A_REFERENCE));
+	x->collect_at = max_u64(COLLECT_AT, x->kept + max_u64(x->kept, (words + x->len) / WORDS_A_REFERENCE));
 	return true;
 }
 

@@ -5,7 +5,8 @@
 // 2. The counter is read before the listing, never after. Host faults are charged to whichever store ran: an extra listing, no harm.
 // 3. Pages beyond the image's length are compared with zero and are kept: growing again finds them.
 // 4. Pages that were dropped come back by a fault. Protecting and unprotecting drops and makes no page.
-// 5. The blocks of objects are a memory, too, of which no guest sees the length: it stays, and beyond the image all is zero.
+// 5. The blocks of objects are a memory, too, of which no guest sees the length: it stays, and beyond the image all is zero. What a call took beyond what it
+//    may before it is collected gives its pages back.
 // 6. Whatever fails on the way makes the store untrustworthy: false, the caller frees it.
 #include "heap_int.h"
 
@@ -54,7 +55,8 @@ static bool list_run(void *arg, struct sys_page_run run)
 	return true;
 }
 
-static bool list_pages(struct vm_memory *m)
+// The first `high` bytes.
+static bool list_pages(struct vm_memory *m, uint64_t high)
 {
 	// Ages outlive the listing: the old list is read while the new one is written, so they are two arrays for a moment.
 	struct listing l = {.m = m, .old = m->pages, .nold = m->npages};
@@ -70,8 +72,8 @@ static bool list_pages(struct vm_memory *m)
 		m->pages_cap = old_cap;
 	}
 	int r = 0;
-	if (m->high)
-		r = (vm__reset_method == VM_RESET_PAGEMAP ? sys_private_pages_pagemap : sys_private_pages_scan)(m->abi.base, m->high, list_run, &l);
+	if (high)
+		r = (vm__reset_method == VM_RESET_PAGEMAP ? sys_private_pages_pagemap : sys_private_pages_scan)(m->abi.base, high, list_run, &l);
 	mem_free(l.old);
 	return r == 0 && !l.nomem;
 }
@@ -114,6 +116,19 @@ static bool discard(struct vm_memory *m)
 	if (!shrink(m) || (m->high && sys_discard(m->abi.base, m->high)))
 		return false;
 	m->npages = 0;
+	return true;
+}
+
+// Objects that a call made beyond what most do: their pages would be looked at in each of the next resets.
+static bool drop_blocks(struct vm_memory *m, const struct vm__heap *h)
+{
+	uint64_t kept = vm__heap_kept(h), end = (uint64_t)h->high * HEAP_BLOCK;
+	if (end <= kept)
+		return true;
+	if (sys_discard(m->abi.base + kept, end - kept))
+		return false;
+	while (m->npages && (uint64_t)m->pages[m->npages - 1].page * SYS_PAGE >= kept)
+		m->npages--;
 	return true;
 }
 
@@ -171,7 +186,7 @@ static bool restore_memories(struct vm_store *st)
 				return false;
 			continue;
 		}
-		if (list && !list_pages(m))
+		if ((m->of_heap && !drop_blocks(m, st->heap)) || (list && !list_pages(m, m->of_heap ? min_u64(m->high, vm__heap_kept(st->heap)) : m->high)))
 			return false;
 		st->stats.differing_pages += restore_pages(m, st->stats.resets % LOOK_EACH == 0);
 		st->stats.private_pages += m->npages;
@@ -237,6 +252,19 @@ static bool is_same_block(const struct vm__block *a, const struct vm__block *b)
 	return a->kind == b->kind && a->class == b->class && a->zero == b->zero && a->next == b->next && a->n == b->n;
 }
 
+static void check_heap(const struct vm__heap *h, const struct vm__image_heap *img)
+{
+	static const uint64_t no_marks[HEAP_MARK_WORDS];
+	static const struct vm__run no_runs[HEAP_CLASSES];
+	BUG_ON(h->used != img->used || h->live != img->live || h->collected || h->high != img->nblocks);
+	BUG_ON(memcmp(h->partial, img->partial, sizeof h->partial) != 0 || memcmp(h->runs, no_runs, sizeof h->runs) != 0);
+	for (uint32_t b = 0; b < h->nblocks; b++) {
+		bool in_image = b < img->nblocks;
+		BUG_ON(memcmp(h->marks + (size_t)b * HEAP_MARK_WORDS, in_image ? img->marks + (size_t)b * HEAP_MARK_WORDS : no_marks, sizeof no_marks) != 0);
+		BUG_ON(in_image ? !is_same_block(&h->blocks[b], &img->blocks[b]) : h->blocks[b].kind || !h->blocks[b].zero);
+	}
+}
+
 // The check build, and tests: the whole slot against its image.
 void vm__reset_check(struct vm_store *st)
 {
@@ -262,13 +290,8 @@ void vm__reset_check(struct vm_store *st)
 	}
 	for (const struct vm_global *g = st->globals; g; g = g->next, globals += 16)
 		BUG_ON(memcmp(g->cell, globals, 16) != 0);
-	const struct vm__heap *h = st->heap;
-	for (uint32_t b = 0; h && b < h->nblocks; b++) {
-		static const uint64_t no_marks[HEAP_MARK_WORDS];
-		bool in_image = b < img->heap.nblocks;
-		BUG_ON(memcmp(h->marks + (size_t)b * HEAP_MARK_WORDS, in_image ? img->heap.marks + (size_t)b * HEAP_MARK_WORDS : no_marks, sizeof no_marks) != 0);
-		BUG_ON(in_image ? !is_same_block(&h->blocks[b], &img->heap.blocks[b]) : h->blocks[b].kind || !h->blocks[b].zero);
-	}
+	if (st->heap)
+		check_heap(st->heap, &img->heap);
 }
 
 // ---- self-test ---------------------------------------------------------------------------------------------------

@@ -78,7 +78,8 @@ void vm_store_poison(struct vm_store *st)
 void vm_store_touch(struct vm_store *st)
 {
 	struct vm_shard *s = st->shard;
-	if (s->owner != st && s->exec.entry_sp)  // a guest runs, whose page faults are its own
+	// The page faults of a guest that runs, and of a fiber that said before for whom it writes, are not this store's: its pages are listed anew.
+	if (s->owner != st && (s->exec.entry_sp || (s->current && s->owns)))
 		st->faults = 1;
 	else
 		vm__own(s, st);

@@ -104,7 +104,8 @@ void vm_store_poison(struct vm_store *st);
 struct account *vm_store_account(struct vm_store *st);
 uint64_t vm_store_memory_used(const struct vm_store *st);
 uint64_t vm_store_memory_peak(const struct vm_store *st);  // since the last reset
-// The host is about to write into a memory of this store though its guest is not the one that runs (rule 4): page faults from now on are its.
+// The host is about to write into a memory of this store though its guest is not the one that runs (rule 4): page faults from now on are its, or its pages
+// are all looked at at its next reset.
 void vm_store_touch(struct vm_store *st);
 // Whatever its owner (canon) wants to find from a store.
 void vm_store_set_owner(struct vm_store *st, void *owner);

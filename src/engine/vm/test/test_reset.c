@@ -207,6 +207,92 @@ static void finds_what_the_host_wrote(void **state UNUSED)
 	vm_image_unref(img);
 }
 
+// Of two stores, whoever of them was named first or last.
+struct pair {
+	struct vm_store *st[2];
+	struct vm_instance *inst[2];
+	uint8_t *base[2];
+	uint32_t page;
+};
+
+static void attach_pair(struct pair *p, struct vm_image *img)
+{
+	for (int k = 0; k < 2; k++) {
+		attach(img, &p->st[k], &p->inst[k]);
+		p->base[k] = vm_memory_base(vm_instance_extern(p->inst[k], WASM_EXTERN_MEMORY, 0).memory);
+		assert_true(vm_store_reset(p->st[k]) && vm_store_reset(p->st[k]));
+	}
+}
+
+static void reset_pair(struct pair *p)
+{
+	for (int k = 0; k < 2; k++) {
+		assert_true(vm_store_reset(p->st[k]));
+		vm__reset_check(p->st[k]);
+	}
+}
+
+static void touch_both(void *arg)
+{
+	struct pair *p = arg;
+	vm_store_touch(p->st[0]);
+	vm_store_touch(p->st[1]);
+	p->base[1][p->page * 4096] = 1;
+	p->base[0][p->page * 4096] = 1;
+}
+
+static void a_fiber_that_touches_two_stores_writes_into_both(void **state UNUSED)
+{
+	struct vm_image *img = make_image();
+	struct pair p = {0};
+	attach_pair(&p, img);
+	for (p.page = 0; p.page < 20; p.page++) {
+		struct vm_fiber *f = vm_fiber_new(shard, touch_both, &p);
+		assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_DONE);
+		vm_fiber_free(f);
+		reset_pair(&p);
+	}
+	for (int k = 0; k < 2; k++)
+		vm_store_free(p.st[k]);
+	vm_image_unref(img);
+}
+
+static void call_other(void *arg)
+{
+	struct pair *p = arg;
+	guest_call(p->inst[1], G_STORE, p->page * 4096, 7, NULL);
+}
+
+// A host function, called by the first one's guest: it runs a fiber of the other one's and writes for its caller.
+static enum trap run_other(struct vm_call *call, const uint64_t *args UNUSED, uint64_t *results)
+{
+	struct pair *p = call->data;
+	struct vm_fiber *f = vm_fiber_new(call->shard, call_other, p);
+	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_DONE);
+	vm_fiber_free(f);
+	p->base[0][p->page * 4096] = 1;
+	results[0] = 0;
+	return TRAP_NONE;
+}
+
+static void a_guest_on_the_threads_stack_is_charged_again_after_a_fiber(void **state UNUSED)
+{
+	struct vm_image *img = make_image();
+	struct pair p = {0};
+	struct err e = {0};
+	assert_true(guest_allocate(shard, &guest, run_other, &p, NULL, &p.st[0], &p.inst[0], &e) && vm_store_attach(p.st[0], img, &e));
+	attach(img, &p.st[1], &p.inst[1]);
+	p.base[0] = vm_memory_base(vm_instance_extern(p.inst[0], WASM_EXTERN_MEMORY, 0).memory);
+	reset_pair(&p);
+	for (p.page = 0; p.page < 20; p.page++) {
+		assert_int_equal(guest_call(p.inst[0], G_THROUGH, guest_import_offset(&guest), 0, NULL), TRAP_NONE);
+		reset_pair(&p);
+	}
+	for (int k = 0; k < 2; k++)
+		vm_store_free(p.st[k]);
+	vm_image_unref(img);
+}
+
 static void stays_exact_whatever_the_kernel_does_to_the_pages(void **state UNUSED)
 {
 	static const int advice[] = {20 /* COLD */, 21 /* PAGEOUT */, 25 /* COLLAPSE */, 12 /* MERGEABLE */, 14 /* HUGEPAGE */, 25, 21};
@@ -368,6 +454,8 @@ int main(void)
 		cmocka_unit_test(equals_the_image_after_every_reset),
 		cmocka_unit_test(makes_no_fault_and_no_scan_in_the_steady_state),
 		cmocka_unit_test(finds_what_the_host_wrote),
+		cmocka_unit_test(a_fiber_that_touches_two_stores_writes_into_both),
+		cmocka_unit_test(a_guest_on_the_threads_stack_is_charged_again_after_a_fiber),
 		cmocka_unit_test(stays_exact_whatever_the_kernel_does_to_the_pages),
 		cmocka_unit_test(gives_the_pages_of_an_idle_slot_back),
 		cmocka_unit_test(drops_pages_that_are_not_used_any_more),

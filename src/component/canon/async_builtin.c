@@ -127,11 +127,11 @@ static struct canon__set *set_and_place(struct vm_call *call, struct canon_task 
 	struct canon__set *s = canon__set_find(b->inst, task, b->plan->instance, (uint32_t)args[0], ret);
 	if (!s)
 		return NULL;
-	uint32_t ptr = (uint32_t)args[1];
+	uint64_t ptr = canon__ptr(b->options.wide, args[1]);
 	*place = ptr & 3 ? NULL : vm_memory_map(b->options.memory, ptr, 8);
 	if (*place)
 		return s;
-	*ret = canon__report(task, TRAP_CANON, "pointer 0x%x for an event is not aligned or out of bounds of memory", ptr);
+	*ret = canon__report(task, TRAP_CANON, "pointer 0x%llx for an event is not aligned or out of bounds of memory", (unsigned long long)ptr);
 	return NULL;
 }
 

@@ -14,8 +14,8 @@ static enum trap canon_resource_new(struct vm_call *call, const uint64_t *args, 
 	if (!i->components[b->plan->instance].may_leave)
 		return cannot_leave(call, "resource.new");
 	uint32_t index;
-	struct canon__handle h = {.kind = HANDLE_OWN, .rt = b->plan->resource->index, .rep = (uint32_t)args[0]};
-	if (!canon__table_add(i, canon__table_of(i, b->plan->instance), h, &index))
+	struct canon__handle h = {.kind = HANDLE_OWN, .rt = b->plan->resource->index};
+	if (!canon__rep_new(i, h.rt, args[0], &h.rep) || !canon__table_add(i, canon__table_of(i, b->plan->instance), h, &index))
 		return vm_trapf(call->shard, TRAP_OUT_OF_MEMORY, "%s", canon__handles_full(i, canon__table_of(i, b->plan->instance)->len));
 	results[0] = index;
 	return TRAP_NONE;
@@ -68,7 +68,8 @@ static enum trap canon_resource_rep(struct vm_call *call, const uint64_t *args, 
 	struct canon__handle *h = find(call, b, (uint32_t)args[0], &t);
 	if (!h)
 		return t;
-	results[0] = h->rep;
+	bool known = canon__rep_get(b->inst, h->rt, h->rep, &results[0]);
+	BUG_ON(!known);
 	return TRAP_NONE;
 }
 

@@ -9,7 +9,7 @@ enum { SMALL_VALUE = 256 };  // bytes of native parameters or result kept on the
 
 // ---- contexts ----
 
-static bool reallocate(struct canon__cx *cx, uint32_t old, uint32_t old_size, uint32_t align, uint32_t size, uint32_t *ret)
+static bool reallocate(struct canon__cx *cx, uint64_t old, uint64_t old_size, uint32_t align, uint64_t size, uint64_t *ret)
 {
 	struct canon_instance *i = cx->inst;
 	uint64_t args[4] = {old, old_size, align, size}, result;
@@ -23,7 +23,7 @@ static bool reallocate(struct canon__cx *cx, uint32_t old, uint32_t old_size, ui
 	c->may_leave = true;
 	if (UNLIKELY(cx->trap != TRAP_NONE))
 		return false;
-	*ret = (uint32_t)result;
+	*ret = canon__ptr(cx->wide, result);
 	return true;
 }
 
@@ -35,6 +35,7 @@ struct canon__cx canon__context(struct canon_instance *i, struct canon_task *tas
 		.memory = o->memory,
 		.realloc = o->realloc,
 		.encoding = o->encoding,
+		.wide = o->wide,
 		.component = component,
 		.arena = &task->arena,
 		.reallocate = reallocate,
@@ -286,13 +287,16 @@ enum trap canon__destroy(struct canon_instance *i, struct canon_task *t, uint32_
 	const struct canon__resource *r = &i->resources[rt];
 	if (!canon__may_enter_from(t, i, r->component, caller))
 		return canon__report(t, TRAP_CANNOT_ENTER, "cannot enter component instance: the resource's destructor is in one that is on the stack already");
+	uint64_t arg;
+	if (!canon__rep_get(i, rt, rep, &arg))
+		return canon__report(t, TRAP_HOST, "the host dropped an unknown resource: %u", rep);
+	canon__rep_free(i, rt, rep);
 	if (!r->dtor)
 		return TRAP_NONE;
 	// Of one's own resource it is no call between components: the stack bounds those.
 	struct canon_scope scope = {.component = r->component, .caller = caller, .depth = t->scope ? t->scope->depth + (caller != r->component) : 0};
 	if (i->limits.call_depth && scope.depth > i->limits.call_depth)
 		return canon__report(t, TRAP_STACK_OVERFLOW, "calls between components are nested too deeply (limit %u)", i->limits.call_depth);
-	uint64_t arg = rep;
 	canon__scope_enter(i, t, &scope);
 	enum trap trap = canon__core_call(i, t, r->dtor, &arg, NULL);
 	if (trap == TRAP_NONE)

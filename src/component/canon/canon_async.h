@@ -216,8 +216,11 @@ uint8_t canon__end_next(enum canon__end_kind kind, enum canon__end_state state, 
 // BufferGuestImpl.
 struct canon__buffer {
 	const struct canon__options *options;
-	uint32_t ptr, length, progress;
+	uint64_t ptr;
+	uint32_t length, progress;
 };
+// So many elements more have passed.
+void canon__buffer_advance(struct canon__buffer *b, const struct wit_type *elem, uint32_t n);
 struct canon__shared {
 	struct canon__object object;  // first
 	const struct wit_type *elem;  // NULL: none

@@ -8,8 +8,8 @@
 #define MAX_FLAT_RESULTS 1
 #define MAX_STRING_BYTE_LENGTH ((UINT64_C(1) << 28) - 1)
 #define MAX_LIST_BYTE_LENGTH ((UINT64_C(1) << 28) - 1)
+#define REALLOC_I32_MAX UINT32_MAX
 #define MAX_TABLE_LENGTH ((UINT32_C(1) << 28) - 1)
-#define UTF16_TAG (UINT32_C(1) << 31)
 
 // ---- handle tables (handles.c) ----
 enum {
@@ -36,6 +36,7 @@ struct canon__handle {
 		struct canon__call *call;   // a subtask
 		struct canon__set *set;
 		struct canon__end *end;     // of a stream or future
+		uint64_t wide_rep;          // of canon_instance.reps
 	};
 };
 // Table: index 0 is never given; the freed are reused last-in first-out (C31).
@@ -65,6 +66,40 @@ struct canon__subtask {
 	uint32_t few[8];
 };
 
+// ---- pointers: what the address type of the options' memory decides (ptr_type); `wide`: i64 ----
+static inline unsigned canon__ptr_size(bool wide)
+{
+	return wide ? 8 : 4;
+}
+static inline uint64_t canon__ptr(bool wide, uint64_t cell)
+{
+	return wide ? cell : (uint32_t)cell;
+}
+static inline uint64_t canon__utf16_tag(bool wide)
+{
+	return UINT64_C(1) << (wide ? 63 : 31);
+}
+static inline uint32_t canon__align(bool wide, const struct wit_type *t)
+{
+	return wide ? t->align64 : t->align32;
+}
+static inline uint32_t canon__size(bool wide, const struct wit_type *t)
+{
+	return wide ? t->size64 : t->size32;
+}
+static inline uint32_t canon__offset(bool wide, const struct wit_field *f)
+{
+	return wide ? f->offset64 : f->offset32;
+}
+static inline uint32_t canon__payload(bool wide, const struct wit_type *t)
+{
+	return wide ? t->payload64 : t->payload32;
+}
+static inline bool canon__is_aligned(uint64_t ptr, uint32_t align)
+{
+	return (ptr & (align - 1)) == 0;
+}
+
 // LiftLowerContext.
 struct canon__cx {
 	struct canon_instance *inst;
@@ -72,6 +107,7 @@ struct canon__cx {
 	uint32_t realloc;    // function of the store; 0: none
 	uint32_t component;  // component instance whose handles are meant
 	uint8_t encoding;    // enum canon_string of the options
+	bool wide;           // addresses of the memory are i64
 	bool between;        // lifted strings keep their encoding: they go on to another component
 	bool keeps_lends;    // of `subtask`: it may outlive the arena
 	bool copy;           // lifted strings and lists are copied, else they may point into the memory
@@ -80,8 +116,18 @@ struct canon__cx {
 	struct canon_scope *scope;       // borrow scope when lowering
 	struct canon__subtask *subtask;  // borrow scope when lifting
 	struct arena *arena;             // of native values
-	bool (*reallocate)(struct canon__cx *cx, uint32_t old, uint32_t old_size, uint32_t align, uint32_t size, uint32_t *ret);
+	bool (*reallocate)(struct canon__cx *cx, uint64_t old, uint64_t old_size, uint32_t align, uint64_t size, uint64_t *ret);
 };
+
+static inline uint8_t *canon__at(const struct canon__cx *cx, uint64_t ptr)
+{
+	return cx->memory->base + ptr;
+}
+// Whether [ptr, ptr + size) lies in the memory.
+static inline bool canon__in_memory(const struct canon__cx *cx, uint64_t ptr, uint64_t size)
+{
+	return ptr <= cx->memory->length && size <= cx->memory->length - ptr;
+}
 
 // Sets cx->trap and the task's report; returns false.
 bool canon__fail(struct canon__cx *cx, enum trap t, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -91,9 +137,9 @@ bool canon__no_room(struct canon__cx *cx, const char *what, uint64_t n);
 bool canon__copy(struct canon__cx *cx, void *dst, const void *src, uint64_t n);
 
 // Values (lift.c, lower.c). `t` is never NULL; dst and src are native.
-bool canon__load(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, void *dst);
+bool canon__load(struct canon__cx *cx, uint64_t ptr, const struct wit_type *t, void *dst);
 bool canon__lift_flat(struct canon__cx *cx, const uint64_t **vi, const struct wit_type *t, void *dst);
-bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t ptr);
+bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t ptr);
 bool canon__lower_flat(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t **vo);
 // lift_flat_values, lower_flat_values for parameters (a record) and for the result (a type or NULL).
 bool canon__lift_flat_values(struct canon__cx *cx, uint32_t max_flat, const uint64_t **vi, const struct wit_type *t, void *dst);
@@ -102,11 +148,11 @@ bool canon__lower_flat_values(struct canon__cx *cx, uint32_t max_flat, const voi
 bool canon__is_plain(const struct wit_type *t);
 
 // Strings (string.c).
-bool canon__load_string_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t tagged_code_units, struct wit_string *dst);
-bool canon__store_string_into_range(struct canon__cx *cx, const struct wit_string *src, uint32_t *ret_ptr, uint32_t *ret_tagged_code_units);
+bool canon__load_string_from_range(struct canon__cx *cx, uint64_t ptr, uint64_t tagged_code_units, struct wit_string *dst);
+bool canon__store_string_into_range(struct canon__cx *cx, const struct wit_string *src, uint64_t *ret_ptr, uint64_t *ret_tagged_code_units);
 // An array of `n` bytes that guest code gave; checks alignment, then range (L60).
-bool canon__allocate(struct canon__cx *cx, uint32_t align, uint64_t size, uint32_t *ret);
-bool canon__reallocate(struct canon__cx *cx, uint32_t old, uint64_t old_size, uint32_t align, uint64_t size, uint32_t *ret);
+bool canon__allocate(struct canon__cx *cx, uint32_t align, uint64_t size, uint64_t *ret);
+bool canon__reallocate(struct canon__cx *cx, uint64_t old, uint64_t old_size, uint32_t align, uint64_t size, uint64_t *ret);
 
 // ---- host resources (host_resource.c) ----
 struct canon__host_entry {
@@ -132,6 +178,7 @@ bool canon__host_table_can_remake(const struct canon_instance *i, const char **r
 struct canon__resource {
 	uint32_t component;  // that implements it; CANON__HOST: the host
 	uint32_t dtor;       // function of the store; 0: none
+	bool wide;           // represented by i64: the rep of its handles, and its native value, lead to that in canon_instance.reps
 };
 #define CANON__HOST UINT32_MAX
 
@@ -148,6 +195,7 @@ struct canon__options {
 	struct abi_memory *memory;
 	uint32_t realloc, post_return;  // functions of the store; 0: none
 	uint8_t encoding;               // enum canon_string
+	bool wide;      // of the memory: its addresses are i64
 };
 struct canon__lift {
 	const struct comp_lift *plan;
@@ -206,6 +254,7 @@ struct canon_instance {
 	uint32_t n_components, n_resources;
 	struct canon__component_instance *components;
 	struct canon__resource *resources;
+	struct canon__table reps;
 	struct canon__lift *lifts;
 	struct canon__lower *lowers;
 	struct canon__builtin *builtins;
@@ -324,7 +373,7 @@ static inline struct canon__table *canon__table_of(struct canon_instance *i, uin
 	return &i->components[component].handles;
 }
 // NULL: no such handle.
-static inline struct canon__handle *canon__table_get(struct canon__table *t, uint32_t index)
+static inline struct canon__handle *canon__table_get(const struct canon__table *t, uint32_t index)
 {
 	return index < t->len && t->array[index].kind != HANDLE_FREE ? &t->array[index] : NULL;
 }
@@ -332,6 +381,10 @@ bool canon__table_add(struct canon_instance *i, struct canon__table *t, struct c
 // Why there is no room in a table of `n` entries.
 const char *canon__handles_full(const struct canon_instance *i, uint32_t n);
 void canon__table_remove(struct canon_instance *i, struct canon__table *t, uint32_t index);
+// The 32 bits that stand for a new resource / what a guest is told that it is / it is gone. false: no room; there is none.
+bool canon__rep_new(struct canon_instance *i, uint32_t rt, uint64_t rep, uint32_t *ret);
+bool canon__rep_get(const struct canon_instance *i, uint32_t rt, uint32_t rep, uint64_t *ret);
+void canon__rep_free(struct canon_instance *i, uint32_t rt, uint32_t rep);
 bool canon__lift_own(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret_rep);
 bool canon__lift_borrow(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret_rep);
 bool canon__lower_own(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index);

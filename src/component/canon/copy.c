@@ -9,13 +9,20 @@ enum { MAX_BUFFER_LENGTH = (1 << 28) - 1, BATCH = 64 };
 
 // ---- copying ----
 
-static uint64_t bytes_of(const struct wit_type *elem, uint64_t n)
+static uint64_t bytes_of(const struct canon__options *o, const struct wit_type *elem, uint64_t n)
 {
-	return elem ? n * elem->size32 : 0;
+	return elem ? n * canon__size(o->wide, elem) : 0;
 }
 
-static bool copy_values(struct canon__cx *from, struct canon__cx *to, const struct wit_type *elem, uint32_t src, uint32_t dst, uint32_t n)
+void canon__buffer_advance(struct canon__buffer *b, const struct wit_type *elem, uint32_t n)
 {
+	b->ptr += bytes_of(b->options, elem, n);
+	b->progress += n;
+}
+
+static bool copy_values(struct canon__cx *from, struct canon__cx *to, const struct wit_type *elem, uint64_t src, uint64_t dst, uint32_t n)
+{
+	uint64_t src_size = canon__size(from->wide, elem), dst_size = canon__size(to->wide, elem);
 	uint32_t batch = elem->size64 < 4096 / BATCH ? BATCH : 1;
 	for (uint32_t done = 0; done < n; done += batch) {
 		uint32_t k = n - done < batch ? n - done : batch;
@@ -24,10 +31,10 @@ static bool copy_values(struct canon__cx *from, struct canon__cx *to, const stru
 		if (!values)
 			return canon__no_room(from, "elements of a stream", (uint64_t)k * elem->size64);
 		for (uint32_t x = 0; x < k; x++)
-			if (!canon__work(from, VM_WORK_ITEM) || !canon__load(from, src + (done + x) * elem->size32, elem, values + (size_t)x * elem->size64))
+			if (!canon__work(from, VM_WORK_ITEM) || !canon__load(from, src + (done + x) * src_size, elem, values + (size_t)x * elem->size64))
 				return false;
 		for (uint32_t x = 0; x < k; x++)
-			if (!canon__work(to, VM_WORK_ITEM) || !canon__store(to, values + (size_t)x * elem->size64, elem, dst + (done + x) * elem->size32)) {
+			if (!canon__work(to, VM_WORK_ITEM) || !canon__store(to, values + (size_t)x * elem->size64, elem, dst + (done + x) * dst_size)) {
 				from->trap = to->trap;
 				return false;
 			}
@@ -47,15 +54,13 @@ static enum trap copy(struct canon_instance *i, struct canon_task *task, struct 
 	from.copy = from.memory == to.memory;
 	bool ok = true;
 	if (elem && canon__is_plain(elem))
-		ok = canon__copy(&from, to.memory->base + d->ptr, from.memory->base + s->ptr, bytes_of(elem, n));
+		ok = canon__copy(&from, to.memory->base + d->ptr, from.memory->base + s->ptr, bytes_of(s->options, elem, n));
 	else if (elem)
 		ok = copy_values(&from, &to, elem, s->ptr, d->ptr, n);
 	if (!ok)
 		return from.trap;
-	s->ptr += (uint32_t)bytes_of(elem, n);
-	d->ptr += (uint32_t)bytes_of(elem, n);
-	s->progress += n;
-	d->progress += n;
+	canon__buffer_advance(s, elem, n);
+	canon__buffer_advance(d, elem, n);
 	return TRAP_NONE;
 }
 
@@ -102,8 +107,7 @@ static enum trap store_offered(struct canon_instance *i, struct canon_task *task
 		if (!canon__work(&cx, VM_WORK_ITEM) || !canon__store(&cx, native, elem, e->buffer.ptr))
 			return cx.trap;
 		arena_rewind(&task->arena, mark);
-		e->buffer.ptr += elem->size32;
-		e->buffer.progress++;
+		canon__buffer_advance(&e->buffer, elem, 1);
 	}
 	return TRAP_NONE;
 }
@@ -236,16 +240,16 @@ enum trap canon__stream_new(struct canon_instance *i, struct canon_task *task, c
 	return TRAP_NONE;
 }
 
-static enum trap check_buffer(struct canon_task *task, const struct canon__options *o, const struct wit_type *elem, uint32_t ptr, uint32_t length)
+static enum trap check_buffer(struct canon_task *task, const struct canon__options *o, const struct wit_type *elem, uint64_t ptr, uint64_t length)
 {
 	if (length > MAX_BUFFER_LENGTH)
-		return canon__report(task, TRAP_CANON, "a buffer of %u elements is too long", length);
+		return canon__report(task, TRAP_CANON, "a buffer of %llu elements is too long", (unsigned long long)length);
 	if (!elem || !length)
 		return TRAP_NONE;
-	if (ptr & (elem->align32 - 1u))
-		return canon__report(task, TRAP_CANON, "buffer pointer 0x%x is not aligned to %u", ptr, elem->align32);
-	if (ptr + bytes_of(elem, length) > o->memory->length)
-		return canon__report(task, TRAP_CANON, "buffer pointer/length out of bounds of memory: 0x%x, %u", ptr, length);
+	if (!canon__is_aligned(ptr, canon__align(o->wide, elem)))
+		return canon__report(task, TRAP_CANON, "buffer pointer 0x%llx is not aligned to %u", (unsigned long long)ptr, canon__align(o->wide, elem));
+	if (!vm_memory_map(o->memory, ptr, bytes_of(o, elem, length)))
+		return canon__report(task, TRAP_CANON, "buffer pointer/length out of bounds of memory: 0x%llx, %llu", (unsigned long long)ptr, (unsigned long long)length);
 	return TRAP_NONE;
 }
 
@@ -281,12 +285,12 @@ enum trap canon__stream_copy(const struct canon__builtin *b, struct canon_task *
 	struct canon__end *e = find(b, task, (uint32_t)args[0], &t);
 	if (!e)
 		return t;
-	uint32_t ptr = (uint32_t)args[1], length = e->shared->is_future ? 1 : (uint32_t)args[2];
+	uint64_t ptr = canon__ptr(b->options.wide, args[1]), length = e->shared->is_future ? 1 : canon__ptr(b->options.wide, args[2]);
 	if (canon__end_next(e->kind, e->state, END_COPY) == END_ILLEGAL)
 		return canon__end_do(task, e, END_COPY);
 	if ((t = not_in_set(task, e, is_async)) != TRAP_NONE || (t = check_buffer(task, &b->options, e->shared->elem, ptr, length)) != TRAP_NONE)
 		return t;
-	e->buffer = (struct canon__buffer){.options = &b->options, .ptr = ptr, .length = length};
+	e->buffer = (struct canon__buffer){.options = &b->options, .ptr = ptr, .length = (uint32_t)length};
 	struct arena_mark mark = arena_mark(&task->arena);
 	if ((t = canon__end_do(task, e, END_COPY)) != TRAP_NONE || (t = meet(i, task, e)) != TRAP_NONE)
 		return t;

@@ -3,7 +3,9 @@
 //
 // 1. An entry that is lent (lends > 0) stays where it is: both ways of removing it trap. So a subtask may keep indices of its lenders.
 // 2. Every change of a table sets the instance's dirty bit: a reset copies the image's tables back only then.
-// 3. An entry remembers the runtime type; types are compared by identity, never by name or structure (L65, C13).
+// 3. A resource that is represented by i64 has an entry in a table of the instance's from resource.new to its destructor, whose index stands for it in handles
+//    and as a native value.
+// 4. An entry remembers the runtime type; types are compared by identity, never by name or structure (L65, C13).
 #include "canon_int.h"
 
 // Room for `want` entries.
@@ -77,6 +79,30 @@ void canon__table_remove(struct canon_instance *i, struct canon__table *t, uint3
 	i->dirty = true;
 	t->array[index] = (struct canon__handle){.rep = t->free};
 	t->free = index;
+}
+
+bool canon__rep_new(struct canon_instance *i, uint32_t rt, uint64_t rep, uint32_t *ret)
+{
+	*ret = (uint32_t)rep;
+	return !i->resources[rt].wide || canon__table_add(i, &i->reps, (struct canon__handle){.kind = HANDLE_OWN, .rt = rt, .wide_rep = rep}, ret);
+}
+
+bool canon__rep_get(const struct canon_instance *i, uint32_t rt, uint32_t rep, uint64_t *ret)
+{
+	*ret = rep;
+	if (LIKELY(!i->resources[rt].wide))
+		return true;
+	const struct canon__handle *h = canon__table_get(&i->reps, rep);
+	if (!h || h->rt != rt)
+		return false;
+	*ret = h->wide_rep;
+	return true;
+}
+
+void canon__rep_free(struct canon_instance *i, uint32_t rt, uint32_t rep)
+{
+	if (i->resources[rt].wide)
+		canon__table_remove(i, &i->reps, rep);
 }
 
 // The runtime type that the descriptor's resource means in this store.
@@ -189,8 +215,11 @@ bool canon__lower_borrow(struct canon__cx *cx, uint32_t rep, const struct wit_ty
 {
 	uint32_t rt = type_of(t);
 	if (cx->inst->resources[rt].component == cx->component) {  // the component that defines it gets the rep itself (C34)
-		*ret_index = rep;
-		return true;
+		uint64_t whole;
+		if (!canon__rep_get(cx->inst, rt, rep, &whole))
+			return canon__fail(cx, TRAP_HOST, "the host gave an unknown resource: %u", rep);
+		*ret_index = (uint32_t)whole;  // whatever it is represented by, a borrow is an i32
+		return whole <= UINT32_MAX || canon__fail(cx, TRAP_CANON, "a borrow can't be an i32: it is represented by 0x%llx", (unsigned long long)whole);
 	}
 	if (!cx->scope)
 		return canon__fail(cx, TRAP_CANON, "a borrow may not be returned");

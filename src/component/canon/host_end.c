@@ -102,8 +102,7 @@ void canon_end_move(struct canon_end *e, size_t n)
 {
 	struct canon__end *p = waiting(e);
 	BUG_ON(!p || n > p->buffer.length - p->buffer.progress);
-	p->buffer.ptr += (uint32_t)n;
-	p->buffer.progress += (uint32_t)n;
+	canon__buffer_advance(&p->buffer, e->shared->elem, (uint32_t)n);
 	if (n)
 		canon__copy_some(e->instance, p);
 	else
@@ -119,10 +118,9 @@ bool canon_end_take_values(struct canon_end *e, struct canon_task *t, size_t n, 
 	cx.arena = e->arena;
 	BUG_ON(n > p->buffer.length - p->buffer.progress);
 	for (size_t k = 0; elem && k < n; k++)
-		if (!canon__work(&cx, VM_WORK_ITEM) || !canon__load(&cx, p->buffer.ptr + (uint32_t)k * elem->size32, elem, (uint8_t *)native + k * elem->size64))
+		if (!canon__work(&cx, VM_WORK_ITEM) || !canon__load(&cx, p->buffer.ptr + k * canon__size(cx.wide, elem), elem, (uint8_t *)native + k * elem->size64))
 			return false;
-	p->buffer.ptr += (uint32_t)(n * (elem ? elem->size32 : 0));
-	p->buffer.progress += (uint32_t)n;
+	canon__buffer_advance(&p->buffer, elem, (uint32_t)n);
 	canon__copy_some(e->instance, p);
 	return true;
 }

@@ -70,7 +70,7 @@ static bool has_no_handles(const struct canon_instance *i)
 	for (uint32_t k = 0; k < i->n_components; k++)
 		if (i->components[k].handles.len || i->components[k].backpressure)
 			return false;
-	return i->host_table.len == 0;
+	return i->host_table.len == 0 && i->reps.len == 0;
 }
 
 static bool capture(struct canon_image *m, struct canon_instance *i, struct err *e)
@@ -166,21 +166,26 @@ bool canon_image_from(const struct canon_component *cc, const struct canon_host 
 
 // ---- slots ----
 
+static bool restore_table(struct canon_instance *i, struct canon__table *t, const struct canon__table *from)
+{
+	if (!canon__table_reserve(i, t, from->len))
+		return false;
+	if (from->len)
+		memcpy(t->array, from->array, from->len * sizeof(*from->array));
+	t->len = from->len;
+	t->free = from->free;
+	return true;
+}
+
 static bool restore_tables(struct canon_instance *i)
 {
 	const struct canon_instance *from = i->image->template;
 	for (uint32_t k = 0; k < i->n_components; k++) {
-		struct canon__table *t = &i->components[k].handles;
-		const struct canon__table *f = &from->components[k].handles;
-		if (!canon__table_reserve(i, t, f->len))
+		if (!restore_table(i, &i->components[k].handles, &from->components[k].handles))
 			return false;
-		if (f->len)
-			memcpy(t->array, f->array, f->len * sizeof(*f->array));
-		t->len = f->len;
-		t->free = f->free;
 		i->components[k].backpressure = from->components[k].backpressure;
 	}
-	if (!canon__host_table_remake(i, &from->host_table))
+	if (!restore_table(i, &i->reps, &from->reps) || !canon__host_table_remake(i, &from->host_table))
 		return false;
 	i->dirty = false;
 	return true;
@@ -227,6 +232,12 @@ enum { CHECK_RESET = 1 };
 enum { CHECK_RESET = 0 };
 #endif
 
+static void check_table(const struct canon__table *t, const struct canon__table *from)
+{
+	BUG_ON(t->len != from->len || t->free != from->free);
+	BUG_ON(from->len && memcmp(t->array, from->array, from->len * sizeof(*from->array)) != 0);
+}
+
 // In the check build: what a reset left is what a fresh slot would have.
 static void check_equal(const struct canon_instance *i)
 {
@@ -234,9 +245,9 @@ static void check_equal(const struct canon_instance *i)
 	for (uint32_t k = 0; k < i->n_components; k++) {
 		const struct canon__component_instance *c = &i->components[k], *f = &from->components[k];
 		BUG_ON(!c->may_leave || c->backpressure != f->backpressure);
-		BUG_ON(c->handles.len != f->handles.len || c->handles.free != f->handles.free);
-		BUG_ON(f->handles.len && memcmp(c->handles.array, f->handles.array, f->handles.len * sizeof(*f->handles.array)) != 0);
+		check_table(&c->handles, &f->handles);
 	}
+	check_table(&i->reps, &from->reps);
 	BUG_ON(i->host_table.count != from->host_table.count || i->host_table.free != from->host_table.free);
 	for (uint32_t rep = 1; rep < from->host_table.len; rep++)
 		BUG_ON(i->host_table.array[rep].ops != from->host_table.array[rep].ops || i->host_table.array[rep].next != from->host_table.array[rep].next);

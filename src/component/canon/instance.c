@@ -192,6 +192,7 @@ static void resolve_options(struct canon_instance *i, const struct comp_canon_op
 {
 	static const uint8_t encodings[] = {[COMP_UTF8] = CANON_UTF8, [COMP_UTF16] = CANON_UTF16, [COMP_LATIN1_UTF16] = CANON_LATIN1_UTF16};
 	ret->encoding = encodings[p->encoding];
+	ret->wide = p->memory64;
 	if (p->memory.kind == COMP_CORE_EXPORT)
 		ret->memory = vm_memory_abi(resolve(i, &p->memory, lowers, builtins).memory);
 	ret->realloc = resolve(i, &p->realloc, lowers, builtins).func;
@@ -221,6 +222,7 @@ static void resolve_all(struct canon_instance *i, const uint32_t *lowers, const 
 		const struct comp_resource *p = plan->resources[k];
 		struct canon__resource *r = &i->resources[k];
 		r->component = p->instance == COMP_NONE ? CANON__HOST : p->instance;
+		r->wide = p->rep64;
 		if (p->instance != COMP_NONE)
 			r->dtor = resolve(i, &p->dtor, lowers, builtins).func;
 	}
@@ -284,6 +286,7 @@ void canon_instance_free(struct canon_instance *i)
 		i->host->reset(i, true);
 	for (uint32_t k = 0; i->components && k < i->n_components; k++)
 		pool_free(i->components[k].handles.array);
+	pool_free(i->reps.array);
 	BUG_ON(i->n_tasks != 0);
 	pool_release(&i->head.pool);
 	vm_store_free(i->store);

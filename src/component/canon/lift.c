@@ -1,14 +1,9 @@
 // Lifting: from guest memory or flat core values to native values. CanonicalABI "Loading", "Flat Lifting", "Lifting and Lowering Values".
 //
-// 1. The caller of canon__load has checked alignment and range of [ptr, ptr + size32); types were bounded by wit (depth, sizes), so recursion is.
+// 1. The caller of canon__load has checked alignment and range of [ptr, ptr + canon__size); types were bounded by wit (depth, sizes), so recursion is.
 // 2. Each guest value is hostile: what can be out of range traps here, exactly where the specification has it (L62, L63).
 // 3. Nothing here runs guest code, so pointers into the memory are good for the whole of one lift.
 #include "canon_int.h"
-
-static const uint8_t *at(const struct canon__cx *cx, uint32_t ptr)
-{
-	return cx->memory->base + ptr;
-}
 
 static void put_list(void *dst, const void *ptr, size_t len)
 {
@@ -76,10 +71,11 @@ NOINLINE static bool not_supported(struct canon__cx *cx, const struct wit_type *
 	return canon__fail(cx, TRAP_NOT_IMPLEMENTED, "values of type %s are not supported yet", wit_kind_name(t->kind));
 }
 
-NOINLINE static bool load_elements(struct canon__cx *cx, uint32_t ptr, uint32_t length, const struct wit_type *elem, uint8_t *dst)
+NOINLINE static bool load_elements(struct canon__cx *cx, uint64_t ptr, uint32_t length, const struct wit_type *elem, uint8_t *dst)
 {
+	uint64_t size = canon__size(cx->wide, elem);
 	for (uint32_t i = 0; i < length; i++)
-		if (!canon__work(cx, VM_WORK_ITEM) || !canon__load(cx, ptr + i * elem->size32, elem, dst + (size_t)i * elem->size64))
+		if (!canon__work(cx, VM_WORK_ITEM) || !canon__load(cx, ptr + i * size, elem, dst + (size_t)i * elem->size64))
 			return false;
 	return true;
 }
@@ -96,85 +92,95 @@ static bool copy_list(struct canon__cx *cx, const void **p, uint64_t bytes)
 	return true;
 }
 
-NOINLINE static bool load_list_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t length, const struct wit_type *elem, void *dst)
+NOINLINE static bool load_list_from_range(struct canon__cx *cx, uint64_t ptr, uint64_t length, const struct wit_type *elem, void *dst)
 {
-	uint64_t bytes = (uint64_t)length * elem->size32;
+	uint64_t bytes = sat_mul_u64(length, canon__size(cx->wide, elem));
 	if (bytes > MAX_LIST_BYTE_LENGTH)
-		return canon__fail(cx, TRAP_CANON, "list length %u is too long: %llu bytes", length, (unsigned long long)bytes);
-	if (ptr & (elem->align32 - 1u))
-		return canon__fail(cx, TRAP_CANON, "list pointer 0x%x is not aligned to %u", ptr, elem->align32);
-	if (ptr + bytes > cx->memory->length)
-		return canon__fail(cx, TRAP_CANON, "list pointer/length out of bounds of memory: 0x%x, %u", ptr, length);
+		return canon__fail(cx, TRAP_CANON, "list length %llu is too long: %llu bytes", (unsigned long long)length, (unsigned long long)bytes);
+	if (!canon__is_aligned(ptr, canon__align(cx->wide, elem)))
+		return canon__fail(cx, TRAP_CANON, "list pointer 0x%llx is not aligned to %u", (unsigned long long)ptr, canon__align(cx->wide, elem));
+	if (!canon__in_memory(cx, ptr, bytes))
+		return canon__fail(cx, TRAP_CANON, "list pointer/length out of bounds of memory: 0x%llx, %llu", (unsigned long long)ptr, (unsigned long long)length);
 	if (length == 0) {
 		put_list(dst, NULL, 0);
 		return true;
 	}
 	if (canon__is_plain(elem)) {
-		const void *p = at(cx, ptr);
+		const void *p = canon__at(cx, ptr);
 		if (cx->copy && !copy_list(cx, &p, bytes))
 			return false;
 		put_list(dst, p, length);
 		return true;
 	}
-	uint8_t *p = arena_alloc(cx->arena, (size_t)length * elem->size64, 8);
+	uint8_t *p = arena_alloc(cx->arena, length * elem->size64, 8);
 	if (!p)
-		return canon__no_room(cx, "a list", (uint64_t)length * elem->size64);
-	if (!load_elements(cx, ptr, length, elem, p))
+		return canon__no_room(cx, "a list", length * elem->size64);
+	if (!load_elements(cx, ptr, (uint32_t)length, elem, p))
 		return false;
 	put_list(dst, p, length);
 	return true;
 }
 
-NOINLINE static bool load_record(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, uint8_t *dst)
+NOINLINE static bool load_record(struct canon__cx *cx, uint64_t ptr, const struct wit_type *t, uint8_t *dst)
 {
 	if (!canon__work(cx, t->n * VM_WORK_ITEM))
 		return false;
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct wit_field *f = &t->fields[i];
-		if (!canon__load(cx, ptr + f->offset32, f->type, dst + f->offset64))
+		if (!canon__load(cx, ptr + canon__offset(cx->wide, f), f->type, dst + f->offset64))
 			return false;
 	}
 	return true;
 }
 
-NOINLINE static bool load_variant(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, uint8_t *dst)
+NOINLINE static bool load_variant(struct canon__cx *cx, uint64_t ptr, const struct wit_type *t, uint8_t *dst)
 {
-	uint32_t index = wit_discriminant_load(at(cx, ptr), t->discriminant_size);
+	uint32_t index = wit_discriminant_load(canon__at(cx, ptr), t->discriminant_size);
 	if (index >= t->n)
 		return canon__fail(cx, TRAP_CANON, "invalid %s discriminant: %u of %u", wit_kind_name(t->kind), index, t->n);
 	wit_discriminant_store(dst, t->discriminant_size, index);
 	const struct wit_type *payload = t->fields[index].type;
-	return !payload || canon__load(cx, ptr + t->payload32, payload, dst + t->payload64);
+	return !payload || canon__load(cx, ptr + canon__payload(cx->wide, t), payload, dst + t->payload64);
 }
 
-static uint32_t load_u32(const struct canon__cx *cx, uint32_t ptr)
+static uint32_t load_u32(const struct canon__cx *cx, uint64_t ptr)
 {
 	uint32_t v;
-	memcpy(&v, at(cx, ptr), 4);
+	memcpy(&v, canon__at(cx, ptr), 4);
 	return v;
 }
 
-bool canon__load(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, void *dst)
+// The k-th of two words as large as a pointer: where a string or list begins, and its length.
+static uint64_t load_word(const struct canon__cx *cx, uint64_t ptr, unsigned k)
+{
+	uint64_t v;
+	if (!cx->wide)
+		return load_u32(cx, ptr + 4 * k);
+	memcpy(&v, canon__at(cx, ptr + 8 * k), 8);
+	return v;
+}
+
+bool canon__load(struct canon__cx *cx, uint64_t ptr, const struct wit_type *t, void *dst)
 {
 	switch ((enum wit_kind)t->kind) {
 	case WIT_BOOL:
-		*(uint8_t *)dst = *at(cx, ptr) != 0;
+		*(uint8_t *)dst = *canon__at(cx, ptr) != 0;
 		return true;
 	case WIT_S8:
 	case WIT_U8:
-		memcpy(dst, at(cx, ptr), 1);
+		memcpy(dst, canon__at(cx, ptr), 1);
 		return true;
 	case WIT_S16:
 	case WIT_U16:
-		memcpy(dst, at(cx, ptr), 2);
+		memcpy(dst, canon__at(cx, ptr), 2);
 		return true;
 	case WIT_S32:
 	case WIT_U32:
-		memcpy(dst, at(cx, ptr), 4);
+		memcpy(dst, canon__at(cx, ptr), 4);
 		return true;
 	case WIT_S64:
 	case WIT_U64:
-		memcpy(dst, at(cx, ptr), 8);
+		memcpy(dst, canon__at(cx, ptr), 8);
 		return true;
 	case WIT_F32: {
 		uint32_t v = canonical_f32(load_u32(cx, ptr));
@@ -183,7 +189,7 @@ bool canon__load(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, v
 	}
 	case WIT_F64: {
 		uint64_t v;
-		memcpy(&v, at(cx, ptr), 8);
+		memcpy(&v, canon__at(cx, ptr), 8);
 		v = canonical_f64(v);
 		memcpy(dst, &v, 8);
 		return true;
@@ -191,10 +197,10 @@ bool canon__load(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, v
 	case WIT_CHAR:
 		return convert_i32_to_char(cx, load_u32(cx, ptr), dst);
 	case WIT_STRING:
-		return canon__load_string_from_range(cx, load_u32(cx, ptr), load_u32(cx, ptr + 4), dst);
+		return canon__load_string_from_range(cx, load_word(cx, ptr, 0), load_word(cx, ptr, 1), dst);
 	case WIT_LIST:
 	case WIT_MAP:
-		return load_list_from_range(cx, load_u32(cx, ptr), load_u32(cx, ptr + 4), t->elem, dst);
+		return load_list_from_range(cx, load_word(cx, ptr, 0), load_word(cx, ptr, 1), t->elem, dst);
 	case WIT_FIXED_LIST:
 		return load_elements(cx, ptr, t->n, t->elem, dst);
 	case WIT_RECORD:
@@ -206,7 +212,7 @@ bool canon__load(struct canon__cx *cx, uint32_t ptr, const struct wit_type *t, v
 	case WIT_RESULT:
 		return load_variant(cx, ptr, t, dst);
 	case WIT_FLAGS:
-		wit_discriminant_store(dst, t->discriminant_size, mask_flags(t, wit_discriminant_load(at(cx, ptr), t->discriminant_size)));
+		wit_discriminant_store(dst, t->discriminant_size, mask_flags(t, wit_discriminant_load(canon__at(cx, ptr), t->discriminant_size)));
 		return true;
 	case WIT_OWN:
 		return canon__lift_own(cx, load_u32(cx, ptr), t, dst);
@@ -299,13 +305,13 @@ bool canon__lift_flat(struct canon__cx *cx, const uint64_t **vi, const struct wi
 	case WIT_STRING: {
 		const uint64_t *v = *vi;
 		*vi += 2;
-		return canon__load_string_from_range(cx, (uint32_t)v[0], (uint32_t)v[1], dst);
+		return canon__load_string_from_range(cx, canon__ptr(cx->wide, v[0]), canon__ptr(cx->wide, v[1]), dst);
 	}
 	case WIT_LIST:
 	case WIT_MAP: {
 		const uint64_t *v = *vi;
 		*vi += 2;
-		return load_list_from_range(cx, (uint32_t)v[0], (uint32_t)v[1], t->elem, dst);
+		return load_list_from_range(cx, canon__ptr(cx->wide, v[0]), canon__ptr(cx->wide, v[1]), t->elem, dst);
 	}
 	case WIT_FIXED_LIST:
 		return lift_flat_elements(cx, vi, t, dst);
@@ -339,10 +345,10 @@ bool canon__lift_flat_values(struct canon__cx *cx, uint32_t max_flat, const uint
 {
 	if (LIKELY(t->n_flat <= max_flat))
 		return t->kind == WIT_RECORD ? lift_flat_record(cx, vi, t, dst) : canon__lift_flat(cx, vi, t, dst);
-	uint32_t ptr = (uint32_t)*(*vi)++;
-	if (ptr & (t->align32 - 1u))
-		return canon__fail(cx, TRAP_CANON, "pointer 0x%x to spilled values is not aligned to %u", ptr, t->align32);
-	if ((uint64_t)ptr + t->size32 > cx->memory->length)
-		return canon__fail(cx, TRAP_CANON, "pointer 0x%x to spilled values is out of bounds of memory", ptr);
+	uint64_t ptr = canon__ptr(cx->wide, *(*vi)++);
+	if (!canon__is_aligned(ptr, canon__align(cx->wide, t)))
+		return canon__fail(cx, TRAP_CANON, "pointer 0x%llx to spilled values is not aligned to %u", (unsigned long long)ptr, canon__align(cx->wide, t));
+	if (!canon__in_memory(cx, ptr, canon__size(cx->wide, t)))
+		return canon__fail(cx, TRAP_CANON, "pointer 0x%llx to spilled values is out of bounds of memory", (unsigned long long)ptr);
 	return canon__load(cx, ptr, t, dst);
 }

@@ -1,20 +1,15 @@
 // Lowering: from native values to guest memory or flat core values. CanonicalABI "Storing", "Flat Lowering", "Lifting and Lowering Values".
 //
-// 1. The caller of canon__store has checked alignment and range of [ptr, ptr + size32).
+// 1. The caller of canon__store has checked alignment and range of [ptr, ptr + canon__size).
 // 2. Storing a string or list calls the guest's realloc: a host pointer into guest memory is made anew from its offset after that (L61). Memories
 //    never shrink, so that a checked range stays valid.
 // 3. Native values come from host code, or from canon__load: discriminants and chars are in range. They are checked all the same, because an error
 //    of a host function must not become a wild read.
 #include "canon_int.h"
 
-static uint8_t *at(const struct canon__cx *cx, uint32_t ptr)
+static void store_u32(const struct canon__cx *cx, uint32_t v, uint64_t ptr)
 {
-	return cx->memory->base + ptr;
-}
-
-static void store_u32(const struct canon__cx *cx, uint32_t v, uint32_t ptr)
-{
-	memcpy(at(cx, ptr), &v, 4);
+	memcpy(canon__at(cx, ptr), &v, 4);
 }
 
 static uint32_t get_u32(const void *src)
@@ -48,7 +43,7 @@ static bool lower_handle(struct canon__cx *cx, const void *src, const struct wit
 	return canon__fail(cx, TRAP_NOT_IMPLEMENTED, "values of type %s are not supported yet", wit_kind_name(t->kind));
 }
 
-NOINLINE static bool store_handle(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t ptr)
+NOINLINE static bool store_handle(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t ptr)
 {
 	uint32_t index;
 	if (!lower_handle(cx, src, t, &index))
@@ -57,97 +52,102 @@ NOINLINE static bool store_handle(struct canon__cx *cx, const void *src, const s
 	return true;
 }
 
-NOINLINE static bool store_elements(struct canon__cx *cx, const uint8_t *src, uint32_t n, const struct wit_type *elem, uint32_t ptr)
+NOINLINE static bool store_elements(struct canon__cx *cx, const uint8_t *src, uint32_t n, const struct wit_type *elem, uint64_t ptr)
 {
+	uint64_t size = canon__size(cx->wide, elem);
 	for (uint32_t i = 0; i < n; i++)
-		if (!canon__work(cx, VM_WORK_ITEM) || !canon__store(cx, src + (size_t)i * elem->size64, elem, ptr + i * elem->size32))
+		if (!canon__work(cx, VM_WORK_ITEM) || !canon__store(cx, src + (size_t)i * elem->size64, elem, ptr + i * size))
 			return false;
 	return true;
 }
 
-NOINLINE static bool store_list_into_range(struct canon__cx *cx, const struct wit_list *v, const struct wit_type *elem, uint32_t *ret_ptr, uint32_t *ret_length)
+NOINLINE static bool store_list_into_range(struct canon__cx *cx, const struct wit_list *v, const struct wit_type *elem, uint64_t *ret_ptr, uint64_t *ret_length)
 {
-	if (v->len > MAX_LIST_BYTE_LENGTH || v->len * elem->size32 > UINT32_MAX)
+	uint64_t bytes = sat_mul_u64(v->len, canon__size(cx->wide, elem));
+	if (v->len > MAX_LIST_BYTE_LENGTH || bytes > REALLOC_I32_MAX)
 		return canon__fail(cx, TRAP_CANON, "list of %zu elements is too long", v->len);
-	uint32_t bytes = (uint32_t)v->len * elem->size32;
-	if (!canon__allocate(cx, elem->align32, bytes, ret_ptr))
+	if (!canon__allocate(cx, canon__align(cx->wide, elem), bytes, ret_ptr))
 		return false;
-	*ret_length = (uint32_t)v->len;
+	*ret_length = v->len;
 	if (v->len == 0)
 		return true;
 	if (canon__is_plain(elem))
-		return canon__copy(cx, at(cx, *ret_ptr), v->ptr, bytes);
+		return canon__copy(cx, canon__at(cx, *ret_ptr), v->ptr, bytes);
 	return store_elements(cx, v->ptr, (uint32_t)v->len, elem, *ret_ptr);
 }
 
-static bool store_range(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t *ret_ptr, uint32_t *ret_length)
+static bool store_range(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t *ret_ptr, uint64_t *ret_length)
 {
 	if (t->kind == WIT_STRING)
 		return canon__store_string_into_range(cx, src, ret_ptr, ret_length);
 	return store_list_into_range(cx, src, t->elem, ret_ptr, ret_length);
 }
 
-NOINLINE static bool store_string_or_list(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t ptr)
+NOINLINE static bool store_string_or_list(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t ptr)
 {
-	uint32_t a, b;
-	if (!store_range(cx, src, t, &a, &b))
+	uint64_t words[2];
+	if (!store_range(cx, src, t, &words[0], &words[1]))
 		return false;
-	store_u32(cx, a, ptr);
-	store_u32(cx, b, ptr + 4);
+	if (cx->wide) {
+		memcpy(canon__at(cx, ptr), words, sizeof words);
+		return true;
+	}
+	store_u32(cx, (uint32_t)words[0], ptr);
+	store_u32(cx, (uint32_t)words[1], ptr + 4);
 	return true;
 }
 
-NOINLINE static bool store_record(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint32_t ptr)
+NOINLINE static bool store_record(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint64_t ptr)
 {
 	if (!canon__work(cx, t->n * VM_WORK_ITEM))
 		return false;
 	for (uint32_t i = 0; i < t->n; i++) {
 		const struct wit_field *f = &t->fields[i];
-		if (!canon__store(cx, src + f->offset64, f->type, ptr + f->offset32))
+		if (!canon__store(cx, src + f->offset64, f->type, ptr + canon__offset(cx->wide, f)))
 			return false;
 	}
 	return true;
 }
 
-NOINLINE static bool store_variant(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint32_t ptr)
+NOINLINE static bool store_variant(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint64_t ptr)
 {
 	uint32_t index = wit_discriminant_load(src, t->discriminant_size);
 	if (index >= t->n)
 		return canon__fail(cx, TRAP_HOST, "the host made an invalid %s: case %u of %u", wit_kind_name(t->kind), index, t->n);
-	wit_discriminant_store(at(cx, ptr), t->discriminant_size, index);
+	wit_discriminant_store(canon__at(cx, ptr), t->discriminant_size, index);
 	const struct wit_type *payload = t->fields[index].type;
-	return !payload || canon__store(cx, src + t->payload64, payload, ptr + t->payload32);
+	return !payload || canon__store(cx, src + t->payload64, payload, ptr + canon__payload(cx->wide, t));
 }
 
-bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *t, uint32_t ptr)
+bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t ptr)
 {
 	switch ((enum wit_kind)t->kind) {
 	case WIT_BOOL:
-		*at(cx, ptr) = *(const uint8_t *)src != 0;
+		*canon__at(cx, ptr) = *(const uint8_t *)src != 0;
 		return true;
 	case WIT_S8:
 	case WIT_U8:
-		memcpy(at(cx, ptr), src, 1);
+		memcpy(canon__at(cx, ptr), src, 1);
 		return true;
 	case WIT_S16:
 	case WIT_U16:
-		memcpy(at(cx, ptr), src, 2);
+		memcpy(canon__at(cx, ptr), src, 2);
 		return true;
 	case WIT_S32:
 	case WIT_U32:
 	case WIT_CHAR:
-		memcpy(at(cx, ptr), src, 4);
+		memcpy(canon__at(cx, ptr), src, 4);
 		return true;
 	case WIT_S64:
 	case WIT_U64:
-		memcpy(at(cx, ptr), src, 8);
+		memcpy(canon__at(cx, ptr), src, 8);
 		return true;
 	case WIT_F32:
 		store_u32(cx, canonical_f32(get_u32(src)), ptr);
 		return true;
 	case WIT_F64: {
 		uint64_t v = get_canonical_f64(src);
-		memcpy(at(cx, ptr), &v, 8);
+		memcpy(canon__at(cx, ptr), &v, 8);
 		return true;
 	}
 	case WIT_STRING:
@@ -165,7 +165,7 @@ bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *
 	case WIT_RESULT:
 		return store_variant(cx, src, t, ptr);
 	case WIT_FLAGS:
-		wit_discriminant_store(at(cx, ptr), t->discriminant_size, wit_discriminant_load(src, t->discriminant_size));
+		wit_discriminant_store(canon__at(cx, ptr), t->discriminant_size, wit_discriminant_load(src, t->discriminant_size));
 		return true;
 	case WIT_OWN:
 	case WIT_BORROW:
@@ -190,12 +190,9 @@ NOINLINE static bool lower_flat_handle(struct canon__cx *cx, const void *src, co
 
 NOINLINE static bool lower_flat_string_or_list(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t **vo)
 {
-	uint32_t a, b;
-	if (!store_range(cx, src, t, &a, &b))
-		return false;
-	*(*vo)++ = a;
-	*(*vo)++ = b;
-	return true;
+	uint64_t *words = *vo;
+	*vo += 2;
+	return store_range(cx, src, t, &words[0], &words[1]);
 }
 
 NOINLINE static bool lower_flat_elements(struct canon__cx *cx, const uint8_t *src, const struct wit_type *t, uint64_t **vo)
@@ -291,17 +288,17 @@ bool canon__lower_flat(struct canon__cx *cx, const void *src, const struct wit_t
 	return canon__fail(cx, TRAP_NOT_IMPLEMENTED, "unknown kind of type");
 }
 
-NOINLINE static bool bad_pointer(struct canon__cx *cx, const struct wit_type *t, uint32_t ptr)
+NOINLINE static bool bad_pointer(struct canon__cx *cx, const struct wit_type *t, uint64_t ptr)
 {
-	if (ptr & (t->align32 - 1u))
-		return canon__fail(cx, TRAP_CANON, "pointer 0x%x for the result is not aligned to %u", ptr, t->align32);
-	return canon__fail(cx, TRAP_CANON, "pointer 0x%x for the result is out of bounds of memory", ptr);
+	if (!canon__is_aligned(ptr, canon__align(cx->wide, t)))
+		return canon__fail(cx, TRAP_CANON, "pointer 0x%llx for the result is not aligned to %u", (unsigned long long)ptr, canon__align(cx->wide, t));
+	return canon__fail(cx, TRAP_CANON, "pointer 0x%llx for the result is out of bounds of memory", (unsigned long long)ptr);
 }
 
 NOINLINE static bool lower_allocated(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t **vo)
 {
-	uint32_t ptr;
-	if (!canon__allocate(cx, t->align32, t->size32, &ptr))
+	uint64_t ptr;
+	if (!canon__allocate(cx, canon__align(cx->wide, t), canon__size(cx->wide, t), &ptr))
 		return false;
 	*(*vo)++ = ptr;
 	return canon__store(cx, src, t, ptr);
@@ -314,8 +311,8 @@ bool canon__lower_flat_values(struct canon__cx *cx, uint32_t max_flat, const voi
 		return canon__lower_flat(cx, src, t, vo);
 	if (!out_param)
 		return lower_allocated(cx, src, t, vo);
-	uint32_t ptr = (uint32_t)*out_param;
-	if (UNLIKELY((ptr & (t->align32 - 1u)) || (uint64_t)ptr + t->size32 > cx->memory->length))
+	uint64_t ptr = canon__ptr(cx->wide, *out_param);
+	if (UNLIKELY(!canon__is_aligned(ptr, canon__align(cx->wide, t)) || !canon__in_memory(cx, ptr, canon__size(cx->wide, t))))
 		return bad_pointer(cx, t, ptr);
 	return canon__store(cx, src, t, ptr);
 }

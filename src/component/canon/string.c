@@ -50,11 +50,6 @@ static bool at_end(const struct source *s)
 	return s->i >= s->units;
 }
 
-static uint8_t *at(const struct canon__cx *cx, uint32_t ptr)
-{
-	return cx->memory->base + ptr;
-}
-
 // Why next stopped before the end.
 static bool malformed(const struct source *s)
 {
@@ -108,23 +103,23 @@ static bool is_valid(struct source *s)
 	return ok;
 }
 
-bool canon__load_string_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t tagged_code_units, struct wit_string *dst)
+bool canon__load_string_from_range(struct canon__cx *cx, uint64_t ptr, uint64_t tagged_code_units, struct wit_string *dst)
 {
 	struct source s = {.cx = cx, .units = tagged_code_units, .encoding = cx->encoding};
 	if (cx->encoding == CANON_LATIN1_UTF16) {
-		if (tagged_code_units & UTF16_TAG)
-			s.units = tagged_code_units ^ UTF16_TAG;
+		if (tagged_code_units & canon__utf16_tag(cx->wide))
+			s.units = tagged_code_units ^ canon__utf16_tag(cx->wide);
 		else
 			s.encoding = CANON_LATIN1;
 	}
-	uint64_t bytes = (uint64_t)s.units << (s.encoding == CANON_UTF16 || s.encoding == CANON_LATIN1_UTF16);
+	uint64_t bytes = sat_mul_u64(s.units, s.encoding == CANON_UTF16 || s.encoding == CANON_LATIN1_UTF16 ? 2 : 1);
 	if (bytes > MAX_STRING_BYTE_LENGTH)
 		return canon__fail(cx, TRAP_CANON, "string is too long: %llu bytes", (unsigned long long)bytes);
 	if (cx->encoding != CANON_UTF8 && (ptr & 1))
-		return canon__fail(cx, TRAP_CANON, "string pointer 0x%x is not aligned to 2", ptr);
-	if (ptr + bytes > cx->memory->length)
-		return canon__fail(cx, TRAP_CANON, "string pointer/length out of bounds of memory: 0x%x, %llu", ptr, (unsigned long long)bytes);
-	s.p = at(cx, ptr);
+		return canon__fail(cx, TRAP_CANON, "string pointer 0x%llx is not aligned to 2", (unsigned long long)ptr);
+	if (!canon__in_memory(cx, ptr, bytes))
+		return canon__fail(cx, TRAP_CANON, "string pointer/length out of bounds of memory: 0x%llx, %llu", (unsigned long long)ptr, (unsigned long long)bytes);
+	s.p = canon__at(cx, ptr);
 	if (!cx->between && s.encoding != CANON_UTF8)
 		return to_native(cx, &s, dst);
 	// What may change is copied first: what was checked is what is used.
@@ -144,32 +139,32 @@ bool canon__load_string_from_range(struct canon__cx *cx, uint32_t ptr, uint32_t 
 
 // ---- allocating in the guest ----
 
-bool canon__reallocate(struct canon__cx *cx, uint32_t old, uint64_t old_size, uint32_t align, uint64_t size, uint32_t *ret)
+bool canon__reallocate(struct canon__cx *cx, uint64_t old, uint64_t old_size, uint32_t align, uint64_t size, uint64_t *ret)
 {
-	if (size > UINT32_MAX)
+	if (size > REALLOC_I32_MAX)
 		return canon__fail(cx, TRAP_CANON, "%llu bytes are more than a guest can allocate", (unsigned long long)size);
-	if (!cx->reallocate(cx, old, (uint32_t)old_size, align, (uint32_t)size, ret))
+	if (!cx->reallocate(cx, old, old_size, align, size, ret))
 		return false;
-	if (*ret & (align - 1))
-		return canon__fail(cx, TRAP_CANON, "realloc returned 0x%x, which is not aligned to %u", *ret, align);
-	if (*ret + size > cx->memory->length)
-		return canon__fail(cx, TRAP_CANON, "realloc returned 0x%x, out of bounds of memory for %llu bytes", *ret, (unsigned long long)size);
+	if (!canon__is_aligned(*ret, align))
+		return canon__fail(cx, TRAP_CANON, "realloc returned 0x%llx, which is not aligned to %u", (unsigned long long)*ret, align);
+	if (!canon__in_memory(cx, *ret, size))
+		return canon__fail(cx, TRAP_CANON, "realloc returned 0x%llx, out of bounds of memory for %llu bytes", (unsigned long long)*ret, (unsigned long long)size);
 	return true;
 }
 
-bool canon__allocate(struct canon__cx *cx, uint32_t align, uint64_t size, uint32_t *ret)
+bool canon__allocate(struct canon__cx *cx, uint32_t align, uint64_t size, uint64_t *ret)
 {
 	return canon__reallocate(cx, 0, 0, align, size, ret);
 }
 
 // ---- storing ----
 
-static bool store_string_copy(struct canon__cx *cx, struct source *s, uint32_t dst_code_unit_size, uint32_t dst_alignment, uint32_t *ptr, uint32_t *units)
+static bool store_string_copy(struct canon__cx *cx, struct source *s, uint32_t dst_code_unit_size, uint32_t dst_alignment, uint64_t *ptr, uint64_t *units)
 {
 	uint64_t bytes = s->units * (uint64_t)dst_code_unit_size;
 	if (!canon__allocate(cx, dst_alignment, bytes, ptr))
 		return false;
-	uint8_t *out = at(cx, *ptr);
+	uint8_t *out = canon__at(cx, *ptr);
 	if (s->encoding == CANON_LATIN1 && dst_code_unit_size == 2) {
 		for (size_t i = 0; i < s->units; i++) {
 			if (i % PIECE == 0 && !canon__work(cx, PIECE))
@@ -180,16 +175,16 @@ static bool store_string_copy(struct canon__cx *cx, struct source *s, uint32_t d
 	} else if (!canon__copy(cx, out, s->p, bytes)) {
 		return false;
 	}
-	*units = (uint32_t)s->units;
+	*units = s->units;
 	return true;
 }
 
 // Writes the rest of `s` as UTF-8 from offset `at_byte` of an allocation of `cap` bytes. *ret: bytes in all.
-static bool put_utf8(struct canon__cx *cx, struct source *s, uint32_t ptr, uint64_t at_byte, uint64_t cap, uint64_t *ret)
+static bool put_utf8(struct canon__cx *cx, struct source *s, uint64_t ptr, uint64_t at_byte, uint64_t cap, uint64_t *ret)
 {
 	uint32_t c;
 	uint8_t bytes[4];
-	uint8_t *out = at(cx, ptr);
+	uint8_t *out = canon__at(cx, ptr);
 	while (next(s, &c)) {
 		unsigned n = utf8_encode(c, bytes);
 		if (n > cap - at_byte)
@@ -201,11 +196,11 @@ static bool put_utf8(struct canon__cx *cx, struct source *s, uint32_t ptr, uint6
 	return at_end(s) || malformed(s);
 }
 
-static bool put_utf16(struct canon__cx *cx, struct source *s, uint32_t ptr, uint64_t at_byte, uint64_t cap, uint64_t *ret)
+static bool put_utf16(struct canon__cx *cx, struct source *s, uint64_t ptr, uint64_t at_byte, uint64_t cap, uint64_t *ret)
 {
 	uint32_t c;
 	uint8_t bytes[4];
-	uint8_t *out = at(cx, ptr);
+	uint8_t *out = canon__at(cx, ptr);
 	while (next(s, &c)) {
 		unsigned n = 2 * utf16_encode(c, bytes);
 		if (n > cap - at_byte)
@@ -217,11 +212,11 @@ static bool put_utf16(struct canon__cx *cx, struct source *s, uint32_t ptr, uint
 	return at_end(s) || malformed(s);
 }
 
-static bool store_string_to_utf8(struct canon__cx *cx, struct source *s, uint64_t worst_case_size, uint32_t *ptr, uint32_t *units)
+static bool store_string_to_utf8(struct canon__cx *cx, struct source *s, uint64_t worst_case_size, uint64_t *ptr, uint64_t *units)
 {
 	if (!canon__allocate(cx, 1, s->units, ptr))
 		return false;
-	uint8_t *out = at(cx, *ptr);
+	uint8_t *out = canon__at(cx, *ptr);
 	uint64_t done = 0;
 	while (!at_end(s)) {
 		size_t before = s->i;
@@ -239,26 +234,26 @@ static bool store_string_to_utf8(struct canon__cx *cx, struct source *s, uint64_
 			return false;
 		break;
 	}
-	*units = (uint32_t)done;
+	*units = done;
 	return true;
 }
 
-static bool store_utf8_to_utf16(struct canon__cx *cx, struct source *s, uint32_t *ptr, uint32_t *units)
+static bool store_utf8_to_utf16(struct canon__cx *cx, struct source *s, uint64_t *ptr, uint64_t *units)
 {
 	uint64_t worst_case_size = 2 * (uint64_t)s->units, len;
 	if (!canon__allocate(cx, 2, worst_case_size, ptr) || !put_utf16(cx, s, *ptr, 0, worst_case_size, &len))
 		return false;
 	if (len < worst_case_size && !canon__reallocate(cx, *ptr, worst_case_size, 2, len, ptr))
 		return false;
-	*units = (uint32_t)(len / 2);
+	*units = len / 2;
 	return true;
 }
 
-static bool store_string_to_latin1_or_utf16(struct canon__cx *cx, struct source *s, uint32_t *ptr, uint32_t *units)
+static bool store_string_to_latin1_or_utf16(struct canon__cx *cx, struct source *s, uint64_t *ptr, uint64_t *units)
 {
 	if (!canon__allocate(cx, 2, s->units, ptr))
 		return false;
-	uint8_t *out = at(cx, *ptr);
+	uint8_t *out = canon__at(cx, *ptr);
 	uint64_t done = 0;
 	while (!at_end(s)) {
 		size_t before = s->i;
@@ -273,7 +268,7 @@ static bool store_string_to_latin1_or_utf16(struct canon__cx *cx, struct source 
 		uint64_t worst_case_size = 2 * (uint64_t)s->units, len;
 		if (!canon__reallocate(cx, *ptr, s->units, 2, worst_case_size, ptr))
 			return false;
-		out = at(cx, *ptr);
+		out = canon__at(cx, *ptr);
 		for (uint64_t j = done; j-- > 0;) {  // inflated in place, from the end
 			if (j % PIECE == 0 && !canon__work(cx, PIECE))
 				return false;
@@ -284,28 +279,28 @@ static bool store_string_to_latin1_or_utf16(struct canon__cx *cx, struct source 
 			return false;
 		if (worst_case_size > len && !canon__reallocate(cx, *ptr, worst_case_size, 2, len, ptr))
 			return false;
-		*units = (uint32_t)(len / 2) | UTF16_TAG;
+		*units = (len / 2) | canon__utf16_tag(cx->wide);
 		return true;
 	}
 	if (done < s->units && !canon__reallocate(cx, *ptr, s->units, 2, done, ptr))
 		return false;
-	*units = (uint32_t)done;
+	*units = done;
 	return true;
 }
 
-static bool store_probably_utf16_to_latin1_or_utf16(struct canon__cx *cx, struct source *s, uint32_t *ptr, uint32_t *units)
+static bool store_probably_utf16_to_latin1_or_utf16(struct canon__cx *cx, struct source *s, uint64_t *ptr, uint64_t *units)
 {
 	uint64_t src_byte_length = 2 * (uint64_t)s->units;
 	if (!canon__allocate(cx, 2, src_byte_length, ptr))
 		return false;
-	uint8_t *out = at(cx, *ptr);
+	uint8_t *out = canon__at(cx, *ptr);
 	if (!canon__copy(cx, out, s->p, src_byte_length))
 		return false;
 	for (size_t i = 0; i < s->units; i++) {
 		if (i % PIECE == 0 && !canon__work(cx, PIECE))
 			return false;
 		if (out[2 * i + 1]) {
-			*units = (uint32_t)s->units | UTF16_TAG;
+			*units = s->units | canon__utf16_tag(cx->wide);
 			return true;
 		}
 	}
@@ -314,11 +309,11 @@ static bool store_probably_utf16_to_latin1_or_utf16(struct canon__cx *cx, struct
 			return false;
 		out[i] = out[2 * i];
 	}
-	*units = (uint32_t)s->units;
+	*units = s->units;
 	return canon__reallocate(cx, *ptr, src_byte_length, 1, s->units, ptr);
 }
 
-bool canon__store_string_into_range(struct canon__cx *cx, const struct wit_string *v, uint32_t *ptr, uint32_t *units)
+bool canon__store_string_into_range(struct canon__cx *cx, const struct wit_string *v, uint64_t *ptr, uint64_t *units)
 {
 	unsigned encoding = (unsigned)(v->len >> CANON_STRING_SHIFT);
 	struct source s = {.cx = cx, .p = v->ptr, .units = v->len & ((UINT64_C(1) << CANON_STRING_SHIFT) - 1), .encoding = encoding};

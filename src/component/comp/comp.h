@@ -30,7 +30,8 @@ enum comp_feature {
 #undef FEATURE
 };
 #define COMP_FEATURES_ALL 0x7fu
-#define COMP_FEATURES_DEFAULT (COMP_FEATURE_ASYNC | COMP_FEATURE_THREADING | COMP_FEATURE_FIXED_LISTS | COMP_FEATURE_MAP)  // what is run
+// What is run.
+#define COMP_FEATURES_DEFAULT (COMP_FEATURE_ASYNC | COMP_FEATURE_THREADING | COMP_FEATURE_FIXED_LISTS | COMP_FEATURE_MAP | COMP_FEATURE_MEMORY64)
 struct comp_options {
 	uint32_t features;       // enum comp_feature; what needs another is refused by name and offset
 	uint32_t core_features;  // enum wasm_feature, for the core modules inside
@@ -66,6 +67,7 @@ enum comp_encoding { COMP_UTF8, COMP_UTF16, COMP_LATIN1_UTF16 };
 struct comp_canon_options {
 	uint8_t encoding;  // enum comp_encoding
 	bool is_async;
+	bool memory64;     // addresses of the memory are i64
 	struct comp_core_ref memory, realloc, post_return, callback;
 };
 
@@ -83,7 +85,8 @@ struct comp_resource {
 	struct wit_resource wit;  // first; the name is that of its first import or export, or empty
 	uint32_t index;           // in plan->resources
 	uint32_t instance;        // component instance that defines it; COMP_NONE: the host
-	struct comp_core_ref dtor;  // of a guest's; rep is always i32
+	struct comp_core_ref dtor;  // of a guest's
+	bool rep64;               // the same: it is represented by i64, not i32
 	// Imported from the host: by which name. `import` is in plan->imports; `path` is the name of the type in the instance imported
 	// (or the import's own name for a type imported at the root).
 	uint32_t import;

@@ -257,6 +257,7 @@ static struct comp_canon_options canon_options(const struct frame *f, const stru
 {
 	return (struct comp_canon_options){.encoding = c->encoding,
 		.is_async = c->is_async,
+		.memory64 = c->is64,
 		.memory = core_at(f, SORT_CORE_MEMORY, c->memory),
 		.realloc = core_at(f, SORT_CORE_FUNC, c->realloc),
 		.post_return = core_at(f, SORT_CORE_FUNC, c->post_return),
@@ -308,6 +309,7 @@ static bool resource(struct linker *l, struct frame *f, const struct op *op)
 		return false;
 	r->instance = f->instance;
 	r->dtor = core_at(f, SORT_CORE_FUNC, op->b);
+	r->rep64 = op->entity.ty.res->is_rep64;
 	f->map[op->entity.ty.res->slot] = r;
 	return push(f, SORT_TYPE, (struct fval){.res = r});
 }

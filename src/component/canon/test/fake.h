@@ -10,6 +10,8 @@
 #include "../canon_int.h"
 
 enum { FAKE_SIZE = 65536, FAKE_LOG = 32 };
+#define FAKE_HIGH (UINT64_C(5) << 30)
+#define UTF16_TAG (UINT64_C(1) << 31)
 
 struct fake {
 	struct canon_instance inst;
@@ -19,17 +21,18 @@ struct fake {
 	struct canon_task task;
 	struct canon__cx cx;
 	uint8_t bytes[FAKE_SIZE];
-	uint32_t next;      // of the bump allocator
-	uint32_t force;     // nonzero: what realloc returns
+	uint64_t low;       // address of bytes[0]; where addresses are 64-bit there is no memory below it
+	uint64_t next;      // of the bump allocator
+	uint64_t force;     // nonzero: what realloc returns
 	uint32_t n_calls;
-	uint32_t calls[FAKE_LOG][4];  // old, old_size, align, size
+	uint64_t calls[FAKE_LOG][4];  // old, old_size, align, size
 };
 
-static bool fake_realloc(struct canon__cx *cx, uint32_t old, uint32_t old_size, uint32_t align, uint32_t size, uint32_t *ret)
+static bool fake_realloc(struct canon__cx *cx, uint64_t old, uint64_t old_size, uint32_t align, uint64_t size, uint64_t *ret)
 {
 	struct fake *f = CONTAINER_OF(cx, struct fake, cx);
 	if (f->n_calls < FAKE_LOG) {
-		uint32_t *c = f->calls[f->n_calls];
+		uint64_t *c = f->calls[f->n_calls];
 		c[0] = old, c[1] = old_size, c[2] = align, c[3] = size;
 	}
 	f->n_calls++;
@@ -41,11 +44,11 @@ static bool fake_realloc(struct canon__cx *cx, uint32_t old, uint32_t old_size, 
 		*ret = old;
 		return true;
 	}
-	f->next = (f->next + align - 1) & ~(align - 1);
+	f->next = align_up_u64(f->next, align);
 	*ret = f->next;
 	f->next += size;
-	if (old && f->next <= FAKE_SIZE)
-		memmove(f->bytes + *ret, f->bytes + old, old_size);
+	if (old && f->next <= f->low + FAKE_SIZE)
+		memmove(f->memory.base + *ret, f->memory.base + old, old_size);
 	return true;
 }
 
@@ -57,10 +60,11 @@ static struct vm_shard *fake_shard(void)
 	return s;
 }
 
-static struct fake *fake_new(void)
+static struct fake *fake_new_of(bool wide)
 {
 	struct fake *f = mem_zalloc(sizeof(*f));
-	f->memory = (struct abi_memory){.base = f->bytes, .length = FAKE_SIZE, .max_bytes = FAKE_SIZE};
+	f->low = wide ? FAKE_HIGH : 0;
+	f->memory = (struct abi_memory){.base = (uint8_t *)((uintptr_t)f->bytes - f->low), .length = f->low + FAKE_SIZE, .max_bytes = f->low + FAKE_SIZE};
 	f->inst.components = f->components;
 	f->inst.n_components = 2;
 	for (int i = 0; i < 2; i++)
@@ -69,9 +73,15 @@ static struct fake *fake_new(void)
 	f->task = (struct canon_task){.instance = &f->inst, .trap = &f->trap};
 	arena_init_pool(&f->task.arena, 16 << 20, &f->inst.head.pool);
 	f->inst.exec = vm_shard_exec(fake_shard());
-	f->next = 1024;
-	f->cx = (struct canon__cx){.inst = &f->inst, .memory = &f->memory, .encoding = CANON_UTF8, .arena = &f->task.arena, .task = &f->task, .reallocate = fake_realloc};
+	f->next = f->low + 1024;
+	f->cx = (struct canon__cx){.inst = &f->inst, .memory = &f->memory, .encoding = CANON_UTF8, .wide = wide, .arena = &f->task.arena, .task = &f->task};
+	f->cx.reallocate = fake_realloc;
 	return f;
+}
+
+UNUSED static struct fake *fake_new(void)
+{
+	return fake_new_of(false);
 }
 
 static void fake_free(struct fake *f)
@@ -83,5 +93,14 @@ static void fake_free(struct fake *f)
 	pool_release(&f->inst.head.pool);
 	mem_free(f);
 }
+
+// A test with 32-bit addresses, then with 64-bit ones, all of them above 4 GiB.
+UNUSED static struct fake *fake_next(struct fake *f)
+{
+	bool wide = f->cx.wide;
+	fake_free(f);
+	return wide ? NULL : fake_new_of(true);
+}
+#define FOR_EACH_WIDTH(f) for (struct fake *f = fake_new_of(false); f; f = fake_next(f))
 
 #endif

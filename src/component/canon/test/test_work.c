@@ -80,7 +80,7 @@ static void lifting_strings_of_each_encoding_is_work(void **s)
 		unsigned encoding;
 		uint8_t byte;
 		uint32_t units;
-	} cases[] = {{CANON_UTF8, 'a', BYTES}, {CANON_UTF8, 0, BYTES}, {CANON_UTF16, 'a', BYTES / 2}, {CANON_LATIN1_UTF16, 'a', (BYTES / 2) | UTF16_TAG}};
+	} cases[] = {{CANON_UTF8, 'a', BYTES}, {CANON_UTF8, 0, BYTES}, {CANON_UTF16, 'a', BYTES / 2}, {CANON_LATIN1_UTF16, 'a', (BYTES / 2) | (uint32_t)UTF16_TAG}};
 	const struct wit_type *t = list_of(list_of(list_of(&wit_primitives[WIT_STRING])));
 	for (size_t k = 0; k < 2 * ARRAY_LEN(cases); k++) {
 		struct job j = begin(t, cases[k / 2].encoding, k & 1);

@@ -146,14 +146,14 @@ static void addresses_of_64_bit_memories_are_i64(void **state)
 	accepts_all(WIDE CANON "[ 01 00 00 04 02 03 00 04 01 03 ] ");  // string and f32 join in i64, their length stays one
 	rejects_all(WIDE CANON "[ 01 00 00 00 02 03 00 04 02 00 ] ", ERR_INVALID, "`realloc` uses a core function with an incorrect signature");
 	accepts_all(WIDE CANON "[ 03 20 00 00 0f 04 01 03 00 0a 7e 00 ] ");
-	rejects(COMPONENT CANON "[ 01 0a 7e 00 ] ", ERR_UNSUPPORTED, "i64");
+	accepts(WIDE CANON "[ 03 00 00 00 02 03 00 04 01 00 20 00 00 0a 7e 00 ] ");  // and are run
 }
 
 static void resources_may_be_represented_by_i64(void **state)
 {
 	accepts_all(COMPONENT TYPE "[ 01 3f 7e 00 ] " CANON "[ 03 02 00 03 00 04 00 ] ");
 	rejects_all(COMPONENT TYPE "[ 01 3f 7d 00 ] ", ERR_INVALID, "represented by `i32`");
-	rejects(COMPONENT TYPE "[ 01 3f 7e 00 ] ", ERR_UNSUPPORTED, "represented by `i64`");
+	accepts(COMPONENT TYPE "[ 01 3f 7e 00 ] ");
 	rejects_all(WIDE TYPE "[ 01 3f 7f 01 00 ] ", ERR_INVALID, "wrong signature for a destructor");
 }
 

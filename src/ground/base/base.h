@@ -10,6 +10,7 @@
 #include "account.h"
 #include "arena.h"
 #include "buf.h"
+#include "chacha.h"
 #include "demangle.h"
 #include "err.h"
 #include "hash.h"

@@ -69,7 +69,6 @@ uint64_t sys_raise_descriptors(void);
 uint64_t sys_descriptors_open(void);
 // Whether n more descriptors could be had now. Returns 0 or -errno.
 int sys_descriptors_left(unsigned n);
-void sys_random(void *into, size_t n);
 
 // All four return -errno on failure. ctl: `op` is EPOLL_CTL_*.
 int sys_epoll_new(void);
@@ -82,6 +81,18 @@ void sys_eventfd_signal(int fd);
 NODISCARD bool sys_signalfd(const int *signals, int n, int *ret_fd, struct err *e);
 // The next signal's number, 0 when there is none.
 int sys_signalfd_next(int fd);
+
+// ==== random bytes (sys_random.c) ====================================================================================================
+// The kernel's, which are always to be had where we run.
+void sys_random(void *into, size_t n);
+// A generator (ChaCha20, keyed by the kernel now and then) for who wants few bytes often; of one thread. Neither a child nor a core dump has its state. NULL:
+// none is to be had.
+struct sys_generator;
+struct sys_generator *sys_generator_new(void);
+void sys_generator_free(struct sys_generator *g);  // NULL does nothing
+// Without one, and more than SYS_GENERATOR_MAX bytes, it is the kernel that gives them. false: it gives none.
+enum { SYS_GENERATOR_MAX = 256 };
+NODISCARD bool sys_generator_take(struct sys_generator *g, void *into, size_t n);
 
 // ==== libraries that are not linked (sys_library.c) ==================================================================================
 // Fills functions[i] with the one called names[i], if the last of them (n of them, at least 1) is not there yet. The library stays. Any thread.

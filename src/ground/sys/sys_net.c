@@ -17,7 +17,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -320,15 +319,6 @@ uint64_t sys_raise_descriptors(void)
 	rlim_t soft = l.rlim_cur;
 	l.rlim_cur = l.rlim_max;
 	return setrlimit(RLIMIT_NOFILE, &l) < 0 ? soft : l.rlim_cur;
-}
-
-void sys_random(void *into, size_t n)
-{
-	for (size_t at = 0; at < n;) {
-		ssize_t got = getrandom((uint8_t *)into + at, n - at, 0);
-		BUG_ON(got < 0 && errno != EINTR);
-		at += got > 0 ? (size_t)got : 0;
-	}
 }
 
 int sys_epoll_new(void)

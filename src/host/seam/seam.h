@@ -261,6 +261,8 @@ struct seam_grants {
 NODISCARD bool seam_tasks_new(struct loop *loop, struct vm_shard *shard, struct seam_tasks **ret, struct err *e);
 // All of them have been freed. NULL does nothing.
 void seam_tasks_free(struct seam_tasks *p);
+// Random bytes of the thread's generator: never of an image's or a child's. false: the system gives none.
+NODISCARD bool seam_random(struct seam_tasks *p, void *into, size_t n);
 // Names a task beyond its end: when its memory is another task's, the name still leads to nobody. Zero: no task.
 struct seam_task_id {
 	uint32_t index;

@@ -9,6 +9,7 @@
 // States: made (seam_task_new) → runs, or waits for its turn (seam_task_run, resume) ⇄ parked (seam_park) → returned, while children go on → done
 // (finish) → free (seam_task_free).
 #include "seam_int.h"
+#include "sys/sys.h"
 
 // ---- the pool ------------------------------------------------------------------------------------------------------------------------
 
@@ -23,6 +24,8 @@ struct seam_tasks {
 	uint32_t live;
 	struct seam_watch *watch;
 	struct seam_task nobody;  // of threads that no task runs, while their instance ends
+	struct sys_generator *random;  // made when a guest first asks
+	bool asked_random;
 };
 
 bool seam_tasks_new(struct loop *loop, struct vm_shard *shard, struct seam_tasks **ret, struct err *e)
@@ -45,7 +48,16 @@ void seam_tasks_free(struct seam_tasks *p)
 	for (uint32_t i = 0; i < p->blocks.len; i++)
 		mem_free(p->blocks.ptr[i]);
 	VEC_FREE(&p->blocks);
+	sys_generator_free(p->random);
 	mem_free(p);
+}
+
+bool seam_random(struct seam_tasks *p, void *into, size_t n)
+{
+	if (!p->asked_random)
+		p->random = sys_generator_new();
+	p->asked_random = true;
+	return sys_generator_take(p->random, into, n);
 }
 
 void seam_tasks_watch(struct seam_tasks *p, struct seam_watch *w)

@@ -112,7 +112,7 @@ enum seam_result wasi__p1_random_get(struct p1_call *c, const struct p1_random_g
 	if (!to)
 		return SEAM_TRAP;
 	for (uint64_t done = 0; done < a->buf_len; done += VM_WORK_LOOK) {
-		if (!wasi__random_fill(to + done, min_u64(a->buf_len - done, VM_WORK_LOOK)))
+		if (!wasi__random_fill(&c->seam, to + done, min_u64(a->buf_len - done, VM_WORK_LOOK)))
 			return wasi__p1_fail(c, P1_IO);
 		enum seam_result r = seam_work(&c->seam, VM_WORK_LOOK);
 		if (r != SEAM_OK)

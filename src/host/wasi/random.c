@@ -1,21 +1,12 @@
-// wasi:random: all of it from the kernel, exactly as many bytes as were asked for (W4).
-#include <errno.h>
-#include <sys/random.h>
-
+// wasi:random: all of it from the kernel or a generator that it keys, exactly as many bytes as were asked for (W4).
 #include "wasi_int.h"
 #include "wasi_provider.h"
 
 enum { RANDOM_PIECE = 64 << 10 };  // bytes between two looks at the time
 
-bool wasi__random_fill(void *into, size_t n)
+bool wasi__random_fill(struct seam_call *c, void *into, size_t n)
 {
-	for (size_t at = 0; at < n;) {
-		ssize_t got = getrandom((uint8_t *)into + at, n - at, 0);
-		if (got < 0 && errno != EINTR)
-			return false;
-		at += got > 0 ? (size_t)got : 0;
-	}
-	return true;
+	return seam_random(c->task->of, into, n);
 }
 
 enum seam_result wasi__random_bytes(struct seam_call *c, uint64_t n, struct wit_list *ret)
@@ -26,7 +17,7 @@ enum seam_result wasi__random_bytes(struct seam_call *c, uint64_t n, struct wit_
 	if (!bytes)
 		return SEAM_TRAP;
 	for (uint64_t at = 0; at < n; at += RANDOM_PIECE) {
-		if (!wasi__random_fill(bytes + at, min_u64(n - at, RANDOM_PIECE)))
+		if (!wasi__random_fill(c, bytes + at, min_u64(n - at, RANDOM_PIECE)))
 			return seam_trap(c, "the system gives no random bytes");
 		enum seam_result r = seam_work(c, VM_WORK_LOOK);
 		if (r != SEAM_OK)
@@ -38,7 +29,7 @@ enum seam_result wasi__random_bytes(struct seam_call *c, uint64_t n, struct wit_
 
 enum seam_result wasi__random_words(struct seam_call *c, uint64_t *ret, size_t n)
 {
-	return wasi__random_fill(ret, n * sizeof *ret) ? SEAM_OK : seam_trap(c, "the system gives no random bytes");
+	return wasi__random_fill(c, ret, n * sizeof *ret) ? SEAM_OK : seam_trap(c, "the system gives no random bytes");
 }
 
 enum seam_result wasi_random_random_get_random_bytes(struct seam_call *c, const struct wasi_random_random_get_random_bytes_args *args, struct wit_list *ret)

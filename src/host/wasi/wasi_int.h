@@ -178,7 +178,7 @@ void wasi__log_message(const struct wasi_log *log, struct seam_task *task, uint8
 
 // ---- random bytes ----------------------------------------------------------------------------------------------------------------------
 // false: the system has none.
-NODISCARD bool wasi__random_fill(void *into, size_t n);
+NODISCARD bool wasi__random_fill(struct seam_call *c, void *into, size_t n);
 // So many bytes as a list; a trap where the system has none.
 enum seam_result wasi__random_bytes(struct seam_call *c, uint64_t n, struct wit_list *ret);
 enum seam_result wasi__random_words(struct seam_call *c, uint64_t *ret, size_t n);

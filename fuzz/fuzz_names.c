@@ -49,12 +49,12 @@ static void read_section(const uint8_t *in, size_t n)
 	uint8_t *copy = mem_alloc(n + !n);
 	memcpy(copy, in, n);
 	struct wasm_module m = {.name_section = slice_of(copy, n)};
-	struct symbols__names names = {0};
-	symbols__names_make(&names, &m);
+	struct wasm_names names;
+	wasm_names_make(&names, &m);
 	for (uint32_t func = 0; func < 200; func++)
-		BUG_ON(!slice_eq(symbols__names_find(&names, func), find_plainly(m.name_section, func)));
-	(void)symbols__names_find(&names, UINT32_MAX);
-	symbols__names_release(&names);
+		BUG_ON(!slice_eq(wasm_names_find(&names, func), find_plainly(m.name_section, func)));
+	(void)wasm_names_find(&names, UINT32_MAX);
+	wasm_names_release(&names);
 	(void)symbols__module_name(slice_of(copy, n), copy + n / 2);
 	mem_free(copy);
 }

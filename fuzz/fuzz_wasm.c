@@ -45,8 +45,12 @@ static const struct wasm_module *validated(struct arena *a, struct slice bytes, 
 	bool decoded = wasm_decode(a, bytes, features, 0, &m, &e);
 	bool ok = decoded && wasm_validate(m, &e);
 	BUG_ON(ok != (e.code == ERR_NONE) || (!ok && !e.text[0]));
-	if (decoded)
-		wasm_module_func_name(m, 0, name, sizeof(name));
+	if (decoded) {
+		struct wasm_names names;
+		wasm_names_make(&names, m);
+		wasm_names_put(&names, 0, name, sizeof name);
+		wasm_names_release(&names);
+	}
 	return ok ? m : NULL;
 }
 

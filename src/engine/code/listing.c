@@ -13,12 +13,12 @@ static bool is_on(const char *variable)
 	return v && v[0] && strcmp(v, "0") != 0;
 }
 
-static void name_of(const struct wasm_module *m, uint32_t func, char *buf, size_t size)
+static struct wasm_names names_of(const struct wasm_module *m)
 {
+	struct wasm_names n = {0};
 	if (m)
-		wasm_module_func_name(m, func, buf, size);
-	else
-		snprintf(buf, size, "func[%u]", func);
+		wasm_names_make(&n, m);
+	return n;
 }
 
 void code__perf_note(const struct code_object *o, const struct wasm_module *m)
@@ -31,10 +31,12 @@ void code__perf_note(const struct code_object *o, const struct wasm_module *m)
 	sys_mutex_lock(&lock);
 	FILE *f = fopen(path, "ae");
 	if (f) {
+		struct wasm_names names = names_of(m);
 		for (uint32_t i = 0; i < o->nfuncs; i++) {
-			name_of(m, o->first_func + i, name, sizeof name);
+			wasm_names_put(&names, o->first_func + i, name, sizeof name);
 			fprintf(f, "%lx %x wasm:%s\n", (unsigned long)(uintptr_t)(o->text + o->funcs[i].offset), o->funcs[i].size, name);
 		}
+		wasm_names_release(&names);
 		fclose(f);
 	}
 	sys_mutex_unlock(&lock);
@@ -63,14 +65,15 @@ enum { SECTION_NULL, SECTION_TEXT, SECTION_SYMTAB, SECTION_STRTAB, SECTION_COUNT
 
 static bool elf_image(const struct code_object *o, const struct wasm_module *m, struct buf *out)
 {
-	static const char names[] = "\0.text\0.symtab\0.strtab";
+	static const char sections_names[] = "\0.text\0.symtab\0.strtab";
+	struct wasm_names names = names_of(m);
 	AUTO(buf)
 	strings = {0};
 	AUTO(buf)
 	symbols = {0};
 	char name[256];
 	Elf64_Sym none = {0};
-	buf_put(&strings, names, sizeof names);
+	buf_put(&strings, sections_names, sizeof sections_names);
 	buf_put(&symbols, &none, sizeof none);
 	for (uint32_t i = 0; i < o->nfuncs; i++) {
 		Elf64_Sym s = {
@@ -80,10 +83,11 @@ static bool elf_image(const struct code_object *o, const struct wasm_module *m, 
 			.st_value = o->funcs[i].offset,
 			.st_size = o->funcs[i].size,
 		};
-		name_of(m, o->first_func + i, name, sizeof name);
+		wasm_names_put(&names, o->first_func + i, name, sizeof name);
 		buf_put(&strings, name, strlen(name) + 1);
 		buf_put(&symbols, &s, sizeof s);
 	}
+	wasm_names_release(&names);
 	Elf64_Ehdr h = {
 		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
 		.e_type = ET_REL,

@@ -24,3 +24,20 @@ bool wasm_reader_bytes(struct wasm_reader *r, struct slice *ret)
 	r->p += n;
 	return true;
 }
+
+bool wasm_reader_name(struct wasm_reader *r, struct slice *ret)
+{
+	return wasm_reader_bytes(r, ret) && utf8_is_valid(*ret);
+}
+
+bool wasm_reader_section(struct wasm_reader *r, uint8_t *ret_id, struct wasm_reader *ret)
+{
+	struct slice s;
+	if (r->p == r->end)
+		return false;
+	*ret_id = *r->p++;
+	if (!wasm_reader_bytes(r, &s))
+		return false;
+	*ret = (struct wasm_reader){s.ptr, s.ptr + s.len};
+	return true;
+}

@@ -593,7 +593,10 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 		ok = wasm__fail(&v.c, v.c.p, ERR_MALFORMED, "section size mismatch: operators remaining after end of function");
 	if (!ok) {
 		char name[128];
-		wasm_module_func_name(m, index, name, sizeof(name));
+		struct wasm_names names;
+		wasm_names_make(&names, m);
+		wasm_names_put(&names, index, name, sizeof name);
+		wasm_names_release(&names);
 		return err_note(e, "function %u (%s)", index, name);
 	}
 	*ret = (struct wasm_func_info){.nlocals = v.nlocals, .locals = s->locals, .nflat = v.nflat, .far = s->far, .nfar = s->nfar, .local_weight = s->weights};

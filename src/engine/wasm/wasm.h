@@ -363,8 +363,20 @@ static inline const struct wasm_func_type *wasm_tag_type_of(const struct wasm_mo
 {
 	return &m->types[m->tags[tag].type].func;
 }
-// Name from the name section into buf ("func[12]" if there is none); for backtraces.
-void wasm_module_func_name(const struct wasm_module *m, uint32_t func, char *buf, size_t size);
+// An index of the section of names, made by one pass over it; the module outlives it. Without memory, or from where the section is wrong, there are none.
+struct wasm_name_mark;
+struct wasm_names {
+	struct slice module;  // what it calls itself
+	struct wasm_name_mark *marks;
+	uint32_t n;
+	struct slice section;  // of functions' names
+};
+void wasm_names_make(struct wasm_names *n, const struct wasm_module *m);
+void wasm_names_release(struct wasm_names *n);
+// Empty: it has none.
+struct slice wasm_names_find(const struct wasm_names *n, uint32_t func);
+// The same into buf; "func[12]" if it has none.
+void wasm_names_put(const struct wasm_names *n, uint32_t func, char *buf, size_t size);
 
 // ---- matching (linking) -----------------------------------------------------------------------------------------
 // Is an entity of type `have` acceptable where `want` is imported? Types of two modules are compared by canonical id.
@@ -489,5 +501,7 @@ struct wasm_reader {
 };
 bool wasm_reader_u32(struct wasm_reader *r, uint32_t *ret);      // LEB128
 bool wasm_reader_bytes(struct wasm_reader *r, struct slice *ret);  // their number, then they
+bool wasm_reader_name(struct wasm_reader *r, struct slice *ret);   // the same, and UTF-8
+bool wasm_reader_section(struct wasm_reader *r, uint8_t *ret_id, struct wasm_reader *ret);  // its id, then its bytes
 
 #endif

@@ -20,7 +20,7 @@ struct module {
 	struct slice name;
 	bool named;  // `name` is what was found
 	bool has_dwarf;
-	struct symbols__names names;
+	struct wasm_names names;
 };
 struct symbols {
 	struct slice component;
@@ -69,7 +69,7 @@ void symbols_free(struct symbols *s)
 	if (!s)
 		return;
 	for (uint32_t i = 0; i < s->n; i++)
-		symbols__names_release(&s->modules[i].names);
+		wasm_names_release(&s->modules[i].names);
 	arena_release(&s->arena);
 	sys_mutex_release(&s->lock);
 	mem_free(s->modules);
@@ -274,7 +274,7 @@ static void name_module(struct symbols *s, struct module *m)
 	if (m->named)
 		return;
 	m->named = true;
-	symbols__names_make(&m->names, m->vm->m);
+	wasm_names_make(&m->names, m->vm->m);
 	m->name = m->names.module.len ? m->names.module : symbols__module_name(s->component, m->vm->m->bytes.ptr);
 }
 
@@ -289,7 +289,7 @@ static void put_frame(struct symbols *s, const struct vm_trap_frame *f, struct b
 	buf_put_str(out, "  at ");
 	if (m) {
 		name_module(s, m);
-		name = symbols__names_find(&m->names, f->func);
+		name = wasm_names_find(&m->names, f->func);
 		if (s->n > 1 && m->name.len) {
 			buf_put_printable(out, slice_sub(m->name, 0, 100), "");
 			buf_put_byte(out, '!');

@@ -1,5 +1,5 @@
-// Shared by the files of the room: symbols.c (what is known, as text), names.c (the names of a module), image.c (its DWARF as a file), ask.c (the process
-// that reads it), answer.c (in that process).
+// Shared by the files of the room: symbols.c (what is known, as text), names.c (the names that a component gives its modules), image.c (a module's DWARF as a
+// file), ask.c (the process that reads it), answer.c (in that process).
 #ifndef TENON_SYMBOLS_INT_H
 #define TENON_SYMBOLS_INT_H
 
@@ -7,20 +7,6 @@
 #include "wasm/wasm.h"
 
 // ---- names ----
-#define SYMBOLS__NAMES_MAX ((size_t)64 << 20)  // bytes of a name section that are looked at
-
-struct symbols__mark;
-struct symbols__names {
-	bool made;
-	struct slice module;  // what it calls itself
-	struct symbols__mark *marks;
-	uint32_t n;
-	struct slice section;  // of functions' names
-};
-void symbols__names_make(struct symbols__names *n, const struct wasm_module *m);
-void symbols__names_release(struct symbols__names *n);
-// Empty: it has none.
-struct slice symbols__names_find(const struct symbols__names *n, uint32_t func);
 // What the `component-name` section of the component calls its core modules, by where their bytes begin.
 struct slice symbols__module_name(struct slice component, const uint8_t *module);
 

@@ -338,10 +338,13 @@ static void names_of_functions_are_optional_and_lenient(void **state)
 		put_preamble(&b);
 		buf_put_slice(&b, sections[i]);
 		struct wasm_module *m = decode(&a, &b);
-		wasm_module_func_name(m, 1, name, sizeof(name));
+		struct wasm_names names;
+		wasm_names_make(&names, m);
+		wasm_names_put(&names, 1, name, sizeof name);
 		assert_string_equal(name, i == 0 ? "hi" : "func[1]");
-		wasm_module_func_name(m, 7, name, sizeof(name));
+		wasm_names_put(&names, 7, name, sizeof name);
 		assert_string_equal(name, "func[7]");
+		wasm_names_release(&names);
 		arena_release(&a);
 		buf_release(&b);
 	}

@@ -45,16 +45,12 @@ enum seam_result wasi_http_types_outgoing_request_body(struct seam_call *c, cons
 	struct wasi_result_own_http_types_outgoing_body_void *ret)
 {
 	struct wasi_http_outgoing_request *r = request(c, args->self);
-	ret->is_err = r->body != NULL;
-	if (r->body)
-		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_give(c, NULL, &wasi_http_types_outgoing_body_class, &ret->ok);
-	if (!b)
-		return SEAM_TRAP;
-	b->of_request = true;
-	if (!wasi__fields_length(r->headers, &b->length))
-		b->length = HTTP_LENGTH_UNKNOWN;  // the request will be refused for it
-	r->body = wasi__body_ref(b);
+	enum seam_result given = wasi__body_give_outgoing(c, &r->body, ret);
+	if (given != SEAM_OK || ret->is_err)
+		return given;
+	r->body->of_request = true;
+	if (!wasi__fields_length(r->headers, &r->body->length))
+		r->body->length = HTTP_LENGTH_UNKNOWN;  // the request will be refused for it
 	return SEAM_OK;
 }
 

@@ -470,13 +470,5 @@ enum seam_result wasi_http_types_incoming_response_consume(struct seam_call *c, 
 	struct wasi_result_own_http_types_incoming_body_void *ret)
 {
 	struct sent *s = answered(c, args->self);
-	ret->is_err = s->consumed;
-	if (s->consumed)
-		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_give(c, &s->flow, &wasi_http_types_incoming_body_class, &ret->ok);
-	if (!b)
-		return SEAM_TRAP;
-	s->consumed = true;
-	s->flow.in = b;
-	return SEAM_OK;
+	return wasi__body_give_incoming(c, &s->flow, &s->consumed, ret);
 }

@@ -116,18 +116,23 @@ enum seam_result wasi_http_types_incoming_request_consume(struct seam_call *c, c
 	struct wasi_http_request *r;
 	if (!request(c, args->self, &r))
 		return SEAM_TRAP;
-	ret->is_err = r->consumed;
-	if (r->consumed)
-		return SEAM_OK;
-	struct wasi_http_body *b = wasi__body_give(c, &r->call->flow, &wasi_http_types_incoming_body_class, &ret->ok);
-	if (!b)
-		return SEAM_TRAP;
-	r->consumed = true;
-	r->call->flow.in = b;
-	return SEAM_OK;
+	return wasi__body_give_incoming(c, &r->call->flow, &r->consumed, ret);
 }
 
 // ---- incoming body and its trailers --------------------------------------------------------------------------------------------------------
+
+enum seam_result wasi__body_give_incoming(struct seam_call *c, struct wasi_http_flow *flow, bool *consumed, struct wasi_result_own_http_types_incoming_body_void *ret)
+{
+	ret->is_err = *consumed;
+	if (*consumed)
+		return SEAM_OK;
+	struct wasi_http_body *b = wasi__body_give(c, flow, &wasi_http_types_incoming_body_class, &ret->ok);
+	if (!b)
+		return SEAM_TRAP;
+	*consumed = true;
+	flow->in = b;
+	return SEAM_OK;
+}
 
 void wasi_http_types_incoming_body_drop(struct canon_instance *i, void *object)
 {
@@ -323,18 +328,22 @@ enum seam_result wasi_http_types_outgoing_response_headers(struct seam_call *c, 
 enum seam_result wasi_http_types_outgoing_response_body(struct seam_call *c, const struct wasi_http_types_outgoing_response_body_args *args,
 	struct wasi_result_own_http_types_outgoing_body_void *ret)
 {
-	struct wasi_http_response *r = response(c, args->self);
-	ret->is_err = r->body != NULL;
-	if (r->body)
+	return wasi__body_give_outgoing(c, &response(c, args->self)->body, ret);
+}
+
+// ---- outgoing body, of a response or a request --------------------------------------------------------------------------------------------------
+
+enum seam_result wasi__body_give_outgoing(struct seam_call *c, struct wasi_http_body **at, struct wasi_result_own_http_types_outgoing_body_void *ret)
+{
+	ret->is_err = *at != NULL;
+	if (*at)
 		return SEAM_OK;
 	struct wasi_http_body *b = wasi__body_give(c, NULL, &wasi_http_types_outgoing_body_class, &ret->ok);
 	if (!b)
 		return SEAM_TRAP;
-	r->body = wasi__body_ref(b);
+	*at = wasi__body_ref(b);
 	return SEAM_OK;
 }
-
-// ---- outgoing body ---------------------------------------------------------------------------------------------------------------------------
 
 void wasi_http_types_outgoing_body_drop(struct canon_instance *i, void *object)
 {

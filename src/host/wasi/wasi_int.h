@@ -233,6 +233,10 @@ struct wasi_http_body {
 struct wasi_http_body *wasi__body_new(struct canon_instance *i, struct wasi_http_flow *flow);
 // As a handle of `class`, with the caller's own reference borrowed from it. NULL: a trap.
 struct wasi_http_body *wasi__body_give(struct seam_call *c, struct wasi_http_flow *flow, const struct canon_resource_ops *class, uint32_t *ret_rep);
+// The function `consume` of what comes in by the flow: once.
+enum seam_result wasi__body_give_incoming(struct seam_call *c, struct wasi_http_flow *flow, bool *consumed, struct wasi_result_own_http_types_incoming_body_void *ret);
+// The function `body` of what goes out, which has it at *at: given once.
+enum seam_result wasi__body_give_outgoing(struct seam_call *c, struct wasi_http_body **at, struct wasi_result_own_http_types_outgoing_body_void *ret);
 // Why what comes will not come to its end, where that is lost, or over (NULL).
 struct wasi_error wasi__body_error(const struct wasi_http_flow *flow);
 // It goes on without the flow: reads as lost, writes as closed.

@@ -86,13 +86,13 @@ static struct up_hold *find_hold(const struct up *u, const char *app)
 	return NULL;
 }
 
+// Room for one more of each.
 static bool reserve(struct up *u)
 {
-	if (!VEC_ADD(&u->c->arena, &u->holds, UP_MAX_APPS) || !VEC_ADD(&u->c->arena, &u->listeners, UP_MAX_LISTENERS))
-		return false;
-	u->holds.len--;
-	u->listeners.len--;
-	return true;
+	bool holds = VEC_ADD(&u->c->arena, &u->holds, UP_MAX_APPS), listeners = VEC_ADD(&u->c->arena, &u->listeners, UP_MAX_LISTENERS);
+	u->holds.len -= holds;
+	u->listeners.len -= listeners;
+	return holds && listeners;
 }
 
 static void set_hold(struct up *u, const char *app, unsigned listener)

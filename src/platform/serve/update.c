@@ -102,6 +102,8 @@ void serve_version_prepare(struct serve_service *s, const struct serve_service_c
 		s->spare = serve__choice_alloc();
 	if (!g || !s->spare || !serve__version_alloc(p, c, &g->version)) {
 		mem_free(g);
+		if (c->forget)
+			c->forget(c);
 		fail_at_once(ready, ctx, ENOMEM);
 		return;
 	}

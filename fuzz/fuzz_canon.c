@@ -2,6 +2,7 @@
 // bounds; what it gave is stored, in that memory and in one of the other width, read back and must be equal, by memory and by flat values.
 // PROGRAM(fuzz_canon, "canon", "")
 #include "canon/canon_int.h"
+#include "sys/sys.h"
 
 enum { MEMORY = 1 << 16, MAX_PARTS = 6 };
 #define HIGH (UINT64_C(5) << 30)
@@ -129,7 +130,7 @@ struct guest {
 	struct canon_task task;
 	struct canon__cx cx;
 	uint8_t *bytes;
-	uint64_t low, next;  // addresses: of the first byte; of what is free
+	uint64_t low, next;  // addresses: of bytes[0], below which all is zero; of what is free
 };
 
 static bool bump(struct canon__cx *cx, uint64_t old, uint64_t old_size, uint32_t align, uint64_t size, uint64_t *ret)
@@ -151,11 +152,22 @@ static bool bump(struct canon__cx *cx, uint64_t old, uint64_t old_size, uint32_t
 	return true;
 }
 
+// The end of a memory that reaches beyond 4 GiB, with nothing accessible behind it; there is one, and one guest that has it.
+static uint8_t *high_bytes(void)
+{
+	static uint8_t *base;
+	if (!base && (base = sys_reserve(HIGH + MEMORY + SYS_PAGE)) && sys_protect(base, HIGH + MEMORY, true))
+		base = NULL;
+	return base ? memset(base + HIGH, 0, MEMORY) : NULL;
+}
+
 static bool guest_init(struct guest *g, uint8_t encoding, bool wide)
 {
-	*g = (struct guest){.bytes = mem_zalloc(MEMORY), .low = wide ? HIGH : 0};
+	*g = (struct guest){.bytes = wide ? high_bytes() : mem_zalloc(MEMORY), .low = wide ? HIGH : 0};
+	if (!g->bytes)
+		return false;
 	g->next = g->low + MEMORY / 2;
-	g->memory = (struct abi_memory){.base = (uint8_t *)((uintptr_t)g->bytes - g->low), .length = g->low + MEMORY, .max_bytes = g->low + MEMORY};
+	g->memory = (struct abi_memory){.base = g->bytes - g->low, .length = g->low + MEMORY, .max_bytes = g->low + MEMORY};
 	struct vm_shard *shard = vm_shard_current();
 	if (!shard && !vm_shard_new(&shard, NULL))
 		return false;
@@ -163,12 +175,13 @@ static bool guest_init(struct guest *g, uint8_t encoding, bool wide)
 	g->task = (struct canon_task){.instance = &g->inst, .trap = &g->trap};
 	arena_init(&g->task.arena, 4 << 20);
 	g->cx = (struct canon__cx){.inst = &g->inst, .task = &g->task, .memory = &g->memory, .encoding = encoding, .wide = wide, .arena = &g->task.arena, .reallocate = bump};
-	return g->bytes != NULL;
+	return true;
 }
 
 static void guest_release(struct guest *g)
 {
-	mem_free(g->bytes);
+	if (!g->low)
+		mem_free(g->bytes);
 	arena_release(&g->task.arena);
 }
 

@@ -331,6 +331,45 @@ static void a_reset_touches_only_what_was_written(void **state UNUSED)
 	guest_release(&g);
 }
 
+// Tag 0 has 13 numbers. many(n): n exceptions of it, the last of which is held; last(): the thirteenth of its numbers. Tag 1 has one.
+#define I64S_13 "7e 7e 7e 7e 7e 7e 7e 7e 7e 7e 7e 7e 7e "
+#define CONSTS_12 "42 01 42 02 42 03 42 04 42 05 42 06 42 07 42 08 42 09 42 0a 42 0b 42 0c "
+#define DROPS_12 "drop drop drop drop drop drop drop drop drop drop drop drop "
+#define LARGE                                                                                                                                      \
+	MODULE TYPES "[ 04 60 0d " I64S_13 "00 60 01 7f 01 7f 60 00 0d " I64S_13 "60 01 7e 00 ] " FUNCS "[ 03 01 01 01 ] " TAGS                        \
+				 "[ 02 00 00 00 03 ] " GLOBALS "[ 01 69 01 d0 69 0b ] " EXPORTS "[ 03 'many' 00 00 'last' 00 01 'few' 00 02 ] " CODE               \
+				 "[ 03 [ 00 loop 40 block 69 try_table 40 01 03 00 " CONSTS_12 "local.get #0 i64.extend_i32_u throw #0 end unreachable end "       \
+				 "global.set #0 local.get #0 i32.const #1 i32.sub local.tee #0 br_if #0 end i32.const #0 end ] "                                   \
+				 "[ 00 block 02 try_table 40 01 00 00 00 global.get #0 throw_ref end unreachable end i32.wrap_i64 local.set #0 " DROPS_12          \
+				 "local.get #0 end ] "                                                                                                             \
+				 "[ 00 loop 40 block 69 try_table 40 01 03 00 42 07 throw #1 end unreachable end global.set #0 local.get #0 i32.const #1 i32.sub " \
+				 "local.tee #0 br_if #0 end i32.const #0 end ] ] "
+
+// Of any size, each has its values; and a reset leaves nothing of them.
+static void exceptions_of_each_size_are_kept_and_go_with_a_reset(void **state UNUSED)
+{
+	struct guest g;
+	struct vm_image *image;
+	struct err e = {0};
+	guest_init(&g, LARGE);
+	if (!vm_image_capture(g.st, &image, &e) || !vm_store_attach(g.st, image, &e))
+		fail_msg("%s", e.text);
+	uint64_t used = vm_store_memory_used(g.st);
+	for (int i = 0; i < 5; i++) {
+		gives(&g, 0, "few", 1000);
+		gives(&g, 0, "many", 3000);
+		gives(&g, 1, "last", 0);
+		assert_in_range(vm_store_memory_used(g.st) - used, 1, 1u << 20);  // those that nobody holds are looked for
+		gives(&g, 0, "few", 100);
+		assert_true(vm_store_reset(g.st));
+		assert_int_equal(vm_store_memory_used(g.st), used);
+		traps(&g, TRAP_NULL_REFERENCE, "last", 0);
+		assert_true(vm_store_reset(g.st));
+	}
+	vm_image_unref(image);
+	guest_release(&g);
+}
+
 static void an_image_looks_at_no_stack(void **state UNUSED)
 {
 	struct guest g;
@@ -406,6 +445,7 @@ int main(void)
 		cmocka_unit_test(a_kill_in_the_middle_leaves_all_that_is_in_use),
 		cmocka_unit_test(fibers_come_and_go_beside_a_collection),
 		cmocka_unit_test(a_reset_touches_only_what_was_written),
+		cmocka_unit_test(exceptions_of_each_size_are_kept_and_go_with_a_reset),
 		cmocka_unit_test(an_image_looks_at_no_stack),
 		cmocka_unit_test(longest_turns),
 	};

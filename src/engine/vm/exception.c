@@ -78,10 +78,10 @@ static enum trap walk(struct vm_shard *s, const struct vm__exception *e, struct 
 }
 
 // A reference to it.
-static enum trap refer(struct vm_store *st, struct vm__exception *e, const struct vm__here *here, uint64_t *ret)
+static enum trap refer(struct vm_store *st, struct vm__exception **e, const struct vm__here *here, uint64_t *ret)
 {
 	enum trap t = TRAP_NONE;
-	if (!e->number) {
+	if (!(*e)->number) {
 		if (vm__exceptions_are_many(st))
 			t = vm__collect(st, here);
 		if (!t && !vm__exception_keep(st, e)) {
@@ -90,7 +90,7 @@ static enum trap refer(struct vm_store *st, struct vm__exception *e, const struc
 				t = TRAP_OUT_OF_MEMORY;
 		}
 	}
-	*ret = t ? 0 : vm__exception_ref(e);
+	*ret = t ? 0 : vm__exception_ref(*e);
 	return t;
 }
 
@@ -104,7 +104,7 @@ static enum trap fly(struct vm_store *st, struct vm__exception *e, struct vm__un
 	enum trap t = walk(st->shard, e, u, &kind);
 	u->exception = 0;
 	if (!t && wasm_catch_gives_ref(kind))
-		t = refer(st, e, &here, &u->exception);
+		t = refer(st, &e, &here, &u->exception);
 	while (*at != &flight)
 		at = &(*at)->next;
 	*at = flight.next;
@@ -122,7 +122,7 @@ uint32_t vm__throw(struct abi_vmctx *ctx, uint32_t tag, const uint64_t *cells, s
 	struct vm__exception *e = mem_alloc(sizeof *e + 8ull * t->cells);
 	if (!e)
 		return TRAP_OUT_OF_MEMORY;
-	*e = (struct vm__exception){.tag = t};
+	*e = (struct vm__exception){.tag = t, .cells = (uint64_t *)(e + 1)};
 	memcpy(e->cells, cells, 8ull * t->cells);
 	return fly(inst->store, e, u);
 }

@@ -138,11 +138,11 @@ enum trap vm__array_new(const struct vm_instance *inst, uint32_t type, uint32_t 
 
 // ---- kept.c, exception.c
 struct vm__exception {
-	const struct vm_tag *tag;
+	const struct vm_tag *tag;    // NULL: none, but a place for one
 	struct vm__exception *next;  // of those whose values are still to be looked at
-	uint32_t number;             // in the list; 0: no reference was made
+	uint64_t *cells;
+	uint32_t number;             // among those that are kept; 0: no reference was made
 	uint32_t held;               // the look at who holds what that saw it
-	uint64_t cells[];
 };
 struct vm__look {
 	struct vm_store *store;
@@ -152,8 +152,8 @@ struct vm__look {
 };
 uint32_t vm__exception_ref(const struct vm__exception *e);
 struct vm__exception *vm__exception_find(const struct vm_store *st, uint32_t ref);
-// Gives it a number. false: memory is out.
-NODISCARD bool vm__exception_keep(struct vm_store *st, struct vm__exception *e);
+// Gives it a number, and another place: *e is that then. false: memory is out.
+NODISCARD bool vm__exception_keep(struct vm_store *st, struct vm__exception **e);
 bool vm__exceptions_are_many(const struct vm_store *st);
 // A collection's part: begins, with those that globals and tables hold; one more that is held; those of an array; those that a stack may hold (in one piece:
 // how many references' work it was); drops the others. false: the call is to end.

@@ -7,16 +7,28 @@
 // 2. Looking for what nobody holds any more happens when there are twice as many as it left the last time, and at least one for each WORDS_A_REFERENCE words
 //    that it looked at then, or that objects have: amortised, it costs each no more than those, however deep stacks are, however long tables and the list itself,
 //    and however many globals, fibers and objects there are.
-//    What is kept is charged to the store's account.
+// 3. What is kept lies in chunks of PLACES, with values of up to FEW cells: a reset frees those, and not each exception. Chunks are charged to the store's
+//    account, and go when a look leaves nothing in them.
 #include "heap_int.h"
 
 #define EXN_MARK 0x5e000000u
-enum { MAX_KEPT = 1 << 24, COLLECT_AT = 256, WORDS_A_REFERENCE = 64 };
+enum { MAX_KEPT = 1 << 24, COLLECT_AT = 256, WORDS_A_REFERENCE = 64, PLACES = 128, FEW = 12 };
 
-// With its place in the list.
-static uint64_t size_of(const struct vm__exception *e)
+struct place {
+	struct vm__exception e;  // number: of a free place, the next one
+	union {
+		uint64_t few[FEW];
+		struct vm__exception *thrown;  // whose cells are more
+	};
+};
+struct vm__exception_chunk {
+	uint32_t n_large;  // that have more than FEW cells
+	struct place places[PLACES];
+};
+
+static uint64_t size_of_large(const struct vm__exception *e)
 {
-	return sizeof *e + sizeof(struct vm__exception_slot) + 8ull * e->tag->cells;
+	return sizeof *e + 8ull * e->tag->cells;
 }
 
 uint32_t vm__exception_ref(const struct vm__exception *e)
@@ -26,8 +38,12 @@ uint32_t vm__exception_ref(const struct vm__exception *e)
 
 struct vm__exception *vm__exception_find(const struct vm_store *st, uint32_t ref)
 {
-	uint32_t number = ref & (MAX_KEPT - 1);
-	return (ref & ~(MAX_KEPT - 1u)) == EXN_MARK && number < st->exceptions.len ? st->exceptions.list[number].exception : NULL;
+	const struct vm__exceptions *x = &st->exceptions;
+	uint32_t number = ref & (MAX_KEPT - 1), c = number / PLACES;
+	if ((ref & ~(MAX_KEPT - 1u)) != EXN_MARK || c >= x->n_chunks || !x->chunks[c])
+		return NULL;
+	struct vm__exception *e = &x->chunks[c]->places[number % PLACES].e;
+	return e->tag ? e : NULL;
 }
 
 // ---- who holds what -----------------------------------------------------------------------------------------------
@@ -96,16 +112,6 @@ static bool hold_stored(struct vm__look *l)
 	return true;
 }
 
-static void drop(struct vm_store *st, struct vm__exception *e)
-{
-	struct vm__exceptions *x = &st->exceptions;
-	x->list[e->number] = (struct vm__exception_slot){.next_free = x->free};
-	x->free = e->number;
-	x->kept--;
-	account_uncharge(&st->account, size_of(e));
-	mem_free(e);
-}
-
 bool vm__exceptions_look(struct vm__look *l)
 {
 	struct vm__exceptions *x = &l->store->exceptions;
@@ -116,17 +122,65 @@ bool vm__exceptions_look(struct vm__look *l)
 	return !x->kept || hold_stored(l);
 }
 
+// The place is to be linked among those that are free.
+static void drop(struct vm_store *st, struct vm__exception_chunk *k, struct place *p)
+{
+	if (p->e.tag->cells > FEW) {
+		account_uncharge(&st->account, size_of_large(p->thrown));
+		mem_free(p->thrown);
+		k->n_large--;
+	}
+	p->e = (struct vm__exception){0};
+	st->exceptions.kept--;
+}
+
+static void free_chunk(struct vm_store *st, uint32_t c)
+{
+	account_uncharge(&st->account, sizeof(struct vm__exception_chunk));
+	mem_free(st->exceptions.chunks[c]);
+	st->exceptions.chunks[c] = NULL;
+}
+
+// Of those that hold nothing, but the first of all, which is nobody's.
+static void link_places(struct vm__exceptions *x, uint32_t c)
+{
+	for (uint32_t i = PLACES; i-- > !c;) {
+		struct place *p = &x->chunks[c]->places[i];
+		if (p->e.tag)
+			continue;
+		p->e.number = x->free;
+		x->free = c * PLACES + i;
+	}
+}
+
+static void sweep_chunk(struct vm_store *st, uint32_t c)
+{
+	struct vm__exceptions *x = &st->exceptions;
+	struct vm__exception_chunk *k = x->chunks[c];
+	uint32_t live = 0;
+	for (struct place *p = k->places; p < k->places + PLACES; p++) {
+		if (p->e.tag && p->e.held != x->looks)
+			drop(st, k, p);
+		live += p->e.tag != NULL;
+	}
+	if (live)
+		link_places(x, c);
+	else
+		free_chunk(st, c);
+}
+
 bool vm__exceptions_sweep(struct vm__look *l, uint64_t words)
 {
-	struct vm_store *st = l->store;
-	struct vm__exceptions *x = &st->exceptions;
-	for (uint32_t i = 1; i < x->len && x->kept; i++) {
-		if (x->list[i].exception && x->list[i].exception->held != x->looks)
-			drop(st, x->list[i].exception);
-		if (!vm__worked(l->pace, 4))
+	struct vm__exceptions *x = &l->store->exceptions;
+	x->free = x->hole = 0;
+	for (uint32_t c = x->n_chunks; c--;) {
+		if (!x->chunks[c])
+			continue;
+		sweep_chunk(l->store, c);
+		if (!vm__worked(l->pace, 4 * PLACES))
 			return false;
 	}
-	x->collect_at = max_u64(COLLECT_AT, x->kept + max_u64(x->kept, (words + x->len) / WORDS_A_REFERENCE));
+	x->collect_at = max_u64(COLLECT_AT, x->kept + max_u64(x->kept, (words + (uint64_t)x->n_chunks * PLACES) / WORDS_A_REFERENCE));
 	return true;
 }
 
@@ -136,44 +190,75 @@ bool vm__exceptions_are_many(const struct vm_store *st)
 	return x->kept >= min_u64(max_u64(x->collect_at, COLLECT_AT), MAX_KEPT - 1);
 }
 
-static bool grow(struct vm__exceptions *x)
+// A chunk more, in the first hole.
+static bool grow(struct vm_store *st)
 {
-	uint32_t cap = x->cap ? x->cap * 2 : 64;
-	if (cap > MAX_KEPT)
+	struct vm__exceptions *x = &st->exceptions;
+	while (x->hole < x->n_chunks && x->chunks[x->hole])
+		x->hole++;
+	uint32_t c = x->hole;
+	if (c == MAX_KEPT / PLACES)
 		return false;
-	struct vm__exception_slot *list = mem_realloc(x->list, sizeof *list * cap);
-	if (!list)
+	if (c == x->cap_chunks) {
+		uint32_t cap = c ? 2 * c : 16;
+		struct vm__exception_chunk **chunks = mem_realloc(x->chunks, cap * sizeof(*chunks));
+		if (!chunks)
+			return false;
+		x->chunks = chunks;
+		x->cap_chunks = cap;
+	}
+	if (!account_charge(&st->account, sizeof **x->chunks))
 		return false;
-	list[0] = (struct vm__exception_slot){0};
-	x->len = x->len ? x->len : 1;
-	x->list = list;
-	x->cap = cap;
+	x->chunks[c] = mem_zalloc(sizeof **x->chunks);
+	x->n_chunks = (uint32_t)max_u64(x->n_chunks, c + 1ull);
+	if (!x->chunks[c]) {
+		account_uncharge(&st->account, sizeof **x->chunks);
+		return false;
+	}
+	link_places(x, c);
 	return true;
 }
 
-bool vm__exception_keep(struct vm_store *st, struct vm__exception *e)
+bool vm__exception_keep(struct vm_store *st, struct vm__exception **e)
 {
 	struct vm__exceptions *x = &st->exceptions;
-	if (x->kept >= MAX_KEPT - 1 || !account_charge(&st->account, size_of(e)))
+	struct vm__exception *thrown = *e;
+	bool is_large = thrown->tag->cells > FEW;
+	if (is_large && !account_charge(&st->account, size_of_large(thrown)))
 		return false;
-	if (!x->free && x->len >= x->cap && !grow(x)) {
-		account_uncharge(&st->account, size_of(e));
+	if (!x->free && !grow(st)) {
+		if (is_large)
+			account_uncharge(&st->account, size_of_large(thrown));
 		return false;
 	}
-	uint32_t number = x->free ? x->free : x->len++;
-	x->free = x->free == number ? x->list[number].next_free : x->free;
-	x->list[number] = (struct vm__exception_slot){.exception = e};
+	uint32_t number = x->free;
+	struct vm__exception_chunk *k = x->chunks[number / PLACES];
+	struct place *p = &k->places[number % PLACES];
+	x->free = p->e.number;
+	p->e = (struct vm__exception){.tag = thrown->tag, .cells = is_large ? thrown->cells : p->few, .number = number};
+	k->n_large += is_large;
+	if (is_large) {
+		p->thrown = thrown;
+	} else {
+		memcpy(p->few, thrown->cells, 8ull * thrown->tag->cells);
+		mem_free(thrown);
+	}
 	x->kept++;
-	e->number = number;
+	*e = &p->e;
 	return true;
 }
 
 void vm__exceptions_clear(struct vm_store *st)
 {
 	struct vm__exceptions *x = &st->exceptions;
-	for (uint32_t i = 1; i < x->len && x->kept; i++)
-		if (x->list[i].exception)
-			drop(st, x->list[i].exception);
-	mem_free(x->list);
+	for (uint32_t c = 0; c < x->n_chunks; c++) {
+		struct vm__exception_chunk *k = x->chunks[c];
+		for (struct place *p = k ? k->places : NULL; k && k->n_large; p++)
+			if (p->e.tag && p->e.tag->cells > FEW)
+				drop(st, k, p);
+		if (k)
+			free_chunk(st, c);
+	}
+	mem_free(x->chunks);
 	*x = (struct vm__exceptions){0};
 }

@@ -216,7 +216,7 @@ bool vm_store_reset(struct vm_store *st)
 	}
 	st->stats.resets++;
 	vm__relink(st);
-	if (UNLIKELY(st->exceptions.list))
+	if (UNLIKELY(st->exceptions.chunks))
 		vm__exceptions_clear(st);
 	if (!restore_memories(st) || !vm__image_load_rest(st, st->image, true)) {
 		st->poisoned = true;

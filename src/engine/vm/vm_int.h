@@ -150,18 +150,16 @@ struct vm__exit {
 struct vm__heap;
 // kept.c
 struct vm__exception;
-struct vm__exception_slot {
-	struct vm__exception *exception;
-	uint32_t next_free;
-};
+struct vm__exception_chunk;
 // One on its way to a handler, on the stack of who takes it there.
 struct vm__flight {
 	struct vm__exception *exception;
 	struct vm__flight *next;
 };
 struct vm__exceptions {
-	struct vm__exception_slot *list;  // the first is nobody's
-	uint32_t len, cap, free, kept;
+	struct vm__exception_chunk **chunks;  // by number; NULL: a hole
+	uint32_t n_chunks, cap_chunks, hole;  // hole: there is none before it
+	uint32_t free, kept;                  // free: a number; 0: there is none
 	uint32_t looks;  // begun
 	uint64_t collect_at;
 	struct vm__flight *flights;

@@ -65,7 +65,12 @@ static void put_can_run(struct buf *b, const char *mark, const struct inspect *x
 		const struct serve_image_facts *i = &x->image;
 		buf_printf(b, "%s image: ", mark);
 		put_size(b, i->bytes);
-		if (i->after < i->of)
+		if (i->warmed)
+			buf_printf(b, ", after %u request%s: every instance has what the component drew, read and kept until then (seeds of its hashes, caches, secrets)\n", i->warmed,
+				i->warmed == 1 ? "" : "s");
+		else if (i->once)
+			buf_put_str(b, ", of the whole instantiation: every instance has what the component drew and read meanwhile (seeds of its hashes, secrets)\n");
+		else if (i->after < i->of)
 			buf_printf(b, ", taken after step %u of %u of instantiation: %s\n", i->after, i->of, i->why);
 		else
 			buf_put_str(b, ", of the whole instantiation\n");
@@ -229,6 +234,8 @@ static void json_image(struct buf *b, const struct inspect *x)
 	}
 	buf_printf(b, "{\"after\":%u,\"of\":%u,\"bytes\":%llu", x->image.after, x->image.of, (unsigned long long)x->image.bytes);
 	put_key_text(b, ",\"why\"", slice_str(x->image.why));
+	if (x->image.warmed)
+		buf_printf(b, ",\"warmed\":%u", x->image.warmed);
 	buf_put_byte(b, '}');
 }
 

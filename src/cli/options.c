@@ -105,10 +105,34 @@ static bool parse_policy(struct cli *c, const char *value, struct err *e)
 	return true;
 }
 
+// warm=/,/search?q=1: what the guest is asked before its image is taken.
+static bool parse_warm(struct cli *c, const char *paths, struct err *e)
+{
+	struct slice rest = slice_str(paths);
+	for (bool more = true; more;) {
+		size_t n = slice_find(rest, ',');
+		struct slice path = slice_sub(rest, 0, n);
+		more = n < rest.len;
+		rest = slice_sub(rest, n + 1, rest.len);
+		if (!app_is_target(path))
+			return bad_value(e, "not paths of requests", paths, "warm=/ or warm=/,/search?q=1: each begins with /; a comma in one is %2C");
+		if (!slice_dup(&c->arena, path, &path))
+			return err_nomem(e);
+		if (!VEC_PUSH(&c->arena, &c->config.service.warm, (const char *)path.ptr, APP_WARM_MAX))
+			return err_set(e, ERR_USAGE, "more than %d paths", APP_WARM_MAX);
+	}
+	return true;
+}
+
 static bool parse_init(struct cli *c, const char *value, struct err *e)
 {
 	static const char *const words[] = {"auto", "once", "each", NULL};
 	int i;
+	c->config.service.warm.len = 0;
+	if (strncmp(value, "warm=", 5) == 0) {
+		c->config.service.init = SERVE_INIT_ONCE;
+		return parse_warm(c, value + 5, e);
+	}
 	if (!parse_word("unknown time of the image", value, words, &i, e))
 		return false;
 	c->config.service.init = (enum serve_init)i;

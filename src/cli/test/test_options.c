@@ -45,7 +45,7 @@ static const struct row {
 	{"listen", "0.0.0.0:1", SERVERS},
 	{"shards", "3", SERVERS},
 	{"policy", "reuse", REUSERS},
-	{"init", "each", SERVERS},
+	{"init", "each", SERVERS INSPECT},
 	{"invoke", "f()", RUN},
 	{"env", "A=b", CALLS},
 	{"config", "a=b", CALLS},

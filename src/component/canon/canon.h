@@ -259,6 +259,14 @@ enum canon_init { CANON_INIT_AUTO, CANON_INIT_ONCE, CANON_INIT_EACH };
 // false with trap->trap != NONE: the guest trapped before the cut; else `e`. `user` and what ops->remake needs must outlive the image.
 NODISCARD bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
 	enum canon_init init, void *user, struct canon_task *t, struct canon_image **ret, struct canon_trap *trap, struct err *e);
+// The same after all steps (CANON_INIT_ONCE), and after `warm` has called exports of the instance on the same fiber; false: as canon_image_new. What the instance
+// keeps by then must be such that it can be made anew, else `e`.
+struct canon_warming {
+	bool (*warm)(void *ctx, struct canon_instance *i, struct canon_trap *trap, struct err *e);
+	void *ctx;
+};
+NODISCARD bool canon_image_warm(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
+	const struct canon_warming *w, void *user, struct canon_task *t, struct canon_image **ret, struct canon_trap *trap, struct err *e);
 // Slots must be freed before.
 void canon_image_free(struct canon_image *m);
 struct canon_image_info {

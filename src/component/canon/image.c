@@ -88,8 +88,24 @@ static bool capture(struct canon_image *m, struct canon_instance *i, struct err 
 	return true;
 }
 
-bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
-	enum canon_init init, void *user, struct canon_task *t, struct canon_image **ret, struct canon_trap *trap, struct err *e)
+// Calls that returned may have left what no other instance can have: the cut can't be moved before them.
+static bool can_be_image(const struct canon_instance *i, struct err *e)
+{
+	const char *name = "task, stream, future or waitable set";
+	if (!(i->async && (i->async->n_objects || i->async->n_threads)) && canon__host_table_can_remake(i, &name))
+		return true;
+	return err_set(e, ERR_INVALID, "the instance keeps a %s over its calls: no other can have it", name);
+}
+
+static bool warm_up(struct canon_instance *i, const struct canon_warming *w, struct canon_trap *trap, struct err *e)
+{
+	if (i->done != i->cc->n_steps)
+		return err_set(e, ERR_INVALID, "the instance can't be kept as it is after its start");
+	return w->warm(w->ctx, i, trap, e) && can_be_image(i, e);
+}
+
+static bool take(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
+	enum canon_init init, const struct canon_warming *w, void *user, struct canon_task *t, struct canon_image **ret, struct canon_trap *trap, struct err *e)
 {
 	*trap = (struct canon_trap){0};
 	struct canon_instance *i = NULL;
@@ -108,7 +124,9 @@ bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, c
 			goto failed;
 	}
 	i->learning = false;
-	m->pure = m->pure && !i->called_host && has_no_handles(i);
+	if (w && !warm_up(i, w, trap, e))
+		goto failed;
+	m->pure = m->pure && !i->called_host && has_no_handles(i) && !w;
 	if (!capture(m, i, e))
 		goto failed;
 	*ret = m;
@@ -117,6 +135,18 @@ failed:
 	canon_instance_free(i);
 	mem_free(m);
 	return false;
+}
+
+bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
+	enum canon_init init, void *user, struct canon_task *t, struct canon_image **ret, struct canon_trap *trap, struct err *e)
+{
+	return take(shard, cc, host, limits, init, NULL, user, t, ret, trap, e);
+}
+
+bool canon_image_warm(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
+	const struct canon_warming *w, void *user, struct canon_task *t, struct canon_image **ret, struct canon_trap *trap, struct err *e)
+{
+	return take(shard, cc, host, limits, CANON_INIT_ONCE, w, user, t, ret, trap, e);
 }
 
 // ---- kept over the end of the process ----

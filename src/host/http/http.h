@@ -143,6 +143,9 @@ NODISCARD bool http_server_adopt(struct http_server *s, int fd, struct err *e);
 // Serves what another server of the same gate accepted and passed on (on_accepted), also while it drains. On its own thread. NULL: nobody serves it, it is
 // closed.
 void http_server_take(struct http_server *s, struct http_gate *gate, int fd, const struct http_address *peer);
+// A GET of the host's own, on no connection; its body has ended, and its answer is checked as others are and goes nowhere. Owned as one of on_request. `target`
+// outlives it. NULL: memory is out.
+struct http_exchange *http_server_ask(struct http_server *s, struct slice target);
 // Stop accepting (what waits in the queues is accepted first), `Connection: close` on what is in flight, close idle connections.
 // `on_drained` is called from the loop when the last connection is gone; no request is cut. Once only.
 void http_server_drain(struct http_server *s, void (*on_drained)(void *user), void *user);

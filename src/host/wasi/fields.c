@@ -219,14 +219,24 @@ bool wasi__fields_of_call(struct wasi_fields *f, struct wasi_http_call *call, co
 	return wasi__fields_fill(f, ours, n);
 }
 
-struct wasi_fields *wasi__fields_clone(const struct wasi_fields *f)
+struct wasi_fields *wasi__fields_clone(const struct wasi_fields *f, struct canon_instance *i)
 {
-	struct wasi_fields *g = wasi__fields_new(f->instance);
-	for (uint32_t i = 0; g && i < f->n; i++)
-		if (add(g, f->list[i].name, f->list[i].value) != WASI_FIELDS_OK) {
+	struct wasi_fields *g = wasi__fields_new(i);
+	for (uint32_t k = 0; g && k < f->n; k++)
+		if (add(g, f->list[k].name, f->list[k].value) != WASI_FIELDS_OK) {
 			wasi__fields_unref(g);
 			return NULL;
 		}
+	return g;
+}
+
+struct wasi_fields *wasi__fields_remake(const struct wasi_fields *f, struct canon_instance *i)
+{
+	struct wasi_fields *g = wasi__fields_clone(f, i);
+	if (g) {
+		g->immutable = f->immutable;
+		g->is_3 = f->is_3;
+	}
 	return g;
 }
 

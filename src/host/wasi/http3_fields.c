@@ -2,6 +2,12 @@
 #include "wasi_int.h"
 #include "wasi_provider.h"
 
+bool wasi_http3_types_fields_remake(struct canon_instance *i, const void *object, void **ret)
+{
+	*ret = wasi__fields_remake(object, i);
+	return *ret != NULL;
+}
+
 void wasi_http3_types_fields_drop(struct canon_instance *i, void *object)
 {
 	wasi__fields_unref(object);
@@ -142,7 +148,7 @@ enum seam_result wasi_http3_types_fields_copy_all(struct seam_call *c, const str
 
 enum seam_result wasi_http3_types_fields_clone(struct seam_call *c, const struct wasi_http3_types_fields_clone_args *args, uint32_t *ret)
 {
-	struct wasi_fields *f = wasi__fields_clone(fields(c, args->self));
+	struct wasi_fields *f = wasi__fields_clone(fields(c, args->self), c->canon);
 	if (f)
 		f->is_3 = true;  // also of one that came
 	return new_handle(c, f, ret);

@@ -2,6 +2,12 @@
 #include "wasi_int.h"
 #include "wasi_provider.h"
 
+bool wasi_http_types_fields_remake(struct canon_instance *i, const void *object, void **ret)
+{
+	*ret = wasi__fields_remake(object, i);
+	return *ret != NULL;
+}
+
 void wasi_http_types_fields_drop(struct canon_instance *i, void *object)
 {
 	wasi__fields_unref(object);
@@ -116,5 +122,5 @@ enum seam_result wasi_http_types_fields_entries(struct seam_call *c, const struc
 
 enum seam_result wasi_http_types_fields_clone(struct seam_call *c, const struct wasi_http_types_fields_clone_args *args, uint32_t *ret)
 {
-	return new_handle(c, wasi__fields_clone(fields(c, args->self)), ret);
+	return new_handle(c, wasi__fields_clone(fields(c, args->self), c->canon), ret);
 }

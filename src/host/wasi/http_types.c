@@ -10,6 +10,17 @@ static bool string_of(struct seam_call *c, struct slice s, struct wasi_option_st
 
 // ---- incoming request --------------------------------------------------------------------------------------------------------------------
 
+// One that a guest kept when its request had ended leads nowhere: so does the new one.
+bool wasi_http_types_incoming_request_remake(struct canon_instance *i, const void *object, void **ret)
+{
+	const struct wasi_http_request *from = object;
+	struct wasi_http_request *r = from->call ? NULL : SEAM_MEM_NEW(i, struct wasi_http_request);
+	if (r)
+		*r = *from;
+	*ret = r;
+	return r != NULL;
+}
+
 void wasi_http_types_incoming_request_drop(struct canon_instance *i, void *object)
 {
 	struct wasi_http_request *r = object;

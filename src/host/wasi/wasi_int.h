@@ -199,7 +199,9 @@ struct wasi_fields {
 	uint8_t first_bytes[512];
 };
 struct wasi_fields *wasi__fields_new(struct canon_instance *i);  // NULL: memory is out
-struct wasi_fields *wasi__fields_clone(const struct wasi_fields *f);
+struct wasi_fields *wasi__fields_clone(const struct wasi_fields *f, struct canon_instance *i);  // that can be changed, in `i`
+// The same in another instance.
+struct wasi_fields *wasi__fields_remake(const struct wasi_fields *f, struct canon_instance *i);
 struct wasi_fields *wasi__fields_ref(struct wasi_fields *f);
 void wasi__fields_unref(void *f);
 // Copies. Checks syntax, forbidden names, limits (L82, L83, W27, W28).

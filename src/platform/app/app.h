@@ -162,6 +162,7 @@ struct app_component {  // [component.NAME]
 	struct app_item item;
 	struct app_text source, sha256;
 	struct app_number policy, init;  // enum app_policy, enum app_init
+	struct app_texts warm;           // whatever `init` says
 	struct app_instances instances;
 	struct app_limits limits;        // of a service, but for idle, concurrency and requests-per-instance, which have fields
 	struct app_pairs env, config;
@@ -320,6 +321,10 @@ NODISCARD bool app_load(struct arena *a, struct slice source, const char *path, 
 
 // The name of the app that a manifest is of, in the arena; nothing else of it is checked. USAGE.
 NODISCARD bool app_name_of(struct arena *a, struct slice source, const char *path, const char **ret, struct err *e);
+
+// A path of a request, perhaps with a query, as it stands in one.
+bool app_is_target(struct slice s);
+enum { APP_WARM_MAX = 64 };  // of them before an image is taken
 
 // A quantity as manifests and flags have it: unit 't': "500ms", "1.5s" in nanoseconds; 'b': "64KiB" in bytes; '%': "1%" in hundredths of a percent; 'n': a count;
 // "none" is 0 where it is allowed. false: *ret_why says what it should be.

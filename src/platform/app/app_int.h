@@ -42,6 +42,7 @@ enum app__table {
 	X(network, "[SCHEME://]HOST[:PORT], *.domain, a range or all") \
 	X(listen, "tcp://IP:PORT or udp://IP:PORT")                    \
 	X(url, "a URL: SCHEME:…")                                      \
+	X(target, "a path of a request: /search?q=1")                  \
 	X(component, "the name of a component")                        \
 	X(link, "the name of a link")                                  \
 	X(bucket, "the name of a bucket")                              \

@@ -74,6 +74,12 @@ static bool is_url(struct slice s)
 	return colon < s.len && colon > 0 && is_lower_of(slice_sub(s, 0, colon), "+-") && is_printable(s) && slice_find(s, ' ') == s.len;
 }
 
+// RFC 9112, 3.2.1: a path that may have a query.
+bool app_is_target(struct slice s)
+{
+	return s.len > 0 && s.len <= 4096 && s.ptr[0] == '/' && is_of(s, "-._~!$&'()*+;:@/?%=");
+}
+
 static bool fits(enum app__format f, struct slice s)
 {
 	switch (f) {
@@ -92,6 +98,8 @@ static bool fits(enum app__format f, struct slice s)
 	case APP__FORMAT_field:
 	case APP__FORMAT_header:
 		return is_token(s);
+	case APP__FORMAT_target:
+		return app_is_target(s);
 	case APP__FORMAT_host:
 		return is_of(s, ".-_:[]");
 	case APP__FORMAT_timezone:

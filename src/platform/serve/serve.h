@@ -60,6 +60,8 @@ struct serve_service_config {
 	int file;          // it, open for reading, plus 1: the load takes it over. 0: it is opened by its path
 	enum serve_policy policy;
 	enum serve_init init;
+	VEC(const char *)
+	warm;          // targets of requests that are answered once before the image is taken, whatever `init` says
 	struct serve_service_limits limits;
 	VEC(struct serve_pair)
 	env, settings;  // settings: of wasi:config
@@ -400,6 +402,8 @@ struct serve_image_facts {
 	uint32_t after, of;
 	uint64_t bytes;
 	char why[160];
+	uint32_t warmed;  // requests that were answered before
+	bool once;        // of the whole whatever it asked: what it was told is in each instance
 };
 // Loads, links and instantiates the component, as a server does before it is ready: the guest's start runs, within the limits of the configuration.
 NODISCARD bool serve_describe_image(const struct serve_config *c, struct serve_image_facts *ret, struct err *e);

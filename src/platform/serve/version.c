@@ -3,6 +3,7 @@
 //   serve__version_new ── loaded ──► serve__version_make_image ── ready ──► counted by service, choices, slots ──► the last lets go ──► freed on thread 0
 #include "serve_int.h"
 #include "sys/sys.h"
+#include "warm.h"
 
 // ---- the image -----------------------------------------------------------------------------------------------------------------------
 
@@ -12,7 +13,7 @@ struct serve_image_job {
 	struct seam_task *task;
 	struct canon_trap trap;
 	struct err *e;
-	bool ok;
+	bool ok, warms;
 	void (*done)(void *ctx, bool ok);
 	void *ctx;
 };
@@ -23,12 +24,42 @@ static enum canon_init init_of(const struct serve_version *v)
 	return inits[v->config->init];
 }
 
+struct warming_up {
+	struct serve_version *version;
+	struct seam_task *task;
+	bool began;
+};
+
+static bool warm_up(void *ctx, struct canon_instance *i, struct canon_trap *trap, struct err *e)
+{
+	struct warming_up *w = ctx;
+	w->began = true;
+	return serve__warm(w->version, i, w->task, trap, e);
+}
+
+bool serve__image_take(struct serve_version *v, const struct serve_thread *t, struct seam_task *task, struct canon_trap *trap, bool *ret_warms,
+	struct err *e)
+{
+	struct serve_deployment *d = &v->deployment;
+	const struct canon_host *host = seam_link_host(d->link);
+	struct warming_up up = {v, task};
+	struct canon_warming w = {warm_up, &up};
+	if (!v->config->warm.len)
+		return canon_image_new(t->vm, d->canon, host, &d->limits, init_of(v), &v->image_seam, &task->canon, &v->image, trap, e);
+	bool ok = canon_image_warm(t->vm, d->canon, host, &d->limits, &w, &v->image_seam, &task->canon, &v->image, trap, e);
+	*ret_warms = up.began;
+	return ok && serve__warm_try(v, t, task, trap, e);
+}
+
 static void image_main(void *arg)
 {
 	struct serve_image_job *j = arg;
-	struct serve_version *v = j->version;
-	struct serve_deployment *d = &v->deployment;
-	j->ok = canon_image_new(j->thread->vm, d->canon, seam_link_host(d->link), &d->limits, init_of(v), &v->image_seam, &j->task->canon, &v->image, &j->trap, j->e);
+	j->ok = serve__image_take(j->version, j->thread, j->task, &j->trap, &j->warms, j->e);
+}
+
+const char *serve__image_stage(bool warms)
+{
+	return warms ? "answers the requests that are to warm its image" : "is instantiated";
 }
 
 static void explain_image(const struct serve_image_job *j, struct err *e)
@@ -38,7 +69,7 @@ static void explain_image(const struct serve_image_job *j, struct err *e)
 		err_set(e, ERR_ENV, "stopped by a signal before it was ready");
 		return;
 	}
-	err_set(e, t == TRAP_DEADLINE || t == TRAP_CPU_BUDGET ? ERR_TIMEOUT : ERR_TRAP, "the component traps while it is instantiated: %s", j->trap.text);
+	err_set(e, t == TRAP_DEADLINE || t == TRAP_CPU_BUDGET ? ERR_TIMEOUT : ERR_TRAP, "the component traps while it %s: %s", serve__image_stage(j->warms), j->trap.text);
 	struct buf b = {.max = SERVE_BACKTRACE_MAX};
 	(j->done ? serve__put_known : serve__put_frames)(&j->version->deployment, &j->trap.frames, &b);
 	if (b.len)
@@ -103,6 +134,8 @@ static bool load_image(struct serve_version *v)
 	struct slice of = slice_of(&variant, sizeof variant);
 	struct serve_component_image known;
 	struct vm_image *vm;
+	if (v->config->warm.len)
+		return false;  // what the requests found is in it
 	if (serve__component_image(d->component, of, wants_sealed(v), &known))
 		return image_from(v, known.vm, slice_of(known.extra, known.extra_size));
 	if (!tier_file_load_image(d->cached, of, wants_sealed(v), &vm))
@@ -207,7 +240,7 @@ static bool nothing_to_serve(const struct serve_deployment *d, struct err *e)
 	return serve__hint_exports(d, e);
 }
 
-static bool find_handler(struct serve_version *v, struct err *e)
+bool serve__version_find_handler(struct serve_version *v, struct err *e)
 {
 	const struct serve_deployment *d = &v->deployment;
 	v->is_3 = seam_export_is_there(d->comp, &wasi_http3_handler_interface);
@@ -326,8 +359,8 @@ bool serve__version_alloc(struct serve_process *p, const struct serve_service_co
 bool serve__version_load(struct serve_version *v, struct err *e)
 {
 	const struct serve_service_config *c = v->config;
-	if (!has_handles(&c->limits, e) || !serve__deployment_load(&v->deployment, c, v->process->config, e) || !find_handler(v, e) || !may_be_concurrent(v, e) ||
-		!find_run(v, e))
+	if (!has_handles(&c->limits, e) || !serve__deployment_load(&v->deployment, c, v->process->config, e) || !serve__version_find_handler(v, e) ||
+		!may_be_concurrent(v, e) || !find_run(v, e))
 		return false;
 	v->deployment.wasi.process = &v->process->wasi;
 	return true;

@@ -19,6 +19,7 @@ static const char *value_of(const struct app__key *k)
 		{"component", "\"other\""},
 		{"origin", "\"https://h\""},
 		{"method", "\"GET\""},
+		{"target", "\"/\""},
 		{"route", "\"/r\""},
 		{"timezone", "\"Europe/Oslo\""},
 		{"listen", "\"tcp://127.0.0.1:1\""},

@@ -207,25 +207,27 @@ struct canon_end_ops {
 	// The instance has come to its end: forget it.
 	void (*gone)(struct canon_end *e);
 	bool is_passive;  // it only takes what comes: nobody waits for it, and so a deadlock is one
+	bool waits;       // of a future that a guest writes: its value stays with the guest until it is taken (canon_end_take_values)
 };
 struct canon_end {
 	const struct canon_end_ops *ops;
 	struct canon_instance *instance;
 	struct canon__shared *shared;  // NULL: dropped
 	struct arena *arena;           // where values that are read go; NULL: they are good as long as the callback that gets them
+	struct canon_end *twin;        // of a joint: its end in the other instance
 	bool writes, is_ready;
 };
 // A stream or future that a guest is to read: *ret is its native value, which is to be passed to a guest. false: no memory, or too many.
 NODISCARD bool canon_end_new(struct canon_instance *i, const struct wit_type *type, const struct canon_end_ops *ops, struct canon_end *e,
 	uint32_t *ret);
-// The readable end that a guest passed: `number` is its native value. false: it is none.
+// The readable end that a guest passed: `number` is its native value. false: it is none, or a future's that comes through a joint, where the end does not wait.
 NODISCARD bool canon_end_take(struct canon_instance *i, uint32_t number, const struct canon_end_ops *ops, struct canon_end *e);
 // A readable end that a guest passed and that nobody took is dropped.
 void canon_end_drop_number(struct canon_instance *i, uint32_t number);
 // Of a future that was taken: where the guest has written it already, its value goes to ops->value now. In a guest's call, as task `t`. false: it traps, and
 // was told why.
 NODISCARD bool canon_end_fetch(struct canon_end *e, struct canon_task *t);
-// The other end, where it is the host's as well; NULL: a guest has it, or it is gone.
+// The other end, in this instance or behind joints, where it is the host's as well; NULL: a guest has it, or it is gone.
 struct canon_end *canon_end_peer(const struct canon_end *e);
 // The guest's end was dropped.
 bool canon_end_is_over(const struct canon_end *e);
@@ -235,7 +237,7 @@ bool canon_end_room(const struct canon_end *e, uint8_t **ret, size_t *ret_len);
 // So many of them were read or written; 0 of 0: we are ready.
 void canon_end_move(struct canon_end *e, size_t n);
 // Of a readable end with elements other than bytes: the next n <= *ret_len of what the guest's end waits with, as native values into `native`; their parts lie
-// in e->arena. As task `t`. false: it traps, and was told why.
+// in e->arena. As task `t`. false: it traps, and was told why. The same of a future's one value, where the end waits (canon_end_ops).
 NODISCARD bool canon_end_take_values(struct canon_end *e, struct canon_task *t, size_t n, void *native);
 // The same of a stream of anything else: n > 0 values are there, for which there is room. They go into the guest's buffer when it is told, by ops->value one
 // after the other; the end may not be dropped before.
@@ -246,6 +248,34 @@ void canon_end_resolve(struct canon_end *e);
 void canon_end_drop(struct canon_end *e);
 // The task whose guest code runs in the instance; NULL: none does.
 struct canon_task *canon_instance_running(const struct canon_instance *i);
+
+// ---- streams and futures between two instances of a thread -------------------------------------------------------------------------------------
+// What a guest writes in one of them, the giver, is read in the other, the taker: a rendezvous as within one, bytes go once from memory to memory. The owner
+// embeds it; it stays where it is until `over`.
+struct canon_joint;
+struct canon_joint_ops {
+	// canon_joint_run is to be called from the loop, on the thread's own stack. Also where that was asked for already.
+	void (*post)(struct canon_joint *j);
+	// Both ends are gone: forget it.
+	void (*over)(struct canon_joint *j);
+	// The giver wrote what is no value of the type: its instance is dead.
+	void (*trapped)(struct canon_joint *j, const char *why);
+};
+struct canon_joint {
+	const struct canon_joint_ops *ops;
+	struct canon_end from, to;  // reads in the giver, writes in the taker
+	struct arena arena;         // of values that were taken and not yet given: the taker's memory
+	uint8_t *values;
+	uint32_t n, next;           // of those: all, the next to be given
+	bool busy, again, lost;     // lost: of a future that nobody will write any more
+	bool writer_came;           // last
+};
+// The readable end that a guest of `from` passed, whose native value is `number`, goes to a guest of `to`: *ret is its native value there. `type`: of the
+// stream or future, in either. The elements hold no handles. `over` may come before this returns. false: no memory, or too many handles in `to`: the end is
+// dropped, and `over` is not called.
+NODISCARD bool canon_joint_new(struct canon_joint *j, const struct canon_joint_ops *ops, struct canon_instance *from, uint32_t number, struct canon_instance *to,
+	const struct wit_type *type, uint32_t *ret);
+void canon_joint_run(struct canon_joint *j);
 
 // ---- resources of guests, held by the host ---------------------------------------------------------------------------------------
 // The result of an export may hold own<T> of a type that the guest implements: its native form is a rep of that type. The host gives it back as an

@@ -116,8 +116,8 @@ struct canon__async {
 	struct canon__thread *held;   // waits in the host in the middle of a sync-typed call: nobody else goes on
 	struct {
 		struct canon__shared **array;
-		uint32_t len, cap, free;
-	} in_transit;  // streams and futures by the number that is their native value
+		uint32_t len, cap, free, n;
+	} in_transit;  // n streams and futures by the number that is their native value
 };
 // NULL: no memory.
 struct canon__async *canon__async_make(struct canon_instance *i);
@@ -274,6 +274,9 @@ struct canon__shared *canon__take_number(struct canon_instance *i, uint32_t n);
 enum trap canon__fill_from_host(struct canon_instance *i, struct canon_task *task, struct canon__end *e);
 // And between such a buffer and an end of the host, either way.
 enum trap canon__host_value(struct canon_instance *i, struct canon_task *task, struct canon__end *e, struct canon_end *host, bool stores);
+// Through joints: the end that stands in for this one where its other end is, and the guest's end that waits there. (host_end.c)
+struct canon_end *canon__end_far(const struct canon_end *e);
+struct canon__end *canon__end_waiting(const struct canon_end *e);
 bool canon__types_equal(const struct wit_type *a, const struct wit_type *b);
 
 // A sync lower of an async function: may the call that runs wait for it?

@@ -120,7 +120,7 @@ enum trap canon__fill_from_host(struct canon_instance *i, struct canon_task *tas
 // `e` has come to an end of the host: a future's value passes now, or when there is one; for a stream's bytes the host comes when it likes.
 static enum trap meet_host(struct canon_instance *i, struct canon_task *task, struct canon__end *e, struct canon_end *host)
 {
-	if (e->shared->is_future && (canon__end_is_writable(e) || host->is_ready)) {
+	if (e->shared->is_future && (canon__end_is_writable(e) ? !host->ops->waits : host->is_ready)) {
 		enum trap t = canon__host_value(i, task, e, host, !canon__end_is_writable(e));
 		if (t == TRAP_NONE)
 			canon__copy_done(i, e, COPY_COMPLETED);

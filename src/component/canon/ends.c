@@ -176,6 +176,7 @@ bool canon__number(struct canon_instance *i, struct canon__shared *s)
 		n = a->in_transit.len++;
 	}
 	a->in_transit.array[n] = s;
+	a->in_transit.n++;
 	s->number = n;
 	return true;
 }
@@ -217,6 +218,7 @@ struct canon__shared *canon__take_number(struct canon_instance *i, uint32_t n)
 		return NULL;
 	a->in_transit.array[n] = (struct canon__shared *)(uintptr_t)((uint64_t)a->in_transit.free << 1 | 1);
 	a->in_transit.free = n;
+	a->in_transit.n--;
 	s->number = 0;
 	return s;
 }

@@ -28,17 +28,38 @@ bool canon_end_new(struct canon_instance *i, const struct wit_type *type, const 
 	return true;
 }
 
+// Through joints: the end that stands in for this one where its other end is.
+struct canon_end *canon__end_far(const struct canon_end *e)
+{
+	const struct canon_end *peer;
+	while ((peer = e->shared->host[!e->writes]) != NULL && peer->twin && peer->twin->shared)
+		e = peer->twin;
+	return UNCONST(e);
+}
+
+static void drop_taken(struct canon_instance *i, struct canon__shared *s)
+{
+	struct canon_end *host = s->host[true];
+	canon__shared_drop(i, s);
+	if (host)
+		host->ops->changed(host);
+}
+
 bool canon_end_take(struct canon_instance *i, uint32_t number, const struct canon_end_ops *ops, struct canon_end *e)
 {
 	struct canon__shared *s = canon__take_number(i, number);
 	if (!s)
 		return false;
+	if (s->is_future && s->host[true] && s->host[true]->twin && !ops->waits) {
+		drop_taken(i, s);
+		return false;
+	}
 	attach(i, s, e, ops, false);
 	return true;
 }
 
 // The guest's end that waits for this one.
-static struct canon__end *waiting(const struct canon_end *e)
+struct canon__end *canon__end_waiting(const struct canon_end *e)
 {
 	struct canon__end *p = e->shared->pending;
 	return p && canon__end_is_writable(p) != e->writes ? p : NULL;
@@ -47,18 +68,14 @@ static struct canon__end *waiting(const struct canon_end *e)
 void canon_end_drop_number(struct canon_instance *i, uint32_t number)
 {
 	struct canon__shared *s = canon__take_number(i, number);
-	struct canon_end *host = s ? s->host[true] : NULL;
-	if (!s)
-		return;
-	canon__shared_drop(i, s);
-	if (host)
-		host->ops->changed(host);
+	if (s)
+		drop_taken(i, s);
 }
 
 bool canon_end_fetch(struct canon_end *e, struct canon_task *t)
 {
 	struct canon_instance *i = e->instance;
-	struct canon__end *p = waiting(e);
+	struct canon__end *p = canon__end_waiting(e);
 	if (!p)
 		return true;
 	e->shared->pending = NULL;
@@ -70,12 +87,14 @@ bool canon_end_fetch(struct canon_end *e, struct canon_task *t)
 
 struct canon_task *canon_instance_running(const struct canon_instance *i)
 {
-	return canon__running(i);
+	struct canon_task *t = canon__running(i);
+	return t && t->instance == i ? t : NULL;
 }
 
 struct canon_end *canon_end_peer(const struct canon_end *e)
 {
-	return e->shared->host[!e->writes];
+	struct canon_end *peer = canon__end_far(e)->shared->host[!e->writes];
+	return peer && !peer->twin ? peer : NULL;
 }
 
 bool canon_end_is_over(const struct canon_end *e)
@@ -83,9 +102,10 @@ bool canon_end_is_over(const struct canon_end *e)
 	return e->shared->dropped;
 }
 
-bool canon_end_room(const struct canon_end *e, uint8_t **ret, size_t *ret_len)
+bool canon_end_room(const struct canon_end *near, uint8_t **ret, size_t *ret_len)
 {
-	const struct canon__end *p = waiting(e);
+	const struct canon_end *e = canon__end_far(near);
+	const struct canon__end *p = canon__end_waiting(e);
 	*ret = NULL;
 	*ret_len = 0;
 	if (!p)
@@ -98,45 +118,60 @@ bool canon_end_room(const struct canon_end *e, uint8_t **ret, size_t *ret_len)
 	return true;
 }
 
-void canon_end_move(struct canon_end *e, size_t n)
+static void advance(struct canon_end *e, struct canon__end *p, size_t n)
 {
-	struct canon__end *p = waiting(e);
+	const struct wit_type *elem = e->shared->elem;
 	BUG_ON(!p || n > p->buffer.length - p->buffer.progress);
-	canon__buffer_advance(&p->buffer, e->shared->elem, (uint32_t)n);
+	canon__buffer_advance(&p->buffer, elem, (uint32_t)n);
+}
+
+void canon_end_move(struct canon_end *near, size_t n)
+{
+	struct canon_end *e = canon__end_far(near);
+	struct canon__end *p = canon__end_waiting(e);
+	advance(e, p, n);
 	if (n)
 		canon__copy_some(e->instance, p);
 	else
 		canon__notify_pending(e->instance, e->shared, COPY_COMPLETED);
 }
 
-bool canon_end_take_values(struct canon_end *e, struct canon_task *t, size_t n, void *native)
+bool canon_end_take_values(struct canon_end *near, struct canon_task *t, size_t n, void *native)
 {
-	struct canon__end *p = waiting(e);
+	struct canon_end *e = canon__end_far(near);
+	struct canon__end *p = canon__end_waiting(e);
 	const struct wit_type *elem = e->shared->elem;
 	struct canon__cx cx = canon__context(e->instance, t, p->buffer.options, p->component);
 	cx.copy = true;
-	cx.arena = e->arena;
-	BUG_ON(n > p->buffer.length - p->buffer.progress);
+	cx.arena = near->arena;
 	for (size_t k = 0; elem && k < n; k++)
 		if (!canon__work(&cx, VM_WORK_ITEM) || !canon__load(&cx, p->buffer.ptr + k * canon__size(cx.wide, elem), elem, (uint8_t *)native + k * elem->size64))
 			return false;
-	canon__buffer_advance(&p->buffer, elem, (uint32_t)n);
-	canon__copy_some(e->instance, p);
+	advance(e, p, n);
+	if (e->shared->is_future) {
+		e->shared->done = true;
+		canon__notify_pending(e->instance, e->shared, COPY_COMPLETED);
+	} else {
+		canon__copy_some(e->instance, p);
+	}
 	return true;
 }
 
-void canon_end_offer(struct canon_end *e, size_t n)
+void canon_end_offer(struct canon_end *near, size_t n)
 {
-	struct canon__end *p = waiting(e);
+	struct canon_end *e = canon__end_far(near);
+	struct canon__end *p = canon__end_waiting(e);
 	BUG_ON(!p || !n || n > p->buffer.length - p->buffer.progress);
 	p->offered = (uint32_t)n;
 	p->fills = true;
 	canon__notify_pending(e->instance, e->shared, COPY_COMPLETED);
 }
 
-void canon_end_resolve(struct canon_end *e)
+void canon_end_resolve(struct canon_end *near)
 {
-	struct canon__end *p = waiting(e);
+	struct canon_end *e = canon__end_far(near);
+	struct canon__end *p = canon__end_waiting(e);
+	near->is_ready = true;
 	e->is_ready = true;
 	if (!p)
 		return;
@@ -155,5 +190,8 @@ void canon_end_drop(struct canon_end *e)
 	e->shared = NULL;
 	i->async->n_host_ends -= !e->ops->is_passive;
 	s->ends--;
+	struct canon_end *peer = s->host[!e->writes];
 	canon__shared_drop(i, s);
+	if (peer && (peer->twin || e->twin))  // two ends of other owners know of each other
+		peer->ops->changed(peer);
 }

@@ -661,12 +661,13 @@ static enum vm_wake park_root(struct canon_instance *i, struct canon_task *root)
 	return how;
 }
 
-// Nothing of the root can go on: until it is woken. Of an instance that others may come to it is not known that nobody ever does.
+// Nothing of the root can go on: until it is woken. Of an instance that others may come to, and of streams that the host is about to pass on, it is not known
+// that nobody ever does.
 static enum trap idle(struct canon_instance *i, struct canon_task *root)
 {
 	struct vm_fiber *f = vm_fiber_current(i->shard);
 	bool others = i->host->wake && (i->is_shared || i->n_tasks > 1);
-	bool can_be_woken = others || root->outside || i->async->nobody.outside || i->async->held || i->async->n_host_ends;
+	bool can_be_woken = others || root->outside || i->async->nobody.outside || i->async->held || i->async->n_host_ends || i->async->in_transit.n;
 	if (!can_be_woken || !f)
 		return ended_waiting(i, root, TRAP_CANON, "deadlock detected: event loop cannot make further progress");
 	if (park_root(i, root) == VM_KILLED)

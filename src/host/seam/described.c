@@ -20,7 +20,8 @@ static bool may_leave(const struct wit_type *t)
 {
 	if (!t || !(t->flags & WIT_HAS_HANDLE))
 		return true;
-	if (t->kind == WIT_STREAM || t->kind == WIT_FUTURE || t->kind == WIT_ERROR_CONTEXT || (t->elem && !may_leave(t->elem)))
+	bool is_end = t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
+	if (t->kind == WIT_ERROR_CONTEXT || (t->elem && (is_end ? t->elem->flags & WIT_HAS_HANDLE : !may_leave(t->elem))))
 		return false;
 	for (uint32_t i = 0; t->fields && i < t->n; i++)
 		if (!may_leave(t->fields[i].type))
@@ -33,7 +34,7 @@ static bool check_func(struct describing *g, const struct comp_export_func *f)
 	const struct wit_type *params = &f->type->params, *result = f->type->result;
 	const char *what = NULL;
 	if (!may_leave(params) || !may_leave(result))
-		what = "a stream, a future or an error context";
+		what = "a stream or future of handles, or an error context";
 	else if (!wit_type_each_resource(params, is_own, NULL) || (result && !wit_type_each_resource(result, is_own, NULL)))
 		what = "a resource that the component imports itself";
 	if (!what)

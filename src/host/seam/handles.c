@@ -1,11 +1,16 @@
-// Native values looked through: the handles in the arguments of a host function (which provider a call goes to when objects of several are there), and copies.
+// Native values looked through: the handles, streams and futures in them (which provider a call goes to when objects of several are there), and copies.
 #include "seam_int.h"
+
+static bool is_end(const struct wit_type *t)
+{
+	return t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
+}
 
 static bool each_handle(const struct wit_type *t, uint8_t *v, seam_visit *visit, void *ctx)
 {
 	if (!(t->flags & WIT_HAS_HANDLE))
 		return true;
-	if (t->kind == WIT_OWN || t->kind == WIT_BORROW)
+	if (t->kind == WIT_OWN || t->kind == WIT_BORROW || is_end(t))
 		return visit(ctx, t, (uint32_t *)(void *)v);
 	if (wit_kind_is_variant(t->kind)) {
 		uint32_t k = wit_discriminant_load(v, t->discriminant_size);
@@ -89,9 +94,11 @@ struct owners {
 	const struct seam__seat *seat;
 };
 
-static bool is_of_the_same(void *ctx, const struct wit_type *type UNUSED, uint32_t *rep)
+static bool is_of_the_same(void *ctx, const struct wit_type *type, uint32_t *rep)
 {
 	struct owners *o = ctx;
+	if (is_end(type))
+		return true;
 	const struct seam__seat *seat = canon_host_resource_owner(o->instance, *rep);
 	if (o->seat && seat != o->seat)
 		return false;

@@ -122,9 +122,9 @@ struct seam_described {
 	struct seam_resource *resources;          // by interface.resources; `means` is the component's own
 };
 // `name`: of the interface, by the rule of imports; `call` is every function's. ERR_LINK: it isn't exported, or what its functions take or return can't leave
-// the store: streams, futures, error contexts, resources that the component itself imports.
+// the store: streams and futures of handles, error contexts, resources that the component itself imports.
 NODISCARD bool seam_describe(struct arena *a, const struct comp_component *comp, struct slice name, seam_fn *call, struct seam_described **ret, struct err *e);
-// Each handle of a native value, which `visit` may change. false: it returned false.
+// Each handle of a native value, each stream and future (by its kind of type), which `visit` may change. false: it returned false.
 typedef bool seam_visit(void *ctx, const struct wit_type *type, uint32_t *rep);
 bool seam_value_handles(const struct wit_type *type, void *value, seam_visit *visit, void *ctx);
 // A copy of a native value, whose parts lie in `a`. As task of `exec`, whose work it is. SEAM_TRAP: no memory.

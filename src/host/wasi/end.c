@@ -1,6 +1,8 @@
 // Host ends of streams and futures.
 #include "end_int.h"
 
+enum { AT_ONCE = 64 };  // pieces that a sink takes where nobody can be given a turn
+
 // ---- promises -------------------------------------------------------------------------------------------------------------------------
 
 static void promise_free(struct wasi_promise *p)
@@ -383,9 +385,22 @@ static bool finish(struct wasi_sink *s)
 	return io != WASI_IO_AGAIN;
 }
 
-// Those that take long per byte (the log) are nobody's but the instance's, and may give others a turn. false: it must wait, or is gone (*ret_gone).
+// Who prints, where what comes is written by a guest of another instance.
+static struct seam_task *printer(const struct wasi_sink *s)
+{
+	return s->tasks ? seam_task_find(s->tasks, s->by) : NULL;
+}
+
+// Those that take long per byte (the log) are nobody's but the instance's, and may give others a turn where it is the one that runs (`task`). false: it must
+// wait, or is gone (*ret_gone).
 static bool move_some(struct wasi_sink *s, struct seam_task *task, bool *ret_gone)
 {
+	struct seam_task *by = task || !s->out->ops->piece ? task : printer(s);
+	if (!by && s->out->ops->piece) {  // nobody is left whose lines they could be
+		sink_close(s, WASI_OVER_CLOSED, NULL);
+		*ret_gone = true;
+		return false;
+	}
 	size_t permit = 0;
 	struct slice data = {0};
 	enum wasi_io io = s->out->ops->permit(s->out, &permit);
@@ -404,7 +419,7 @@ static bool move_some(struct wasi_sink *s, struct seam_task *task, bool *ret_gon
 	if (io != WASI_IO_OK)
 		return false;
 	if (data.len)
-		io = s->out->ops->write(s->out, task, data);
+		io = s->out->ops->write(s->out, by, data);
 	if (is_over(io)) {
 		sink_failed(s, io);
 		*ret_gone = true;
@@ -424,14 +439,17 @@ bool wasi__sink_waits_for_guest(const struct wasi_sink *s)
 static void sink_run(struct wasi_sink *s, struct seam_task *task)
 {
 	bool gone = false;
+	unsigned n = 0;
 	if (s->busy)
 		return;
 	s->busy = true;
-	while (move_some(s, task, &gone))
-		;
+	while (n < AT_ONCE && move_some(s, task, &gone))
+		n += !task;
 	if (gone)
 		return;
 	s->busy = false;
+	if (n == AT_ONCE)
+		loop_post(s->loop, &s->job);
 	if (s->idle && wasi__sink_waits_for_guest(s))
 		s->idle(s->of);
 }
@@ -486,6 +504,10 @@ bool wasi__sink_new(struct canon_instance *i, uint32_t number, struct wasi_outpu
 
 void wasi__sink_start(struct wasi_sink *s, struct seam_task *task)
 {
+	if (task) {
+		s->tasks = task->of;
+		s->by = task->id;
+	}
 	sink_run(s, task);
 }
 

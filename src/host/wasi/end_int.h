@@ -78,6 +78,8 @@ struct wasi_sink {
 	struct canon_instance *instance;
 	struct wasi_output *out;
 	struct wasi_source *from;
+	struct seam_tasks *tasks;  // of who started it: whose lines it prints where nobody of the instance runs
+	struct seam_task_id by;
 	struct wasi_waiter waiter;
 	struct loop_job job;
 	struct loop *loop;

@@ -31,8 +31,9 @@ static void call_main(void *arg)
 {
 	struct relay_call *k = arg;
 	struct relay_guest *g = k->guest;
+	bool full;
 	k->ok = !k->task->killed && serve__relay_start(g, k->task, &k->trap) && serve__relay_close_handles(g, k->task, &k->trap) && !k->task->killed &&
-		serve__relay_take_in(k->of->relay, k->call, k->args) &&
+		serve__relay_take_in(g, k->call, k->args, &full) &&
 		canon_call_export_whole(g->slot->canon, k->export, &k->task->canon, k->args, k->ret, seam_arena(k->call), NULL, &k->trap);
 }
 
@@ -167,6 +168,10 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 	enum seam_result went = serve__relay_of_handles(r, c, args, &g);
 	if (went == SEAM_OK && is_many(r, caller->thread, g))
 		return serve__relay_call_many(f, caller->thread, c, g, args, ret);
+	if (went == SEAM_OK && serve__relay_has_streams(c->func)) {
+		serve__relay_turn_away(c, args);
+		return seam_trap(c, "%s passes streams, which component %s takes with policy concurrent only", c->func->name, r->service->name);
+	}
 	if (went == SEAM_OK && !g)
 		went = serve__relay_guest(r, caller->thread, c, &g);
 	if (went != SEAM_OK)
@@ -324,6 +329,21 @@ static struct relay_face *face_of(struct serve_relay *r, struct slice interface,
 	return f;
 }
 
+// A stream lasts beyond the call that brought it.
+static bool may_stream(const struct serve_service *s, const struct seam_interface *of, struct err *e)
+{
+	if (serve__service_ahead(s)->config->policy == SERVE_CONCURRENT)
+		return true;
+	for (uint32_t i = 0; i < of->n_funcs; i++) {
+		if (!serve__relay_has_streams(&of->funcs[i]))
+			continue;
+		err_set(e, ERR_LINK, "cannot link: %s of %s passes a stream or future, and component %s of %s is not one for many calls at once", of->funcs[i].name, of->name,
+			s->name, s->app);
+		return err_hint(e, "policy = \"concurrent\"");
+	}
+	return true;
+}
+
 static bool offer(struct serve_process *p, const char *app, const char *component, struct slice interface, struct seam_offer *ret, struct err *e)
 {
 	struct serve_service *s = serve_service_find(p, app, component);
@@ -341,6 +361,8 @@ static bool offer(struct serve_process *p, const char *app, const char *componen
 	struct relay_face *f = face_of(s->relay, interface, e);
 	if (!f)
 		return err_note(e, "component %s of %s", component, app);
+	if (!may_stream(s, &f->described->interface, e))
+		return false;
 	ret->interface = &f->described->interface;
 	ret->ops = f->funcs;
 	ret->provider = &s->relay->seam;

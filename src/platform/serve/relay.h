@@ -49,6 +49,12 @@ struct relay_handle {
 	const struct wit_resource *type;
 	uint32_t rep;
 };
+// A stream or future between a caller and a guest, which it holds.
+struct relay_stream {
+	struct canon_joint joint;
+	struct relay_guest *guest;
+	struct loop_job run;
+};
 // Who waits for the guest.
 struct relay_wait {
 	struct relay_wait *next;
@@ -66,7 +72,7 @@ struct relay_guest {
 	struct seam_task *holder;   // whose call is in it, or its closer; NULL: nobody's
 	struct relay_wait *first, **last;
 	struct relay_handle *closing;
-	uint32_t calls, handles;    // that are in it or wait for it; given away
+	uint32_t calls, handles;    // that are in it or wait for it; given away, with open streams
 	uint32_t left;              // of the calls: whose callers have gone, with what they lent perhaps
 	bool dead, is_held;         // is_held: by its closer
 	struct loop_job turn;       // it is looked at, on the loop's stack
@@ -82,8 +88,18 @@ const struct comp_export_func *serve__relay_export(const struct serve_version *v
 const struct wit_resource *serve__relay_resource(const struct serve_relay *r, const struct serve_version *v, const struct wit_resource *of_base);
 // Values (relay_values.c). Not SEAM_OK: return it. The guest that handles among the arguments are of; NULL: there are none.
 enum seam_result serve__relay_of_handles(struct serve_relay *r, struct seam_call *c, const void *args, struct relay_guest **ret);
-// Arguments: handles become the component's own. false: the same owned handle is there twice.
-NODISCARD bool serve__relay_take_in(struct serve_relay *r, struct seam_call *c, void *args);
+// Arguments: handles become the component's own, streams and futures go on to it. false: the same owned handle is there twice, or (*ret_full) the instance has
+// no room for streams.
+NODISCARD bool serve__relay_take_in(struct relay_guest *g, struct seam_call *c, void *args, bool *ret_full);
+// Of arguments that never came in: streams and futures are dropped.
+void serve__relay_turn_away(struct seam_call *c, const void *args);
+// Does the function pass streams or futures?
+bool serve__relay_has_streams(const struct seam_func *f);
+// Between two instances, either of which may be the guest's; its native value in `to` takes the place of *number. false: no room there, it is dropped
+// (relay_stream.c).
+NODISCARD bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, uint32_t *number);
+// A handle or stream less.
+void serve__relay_let_one_go(struct relay_guest *g);
 // Its result: its objects become handles of the caller. false: there is no room for them.
 NODISCARD bool serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret);
 // Nobody gets the result: its objects are closed. false: no memory for that.

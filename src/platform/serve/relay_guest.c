@@ -219,8 +219,10 @@ void serve__relay_forget_slot(struct relay_guest *g, bool clean)
 	struct serve_slot *slot = g->slot;
 	g->slot = NULL;
 	slot->guest = NULL;
+	g->handles++;  // its streams may end with the instance: the guest stays meanwhile
 	if (g->has_place)
 		serve__slot_give(slot, g->shard, clean);
+	g->handles--;
 	g->has_place = false;
 }
 
@@ -246,6 +248,15 @@ void serve__relay_forget(struct relay_handle *h)
 	mem_free(h);
 }
 
+void serve__relay_let_one_go(struct relay_guest *g)
+{
+	g->handles--;
+	if (g->shard->open)
+		serve__relay_look_at(g);
+	else if (!is_used(g) && !g->slot)
+		serve__relay_guest_free(g);
+}
+
 void serve__relay_drop(struct relay_handle *h)
 {
 	struct relay_guest *g = h->guest;
@@ -256,12 +267,8 @@ void serve__relay_drop(struct relay_handle *h)
 		serve__relay_look_at(g);
 		return;
 	}
-	g->handles--;
 	mem_free(h);
-	if (g->shard->open)
-		serve__relay_look_at(g);
-	else if (!is_used(g))
-		serve__relay_guest_free(g);
+	serve__relay_let_one_go(g);
 }
 
 bool serve__relay_start(struct relay_guest *g, struct seam_task *task, struct canon_trap *trap)

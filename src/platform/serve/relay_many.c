@@ -24,6 +24,7 @@ struct relay_many {
 	struct loop_job begin;
 	struct canon_trap trap;
 	bool begun, over, returned, late, left, ok;
+	bool came_in, leaks;     // its arguments; its result, which can't be closed
 };
 
 // ---- a guest and its slot ------------------------------------------------------------------------------------------------------------------
@@ -163,12 +164,22 @@ static void leave(struct relay_many *k, bool clean)
 	serve__relay_look_at(g);
 }
 
+// Of a result that nobody has taken. What it passed on by a stream waits for nobody then.
+static void close_result(struct relay_many *k)
+{
+	if (k->returned && !serve__relay_give_up(k->guest, k->func, k->ret))
+		k->leaks = true;  // without memory to close what it gave its instance can't go on
+	k->returned = false;
+}
+
 static void on_returned(struct canon_task *t)
 {
 	struct relay_many *k = CONTAINER_OF(t, struct seam_task, canon)->owner;
 	k->returned = true;
 	if (k->call)
 		seam_wake(&k->park);
+	else
+		close_result(k);
 }
 
 static void call_main(void *arg)
@@ -183,8 +194,12 @@ static void call_main(void *arg)
 	k->ok = serve__relay_start(g, k->task, &k->trap) && (g->left || serve__relay_close_handles(g, k->task, &k->trap));
 	if (!k->ok || !k->call)
 		return;
-	if (serve__relay_take_in(g->relay, k->call, k->args))
+	bool full;
+	k->came_in = true;
+	if (serve__relay_take_in(g, k->call, k->args, &full))
 		k->ok = canon_call_export_whole(g->slot->canon, k->export, &k->task->canon, k->args, k->ret, &k->arena, on_returned, &k->trap);
+	else if (full)
+		snprintf(k->trap.text, sizeof k->trap.text, "no room for another stream: %s", canon_handles_full(g->slot->canon));
 }
 
 // The caller pays for what it has used until he goes. He may have gone, and only a thread of his waits.
@@ -204,15 +219,9 @@ static void detach(struct relay_many *k)
 	charge(k, k->task->fiber ? vm_fiber_cpu_ns(k->task->fiber) : 0, k->task->n_calls);
 	k->call = NULL;
 	k->left = true;
+	close_result(k);
 	k->guest->left++;
 	seam_task_disown(k->task);
-}
-
-// Of a result that nobody has taken.
-static void close_result(struct relay_many *k)
-{
-	if (k->ok && k->returned && !serve__relay_give_up(k->guest, k->func, k->ret))
-		k->ok = false;  // without memory to close what it gave its instance can't go on
 }
 
 // On the loop's stack: its slot may go with it.
@@ -221,7 +230,7 @@ static void end(struct relay_many *k)
 	struct serve_shard *s = k->guest->shard;
 	close_result(k);
 	k->guest->left -= k->left;
-	leave(k, k->ok || !k->begun);
+	leave(k, (k->ok && !k->leaks) || !k->begun);
 	s->closers--;
 	seam_task_free(k->task);
 	mem_free(k);
@@ -347,6 +356,7 @@ enum seam_result serve__relay_call_many(const struct relay_func *f, struct serve
 							   : take_place(f->relay, &f->relay->service->shards[t->index], c, &g);
 	if (r != SEAM_OK) {
 		seam_task_free(task);
+		serve__relay_turn_away(c, args);
 		mem_free(k);
 		return r;
 	}
@@ -355,6 +365,8 @@ enum seam_result serve__relay_call_many(const struct relay_func *f, struct serve
 	task->owner = k;
 	enter(k);
 	r = begin(c, k, f, args, ret);
+	if (!k->came_in)
+		serve__relay_turn_away(c, args);
 	if (k->begun && !k->over)
 		detach(k);
 	else

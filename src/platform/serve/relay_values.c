@@ -15,9 +15,21 @@ struct passing {
 	bool differ, no_room;
 };
 
+static bool is_stream(const struct wit_type *t)
+{
+	return t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
+}
+
+bool serve__relay_has_streams(const struct seam_func *f)
+{
+	return (f->type->params.flags | (f->type->result ? f->type->result->flags : 0)) & WIT_HAS_STREAM;
+}
+
 static bool find_owner(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct passing *p = ctx;
+	if (is_stream(t))
+		return true;
 	const struct relay_handle *h = canon_host_resource_get(p->call->canon, class_of(p->relay, t)->ops.type, *rep);
 	BUG_ON(!h);  // by its type it is one of ours
 	p->differ |= p->guest && p->guest != h->guest;
@@ -33,9 +45,22 @@ enum seam_result serve__relay_of_handles(struct serve_relay *r, struct seam_call
 	return ok ? SEAM_OK : seam_trap(c, "%s: the handles are of different instances of component %s", c->func->name, r->service->name);
 }
 
+// From an instance of one side to that of the other.
+static void pass_stream(struct passing *p, struct canon_instance *from, struct canon_instance *to, const struct wit_type *t, uint32_t *number)
+{
+	if (p->no_room)
+		canon_end_drop_number(from, *number);
+	else
+		p->no_room = !serve__relay_stream(p->guest, from, to, t, number);
+}
+
 static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
-	const struct passing *p = ctx;
+	struct passing *p = ctx;
+	if (is_stream(t)) {
+		pass_stream(p, p->call->canon, p->guest->slot->canon, t, rep);
+		return true;
+	}
 	const struct wit_resource *type = class_of(p->relay, t)->ops.type;
 	struct relay_handle *h = canon_host_resource_get(p->call->canon, type, *rep);
 	if (t->kind == WIT_OWN)
@@ -48,15 +73,34 @@ static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 	return true;
 }
 
-bool serve__relay_take_in(struct serve_relay *r, struct seam_call *c, void *args)
+bool serve__relay_take_in(struct relay_guest *g, struct seam_call *c, void *args, bool *ret_full)
 {
-	struct passing p = {.relay = r, .call = c};
-	return seam_value_handles(&c->func->type->params, args, take_in, &p);
+	struct passing p = {.relay = g->relay, .call = c, .guest = g};
+	bool ok = seam_value_handles(&c->func->type->params, args, take_in, &p);
+	*ret_full = p.no_room;
+	return ok && !p.no_room;
+}
+
+static bool turn_away(void *ctx, const struct wit_type *t, uint32_t *number)
+{
+	const struct seam_call *c = ctx;
+	if (is_stream(t))
+		canon_end_drop_number(c->canon, *number);
+	return true;
+}
+
+void serve__relay_turn_away(struct seam_call *c, const void *args)
+{
+	(void)seam_value_handles(&c->func->type->params, UNCONST(args), turn_away, c);
 }
 
 static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct passing *p = ctx;
+	if (is_stream(t)) {
+		pass_stream(p, p->guest->slot->canon, p->call->canon, t, rep);
+		return true;
+	}
 	struct relay_handle *h = mem_alloc(sizeof *h);
 	if (!h) {
 		p->no_room = true;
@@ -82,6 +126,10 @@ bool serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret
 static bool give_up(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct passing *p = ctx;
+	if (is_stream(t)) {
+		canon_end_drop_number(p->guest->slot->canon, *rep);
+		return true;
+	}
 	struct relay_handle *h = mem_alloc(sizeof *h);
 	if (!h)
 		return false;

@@ -1,0 +1,252 @@
+// Joints: a stream or future whose ends are in two instances of one thread. The host has an end in each, which stand for each other: who has come with a
+// buffer in the one is found from the other (canon__end_far), also through several joints, and by ends of other owners.
+//
+// 1. A rendezvous as within one instance: nothing is copied before both guests wait. Bytes, and what has the same bytes on both sides, go at once, in the call
+//    of whoever comes second, at most PIECE of them: the rest is the next copy's.
+// 2. Values are taken from the giver on the thread's own stack, where nobody can be in the middle of either instance, and stored when the taker is told, in its
+//    own call, with its realloc. They were taken then: also if the giver ends before that.
+// 3. Either end may go first: by its guest, or with its instance. A stream is over then. A future that nobody will write any more traps who reads it.
+// 4. A value that is none of its type, or that the taker has no room for, ends the giver's instance.
+// 5. Of several in a row the last one copies: what it has taken lies in the instance where it is read.
+#include "canon_async.h"
+
+enum { PIECE = 256 << 10,
+	BATCH = 64 };
+
+static bool holds_values(const struct canon_joint *j)
+{
+	return j->next < j->n;
+}
+
+static void forget_values(struct canon_joint *j)
+{
+	arena_release(&j->arena);
+	j->n = j->next = 0;
+}
+
+static size_t remain(const struct canon__end *e)
+{
+	return e->buffer.length - e->buffer.progress;
+}
+
+// ---- both guests wait ------------------------------------------------------------------------------------------------------------------------
+
+static void copy_bytes(struct canon_end *r, struct canon_end *w, const struct canon__end *src, const struct canon__end *dst)
+{
+	const struct wit_type *elem = r->shared->elem;
+	size_t n = remain(src) < remain(dst) ? remain(src) : remain(dst);
+	if (elem) {
+		n = min_u64(n, elem->size32 < PIECE ? PIECE / elem->size32 : 1);
+		vm_store_touch(w->instance->store);
+		memmove(dst->buffer.options->memory->base + dst->buffer.ptr, src->buffer.options->memory->base + src->buffer.ptr, n * elem->size32);
+	}
+	canon_end_move(r, n);
+	canon_end_move(w, n);
+}
+
+// Who came second asks only whether the other is there, or the other did, or is done and was not told so yet: the rules of SharedStreamImpl.
+static bool is_asking(const struct canon_joint *j, struct canon_end *r, const struct canon__end *src, const struct canon__end *dst)
+{
+	bool both = remain(src) && remain(dst), nobody = !src->buffer.length && !dst->buffer.length;
+	struct canon_end *w = UNCONST(&j->to);
+	if (!both)
+		canon_end_move(j->writer_came && !remain(dst) && !nobody ? w : remain(src) ? w
+																				   : r,
+			0);
+	return !both;
+}
+
+static void pair(struct canon_joint *j, struct canon_end *r, const struct canon__end *src, const struct canon__end *dst)
+{
+	const struct canon__shared *s = r->shared;
+	if (!s->is_future && is_asking(j, r, src, dst))
+		return;
+	if (!s->is_future && (!s->elem || canon__is_plain(s->elem)))
+		copy_bytes(r, &j->to, src, dst);
+	else
+		j->ops->post(j);
+}
+
+// ---- values ----------------------------------------------------------------------------------------------------------------------------------
+
+// Who gave them can't go on.
+static void giver_trapped(struct canon_joint *j, struct canon_end *r, const struct canon_trap *trap)
+{
+	forget_values(j);
+	r->instance->dead = true;
+	vm_store_poison(r->instance->store);
+	j->ops->trapped(j, trap->text);
+	canon_end_drop(&j->from);
+}
+
+// At most so many, and not many more than PIECE bytes of them.
+static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n)
+{
+	const struct wit_type *elem = j->to.shared->elem;
+	size_t size = elem ? elem->size64 : 0;
+	j->values = arena_zalloc(&j->arena, n * size + 8, 8);
+	if (!j->values) {
+		canon__report(task, TRAP_OUT_OF_MEMORY, "no memory for the values of a stream or future in the component that reads it");
+		return false;
+	}
+	for (; j->n < n && (!j->n || j->arena.used < PIECE); j->n++)
+		if (!canon_end_take_values(&j->from, task, 1, j->values + j->n * size))
+			return false;
+	return true;
+}
+
+static void run(struct canon_joint *j)
+{
+	struct canon_end *r = canon__end_far(&j->from);
+	const struct canon__end *src = canon__end_waiting(r), *dst = canon__end_waiting(&j->to);
+	struct canon_instance *i = j->to.instance;
+	struct canon_trap trap;
+	struct canon_task task = {.instance = r->instance, .trap = &trap};
+	if (!src || !dst || !remain(src) || !remain(dst) || holds_values(j))
+		return;
+	canon_trap_clear(&trap);
+	forget_values(j);
+	arena_init_pool(&j->arena, i->limits.call_bytes, &i->head.pool);
+	if (!take(j, &task, (uint32_t)min_u64(min_u64(remain(src), remain(dst)), BATCH)))
+		giver_trapped(j, r, &trap);
+	else if (j->to.shared->is_future)
+		canon_end_resolve(&j->to);
+	else
+		canon_end_offer(&j->to, j->n);
+}
+
+// ---- whoever has come ------------------------------------------------------------------------------------------------------------------------
+
+static void meet(struct canon_joint *j)
+{
+	struct canon_end *r = canon__end_far(&j->from), *writer = r->shared->host[true], *reader = j->to.shared->host[false];
+	const struct canon__end *src = canon__end_waiting(r), *dst = canon__end_waiting(&j->to);
+	if (reader && (src || reader->twin))
+		reader->ops->changed(reader);
+	else if (src && dst)
+		pair(j, r, src, dst);
+	else if (writer && writer->is_ready && r->shared->is_future && !j->to.is_ready)
+		canon_end_resolve(&j->to);
+	else if (writer && dst)
+		writer->ops->changed(writer);
+}
+
+static bool is_over(const struct canon_end *e)
+{
+	return !e->shared || e->shared->dropped || (e->shared->is_future && e->shared->done);
+}
+
+// Ends that are of no use any more.
+static void part(struct canon_joint *j)
+{
+	struct canon_end *to = &j->to;
+	if (to->shared && to->shared->is_future && to->shared->done)
+		canon_end_drop(to);
+	if (to->shared && to->shared->dropped)
+		canon_end_drop(to);
+	if (!to->shared && j->from.shared)
+		canon_end_drop(&j->from);
+	if (!to->shared || !is_over(&j->from) || holds_values(j))
+		return;
+	bool is_future = to->shared->is_future;
+	if (j->from.shared)
+		canon_end_drop(&j->from);
+	if (!is_future) {
+		canon_end_drop(to);
+	} else if (!j->from.shared && !j->lost && !to->is_ready) {
+		j->lost = true;
+		canon_end_resolve(to);
+	}
+}
+
+static void go(struct canon_joint *j)
+{
+	j->again = true;
+	if (j->busy)
+		return;
+	j->busy = true;
+	while (j->again) {
+		j->again = false;
+		if (j->from.shared && j->to.shared && !is_over(&j->from) && !is_over(&j->to) && !holds_values(j))
+			meet(j);
+		part(j);
+	}
+	j->busy = false;
+	if (j->from.shared || j->to.shared)
+		return;
+	forget_values(j);
+	j->ops->over(j);
+}
+
+void canon_joint_run(struct canon_joint *j)
+{
+	j->busy = true;
+	if (j->from.shared && j->to.shared)
+		run(j);
+	j->busy = false;
+	go(j);
+}
+
+// ---- its ends --------------------------------------------------------------------------------------------------------------------------------
+
+static struct canon_joint *joint_of(struct canon_end *e)
+{
+	return e->writes ? CONTAINER_OF(e, struct canon_joint, to) : CONTAINER_OF(e, struct canon_joint, from);
+}
+
+static void changed(struct canon_end *e)
+{
+	struct canon_joint *j = joint_of(e);
+	j->writer_came = !e->writes;
+	go(j);
+}
+
+// The next value, of this joint or of who writes to it.
+static bool value(struct canon_end *e, struct canon_task *t, void *native)
+{
+	struct canon_joint *j = joint_of(e);
+	const struct wit_type *elem = e->shared->elem;
+	struct canon_end *writer = j->from.shared ? j->from.shared->host[true] : NULL;
+	if (!holds_values(j) && writer) {
+		bool ok = writer->ops->value(writer, t, native);
+		if (ok && writer->shared->is_future && !writer->twin) {
+			writer->shared->done = true;
+			writer->ops->changed(writer);
+		}
+		return ok;
+	}
+	if (!holds_values(j)) {
+		canon_task_trap(t, "the component that was to write this future has ended");
+		return false;
+	}
+	if (elem)
+		memcpy(native, j->values + (size_t)j->next * elem->size64, elem->size64);
+	j->next++;
+	return true;
+}
+
+static void gone(struct canon_end *e)
+{
+	struct canon_joint *j = joint_of(e);
+	if (e->writes)
+		forget_values(j);  // they are in the memory that goes
+	go(j);
+}
+
+bool canon_joint_new(struct canon_joint *j, const struct canon_joint_ops *ops, struct canon_instance *from, uint32_t number, struct canon_instance *to,
+	const struct wit_type *type, uint32_t *ret)
+{
+	static const struct canon_end_ops end_ops = {.changed = changed, .value = value, .gone = gone, .waits = true};
+	*j = (struct canon_joint){.ops = ops};
+	if (!canon_end_take(from, number, &end_ops, &j->from))
+		return false;
+	j->from.arena = &j->arena;
+	j->from.twin = &j->to;
+	if (!canon_end_new(to, type, &end_ops, &j->to, ret)) {
+		canon_end_drop(&j->from);
+		return false;
+	}
+	j->to.twin = &j->from;
+	go(j);
+	return true;
+}

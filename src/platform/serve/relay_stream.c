@@ -1,0 +1,52 @@
+// Streams and futures between a component and who calls it. Each holds its guest, and so the version that it began with, until both ends are gone: a link or a
+// version that changes meanwhile changes nothing for it.
+#include "relay.h"
+
+static struct relay_stream *stream_of(struct canon_joint *j)
+{
+	return CONTAINER_OF(j, struct relay_stream, joint);
+}
+
+static void post(struct canon_joint *j)
+{
+	struct relay_stream *s = stream_of(j);
+	loop_post(s->guest->shard->loop, &s->run);
+}
+
+static void on_run(struct loop_job *job)
+{
+	canon_joint_run(&CONTAINER_OF(job, struct relay_stream, run)->joint);
+}
+
+static void over(struct canon_joint *j)
+{
+	struct relay_stream *s = stream_of(j);
+	loop_job_cancel(&s->run);
+	serve__relay_let_one_go(s->guest);
+	mem_free(s);
+}
+
+static void trapped(struct canon_joint *j, const char *why)
+{
+	const struct serve_service *service = stream_of(j)->guest->relay->service;
+	serve__log(service->process->config, SERVE_LOG_WARN, "a stream or future between component %s of %s and who calls it: %s", service->name, service->app, why);
+}
+
+bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, uint32_t *number)
+{
+	static const struct canon_joint_ops ops = {post, over, trapped};
+	struct relay_stream *s = mem_zalloc(sizeof *s);
+	uint32_t given = *number;
+	if (!s) {
+		canon_end_drop_number(from, given);
+		return false;
+	}
+	s->guest = g;
+	s->run.fn = on_run;
+	g->handles++;
+	if (canon_joint_new(&s->joint, &ops, from, given, to, type, number))
+		return true;
+	g->handles--;
+	mem_free(s);
+	return false;
+}

@@ -1,0 +1,405 @@
+// Streams and futures between two instances: as within one, whoever comes first, cancels, drops or ends; and through joints between ends of the host.
+// PROGRAM(test_joints, "canon tier cmocka", "")
+#include <stdlib.h>
+
+#include "endpoints.h"
+
+#define BLOCKED UINT32_MAX
+
+static struct subject subject;
+static struct vm_shard *shard;
+static const struct wit_type *stream_type, *future_type;
+
+// What an instance took is given to the next that asks for it: by a joint, or (plain) by the host's own ends.
+static struct canon_joint joint;
+static struct canon_instance *giver;
+static uint32_t number, posts, overs, traps;
+static struct canon_end given, taken;
+static bool is_plain;
+
+static void post(struct canon_joint *j UNUSED)
+{
+	posts++;
+}
+
+static void over(struct canon_joint *j UNUSED)
+{
+	overs++;
+}
+
+static void trapped(struct canon_joint *j UNUSED, const char *why)
+{
+	assert_true(why[0]);
+	traps++;
+}
+static const struct canon_joint_ops joint_ops = {post, over, trapped};
+
+static void changed(struct canon_end *e UNUSED)
+{
+}
+
+static void gone(struct canon_end *e UNUSED)
+{
+}
+
+static bool value(struct canon_end *e UNUSED, struct canon_task *t UNUSED, void *native)
+{
+	*(struct wit_string *)native = (struct wit_string){(const uint8_t *)"promised", 8};
+	return true;
+}
+static const struct canon_end_ops ops = {changed, value, gone};
+
+static enum trap hand_over(struct canon_instance *i, const struct wit_type *type, void *ret)
+{
+	if (is_plain)
+		return canon_end_new(i, type, &ops, &given, ret) ? TRAP_NONE : TRAP_HOST;
+	return canon_joint_new(&joint, &joint_ops, giver, number, i, type, ret) ? TRAP_NONE : TRAP_HOST;
+}
+
+static enum trap give(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args UNUSED, void *ret)
+{
+	return hand_over(i, stream_type, ret);
+}
+
+static enum trap promise(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args UNUSED, void *ret)
+{
+	return hand_over(i, future_type, ret);
+}
+
+static enum trap take(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args, void *ret UNUSED)
+{
+	giver = i;
+	number = *(const uint32_t *)args;
+	return !is_plain || canon_end_take(i, number, &ops, &taken) ? TRAP_NONE : TRAP_HOST;
+}
+static const struct canon_host_func host_funcs[] = {{.fn = give}, {.fn = take}, {.fn = promise}, {.fn = take}};
+static const struct canon_host host = {.funcs = host_funcs, .n_funcs = ARRAY_LEN(host_funcs)};
+
+static struct canon_instance *instance(void)
+{
+	struct canon_instance *i = NULL;
+	struct canon_trap trap;
+	struct err e = {0};
+	assert_true(canon_instance_new(shard, subject.l.canon, &host, NULL, NULL, &i, &e));
+	assert_true(canon_instance_initialize(i, 0, canon_component_steps(subject.l.canon), NULL, &trap));
+	is_plain = false;
+	posts = overs = traps = 0;
+	return i;
+}
+
+static uint64_t call(struct canon_instance *i, enum endpoint op, uint32_t a, uint32_t b, uint32_t c)
+{
+	struct canon_trap trap;
+	uint64_t ret = 0;
+	if (endpoint_call(&subject, i, op, a, b, c, &ret, &trap) != TRAP_NONE)
+		fail_msg("%s: %s", endpoint_rows[op].name, trap.text);
+	return ret;
+}
+
+static uint32_t load(struct canon_instance *i, uint32_t at)
+{
+	return (uint32_t)call(i, LOAD, at, 0, 0);
+}
+
+// The bytes at 64 are "\1\2\3\4\5\6\7\10".
+static void fill(struct canon_instance *i)
+{
+	uint8_t *room;
+	size_t len;
+	is_plain = true;
+	uint32_t r = (uint32_t)call(i, GIVE, 0, 0, 0);
+	assert_int_equal((uint32_t)call(i, STREAM_READ, r, 64, 8), BLOCKED);
+	assert_true(canon_end_room(&given, &room, &len));
+	memcpy(room, "\1\2\3\4\5\6\7\10", 8);
+	canon_end_move(&given, 8);
+	assert_int_equal((uint32_t)call(i, STREAM_CANCEL_READ, r, 0, 0), 8 << 4 | 2);
+	canon_end_drop(&given);
+	call(i, STREAM_DROP_READABLE, r, 0, 0);
+	is_plain = false;
+}
+
+// A stream or future whose writable end is in `a`, the readable one in `b`.
+struct pipe {
+	struct canon_instance *a, *b;
+	uint32_t w, r;
+};
+
+static struct pipe pipe_between(struct canon_instance *a, struct canon_instance *b, bool is_future)
+{
+	uint64_t ends = call(a, is_future ? TEXT_NEW : STREAM_NEW, 0, 0, 0);
+	call(a, is_future ? HEAR : TAKE, (uint32_t)ends, 0, 0);
+	return (struct pipe){a, b, (uint32_t)(ends >> 32), (uint32_t)call(b, is_future ? PROMISE : GIVE, 0, 0, 0)};
+}
+
+static void bytes_go_when_both_are_there(void **state UNUSED)
+{
+	struct canon_instance *a = instance(), *b = instance();
+	fill(a);
+	struct pipe p = pipe_between(a, b, false);
+	assert_int_equal((uint32_t)call(a, STREAM_WRITE, p.w, 64, 8), BLOCKED);
+	assert_int_equal(call(b, STREAM_READ, p.r, 128, 5), 5 << 4);
+	assert_int_equal(load(b, 128), 0x04030201);
+	assert_int_equal(load(b, 132), 5);
+	assert_int_equal(call(b, STREAM_READ, p.r, 128, 5), 3 << 4);  // the writer was not told yet: its buffer is taken from further
+	assert_int_equal((uint32_t)call(b, STREAM_READ, p.r, 128, 5), BLOCKED);
+	assert_int_equal((uint32_t)call(a, STREAM_CANCEL_WRITE, p.w, 0, 0), 8 << 4 | 2);
+	assert_int_equal(call(a, STREAM_WRITE, p.w, 64, 2), 2 << 4);
+	assert_int_equal((uint32_t)call(b, STREAM_CANCEL_READ, p.r, 0, 0), 2 << 4 | 2);
+	call(a, STREAM_DROP_WRITABLE, p.w, 0, 0);
+	assert_int_equal(call(b, STREAM_READ, p.r, 128, 5), 1);
+	call(b, STREAM_DROP_READABLE, p.r, 0, 0);
+	assert_int_equal(overs, 1);
+	canon_instance_free(a);
+	canon_instance_free(b);
+}
+
+// The same steps within one instance and between two have the same answers and bytes.
+static void random_steps_are_as_within_one_instance(void **state UNUSED)
+{
+	struct canon_instance *one = instance(), *a = instance(), *b = instance();
+	uint32_t seed = 7, done = 0;
+	fill(one);
+	fill(a);
+	for (uint32_t round = 0; round < 1500; round++) {
+		uint64_t ends = call(one, STREAM_NEW, 0, 0, 0);
+		struct pipe p = pipe_between(a, b, false), q = {one, one, (uint32_t)(ends >> 32), (uint32_t)ends};
+		bool has_w = true, has_r = true, w_busy = false, r_busy = false;
+		overs = 0;
+		while (has_w || has_r) {
+			seed = seed * 1664525 + 1013904223;
+			uint32_t what = seed >> 28, n = (seed >> 20) % 6;
+			bool writes = (seed >> 27) & 1, busy = writes ? w_busy : r_busy;
+			enum endpoint op = busy ? writes ? STREAM_CANCEL_WRITE : STREAM_CANCEL_READ : what == 0 ? writes ? STREAM_DROP_WRITABLE : STREAM_DROP_READABLE
+				: writes                                                                            ? STREAM_WRITE
+																									: STREAM_READ;
+			if (!(writes ? has_w : has_r) || (busy && what > 5))
+				continue;
+			uint32_t at = writes ? 64 + n : 256;
+			uint64_t x = call(q.a, op, writes ? q.w : q.r, at, n), y = call(writes ? p.a : p.b, op, writes ? p.w : p.r, at, n);
+			if (x != y)
+				fail_msg("round %u: %s of %u gives 0x%x, within one 0x%x", round, endpoint_rows[op].name, n, (unsigned)y, (unsigned)x);
+			assert_int_equal(load(one, 256), load(b, 256));
+			assert_int_equal(load(one, 260), load(b, 260));
+			*(writes ? &w_busy : &r_busy) = !busy && (uint32_t)x == BLOCKED;
+			bool is_gone = op == STREAM_DROP_WRITABLE || op == STREAM_DROP_READABLE;
+			*(writes ? &has_w : &has_r) = !is_gone;
+			if (!is_gone && (x & 15) == 1 && (uint32_t)x != BLOCKED) {  // it was told that the other has gone
+				call(one, writes ? STREAM_DROP_WRITABLE : STREAM_DROP_READABLE, writes ? q.w : q.r, 0, 0);
+				call(writes ? p.a : p.b, writes ? STREAM_DROP_WRITABLE : STREAM_DROP_READABLE, writes ? p.w : p.r, 0, 0);
+				*(writes ? &has_w : &has_r) = false;
+			}
+			done++;
+		}
+		assert_int_equal(overs, 1);
+	}
+	assert_true(done > 5000);
+	canon_instance_free(one);
+	canon_instance_free(a);
+	canon_instance_free(b);
+}
+
+static void the_end_of_an_instance_is_that_of_its_streams(void **state UNUSED)
+{
+	struct canon_instance *a = instance(), *b = instance(), *c = instance();
+	struct pipe p = pipe_between(a, b, false);
+	assert_int_equal((uint32_t)call(a, STREAM_WRITE, p.w, 64, 8), BLOCKED);
+	canon_instance_free(b);
+	assert_int_equal(overs, 1);
+	assert_int_equal((uint32_t)call(a, STREAM_CANCEL_WRITE, p.w, 0, 0), 1);
+	call(a, STREAM_DROP_WRITABLE, p.w, 0, 0);
+	p = pipe_between(a, c, false);
+	assert_int_equal((uint32_t)call(c, STREAM_READ, p.r, 128, 5), BLOCKED);
+	canon_instance_free(a);
+	assert_int_equal(overs, 2);
+	assert_int_equal((uint32_t)call(c, STREAM_CANCEL_READ, p.r, 0, 0), 1);
+	canon_instance_free(c);
+}
+
+// A string, at 96, whose bytes are at 32768 (where realloc puts what is read).
+static void make_text(struct canon_instance *i)
+{
+	is_plain = true;
+	uint32_t r = (uint32_t)call(i, PROMISE, 0, 0, 0);
+	canon_end_resolve(&given);
+	assert_int_equal(call(i, TEXT_READ, r, 96, 0), 0);
+	canon_end_drop(&given);
+	call(i, TEXT_DROP, r, 0, 0);
+	is_plain = false;
+}
+
+static void a_future_waits_for_its_reader(void **state UNUSED)
+{
+	struct canon_instance *a = instance(), *b = instance();
+	make_text(a);
+	struct pipe p = pipe_between(a, b, true);
+	uint32_t set = (uint32_t)call(b, SET_NEW, 0, 0, 0);
+	assert_int_equal((uint32_t)call(a, TEXT_WRITE, p.w, 96, 0), BLOCKED);
+	assert_int_equal(posts, 0);
+	assert_int_equal((uint32_t)call(b, TEXT_READ, p.r, 64, 0), BLOCKED);
+	assert_int_equal(posts, 1);
+	call(b, JOIN, p.r, set, 0);
+	assert_int_equal(call(b, SET_POLL, set, 0, 0), 0);
+	canon_joint_run(&joint);
+	assert_int_equal(call(b, SET_POLL, set, 0, 0), 4);
+	assert_int_equal(load(b, 68), 8);
+	assert_int_equal(load(b, load(b, 64)), 0x6d6f7270);  // "prom"
+	assert_int_equal(overs, 1);
+	canon_instance_free(a);
+	canon_instance_free(b);
+}
+
+static void a_value_that_was_taken_outlives_its_giver(void **state UNUSED)
+{
+	struct canon_instance *a = instance(), *b = instance();
+	make_text(a);
+	struct pipe p = pipe_between(a, b, true);
+	uint32_t set = (uint32_t)call(b, SET_NEW, 0, 0, 0);
+	call(b, JOIN, p.r, set, 0);
+	assert_int_equal((uint32_t)call(a, TEXT_WRITE, p.w, 96, 0), BLOCKED);
+	assert_int_equal((uint32_t)call(b, TEXT_READ, p.r, 64, 0), BLOCKED);
+	canon_joint_run(&joint);
+	canon_instance_free(a);
+	assert_int_equal(overs, 0);
+	assert_int_equal(call(b, SET_POLL, set, 0, 0), 4);
+	assert_int_equal(load(b, 68), 8);
+	assert_int_equal(overs, 1);
+	canon_instance_free(b);
+	// And one that was not given is gone with its reader.
+	a = instance();
+	b = instance();
+	make_text(a);
+	p = pipe_between(a, b, true);
+	assert_int_equal((uint32_t)call(b, TEXT_READ, p.r, 64, 0), BLOCKED);
+	assert_int_equal((uint32_t)call(a, TEXT_WRITE, p.w, 96, 0), BLOCKED);
+	canon_joint_run(&joint);
+	canon_instance_free(b);
+	assert_int_equal(overs, 1);
+	canon_instance_free(a);
+}
+
+static void a_future_that_nobody_will_write_traps(void **state UNUSED)
+{
+	struct canon_instance *a = instance(), *b = instance();
+	struct canon_trap trap;
+	uint64_t ret;
+	struct pipe p = pipe_between(a, b, true);
+	canon_instance_free(a);
+	assert_int_equal(endpoint_call(&subject, b, TEXT_READ, p.r, 64, 0, &ret, &trap), TRAP_HOST);
+	assert_string_equal(trap.text, "the component that was to write this future has ended");
+	canon_instance_free(b);
+	assert_int_equal(overs, 1);
+}
+
+static void a_value_that_is_none_ends_its_giver_alone(void **state UNUSED)
+{
+	struct canon_instance *a = instance(), *b = instance();
+	struct canon_trap trap;
+	uint64_t ret;
+	fill(a);  // a string at 0x04030201 of 0x08070605 bytes
+	struct pipe p = pipe_between(a, b, true);
+	assert_int_equal((uint32_t)call(b, TEXT_READ, p.r, 64, 0), BLOCKED);
+	assert_int_equal((uint32_t)call(a, TEXT_WRITE, p.w, 64, 0), BLOCKED);
+	canon_joint_run(&joint);
+	assert_int_equal(traps, 1);
+	assert_true(canon_instance_is_dead(a));
+	assert_false(canon_instance_is_dead(b));
+	assert_int_equal(endpoint_call(&subject, a, LOAD, 64, 0, 0, &ret, &trap), TRAP_POISONED);
+	canon_instance_free(a);
+	canon_instance_free(b);
+}
+
+// given → a → joint → b → taken: whoever comes finds who is there.
+static void ends_of_the_host_meet_through_it(void **state UNUSED)
+{
+	struct canon_instance *a = instance(), *b = instance();
+	uint8_t *room;
+	size_t len;
+	is_plain = true;
+	uint32_t r = (uint32_t)call(a, GIVE, 0, 0, 0);
+	is_plain = false;
+	call(a, TAKE, r, 0, 0);
+	r = (uint32_t)call(b, GIVE, 0, 0, 0);
+	assert_false(canon_end_room(&given, &room, &len));
+	assert_int_equal((uint32_t)call(b, STREAM_READ, r, 64, 4), BLOCKED);
+	assert_true(canon_end_room(&given, &room, &len));
+	assert_int_equal(len, 4);
+	memcpy(room, "\1\2\3\4", 4);
+	canon_end_move(&given, 4);
+	assert_int_equal((uint32_t)call(b, STREAM_CANCEL_READ, r, 0, 0), 4 << 4 | 2);
+	assert_int_equal(load(b, 64), 0x04030201);
+	is_plain = true;
+	call(b, TAKE, r, 0, 0);
+	assert_ptr_equal(canon_end_peer(&taken), &given);
+	assert_ptr_equal(canon_end_peer(&given), &taken);
+	canon_end_drop(&given);
+	assert_true(canon_end_is_over(&taken));
+	canon_end_drop(&taken);
+	assert_int_equal(overs, 1);
+	struct pipe p = (is_plain = false, pipe_between(a, b, false));
+	is_plain = true;
+	call(b, TAKE, p.r, 0, 0);
+	assert_null(canon_end_peer(&taken));
+	assert_int_equal((uint32_t)call(a, STREAM_WRITE, p.w, 64, 8), BLOCKED);
+	assert_true(canon_end_room(&taken, &room, &len));
+	assert_int_equal(len, 8);
+	canon_end_move(&taken, 3);
+	assert_int_equal((uint32_t)call(a, STREAM_CANCEL_WRITE, p.w, 0, 0), 3 << 4 | 2);
+	canon_end_drop(&taken);
+	assert_int_equal(overs, 2);
+	assert_int_equal(call(a, STREAM_WRITE, p.w, 64, 8), 1);
+	canon_instance_free(a);
+	canon_instance_free(b);
+}
+
+static void a_promise_of_the_host_goes_through_it(void **state UNUSED)
+{
+	for (int first = 0; first < 2; first++) {  // there before it is read, or not
+		struct canon_instance *a = instance(), *b = instance();
+		is_plain = true;
+		uint32_t r = (uint32_t)call(a, PROMISE, 0, 0, 0), set = (uint32_t)call(b, SET_NEW, 0, 0, 0);
+		is_plain = false;
+		if (first)
+			canon_end_resolve(&given);
+		call(a, HEAR, r, 0, 0);
+		r = (uint32_t)call(b, PROMISE, 0, 0, 0);
+		uint32_t got = (uint32_t)call(b, TEXT_READ, r, 64, 0);
+		call(b, JOIN, r, set, 0);
+		if (!first) {
+			assert_int_equal(got, BLOCKED);
+			canon_end_resolve(&given);
+			assert_int_equal(call(b, SET_POLL, set, 0, 0), 4);
+		} else {
+			assert_int_equal(got, 0);
+		}
+		assert_int_equal(load(b, 68), 8);
+		canon_end_drop(&given);
+		canon_instance_free(a);
+		canon_instance_free(b);
+		assert_int_equal(overs, 1);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bytes_go_when_both_are_there),
+		cmocka_unit_test(random_steps_are_as_within_one_instance),
+		cmocka_unit_test(the_end_of_an_instance_is_that_of_its_streams),
+		cmocka_unit_test(a_future_waits_for_its_reader),
+		cmocka_unit_test(a_value_that_was_taken_outlives_its_giver),
+		cmocka_unit_test(a_future_that_nobody_will_write_traps),
+		cmocka_unit_test(a_value_that_is_none_ends_its_giver_alone),
+		cmocka_unit_test(ends_of_the_host_meet_through_it),
+		cmocka_unit_test(a_promise_of_the_host_goes_through_it),
+	};
+	struct err e = {0};
+	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e))
+		return 1;
+	endpoints_load(&subject, true);
+	stream_type = subject.l.comp->plan.host_funcs[0].type->result;
+	future_type = subject.l.comp->plan.host_funcs[2].type->result;
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	subject_release(&subject);
+	vm_shard_free(shard);
+	return failed;
+}

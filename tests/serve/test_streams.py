@@ -1,0 +1,196 @@
+"""Streams and futures over a link, between components in stores of their own: stream_ops.wat gives and takes them, stream_mid.wat calls it, requests come to that."""
+import itertools, os, subprocess, tempfile, time
+from pathlib import Path
+
+from assemble import I32, U32, Component, const, handler, name, section, u
+from harness import TOP, Many, Server, check, config
+
+OPS, GO = "test:pipe/ops@1.0.0", "test:pipe/go@1.0.0"
+FILES = TOP / "tests/serve/files"
+COUNT, SUM, MORE, SOME, TRAP, TEXTS, BAD, LATER, LEAVES, CANCELS, CHAIN, SLOW, NEVER, BOOM, ASKS, HELD, SPIN, PRINTS, INPUT, PASSES = range(20)
+NE = b"\x47"
+MANY = 'policy = "concurrent"\nconcurrency = 32\n'
+
+
+def _async(params, result):
+    return b"\x43" + u(len(params)) + b"".join(name(n) + t for n, t in params) + b"\0" + result
+
+
+def _caller(interface, label, params, args, want, is_async):
+    """Answers a request by one call; well where it gives `want`."""
+    c = Component()
+    m = c.interface(interface)
+    result = U32
+    if isinstance(is_async, bytes):  # the type of its result
+        result = m.type(is_async[1:])
+    t = m.type(_async(params, result) if is_async else b"\x40" + _async(params, result)[1:])
+    m.decls.append(b"\x04\0" + name(label) + b"\x01" + t)
+    m.funcs[label] = 0
+    c.lowered.append((m, label, ([I32] * len(params), [I32])))
+    e = c.interface("wasi:cli/exit@0.2.0")
+    e.func("exit", [("status", e.result())], None, ([I32], []))
+    h = c.interface("wasi:http/types@0.2.0")
+    h.resource("incoming-request")
+    h.resource("response-outparam")
+    body = b"".join(const(a) for a in args) + c.call(label) + const(want) + NE + c.call("exit")
+    c.code("handle", ([I32, I32], []), [], body, handler(c, h), "wasi:http/incoming-handler@0.2.0")
+    return c.assemble()
+
+
+def _goes(kind, n, want):
+    return _caller(GO, "go", [("kind", U32), ("n", U32)], [kind, n], want, True)
+
+
+def _tells(label, want):
+    return _caller(OPS, label, [], [], want, False)
+
+
+class _App:
+    """Routes, each a component of bytes; `ops` and `mid` behind them."""
+
+    def __init__(self, routes, ops=MANY, mid=MANY, ops_file=FILES / "stream_ops.wasm", more=""):
+        self.at = tempfile.TemporaryDirectory()
+        self.top = Path(self.at.name)
+        (self.top / "ops.wasm").write_bytes(ops_file.read_bytes())
+        (self.top / "mid.wasm").write_bytes((FILES / "stream_mid.wasm").read_bytes())
+        text = (f'tenon = 1\n[app]\nname = "pipe"\n[component.ops]\nsource = "ops.wasm"\n{ops}[component.mid]\nsource = "mid.wasm"\nlinks = {{ "{OPS}" = "ops" }}\n{mid}'
+            '[link.ops]\ntype = "component"\ncomponent = "ops"\n[link.mid]\ntype = "component"\ncomponent = "mid"\n')
+        for label, component in routes.items():
+            (self.top / f"{label}.wasm").write_bytes(component)
+            interface, link = (GO, "mid") if GO.encode() in component else (OPS, "ops")
+            text += f'[component.{label}]\nsource = "{label}.wasm"\nlinks = {{ "{interface}" = "{link}" }}\n[[trigger.http]]\nroute = "/{label}/..."\ncomponent = "{label}"\n'
+        (self.top / "tenon.toml").write_text(text + more)
+
+    def up(self, *flags, shards=1):
+        return Server(self.at.name, *flags, shards=shards, command="up")
+
+    def refused(self):
+        r = subprocess.run([str(config.tenon), "up", self.at.name, "--addr", "127.0.0.1:0"], capture_output=True, timeout=120, text=True)
+        return r.returncode, r.stderr
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.at.cleanup()
+
+
+def _outcome(server, path, numbers=itertools.count()):
+    path = f"/{path}/{next(numbers)}"
+    server.get(path)
+    return server.receipt(path)["outcome"]
+
+
+def _all_well(server, labels):
+    for label in labels:
+        outcome = _outcome(server, label)
+        check(outcome == "ok", f"{label}: {outcome}: {server.log_text()[-2000:]}")
+
+
+def _until(server, label, seconds=60):
+    end = time.monotonic() + seconds
+    while _outcome(server, label) != "ok":
+        check(time.monotonic() < end, f"{label}: {server.log_text()[-2000:]}")
+        time.sleep(0.1)
+
+
+def _sum(n):
+    return sum(k * 7 & 255 for k in range(n))
+
+
+def bytes_texts_and_futures_pass_both_ways():
+    routes = {"count": _goes(COUNT, 1000000, 1000000), "nothing": _goes(COUNT, 0, 0), "sum": _goes(SUM, 300000, _sum(300000)), "more": _goes(MORE, 5000, 5000),
+        "texts": _goes(TEXTS, 500, 500), "later": _goes(LATER, 100, 51), "now": _goes(LATER, 0, 51), "asks": _goes(ASKS, 1000, 1000)}
+    alone = 'policy = "concurrent"\nconcurrency = 1\n'  # these guests have one buffer each
+    with _App(routes, alone, alone) as app, app.up() as server:
+        _all_well(server, routes)
+        answers = Many([lambda label=label: _outcome(server, label) for label in list(routes) * 8]).join()
+        check(set(answers) == {"ok"}, (answers, server.log_text()[-2000:]))
+
+
+def either_side_drops_or_cancels_and_the_other_is_told():
+    routes = {"some": _goes(SOME, 1000000, 100), "leaves": _goes(LEAVES, 10, 1010), "cancels": _goes(CANCELS, 0, 30 << 4 | 2), "trap": _goes(TRAP, 1000000, 0),
+        "dropped": _tells("dropped", 1), "again": _tells("dropped", 2), "ended": _tells("ended", 1), "count": _goes(COUNT, 200000, 200000)}
+    with _App(routes) as app, app.up() as server:
+        _all_well(server, ["some", "dropped", "ended", "leaves", "cancels"])
+        check(_outcome(server, "trap") == "trap", "its caller's caller traps")
+        _until(server, "again")
+        _all_well(server, ["count"])
+
+
+def a_stream_goes_on_over_further_links_and_to_the_host():
+    routes = {"chain": _goes(CHAIN, 300000, _sum(300000)), "prints": _goes(PRINTS, 60000, 0), "input": _goes(INPUT, 0, 0), "passes": _goes(PASSES, 0, 0)}
+    with _App(routes) as app, app.up() as server:
+        _all_well(server, routes)
+        check(server.log_text().count('"stream":"stdout"') > 100, "what was printed is not in the log: " + server.log_text()[-2000:])
+
+
+def a_giver_that_ends_ends_its_streams_and_a_future_that_nobody_writes_traps():
+    routes = {"boom": _goes(BOOM, 100000, 100000), "spin": _goes(SPIN, 100000, 100000), "bad": _goes(BAD, 0, 1), "never": _goes(NEVER, 100, 0), "count": _goes(COUNT, 200000, 200000)}
+    with _App(routes, MANY + 'limits = { cpu = "300ms" }\n') as app, app.up() as server:
+        _all_well(server, ["boom", "count", "spin", "count", "bad"])
+        check("a stream or future between component ops" in server.log_text(), server.log_text()[-2000:])
+        _all_well(server, ["count"])
+        check(_outcome(server, "never") == "trap" and "that was to write this future has ended" in server.log_text(), server.log_text()[-2000:])
+        _all_well(server, ["count"])
+
+
+def a_client_that_leaves_ends_nothing_and_a_deadline_ends_what_is_held():
+    routes = {"held": _goes(HELD, 600000, 100), "begun": _tells("begun", 1), "ended": _tells("ended", 1), "count": _goes(COUNT, 200000, 200000)}
+    with _App(routes, mid=MANY + 'limits = { deadline = "4s" }\n') as app, app.up() as server:
+        held = server.connect()
+        held.sock.sendall(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
+        _until(server, "begun")
+        held.reset()
+        check(server.receipt("/held")["status"] == 499, server.log_text()[-2000:])
+        _until(server, "ended")
+        _all_well(server, ["count"])
+
+
+def a_caller_that_never_reads_takes_the_stream_with_it():
+    routes = {"never": _caller(OPS, "count", [("n", U32)], [1000000], 0, b"\x01\x66\x01\x7d"), "dropped": _tells("dropped", 1), "ended": _tells("ended", 1)}
+    with _App(routes) as app, app.up() as server:
+        check(_outcome(server, "never") == "exit", "it has a stream: a handle that is not 0")
+        for label in ("dropped", "ended"):
+            _until(server, label)
+
+
+def _change(app, server, *words):
+    r = subprocess.run([str(config.tenon), *words], capture_output=True, timeout=120, text=True)
+    check(r.returncode == 0, (words, r.returncode, r.stderr))
+
+
+def an_open_stream_goes_on_with_the_version_and_the_link_that_it_began_with():
+    routes = {"slow": _goes(SLOW, 5000, 256000), "begun": _tells("begun", 1), "count": _goes(COUNT, 200000, 200000), "first": _tells("version", 1), "second": _tells("version", 2)}
+    other = f'[component.more]\nsource = "ops.wasm"\n{MANY}'
+    for kind in ("update", "link"):
+        with _App(routes, more=other) as app, tempfile.TemporaryDirectory() as ctl:
+            os.environ.update(TENON_CTL=ctl, TENON_STATE=ctl + "/state")
+            try:
+                with app.up() as server:
+                    slow = Many([lambda: server.get("/slow")])
+                    _until(server, "begun")
+                    (app.top / "next.wasm").write_bytes((FILES / "stream_ops.wasm").read_bytes().replace(b"A\x01\x0b", b"A\x02\x0b", 1))
+                    if kind == "update":
+                        _change(app, server, "update", "pipe/ops", str(app.top / "next.wasm"))
+                        _all_well(server, ["second"])
+                    else:
+                        _change(app, server, "link", "pipe", f"mid:{OPS}", "component:more")
+                    _all_well(server, ["count"])
+                    slow.join()
+                    check(server.receipt("/slow")["outcome"] == "ok", server.log_text()[-2000:])
+                    _all_well(server, ["count"])
+            finally:
+                del os.environ["TENON_CTL"], os.environ["TENON_STATE"]
+
+
+def streams_want_a_component_for_many_calls():
+    with _App({"count": _goes(COUNT, 10, 10)}, ops="") as app:
+        code, text = app.refused()
+        check(code == 4 and "passes a stream or future" in text and 'policy = "concurrent"' in text, (code, text))
+
+
+def streams_of_handles_stay_in_their_component():
+    with _App({"count": _caller(OPS, "count", [("n", U32)], [10], 0, True)}, ops_file=FILES / "stream_handles.wasm") as app:
+        code, text = app.refused()
+        check(code == 4 and "count of test:pipe/ops@1.0.0 passes a stream or future of handles" in text, (code, text))

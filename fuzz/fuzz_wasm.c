@@ -231,20 +231,21 @@ static struct outcome run(struct vm_module *mod, struct bytes args)
 
 // ---- comparing ----
 
-static bool compile(const struct wasm_module *m, bool poison, struct vm_module **ret)
+static bool compile(const struct wasm_module *m, bool poison, bool lazy, struct vm_module **ret)
 {
 	struct err e = {0};
-	struct tier_options opt = {.no_cache = true, .poison_upper = poison, .threads = 1};
+	struct tier_options opt = {.no_cache = true, .poison_upper = poison, .threads = 1, .lazy_from = lazy};
 	struct tier_stats stats;
 	bool ok = tier_compile(&m, 1, m->bytes, NULL, &opt, ret, &stats, &e);
 	BUG_ON(!ok && e.code != ERR_LIMIT && e.code != ERR_NOMEM && e.code != ERR_UNSUPPORTED);  // what is valid compiles
 	return ok;
 }
 
+// What is collected at each object is compiled when it is called, too.
 static bool run_once(const struct wasm_module *m, bool poison, bool collect, struct bytes args, struct outcome *ret)
 {
 	struct vm_module *mod;
-	if (!compile(m, poison, &mod))
+	if (!compile(m, poison, collect, &mod))
 		return false;
 	vm_process_set_collect_always(collect);
 	*ret = run(mod, args);

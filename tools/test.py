@@ -200,6 +200,7 @@ def scripts(s):
         if folder == "core":
             s.run("python3", "tests/conform/conform.py", "--poison", at)
             s.run("python3", "tests/conform/conform.py", "--checks", at)
+            s.run("python3", "tests/conform/conform.py", "--lazy", at)
             s.run("python3", "tests/conform/conform.py", "--collect", at)
 
 

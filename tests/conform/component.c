@@ -30,7 +30,7 @@ bool component_load(struct script *s, struct slice bytes, struct component **ret
 		return err_nomem(e);
 	for (uint32_t i = 0; i < n; i++)
 		modules[i] = c->comp->modules[i].wasm;
-	struct tier_options tier = {.no_cache = true, .poison_upper = s->options->poison, .threads = 1};
+	struct tier_options tier = {.no_cache = true, .poison_upper = s->options->poison, .threads = 1, .lazy_from = s->options->lazy};
 	struct tier_stats stats;
 	if (n && !tier_compile(modules, n, bytes, NULL, &tier, compiled, &stats, e))
 		return false;

@@ -25,7 +25,7 @@ struct outcome failed_err(const char *what, const struct err *e);
 struct outcome skipped(const char *why);
 
 struct options {
-	bool verbose, poison;
+	bool verbose, poison, lazy;
 };
 
 // ---- an entity of a script ------------------------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ def main():
     p.add_argument("--tier", choices=["baseline"], default="baseline")
     p.add_argument("--poison", action="store_true", help="debug mode of the compiler: upper halves of 32-bit values are poisoned")
     p.add_argument("--checks", action="store_true", help="scripts: no memory lies in a cell, all accesses are checked by code")
+    p.add_argument("--lazy", action="store_true", help="scripts: each function is compiled when it is called first")
     p.add_argument("--collect", action="store_true", help="scripts: it is collected each time an object is made")
     p.add_argument("-v", "--verbose", action="store_true")
     p.add_argument("--build", default="release", help="which build's programs (release, asan, check-reset)")
@@ -70,7 +71,7 @@ def main():
     tenon = guests.binary(TOP / "build", o.build)
     total, reasons = {"passed": 0, "failed": 0}, {}
     flags = ["-v"] * o.verbose + ["--poison"] * o.poison
-    script_flags = flags + ["--checks"] * o.checks + ["--collect"] * o.collect
+    script_flags = flags + ["--checks"] * o.checks + ["--collect"] * o.collect + ["--lazy"] * o.lazy
     run = guests.Run(tenon.parent / "tenon-watched" if o.watched else tenon, o.only, o.verbose, flags, Way(o.over))
     for folder in o.folders:
         if not folder.is_dir():

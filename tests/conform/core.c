@@ -31,7 +31,7 @@ bool core_load(struct script *s, struct slice bytes, struct core_module **ret, s
 		return err_nomem(e);
 	if (!wasm_decode(&s->arena, bytes, WASM_FEATURES_FINISHED, 0, &m->wasm, e) || !wasm_validate(m->wasm, e))
 		return false;
-	struct tier_options opt = {.no_cache = true, .poison_upper = s->options->poison, .threads = 1};
+	struct tier_options opt = {.no_cache = true, .poison_upper = s->options->poison, .threads = 1, .lazy_from = s->options->lazy};
 	struct tier_stats stats;
 	const struct wasm_module *modules[] = {m->wasm};
 	if (!tier_compile(modules, 1, bytes, NULL, &opt, &m->vm, &stats, e))

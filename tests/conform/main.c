@@ -1,6 +1,6 @@
 // tenon-conform: runs the scripts of folders with a features.json and counts what passed, failed and was skipped.
 //
-//     tenon-conform [--tier T] [--only GLOB]… [--poison] [--checks] [--collect] [-v] FOLDER…
+//     tenon-conform [--tier T] [--only GLOB]… [--poison] [--checks] [--collect] [--lazy] [-v] FOLDER…
 //
 // PROGRAM(tenon-conform, "wasm vm tier wit comp canon jansson", "script.c core.c spectest.c component.c value_core.c value_component.c")
 #include "conform.h"
@@ -280,7 +280,7 @@ static void run_folder(struct run *r, const char *folder)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: tenon-conform [--tier baseline] [--only GLOB]... [--poison] [--checks] [--collect] [-v] FOLDER...\n");
+	fprintf(stderr, "usage: tenon-conform [--tier baseline] [--only GLOB]... [--poison] [--checks] [--collect] [--lazy] [-v] FOLDER...\n");
 	return 2;
 }
 
@@ -296,6 +296,8 @@ int main(int argc, char **argv)
 			r.options.poison = true;
 		else if (!strcmp(argv[i], "--checks"))
 			vm_process_set_cells(false);
+		else if (!strcmp(argv[i], "--lazy"))
+			r.options.lazy = true;
 		else if (!strcmp(argv[i], "--collect"))
 			vm_process_set_collect_always(true);
 		else if (!strcmp(argv[i], "--tier") && value && !strcmp(value, "baseline"))

@@ -30,6 +30,7 @@
 
 static struct vm_shard *shard;
 static uint32_t features = WASM_FEATURES_DEFAULT;
+static bool lazy UNUSED;  // compile functions when they are called
 static bool poison;  // compile in the debug mode that fills the upper halves of 32-bit values
 // Much of everything, and a trap is not the end.
 static const struct vm_limits ample = {.memory = 16ull << 30, .table_elements = 20000000, .stack = 1u << 20, .survives_traps = true};
@@ -47,7 +48,7 @@ struct guest {
 static inline bool guest_compile(struct guest *g, struct err *e)
 {
 	const struct wasm_module *m;
-	struct tier_options opt = {.no_cache = true, .threads = 1, .poison_upper = poison};
+	struct tier_options opt = {.no_cache = true, .threads = 1, .poison_upper = poison, .lazy_from = lazy};
 	struct tier_stats stats;
 	arena_init(&g->arena, 0);
 	if (!vm_process_handle_signals(e) || !wasm_decode(&g->arena, buf_view(&g->bytes), features, 0, &g->m, e))

@@ -2,6 +2,7 @@
 import contextlib, os, re, shutil, subprocess, tempfile, time
 from pathlib import Path
 
+from assemble import section, u, vec
 from harness import HELLO, Server, check, config, exchange, needs, shared_guest
 
 
@@ -131,3 +132,63 @@ def a_start_without_a_cache_leaves_no_file():
     with _cache() as cache:
         _fill(HELLO, "--no-cache")
         check(not list(cache.iterdir()), f"{list(cache.iterdir())}")
+
+
+@contextlib.contextmanager
+def _with_much_code():
+    """The component with 600 KB of code that nobody calls: all of its modules are compiled when they are called."""
+    body = b"\x00" + b"\x41\x01\x1a" * 66 + b"\x0b"
+    funcs = section(1, vec([b"\x60\x00\x00"])) + section(3, vec([b"\x00"] * 3000)) + section(10, vec([u(len(body)) + body] * 3000))
+    with tempfile.TemporaryDirectory(prefix="tenon-test-") as folder:
+        at = Path(folder) / "large.wasm"
+        at.write_bytes(HELLO.read_bytes() + section(1, b"\0asm\x01\0\0\0" + funcs))
+        yield at
+
+
+@contextlib.contextmanager
+def _told_of_code():
+    """The functions that a server puts into memory, for profilers."""
+    os.environ["TENON_PERF"] = "1"
+    try:
+        yield lambda pid: [l.split(maxsplit=2)[2] for l in Path(f"/tmp/perf-{pid}.map").read_text().splitlines()]
+    finally:
+        del os.environ["TENON_PERF"]
+
+
+def what_is_called_is_compiled_and_the_rest_behind_the_answer():
+    with _cache() as cache, _with_much_code() as file, _told_of_code() as names:
+        with Server(file) as s:
+            check(s.get("/").body == b"Hello from a component!\n", "no answer")
+            told = names(s.pid)
+            check("wasm:(entries)" in told and len(told) < 3000, f"{len(told)} functions")
+            for _ in range(3000):
+                if len(names(s.pid)) > 3000 and list(cache.glob("*.code")):
+                    break
+                time.sleep(0.02)
+            check(len(names(s.pid)) > 3000 and list(cache.glob("*.code")), "the rest is not compiled")
+            for _ in range(3):
+                check(s.get("/").body == b"Hello from a component!\n", "no answer of what was compiled as a whole")
+        Path(f"/tmp/perf-{s.pid}.map").unlink()
+        with Server(file) as s:
+            check(s.get("/").body == b"Hello from a component!\n", "no answer from the cache")
+            check("wasm:(entries)" not in names(s.pid), "it was not taken from the cache")
+        Path(f"/tmp/perf-{s.pid}.map").unlink()
+
+
+def a_process_that_ends_at_once_has_compiled_for_the_next():
+    with _cache() as cache, _with_much_code() as file:
+        _fill(file)
+        check(list(cache.glob("*.code")), f"{list(cache.iterdir())}")
+        _fill(file)
+    with _cache() as cache, _with_much_code() as file:
+        _fill(file, "--no-cache")
+        check(not list(cache.iterdir()), f"{list(cache.iterdir())}")
+
+
+def what_is_compiled_when_called_can_be_compiled_before():
+    with _cache(), _with_much_code() as file, _told_of_code() as names:
+        subprocess.run([str(config.tenon), "compile", str(file)], check=True, capture_output=True)
+        with Server(file) as s:
+            check(s.get("/").body == b"Hello from a component!\n", "no answer from the cache")
+            check("wasm:(entries)" not in names(s.pid), "it was not taken from the cache")
+        Path(f"/tmp/perf-{s.pid}.map").unlink()

@@ -44,4 +44,17 @@ NODISCARD bool baseline_compile_func(const struct wasm_module *m, uint32_t func,
 NODISCARD bool baseline_link(const struct wasm_module *m, struct baseline_output *const *outputs, uint32_t noutputs, const struct baseline_options *opt,
 	struct code_artifact *ret, struct err *e);
 
+// Code that comes function by function (code.h).
+struct baseline_lazy {
+	struct code_object *code;
+	uint32_t hook, raise;  // stubs, from the first entry
+};
+// `how`: compile, drop, arg, owner; the rest is filled in. ret->code is one reference. ERR_ENV: there is not so much address space.
+NODISCARD bool baseline_publish_lazy(const struct wasm_module *m, const struct baseline_options *opt, const struct code_lazy *how, struct baseline_lazy *ret,
+	struct err *e);
+// Puts the output's i-th function there. One thread at a time.
+NODISCARD bool baseline_put_lazy(const struct wasm_module *m, struct baseline_output *out, uint32_t i, const struct baseline_lazy *to, struct err *e);
+// Forgets its functions and keeps its memory.
+void baseline_output_clear(struct baseline_output *out);
+
 #endif

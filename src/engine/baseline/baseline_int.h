@@ -22,5 +22,10 @@ bool baseline__func_begin(struct comp *c, const struct abi_sig *sig);
 bool baseline__func_end(struct comp *c);
 // Code of the two stubs, and where in it they begin. false: memory is out.
 bool baseline__stubs_emit(struct buf *text, uint32_t *ret_hook, uint32_t *ret_raise);
+// Entries of functions that come later (code_lazy), and these two behind them.
+bool baseline__entries_emit(struct buf *text, uint32_t first_func, uint32_t nfuncs, uint32_t *ret_hook, uint32_t *ret_raise);
+
+// Bytes of machine code that a module may have.
+size_t baseline__text_max(const struct wasm_module *m);
 
 #endif

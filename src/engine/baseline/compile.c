@@ -127,7 +127,7 @@ static void skip_locals(struct comp *c)
 
 // Ordinary code is 1.6 times as large as its Wasm; a type with a thousand results makes 20 KB of two bytes. What grows like that is refused (L58).
 enum { TEXT_FEW = 4 << 20, TEXT_A_BYTE = 24 };
-static size_t text_max(const struct wasm_module *m)
+size_t baseline__text_max(const struct wasm_module *m)
 {
 	uint64_t max = TEXT_FEW + (uint64_t)TEXT_A_BYTE * m->code_section.len;
 	return (size_t)min_u64(max, INT32_MAX);
@@ -163,7 +163,7 @@ bool baseline_compile_func(const struct wasm_module *m, uint32_t func, const str
 		.zf_at = UINT32_MAX,
 	};
 	c.p = c.body = c.op_at = m->bytes.ptr + f->offset;
-	out->text.max = text_max(m);
+	out->text.max = baseline__text_max(m);
 	out->sites.max = out->handlers.max = INT32_MAX;
 	// Functions begin at multiples of 16, here and when they are linked.
 	uint8_t *pad = buf_reserve(&out->text, 16);

@@ -86,6 +86,22 @@ static void registry_remove(struct code_object *o)
 	sys_mutex_unlock(&registry_lock);
 }
 
+// Of an object whose functions come one by one: the function that holds pc, or itself.
+static const struct code_object *part_at(const struct code_object *o, const void *pc)
+{
+	const struct code__lazy *z = o->lazy;
+	uint32_t low = 0, high = __atomic_load_n(&z->n, __ATOMIC_ACQUIRE);
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		if ((uintptr_t)pc < (uintptr_t)z->funcs[mid]->text)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	const struct code_object *f = low ? z->funcs[low - 1] : NULL;
+	return f && (uintptr_t)pc - (uintptr_t)f->text < f->text_size ? f : o;
+}
+
 const struct code_object *code_find(const void *pc)
 {
 	atomic_fetch_add(&readers, 1);
@@ -102,6 +118,8 @@ const struct code_object *code_find(const void *pc)
 	}
 	if (low && at < r->ranges[low - 1].end)
 		found = r->ranges[low - 1].object;
+	if (found && found->lazy)
+		found = part_at(found, pc);
 	atomic_fetch_sub(&readers, 1);
 	return found;
 }
@@ -125,12 +143,15 @@ static bool map_text(const struct code_artifact *a, const uint8_t **ret, size_t 
 	return true;
 }
 
-static void object_free(struct code_object *o)
+void code__object_free(struct code_object *o)
 {
+	code__gdb_remove(o->gdb);
 	if (o->mapping) {
 		code_mapping_unref(o->mapping);
+	} else if (o->lazy) {
+		o->release(o);
 	} else {
-		if (o->text)
+		if (o->text && !o->whole)
 			sys_unmap((void *)(uintptr_t)o->text, o->mapped);
 		mem_free((void *)(uintptr_t)o->funcs);
 		mem_free((void *)(uintptr_t)o->sites);
@@ -169,33 +190,44 @@ static struct code_object *object_new(const struct code_artifact *a, void *owner
 	return o;
 }
 
-static bool object_list(struct code_object *o, const struct wasm_module *m, struct code_object **ret, struct err *e)
+struct code_object *code__object_of(const struct code_artifact *a, void *owner)
 {
-	if (!code__sites_index(o) || !registry_add(o)) {
-		object_free(o);
-		return err_nomem(e);
-	}
+	struct code_object *o = object_new(a, owner);
+	if (o && copy(a->funcs, a->nfuncs * sizeof *a->funcs, &o->funcs) && copy(a->sites, a->sites_size, &o->sites) &&
+		copy(a->handlers, a->nhandlers * sizeof *a->handlers, &o->handlers))
+		return o;
+	if (o)
+		code__object_free(o);
+	return NULL;
+}
+
+void code__tell(struct code_object *o, const struct wasm_module *m)
+{
 	code__perf_note(o, m);
 	o->gdb = code__gdb_add(o, m);
+}
+
+bool code__object_list(struct code_object *o, const struct wasm_module *m, struct code_object **ret, struct err *e)
+{
+	if ((o->funcs && !code__sites_index(o)) || !registry_add(o)) {
+		code__object_free(o);
+		return err_nomem(e);
+	}
+	code__tell(o, m);
 	*ret = o;
 	return true;
 }
 
 bool code_publish(const struct code_artifact *a, const struct wasm_module *m, void *owner, struct code_object **ret, struct err *e)
 {
-	struct code_object *o = object_new(a, owner);
+	struct code_object *o = code__object_of(a, owner);
 	if (!o)
 		return err_nomem(e);
-	if (!copy(a->funcs, a->nfuncs * sizeof *a->funcs, &o->funcs) || !copy(a->sites, a->sites_size, &o->sites) ||
-		!copy(a->handlers, a->nhandlers * sizeof *a->handlers, &o->handlers)) {
-		object_free(o);
-		return err_nomem(e);
-	}
 	if (!map_text(a, &o->text, &o->mapped, e)) {
-		object_free(o);
+		code__object_free(o);
 		return false;
 	}
-	return object_list(o, m, ret, e);
+	return code__object_list(o, m, ret, e);
 }
 
 bool code_publish_mapped(struct code_mapping *map, const struct code_artifact *a, const struct wasm_module *m, void *owner, struct code_object **ret,
@@ -210,10 +242,10 @@ bool code_publish_mapped(struct code_mapping *map, const struct code_artifact *a
 	o->handlers = a->handlers;
 	o->text = a->text;
 	if (!code__mapping_add_text(map, a->text, a->text_size, e)) {
-		object_free(o);
+		code__object_free(o);
 		return false;
 	}
-	return object_list(o, m, ret, e);
+	return code__object_list(o, m, ret, e);
 }
 
 struct code_object *code_object_ref(struct code_object *o)
@@ -227,15 +259,14 @@ void code_object_unref(struct code_object *o)
 {
 	if (!o || __atomic_sub_fetch(&o->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	code__gdb_remove(o->gdb);
 	registry_remove(o);
-	object_free(o);
+	code__object_free(o);
 }
 
 const void *code_object_func(const struct code_object *o, uint32_t defined_func)
 {
 	BUG_ON(defined_func >= o->nfuncs);
-	return o->text + o->funcs[defined_func].offset;
+	return o->lazy ? code__lazy_entry(o, defined_func) : o->text + o->funcs[defined_func].offset;
 }
 
 uint64_t code_object_size(const struct code_object *o)
@@ -257,7 +288,7 @@ uint32_t code_object_flags(const struct code_object *o)
 const struct code_func *code__func_at(const struct code_object *o, const void *pc, uint32_t *ret_index)
 {
 	uint32_t at = (uint32_t)((const uint8_t *)pc - o->text);
-	uint32_t low = 0, high = o->nfuncs;
+	uint32_t low = 0, high = o->lazy ? 0 : o->nfuncs;
 	while (low < high) {
 		uint32_t mid = low + (high - low) / 2;
 		if (at < o->funcs[mid].offset)

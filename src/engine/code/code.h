@@ -3,7 +3,7 @@
 //
 // 1. An artifact holds no pointer and no process-wide id: text is position-independent, everything else is an offset.
 // 2. Published code is a mapping of a sealed memfd, read + execute, or for a while of a file of the cache, until code_mapping_seal. Nobody has a
-//    writable alias of it (L48).
+//    writable alias of it (L48). Text of functions that come one by one is written by system calls, behind what is published.
 // 3. code_find and the code_object_* look-ups take no lock and allocate nothing: they are for signal handlers. The object that they return is
 //    alive only because somebody who may be running in it holds a reference.
 #ifndef TENON_CODE_H
@@ -150,9 +150,37 @@ NODISCARD bool code_publish_mapped(struct code_mapping *map, const struct code_a
 // Copies the file into a sealed memfd, has the copy checked and maps it over the file's pages, under running threads: from then on nothing that
 // happens to the file reaches what runs. No publishing from this mapping meanwhile or later. false: what was mapped stays as it was.
 NODISCARD bool code_mapping_seal(struct code_mapping *m, bool (*is_sound)(struct slice bytes), struct err *e);
+
+// Code that comes function by function: calls go to entries of 16 bytes, an entry goes to where its slot says, and that is 6 bytes behind the entry's
+// beginning until the function is there. Functions are put into the object's room when they are called first, and never move. Slots lie
+// code_lazy_slots(nfuncs) bytes before the first entry, 8 bytes each; a guest reaches them as little as a vmctx.
+struct code_lazy {
+	uint32_t first_func, nfuncs, flags;
+	struct slice entries;  // code of all entries, and of what it wants behind them; copied
+	uint64_t text_max;     // bytes of functions
+	void *owner;
+	// Any thread: has the function (module's index space) compiled and put there, unless it is; *ret is where it begins. / With the last reference.
+	bool (*compile)(void *arg, uint32_t func, const void **ret, struct err *e);
+	void (*drop)(void *arg);
+	void *arg;
+};
+enum { CODE_LAZY_ALIGN = 64 };  // of functions: none is written into a line of which another is running
+uint64_t code_lazy_slots(uint32_t nfuncs);
+// On failure `drop` is not called. ERR_ENV: there is not so much address space.
+NODISCARD bool code_publish_lazy(const struct code_lazy *l, struct code_object **ret, struct err *e);
+// Where the next function will begin, if it is of that size; NULL: there is no room for it.
+const uint8_t *code_lazy_room(const struct code_object *o, uint64_t size);
+// Puts an artifact of one function there, whose text was made for that place. One thread at a time.
+NODISCARD bool code_lazy_add(struct code_object *o, const struct code_artifact *a, const struct wasm_module *m, struct err *e);
+// The function, or NULL if it isn't there. / Has it compiled if it isn't.
+const void *code_lazy_find(const struct code_object *o, uint32_t defined_func);
+NODISCARD bool code_lazy_compile(const struct code_object *o, uint32_t func, const void **ret, struct err *e);
+// code_find gives an object for each such function: the one that it is a part of; of others themselves.
+const struct code_object *code_object_whole(const struct code_object *o);
+
 struct code_object *code_object_ref(struct code_object *o);
 void code_object_unref(struct code_object *o);
-// Entry of the i-th defined function (guest convention).
+// Entry of the i-th defined function (guest convention), for who calls it.
 const void *code_object_func(const struct code_object *o, uint32_t defined_func);
 uint64_t code_object_size(const struct code_object *o);  // for tests
 void *code_object_owner(const struct code_object *o);  // for tests

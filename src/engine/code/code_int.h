@@ -17,11 +17,36 @@ struct code_object {
 	void *owner;
 	struct code_mapping *mapping;  // text, funcs and sites lie in it; NULL: they are the object's own
 	void *gdb;  // what was listed for debuggers
+	struct code__lazy *lazy;    // its functions come one by one, each an object of its own; it has no funcs itself
+	void (*release)(struct code_object *o);  // of such
+	struct code_object *whole;  // such a one, whose function this is
 	// sites.c: functions with long streams, ascending, and the marks in these streams.
 	struct code__long *longs;
 	struct code__mark *marks;
 	uint32_t nlongs;
 };
+
+// An object with the artifact's rows and no text yet; NULL: memory is out. / Frees it, with all that it has.
+struct code_object *code__object_of(const struct code_artifact *a, void *owner);
+void code__object_free(struct code_object *o);
+// Makes it findable, and tells it to profilers and debuggers. Frees it on failure.
+NODISCARD bool code__object_list(struct code_object *o, const struct wasm_module *m, struct code_object **ret, struct err *e);
+void code__tell(struct code_object *o, const struct wasm_module *m);
+
+// What an object has whose functions come one by one (lazy.c).
+enum { CODE__ENTRY = 16, CODE__ENTRY_COMPILES = 6 };
+struct code__lazy {
+	struct code_lazy of;
+	int fd;  // of the text
+	uint64_t slots_size, text_max;
+	uint64_t end;  // behind the last function, from the first entry
+	uint32_t n;    // functions that are there, atomic
+	struct code_object **funcs;  // of those, by address
+};
+static inline const uint8_t *code__lazy_entry(const struct code_object *o, uint32_t defined)
+{
+	return o->text + (size_t)CODE__ENTRY * defined;
+}
 
 // The function that holds pc, and its number from 0; NULL: there is none.
 const struct code_func *code__func_at(const struct code_object *o, const void *pc, uint32_t *ret_index);

@@ -32,7 +32,9 @@ void code__perf_note(const struct code_object *o, const struct wasm_module *m)
 	FILE *f = fopen(path, "ae");
 	if (f) {
 		struct wasm_names names = names_of(m);
-		for (uint32_t i = 0; i < o->nfuncs; i++) {
+		if (o->lazy)
+			fprintf(f, "%lx %lx wasm:(entries)\n", (unsigned long)(uintptr_t)o->text, (unsigned long)(code__lazy_entry(o, o->nfuncs) - o->text));
+		for (uint32_t i = 0; i < o->nfuncs && !o->lazy; i++) {
 			wasm_names_put(&names, o->first_func + i, name, sizeof name);
 			fprintf(f, "%lx %x wasm:%s\n", (unsigned long)(uintptr_t)(o->text + o->funcs[i].offset), o->funcs[i].size, name);
 		}
@@ -139,7 +141,7 @@ static void tell_gdb(struct jit_code_entry *entry, uint32_t action)
 void *code__gdb_add(const struct code_object *o, const struct wasm_module *m)
 {
 	struct buf image = {0};
-	if (!is_on("TENON_GDB"))
+	if (o->lazy || !is_on("TENON_GDB"))
 		return NULL;
 	struct jit_code_entry *entry = mem_zalloc(sizeof *entry);
 	if (!entry || !elf_image(o, m, &image)) {

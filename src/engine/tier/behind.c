@@ -48,18 +48,23 @@ static struct tier__job *take(void)
 	return job;
 }
 
+static bool is_unwanted(struct tier__job *job)
+{
+	return job->is_wanted && !job->is_wanted(job);
+}
+
 static bool is_too_much(const struct tier__job *job)
 {
 	return is_large(job) ? waiting.n_large > TIER__LARGE_MAX : job->bytes && waiting.small > TIER__WAITING_MAX;
 }
 
-// The oldest, until the rest fits; what holds nothing (a copy of what runs) stays. Returns them.
+// What nobody wants any more, and the oldest, until the rest fits; what holds nothing (a copy of what runs) stays. Returns them.
 static struct tier__job *take_too_much(void)
 {
 	struct tier__job *out = NULL, **end = &out;
 	for (struct tier__job **at = &first; *at && (*at)->next;) {
 		struct tier__job *job = *at;
-		if (!is_too_much(job)) {
+		if (!is_too_much(job) && !is_unwanted(job)) {
 			at = &job->next;
 			continue;
 		}
@@ -85,7 +90,7 @@ static void *work(void *arg)
 	sys_mutex_lock(&lock);
 	pause_first();
 	for (struct tier__job *job; (job = take());) {
-		bool skip = ending && !job->must;
+		bool skip = ending ? !job->must : is_unwanted(job);
 		sys_mutex_unlock(&lock);
 		(skip ? job->drop : job->fn)(job);
 		sys_mutex_lock(&lock);
@@ -93,6 +98,14 @@ static void *work(void *arg)
 	running = false;
 	sys_mutex_unlock(&lock);
 	return NULL;
+}
+
+bool tier__is_ending(void)
+{
+	sys_mutex_lock(&lock);
+	bool yes = ending;
+	sys_mutex_unlock(&lock);
+	return yes;
 }
 
 static void finish(void)

@@ -47,6 +47,8 @@ struct compile_job {
 	struct abi_layout *layouts;
 	uint32_t n_modules;
 	struct baseline_options options;
+	uint32_t compile_from;       // bytes of a body; shorter ones are only validated
+	struct tier__lazy **lazies;  // whose the modules are; NULL: nobody's
 	struct piece *pieces;
 	uint32_t n_pieces;
 	_Atomic uint32_t next;
@@ -76,9 +78,12 @@ static bool compile_piece(struct compile_thread *t, const struct piece *p, struc
 	const struct wasm_module *m = j->modules[p->module];
 	for (uint32_t f = p->first; f < p->end; f++) {
 		struct wasm_func_info info;
+		if (j->lazies)
+			tier__lazy_take_body(j->lazies[p->module], f);
 		if (!wasm_validate_func(m, f, scratch, &info, e))
 			return false;
-		if (!baseline_compile_func(m, f, &info, &j->layouts[p->module], &j->options, &t->outputs[p->module], e))
+		if (m->funcs[f].size >= j->compile_from &&
+			!baseline_compile_func(m, f, &info, &j->layouts[p->module], &j->options, &t->outputs[p->module], e))
 			return err_note(e, "function %u", f);
 	}
 	return true;
@@ -128,18 +133,6 @@ static bool cut_pieces(struct compile_job *j, struct err *e)
 	return true;
 }
 
-static bool link_modules(struct compile_job *j, struct compile_thread *threads, unsigned n_threads, struct code_artifact *ret, struct err *e)
-{
-	for (uint32_t k = 0; k < j->n_modules; k++) {
-		struct baseline_output *outputs[MAX_THREADS];
-		for (unsigned t = 0; t < n_threads; t++)
-			outputs[t] = &threads[t].outputs[k];
-		if (!baseline_link(j->modules[k], outputs, n_threads, &j->options, &ret[k], e))
-			return false;
-	}
-	return true;
-}
-
 static void run_threads(struct compile_thread *threads, unsigned n)
 {
 	unsigned started = 1;
@@ -150,35 +143,119 @@ static void run_threads(struct compile_thread *threads, unsigned n)
 		sys_thread_join(&threads[t].thread);
 }
 
-bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct code_artifact *ret,
-	struct err *e)
+// What becomes of the k-th module's outputs, one a thread.
+typedef bool (*finish_fn)(const struct compile_job *j, uint32_t k, struct baseline_output *const *outputs, uint32_t n, void *ret, struct err *e);
+
+static bool finish_modules(const struct compile_job *j, struct compile_thread *threads, unsigned n_threads, finish_fn finish, void *ret, struct err *e)
 {
-	struct baseline_options how = {.cpu = cpu, .poison_upper = opt->poison_upper, .check_memories = !vm_process_has_cells()};
-	struct compile_job j = {.modules = modules, .n_modules = n, .options = how, .e = e};
-	sys_mutex_init(&j.lock);
-	unsigned n_threads = opt->threads ? opt->threads : tier_cores();
+	for (uint32_t k = 0; k < j->n_modules; k++) {
+		struct baseline_output *outputs[MAX_THREADS];
+		for (unsigned t = 0; t < n_threads; t++)
+			outputs[t] = &threads[t].outputs[k];
+		if (!finish(j, k, outputs, n_threads, ret, e))
+			return false;
+	}
+	return true;
+}
+
+static bool run(struct compile_job *j, unsigned n_threads, finish_fn finish, void *ret, struct err *e)
+{
 	struct compile_thread threads[MAX_THREADS] = {0};
 	bool ok;
-	j.layouts = mem_zalloc(n * sizeof *j.layouts);
-	for (uint32_t k = 0; j.layouts && k < n; k++)
-		abi_layout(modules[k], &j.layouts[k]);
-	ok = (j.layouts || err_nomem(e)) && cut_pieces(&j, e);
-	n_threads = (unsigned)min_u64(min_u64(n_threads, MAX_THREADS), j.n_pieces ? j.n_pieces : 1);
+	j->e = e;
+	sys_mutex_init(&j->lock);
+	j->layouts = mem_zalloc(j->n_modules * sizeof *j->layouts);
+	for (uint32_t k = 0; j->layouts && k < j->n_modules; k++)
+		abi_layout(j->modules[k], &j->layouts[k]);
+	ok = (j->layouts || err_nomem(e)) && cut_pieces(j, e);
+	n_threads = (unsigned)min_u64(min_u64(n_threads ? n_threads : tier_cores(), MAX_THREADS), j->n_pieces ? j->n_pieces : 1);
 	for (unsigned t = 0; ok && t < n_threads; t++) {
-		threads[t] = (struct compile_thread){.job = &j, .outputs = mem_zalloc(n * sizeof(struct baseline_output))};
+		threads[t] = (struct compile_thread){.job = j, .outputs = mem_zalloc(j->n_modules * sizeof(struct baseline_output))};
 		ok = threads[t].outputs || err_nomem(e);
 	}
 	if (ok) {
 		run_threads(threads, n_threads);
-		ok = !atomic_load(&j.failed) && link_modules(&j, threads, n_threads, ret, e);
+		ok = !atomic_load(&j->failed) && finish_modules(j, threads, n_threads, finish, ret, e);
 	}
 	for (unsigned t = 0; t < n_threads; t++) {
-		for (uint32_t k = 0; threads[t].outputs && k < n; k++)
+		for (uint32_t k = 0; threads[t].outputs && k < j->n_modules; k++)
 			baseline_output_release(&threads[t].outputs[k]);
 		mem_free(threads[t].outputs);
 	}
-	mem_free(j.pieces);
-	mem_free(j.layouts);
-	sys_mutex_release(&j.lock);
+	mem_free(j->pieces);
+	mem_free(j->layouts);
+	sys_mutex_release(&j->lock);
+	return ok;
+}
+
+static struct baseline_options options_of(const struct tier_options *opt, uint32_t cpu)
+{
+	return (struct baseline_options){.cpu = cpu, .poison_upper = opt->poison_upper, .check_memories = !vm_process_has_cells()};
+}
+
+// ---- all of it -----------------------------------------------------------------------------------------------------------------------
+static bool link_module(const struct compile_job *j, uint32_t k, struct baseline_output *const *outputs, uint32_t n, void *ret, struct err *e)
+{
+	return baseline_link(j->modules[k], outputs, n, &j->options, (struct code_artifact *)ret + k, e);
+}
+
+bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct code_artifact *ret,
+	struct err *e)
+{
+	struct compile_job j = {.modules = modules, .n_modules = n, .options = options_of(opt, cpu)};
+	return run(&j, opt->threads, link_module, ret, e);
+}
+
+// ---- what is called ------------------------------------------------------------------------------------------------------------------
+void tier__called_free(struct tier__called *c)
+{
+	if (!c)
+		return;
+	for (uint32_t k = 0; k < c->n; k++)
+		code_object_unref(c->code[k]);
+	mem_free(c->code);
+	mem_free(c->modules);
+	mem_free(c);
+}
+
+static bool publish_lazy(const struct compile_job *j, uint32_t k, struct baseline_output *const *outputs, uint32_t n, void *ret, struct err *e)
+{
+	struct tier__called *c = ret;
+	struct tier__lazy *z = j->lazies[k];
+	j->lazies[k] = NULL;
+	return tier__lazy_publish(z, &j->layouts[k], &j->options, outputs, n, &c->code[k], e);
+}
+
+static bool make_lazies(const struct wasm_module *const *modules, struct tier__called *c, struct tier__lazy **lazies, struct err *e)
+{
+	for (uint32_t k = 0; k < c->n; k++) {
+		if (!tier__lazy_new(modules[k], &lazies[k], e))
+			return false;
+		c->modules[k] = tier__lazy_module(lazies[k]);
+	}
+	return true;
+}
+
+bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct tier__called **ret,
+	struct err *e)
+{
+	struct tier__called *c = mem_zalloc(sizeof *c);
+	struct tier__lazy **lazies = mem_zalloc((n + 1) * sizeof(struct tier__lazy *));
+	bool ok = c && lazies && (c->modules = mem_zalloc((n + 1) * sizeof(struct wasm_module *))) &&
+		(c->code = mem_zalloc((n + 1) * sizeof(struct code_object *)));
+	if (ok) {
+		c->n = n;
+		struct compile_job j = {.modules = c->modules, .n_modules = n, .options = options_of(opt, cpu), .compile_from = TIER__LAZY_BODY, .lazies = lazies};
+		ok = make_lazies(modules, c, lazies, e) && run(&j, opt->threads, publish_lazy, c, e);
+	} else {
+		err_nomem(e);
+	}
+	for (uint32_t k = 0; lazies && k < n; k++)
+		tier__lazy_free(lazies[k]);
+	mem_free(lazies);
+	if (ok)
+		*ret = c;
+	else
+		tier__called_free(c);
 	return ok;
 }

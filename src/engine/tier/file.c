@@ -30,6 +30,7 @@ struct tier_file {
 	struct tier__entry entry;      // of code
 	bool looked;                   // for that
 	struct code_mapping *mapping;  // its file, checked now or before
+	struct tier__called *called;     // is compiled when it is called; NULL: nothing is
 	struct code_artifact *compiled;  // and not yet written
 	uint32_t n_compiled;
 	struct tier_stats stats;
@@ -183,6 +184,7 @@ void tier_file_close(struct tier_file *f)
 {
 	if (!f)
 		return;
+	tier__called_free(f->called);
 	code_mapping_unref(f->mapping);
 	release_artifacts(f->compiled, f->n_compiled);
 	sys_close(f->cache);
@@ -212,6 +214,14 @@ bool tier_file_has_code(struct tier_file *f)
 
 // ---- vm modules ------------------------------------------------------------------------------------------------------------------------
 
+static void forget_modules(struct vm_module **ret, uint32_t n)
+{
+	while (n--) {
+		vm_module_unref(ret[n]);
+		ret[n] = NULL;
+	}
+}
+
 // `mapping`: NULL, or what the artifacts are views of.
 static bool publish(struct code_mapping *mapping, const struct wasm_module *m, const struct code_artifact *a, struct vm_module **ret, struct err *e)
 {
@@ -228,10 +238,7 @@ static bool publish_all(struct code_mapping *mapping, const struct wasm_module *
 {
 	for (uint32_t k = 0; k < n; k++) {
 		if (!publish(mapping, modules[k], &artifacts[k], &ret[k], e)) {
-			while (k--) {
-				vm_module_unref(ret[k]);
-				ret[k] = NULL;
-			}
+			forget_modules(ret, k);
 			return false;
 		}
 		stats->native_bytes += artifacts[k].text_size;
@@ -339,21 +346,21 @@ static bool pad_to_page(struct buf *out)
 	return true;
 }
 
-static bool serialize(const struct write_code *w, struct buf *out)
+static bool serialize(const struct code_artifact *artifacts, uint32_t n, struct buf *out)
 {
-	struct entry_head head = {.n = w->n};
+	struct entry_head head = {.n = n};
 	memcpy(head.magic, entry_magic, 8);
-	uint64_t *sizes = mem_zalloc((w->n + 1) * sizeof *sizes);
-	bool ok = sizes && buf_put(out, &head, sizeof head) && buf_put(out, sizes, w->n * sizeof *sizes);
-	for (uint32_t k = 0; ok && k < w->n; k++) {
+	uint64_t *sizes = mem_zalloc((n + 1) * sizeof *sizes);
+	bool ok = sizes && buf_put(out, &head, sizeof head) && buf_put(out, sizes, n * sizeof *sizes);
+	for (uint32_t k = 0; ok && k < n; k++) {
 		ok = pad_to_page(out);
 		size_t before = out->len;
-		ok = ok && code_artifact_to_bytes(&w->artifacts[k], out);
+		ok = ok && code_artifact_to_bytes(&artifacts[k], out);
 		sizes[k] = out->len - before;
 	}
 	ok = ok && pad_to_page(out);
 	if (ok) {
-		memcpy(out->ptr + sizeof head, sizes, w->n * sizeof *sizes);
+		memcpy(out->ptr + sizeof head, sizes, n * sizeof *sizes);
 		struct hash128 h = hash_128(slice_sub(buf_view(out), sizeof head, out->len));
 		head.hash_low = h.low;
 		head.hash_high = h.high;
@@ -369,6 +376,14 @@ static bool write_buf(int fd, void *arg)
 	return sys_write_at(fd, b->ptr, b->len, 0) == 0;
 }
 
+static void put_code(int cache, const struct tier_key *key, const struct code_artifact *artifacts, uint32_t n)
+{
+	struct buf out = {0};
+	if (serialize(artifacts, n, &out))
+		tier__cache_put(cache, key, "code", write_buf, &out, TIER__CACHE_MAX);
+	buf_release(&out);
+}
+
 static void write_code_drop(struct tier__job *job)
 {
 	struct write_code *w = CONTAINER_OF(job, struct write_code, job);
@@ -380,10 +395,7 @@ static void write_code_drop(struct tier__job *job)
 static void write_code(struct tier__job *job)
 {
 	struct write_code *w = CONTAINER_OF(job, struct write_code, job);
-	struct buf out = {0};
-	if (serialize(w, &out))
-		tier__cache_put(w->cache, &w->key, "code", write_buf, &out, TIER__CACHE_MAX);
-	buf_release(&out);
+	put_code(w->cache, &w->key, w->artifacts, w->n);
 	write_code_drop(job);
 }
 
@@ -428,19 +440,30 @@ bool tier_file_load(struct tier_file *f, const struct wasm_module *const *module
 	return stats->from_cache;
 }
 
-bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
+// Nothing is called yet.
+static bool compile_called(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct err *e)
+{
+	struct tier__called *c;
+	if (!tier__compile_called(modules, n, &f->opt, f->cpu, &c, e))
+		return false;
+	for (uint32_t k = 0; k < n; k++)
+		if (!vm_module_new(modules[k], c->code[k], NULL, NULL, &ret[k], e)) {
+			forget_modules(ret, k);
+			tier__called_free(c);
+			return false;
+		}
+	tier__called_free(f->called);
+	f->called = c;
+	return true;
+}
+
+static bool compile_all(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
 	struct err *e)
 {
-	for (uint32_t k = 0; k < n; k++)
-		BUG_ON(modules[k]->features & WASM_DECODE_KNOWN);
-	begin_stats(f, modules, n, stats);
 	struct code_artifact *artifacts = mem_zalloc((n + 1) * sizeof *artifacts);
 	if (!artifacts)
 		return err_nomem(e);
-	uint64_t before = sys_now_ns();
-	bool ok = tier__compile(modules, n, &f->opt, f->cpu, artifacts, e);
-	stats->compile_ns = sys_now_ns() - before;
-	ok = ok && publish_all(NULL, modules, n, artifacts, ret, stats, e);
+	bool ok = tier__compile(modules, n, &f->opt, f->cpu, artifacts, e) && publish_all(NULL, modules, n, artifacts, ret, stats, e);
 	if (ok && f->cache >= 0 && !f->compiled) {
 		f->compiled = artifacts;
 		f->n_compiled = n;
@@ -448,6 +471,103 @@ bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *mod
 		release_artifacts(artifacts, n);
 	}
 	return ok;
+}
+
+bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
+	struct err *e)
+{
+	for (uint32_t k = 0; k < n; k++)
+		BUG_ON(modules[k]->features & WASM_DECODE_KNOWN);
+	begin_stats(f, modules, n, stats);
+	uint64_t before = sys_now_ns();
+	struct err why;
+	err_clear(&why);
+	bool lazy = f->opt.lazy_from && stats->code_bytes >= f->opt.lazy_from, ok = lazy && compile_called(f, modules, n, ret, &why);
+	// Without the address space or the memory for it all is compiled at once, which may need less.
+	if (!ok && lazy && why.code != ERR_ENV && why.code != ERR_NOMEM) {
+		if (e)
+			*e = why;
+		return false;
+	}
+	ok = ok || compile_all(f, modules, n, ret, stats, e);
+	stats->compile_ns = sys_now_ns() - before;
+	return ok;
+}
+
+// ---- the rest of what was called -------------------------------------------------------------------------------------------------------
+
+struct compile_rest {
+	struct tier__job job;
+	struct tier_options opt;
+	uint32_t cpu;
+	int cache;
+	struct tier_key key;
+	struct tier__called *called;
+	struct vm_module *const *compiled;
+	struct tier_owner owner;
+};
+
+static bool rest_is_wanted(struct tier__job *job)
+{
+	const struct compile_rest *r = CONTAINER_OF(job, struct compile_rest, job);
+	return r->owner.is_wanted(r->owner.arg);
+}
+
+static void compile_rest_drop(struct tier__job *job)
+{
+	struct compile_rest *r = CONTAINER_OF(job, struct compile_rest, job);
+	tier__called_free(r->called);
+	r->owner.release(r->owner.arg);
+	sys_close(r->cache);
+	mem_free(r);
+}
+
+// Without memory for the whole it goes on as it is.
+static void publish_rest(const struct compile_rest *r, const struct code_artifact *artifacts)
+{
+	for (uint32_t k = 0; k < r->called->n; k++) {
+		struct code_object *code;
+		if (!code_publish(&artifacts[k], r->compiled[k]->m, NULL, &code, NULL))
+			return;
+		vm_module_set_code(r->compiled[k], code);
+		code_object_unref(code);
+	}
+}
+
+static void compile_rest(struct tier__job *job)
+{
+	struct compile_rest *r = CONTAINER_OF(job, struct compile_rest, job);
+	uint32_t n = r->called->n;
+	struct code_artifact *artifacts = mem_zalloc((n + 1) * sizeof *artifacts);
+	bool ends = tier__is_ending();
+	r->opt.threads = ends ? 0 : 1;
+	if (artifacts && tier__compile(r->called->modules, n, &r->opt, r->cpu, artifacts, NULL)) {
+		if (!ends)
+			publish_rest(r, artifacts);
+		if (r->cache >= 0)
+			put_code(r->cache, &r->key, artifacts, n);
+	}
+	release_artifacts(artifacts, n);
+	compile_rest_drop(job);
+}
+
+void tier_file_compile_rest(struct tier_file *f, struct vm_module *const *compiled, const struct tier_owner *owner)
+{
+	struct compile_rest *r = f->called ? mem_zalloc(sizeof *r) : NULL;
+	if (!r) {
+		owner->release(owner->arg);
+		return;
+	}
+	*r = (struct compile_rest){.job = {.fn = compile_rest, .drop = compile_rest_drop, .is_wanted = rest_is_wanted, .must = f->cache >= 0},
+		.opt = f->opt,
+		.cpu = f->cpu,
+		.cache = f->cache < 0 ? -1 : dup(f->cache),
+		.key = f->key,
+		.called = f->called,
+		.compiled = compiled,
+		.owner = *owner};
+	f->called = NULL;
+	tier__behind(&r->job);
 }
 
 bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,

@@ -10,14 +10,17 @@ struct tier_options {
 	bool no_cache;      // neither read nor write the cache on disk
 	bool poison_upper;  // debug mode of the compiler; never cached
 	unsigned threads;   // 0: the cores that this process may use
+	uint64_t lazy_from;  // bytes of code sections from which on functions are compiled when they are called; 0: never (TIER_LAZY_FROM is what pays)
 	uint32_t features;  // that modules are decoded with: what was compiled with others is not found again
 };
+
+#define TIER_LAZY_FROM (256u << 10)
 
 // What was done, for benches and logs. Times in nanoseconds of wall clock.
 struct tier_stats {
 	bool from_cache;
 	uint64_t code_bytes;     // of code sections
-	uint64_t native_bytes;
+	uint64_t native_bytes;   // 0: functions are compiled when they are called
 	uint64_t compile_ns;     // validation and compiling
 	uint64_t cache_ns;       // reading the cache
 };
@@ -44,12 +47,20 @@ NODISCARD bool tier_file_compile(struct tier_file *f, const struct wasm_module *
 	struct err *e);
 // What was compiled, if anything was, is written behind the first answer: once it is sure that it is of the bytes that the file was opened with.
 void tier_file_write(struct tier_file *f);
+// Behind the first answer: compiles as a whole what tier_file_compile left to be compiled when it is called, if it did. Slots get that code at their next
+// reset, and it goes into the cache. Whose the modules are (also the array) holds them until `release`, which is called in any case, from any thread.
+struct tier_owner {
+	void *arg;
+	bool (*is_wanted)(void *arg);  // by others, too: else nothing is compiled but at the end of the process
+	void (*release)(void *arg);
+};
+void tier_file_compile_rest(struct tier_file *f, struct vm_module *const *compiled, const struct tier_owner *owner);
 // Images of the file. `variant` is whatever they depend on besides what code does. Load: false if there is none; `sealed`: no store shall ever be
 // attached to the cache's file (else only until a copy has been made, behind the first answer). Save takes a reference; written behind the answer.
 NODISCARD bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed, struct vm_image **ret);
 void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_image *img, struct slice extra);
 
-// All of that in one, without images. `path` may be NULL, as -1 above.
+// All of that in one, without images; what is left to be compiled when it is called stays so. `path` may be NULL, as -1 above.
 NODISCARD bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,
 	struct vm_module **ret, struct tier_stats *stats, struct err *e);
 

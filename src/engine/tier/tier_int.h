@@ -2,6 +2,7 @@
 #ifndef TENON_TIER_INT_H
 #define TENON_TIER_INT_H
 
+#include "baseline/baseline.h"
 #include "code/code.h"
 #include "sys/sys.h"
 #include "tier.h"
@@ -53,6 +54,28 @@ void tier__code_key(const struct tier_key *content, struct slice build, uint32_t
 NODISCARD bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct code_artifact *ret,
 	struct err *e);
 
+// Validates them and compiles what is too large to be compiled while somebody waits; the rest is compiled when it is called.
+struct tier__called {
+	uint32_t n;
+	const struct wasm_module **modules;  // as the code sees them
+	struct code_object **code;           // a reference each; it holds the modules' bodies
+};
+NODISCARD bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu,
+	struct tier__called **ret, struct err *e);
+void tier__called_free(struct tier__called *c);
+enum { TIER__LAZY_BODY = 64 << 10 };
+
+// ---- lazy.c ----------------------------------------------------------------------------------------------------------------------------
+struct tier__lazy;
+NODISCARD bool tier__lazy_new(const struct wasm_module *m, struct tier__lazy **ret, struct err *e);
+void tier__lazy_free(struct tier__lazy *z);
+// The module with bodies of its own, which are to be taken one by one before anybody looks at them.
+const struct wasm_module *tier__lazy_module(const struct tier__lazy *z);
+void tier__lazy_take_body(struct tier__lazy *z, uint32_t func);
+// Code of the module, now validated, that is compiled when it is called, but for the functions of the outputs. Takes z over in any case.
+NODISCARD bool tier__lazy_publish(struct tier__lazy *z, const struct abi_layout *layout, const struct baseline_options *options,
+	struct baseline_output *const *outputs, uint32_t noutputs, struct code_object **ret, struct err *e);
+
 // ---- behind.c --------------------------------------------------------------------------------------------------------------------------
 // Has fn(arg) called by a thread of low priority a little later, in order. `must`: also when the process ends first; else `drop` is called
 // then, or when there is no thread to be had.
@@ -60,6 +83,7 @@ struct tier__job {
 	struct tier__job *next;
 	void (*fn)(struct tier__job *job);    // frees the job
 	void (*drop)(struct tier__job *job);  // the same without the work
+	bool (*is_wanted)(struct tier__job *job);  // NULL: always; what isn't any more is dropped
 	bool must;
 	uint64_t bytes;  // that it keeps until it is done: of those that wait the oldest are dropped beyond TIER__WAITING_MAX; of large ones, beyond so many
 };
@@ -67,6 +91,8 @@ struct tier__job {
 #define TIER__LARGE (8ull << 20)
 #define TIER__LARGE_MAX 4  // of two files, code and image of each
 void tier__behind(struct tier__job *job);
+// The process ends, and waits for what must be done.
+bool tier__is_ending(void);
 // What was read from the cache is not what was checked before: nothing that ran since can be trusted. Ends the process.
 _Noreturn void tier__distrust(const struct err *e);
 

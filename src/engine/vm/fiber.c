@@ -224,6 +224,20 @@ static void charge(struct vm_shard *s, struct vm_fiber *f, uint64_t now)
 	f->meter->cpu_used += wall;
 }
 
+void vm__fiber_charge_now(struct vm_shard *s)
+{
+	if (s->current)
+		charge(s, s->current, sys_now_ns());
+}
+
+void vm__fiber_charge_from_now(struct vm_shard *s)
+{
+	if (!s->current)
+		return;
+	s->cpu_read = sys_thread_cpu_ns();
+	s->current->run_since = sys_now_ns();
+}
+
 enum trap vm__fiber_check(struct vm_shard *s)
 {
 	struct vm_fiber *f = s->current;

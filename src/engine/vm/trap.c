@@ -80,7 +80,7 @@ enum trap vm__trap_finish(struct vm_store *st, enum trap t)
 	struct vm_shard *s = st->shard;
 	for (uint32_t i = 0; i < s->info.frames.n; i++) {
 		for (struct vm_instance *inst = st->instances; inst && !s->info.frames.list[i].module; inst = inst->next)
-			if (inst->code == s->frame_code[i])
+			if (inst->code == code_object_whole(s->frame_code[i]))
 				s->info.frames.list[i].module = inst->mod;
 	}
 	s->pending = t;

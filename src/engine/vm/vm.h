@@ -81,7 +81,7 @@ struct vm_module *vm_module_ref(struct vm_module *m);  // for tests
 void vm_module_unref(struct vm_module *m);
 // From any thread: other code of the same module. Instances that are allocated from now on run it; a slot from its next reset on, since no call is
 // in it then. What runs goes on in the code that it runs, which lives as long as an instance is linked to it. Takes a reference.
-void vm_module_set_code(struct vm_module *m, struct code_object *code);  // for tests
+void vm_module_set_code(struct vm_module *m, struct code_object *code);
 
 // ---- store ------------------------------------------------------------------------------------------------------
 struct vm_limits {

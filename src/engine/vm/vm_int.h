@@ -418,6 +418,9 @@ static inline bool vm__in_stack_guard(const struct vm_shard *s, uintptr_t addr)
 }
 // What ends the current fiber now: its kill reason, or a spent budget (which becomes the reason). TRAP_NONE: go on.
 enum trap vm__fiber_check(struct vm_shard *s);
+// What passes between the two is charged to nobody.
+void vm__fiber_charge_now(struct vm_shard *s);
+void vm__fiber_charge_from_now(struct vm_shard *s);
 // A turn ends: what ends the call, before or after others had theirs; TRAP_NONE: go on. (On the thread's own stack: at once.)
 enum trap vm__fiber_give_way(struct vm_shard *s);
 void vm__fibers_release(struct vm_shard *s);

@@ -281,6 +281,8 @@ int sys_map_private_at(void *at, uint64_t size, int fd, uint64_t offset);
 int sys_wipe(void *at, uint64_t size);
 // The pages that hold [at, at + size), which will be written, at once instead of fault by fault. Advice: nothing fails where the kernel knows it not.
 void sys_populate(void *at, uint64_t size);
+// Huge pages there, where the kernel has some. Advice.
+void sys_prefer_huge(void *at, uint64_t size);
 // Gives the pages back (MADV_DONTNEED): private file pages show the file again, anonymous ones zero.
 int sys_discard(void *at, uint64_t size);
 // Gives back whole pages that malloc keeps of what was freed, of all threads: a millisecond for some ten MiB of them.
@@ -288,6 +290,8 @@ void sys_heap_trim(void);
 // A memory-only file that can be sealed / seals it: no growing, shrinking, writing.
 int sys_memfd(const char *name, uint64_t size);
 int sys_memfd_seal(int fd);
+// The same file by a descriptor that can't be written to, so that no mapping made of it can be.
+int sys_reopen_read_only(int fd);
 int sys_write_at(int fd, const void *data, uint64_t size, uint64_t offset);
 // Copies [offset, offset + size) of one file to the same place of another. -EIO: the file is shorter.
 int sys_copy_range(int from, int to, uint64_t size, uint64_t offset);

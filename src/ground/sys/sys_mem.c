@@ -101,6 +101,11 @@ void sys_populate(void *at, uint64_t size)
 	madvise((void *)start, end - start, MADV_POPULATE_WRITE);
 }
 
+void sys_prefer_huge(void *at, uint64_t size)
+{
+	(void)madvise(at, size, MADV_HUGEPAGE);
+}
+
 int sys_discard(void *at, uint64_t size)
 {
 	if (sys__fault())
@@ -135,6 +140,16 @@ int sys_memfd_seal(int fd)
 	if (sys__fault())
 		return -ENOMEM;
 	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) ? -errno : 0;
+}
+
+int sys_reopen_read_only(int fd)
+{
+	char path[32];
+	if (sys__fault())
+		return -ENOMEM;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	int again = open(path, O_RDONLY | O_CLOEXEC);
+	return again < 0 ? -errno : again;
 }
 
 int sys_write_at(int fd, const void *data, uint64_t size, uint64_t offset)

@@ -174,18 +174,51 @@ static struct serve_component *put(struct serve_component *k, const uint8_t key[
 	return there;
 }
 
+static bool is_wanted(void *arg)
+{
+	struct serve_component *k = arg;
+	sys_mutex_lock(&lock);
+	bool yes = k->refs > 1;
+	sys_mutex_unlock(&lock);
+	return yes;
+}
+
+static void release(void *arg)
+{
+	serve__component_unref(arg);
+}
+
+// What was not called when it was loaded is compiled behind, and holds the component until then.
+static void compile_rest(struct serve_component *k, struct tier_file *cached)
+{
+	struct tier_owner owner = {.arg = k, .is_wanted = is_wanted, .release = release};
+	sys_mutex_lock(&lock);
+	k->refs++;
+	sys_mutex_unlock(&lock);
+	tier_file_compile_rest(cached, k->modules, &owner);
+}
+
 static struct serve_component *load_shared(struct serve_source *source, struct tier_file *cached, uint32_t features, struct err *e)
 {
 	uint8_t key[TIER_KEY_SIZE];
-	if (!tier_file_key(cached, key))
-		return component_new(source, cached, features, e);
+	if (!tier_file_key(cached, key)) {
+		struct serve_component *alone = component_new(source, cached, features, e);
+		if (alone)
+			compile_rest(alone, cached);
+		return alone;
+	}
 	struct serve_component *k = find_loaded(key);
 	if (k) {
 		serve__source_unref(source);
 		return k;
 	}
-	k = component_new(source, cached, features, e);
-	return k ? put(k, key) : NULL;
+	struct serve_component *new = component_new(source, cached, features, e);
+	if (!new)
+		return NULL;
+	k = put(new, key);
+	if (k == new)
+		compile_rest(k, cached);
+	return k;
 }
 
 bool serve__component_load(const struct serve_service_config *c, struct tier_file **ret_cached, struct serve_component **ret, struct err *e)
@@ -194,7 +227,10 @@ bool serve__component_load(const struct serve_service_config *c, struct tier_fil
 	if (!serve__source_open(c, &source, e))
 		return false;
 	struct slice file = serve__source_bytes(source);
-	struct tier_options options = {.no_cache = c->no_cache, .poison_upper = c->poison_upper, .features = serve_features(c)};
+	struct tier_options options = {.no_cache = c->no_cache,
+		.poison_upper = c->poison_upper,
+		.lazy_from = c->compiles_all ? 0 : TIER_LAZY_FROM,
+		.features = serve_features(c)};
 	if (!check_hash(c, file, e) || !tier_file_open(file, serve__source_file(source), &options, ret_cached, e)) {
 		serve__source_unref(source);
 		return false;

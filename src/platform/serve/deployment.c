@@ -224,7 +224,9 @@ bool serve__hint_exports(const struct serve_deployment *d, struct err *e)
 bool serve_compile(const struct serve_config *c, struct err *e)
 {
 	struct serve_deployment d = {0};
-	bool ok = vm_process_init(e) && serve__deployment_compile(&d, &c->service, &c->process, e);
+	struct serve_service_config service = c->service;
+	service.compiles_all = true;
+	bool ok = vm_process_init(e) && serve__deployment_compile(&d, &service, &c->process, e);
 	if (ok)
 		serve__log(&c->process, SERVE_LOG_INFO, "%llu bytes of code compiled to %llu in %.1f ms%s", (unsigned long long)d.component->tier.code_bytes,
 			(unsigned long long)d.component->tier.native_bytes, (double)d.component->tier.compile_ns / 1e6, d.component->tier.from_cache ? " (from the cache)" : "");

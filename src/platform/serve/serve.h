@@ -93,6 +93,7 @@ struct serve_service_config {
 	bool is_called;  // others may call it: it need not answer requests
 	bool no_cache;
 	bool poison_upper;  // debug mode of the compiler
+	bool compiles_all;  // at once, not when it is called
 	uint32_t features_on, features_off;  // enum wasm_feature: what core modules may use besides what is on by itself, and may not
 	// Nobody reads this configuration any more; on thread 0. NULL: nobody wants to know.
 	void (*forget)(const struct serve_service_config *c);

@@ -1,0 +1,117 @@
+// Code that is compiled when it is called: what a module needs for that, and the compiling.
+//
+// 1. Bodies are validated and compiled from a copy of them, that nobody writes to: what becomes of the component's file meanwhile is of no consequence. The
+//    rest of the module is the original's, which lives as long as the code may run: as long as an instance.
+// 2. All bodies were validated before: a function is validated once more for what the compiler learns by it, which can fail for want of memory only.
+// 3. One thread at a time compiles for a module; who wants another function meanwhile waits, a millisecond or two at most: larger functions were
+//    compiled before (TIER__LAZY_BODY).
+#include "tier_int.h"
+
+struct tier__lazy {
+	struct wasm_module view;  // the module, but that its bodies are these
+	uint8_t *bodies;
+	uint64_t size;
+	struct slice from;  // the module's bytes
+	struct abi_layout layout;
+	struct baseline_options options;
+	struct baseline_lazy code;  // whose part this is
+	struct sys_mutex lock;      // of what follows, and of putting functions there
+	struct wasm_scratch *scratch;
+	struct baseline_output output;
+};
+
+void tier__lazy_free(struct tier__lazy *z)
+{
+	if (!z)
+		return;
+	baseline_output_release(&z->output);
+	wasm_scratch_free(z->scratch);
+	if (z->bodies)
+		sys_unmap(z->bodies, z->size);
+	sys_mutex_release(&z->lock);
+	mem_free(z);
+}
+
+static void drop(void *arg)
+{
+	tier__lazy_free(arg);
+}
+
+bool tier__lazy_new(const struct wasm_module *m, struct tier__lazy **ret, struct err *e)
+{
+	struct tier__lazy *z = mem_zalloc(sizeof *z);
+	if (!z)
+		return err_nomem(e);
+	sys_mutex_init(&z->lock);
+	z->view = *m;
+	z->from = m->bytes;
+	z->size = align_up_u64(m->code_section.len, SYS_PAGE);
+	if (z->size && !(z->bodies = sys_map_anonymous(z->size))) {
+		tier__lazy_free(z);
+		return err_nomem(e);
+	}
+	if (z->size) {
+		sys_prefer_huge(z->bodies, z->size);
+		// So that a body lies where its offset says.
+		z->view.bytes.ptr = (const uint8_t *)((uintptr_t)z->bodies - (uintptr_t)(m->code_section.ptr - m->bytes.ptr));
+	}
+	*ret = z;
+	return true;
+}
+
+const struct wasm_module *tier__lazy_module(const struct tier__lazy *z)
+{
+	return &z->view;
+}
+
+void tier__lazy_take_body(struct tier__lazy *z, uint32_t func)
+{
+	const struct wasm_func *f = &z->view.funcs[func];
+	memcpy(UNCONST(z->view.bytes.ptr) + f->offset, z->from.ptr + f->offset, f->size);
+}
+
+// Under the lock.
+static bool compile(struct tier__lazy *z, uint32_t func, struct err *e)
+{
+	struct wasm_func_info info;
+	if (!z->scratch && !(z->scratch = wasm_scratch_new()))
+		return err_nomem(e);
+	baseline_output_clear(&z->output);
+	bool ok = wasm_validate_func(&z->view, func, z->scratch, &info, e) &&
+		baseline_compile_func(&z->view, func, &info, &z->layout, &z->options, &z->output, e) && baseline_put_lazy(&z->view, &z->output, 0, &z->code, e);
+	if (!ok)
+		baseline_output_release(&z->output);  // it may be half of something
+	return ok;
+}
+
+static bool compile_called(void *arg, uint32_t func, const void **ret, struct err *e)
+{
+	struct tier__lazy *z = arg;
+	uint32_t defined = func - z->view.nimported_funcs;
+	sys_mutex_lock(&z->lock);
+	bool ok = code_lazy_find(z->code.code, defined) || compile(z, func, e);
+	sys_mutex_unlock(&z->lock);
+	*ret = ok ? code_lazy_find(z->code.code, defined) : NULL;
+	return ok || err_note(e, "function %u", func);
+}
+
+bool tier__lazy_publish(struct tier__lazy *z, const struct abi_layout *layout, const struct baseline_options *options,
+	struct baseline_output *const *outputs, uint32_t noutputs, struct code_object **ret, struct err *e)
+{
+	struct code_lazy how = {.compile = compile_called, .drop = drop, .arg = z};
+	z->layout = *layout;
+	z->options = *options;
+	if (!baseline_publish_lazy(&z->view, options, &how, &z->code, e)) {
+		tier__lazy_free(z);
+		return false;
+	}
+	for (uint32_t i = 0; i < noutputs; i++) {
+		for (uint32_t k = 0; k < outputs[i]->funcs.len; k++)
+			if (!baseline_put_lazy(&z->view, outputs[i], k, &z->code, e)) {
+				code_object_unref(z->code.code);
+				return false;
+			}
+	}
+	*ret = z->code.code;
+	return true;
+}

@@ -1,0 +1,364 @@
+// Functions that are compiled when they are called: when, by whom, what a trap in them says, what happens when they can't be, and what takes their place.
+// PROGRAM(test_lazy, "comp code vm tier cmocka threads", "")
+#include "guest.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "code/code.h"
+
+// f0(x) = x + 1, f1 = f0 called directly, f2 by a table, f3 by a tail call, f4(x) = 100 / x, f5 = f4, f6(x) calls itself x times and then f7.
+#define MANY                                                                                                                                   \
+	MODULE TYPES "[ 01 60 01 7f 01 7f ] " FUNCS "[ 08 00 00 00 00 00 00 00 00 ] " TABLES "[ 01 70 00 01 ] "                                    \
+				 "07 [ 06 'one' 00 01 'table' 00 02 'tail' 00 03 'divide' 00 05 'deep' 00 06 'zero' 00 00 ] " ELEMS                            \
+				 "[ 01 00 i32.const #0 end 01 00 ] " CODE "[ 08 [ 00 local.get #0 i32.const #1 i32.add end ] [ 00 local.get #0 call #0 end ] " \
+				 "[ 00 local.get #0 i32.const #0 call_indirect #0 #0 end ] [ 00 local.get #0 return_call #0 end ] "                            \
+				 "[ 00 i32.const #100 local.get #0 i32.div_s end ] [ 00 local.get #0 call #4 i32.const #0 i32.add end ] "                      \
+				 "[ 00 local.get #0 if 7f local.get #0 i32.const #1 i32.sub call #6 else local.get #0 call #7 end i32.const #1 i32.add end ] " \
+				 "[ 00 local.get #0 i32.const #2 i32.add end ] ] "
+
+static void start(struct guest *g, const char *text)
+{
+	lazy = true;
+	guest_init(g, text);
+	lazy = false;
+}
+
+static bool is_there(const struct guest *g, uint32_t func)
+{
+	return code_lazy_find(g->mod->code, func) != NULL;
+}
+
+static void a_function_comes_when_it_is_called(void **state)
+{
+	struct guest g;
+	start(&g, MANY);
+	for (uint32_t i = 0; i < 8; i++)
+		assert_false(is_there(&g, i));
+	gives(&g, 8, "one", 7);
+	for (uint32_t i = 0; i < 8; i++)
+		assert_int_equal(is_there(&g, i), i < 2);
+	gives(&g, 9, "table", 8);
+	gives(&g, 10, "tail", 9);
+	gives(&g, 20, "divide", 5);
+	for (uint32_t i = 0; i < 8; i++)
+		assert_int_equal(is_there(&g, i), i < 6);
+	guest_release(&g);
+}
+
+static void a_trap_says_where(void **state)
+{
+	struct guest g;
+	start(&g, MANY);
+	for (int i = 0; i < 2; i++) {
+		traps(&g, TRAP_DIVIDE_BY_ZERO, "divide", 0);
+		const struct vm_frames *f = &vm_trap_info(shard)->frames;
+		assert_int_equal(f->n, 2);
+		assert_true(f->list[0].func == 4 && f->list[0].module == g.mod && f->list[1].func == 5 && f->list[1].module == g.mod);
+		assert_int_equal(g.m->bytes.ptr[f->list[0].offset], 0x6d);
+		assert_int_equal(g.m->bytes.ptr[f->list[1].offset], 0x10);
+	}
+	guest_release(&g);
+}
+
+static bool is_deep_enough(uint32_t depth, bool is_lazy)
+{
+	struct guest g;
+	uint64_t result = 0;
+	lazy = is_lazy;
+	guest_init(&g, MANY);
+	lazy = false;
+	enum trap t = guest_call(&g, "deep", ARGS(depth), &result);
+	assert_true(t ? t == TRAP_STACK_OVERFLOW : result == depth + 3);
+	guest_release(&g);
+	return !t;
+}
+
+// The deepest call that there is room for is one of a function that isn't there.
+static void the_last_of_a_stack_is_enough_to_compile(void **state)
+{
+	uint32_t fits = 0, not = 1 << 20;
+	while (not-fits > 1) {
+		uint32_t mid = fits + (not-fits) / 2;
+		if (is_deep_enough(mid, false))
+			fits = mid;
+		else
+			not = mid;
+	}
+	assert_true(fits > 1000);
+	assert_true(is_deep_enough(fits, true));
+	assert_false(is_deep_enough(not, true));
+}
+
+// Once memory is there again the function is, too.
+static void what_can_not_be_compiled_is_a_trap(void **state)
+{
+	static void (*const fails[])(uint64_t) = {mem_fail_nth, sys_fail_nth};
+	for (size_t way = 0; way < ARRAY_LEN(fails); way++) {
+		unsigned failed = 0;
+		for (uint64_t n = 1;; n++) {
+			uint64_t result = 0;
+			struct guest g;
+			start(&g, MANY);
+			fails[way](n);
+			enum trap t = guest_call(&g, "one", ARGS(7), &result);
+			fails[way](0);
+			if (t) {
+				assert_int_equal(t, TRAP_NOT_COMPILED);
+				assert_non_null(strstr(vm_trap_info(shard)->message, "function "));
+				failed++;
+			}
+			gives(&g, 8, "one", 7);
+			guest_release(&g);
+			if (!t)
+				break;
+		}
+		assert_true(failed >= 2);
+	}
+}
+
+// Whoever writes over the module's bytes.
+static void bodies_are_those_that_were_validated(void **state)
+{
+	struct guest g;
+	start(&g, MANY);
+	memset(UNCONST(g.m->code_section.ptr), 0xff, g.m->code_section.len);
+	gives(&g, 8, "one", 7);
+	gives(&g, 9, "table", 8);
+	guest_release(&g);
+}
+
+static sigjmp_buf fault;
+static void on_fault(int sig)
+{
+	siglongjmp(fault, 1);
+}
+
+static void its_code_can_not_be_written_L48(void **state)
+{
+	struct guest g;
+	start(&g, MANY);
+	gives(&g, 8, "one", 7);
+	uint8_t *at = (uint8_t *)(uintptr_t)code_lazy_find(g.mod->code, 0), *page = (uint8_t *)((uintptr_t)at & ~(uintptr_t)4095);
+	assert_int_equal(mprotect(page, 4096, PROT_READ | PROT_WRITE), -1);
+	assert_int_equal(mprotect(page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC), -1);
+	void (*before)(int) = signal(SIGSEGV, on_fault);
+	if (!sigsetjmp(fault, 1)) {
+		*(volatile uint8_t *)at = 0xc3;
+		fail_msg("code was written to");
+	}
+	signal(SIGSEGV, before);
+	gives(&g, 8, "one", 7);
+	guest_release(&g);
+}
+
+// ---- many functions ------------------------------------------------------------------------------------------------------------------
+enum { CHAIN = 400, BODY = 10000 };
+
+static void put_leb(struct buf *b, uint32_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		buf_put_byte(b, (uint8_t)(v | 0x80));
+	buf_put_byte(b, (uint8_t)v);
+}
+
+static void put_sized(struct buf *b, struct buf *part)
+{
+	put_leb(b, (uint32_t)part->len);
+	assert_true(buf_put_slice(b, buf_view(part)));
+	buf_release(part);
+}
+
+// f_i(x) = f_(i+1)(x) + 1, after much that does nothing; the last gives x.
+static void put_chain(struct buf *out, unsigned body)
+{
+	struct buf funcs = {0}, code = {0}, f = {0};
+	put_leb(&funcs, CHAIN + 1);
+	put_leb(&code, CHAIN + 1);
+	for (unsigned i = 0; i <= CHAIN; i++) {
+		buf_put_byte(&funcs, 0);
+		buf_put(&f, "\0", 1);
+		for (unsigned k = 0; k < body && i < CHAIN; k++)
+			buf_put(&f, "\x41\x01\x1a", 3);
+		buf_put(&f, "\x20\0\x10", i < CHAIN ? 3 : 2);
+		if (i < CHAIN) {
+			put_leb(&f, i + 1);
+			buf_put(&f, "\x41\x01\x6a", 3);
+		}
+		buf_put_byte(&f, 0x0b);
+		put_sized(&code, &f);
+	}
+	build_text(out, MODULE TYPES "[ 01 60 01 7f 01 7f ] ");
+	buf_put_byte(out, 3);
+	put_sized(out, &funcs);
+	build_text(out, EXPORTS "[ 01 'run' 00 00 ] ");
+	buf_put_byte(out, 10);
+	put_sized(out, &code);
+}
+
+static void start_chain(struct guest *g, unsigned body)
+{
+	*g = (struct guest){0};
+	put_chain(&g->bytes, body);
+	lazy = true;
+	guest_instantiate(g, NULL, 0);
+	lazy = false;
+	assert_int_equal(vm_instance_initialize(g->inst), TRAP_NONE);
+}
+
+// A fiber that may have 10 ms calls functions whose compiling takes several times as much.
+static void compiling_is_on_nobodys_budget(void **state)
+{
+	struct guest g;
+	uint64_t result;
+	start_chain(&g, BODY);
+	uint64_t before = sys_thread_cpu_ns();
+	assert_int_equal(guest_on_fiber(&g, "run", ARGS(5), &result, NULL, (struct vm_budget){10000000, UINT64_MAX}), TRAP_NONE);
+	assert_int_equal(result, CHAIN + 5);
+	assert_true(sys_thread_cpu_ns() - before > 20000000);
+	guest_release(&g);
+}
+
+enum { THREADS = 4 };
+struct caller {
+	struct guest *g;
+	pthread_barrier_t *at_once;
+	uint64_t result;
+};
+
+static void *call_chain(void *arg)
+{
+	struct caller *c = arg;
+	struct vm_shard *s = NULL;
+	struct vm_store *st = NULL;
+	struct vm_instance *inst = NULL;
+	struct vm_extern x;
+	struct err e = {0};
+	bool ok = vm_shard_new(&s, &e) && vm_store_new(s, &ample, &st, &e) && vm_instance_allocate(st, c->g->mod, NULL, 0, &inst, &e) &&
+		vm_instance_initialize(inst) == TRAP_NONE && vm_instance_export(inst, SLICE_LIT("run"), &x);
+	pthread_barrier_wait(c->at_once);
+	if (ok)
+		ok = vm_call(st, x.func, ARGS(1), &c->result) == TRAP_NONE;
+	vm_store_free(st);
+	vm_shard_free(s);
+	return NULL;
+}
+
+static void threads_that_call_the_same_wait_for_one(void **state)
+{
+	pthread_barrier_t at_once;
+	pthread_t threads[THREADS];
+	struct caller callers[THREADS];
+	struct guest g;
+	start_chain(&g, 10);
+	pthread_barrier_init(&at_once, NULL, THREADS);
+	for (int i = 0; i < THREADS; i++) {
+		callers[i] = (struct caller){&g, &at_once, 0};
+		assert_int_equal(pthread_create(&threads[i], NULL, call_chain, &callers[i]), 0);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(callers[i].result, CHAIN + 1);
+	}
+	pthread_barrier_destroy(&at_once);
+	for (uint32_t i = 0; i <= CHAIN; i++) {
+		struct code_site site;
+		const void *at = code_lazy_find(g.mod->code, i);
+		assert_true(code_site_find((uintptr_t)at, &site) && site.func == i && site.is_guest);
+	}
+	guest_release(&g);
+}
+
+// ---- the whole -----------------------------------------------------------------------------------------------------------------------
+static _Atomic bool wanted, released;
+static bool is_wanted(void *arg)
+{
+	return wanted;
+}
+static void release(void *arg)
+{
+	released = true;
+}
+
+// false: it was not compiled within a minute, or not to be.
+static bool rest(struct guest *g, struct tier_file *f, bool want)
+{
+	const struct tier_owner owner = {.is_wanted = is_wanted, .release = release};
+	const struct code_object *before = g->mod->code;
+	wanted = want;
+	released = false;
+	tier_file_compile_rest(f, &g->mod, &owner);
+	tier_file_close(f);
+	for (int i = 0; i < 6000 && !released; i++)
+		usleep(10000);
+	assert_true(released);
+	return g->mod->code != before;
+}
+
+static void begin_file(struct guest *g, struct tier_file **ret)
+{
+	struct err e = {0};
+	struct tier_options opt = {.no_cache = true, .lazy_from = 1};
+	struct tier_stats stats;
+	*g = (struct guest){0};
+	build_text(&g->bytes, MANY);
+	arena_init(&g->arena, 0);
+	assert_true(wasm_decode(&g->arena, buf_view(&g->bytes), features, 0, &g->m, &e));
+	const struct wasm_module *m = g->m;
+	if (!tier_file_open(buf_view(&g->bytes), -1, &opt, ret, &e) || !tier_file_compile(*ret, &m, 1, &g->mod, &stats, &e) ||
+		!vm_store_new(shard, &ample, &g->st, &e) || !vm_instance_allocate(g->st, g->mod, NULL, 0, &g->inst, &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(stats.native_bytes, 0);
+}
+
+static void the_whole_takes_its_place_at_a_reset(void **state)
+{
+	struct guest g;
+	struct tier_file *f;
+	struct vm_image *img = NULL;
+	struct err e = {0};
+	begin_file(&g, &f);
+	assert_true(vm_instance_initialize(g.inst) == TRAP_NONE && vm_image_capture(g.st, &img, &e) && vm_store_attach(g.st, img, &e));
+	vm_image_unref(img);
+	gives(&g, 8, "one", 7);
+	const void *at = code_lazy_find(g.mod->code, 0);
+	assert_true(rest(&g, f, true));
+	assert_ptr_equal(code_object_whole(code_find(at)), vm_instance_code(g.inst));
+	gives(&g, 20, "divide", 5);
+	assert_true(vm_store_reset(g.st));
+	assert_ptr_equal(g.mod->code, vm_instance_code(g.inst));
+	assert_null(code_find(at));
+	gives(&g, 8, "one", 7);
+	gives(&g, 20, "divide", 5);
+	guest_release(&g);
+}
+
+static void what_nobody_wants_is_not_compiled(void **state)
+{
+	struct guest g;
+	struct tier_file *f;
+	begin_file(&g, &f);
+	assert_int_equal(vm_instance_initialize(g.inst), TRAP_NONE);
+	assert_false(rest(&g, f, false));
+	gives(&g, 8, "one", 7);
+	guest_release(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_function_comes_when_it_is_called),
+		cmocka_unit_test(a_trap_says_where),
+		cmocka_unit_test(the_last_of_a_stack_is_enough_to_compile),
+		cmocka_unit_test(what_can_not_be_compiled_is_a_trap),
+		cmocka_unit_test(bodies_are_those_that_were_validated),
+		cmocka_unit_test(its_code_can_not_be_written_L48),
+		cmocka_unit_test(compiling_is_on_nobodys_budget),
+		cmocka_unit_test(threads_that_call_the_same_wait_for_one),
+		cmocka_unit_test(the_whole_takes_its_place_at_a_reset),
+		cmocka_unit_test(what_nobody_wants_is_not_compiled),
+	};
+	return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
+}

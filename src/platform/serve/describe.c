@@ -69,7 +69,7 @@ static bool run_job(struct job *j, struct err *e)
 	if (!j->task || !seam_task_run_to_end(j->task, take_image, j, budget, sys_stop_begin(wake_loop, loop)))
 		return err_nomem(e);
 	seam_instance_task_end(&j->version.image_seam, j->task);
-	return j->ok || e->code != ERR_NONE || err_set(e, ERR_TRAP, "the component traps while it %s: %s", serve__image_stage(j->warms), j->trap.text);
+	return j->ok || e->code != ERR_NONE || err_set(e, serve__code_of_trap(j->trap.trap), "the component traps while it %s: %s", serve__image_stage(j->warms), j->trap.text);
 }
 
 static void close_job(struct job *j)

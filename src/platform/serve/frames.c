@@ -16,6 +16,19 @@ void serve__put_frames(struct serve_deployment *d, const struct vm_frames *frame
 	serve__put_known(d, frames, out);
 }
 
+enum err_code serve__code_of_trap(enum trap t)
+{
+	switch (t) {
+	case TRAP_DEADLINE:
+	case TRAP_CPU_BUDGET:
+		return ERR_TIMEOUT;
+	case TRAP_NOT_COMPILED:
+		return ERR_ENV;  // memory, most often; not the guest's
+	default:
+		return ERR_TRAP;
+	}
+}
+
 void serve__backtrace(struct serve_deployment *d, const struct vm_frames *frames, struct serve_outcome *ret)
 {
 	struct buf b = {.max = SERVE_BACKTRACE_MAX};

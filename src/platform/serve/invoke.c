@@ -176,8 +176,8 @@ static int trapped(struct job *j, struct serve_outcome *ret, struct err *e)
 		*ret = (struct serve_outcome){true, j->trap.exit_code};
 		return j->trap.exit_code;
 	}
-	bool budget = t == TRAP_DEADLINE || t == TRAP_CPU_BUDGET;
-	err_set(e, budget ? ERR_TIMEOUT : ERR_TRAP, "%s%s", budget ? "" : "the guest trapped: ", j->trap.text);
+	enum err_code code = serve__code_of_trap(t);
+	err_set(e, code, "%s%s", code == ERR_TRAP ? "the guest trapped: " : "", j->trap.text);
 	serve__backtrace(&j->deployment, &j->trap.frames, ret);
 	ret->code = err_exit_status(e->code);
 	return ret->code;

@@ -294,8 +294,8 @@ static int trapped(struct module_job *j, struct serve_outcome *ret, struct err *
 		return ret->code;
 	}
 	const struct vm_trap_info *info = &j->info;
-	bool late = j->trap == TRAP_DEADLINE || j->trap == TRAP_CPU_BUDGET;
-	err_set(e, late ? ERR_TIMEOUT : ERR_TRAP, "%s%s", late ? "" : "the guest trapped: ", info->message[0] ? info->message : trap_text(j->trap));
+	enum err_code code = serve__code_of_trap(j->trap);
+	err_set(e, code, "%s%s", code == ERR_TRAP ? "the guest trapped: " : "", info->message[0] ? info->message : trap_text(j->trap));
 	serve__backtrace(&j->deployment, &info->frames, ret);
 	return err_exit_status(e->code);
 }

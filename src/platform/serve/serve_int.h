@@ -889,6 +889,8 @@ void serve__log_listens(void *ctx, const char *address);
 void serve__put_frames(struct serve_deployment *d, const struct vm_frames *frames, struct buf *out);
 // The same with what is known.
 void serve__put_known(struct serve_deployment *d, const struct vm_frames *frames, struct buf *out);
+// What kind of error a trap is, whose text is told with it.
+enum err_code serve__code_of_trap(enum trap t);
 void serve__backtrace(struct serve_deployment *d, const struct vm_frames *frames, struct serve_outcome *ret);
 // Ends a request's line of the log with where it trapped and writes it: at once, or as soon as a thread of the pool has found out files and lines. Takes the
 // line over; `end` puts the frames' text and what is behind it.

@@ -69,7 +69,7 @@ static void explain_image(const struct serve_image_job *j, struct err *e)
 		err_set(e, ERR_ENV, "stopped by a signal before it was ready");
 		return;
 	}
-	err_set(e, t == TRAP_DEADLINE || t == TRAP_CPU_BUDGET ? ERR_TIMEOUT : ERR_TRAP, "the component traps while it %s: %s", serve__image_stage(j->warms), j->trap.text);
+	err_set(e, serve__code_of_trap(t), "the component traps while it %s: %s", serve__image_stage(j->warms), j->trap.text);
 	struct buf b = {.max = SERVE_BACKTRACE_MAX};
 	(j->done ? serve__put_known : serve__put_frames)(&j->version->deployment, &j->trap.frames, &b);
 	if (b.len)

@@ -65,9 +65,10 @@ static struct abi_sig *classify(struct comp *c, const struct wasm_func_type *typ
 // Arguments from the top of the stack to where the convention wants them; `extra` (the callee's index) to rax. Own vmctx is still in r13.
 static void place_arguments(struct comp *c, const struct wasm_func_type *type, const struct abi_sig *sig, const struct val *extra)
 {
-	struct placing p = {0};
+	struct placing p;
 	struct x64 *a = &c->a;
 	const struct val *v = &c->stack[c->sp - type->nparams];
+	p.nints = p.nfloats = p.nlate = 0;
 	if (sig->stack_cells) {
 		x64_alu_ri(a, W64, ALU_SUB, RSP, (int32_t)(8 * sig->stack_cells));
 		if (sig->stack_cells > c->max_cells)
@@ -367,9 +368,10 @@ static void check_argument(const struct val *v, uint8_t kind)
 void baseline__libcall(struct comp *c, enum abi_libcall id, const uint32_t *imms)
 {
 	const struct abi_libcall_row *row = &abi_libcall_rows[id];
-	struct placing p = {0};
+	struct placing p;
 	struct x64 *a = &c->a;
 	unsigned first = 1;
+	p.nints = p.nfloats = p.nlate = 0;
 	while (first < row->nargs && row->args[first] == ABI_IMM)
 		first++;
 	unsigned nvalues = row->nargs - first;

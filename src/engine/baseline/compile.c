@@ -148,20 +148,24 @@ static bool finish(struct comp *c, const struct wasm_func *f, struct baseline_fu
 bool baseline_compile_func(const struct wasm_module *m, uint32_t func, const struct wasm_func_info *info, const struct abi_layout *layout,
 	const struct baseline_options *opt, struct baseline_output *out, struct err *e)
 {
-	struct err ignored = {0};
+	struct err ignored;
 	const struct wasm_func *f = &m->funcs[func];
-	struct comp c = {
-		.m = m,
-		.info = info,
-		.layout = layout,
-		.opt = opt,
-		.type = &m->types[f->type].func,
-		.out = out,
-		.e = e ? e : &ignored,
-		.hint = NO_LOCAL,
-		.checked = opt->poison_upper || opt->verify_upper,
-		.zf_at = UINT32_MAX,
-	};
+	struct comp c;
+	if (!e) {
+		err_clear(&ignored);
+		e = &ignored;
+	}
+	memset(&c, 0, offsetof(struct comp, owner));
+	c.m = m;
+	c.info = info;
+	c.layout = layout;
+	c.opt = opt;
+	c.type = &m->types[f->type].func;
+	c.out = out;
+	c.e = e;
+	c.hint = NO_LOCAL;
+	c.checked = opt->poison_upper || opt->verify_upper;
+	c.zf_at = UINT32_MAX;
 	c.p = c.body = c.op_at = m->bytes.ptr + f->offset;
 	out->text.max = baseline__text_max(m);
 	out->sites.max = out->handlers.max = INT32_MAX;

@@ -162,8 +162,6 @@ struct comp {
 
 	uint32_t used, lock, cached;           // registers
 	uint32_t temps, pinned, saved_pins;    // saved_pins: pins that calls do not preserve
-	uint32_t owner[32];                    // entry
-	uint32_t cache_local[32], pin_local[32];
 	uint8_t rotate;
 
 	uint32_t hint;  // local whose pin is the destination of the current instruction, or NO_LOCAL
@@ -180,6 +178,10 @@ struct comp {
 	uint32_t cells;  // own stack parameters
 	uint32_t frame_at;
 	uint32_t frame_word;  // as in struct code_func
+
+	// Of registers in `used`, `cached`, `pinned`; nothing is cleared here when a function begins.
+	uint32_t owner[32];                       // entry
+	uint32_t cache_local[32], pin_local[32];
 };
 
 struct baseline_emitter {

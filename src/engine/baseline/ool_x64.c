@@ -136,12 +136,12 @@ static void emit_ool(struct comp *c, struct ool *o)
 static void emit_pool(struct comp *c)
 {
 	struct x64 *a = &c->a;
+	if (!c->s->pool.len)
+		return;
 	struct {
 		uint64_t bits;
 		uint32_t at;
 	} seen[64] = {0};
-	if (!c->s->pool.len)
-		return;
 	x64_room(a, 64);
 	x64_align(a, 8);
 	for (uint32_t i = 0; i < c->s->pool.len; i++) {

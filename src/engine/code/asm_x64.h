@@ -90,68 +90,92 @@ static inline void x64_q(struct x64 *a, uint64_t v)
 }
 
 // ---- prefixes, modrm --------------------------------------------------------------------------------------------
-static inline void x64__rex(struct x64 *a, unsigned w, unsigned reg, unsigned index, unsigned base, bool force)
+// x64__put_…: at p, which they return behind it. A store of a byte may change anything, a->p too: an instruction keeps its place in a register and notes it once.
+static inline uint8_t *x64__put_rex(uint8_t *p, unsigned w, unsigned reg, unsigned index, unsigned base, bool force)
 {
 	unsigned rex = w << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (base >> 3 & 1);
 	if (rex || force)
-		x64_b(a, 0x40 | rex);
+		*p++ = (uint8_t)(0x40 | rex);
+	return p;
 }
-static inline void x64__rex_mem(struct x64 *a, unsigned w, unsigned reg, struct x64_mem m, bool force)
+static inline uint8_t *x64__put_rex_mem(uint8_t *p, unsigned w, unsigned reg, struct x64_mem m, bool force)
 {
-	x64__rex(a, w, reg, m.index == X64_NO_INDEX ? 0 : m.index, m.base == X64_RIP ? 0 : m.base, force);
+	return x64__put_rex(p, w, reg, m.index == X64_NO_INDEX ? 0 : m.index, m.base == X64_RIP ? 0 : m.base, force);
 }
-static inline void x64__rr(struct x64 *a, unsigned reg, unsigned rm)
+static inline uint8_t *x64__put_rr(uint8_t *p, unsigned reg, unsigned rm)
 {
-	x64_b(a, 0xc0 | (reg & 7) << 3 | (rm & 7));
+	*p++ = (uint8_t)(0xc0 | (reg & 7) << 3 | (rm & 7));
+	return p;
 }
-static inline void x64__rm(struct x64 *a, unsigned reg, struct x64_mem m)
+static inline uint8_t *x64__put_d(uint8_t *p, uint32_t v)
+{
+	memcpy(p, &v, 4);
+	return p + 4;
+}
+static inline uint8_t *x64__put_rm(uint8_t *p, unsigned reg, struct x64_mem m)
 {
 	reg = (reg & 7) << 3;
 	if (m.base == X64_RIP) {
-		x64_b(a, reg | 5);
-		x64_d(a, (uint32_t)m.disp);
-		return;
+		*p++ = (uint8_t)(reg | 5);
+		return x64__put_d(p, (uint32_t)m.disp);
 	}
 	unsigned mod = m.disp == 0 && (m.base & 7) != 5 ? 0 : m.disp == (int8_t)m.disp ? 0x40
 																				   : 0x80;
 	if (m.index != X64_NO_INDEX) {
-		x64_b(a, mod | reg | 4);
-		x64_b(a, (unsigned)m.scale << 6 | (m.index & 7u) << 3 | (m.base & 7u));
+		*p++ = (uint8_t)(mod | reg | 4);
+		*p++ = (uint8_t)((unsigned)m.scale << 6 | (m.index & 7u) << 3 | (m.base & 7u));
 	} else {
-		x64_b(a, mod | reg | (m.base & 7u));
+		*p++ = (uint8_t)(mod | reg | (m.base & 7u));
 		if ((m.base & 7) == 4)
-			x64_b(a, 0x24);
+			*p++ = 0x24;
 	}
 	if (mod == 0x40)
-		x64_b(a, (uint8_t)m.disp);
+		*p++ = (uint8_t)m.disp;
 	else if (mod)
-		x64_d(a, (uint32_t)m.disp);
+		p = x64__put_d(p, (uint32_t)m.disp);
+	return p;
+}
+static inline void x64__rex(struct x64 *a, unsigned w, unsigned reg, unsigned index, unsigned base, bool force)
+{
+	a->p = x64__put_rex(a->p, w, reg, index, base, force);
+}
+static inline void x64__rex_mem(struct x64 *a, unsigned w, unsigned reg, struct x64_mem m, bool force)
+{
+	a->p = x64__put_rex_mem(a->p, w, reg, m, force);
+}
+static inline void x64__rr(struct x64 *a, unsigned reg, unsigned rm)
+{
+	a->p = x64__put_rr(a->p, reg, rm);
+}
+static inline void x64__rm(struct x64 *a, unsigned reg, struct x64_mem m)
+{
+	a->p = x64__put_rm(a->p, reg, m);
 }
 static inline void x64__op_rr(struct x64 *a, unsigned w, unsigned op, unsigned reg, unsigned rm)
 {
-	x64__rex(a, w, reg, 0, rm, false);
-	x64_b(a, op);
-	x64__rr(a, reg, rm);
+	uint8_t *p = x64__put_rex(a->p, w, reg, 0, rm, false);
+	*p++ = (uint8_t)op;
+	a->p = x64__put_rr(p, reg, rm);
 }
 static inline void x64__op_rm(struct x64 *a, unsigned w, unsigned op, unsigned reg, struct x64_mem m)
 {
-	x64__rex_mem(a, w, reg, m, false);
-	x64_b(a, op);
-	x64__rm(a, reg, m);
+	uint8_t *p = x64__put_rex_mem(a->p, w, reg, m, false);
+	*p++ = (uint8_t)op;
+	a->p = x64__put_rm(p, reg, m);
 }
 static inline void x64__0f_rr(struct x64 *a, unsigned w, unsigned op, unsigned reg, unsigned rm)
 {
-	x64__rex(a, w, reg, 0, rm, false);
-	x64_b(a, 0x0f);
-	x64_b(a, op);
-	x64__rr(a, reg, rm);
+	uint8_t *p = x64__put_rex(a->p, w, reg, 0, rm, false);
+	*p++ = 0x0f;
+	*p++ = (uint8_t)op;
+	a->p = x64__put_rr(p, reg, rm);
 }
 static inline void x64__0f_rm(struct x64 *a, unsigned w, unsigned op, unsigned reg, struct x64_mem m)
 {
-	x64__rex_mem(a, w, reg, m, false);
-	x64_b(a, 0x0f);
-	x64_b(a, op);
-	x64__rm(a, reg, m);
+	uint8_t *p = x64__put_rex_mem(a->p, w, reg, m, false);
+	*p++ = 0x0f;
+	*p++ = (uint8_t)op;
+	a->p = x64__put_rm(p, reg, m);
 }
 
 // ---- moves ------------------------------------------------------------------------------------------------------
@@ -292,19 +316,18 @@ static inline void x64_alu_mr(struct x64 *a, enum x64_width w, enum x64_alu op, 
 }
 static inline void x64_alu_ri(struct x64 *a, enum x64_width w, enum x64_alu op, unsigned d, int32_t imm)
 {
-	x64__rex(a, w, 0, 0, d, false);
+	uint8_t *p = x64__put_rex(a->p, w, 0, 0, d, false);
 	if (imm == (int8_t)imm) {
-		x64_b(a, 0x83);
-		x64__rr(a, op, d);
-		x64_b(a, (uint8_t)imm);
-	} else if (d == RAX) {
-		x64_b(a, (unsigned)op << 3 | 5);
-		x64_d(a, (uint32_t)imm);
+		*p++ = 0x83;
+		p = x64__put_rr(p, op, d);
+		*p++ = (uint8_t)imm;
 	} else {
-		x64_b(a, 0x81);
-		x64__rr(a, op, d);
-		x64_d(a, (uint32_t)imm);
+		*p++ = d == RAX ? (uint8_t)((unsigned)op << 3 | 5) : 0x81;
+		if (d != RAX)
+			p = x64__put_rr(p, op, d);
+		p = x64__put_d(p, (uint32_t)imm);
 	}
+	a->p = p;
 }
 static inline void x64_alu_mi(struct x64 *a, enum x64_width w, enum x64_alu op, struct x64_mem m, int32_t imm)
 {

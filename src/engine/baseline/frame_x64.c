@@ -250,6 +250,7 @@ bool baseline__func_begin(struct comp *c, const struct abi_sig *sig)
 	c->cells = sig->stack_cells;
 	c->temps = BIT(RAX) | BIT(RCX) | BIT(RDX) | BIT(RSI) | BIT(RDI) | BIT(R8) | 0xffu << XMM0;
 	x64_begin(&c->a, &c->out->text);
+	c->a.avx = c->opt->cpu & CODE_CPU_AVX;
 	x64_room(&c->a, 1024);
 	choose_pins(c);
 	lay_out_frame(c, sig);

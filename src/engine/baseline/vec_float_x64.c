@@ -31,7 +31,7 @@ void baseline__emit_vec_float_cmp(struct comp *c, unsigned w, unsigned predicate
 		a = b;
 		b = t;
 	}
-	uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_dst(c, &a);
+	uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_last(c, &a);
 	baseline__vec3_imm(c, float_op(w, 0xc2), d, ra, rb, predicate);
 	baseline__finish(c, WASM_V128, d);
 }
@@ -40,7 +40,7 @@ void baseline__emit_vec_float_sign(struct comp *c, unsigned w, unsigned negate)
 {
 	unsigned shift = w == VEC_66 ? 0x73 : 0x72;
 	struct val a = pop(c);
-	uint8_t ra = baseline__use_reg(c, &a), d = baseline__vec_dst(c, &a);
+	uint8_t ra = baseline__use_reg(c, &a), d = baseline__vec_last(c, &a);
 	baseline__vec_ones(c, XMM15);
 	if (negate)
 		baseline__vec_shift(c, shift, 6, XMM15, XMM15, w == VEC_66 ? 63 : 31);

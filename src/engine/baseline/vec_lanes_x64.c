@@ -116,7 +116,7 @@ void baseline__emit_vec_replace(struct comp *c, unsigned lane, unsigned arg)
 {
 	unsigned i = *c->p++;
 	struct val b = pop(c), a = pop(c);
-	uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_dst(c, &a);
+	uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_last(c, &a);
 	if (lane == LANE_F)
 		baseline__vec3_imm(c, V3A(0x21), d, ra, rb, i << 4);
 	else if (lane == LANE_DOUBLE)
@@ -132,7 +132,7 @@ void baseline__emit_vec_swizzle(struct comp *c, unsigned w, unsigned arg)
 {
 	const uint64_t high = 0x7070707070707070ull;
 	struct val b = pop(c), a = pop(c);
-	uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_dst(c, &a);
+	uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_last(c, &a);
 	baseline__vec3_const(c, V66(0xdc), XMM15, rb, high, high);
 	baseline__vec3(c, PSHUFB, d, ra, XMM15);
 	baseline__finish(c, WASM_V128, d);
@@ -189,7 +189,7 @@ static void shuffle_mask(const uint8_t lanes[16], unsigned which, uint64_t ret[2
 
 static void shuffle_one(struct comp *c, struct val *a, const uint8_t lanes[16], unsigned which)
 {
-	uint8_t ra = baseline__use_reg(c, a), d = baseline__vec_dst(c, a);
+	uint8_t ra = baseline__use_reg(c, a), d = baseline__vec_last(c, a);
 	int imm = dword_shuffle(lanes);
 	uint64_t mask[2];
 	if (imm >= 0) {
@@ -204,7 +204,7 @@ static void shuffle_one(struct comp *c, struct val *a, const uint8_t lanes[16], 
 void baseline__emit_vec_shuffle(struct comp *c, unsigned w, unsigned arg)
 {
 	const uint8_t *lanes = c->p;
-	unsigned of_b = 0, op;
+	unsigned of_b = 0, op = 0;
 	for (unsigned i = 0; i < 16; i++)
 		of_b += lanes[i] >> 4;
 	c->p += 16;
@@ -213,10 +213,13 @@ void baseline__emit_vec_shuffle(struct comp *c, unsigned w, unsigned arg)
 		shuffle_one(c, of_b ? &b : &a, lanes, of_b != 0);
 		return;
 	}
-	uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_dst(c, &a);
+	bool one = (op = interleaves(lanes)) != 0 || (is_window(lanes) && baseline__has_avx(c));
+	uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = one ? baseline__vec_last(c, &a) : baseline__vec_dst(c, &a);
 	uint64_t mask[2];
-	if ((op = interleaves(lanes)) != 0) {
+	if (op) {
 		baseline__vec3(c, op, d, ra, rb);
+	} else if (one) {
+		baseline__vec3_imm(c, V3A(0x0f), d, rb, ra, lanes[0]);
 	} else if (is_window(lanes)) {
 		baseline__vec3_imm(c, V3A(0x0f), XMM15, rb, ra, lanes[0]);
 		baseline__move_rr(c, WASM_V128, d, XMM15);
@@ -257,7 +260,9 @@ void baseline__emit_vec_load_splat(struct comp *c, unsigned lane, unsigned arg)
 	struct wasm_memarg m = wasm_read_memarg(&c->p);
 	struct val index = pop(c);
 	struct x64_mem at = baseline__address(c, &index, &m, 1u << lane);
-	uint8_t d = alloc(c, true);
+	uint8_t d = baseline__hint(c);
+	if (d == NO_REG)
+		d = alloc(c, true);
 	if (c->opt->cpu & CODE_CPU_AVX2) {
 		static const uint8_t broadcasts[] = {0x78, 0x79, 0x18};
 		baseline__site(c, TRAP_MEMORY_OUT_OF_BOUNDS);
@@ -293,7 +298,7 @@ void baseline__emit_vec_load_lane(struct comp *c, unsigned lane, unsigned arg)
 	struct val v = pop(c), index = pop(c);
 	uint8_t r = baseline__use_reg(c, &v);
 	struct x64_mem at = baseline__address(c, &index, &m, 1u << lane);
-	uint8_t d = baseline__vec_dst(c, &v);
+	uint8_t d = baseline__vec_last(c, &v);
 	enum x64_width w = lane == LANE_Q ? W64 : W32;
 	if (!baseline__has_avx(c))
 		baseline__move_rr(c, WASM_V128, d, r);

@@ -3,9 +3,9 @@
 //  1. With AVX an instruction has three operands and reads any address; without it the first operand is overwritten, and 16 bytes of memory must be
 //     aligned: only constants are read from memory then, everything else is loaded first (L8).
 //  2. Memory is an operand only where 16 bytes lie there: a slot or home of a v128, a constant (L7).
-//  3. A sequence writes its destination, which may be the first operand's temp (baseline__vec_dst), when it has read that for the last time. Only single
-//     instructions write into a pin (baseline__hint), which may be any operand.
-//  4. All forms have 128 bits: upper halves of ymm registers are zero and stay so, no vzeroupper is needed between these and SSE's.
+//  3. A sequence writes its destination, which may be the first operand's temp (baseline__vec_dst), when it has read that for the last time. A pin
+//     (baseline__hint), which may be any operand, is written by single instructions and, with AVX, by the last of a sequence (baseline__vec_last).
+//  4. All forms have 128 bits: upper halves of ymm registers are zero and stay so, no vzeroupper is needed.
 #include "vec_x64.h"
 
 #define V66(op) X64_VEC(1, 1, op)
@@ -79,6 +79,13 @@ void baseline__vec_shift(struct comp *c, unsigned op, unsigned form, unsigned d,
 	x64_b(&c->a, n);
 }
 
+// Without AVX the pin may be an operand that the instruction wants unchanged.
+uint8_t baseline__vec_last(struct comp *c, const struct val *a)
+{
+	uint8_t d = baseline__has_avx(c) ? baseline__hint(c) : NO_REG;
+	return d != NO_REG ? d : baseline__vec_dst(c, a);
+}
+
 void baseline__vec_zero(struct comp *c, unsigned d)
 {
 	x64_logic_rr(&c->a, LOGIC_XOR, d, d);
@@ -93,12 +100,12 @@ void baseline__vec_ones(struct comp *c, unsigned d)
 void baseline__vec_pool(struct comp *c)
 {
 	struct x64 *a = &c->a;
+	if (!c->s->vectors.len)
+		return;
 	struct {
 		uint64_t bits[2];
 		uint32_t at;
 	} seen[64] = {0};
-	if (!c->s->vectors.len)
-		return;
 	x64_room(a, 64);
 	x64_align(a, 16);
 	for (uint32_t i = 0; i < c->s->vectors.len; i++) {
@@ -204,7 +211,7 @@ void baseline__emit_vec_unary(struct comp *c, unsigned w, unsigned op)
 void baseline__emit_vec_not(struct comp *c, unsigned w, unsigned arg)
 {
 	struct val a = pop(c);
-	uint8_t ra = baseline__use_reg(c, &a), d = baseline__vec_dst(c, &a);
+	uint8_t ra = baseline__use_reg(c, &a), d = baseline__vec_last(c, &a);
 	baseline__vec_ones(c, XMM15);
 	baseline__vec3(c, PXOR, d, ra, XMM15);
 	baseline__finish(c, WASM_V128, d);
@@ -214,7 +221,7 @@ void baseline__emit_vec_not(struct comp *c, unsigned w, unsigned arg)
 void baseline__emit_vec_select(struct comp *c, unsigned w, unsigned arg)
 {
 	struct val mask = pop(c), b = pop(c), a = pop(c);
-	uint8_t rm = baseline__use_reg(c, &mask), rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_dst(c, &a);
+	uint8_t rm = baseline__use_reg(c, &mask), rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_last(c, &a);
 	baseline__vec3(c, PXOR, XMM15, ra, rb);
 	baseline__vec3(c, PAND, XMM15, XMM15, rm);
 	baseline__vec3(c, PXOR, d, XMM15, rb);
@@ -241,7 +248,7 @@ void baseline__emit_vec_cmp(struct comp *c, unsigned lane, unsigned what)
 		swap(&a, &b);
 		what -= VEC_LT_S - VEC_GT_S;
 	}
-	uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_dst(c, &a);
+	uint8_t rb = baseline__use_reg(c, &b), ra = baseline__use_reg(c, &a), d = baseline__vec_last(c, &a);
 	switch (what) {
 	case VEC_EQ:
 		baseline__vec3(c, equal[lane], d, ra, rb);
@@ -342,7 +349,8 @@ static void shift_bytes_right(struct comp *c, unsigned op, unsigned d, unsigned 
 static void shift_const(struct comp *c, unsigned lane, unsigned op, struct val *a, unsigned n)
 {
 	static const uint8_t forms[] = {[VEC_SHL] = 6, [VEC_SHR_S] = 4, [VEC_SHR_U] = 2};
-	uint8_t ra = baseline__use_reg(c, a), d = baseline__vec_dst(c, a);
+	bool one = n && lane != LANE_B && !(lane == LANE_Q && op == VEC_SHR_S);
+	uint8_t ra = baseline__use_reg(c, a), d = one ? baseline__vec_last(c, a) : baseline__vec_dst(c, a);
 	if (n == 0) {
 		baseline__move_rr(c, WASM_V128, d, ra);
 	} else if (lane == LANE_B && op == VEC_SHL) {
@@ -480,13 +488,21 @@ void baseline__emit_vec_q15mulr(struct comp *c, unsigned w, unsigned arg)
 }
 
 // ---- wider results ----------------------------------------------------------------------------------------------
-// w: as of a unary instruction, which reads the low half; arg: opcode
+// w: as of a unary instruction, which reads the low half; arg: opcode. Without sign: with zeros in between.
 void baseline__emit_vec_extend_high(struct comp *c, unsigned w, unsigned op)
 {
+	enum { FROM_BYTES = 0x30, FROM_WORDS = 0x33, FROM_DOUBLE_WORDS = 0x35 };  // pmovzx
 	struct val a = pop(c);
-	uint8_t ra = baseline__use_reg(c, &a), d = baseline__vec_dst(c, &a);
-	baseline__vec2_imm(c, V66(0x70), XMM15, ra, 0xee);
-	baseline__vec2(c, VEC_OP(w, op), d, XMM15);
+	uint8_t ra = baseline__use_reg(c, &a), d = baseline__vec_last(c, &a);
+	if (op == FROM_BYTES || op == FROM_WORDS || op == FROM_DOUBLE_WORDS) {
+		baseline__vec_zero(c, XMM15);
+		baseline__vec3(c, V66(op == FROM_BYTES ? 0x68 : op == FROM_WORDS ? 0x69
+																		 : 0x6a),
+			d, ra, XMM15);
+	} else {
+		baseline__vec2_imm(c, V66(0x70), XMM15, ra, 0xee);
+		baseline__vec2(c, VEC_OP(w, op), d, XMM15);
+	}
 	baseline__finish(c, WASM_V128, d);
 }
 
@@ -520,6 +536,15 @@ void baseline__emit_vec_extmul(struct comp *c, unsigned lane, unsigned how)
 	bool is_signed = how & 1, high = how & 2;
 	if (lane == LANE_B) {
 		unsigned extend = V38(is_signed ? 0x20 : 0x30);
+		if (high && !is_signed) {
+			uint8_t t = alloc(c, true);
+			baseline__vec_zero(c, t);
+			baseline__vec3(c, V66(0x68), XMM15, rb, t);
+			baseline__vec3(c, V66(0x68), d, ra, t);
+			baseline__vec3(c, V66(0xd5), d, d, XMM15);
+			baseline__finish(c, WASM_V128, d);
+			return;
+		}
 		if (high) {
 			baseline__vec2_imm(c, V66(0x70), XMM15, rb, 0xee);
 			baseline__vec2_imm(c, V66(0x70), d, ra, 0xee);

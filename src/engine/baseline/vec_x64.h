@@ -24,6 +24,8 @@ static inline uint8_t baseline__vec_dst(struct comp *c, const struct val *a)
 {
 	return a->kind == K_REG && a->reg >= XMM0 ? a->reg : alloc(c, true);
 }
+// The same, or the pin that the result goes to: for what reads its operands no later than in the instruction that writes it.
+uint8_t baseline__vec_last(struct comp *c, const struct val *a);
 static inline bool baseline__has_avx(const struct comp *c)
 {
 	return c->opt->cpu & CODE_CPU_AVX;

@@ -52,6 +52,7 @@ struct x64 {
 	struct buf *buf;
 	size_t start;   // of the function in buf
 	uint32_t jump_end;  // where the last forward x64_jmp ends; 0 once a label is bound behind it
+	bool avx;       // the processor has it, and instructions on xmm registers take its form: set by the caller
 	bool failed;
 };
 
@@ -454,122 +455,6 @@ static inline void x64_setcc(struct x64 *a, enum x64_cc cc, unsigned d)
 	x64__rr(a, 0, d);
 }
 
-// ---- floats -----------------------------------------------------------------------------------------------------
-// `d`: double (W64) or float (W32).
-enum x64_sse { SSE_SQRT = 0x51, SSE_ADD = 0x58, SSE_MUL = 0x59, SSE_SUB = 0x5c, SSE_MIN = 0x5d, SSE_DIV = 0x5e, SSE_MAX = 0x5f };
-static inline void x64__sse_rr(struct x64 *a, unsigned prefix, unsigned w, unsigned op, unsigned d, unsigned s)
-{
-	if (prefix)
-		x64_b(a, prefix);
-	x64__0f_rr(a, w, op, d, s);
-}
-static inline void x64__sse_rm(struct x64 *a, unsigned prefix, unsigned w, unsigned op, unsigned d, struct x64_mem m)
-{
-	if (prefix)
-		x64_b(a, prefix);
-	x64__0f_rm(a, w, op, d, m);
-}
-static inline unsigned x64__scalar(enum x64_width d)
-{
-	return d == W64 ? 0xf2 : 0xf3;
-}
-static inline void x64_sse_rr(struct x64 *a, enum x64_width f, enum x64_sse op, unsigned d, unsigned s)
-{
-	x64__sse_rr(a, x64__scalar(f), 0, op, d, s);
-}
-static inline void x64_sse_rm(struct x64 *a, enum x64_width f, enum x64_sse op, unsigned d, struct x64_mem m)
-{
-	x64__sse_rm(a, x64__scalar(f), 0, op, d, m);
-}
-// AVX: d = s op t, upper lanes from s
-static inline void x64_avx_rr(struct x64 *a, enum x64_width f, enum x64_sse op, unsigned d, unsigned s, unsigned t)
-{
-	x64__vex(a, 1, f == W64 ? 3 : 2, 0, d, s, t);
-	x64_b(a, op);
-	x64__rr(a, d, t);
-}
-static inline void x64_movaps(struct x64 *a, unsigned d, unsigned s)
-{
-	x64__0f_rr(a, 0, 0x28, d, s);
-}
-static inline void x64_movs_rm(struct x64 *a, enum x64_width f, unsigned d, struct x64_mem m)
-{
-	x64__sse_rm(a, x64__scalar(f), 0, 0x10, d, m);
-}
-static inline void x64_movs_mr(struct x64 *a, enum x64_width f, struct x64_mem m, unsigned s)
-{
-	x64__sse_rm(a, x64__scalar(f), 0, 0x11, s, m);
-}
-static inline void x64_movups_rm(struct x64 *a, unsigned d, struct x64_mem m)
-{
-	x64__0f_rm(a, 0, 0x10, d, m);
-}
-static inline void x64_movups_mr(struct x64 *a, struct x64_mem m, unsigned s)
-{
-	x64__0f_rm(a, 0, 0x11, s, m);
-}
-// Integer register to xmm (upper lanes zero) and back; W32 writes zero-extend.
-static inline void x64_mov_xr(struct x64 *a, enum x64_width w, unsigned d, unsigned s)
-{
-	x64__sse_rr(a, 0x66, w, 0x6e, d, s);
-}
-static inline void x64_mov_rx(struct x64 *a, enum x64_width w, unsigned d, unsigned s)
-{
-	x64__sse_rr(a, 0x66, w, 0x7e, s, d);
-}
-static inline void x64_ucomis_rr(struct x64 *a, enum x64_width f, unsigned r, unsigned s)
-{
-	x64__sse_rr(a, f == W64 ? 0x66 : 0, 0, 0x2e, r, s);
-}
-static inline void x64_ucomis_rm(struct x64 *a, enum x64_width f, unsigned r, struct x64_mem m)
-{
-	x64__sse_rm(a, f == W64 ? 0x66 : 0, 0, 0x2e, r, m);
-}
-enum x64_logic { LOGIC_AND = 0x54, LOGIC_ANDN = 0x55, LOGIC_OR = 0x56, LOGIC_XOR = 0x57 };
-static inline void x64_logic_rr(struct x64 *a, enum x64_logic op, unsigned d, unsigned s)
-{
-	x64__0f_rr(a, 0, op, d, s);
-}
-static inline void x64_pcmpeqd(struct x64 *a, unsigned d)
-{
-	x64__sse_rr(a, 0x66, 0, 0x76, d, d);
-}
-// Each lane of the width is shifted left / right.
-static inline void x64_psll(struct x64 *a, enum x64_width lane, unsigned d, unsigned n)
-{
-	x64__sse_rr(a, 0x66, 0, lane == W64 ? 0x73 : 0x72, 6, d);
-	x64_b(a, n);
-}
-static inline void x64_psrl(struct x64 *a, enum x64_width lane, unsigned d, unsigned n)
-{
-	x64__sse_rr(a, 0x66, 0, lane == W64 ? 0x73 : 0x72, 2, d);
-	x64_b(a, n);
-}
-enum x64_round { ROUND_NEAREST = 8, ROUND_FLOOR, ROUND_CEIL, ROUND_TRUNC };
-static inline void x64_round(struct x64 *a, enum x64_width f, unsigned d, unsigned s, enum x64_round mode)
-{
-	x64_b(a, 0x66);
-	x64__rex(a, 0, d, 0, s, false);
-	x64_b(a, 0x0f);
-	x64_b(a, 0x3a);
-	x64_b(a, f == W64 ? 0x0b : 0x0a);
-	x64__rr(a, d, s);
-	x64_b(a, mode);
-}
-// integer (w) to float (f), float to integer by truncation, float to the other float
-static inline void x64_cvt_xr(struct x64 *a, enum x64_width f, enum x64_width w, unsigned d, unsigned s)
-{
-	x64__sse_rr(a, x64__scalar(f), w, 0x2a, d, s);
-}
-static inline void x64_cvtt_rx(struct x64 *a, enum x64_width f, enum x64_width w, unsigned d, unsigned s)
-{
-	x64__sse_rr(a, x64__scalar(f), w, 0x2c, d, s);
-}
-static inline void x64_cvt_xx(struct x64 *a, enum x64_width from, unsigned d, unsigned s)
-{
-	x64__sse_rr(a, x64__scalar(from), 0, 0x5a, d, s);
-}
-
 // ---- vectors ----------------------------------------------------------------------------------------------------
 // An instruction of vectors as a number, in VEX's terms: prefix 0 none, 1 66, 2 f3, 3 f2; map 1 0f, 2 0f 38, 3 0f 3a. Immediates are the caller's.
 #define X64_VEC(prefix, map, op) ((unsigned)(prefix) | (unsigned)(map) << 2 | (unsigned)(op) << 8)
@@ -624,6 +509,119 @@ static inline void x64_vex_rm(struct x64 *a, unsigned v, enum x64_width w, unsig
 {
 	x64__vex_head(a, v, w, d, s, m.index == X64_NO_INDEX ? 0 : m.index, m.base == X64_RIP ? 0 : m.base);
 	x64__rm(a, d, m);
+}
+
+// ---- floats -----------------------------------------------------------------------------------------------------
+// `d`: double (W64) or float (W32). In the forms of AVX where they are asked for (struct x64): where both occur a processor may keep what lies above 128 bits
+// for those of SSE, and have them wait for it.
+enum x64_sse { SSE_SQRT = 0x51, SSE_ADD = 0x58, SSE_MUL = 0x59, SSE_SUB = 0x5c, SSE_MIN = 0x5d, SSE_DIV = 0x5e, SSE_MAX = 0x5f };
+// `s`: where upper lanes come from, or the first operand: that of SSE is d.
+static inline void x64__sse_rr(struct x64 *a, unsigned v, enum x64_width w, unsigned d, unsigned s, unsigned t)
+{
+	if (a->avx)
+		x64_vex_rr(a, v, w, d, s, t);
+	else
+		x64_vec_rr(a, v, w, d, t);
+}
+static inline void x64__sse_rm(struct x64 *a, unsigned v, enum x64_width w, unsigned d, unsigned s, struct x64_mem m)
+{
+	if (a->avx)
+		x64_vex_rm(a, v, w, d, s, m);
+	else
+		x64_vec_rm(a, v, w, d, m);
+}
+static inline unsigned x64__scalar(enum x64_width d, unsigned op)
+{
+	return d == W64 ? X64_VEC(3, 1, op) : X64_VEC(2, 1, op);
+}
+static inline void x64_sse_rr(struct x64 *a, enum x64_width f, enum x64_sse op, unsigned d, unsigned s)
+{
+	x64__sse_rr(a, x64__scalar(f, op), W32, d, op == SSE_SQRT ? s : d, s);
+}
+static inline void x64_sse_rm(struct x64 *a, enum x64_width f, enum x64_sse op, unsigned d, struct x64_mem m)
+{
+	x64__sse_rm(a, x64__scalar(f, op), W32, d, d, m);
+}
+// AVX: d = s op t, upper lanes from s
+static inline void x64_avx_rr(struct x64 *a, enum x64_width f, enum x64_sse op, unsigned d, unsigned s, unsigned t)
+{
+	x64_vex_rr(a, x64__scalar(f, op), W32, d, s, t);
+}
+static inline void x64_movaps(struct x64 *a, unsigned d, unsigned s)
+{
+	x64__sse_rr(a, X64_VEC(0, 1, 0x28), W32, d, 0, s);
+}
+static inline void x64_movs_rm(struct x64 *a, enum x64_width f, unsigned d, struct x64_mem m)
+{
+	x64__sse_rm(a, x64__scalar(f, 0x10), W32, d, 0, m);
+}
+static inline void x64_movs_mr(struct x64 *a, enum x64_width f, struct x64_mem m, unsigned s)
+{
+	x64__sse_rm(a, x64__scalar(f, 0x11), W32, s, 0, m);
+}
+static inline void x64_movups_rm(struct x64 *a, unsigned d, struct x64_mem m)
+{
+	x64__sse_rm(a, X64_VEC(0, 1, 0x10), W32, d, 0, m);
+}
+static inline void x64_movups_mr(struct x64 *a, struct x64_mem m, unsigned s)
+{
+	x64__sse_rm(a, X64_VEC(0, 1, 0x11), W32, s, 0, m);
+}
+// Integer register to xmm (upper lanes zero) and back; W32 writes zero-extend.
+static inline void x64_mov_xr(struct x64 *a, enum x64_width w, unsigned d, unsigned s)
+{
+	x64__sse_rr(a, X64_VEC(1, 1, 0x6e), w, d, 0, s);
+}
+static inline void x64_mov_rx(struct x64 *a, enum x64_width w, unsigned d, unsigned s)
+{
+	x64__sse_rr(a, X64_VEC(1, 1, 0x7e), w, s, 0, d);
+}
+static inline void x64_ucomis_rr(struct x64 *a, enum x64_width f, unsigned r, unsigned s)
+{
+	x64__sse_rr(a, X64_VEC(f == W64, 1, 0x2e), W32, r, 0, s);
+}
+static inline void x64_ucomis_rm(struct x64 *a, enum x64_width f, unsigned r, struct x64_mem m)
+{
+	x64__sse_rm(a, X64_VEC(f == W64, 1, 0x2e), W32, r, 0, m);
+}
+enum x64_logic { LOGIC_AND = 0x54, LOGIC_ANDN = 0x55, LOGIC_OR = 0x56, LOGIC_XOR = 0x57 };
+static inline void x64_logic_rr(struct x64 *a, enum x64_logic op, unsigned d, unsigned s)
+{
+	x64__sse_rr(a, X64_VEC(0, 1, op), W32, d, d, s);
+}
+static inline void x64_pcmpeqd(struct x64 *a, unsigned d)
+{
+	x64__sse_rr(a, X64_VEC(1, 1, 0x76), W32, d, d, d);
+}
+// Each lane of the width is shifted left / right.
+static inline void x64_psll(struct x64 *a, enum x64_width lane, unsigned d, unsigned n)
+{
+	x64__sse_rr(a, X64_VEC(1, 1, lane == W64 ? 0x73 : 0x72), W32, 6, d, d);
+	x64_b(a, n);
+}
+static inline void x64_psrl(struct x64 *a, enum x64_width lane, unsigned d, unsigned n)
+{
+	x64__sse_rr(a, X64_VEC(1, 1, lane == W64 ? 0x73 : 0x72), W32, 2, d, d);
+	x64_b(a, n);
+}
+enum x64_round { ROUND_NEAREST = 8, ROUND_FLOOR, ROUND_CEIL, ROUND_TRUNC };
+static inline void x64_round(struct x64 *a, enum x64_width f, unsigned d, unsigned s, enum x64_round mode)
+{
+	x64__sse_rr(a, X64_VEC(1, 3, f == W64 ? 0x0b : 0x0a), W32, d, s, s);
+	x64_b(a, mode);
+}
+// integer (w) to float (f), float to integer by truncation, float to the other float
+static inline void x64_cvt_xr(struct x64 *a, enum x64_width f, enum x64_width w, unsigned d, unsigned s)
+{
+	x64__sse_rr(a, x64__scalar(f, 0x2a), w, d, d, s);
+}
+static inline void x64_cvtt_rx(struct x64 *a, enum x64_width f, enum x64_width w, unsigned d, unsigned s)
+{
+	x64__sse_rr(a, x64__scalar(f, 0x2c), w, d, 0, s);
+}
+static inline void x64_cvt_xx(struct x64 *a, enum x64_width from, unsigned d, unsigned s)
+{
+	x64__sse_rr(a, x64__scalar(from, 0x5a), W32, d, s, s);
 }
 
 // ---- control ----------------------------------------------------------------------------------------------------

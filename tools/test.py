@@ -176,12 +176,14 @@ def real(s):
 
 def swaps(s):
     """Stores changed under load, their targets killed."""
-    s.run("python3", "tests/swaps/run.py", "--short")
+    for guest in ("sync", "async"):
+        s.run("python3", "tests/swaps/run.py", "--short", "--guest", guest)
 
 
 def updates(s):
     """A component updated under load, and shares of the requests."""
-    s.run("python3", "tests/updates/run.py", "--short")
+    for guest in ("sync", "async"):
+        s.run("python3", "tests/updates/run.py", "--short", "--guest", guest)
 
 
 def crashes(s):

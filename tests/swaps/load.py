@@ -6,12 +6,13 @@ TOP = Path(__file__).resolve().parents[2]
 TENON = os.environ.get("TENON", TOP / "build/tenon")
 SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
 
+TALLY, IN_EACH = TOP / "examples/tally/tally.wasm", 20  # an async guest (policy concurrent), and how many calls are in one instance at once
 COUNTER = """tenon = 1
 [app]
 name = "counter"
 [component.c]
 source = "{guest}"
-links = {{ "wasi:keyvalue" = "store" }}
+{component}
 [link.store]
 {store}
 [[trigger.http]]
@@ -20,9 +21,14 @@ component = "c"
 """
 
 
-def counter(guest, *store):
+def counter(guest, *store, component='links = { "wasi:keyvalue" = "store" }'):
     """The manifest of an app that counts in a store of those keys."""
-    return COUNTER.format(guest=guest, store="\n".join(store))
+    return COUNTER.format(guest=guest, component=component, store="\n".join(store))
+
+
+def tally(guest, *store):
+    """That of one that keeps names, many calls at once in an instance."""
+    return counter(guest, *store, component=f'policy = "concurrent"\nconcurrency = {IN_EACH}\nlimits = {{ deadline = "2m", cpu = "1m" }}\nlinks = {{ "spin:key-value" = "store" }}')
 
 
 def conclude(name, whole, args):
@@ -41,13 +47,15 @@ class Client:
     """A connection that stays."""
 
     def __init__(self, port):
-        self.port, self.r, self.w = port, None, None
+        self.port, self.r, self.w, self.fields = port, None, None, {}
 
     async def read_answer(self):
+        """Status and body; its fields are `fields`."""
         status = int((await self.r.readline()).split()[1])
-        length = 0
+        length, self.fields = 0, {}
         while (line := await self.r.readline()) not in (b"\r\n", b""):
             name, _, value = line.decode().partition(":")
+            self.fields[name.lower()] = value.strip()
             length = int(value) if name.lower() == "content-length" else length
             if name.lower() == "transfer-encoding":
                 length = None
@@ -75,18 +83,32 @@ class Load:
     def __init__(self, port, clients, method="POST", path="/incr/n"):
         self.method, self.path = method, path
         self.acknowledged, self.failed, self.times, self.over = 0, [], [], False
-        self.tasks = [asyncio.create_task(self.client(Client(port))) for _ in range(clients)]
+        self.tasks = [asyncio.create_task(self.client(Client(port), i)) for i in range(clients)]
 
-    async def client(self, c):
+    def next(self, i, k):
+        """The path of the k-th request of client i."""
+        return self.path
+
+    def took(self, c, path):
+        """An answer of 200 to that, whose fields the client has."""
+
+    async def rest(self, i):
+        """Before client i asks again."""
+
+    async def client(self, c, i):
+        k = 0
         while not self.over:
-            began = time.monotonic()
+            await self.rest(i)
+            began, k = time.monotonic(), k + 1
+            path = self.next(i, k)
             try:
-                status, body = await c.ask(self.method, self.path)
+                status, body = await c.ask(self.method, path)
             except (OSError, ValueError, IndexError, asyncio.IncompleteReadError) as e:
                 status, body, c.w = 0, repr(e).encode(), None
             self.times.append(time.monotonic() - began)
             if status == 200:
                 self.acknowledged += 1
+                self.took(c, path)
             else:
                 self.failed.append((status, body[:200]))
                 await asyncio.sleep(0.02)
@@ -96,6 +118,40 @@ class Load:
     async def end(self):
         self.over = True
         await asyncio.gather(*self.tasks)
+
+
+class Names(Load):
+    """They leave names in TALLY's store: every second client one for each request, a few a second; the others, which fill the instances, the same few again and again.
+    `acknowledged` at the end: names that are there. `most`: calls that were in one instance at once."""
+    loads, most = 0, 0
+
+    def __init__(self, port, clients):
+        Names.loads += 1
+        self.of, self.names = Names.loads, set()
+        super().__init__(port, clients, "GET")
+
+    def next(self, i, k):
+        return f"/set/n{self.of}-{i}-{k if i % 2 else k % 5}"
+
+    async def rest(self, i):
+        if i % 2:
+            await asyncio.sleep(0.25)
+
+    def took(self, c, path):
+        self.names.add(path)
+        Names.most = max(Names.most, int(c.fields["x-most"]))
+
+    async def end(self):
+        await super().end()
+        self.acknowledged = len(self.names)
+
+    @staticmethod
+    async def count(port):
+        """Of the names that are there."""
+        c = Client(port)
+        status, _ = await c.ask("GET", "/keys")
+        assert status == 200, status
+        return int(c.fields["x-count"])
 
 
 class Tenon:

@@ -2,18 +2,19 @@
 """Stores changed under load, many times (docs/testing.md): one component, clients that increment all the time, its store moved by `tenon link --copy` through all
 types and back; of some changes the target is killed in the middle. Counts must be exact, nothing may fail, memory and descriptors of the server stay as they are.
 
-    run.py [--short] [--swaps N] [--kills N] [--clients N] [--shards N]
+    run.py [--short] [--guest async] [--swaps N] [--kills N] [--clients N] [--shards N]
 
-A change whose target was killed must leave the store of before in force, or be whole. The last line is the total."""
+--guest async: one of WASI 0.3, twenty calls in each instance, that keeps names; between the loads a store without any takes the place. A change whose target was killed must leave the store of before in force, or be whole. The last line is the total."""
 import argparse, asyncio, random, sys
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "tests/real")]
 import servers  # noqa: E402
-from load import SHARED, Client, Load, Tenon, conclude, counter  # noqa: E402
+from load import IN_EACH, SHARED, TALLY, Client, Load, Names, Tenon, conclude, counter, tally as tally_app  # noqa: E402
 
 GUEST = SHARED / "guests/kv/kv-counter-c.wasm"
+STORE = ('type = "memory"', 'deadline = "20s"')
 COLD = 300  # keys that nobody writes meanwhile
 
 
@@ -39,19 +40,69 @@ class Sequence:
         return s, f"redis://127.0.0.1:{s.port}/{at}" if kind == "redis" else f"nats://127.0.0.1:{s.port}/links{at}"
 
 
-async def count(port):
+class Increments:
+    """By a guest in C: one key, and as many beside it that nobody writes."""
+
+    def __init__(self, clients):
+        self.manifest, self.clients, self.known = counter(GUEST, *STORE), clients, "/get/cold-0"
+
+    def load(self, port):
+        return Load(port, self.clients)
+
+    async def count(self, port):
+        status, body = await Client(port).ask("GET", "/get/n")
+        assert status in (200, 404), (status, body)
+        return int(body) if status == 200 else 0
+
+    async def begin(self, t):
+        c = Client(t.port)
+        for i in range(COLD):
+            assert (await c.ask("PUT", f"/set/cold-{i}"))[0] == 200
+
+    async def end(self, t):
+        c = Client(t.port)  # one that is idle for long is closed
+        for i in range(COLD):
+            assert (await c.ask("GET", f"/get/cold-{i}"))[0] == 200, f"cold-{i} is lost"
+
+    async def between(self, t, n):
+        return
+
+
+class Sets:
+    """By an async guest: names, each written once and never again."""
+
+    def __init__(self, clients, shards):
+        self.manifest, self.clients, self.known = tally_app(TALLY, *STORE), clients or 2 * IN_EACH * shards, "/first"
+
+    def load(self, port):
+        return Names(port, self.clients)
+
+    async def count(self, port):
+        return await Names.count(port)
+
+    async def begin(self, t):
+        return
+
+    async def end(self, t):
+        assert Names.most >= IN_EACH * 3 // 4, f"at most {Names.most} calls were in an instance at once"
+
+    async def between(self, t, n):
+        """There would be more names than the changes are about."""
+        code, _, said = await t.run("link", "counter", "@store", f"memory:none{n}")
+        assert code == 0, said
+
+
+async def count(guest, port):
     for _ in range(200):
         try:
-            status, body = await Client(port).ask("GET", "/get/n")
-        except OSError:
-            status = 0
-        if status == 200:
-            return int(body)
+            return await guest.count(port)
+        except (OSError, AssertionError) as e:
+            said = e
         await asyncio.sleep(0.1)
-    raise AssertionError(f"the count can't be read: {status} {body!r}")
+    raise AssertionError(f"the count can't be read: {said!r}")
 
 
-async def swap(t, sequence, kills, load, tally):
+async def swap(t, guest, sequence, kills, load, tally):
     status = (await t.run("status", "counter"))[1]
     server, target = sequence.next(kills)
     for _ in range(20):
@@ -79,22 +130,24 @@ async def swap(t, sequence, kills, load, tally):
     if code == 0:  # it stood there when its server died: what is not answered since is not known
         await load.end()
         tally["unknown"] += len(load.failed)
-        await t.answers(["/get/cold-0"] * 32)  # of each shard, whose next try to connect may be a moment away
+        await t.answers([guest.known] * 32)  # of each shard, whose next try to connect may be a moment away
 
 
-async def phase(t, sequence, kills, swaps, clients, tally):
+async def phase(t, guest, sequence, kills, swaps, tally):
     """A load with its swaps; a killed target that was in force already ends the load, and the next swap has another."""
-    before, failed_before = await count(t.port) if tally["n"] else 0, tally["unknown"]
-    load = Load(t.port, clients)
+    if tally["n"]:
+        await guest.between(t, tally["n"])
+    before, failed_before = await count(guest, t.port), tally["unknown"]
+    load = guest.load(t.port)
     await asyncio.sleep(0.2)
     for _ in range(swaps):
-        await swap(t, sequence, kills, load, tally)
+        await swap(t, guest, sequence, kills, load, tally)
         tally["n"] += 1
         if load.over:
             break
     if not load.over:
         await load.end()
-    after, unknown = await count(t.port), tally["unknown"] - failed_before
+    after, unknown = await count(guest, t.port), tally["unknown"] - failed_before
     if len(load.failed) != unknown:
         raise AssertionError(f"{len(load.failed)} requests failed: {load.failed[:3]}")
     if not before + load.acknowledged <= after <= before + load.acknowledged + unknown:
@@ -104,30 +157,28 @@ async def phase(t, sequence, kills, swaps, clients, tally):
 
 
 async def whole(args, top, running):
-    t = Tenon(top, counter(GUEST, 'type = "memory"', 'deadline = "20s"'), args.shards)
+    guest = Sets(args.clients, args.shards) if args.guest == "async" else Increments(args.clients or 64)
+    t = Tenon(top, guest.manifest, args.shards)
     sequence, tally = Sequence(top, running), {"n": 0, "done": 0, "died": 0, "whole": 0, "unknown": 0, "acknowledged": 0, "times": [], "pauses": []}
     try:
-        at_start, c = t.descriptors(), Client(t.port)
-        for i in range(COLD):
-            assert (await c.ask("PUT", f"/set/cold-{i}"))[0] == 200
+        at_start = t.descriptors()
+        await guest.begin(t)
         kills, swaps, marks = (args.kills if len(running) == 2 else 0), args.swaps, []
         while tally["n"] < swaps:
             left = swaps - tally["n"]
-            await phase(t, sequence, False, min(6, max(1, left - (1 if kills else 0))), args.clients, tally)
+            await phase(t, guest, sequence, False, min(6, max(1, left - (1 if kills else 0))), tally)
             for _ in range(2):
                 if kills and tally["n"] < swaps:
-                    await phase(t, sequence, True, 1, args.clients, tally)
+                    await phase(t, guest, sequence, True, 1, tally)
                     kills -= 1
             marks.append((t.memory_kib(), t.descriptors()))
-        c = Client(t.port)  # one that is idle for long is closed
-        for i in range(COLD):
-            assert (await c.ask("GET", f"/get/cold-{i}"))[0] == 200, f"cold-{i} is lost"
+        await guest.end(t)
         for end in ("memory:end0", "memory:end1"):  # the store before the last one stays open
             assert (await t.run("link", "counter", "@store", end, "--copy", "--replace"))[0] == 0
         marks.append((t.memory_kib(), await t.descriptors_at_most(at_start + 4)))
         first, last = marks[len(marks) // 3], marks[-1]
         times, pauses = sorted(tally["times"]), sorted(tally["pauses"])
-        print(f"{tally['n']} swaps: {tally['done']} done, {tally['died']} whose target died, {tally['whole']} in force before it died; {tally['acknowledged']} increments counted exactly, {tally['unknown']} not known; "
+        print(f"{tally['n']} swaps: {tally['done']} done, {tally['died']} whose target died, {tally['whole']} in force before it died; {tally['acknowledged']} {guest.__class__.__name__.lower()} counted exactly, {tally['unknown']} not known; "
             f"pause {pauses[len(pauses) // 2]} ms, at most {pauses[-1]} ms; requests p50 {times[len(times) // 2] * 1000:.1f} ms, p99 {times[len(times) * 99 // 100] * 1000:.1f} ms; "
             f"memory {first[0]} to {last[0]} KiB, descriptors {at_start} to {last[1]}")
         assert last[1] <= at_start + 4, f"descriptors are left: {t.open_files()}"
@@ -141,12 +192,14 @@ def main():
     p.add_argument("--short", action="store_true")
     p.add_argument("--swaps", type=int, default=200)
     p.add_argument("--kills", type=int, default=50)
-    p.add_argument("--clients", type=int, default=64)
+    p.add_argument("--clients", type=int, help="64, or as many as make each instance of an async guest full")
+    p.add_argument("--guest", choices=("sync", "async"), default="sync")
     p.add_argument("--shards", type=int, default=2)
     args = p.parse_args()
     if args.short:
-        args.swaps, args.kills, args.clients = 18, 4, 16
-    if not GUEST.exists():
+        args.swaps, args.kills = 18, 4
+        args.clients = args.clients or (16 if args.guest == "sync" else None)
+    if args.guest == "sync" and not GUEST.exists():
         print("skipped: ../shared is not there\n0 passed, 0 failed, 1 skipped")
         return 0
     running = {}

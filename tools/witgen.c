@@ -121,7 +121,7 @@ static void read_rows(struct output *o, struct slice text)
 		if (kind.len == 0 || slice_starts_with(kind, SLICE_LIT("//")))
 			continue;
 		bool known = slice_eq_str(kind, "fixed") || slice_eq_str(kind, "direct") || slice_eq_str(kind, "remake") || slice_eq_str(kind, "also") ||
-			slice_eq_str(kind, "named");
+			slice_eq_str(kind, "named") || slice_eq_str(kind, "leaves");
 		if (!known || !name.len || take_word(&line).len)
 			die("host.def: not a row", whole);
 		struct buf b = {0};
@@ -259,9 +259,12 @@ static void put_interface_row(struct output *o, const struct wit_interface *x, s
 		const struct wit_func *f = &x->funcs[i];
 		struct slice name = func_name(o, x, f);
 		bool fixed = is_import && has_row(o, "fixed", x, f->name), direct = is_import && has_row(o, "direct", x, f->name);
-		buf_printf(b, "\t{\"%.*s\", &%.*s_type, %s%.*s, %u, %u, %s | %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), is_import ? "call_" : "NULL",
+		bool leaves = is_import && has_row(o, "leaves", x, f->name);
+		if (leaves && f->type->result)
+			die("host.def: it has a result", f->name);
+		buf_printf(b, "\t{\"%.*s\", &%.*s_type, %s%.*s, %u, %u, %s | %s | %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), is_import ? "call_" : "NULL",
 			is_import ? (int)name.len : 0, (const char *)name.ptr, f->type->params.size64, f->type->result ? f->type->result->size64 : 0,
-			fixed ? "SEAM_FIXED" : "0", direct ? "SEAM_NEVER_PARKS" : "0");
+			fixed ? "SEAM_FIXED" : "0", direct ? "SEAM_NEVER_PARKS" : "0", leaves ? "SEAM_LEAVES" : "0");
 	}
 	if (!x->n_funcs)
 		buf_put_str(b, "\t{0},\n");

@@ -52,6 +52,15 @@ def no_more_are_in_one_instance_than_it_may_have():
         check([a.status for a in answers] == [200] * 12 and max(_of(a, "x-most") for a in answers) == 4, f"{[a.values('x-most') for a in answers]}")
 
 
+def who_sleeps_needs_no_stack():
+    """A hundred in an instance whose memory has room for a dozen that have two: a callback's task waits without one, and so does a sleep."""
+    with _server("--concurrency", "100", "--memory", "2MiB") as s:
+        s.get("/")
+        answers = Many([lambda: s.get("/wait=3000", timeout=60) for _ in range(100)]).join()
+        most = max(_of(a, "x-most") for a in answers)
+        check([a.status for a in answers] == [200] * 100 and most > 50, f"{most} at once; {[a.status for a in answers]}")
+
+
 def requests_in_steady_numbers_need_no_new_instances():
     """Those that are empty are found, however many are busy: the guest lets nobody else in for the first half of each."""
     with _server() as s:

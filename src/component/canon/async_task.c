@@ -291,54 +291,76 @@ static enum trap sync_lifted(struct canon_instance *i, struct canon__thread *th,
 	return t;
 }
 
-// The event that the callback is given next; others may run meanwhile.
-static enum trap next_event(struct canon_instance *i, struct canon__thread *th, uint32_t packed, struct canon__event_tuple *ret)
+static enum trap callback_goes_on(struct canon_instance *i, struct canon__thread *th);
+
+// Nothing of the guest is on the stack while a callback's event is waited for. *ret_waits: callback_goes_on is next; else the event is there.
+static enum trap wait_for_callback(struct canon_instance *i, struct canon__thread *th, uint32_t packed, bool *ret_waits)
 {
 	enum { YIELD = 1, WAIT = 2 };
 	uint32_t code = packed & 0xf;
-	struct canon__set *set = NULL;
 	enum trap t = TRAP_NONE;
-	bool cancelled = false;
-	*ret = (struct canon__event_tuple){.code = EVENT_NONE};
 	if (code > WAIT)
 		return canon__report(&th->task, TRAP_CANON, "unsupported callback code: %u", code);
-	if (code == WAIT && !(set = canon__set_find(i, &th->task, th->component, packed >> 4, &t)))
+	th->set = NULL;
+	if (code == WAIT && !(th->set = canon__set_find(i, &th->task, th->component, packed >> 4, &t)))
 		return t;
 	leave_exclusive(i, th);
-	if (deliver_pending_cancel(th->of)) {
-		cancelled = true;
-		if (home(i, th)->exclusive)
-			t = canon__thread_block(i, th, WAIT_EXCLUSIVE, NULL, false, NULL);
+	th->is_told_cancelled = deliver_pending_cancel(th->of);
+	if (th->is_told_cancelled) {
+		th->set = NULL;
+		*ret_waits = home(i, th)->exclusive && canon__thread_leave(i, th, WAIT_EXCLUSIVE, NULL, false, callback_goes_on);
 	} else if (code == YIELD) {
-		t = canon__thread_block(i, th, WAIT_EXCLUSIVE, NULL, true, &cancelled);
+		*ret_waits = canon__thread_leave(i, th, WAIT_EXCLUSIVE, NULL, true, callback_goes_on);
 	} else {
-		set->num_waiting++;
-		t = canon__thread_block(i, th, WAIT_SET_EXCLUSIVE, set, true, &cancelled);
-		set->num_waiting--;
+		th->set->num_waiting++;
+		*ret_waits = canon__thread_leave(i, th, WAIT_SET_EXCLUSIVE, th->set, true, callback_goes_on);
 	}
-	if (t != TRAP_NONE)
-		return t;
-	home(i, th)->exclusive = th;
-	if (cancelled)
-		ret->code = EVENT_TASK_CANCELLED;
-	else if (code == WAIT)
-		t = canon__set_get_pending_event(i, set, ret);
 	return t;
 }
 
-static enum trap with_callback(struct canon_instance *i, struct canon__thread *th, const uint64_t *flat)
+// With the event that was waited for.
+static enum trap call_callback(struct canon_instance *i, struct canon__thread *th, uint64_t *ret_packed)
 {
-	const struct canon__lift *l = th->of->lift;
-	uint64_t packed = 0;
-	enum trap t = canon__core_call(i, &th->task, l->func, flat, &packed);
-	while (t == TRAP_NONE && (packed & 0xf) != 0) {
-		struct canon__event_tuple e;
-		if ((t = next_event(i, th, (uint32_t)packed, &e)) != TRAP_NONE)
-			return t;
-		uint64_t args[3] = {e.code, e.index, e.payload};
-		t = canon__core_call(i, &th->task, l->callback, args, &packed);
-	}
+	struct canon__event_tuple e = {.code = EVENT_NONE};
+	enum trap t = TRAP_NONE;
+	th->cancellable = false;
+	home(i, th)->exclusive = th;
+	if (th->set)
+		th->set->num_waiting--;
+	if (th->cancelled || th->is_told_cancelled)
+		e.code = EVENT_TASK_CANCELLED;
+	else if (th->set)
+		t = canon__set_get_pending_event(i, th->set, &e);
+	uint64_t args[3] = {e.code, e.index, e.payload};
+	return t == TRAP_NONE ? canon__core_call(i, &th->task, th->of->lift->callback, args, ret_packed) : t;
+}
+
+static enum trap lifted_ends(struct canon_instance *i, struct canon__thread *th)
+{
+	enum trap t = thread_ends(i, th);
+	if (t == TRAP_NONE && th->needs_exclusive)
+		leave_exclusive(i, th);
 	return t;
+}
+
+static enum trap with_callback(struct canon_instance *i, struct canon__thread *th, uint64_t packed)
+{
+	while ((packed & 0xf) != 0) {
+		bool waits = false;
+		enum trap t = wait_for_callback(i, th, (uint32_t)packed, &waits);
+		if (t == TRAP_NONE && !waits)
+			t = call_callback(i, th, &packed);
+		if (t != TRAP_NONE || waits)
+			return t;
+	}
+	return lifted_ends(i, th);
+}
+
+static enum trap callback_goes_on(struct canon_instance *i, struct canon__thread *th)
+{
+	uint64_t packed = 0;
+	enum trap t = call_callback(i, th, &packed);
+	return t == TRAP_NONE ? with_callback(i, th, packed) : t;
 }
 
 // thread_func of canon_lift.
@@ -354,17 +376,15 @@ static enum trap lifted_main(struct canon_instance *i, struct canon__thread *th)
 	if ((t = start(i, th, flat)) != TRAP_NONE)
 		return t;
 	arena_rewind(&th->task.arena, mark);
-	if (!l->plan->options.is_async)
+	if (!l->plan->options.is_async) {
 		t = sync_lifted(i, th, flat);
-	else if (!l->callback)
-		t = canon__core_call(i, &th->task, l->func, flat, NULL);
-	else
-		t = with_callback(i, th, flat);
-	if (t == TRAP_NONE)
-		t = thread_ends(i, th);
-	if (t == TRAP_NONE && th->needs_exclusive)
-		leave_exclusive(i, th);
-	return t;
+	} else {
+		uint64_t packed = 0;
+		t = canon__core_call(i, &th->task, l->func, flat, l->callback ? &packed : NULL);
+		if (t == TRAP_NONE && l->callback)
+			return with_callback(i, th, packed);
+	}
+	return t == TRAP_NONE ? lifted_ends(i, th) : t;
 }
 
 // A thread that thread.new-indirect made.
@@ -521,6 +541,95 @@ static enum trap host_main(struct canon_instance *i, struct canon__thread *th)
 	return TRAP_NONE;
 }
 
+// ---- host functions that wait without a stack ----
+
+static enum trap left_main(struct canon_instance *i, struct canon__thread *th)
+{
+	struct canon__call *c = (struct canon__call *)(uintptr_t)th->argument;
+	void (*over)(void *data) = th->over;
+	th->over = NULL;
+	over(th->data);
+	c->host = NULL;
+	on_progress(i, c, th->cancelled ? CALL_CANCELLED_BEFORE_RETURNED : CALL_RETURNED);
+	return TRAP_NONE;
+}
+
+struct canon_task *canon_task_leave(struct canon_task *t, void (*over)(void *data), void *data)
+{
+	struct canon_instance *i = t->instance;
+	struct canon__thread *th = canon__async_get(i) ? canon__thread_new(i, NULL, t->leave->component, left_main) : NULL;
+	if (!th) {
+		no_room(i, t);
+		return NULL;
+	}
+	BUG_ON(!canon__thread_leave(i, th, WAIT_HOST, NULL, false, left_main));
+	th->over = over;
+	th->data = data;
+	t->leave->thread = th;
+	return &th->task;
+}
+
+enum trap canon_task_stay(struct canon_task *t)
+{
+	t->leave->stays = true;
+	return TRAP_KILLED;
+}
+
+// On the stack of the guest that calls it.
+static enum trap call_leaving(struct canon__lower *l, struct canon_task *task, const uint64_t *args, struct canon__leave *leave)
+{
+	_Alignas(16) uint8_t native[SMALL_VALUE];
+	const struct wit_type *params = &l->plan->type->params;
+	struct canon__cx cx = canon__context(l->inst, task, &l->options, l->plan->instance);
+	BUG_ON(params->size64 > sizeof native || l->plan->type->result);
+	task->leave = leave;
+	bool ok = (!params->n || canon__lift_flat_values(&cx, max_flat_params(l), &args, params, native)) && canon__call_host(l, &cx, native, NULL);
+	task->leave = NULL;
+	if (ok || !leave->stays)
+		return ok ? TRAP_NONE : cx.trap;
+	canon_trap_clear(task->trap);
+	return TRAP_NONE;
+}
+
+static enum trap answer_left(struct canon_instance *i, struct canon_task *task, struct canon__lower *l, struct canon__thread *th, uint64_t *results)
+{
+	struct canon__call *c = call_new(i, l, l->plan->instance);
+	if (!c)
+		return no_room(i, task);
+	c->state = CALL_STARTED;
+	c->host = th;
+	th->argument = (uintptr_t)c;
+	return answer(i, task, c, results);
+}
+
+static enum trap call_on_stack(struct canon_instance *i, struct canon_task *task, struct canon__lower *l, const uint64_t *args, uint64_t *results)
+{
+	struct canon__call *c = call_of(l, args);
+	struct canon__thread *th = c ? canon__thread_new(i, NULL, l->plan->instance, host_main) : NULL;
+	if (!th)
+		return no_room(i, task);
+	th->argument = (uintptr_t)c;
+	c->host = th;
+	enum trap t = canon__thread_resume(i, th, l->plan->instance, false);
+	return t == TRAP_NONE ? answer(i, task, c, results) : t;
+}
+
+static enum trap call_async_host(struct canon_instance *i, struct canon_task *task, struct canon__lower *l, const uint64_t *args, uint64_t *results)
+{
+	struct canon__leave leave = {.component = l->plan->instance};
+	if (!(l->host->flags & CANON_HOST_LEAVES))
+		return call_on_stack(i, task, l, args, results);
+	enum trap t = call_leaving(l, task, args, &leave);
+	if (t != TRAP_NONE)
+		return t;
+	if (leave.stays)
+		return call_on_stack(i, task, l, args, results);
+	if (leave.thread)
+		return answer_left(i, task, l, leave.thread, results);
+	results[0] = CALL_RETURNED;
+	return TRAP_NONE;
+}
+
 enum trap canon__lower_async_host(struct vm_call *call, const uint64_t *args, uint64_t *results)
 {
 	struct canon__lower *l = call->data;
@@ -528,15 +637,7 @@ enum trap canon__lower_async_host(struct vm_call *call, const uint64_t *args, ui
 	struct canon_task *task = call->exec->task;
 	if (UNLIKELY(!i->components[l->plan->instance].may_leave))
 		return vm_trapf(call->shard, TRAP_CANNOT_LEAVE, "cannot leave component instance: %s was called from realloc or post-return", l->name);
-	struct canon__call *c = call_of(l, args);
-	struct canon__thread *th = c ? canon__thread_new(i, NULL, l->plan->instance, host_main) : NULL;
-	if (!th)
-		return canon__trap_to_guest(call, task, no_room(i, task));
-	th->argument = (uintptr_t)c;
-	c->host = th;
-	enum trap t = canon__thread_resume(i, th, l->plan->instance, false);
-	if (t == TRAP_NONE)
-		t = answer(i, task, c, results);
+	enum trap t = call_async_host(i, task, l, args, results);
 	return t == TRAP_NONE ? TRAP_NONE : canon__trap_to_guest(call, task, t);
 }
 

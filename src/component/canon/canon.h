@@ -35,6 +35,7 @@ void canon_component_free(struct canon_component *cc);
 typedef enum trap canon_host_fn(struct canon_task *t, struct canon_instance *i, void *data, const void *args, void *ret);
 
 enum {
+	CANON_HOST_LEAVES = 4,  // of plain numbers, without a result: where it is lowered async it waits without a stack (canon_task_leave)
 	CANON_HOST_NEVER_PARKS = 2,  // nothing else of the instance runs until it returns: its arguments may point into the guest's memory
 	CANON_HOST_CUTS = 1,  // its answer may differ from instance to instance, or it acts on the world: an image is taken before the step that calls it
 };
@@ -148,6 +149,7 @@ bool canon_export_may_begin(const struct canon_instance *i, const struct comp_ex
 // before it goes on. An instance that trapped is dead for all of them: who is resumed in it ends with TRAP_POISONED.
 struct canon_scope;
 struct canon__thread;
+struct canon__leave;
 struct canon_task {
 	struct canon_instance *instance;  // that it is in; NULL: none
 	struct canon_scope *scope;        // the innermost call into a component, on the fiber's stack
@@ -157,6 +159,7 @@ struct canon_task {
 	struct canon_task *root;                            // NULL: itself
 	struct canon__thread *first_ready, **last_ready;  // of a root: threads to go on
 	uint32_t n_threads, outside;                        // of a root: all, and those that wait in a host function
+	struct canon__leave *leave;                      // the host function that runs may leave (canon_task_leave)
 	struct vm_fiber *fiber;                          // of a root: that its call is on, whose budget its threads use; NULL: the thread's own stack
 	struct canon_task *next_idle, **prev_idle;       // of a root that waits until a thread can go on
 };
@@ -170,6 +173,15 @@ struct canon_task *canon_task_runner(struct canon_task *t);
 void canon_task_wake(struct canon_task *t);
 // Of the same: its caller has cancelled the call. It is to clean up and return TRAP_KILLED.
 bool canon_task_is_cancelled(const struct canon_task *t);
+// A function that is CANON_HOST_LEAVES and was lowered async need not park: it leaves, and returns TRAP_NONE. What is returned here is to be woken when what it
+// waits for is there; `over` hears of that, or that the call was cancelled or killed before, once. NULL: no room, the trap is reported.
+static inline bool canon_task_may_leave(const struct canon_task *t)
+{
+	return t->leave;
+}
+struct canon_task *canon_task_leave(struct canon_task *t, void (*over)(void *data), void *data);
+// It has done nothing yet, and would have to park: it is called once more, on a stack of its own. Returns what it is to return.
+enum trap canon_task_stay(struct canon_task *t);
 // The message of a trap; returns TRAP_HOST.
 enum trap canon_task_trap(struct canon_task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // Ends the instance cleanly with a status; returns TRAP_EXIT.

@@ -71,13 +71,19 @@ struct canon__thread {
 	struct canon__object object;
 	struct canon_scope base;  // of its fiber; its parent is whoever resumed it
 	struct canon__async_task *of;
-	struct vm_fiber *fiber;  // NULL: not begun, or on the stack of a sync-typed call (is_inline)
+	struct vm_fiber *fiber;  // NULL: not begun, waiting without a stack, or on the stack of a sync-typed call (is_inline)
+	uint64_t context[2];     // of context.get, while it has no fiber
 	enum trap (*main)(struct canon_instance *i, struct canon__thread *th);
+	void (*over)(void *data);  // of a host function that has left: its main needs no stack; NULL
+	void *data;
 	uint64_t argument;  // of main's: a function of the store, and what it is called with
 	uint32_t func;
 	uint32_t component, index;  // index: in the component instance's threads; 0: nobody asked
 	uint8_t wait;               // enum canon__wait
 	bool is_inline, is_implicit, is_registered, cancellable, cancelled, woken, needs_exclusive;
+	bool is_charged, goes_on;    // its stack is on the account; it had one before, and gave it back
+	bool is_told_cancelled;      // what its callback is told next
+	struct canon__set *set;      // whose event its callback is given next; NULL: none
 	union {
 		struct canon__set *set;
 		struct canon__waitable *waitable;
@@ -89,6 +95,12 @@ struct canon__thread {
 	struct canon__thread *next_ready, **prev_ready;  // of the root's
 	struct canon__thread *next_waiter, **prev_waiter;  // of a set's, or at a gate
 	struct canon__thread *next, **prev;                // of its component instance
+};
+// Of a host function that may leave.
+struct canon__leave {
+	struct canon__thread *thread;  // that it left
+	uint32_t component;
+	bool stays;
 };
 // Those that can't go on for others of their component instance, each list in the order of coming.
 struct canon__gate {
@@ -136,6 +148,10 @@ struct canon__thread *canon__thread_new(struct canon_instance *i, struct canon__
 enum trap canon__thread_resume(struct canon_instance *i, struct canon__thread *th, uint32_t caller, bool cancelled);
 // The thread that runs blocks; *ret_cancelled may be NULL.
 enum trap canon__thread_block(struct canon_instance *i, struct canon__thread *th, enum canon__wait wait, void *on, bool cancellable, bool *ret_cancelled);
+// The same where nothing is on its stack: true: its main is to return, and `main` goes on with it when what it waits for is there; th->cancelled says then
+// how it was resumed. false: there is nothing to wait for.
+NODISCARD bool canon__thread_leave(struct canon_instance *i, struct canon__thread *th, enum canon__wait wait, void *on, bool cancellable,
+	enum trap (*main)(struct canon_instance *i, struct canon__thread *th));
 // suspend_then_resume, yield_then_resume: `wait` is WAIT_SUSPENDED or WAIT_TURN.
 enum trap canon__thread_switch(struct canon_instance *i, struct canon__thread *th, enum canon__wait wait, struct canon__thread *to);
 // A thread that may run in place of a sync-typed call that blocks. NULL: there is none.

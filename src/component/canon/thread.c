@@ -4,14 +4,16 @@
 //       │                             ├─resume─► NOT ──block──► one of WAIT_… ──► …
 //       └──────resume, switch─────────┘           └─main returns─► gone
 //
-// 1. Only canon__thread_resume runs a thread, only canon__thread_block takes it away (and a park of a host function, which shows when its fiber stops).
+// 1. Only canon__thread_resume runs a thread, only canon__thread_block takes it away (and a park of a host function, which shows when its fiber stops), or
+//    canon__thread_leave, where nothing is on its stack: then its fiber is given back, and it goes on with another main on another one.
 // 2. A thread is in its root's queue when what it waits for may have come; canon__thread_is_ready is asked when it is taken out.
 //    Nobody's threads, whose root has returned, are run by any root that waits: where one of them may go on, one of those is woken.
 // 3. A thread that is resumed is called by whoever resumed it: `base` joins the scopes of both, so that may_enter is asked of the whole native stack.
 #include "canon_async.h"
 
 enum { LOOK_AT_TIME = 16, LONG_TURN_NS = 1000000 };
-enum { STACK_CHARGE = 32 << 10 };  // what a fiber is to the instance's account; its stack is as much when it waits, unless the guest nests deeply
+// What a fiber is to the instance's account; its stack is as much when it waits, unless the guest nests deeply. Who waits without one has given it back.
+enum { STACK_CHARGE = 32 << 10 };
 
 // ---- queues ----
 
@@ -221,17 +223,26 @@ struct canon__thread *canon__thread_new(struct canon_instance *i, struct canon__
 	return th;
 }
 
+static void give_stack_back(struct canon_instance *i, struct canon__thread *th)
+{
+	if (th->is_charged)
+		account_uncharge(vm_store_account(i->store), STACK_CHARGE);
+	th->is_charged = false;
+	vm_fiber_free(th->fiber);
+	th->fiber = NULL;
+}
+
 static void thread_free(struct canon_instance *i, struct canon__thread *th)
 {
 	struct canon__async *a = i->async;
 	if (a->held == th)
 		a->held = NULL;
 	leave_ready(th);
+	if (th->over)
+		th->over(th->data);
 	th->root->n_threads--;
 	arena_release(&th->task.arena);
-	if (th->fiber)
-		account_uncharge(vm_store_account(i->store), STACK_CHARGE);
-	vm_fiber_free(th->fiber);
+	give_stack_back(i, th);
 	*th->object.prev = th->object.next;
 	if (th->object.next)
 		th->object.next->prev = th->object.prev;
@@ -352,8 +363,10 @@ static void fiber_main(void *arg)
 	struct canon_instance *i = th->task.instance;
 	vm_store_touch(i->store);  // results are stored where the guest said, also by threads that run no guest
 	i->exec->task = &th->task;
+	memcpy(i->exec->context, th->context, sizeof th->context);
 	th->task.scope = &th->base;
 	th->end = th->main(i, th);
+	memcpy(th->context, i->exec->context, sizeof th->context);
 }
 
 // Runs its fiber until it blocks or ends. Where its turn was too long, so was that of whoever resumed it.
@@ -383,18 +396,24 @@ static void share_budget(struct canon__thread *th)
 	vm_fiber_share_budget(th->fiber, th->root->fiber);
 }
 
-static bool begin(struct canon_instance *i, struct canon__thread *th)
+static bool charge(struct canon_instance *i, struct canon__thread *th)
+{
+	return th->is_charged || (th->is_charged = account_charge(vm_store_account(i->store), STACK_CHARGE));
+}
+
+// A stack to run on. One that had given its own back finds one even where the memory is used up, if nothing but the root is beneath it: so there is one such
+// at most, and it is charged as soon as it waits with it.
+static bool begin(struct canon_instance *i, struct canon__thread *th, const struct canon_task *by)
 {
 	if (th->fiber)
 		return true;
-	struct account *a = vm_store_account(i->store);
-	if (!account_charge(a, STACK_CHARGE))
+	if (!charge(i, th) && !(th->goes_on && by == th->root))
 		return false;
 	th->fiber = vm_fiber_new(i->shard, fiber_main, th);
 	if (th->fiber)
 		share_budget(th);
 	else
-		account_uncharge(a, STACK_CHARGE);
+		give_stack_back(i, th);
 	return th->fiber;
 }
 
@@ -424,13 +443,22 @@ static void adopt(struct canon_instance *i, struct canon__thread *th, struct can
 		share_budget(th);
 }
 
-static enum trap ended(struct canon_instance *i, struct canon__thread *th)
+// Its main has returned: for good, or to go on with another main when what it waits for is there.
+static enum trap returned(struct canon_instance *i, struct canon__thread *th)
 {
 	enum trap t = th->end;
-	if (t == TRAP_NONE)
-		thread_free(i, th);
-	else  // the store is dead: it goes with the instance
+	if (t != TRAP_NONE) {  // the store is dead: it goes with the instance
 		th->wait = WAIT_NOT;
+		return t;
+	}
+	if (th->wait == WAIT_NOT) {
+		thread_free(i, th);
+		return t;
+	}
+	th->base.parent = NULL;
+	th->goes_on = true;
+	give_stack_back(i, th);
+	arena_release(&th->task.arena);
 	return t;
 }
 
@@ -454,6 +482,11 @@ static enum trap give_way(struct canon_instance *i, struct canon_task *by, struc
 	return canon__report(by, vm_fiber_kill_reason(f), "%s", trap_text(vm_fiber_kill_reason(f)));
 }
 
+static enum trap no_stack(struct canon_task *by)
+{
+	return canon__report(by, TRAP_OUT_OF_MEMORY, "no memory for another thread's stack: the instance's limit is reached (--memory)");
+}
+
 enum trap canon__thread_resume(struct canon_instance *i, struct canon__thread *th, uint32_t caller, bool cancelled)
 {
 	struct canon_task *by = canon__running(i);
@@ -463,16 +496,22 @@ enum trap canon__thread_resume(struct canon_instance *i, struct canon__thread *t
 		th->cancelled = cancelled;
 		if (th->is_inline)  // whoever runs its stack sees it
 			return TRAP_NONE;
+		if (th->over) {
+			th->end = th->main(i, th);
+			return returned(i, th);
+		}
 		adopt(i, th, canon_task_root(by));
-		if (!begin(i, th))
-			return canon__report(by, TRAP_OUT_OF_MEMORY, "no memory for another thread's stack: the instance's limit is reached (--memory)");
+		if (!begin(i, th, by))
+			return no_stack(by);
 		th->base.parent = by->scope;
 		th->base.caller = caller;
 		th->task.trap = by->trap;
 		enum vm_fiber_state st = run_fiber(i, th, VM_RESUMED);
 		if (st == VM_FIBER_DONE)
-			return ended(i, th);
+			return returned(i, th);
 		th->base.parent = NULL;
+		if (!charge(i, th))
+			return no_stack(by);
 		struct canon__thread *next = th->switch_to;
 		th->switch_to = NULL;
 		if (!next)
@@ -579,6 +618,9 @@ static void start_waiting(struct canon_instance *i, struct canon__thread *th, en
 	case WAIT_RESOLVED:
 		th->on.call = on;
 		break;
+	case WAIT_HOST:
+		th->root->outside++;
+		break;
 	default:
 		break;
 	}
@@ -586,23 +628,35 @@ static void start_waiting(struct canon_instance *i, struct canon__thread *th, en
 		canon__thread_wake(i, th);
 }
 
-enum trap canon__thread_block(struct canon_instance *i, struct canon__thread *th, enum canon__wait wait, void *on, bool cancellable, bool *ret_cancelled)
+// false: what is there need not be waited for.
+static bool must_wait(struct canon_instance *i, struct canon__thread *th, enum canon__wait wait, void *on, bool cancellable)
 {
 	th->cancelled = false;
 	th->cancellable = cancellable;
 	start_waiting(i, th, wait, on);
-	if (wait > WAIT_EXCLUSIVE && canon__thread_is_ready(i, th)) {  // what is there need not be waited for
-		stop_waiting(i, th);
-		th->cancellable = false;
-		if (ret_cancelled)
-			*ret_cancelled = false;
-		return TRAP_NONE;
-	}
-	enum trap t = th->is_inline ? block_inline(i, th) : park(i, th);
+	if (wait <= WAIT_EXCLUSIVE || !canon__thread_is_ready(i, th))
+		return true;
+	stop_waiting(i, th);
+	th->cancellable = false;
+	return false;
+}
+
+enum trap canon__thread_block(struct canon_instance *i, struct canon__thread *th, enum canon__wait wait, void *on, bool cancellable, bool *ret_cancelled)
+{
+	enum trap t = TRAP_NONE;
+	if (must_wait(i, th, wait, on, cancellable))
+		t = th->is_inline ? block_inline(i, th) : park(i, th);
 	th->cancellable = false;
 	if (ret_cancelled)
 		*ret_cancelled = th->cancelled;
 	return t;
+}
+
+bool canon__thread_leave(struct canon_instance *i, struct canon__thread *th, enum canon__wait wait, void *on, bool cancellable,
+	enum trap (*main)(struct canon_instance *i, struct canon__thread *th))
+{
+	th->main = main;
+	return must_wait(i, th, wait, on, cancellable);
 }
 
 enum trap canon__thread_switch(struct canon_instance *i, struct canon__thread *th, enum canon__wait wait, struct canon__thread *to)

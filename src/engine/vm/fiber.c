@@ -10,7 +10,8 @@
 //    exchanged at the switch, here and nowhere else.
 // 3. A stack: guard, margin of VM__STACK_MARGIN for host code, 1 MiB for the guest. The limit lies above the margin.
 // 4. A preempted fiber keeps its stores entered; who resumes fibers must not call into them meanwhile.
-// 5. The CPU clock of the thread (a system call) is read only for turns longer than 1 ms, otherwise the vDSO's clock is used. A turn is
+// 5. What runs is charged to its meter when another meter's turn begins. The CPU clock of the thread (a system call) is read only for turns longer than
+//    1 ms, otherwise the vDSO's clock is used. A turn is
 //    never charged more than the thread's CPU time since that was last read.
 #include "vm_int.h"
 
@@ -254,6 +255,20 @@ enum trap vm__fiber_check(struct vm_shard *s)
 	return f->kill;
 }
 
+// NULL: the thread's own stack. Between two at the expense of one meter no clock is read: the one goes on with the other's turn.
+static void charge_switch(struct vm_shard *s, struct vm_fiber *from, struct vm_fiber *to)
+{
+	if (from && to && from->meter == to->meter) {
+		to->run_since = from->run_since;
+		return;
+	}
+	uint64_t now = sys_now_ns();
+	if (from)
+		charge(s, from, now);
+	if (to)
+		to->run_since = now;
+}
+
 // ---- switching ---------------------------------------------------------------------------------------------------
 static void count_switch(struct vm_shard *s)
 {
@@ -294,10 +309,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	struct vm_store *owner = s->owns ? s->owner : NULL;  // outside of a fiber and of guests it may be gone when this comes back
 	f->resumer = resumer;
 	f->resumer_exits = s->exits;
-	uint64_t now = sys_now_ns();
-	if (resumer)
-		charge(s, resumer, now);
-	f->run_since = now;
+	charge_switch(s, resumer, f);
 
 	set_current(s, f);
 	vm__watchdog_wake();
@@ -317,8 +329,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	vm__switch(&f->resumer_sp, f->sp);
 	san_left(f);
 
-	now = sys_now_ns();
-	charge(s, f, now);
+	charge_switch(s, f, resumer);
 	set_current(s, resumer);
 	exec->entry_sp = entry_sp;
 	exec->stack_limit = s->stack_limit = stack_limit;
@@ -327,8 +338,6 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	memcpy(exec->context, context, sizeof context);
 	s->exits = f->resumer_exits;
 	s->owns = false;
-	if (resumer)
-		resumer->run_since = now;
 	if (owner && (resumer || entry_sp))
 		vm__own(s, owner);
 	enum vm_fiber_state state = f->state;
@@ -456,7 +465,8 @@ enum trap vm_fiber_kill_reason(const struct vm_fiber *f)
 
 uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f)
 {
-	return f->state == VM_FIBER_RUNNING && f->shard->current == f ? f->meter->cpu_used + (sys_now_ns() - f->run_since) : f->meter->cpu_used;
+	const struct vm_fiber *runs = f->shard->current;
+	return runs && runs->meter == f->meter ? f->meter->cpu_used + (sys_now_ns() - runs->run_since) : f->meter->cpu_used;
 }
 
 void vm_fiber_charge(struct vm_fiber *f, uint64_t cpu_ns)

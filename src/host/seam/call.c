@@ -57,6 +57,8 @@ enum trap seam__dispatch(struct canon_task *canon_task, struct canon_instance *i
 	struct seam_instance *instance = canon_instance_user(i);
 	struct seam_task *task = CONTAINER_OF(canon_task_root(canon_task), struct seam_task, canon);  // until it parks
 	uint32_t index = (uint32_t)(uintptr_t)data;
+	if (UNLIKELY(canon_task_may_leave(canon_task)) && instance->local->targets[index].binding->link)
+		return canon_task_stay(canon_task);  // a link's answer is waited for on a stack
 	task->n_calls++;
 	struct seam_call c = {.task = task, .thread = canon_task, .canon = i, .instance = instance, .local = instance->local};
 	if (UNLIKELY(instance->mixed) && !find_provider(&c, index, args))

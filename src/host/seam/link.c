@@ -210,7 +210,8 @@ static void link_func(struct linker *k, uint32_t index, struct canon_host_func *
 	}
 	k->link->imports[index] = (struct seam__import){f->import, number};
 	uint32_t cuts = have->flags & SEAM_FIXED ? 0 : CANON_HOST_CUTS, parks = have->flags & SEAM_NEVER_PARKS ? CANON_HOST_NEVER_PARKS : 0;
-	*ret = (struct canon_host_func){.fn = seam__dispatch, .data = (void *)(uintptr_t)index, .flags = cuts | parks};
+	uint32_t leaves = have->flags & SEAM_LEAVES ? CANON_HOST_LEAVES : 0;
+	*ret = (struct canon_host_func){.fn = seam__dispatch, .data = (void *)(uintptr_t)index, .flags = cuts | parks | leaves};
 }
 
 static bool describe(struct linker *k)

@@ -1,6 +1,8 @@
 // Waiting of host functions. A task without a fiber waits by running the loop; that nests, so only `run`, instantiation and tests do it.
 #include "seam_int.h"
 
+#include "sys/sys.h"
+
 void seam_park_init(struct seam_park *p)
 {
 	*p = (struct seam_park){0};
@@ -74,6 +76,8 @@ enum seam_result seam_park(struct seam_call *c, struct seam_park *p)
 	return t->killed ? SEAM_KILLED : SEAM_OK;
 }
 
+// ---- until a time ----
+
 struct alarm {
 	struct loop_timer timer;
 	struct seam_park *park;
@@ -97,4 +101,50 @@ enum seam_result seam_park_until(struct seam_call *c, struct seam_park *p, uint6
 	if (ret_timed_out)
 		*ret_timed_out = a.rang;
 	return r;
+}
+
+// ---- without a stack ----
+
+struct sleep {
+	struct loop_timer timer;
+	struct loop *loop;
+	struct canon_task *thread;
+};
+
+static void wake_sleeper(struct loop_timer *timer)
+{
+	canon_task_wake(CONTAINER_OF(timer, struct sleep, timer)->thread);
+}
+
+static void sleep_over(void *data)
+{
+	struct sleep *s = data;
+	loop_timer_cancel(s->loop, &s->timer);
+	seam_mem_free(s);
+}
+
+static enum seam_result leave(struct seam_call *c, uint64_t when_ns)
+{
+	struct sleep *s = SEAM_MEM_NEW(c->canon, struct sleep);
+	if (!s)
+		return seam_no_memory(c);
+	s->loop = c->task->loop;
+	s->timer.fn = wake_sleeper;
+	if (!(s->thread = canon_task_leave(c->thread, sleep_over, s))) {
+		seam_mem_free(s);
+		return SEAM_TRAP;
+	}
+	loop_timer_set(s->loop, &s->timer, when_ns);
+	return SEAM_OK;
+}
+
+enum seam_result seam_sleep_until(struct seam_call *c, uint64_t when_ns)
+{
+	struct seam_park park;
+	if (when_ns <= sys_now_ns())
+		return SEAM_OK;
+	if (canon_task_may_leave(c->thread))
+		return leave(c, when_ns);
+	seam_park_init(&park);
+	return seam_park_until(c, &park, when_ns, NULL);
 }

@@ -39,6 +39,7 @@ enum seam_result {
 typedef enum seam_result seam_fn(const void *ops, struct seam_call *c, const void *args, void *ret);
 
 enum {
+	SEAM_LEAVES = 4,       // lowered async it waits without a stack (seam_sleep_until)
 	SEAM_NEVER_PARKS = 2,  // it returns before anything else of the instance runs: its arguments may lie in the guest's memory
 	SEAM_FIXED = 1,  // the answer is fixed for the deployment, nothing of the world changes: does not cut an image (design §5)
 };
@@ -47,7 +48,7 @@ struct seam_func {
 	const struct wit_func_type *type;
 	seam_fn *call;     // NULL: guests export it
 	uint32_t args_size, ret_size;
-	uint32_t flags;    // SEAM_FIXED, SEAM_NEVER_PARKS
+	uint32_t flags;    // SEAM_FIXED, SEAM_NEVER_PARKS, SEAM_LEAVES
 };
 struct seam_interface {
 	const char *name;  // with the newest version: "wasi:io/streams@0.2.12"
@@ -472,6 +473,8 @@ enum seam_result seam_park(struct seam_call *c, struct seam_park *p);
 void seam_wake(struct seam_park *p);
 // Parks until `deadline_ns` of loop_now_ns at the latest (UINT64_MAX: no deadline). *ret_timed_out may be NULL.
 enum seam_result seam_park_until(struct seam_call *c, struct seam_park *p, uint64_t deadline_ns, bool *ret_timed_out);
+// The last that a function which is SEAM_LEAVES does: return what it gives. Waits until then, if that is to come, on no stack where it was lowered async.
+enum seam_result seam_sleep_until(struct seam_call *c, uint64_t when_ns);
 
 // What blocks (a disk, a name server) is done by a thread of the process's pool, which touches nothing but the chore's own data: memory that is charged to
 // `memory`, and that is the chore's alone once nobody waits for it.

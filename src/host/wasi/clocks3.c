@@ -17,24 +17,14 @@ enum seam_result wasi_clocks3_monotonic_clock_get_resolution(struct seam_call *c
 	return SEAM_OK;
 }
 
-// What is over already is not waited for.
-static enum seam_result wait_until(struct seam_call *c, uint64_t when_ns)
-{
-	struct seam_park park;
-	if (when_ns <= sys_now_ns())
-		return SEAM_OK;
-	seam_park_init(&park);
-	return seam_park_until(c, &park, when_ns, NULL);
-}
-
 enum seam_result wasi_clocks3_monotonic_clock_wait_until(struct seam_call *c, const struct wasi_clocks3_monotonic_clock_wait_until_args *args)
 {
-	return wait_until(c, args->when);
+	return seam_sleep_until(c, args->when);
 }
 
 enum seam_result wasi_clocks3_monotonic_clock_wait_for(struct seam_call *c, const struct wasi_clocks3_monotonic_clock_wait_for_args *args)
 {
-	return args->how_long ? wait_until(c, sat_add_u64(sys_now_ns(), args->how_long)) : SEAM_OK;
+	return args->how_long ? seam_sleep_until(c, sat_add_u64(sys_now_ns(), args->how_long)) : SEAM_OK;
 }
 
 // ---- system-clock ----------------------------------------------------------------------------------------------------------------------

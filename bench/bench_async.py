@@ -1,5 +1,5 @@
 """Guests of WASI 0.3: CPU time a request, fresh and with many in one instance; requests that each sleep a second; a body echoed. Beside the peer."""
-import asyncio, subprocess, threading, time
+import selectors, socket, subprocess, time
 
 import measure
 from bench_serve import HEAD, SERVE, compare, ready, row
@@ -13,6 +13,7 @@ def options(p):
     p.add_argument("--seconds", type=float, default=3)
     p.add_argument("--path", default="/")
     p.add_argument("--sleepers", type=int, default=10000, help="requests in flight with many in one instance; half of them fresh")
+    p.add_argument("--sleep", type=int, default=1000, help="milliseconds that each sleeps; longer where sending them all takes as long")
     p.add_argument("--mib", type=int, default=1024, help="of the body that is echoed")
 
 
@@ -38,33 +39,30 @@ def sides(o, name, file):
 
 # ---- many that wait ----------------------------------------------------------------------------------------------------------------------------
 
-async def _one(port, path, statuses):
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n".encode())
-        head = await asyncio.wait_for(reader.read(65536), 120)
-        statuses.append(head.split(b" ")[1].decode() if head else "none")
-        writer.close()
-    except (OSError, asyncio.TimeoutError) as e:
-        statuses.append(type(e).__name__)
-
-
-async def _all(port, path, n, statuses):
-    await asyncio.gather(*(_one(port, path, statuses) for _ in range(n)))
-
-
-def sleepers(server, n):
-    """So many requests that each sleep a second: what the server has at most, and its CPU time."""
-    before, statuses, most = server.counters(), [], 0
-    began = time.monotonic()
-    t = threading.Thread(target=lambda: asyncio.run(_all(server.port, "/sleep/1000", n, statuses)))
-    t.start()
-    while t.is_alive():
-        most = max(most, server.counters()[2])
-        time.sleep(0.02)
+def sleepers(server, n, ms):
+    """So many requests that each sleep, on connections that are there before the first is sent: what the server has at most, and its CPU time. All are
+    in flight at once where they were sent before the first woke."""
+    connections, waiting, statuses, answered = [], selectors.DefaultSelector(), [], 0
+    empty = server.counters()[2]
+    for _ in range(n):
+        s = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        connections.append(s)
+        waiting.register(s, selectors.EVENT_READ)
+    before, began, memory = server.counters(), time.monotonic(), 0
+    for s in connections:
+        s.sendall(f"GET /sleep/{ms} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n".encode())
+    sent = time.monotonic() - began
+    while answered < n and time.monotonic() - began < 120:
+        memory = max(memory, server.counters()[2])
+        for key, _ in waiting.select(0.02):
+            answered += 1
+            waiting.unregister(key.fileobj)
+            head = key.fileobj.recv(65536)
+            statuses.append(head.split(b" ")[1].decode() if head else "none")
+            key.fileobj.close()
     after = server.counters()
-    good = statuses.count("200")
-    return {"n": n, "good": good, "seconds": time.monotonic() - began, "kib": (most - before[2]) / 1024 / n, "cpu_us": (after[0] - before[0]) * 1e6 / n}
+    return {"n": n, "good": statuses.count("200"), "sent_s": sent, "seconds": time.monotonic() - began, "kib": (memory - before[2]) / 1024 / n,
+        "connection_kib": (before[2] - empty) / 1024 / n, "cpu_us": (after[0] - before[0]) * 1e6 / n}
 
 
 # ---- a body that comes back --------------------------------------------------------------------------------------------------------------------
@@ -96,14 +94,14 @@ def run(o):
         rows += [row(f"{g}: {name}", 32, r) for name, r in data[g]["cpu"].items()]
         for name, s in servers.items():
             if g == "c":
-                w = data[g]["sleepers"][name] = sleepers(s, o.sleepers if name in ("tenon concurrent", "wasmtime reuse") else o.sleepers // 2)
-                waits.append([f"{g}: {name}", w["n"], w["good"], round(w["seconds"], 1), round(w["kib"], 1), round(w["cpu_us"])])
+                w = data[g]["sleepers"][name] = sleepers(s, o.sleepers if name in ("tenon concurrent", "wasmtime reuse") else o.sleepers // 2, o.sleep)
+                waits.append([f"{g}: {name}", w["n"], w["good"], round(w["sent_s"], 1), round(w["seconds"], 1), round(w["kib"], 1), round(w["connection_kib"], 1), round(w["cpu_us"])])
                 e = data[g]["echo"][name] = echo(s, o.mib, load_core)
                 echoes.append([f"{g}: {name}", *([round(e["mb_s"]), round(e["cpu_s"], 2)] if e else ["not whole", "-"])])
             s.stop()
     measure.table(HEAD, rows)
     print()
-    measure.table(["each sleeps 1 s", "in flight", "200", "seconds", "KiB each", "CPU us each"], waits)
+    measure.table([f"each sleeps {o.sleep} ms", "in flight", "200", "sent in s", "seconds", "KiB each", "KiB a connection", "CPU us each"], waits)
     print()
     measure.table([f"{o.mib} MiB echoed", "MB/s", "CPU s"], echoes)
     measure.save("async", {"seconds": o.seconds, "rounds": o.rounds, "results": data})

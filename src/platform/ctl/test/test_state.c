@@ -74,7 +74,14 @@ static void begin_op(uint64_t n)
 
 static void move_link(const char *link, const char *with, uint64_t epoch, const char *live)
 {
-	const struct ctl__draft d = {.operation = s->next_op - 1, .what = "link", .link = link, .with = slice_str(with), .epoch = epoch, .copy = true, .live = slice_str(live), .members = slice_of("", 0)};
+	const struct ctl__draft d = {.operation = s->next_op - 1,
+		.what = "link",
+		.link = link,
+		.with = slice_str(with),
+		.epoch = epoch,
+		.copy = true,
+		.live = slice_str(live),
+		.members = slice_of("", 0)};
 	ctl__state_publish(s, write_release(&d));
 }
 

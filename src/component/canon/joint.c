@@ -10,8 +10,7 @@
 // 5. Of several in a row the last one copies: what it has taken lies in the instance where it is read.
 #include "canon_async.h"
 
-enum { PIECE = 256 << 10,
-	BATCH = 64 };
+enum { PIECE = 256 << 10, BATCH = 64 };
 
 static bool holds_values(const struct canon_joint *j)
 {

@@ -139,11 +139,11 @@ def units_asan(s):
 
 
 def units_tsan(s):
-    """Where threads meet: the loop and its pool, parallel compiling, stores with their watchdog, bindings that are replaced. Nothing else of that build is
-    made."""
+    """Where threads meet: the loop and its pool, parallel compiling, stores with their watchdog, shared memories, bindings that are replaced. Nothing else of
+    that build is made."""
     met = ("loop", "tier", "vm")
     targets = [f"{room}_{t.stem}" for wing, room, _, _ in rooms.rooms() if room in met for t in rooms.tests(wing, room)]
-    targets.append("test_bindings")
+    targets += ["test_bindings", "test_atomics"]
     if s.run("env", "NINJA_TARGETS=" + " ".join(targets), "./dev", "build", "--tsan", counted=False):
         meson_tests(s, "tsan", *met, "threads", prepare=False)
 

@@ -84,11 +84,9 @@ enum trap canon__wait_for_pending_event(struct canon_instance *i, struct canon__
 	w->has_sync_waiter = true;
 	w->waiter = th;
 	enum trap t = canon__thread_block(i, th, WAIT_EVENT, w, false, NULL);
-	if (t != TRAP_NONE)
-		return t;
-	w->has_sync_waiter = false;
+	w->has_sync_waiter = false;  // also of a thread that was killed: what it waited for may come yet
 	w->waiter = NULL;
-	return TRAP_NONE;
+	return t;
 }
 
 struct canon__set *canon__set_find(struct canon_instance *i, struct canon_task *task, uint32_t component, uint32_t index, enum trap *ret)

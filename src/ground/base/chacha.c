@@ -38,6 +38,7 @@ static void begin(const uint8_t key[CHACHA_KEY], uint64_t counter, lanes ret[WOR
 	memcpy(&words[4], key, CHACHA_KEY);
 	for (unsigned w = 0; w < WORDS; w++)
 		ret[w] = (lanes){words[w], words[w], words[w], words[w]};
+	explicit_bzero(words, sizeof words);
 	for (unsigned b = 0; b < BLOCKS; b++) {
 		ret[12][b] = (uint32_t)(counter + b);
 		ret[13][b] = (uint32_t)((counter + b) >> 32);
@@ -58,4 +59,7 @@ void chacha_blocks(const uint8_t key[CHACHA_KEY], uint64_t counter, uint8_t ret[
 			memcpy(ret + (b * WORDS + w) * sizeof word, &word, sizeof word);
 		}
 	}
+	// The key, and what the next one may be, would stay on a stack that lasts.
+	explicit_bzero(first, sizeof first);
+	explicit_bzero(s, sizeof s);
 }

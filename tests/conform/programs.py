@@ -1,7 +1,7 @@
 """Runs the programs of wasmtime's crates/test-programs, built: a folder with NAME.wasm (modules of preview 1, p1_…) and NAME.component.wasm (components:
-those of preview 1 with its adapter, and p2_…). What each is given, and what it must do then, is as wasmtime's own tests run it (crates/wasi/tests,
+those of preview 1 with its adapter, p2_… and p3_…). What each is given, and what it must do then, is as wasmtime's own tests run it (crates/wasi/tests,
 crates/wasi-http/tests, tests/all/cli_tests.rs); what an embedder alone can give is skipped, with the reason."""
-import base64, fnmatch, hashlib, os, pty, subprocess, tempfile
+import base64, fnmatch, hashlib, os, pty, subprocess, tempfile, zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SAID = "So rested he by the Tumtum tree"
 MUCH = 1 << 18
 NETWORK = ["--net", "all", "--private"]
 LISTEN = [f for kind in ("tcp", "udp") for ip in ("", "127.0.0.1", "[::1]") for f in (f"--listen-{kind}", f"{ip}:*")]
-KINDS = ("p1_", "p2_", "config_get", "keyvalue_main")
+KINDS = ("p1_", "p2_", "p3_", "config_get", "keyvalue_main")
 # Globs of names, and why what they need can't be given. In ./dev conform these count as skipped.
 SKIPPED = {
     "p2_api_time": "needs clocks of an embedder's making",
@@ -24,7 +24,11 @@ SKIPPED = {
     "p?_cli_hostcall_fuel": "measures wasmtime's fuel of calls of the host; ours is the work of a call (docs/seam.md)",
     "p2_cli_serve_keyvalue": "needs a link for wasi:keyvalue",
     "keyvalue_main": "needs a link for wasi:keyvalue",
-    "p2_tls_*": "wasi:tls is no part of WASI 0.2",
+    "p[23]_tls_*": "wasi:tls is no part of WASI",
+    "p3_http_middleware": "is a part of p3_http_middleware_composed",
+    "p3_http_middleware_with_chain": "is a part of p3_http_middleware_with_chain_composed",
+    "p3_http_forbidden_headers": "asks an authority that an embedder answers, and wants fields forbidden that it names",
+    "p3_http_outbound_request_invalid_header": "wants fields forbidden that an embedder names",
     "p2_http_outbound_request_invalid_header": "wants fields forbidden that an embedder names",
 }
 # Programs that fail, and why that is meant: they count as skipped.
@@ -34,23 +38,27 @@ DIFFERS = {
     "p1_poll_oneoff_files": "wants a call to end by a subscription that can't be waited for; witx has an event with its error",
     "p2_cli_initial_cwd": "wants an initial working directory; none is given",
     "p2_cli_serve_authority_and_scheme": "wants CONNECT to come to the guest; it is 501",
-    "p2_http_outbound_request_invalid_version": "wants CONNECT to be sent; it is http-request-method-invalid",
-    "p2_http_outbound_request_missing_path_and_query": "wants an error where no path was set; none set is an empty one",
-    "p2_http_outbound_request_timeout": "wants an address of documentation asked; it needs naming, and this network leads nowhere",
+    "p3_cli_deny_listen": "wants no free port bound by who may reach out; he may bind one, and listens nowhere",
+    "p3_cli_hello_stdout_post_return": "wants what goes on after `run` has returned to be dropped; it runs to its end",
+    "p3_sockets_ip_name_lookup": "wants names of the Internet",
+    **{f"p{n}_http_outbound_request_{name}": why for n in (2, 3) for name, why in (
+        ("invalid_version", "wants CONNECT to be sent; it is http-request-method-invalid"),
+        ("missing_path_and_query", "wants an error where no path was set; none set is an empty one"),
+        ("timeout", "wants an address of documentation asked; it needs naming, and this network leads nowhere"))},
 }
 
 
 def is_folder_of_them(files):
-    return any(fnmatch.fnmatch(f, g) for f in files for g in ("p1_*.wasm", "p2_*.component.wasm"))
+    return any(fnmatch.fnmatch(f, g) for f in files for g in ("p1_*.wasm", "p2_*.component.wasm", "p3_*.component.wasm"))
 
 
 def group(name):
     """Whose share of the programs is told in the table."""
     for word, of in (("cli_", "cli"), ("http_", "http"), ("api_proxy", "http"), ("tcp_", "sockets"), ("udp_", "sockets"), ("ip_name", "sockets"),
-        ("file_", "filesystem"), ("api_read_only", "filesystem")):
-        if name.startswith("p2_" + word):
-            return of
-    return "p1" if name.startswith("p1_") else "p2, other"
+        ("file_", "filesystem"), ("api_read_only", "filesystem"), ("filesystem_", "filesystem"), ("readdir", "filesystem"), ("sockets_", "sockets")):
+        if name.startswith(("p2_" + word, "p3_" + word)):
+            return f"{name[:2]}, {of}"
+    return "p1" if name.startswith("p1_") else f"{name[:2] if name.startswith('p') else 'p2'}, other"
 
 
 # ---- programs ---------------------------------------------------------------------------------------------------------------------------
@@ -58,7 +66,8 @@ def group(name):
 class Program:
     """One run: flags of `tenon run`, arguments, what it reads, what must come of it."""
 
-    def __init__(self, flags=(), args=(".",), stdin=b"", exit=0, stdout=None, stderr=None, files=None, after=None, argv0=None, how=None):
+    def __init__(self, flags=(), args=(".",), stdin=b"", exit=0, stdout=None, stderr=None, files=None, after=None, argv0=None, how=None, prompt=b"> "):
+        self.prompt = prompt
         self.flags, self.args, self.stdin, self.exit = list(flags), list(args), stdin, exit
         self.stdout, self.stderr, self.files, self.after, self.argv0, self.how = stdout, stderr, files, after, argv0, how
 
@@ -84,7 +93,7 @@ READ_ONLY = beside_read_only("test.txt", "read only test file\n")
 SPECIAL = {
     "p1_stdio_isatty": in_a_workspace(how="terminal"),
     "p1_stat_extreme_host_mtime": in_a_workspace(files={"work/extreme.dat": "hello"}, how="extreme-mtime"),
-    **{f"p{n}_file_{what}": READ_ONLY for n in (1, 2) for what in ("truncation_readonly", "hardlink_across_perms", "rename_across_perms")},
+    **{f"p{n}_file_{what}": READ_ONLY for n in (1, 2, 3) for what in ("truncation_readonly", "hardlink_across_perms", "rename_across_perms")},
     "p2_file_stream_not_permitted": beside_read_only("stream-perms.txt", "stream permission test\n"),
     "p2_stream_pollable_traps": in_a_workspace(exit=134),
     "p2_pollable_traps": in_a_workspace(exit=134),
@@ -118,9 +127,21 @@ SPECIAL = {
     "p2_cli_no_tcp": plain(),
     "p2_cli_no_udp": plain(),
     "p2_cli_no_ip_name_lookup": plain(),
+    "p3_cli": in_a_workspace(argv0="p3_cli.component"),
+    "p3_cli_hello_stdout": plain(stdout="hello, world\n"),
+    "p3_cli_hello_stdout_post_return": plain(stdout="hello, world\n"),
+    "p3_cli_read_stdin": plain(stdin=b"hello!"),
+    "p3_cli_stdout_flush": plain(how="prompt", prompt=b"READY"),
+    "p3_cli_many_tasks": plain("--handles", "100", exit=134),
+    "p3_cli_many_stream": plain("--handles", "100"),
+    "p3_cli_deny_listen": plain(*NETWORK),
     "p2_http_outbound_request_invalid_version": plain(*NETWORK, how="speaks HTTP/2"),
+    "p3_http_outbound_request_invalid_version": plain(*NETWORK, how="speaks HTTP/2"),
     "p2_http_outbound_request_invalid_header": plain(*NETWORK, how="speaks HTTP/2"),
 }
+
+
+RUNS = {"p3_cli_random_limits": [(kind, plain(args=[kind, "256"])) for kind in ("random", "insecure")]}  # those that run more than once: [(part, Program)]
 
 
 def what(name):
@@ -128,7 +149,7 @@ def what(name):
         return SPECIAL[name]
     if "much_stdout" in name:
         return plain(args=["a" * 1024, str(MUCH // 1024)], stdout="a" * MUCH)
-    if name.startswith("p2_http_"):
+    if name.startswith(("p2_http_", "p3_http_")):
         return plain(*NETWORK)
     return plain() if "_cli_" in name else in_a_workspace()
 
@@ -167,7 +188,7 @@ def run_until_prompt(argv, p, at):
     process.stdin.close()
     process.stdin = None
     out, err = process.communicate(timeout=60)
-    return (process.returncode, first + out, err) if first == b"> " else (f"{process.returncode}, and {first!r} came before anything was read", out, err)
+    return (process.returncode, first + out, err) if first == p.prompt else (f"{process.returncode}, and {first!r} came before anything was read", out, err)
 
 
 def run_with_closed_stdout(argv, p, at):
@@ -210,8 +231,7 @@ def problems_of(p, at, status, out, err):
             yield f"{path} is {(at / path).read_text()!r}"
 
 
-def run_program(run, wasm, name):
-    p = what(name)
+def run_program(run, wasm, name, p):
     with tempfile.TemporaryDirectory(prefix="tenon-programs-") as folder:
         at = Path(folder)
         lay(at, p.files)
@@ -226,7 +246,7 @@ def run_program(run, wasm, name):
         if p.argv0:
             (at / p.argv0).symlink_to(wasm)
         p.env = run.env
-        peer = (Preface if p.how == "speaks HTTP/2" else Peer)() if name.startswith("p2_http_") else None
+        peer = (Preface if p.how == "speaks HTTP/2" else Peer)() if name.startswith(("p2_http_", "p3_http_")) else None
         if peer:
             flags += ["--env", f"HTTP_SERVER=localhost:{peer.port}"]
         try:
@@ -329,6 +349,52 @@ def body_is(text):
     return act
 
 
+def comes_back(*headers, compressed=False):
+    """The request's fields, body and trailers; compressed on the way, both ways."""
+    def act(server, peer):
+        body = b"And the mome raths outgrabe"
+        sent, more = (deflated(body), [("content-encoding", "deflate"), ("accept-encoding", "nonexistent-encoding, deflate")]) if compressed else (body, [])
+        a = get(server, "/", [("foo", "bar"), *more, *headers], body_hex=sent.hex(), chunked=True, trailers=[["fizz", "buzz"]])
+        got = inflated(a.body) if compressed else a.body
+        found = [] if got == body else [f"body is {a.body!r}"]
+        found += [] if a.values("foo") == ["bar"] else [f"headers are {a.headers}"]
+        found += [] if not compressed or a.values("content-encoding") == ["deflate"] else [f"headers are {a.headers}"]
+        return expect_status(a, 200) + found + ([] if [(k.lower(), v) for k, v in a.trailers] == [("fizz", "buzz")] else [f"trailers are {a.trailers}"])
+    return act
+
+
+def deflated(data):
+    of = zlib.compressobj(wbits=-15)
+    return of.compress(data) + of.flush()
+
+
+def inflated(data):
+    return zlib.decompress(data, wbits=-15)
+
+
+def traps_within(server, peer):
+    """A future of trailers whose both ends are in one component."""
+    headers = [("x-host-to-host", "true"), ("content-encoding", "deflate"), ("accept-encoding", "nonexistent-encoding, deflate")]
+    a = get(server, "/", headers, body_hex=deflated(b"And the mome raths outgrabe").hex(), chunked=True, trailers=[["fizz", "buzz"]])
+    return [] if a.aborted or a.status == 500 else [f"status is {a.status}"]
+
+
+def error_comes_back(server, peer):
+    a = get(server, "/", [("inject-transmission-error", "true")], body_hex=b"And the mome raths outgrabe".hex(), chunked=True, trailers=[["fizz", "buzz"]])
+    return [] if a.status and a.status >= 500 else [f"status is {a.status}, body {a.body!r}"]
+
+
+def passes_on(server, peer):
+    body = b"And the mome raths outgrabe"
+    a = get(server, "/", [("url", f"http://127.0.0.1:{peer.port}/there")], body_hex=body.hex(), chunked=True)
+    return expect_status(a, 200) + ([] if a.body == body and a.values("x-wasmtime-test-uri") == ["/there"] else [f"{a.headers} {a.body!r}"])
+
+
+def works_on(server, peer):
+    a = get(server)
+    return expect_status(a, 200) + ([] if not a.body else [f"body is {a.body!r}"]) + ([] if server.log_matches("please see me", 0) else ["nothing was done after the answer"])
+
+
 # Name: [(part, flags, act)].
 SERVED = {
     "p2_cli_serve_echo_env": [("", ["--env", "FOO=bar"], echo_env)],
@@ -343,6 +409,14 @@ SERVED = {
     "p2_api_proxy_streaming": [("hash-all", NETWORK, hashes), ("denied", ["--net", "127.0.0.1"], denies), ("echo", [], echoes("/echo")),
         ("double-echo", NETWORK, echoes("/double-echo"))],
     "p2_api_proxy_forward_request": [("", NETWORK, forwards)],
+    "p3_cli_serve_hello_world": [("", [], says_hello), ("together", ["--policy", "concurrent"], says_hello)],
+    "p3_cli_serve_sleep": [("", ["--deadline", "1ms"], ends_late), ("together", ["--deadline", "1ms", "--policy", "concurrent"], ends_late)],
+    "p3_cli_serve_post_return": [("", [], works_on)],
+    "p3_api_proxy": [("", [], body_is("hello, world!"))],
+    "p3_http_echo": [("", [], comes_back()), ("by the host", [], comes_back(("x-host-to-host", "true")))],
+    "p3_http_proxy": [("", NETWORK, passes_on)],
+    "p3_http_middleware_composed": [("", [], comes_back(compressed=True)), ("within", [], traps_within), ("error", ["--deadline", "3s"], error_comes_back)],
+    "p3_http_middleware_with_chain_composed": [("", [], comes_back(compressed=True)), ("by the host", [], comes_back(("x-host-to-host", "true"), compressed=True))],
 }
 
 
@@ -382,10 +456,11 @@ def run_programs(folder, run):
         if why := next((w for g, w in SKIPPED.items() if fnmatch.fnmatch(name, g)), None):
             run.skip(why)
             return
-        for part, flags, act in SERVED.get(name, [("", None, None)]):
+        served = [(part, lambda flags=flags, act=act: serve_program(run, wasm, flags, act)) for part, flags, act in SERVED.get(name, ())]
+        for part, tries in served or [(part, lambda p=p: run_program(run, wasm, name, p)) for part, p in RUNS.get(name, [("", what(name))])]:
             test = {"name": f"{wasm.name.removesuffix('.wasm')}{' ' + part if part else ''}"}
             try:
-                problems = serve_program(run, wasm, flags, act) if act else run_program(run, wasm, name)
+                problems = tries()
             except Exception as e:  # a bug of this runner is a failure, and the others go on
                 problems = [f"{type(e).__name__}: {e}"]
             count(test, group(name), problems)

@@ -15,7 +15,7 @@ static struct canon_joint joint;
 static struct canon_instance *giver;
 static uint32_t number, posts, overs, traps;
 static struct canon_end given, taken;
-static bool is_plain;
+static bool is_plain, is_text;  // is_text: of the host's own, a future of a string
 
 static void post(struct canon_joint *j UNUSED)
 {
@@ -34,8 +34,12 @@ static void trapped(struct canon_joint *j UNUSED, const char *why)
 }
 static const struct canon_joint_ops joint_ops = {post, over, trapped};
 
+static char promised[] = "promised";
+
+// What the last value lay in is somebody else's now.
 static void changed(struct canon_end *e UNUSED)
 {
+	memset(promised, 'x', 8);
 }
 
 static void gone(struct canon_end *e UNUSED)
@@ -44,13 +48,17 @@ static void gone(struct canon_end *e UNUSED)
 
 static bool value(struct canon_end *e UNUSED, struct canon_task *t UNUSED, void *native)
 {
-	*(struct wit_string *)native = (struct wit_string){(const uint8_t *)"promised", 8};
+	if (is_text)
+		*(struct wit_string *)native = (struct wit_string){memcpy(promised, "promised", 8), 8};
+	else
+		*(uint8_t *)native = 7;
 	return true;
 }
 static const struct canon_end_ops ops = {changed, value, gone};
 
 static enum trap hand_over(struct canon_instance *i, const struct wit_type *type, void *ret)
 {
+	is_text = is_plain ? type == future_type : is_text;
 	if (is_plain)
 		return canon_end_new(i, type, &ops, &given, ret) ? TRAP_NONE : TRAP_HOST;
 	return canon_joint_new(&joint, &joint_ops, giver, number, i, type, ret) ? TRAP_NONE : TRAP_HOST;
@@ -372,8 +380,35 @@ static void a_promise_of_the_host_goes_through_it(void **state UNUSED)
 			assert_int_equal(got, 0);
 		}
 		assert_int_equal(load(b, 68), 8);
+		assert_int_equal(load(b, load(b, 64)), 0x6d6f7270);  // "prom"
 		canon_end_drop(&given);
 		canon_instance_free(a);
+		canon_instance_free(b);
+		assert_int_equal(overs, 1);
+	}
+}
+
+// Values that the host offers through it are stored when the reader is told, or are no more: then their giver has ended.
+static void what_the_host_offers_ends_with_its_giver(void **state UNUSED)
+{
+	for (int ends = 0; ends < 2; ends++) {
+		struct canon_instance *a = instance(), *b = instance();
+		is_plain = true;
+		uint32_t r = (uint32_t)call(a, GIVE, 0, 0, 0);
+		is_plain = false;
+		call(a, TAKE, r, 0, 0);
+		r = (uint32_t)call(b, GIVE, 0, 0, 0);
+		assert_int_equal((uint32_t)call(b, STREAM_READ, r, 64, 4), BLOCKED);
+		canon_end_offer(&given, 3);
+		if (ends)
+			canon_instance_free(a);
+		assert_int_equal((uint32_t)call(b, STREAM_CANCEL_READ, r, 0, 0), ends ? 1 : 3 << 4 | 2);
+		assert_int_equal(load(b, 64), ends ? 0 : 0x070707);
+		if (!ends) {
+			canon_end_drop(&given);
+			assert_int_equal(call(b, STREAM_READ, r, 64, 4), 1);
+			canon_instance_free(a);
+		}
 		canon_instance_free(b);
 		assert_int_equal(overs, 1);
 	}
@@ -391,6 +426,7 @@ int main(void)
 		cmocka_unit_test(a_value_that_is_none_ends_its_giver_alone),
 		cmocka_unit_test(ends_of_the_host_meet_through_it),
 		cmocka_unit_test(a_promise_of_the_host_goes_through_it),
+		cmocka_unit_test(what_the_host_offers_ends_with_its_giver),
 	};
 	struct err e = {0};
 	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e))

@@ -258,6 +258,9 @@ void canon_end_offer(struct canon_end *e, size_t n);
 void canon_end_resolve(struct canon_end *e);
 // A future's that the host writes not before its value was read, or the guest's end dropped. Of one that is gone it does nothing.
 void canon_end_drop(struct canon_end *e);
+// What a native value points to is copied into `a`, and the value points there. As work where `exec` is not NULL: else it is one moment, in which nobody else runs.
+// TRAP_OUT_OF_MEMORY, or what ended the work.
+NODISCARD enum trap canon_value_copy_parts(const struct wit_type *type, void *native, struct arena *a, struct abi_exec *exec);
 // The task whose guest code runs in the instance; NULL: none does.
 struct canon_task *canon_instance_running(const struct canon_instance *i);
 
@@ -279,6 +282,7 @@ struct canon_joint {
 	struct arena arena;         // of values that were taken and not yet given: the taker's memory
 	uint8_t *values;
 	uint32_t n, next;           // of those: all, the next to be given
+	uint8_t giving;             // what the taker stores now, whose memory has to last until then
 	bool busy, again, lost;     // lost: of a future that nobody will write any more
 	bool writer_came;           // last
 };
@@ -296,7 +300,9 @@ NODISCARD bool canon_guest_resource_drop(struct canon_instance *i, const struct 
 	struct canon_trap *trap);
 
 // ---- images -----------------------------------------------------------------------------------------------------------------------
-enum canon_init { CANON_INIT_AUTO, CANON_INIT_ONCE, CANON_INIT_EACH };
+enum canon_init { CANON_INIT_AUTO,
+	CANON_INIT_ONCE,
+	CANON_INIT_EACH };
 // Instantiates once, learning where the cut is (design §5), and keeps the state before it. On a fiber, as task `t`.
 // false with trap->trap != NONE: the guest trapped before the cut; else `e`. `user` and what ops->remake needs must outlive the image.
 NODISCARD bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
@@ -336,7 +342,10 @@ NODISCARD bool canon_slot_reset(struct canon_instance *i);
 
 // ---- for the seam and tests -------------------------------------------------------------------------------------------------------
 // Strings between components: native len = code units | encoding << CANON_STRING_SHIFT. Never seen by host functions.
-enum canon_string { CANON_UTF8, CANON_UTF16, CANON_LATIN1, CANON_LATIN1_UTF16 };
+enum canon_string { CANON_UTF8,
+	CANON_UTF16,
+	CANON_LATIN1,
+	CANON_LATIN1_UTF16 };
 #define CANON_STRING_SHIFT 60
 
 #endif

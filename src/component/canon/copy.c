@@ -5,7 +5,8 @@
 // 2. A buffer is checked when the copy begins, also where nothing is copied; memories never shrink.
 #include "canon_async.h"
 
-enum { MAX_BUFFER_LENGTH = (1 << 28) - 1, BATCH = 64 };
+enum { MAX_BUFFER_LENGTH = (1 << 28) - 1,
+	BATCH = 64 };
 
 // ---- copying ----
 
@@ -41,6 +42,57 @@ static bool copy_values(struct canon__cx *from, struct canon__cx *to, const stru
 		arena_rewind(from->arena, mark);
 	}
 	return true;
+}
+
+static enum trap copy_parts(const struct wit_type *t, uint8_t *v, struct arena *a, struct abi_exec *exec);
+
+static enum trap copy_list(const struct wit_type *elem, struct wit_list *l, size_t size, struct arena *a, struct abi_exec *exec)
+{
+	const void *from = l->ptr;
+	size_t bytes = l->len * size;
+	enum trap t = TRAP_NONE;
+	if (!bytes)
+		return TRAP_NONE;
+	uint8_t *at = arena_alloc(a, bytes, 8);
+	if (!at)
+		return TRAP_OUT_OF_MEMORY;
+	for (size_t done = 0; done < bytes && t == TRAP_NONE; done += VM_WORK_LOOK) {
+		size_t n = min_u64(bytes - done, VM_WORK_LOOK);
+		memcpy(at + done, (const uint8_t *)from + done, n);
+		t = exec ? vm_work(exec, n) : TRAP_NONE;
+	}
+	l->ptr = (void *)at;
+	for (size_t i = 0; elem && elem->flags & WIT_HAS_PTR && i < l->len && t == TRAP_NONE; i++) {
+		t = exec ? vm_work(exec, VM_WORK_ITEM) : TRAP_NONE;
+		t = t == TRAP_NONE ? copy_parts(elem, at + i * size, a, exec) : t;
+	}
+	return t;
+}
+
+// What the value that was copied points to is copied too.
+static enum trap copy_parts(const struct wit_type *t, uint8_t *v, struct arena *a, struct abi_exec *exec)
+{
+	enum trap r = TRAP_NONE;
+	if (!(t->flags & WIT_HAS_PTR))
+		return TRAP_NONE;
+	if (t->kind == WIT_STRING)
+		return copy_list(NULL, (struct wit_list *)(void *)v, 1, a, exec);
+	if (wit_kind_is_list(t->kind))
+		return copy_list(t->elem, (struct wit_list *)(void *)v, t->elem->size64, a, exec);
+	if (wit_kind_is_variant(t->kind)) {
+		const struct wit_type *payload = t->fields[wit_discriminant_load(v, t->discriminant_size)].type;
+		return payload ? copy_parts(payload, v + t->payload64, a, exec) : TRAP_NONE;
+	}
+	for (uint32_t i = 0; wit_kind_is_record(t->kind) && i < t->n && r == TRAP_NONE; i++)
+		r = copy_parts(t->fields[i].type, v + t->fields[i].offset64, a, exec);
+	for (uint32_t i = 0; t->kind == WIT_FIXED_LIST && i < t->n && r == TRAP_NONE; i++)
+		r = copy_parts(t->elem, v + i * t->elem->size64, a, exec);
+	return r;
+}
+
+enum trap canon_value_copy_parts(const struct wit_type *type, void *native, struct arena *a, struct abi_exec *exec)
+{
+	return copy_parts(type, native, a, exec);
 }
 
 // dst_buffer.write(src_buffer.read(n))
@@ -90,14 +142,19 @@ enum trap canon__host_value(struct canon_instance *i, struct canon_task *task, s
 	return TRAP_NONE;
 }
 
-// The values of a stream that the host offered.
+// The values of a stream that the host offered. While one is stored others may run: of a joint's end the giver may be gone then, and the end with it.
 static enum trap store_offered(struct canon_instance *i, struct canon_task *task, struct canon__end *e)
 {
 	const struct wit_type *elem = e->shared->elem;
-	struct canon_end *host = canon__host_of(e);
 	struct canon__cx cx = canon__context(i, task, e->buffer.options, e->component);
 	cx.copy = true;
 	for (; e->offered; e->offered--) {
+		struct canon_end *host = canon__host_of(e);
+		if (!host) {
+			e->offered = 0;
+			e->result = COPY_DROPPED;
+			break;
+		}
 		struct arena_mark mark = arena_mark(&task->arena);
 		void *native = arena_zalloc(&task->arena, elem->size64, 8);
 		if (!native)
@@ -108,6 +165,9 @@ static enum trap store_offered(struct canon_instance *i, struct canon_task *task
 			return cx.trap;
 		arena_rewind(&task->arena, mark);
 		canon__buffer_advance(&e->buffer, elem, 1);
+		host = canon__host_of(e);
+		if (host && host->twin)  // it holds what was stored until now
+			host->ops->changed(host);
 	}
 	return TRAP_NONE;
 }

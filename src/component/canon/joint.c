@@ -4,23 +4,37 @@
 // 1. A rendezvous as within one instance: nothing is copied before both guests wait. Bytes, and what has the same bytes on both sides, go at once, in the call
 //    of whoever comes second, at most PIECE of them: the rest is the next copy's.
 // 2. Values are taken from the giver on the thread's own stack, where nobody can be in the middle of either instance, and stored when the taker is told, in its
-//    own call, with its realloc. They were taken then: also if the giver ends before that.
+//    own call, with its realloc. They were taken then: also if the giver ends before that. What the host wrote is taken in that call, as the taker's memory: while
+//    it is stored others run, and the giver may end.
 // 3. Either end may go first: by its guest, or with its instance. A stream is over then. A future that nobody will write any more traps who reads it.
 // 4. A value that is none of its type, or that the taker has no room for, ends the giver's instance.
 // 5. Of several in a row the last one copies: what it has taken lies in the instance where it is read.
 #include "canon_async.h"
 
-enum { PIECE = 256 << 10, BATCH = 64 };
+enum { PIECE = 256 << 10,
+	BATCH = 64 };
+
+// What the taker is in the middle of storing.
+enum { GIVES_NOTHING,
+	GIVES_TAKEN,
+	GIVES_WRITERS };
 
 static bool holds_values(const struct canon_joint *j)
 {
-	return j->next < j->n;
+	return j->next < j->n || j->giving;
 }
 
 static void forget_values(struct canon_joint *j)
 {
 	arena_release(&j->arena);
 	j->n = j->next = 0;
+	j->giving = GIVES_NOTHING;
+}
+
+// An end of the host that writes to it, perhaps another joint's.
+static struct canon_end *writer_of(const struct canon_joint *j)
+{
+	return j->from.shared ? j->from.shared->host[true] : NULL;
 }
 
 static size_t remain(const struct canon__end *e)
@@ -193,11 +207,38 @@ static struct canon_joint *joint_of(struct canon_end *e)
 	return e->writes ? CONTAINER_OF(e, struct canon_joint, to) : CONTAINER_OF(e, struct canon_joint, from);
 }
 
+// The taker has stored it: who wrote it may forget it.
+static void was_stored(struct canon_joint *j)
+{
+	struct canon_end *writer = j->giving == GIVES_WRITERS ? writer_of(j) : NULL;
+	bool busy = j->busy;
+	j->giving = GIVES_NOTHING;
+	if (!writer || (!writer->twin && !writer->shared->is_future))
+		return;
+	writer->shared->done |= !writer->twin;
+	j->busy = true;  // it stays meanwhile
+	writer->ops->changed(writer);
+	j->busy = busy;
+}
+
 static void changed(struct canon_end *e)
 {
 	struct canon_joint *j = joint_of(e);
+	if (e->writes && j->giving)
+		was_stored(j);
 	j->writer_came = !e->writes;
 	go(j);
+}
+
+// Of an end of the host that is no joint's, its parts are copied in the same moment: the giver's end takes what they lie in.
+static bool value_of_writer(struct canon_end *writer, const struct wit_type *elem, struct canon_task *t, void *native)
+{
+	if (writer->ops->value && !writer->ops->value(writer, t, native))
+		return false;
+	if (writer->twin || !elem || canon_value_copy_parts(elem, native, &t->arena, NULL) == TRAP_NONE)
+		return true;
+	canon_task_trap(t, "no memory for a value of a stream or future");
+	return false;
 }
 
 // The next value, of this joint or of who writes to it.
@@ -205,22 +246,20 @@ static bool value(struct canon_end *e, struct canon_task *t, void *native)
 {
 	struct canon_joint *j = joint_of(e);
 	const struct wit_type *elem = e->shared->elem;
-	struct canon_end *writer = j->from.shared ? j->from.shared->host[true] : NULL;
-	if (!holds_values(j) && writer) {
-		bool ok = writer->ops->value(writer, t, native);
-		if (ok && writer->shared->is_future && !writer->twin) {
-			writer->shared->done = true;
-			writer->ops->changed(writer);
-		}
-		return ok;
-	}
-	if (!holds_values(j)) {
+	struct canon_end *writer = writer_of(j);
+	if (j->next < j->n) {
+		if (elem)
+			memcpy(native, j->values + (size_t)j->next * elem->size64, elem->size64);
+		j->next++;
+		j->giving = GIVES_TAKEN;
+	} else if (writer) {
+		if (!value_of_writer(writer, elem, t, native))
+			return false;
+		j->giving = GIVES_WRITERS;
+	} else {
 		canon_task_trap(t, "the component that was to write this future has ended");
 		return false;
 	}
-	if (elem)
-		memcpy(native, j->values + (size_t)j->next * elem->size64, elem->size64);
-	j->next++;
 	return true;
 }
 

@@ -36,55 +36,12 @@ bool seam_value_handles(const struct wit_type *type, void *value, seam_visit *vi
 
 // ---- copies ----
 
-static enum seam_result copy_parts(const struct wit_type *t, uint8_t *v, struct arena *a, struct abi_exec *exec);
-
-static enum seam_result copy_list(const struct wit_type *elem, struct wit_list *l, size_t size, struct arena *a, struct abi_exec *exec)
-{
-	const void *from = l->ptr;
-	size_t bytes = l->len * size;
-	if (!bytes)
-		return SEAM_OK;
-	uint8_t *at = arena_alloc(a, bytes, 8);
-	if (!at)
-		return SEAM_TRAP;
-	for (size_t done = 0; done < bytes; done += VM_WORK_LOOK) {
-		size_t n = min_u64(bytes - done, VM_WORK_LOOK);
-		memcpy(at + done, (const uint8_t *)from + done, n);
-		if (vm_work(exec, n) != TRAP_NONE)
-			return SEAM_KILLED;
-	}
-	l->ptr = (void *)at;
-	enum seam_result r = SEAM_OK;
-	for (size_t i = 0; elem && elem->flags & WIT_HAS_PTR && i < l->len && r == SEAM_OK; i++)
-		r = vm_work(exec, VM_WORK_ITEM) == TRAP_NONE ? copy_parts(elem, at + i * size, a, exec) : SEAM_KILLED;
-	return r;
-}
-
-// What the value that was copied points to is copied too.
-static enum seam_result copy_parts(const struct wit_type *t, uint8_t *v, struct arena *a, struct abi_exec *exec)
-{
-	enum seam_result r = SEAM_OK;
-	if (!(t->flags & WIT_HAS_PTR))
-		return SEAM_OK;
-	if (t->kind == WIT_STRING)
-		return copy_list(NULL, (struct wit_list *)(void *)v, 1, a, exec);
-	if (wit_kind_is_list(t->kind))
-		return copy_list(t->elem, (struct wit_list *)(void *)v, t->elem->size64, a, exec);
-	if (wit_kind_is_variant(t->kind)) {
-		const struct wit_type *payload = t->fields[wit_discriminant_load(v, t->discriminant_size)].type;
-		return payload ? copy_parts(payload, v + t->payload64, a, exec) : SEAM_OK;
-	}
-	for (uint32_t i = 0; wit_kind_is_record(t->kind) && i < t->n && r == SEAM_OK; i++)
-		r = copy_parts(t->fields[i].type, v + t->fields[i].offset64, a, exec);
-	for (uint32_t i = 0; t->kind == WIT_FIXED_LIST && i < t->n && r == SEAM_OK; i++)
-		r = copy_parts(t->elem, v + i * t->elem->size64, a, exec);
-	return r;
-}
-
 enum seam_result seam_value_copy(const struct wit_type *type, const void *value, void *ret, struct arena *a, struct abi_exec *exec)
 {
 	memcpy(ret, value, type->size64);
-	return copy_parts(type, ret, a, exec);
+	enum trap t = canon_value_copy_parts(type, ret, a, exec);
+	return t == TRAP_NONE ? SEAM_OK : t == TRAP_OUT_OF_MEMORY ? SEAM_TRAP
+															  : SEAM_KILLED;
 }
 
 // ---- which provider ----

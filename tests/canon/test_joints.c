@@ -14,6 +14,8 @@ static const struct wit_type *stream_type, *future_type;
 static struct canon_joint joint;
 static struct canon_instance *giver;
 static uint32_t number, posts, overs, traps;
+static struct canon_joint *row;  // NULL: `joint`
+static const char *why_not;      // there is none
 static struct canon_end given, taken;
 static bool is_plain, is_text;  // is_text: of the host's own, a future of a string
 
@@ -61,7 +63,7 @@ static enum trap hand_over(struct canon_instance *i, const struct wit_type *type
 	is_text = is_plain ? type == future_type : is_text;
 	if (is_plain)
 		return canon_end_new(i, type, &ops, &given, ret) ? TRAP_NONE : TRAP_HOST;
-	return canon_joint_new(&joint, &joint_ops, giver, number, i, type, ret) ? TRAP_NONE : TRAP_HOST;
+	return canon_joint_new(row ? row : &joint, &joint_ops, giver, number, i, type, ret, &why_not) ? TRAP_NONE : TRAP_HOST;
 }
 
 static enum trap give(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args UNUSED, void *ret)
@@ -414,6 +416,37 @@ static void what_the_host_offers_ends_with_its_giver(void **state UNUSED)
 	}
 }
 
+// There and back, until it is refused; what was made still works, and goes when its writer does.
+static void a_row_of_joints_has_an_end(void **state UNUSED)
+{
+	static struct canon_joint joints[CANON_JOINTS_MAX + 1];
+	struct canon_instance *of[] = {instance(), instance()};
+	struct canon_trap trap;
+	uint64_t ends = call(of[0], STREAM_NEW, 0, 0, 0), ret;
+	uint32_t w = (uint32_t)(ends >> 32), r = (uint32_t)ends;
+	fill(of[0]);
+	for (unsigned k = 0; k < CANON_JOINTS_MAX; k++) {
+		row = joints + k;
+		call(of[k % 2], TAKE, r, 0, 0);
+		r = (uint32_t)call(of[(k + 1) % 2], GIVE, 0, 0, 0);
+		if (k + 1 == CANON_JOINTS_MAX) {
+			assert_int_equal((uint32_t)call(of[0], STREAM_WRITE, w, 64, 8), BLOCKED);
+			assert_int_equal(call(of[0], STREAM_READ, r, 128, 4), 4 << 4);
+			assert_int_equal(load(of[0], 128), 0x04030201);
+		}
+	}
+	assert_int_equal(overs, 0);
+	row = joints + CANON_JOINTS_MAX;
+	call(of[0], TAKE, r, 0, 0);
+	assert_int_equal(endpoint_call(&subject, of[1], GIVE, 0, 0, 0, &ret, &trap), TRAP_HOST);
+	assert_string_equal(why_not, "it comes over 32 links in a row already, which is the most");
+	row = NULL;
+	assert_int_equal(overs, CANON_JOINTS_MAX);
+	assert_int_equal((uint32_t)call(of[0], STREAM_CANCEL_WRITE, w, 0, 0), 4 << 4 | 1);
+	canon_instance_free(of[0]);
+	canon_instance_free(of[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +460,7 @@ int main(void)
 		cmocka_unit_test(ends_of_the_host_meet_through_it),
 		cmocka_unit_test(a_promise_of_the_host_goes_through_it),
 		cmocka_unit_test(what_the_host_offers_ends_with_its_giver),
+		cmocka_unit_test(a_row_of_joints_has_an_end),
 	};
 	struct err e = {0};
 	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e))

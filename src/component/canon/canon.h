@@ -285,12 +285,14 @@ struct canon_joint {
 	uint8_t giving;             // what the taker stores now, whose memory has to last until then
 	bool busy, again, lost;     // lost: of a future that nobody will write any more
 	bool writer_came;           // last
+	uint32_t depth;             // of those that its values come through: itself and the ones before it
 };
+#define CANON_JOINTS_MAX 32  // in a row
 // The readable end that a guest of `from` passed, whose native value is `number`, goes to a guest of `to`: *ret is its native value there. `type`: of the
-// stream or future, in either. The elements hold no handles. `over` may come before this returns. false: no memory, or too many handles in `to`: the end is
-// dropped, and `over` is not called.
+// stream or future, in either. The elements hold no handles. `over` may come before this returns. false: *ret_why says why: no memory, too many handles in `to`,
+// a row of more than CANON_JOINTS_MAX; the end is dropped, and `over` is not called.
 NODISCARD bool canon_joint_new(struct canon_joint *j, const struct canon_joint_ops *ops, struct canon_instance *from, uint32_t number, struct canon_instance *to,
-	const struct wit_type *type, uint32_t *ret);
+	const struct wit_type *type, uint32_t *ret, const char **ret_why);
 void canon_joint_run(struct canon_joint *j);
 
 // ---- resources of guests, held by the host ---------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@
 //    it is stored others run, and the giver may end.
 // 3. Either end may go first: by its guest, or with its instance. A stream is over then. A future that nobody will write any more traps who reads it.
 // 4. A value that is none of its type, or that the taker has no room for, ends the giver's instance.
-// 5. Of several in a row the last one copies: what it has taken lies in the instance where it is read.
+// 5. Of several in a row the last one copies: what it has taken lies in the instance where it is read. A row has an end, CANON_JOINTS_MAX: each is looked at, and
+//    on the stack, when an end of it changes.
 #include "canon_async.h"
 
 enum { PIECE = 256 << 10,
@@ -271,16 +272,38 @@ static void gone(struct canon_end *e)
 	go(j);
 }
 
+// Of those that the value comes through to this one.
+static uint32_t depth_of(const struct canon_joint *j)
+{
+	struct canon_end *writer = writer_of(j);
+	return writer && writer->twin ? joint_of(writer)->depth + 1 : 1;
+}
+
+static bool make_end(struct canon_joint *j, const struct canon_end_ops *ops, struct canon_instance *to, const struct wit_type *type, uint32_t *ret,
+	const char **ret_why)
+{
+	if (j->depth > CANON_JOINTS_MAX)
+		*ret_why = "it comes over 32 links in a row already, which is the most";
+	else if (!canon_end_new(to, type, ops, &j->to, ret))
+		*ret_why = canon_handles_full(to);
+	else
+		return true;
+	return false;
+}
+_Static_assert(CANON_JOINTS_MAX == 32, "the text says so");
+
 bool canon_joint_new(struct canon_joint *j, const struct canon_joint_ops *ops, struct canon_instance *from, uint32_t number, struct canon_instance *to,
-	const struct wit_type *type, uint32_t *ret)
+	const struct wit_type *type, uint32_t *ret, const char **ret_why)
 {
 	static const struct canon_end_ops end_ops = {.changed = changed, .value = value, .gone = gone, .waits = true};
 	*j = (struct canon_joint){.ops = ops};
+	*ret_why = "it is none";
 	if (!canon_end_take(from, number, &end_ops, &j->from))
 		return false;
 	j->from.arena = &j->arena;
 	j->from.twin = &j->to;
-	if (!canon_end_new(to, type, &end_ops, &j->to, ret)) {
+	j->depth = depth_of(j);
+	if (!make_end(j, &end_ops, to, type, ret, ret_why)) {
 		canon_end_drop(&j->from);
 		return false;
 	}

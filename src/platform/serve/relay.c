@@ -31,7 +31,7 @@ static void call_main(void *arg)
 {
 	struct relay_call *k = arg;
 	struct relay_guest *g = k->guest;
-	bool full;
+	const char *full;
 	k->ok = !k->task->killed && serve__relay_start(g, k->task, &k->trap) && serve__relay_close_handles(g, k->task, &k->trap) && !k->task->killed &&
 		serve__relay_take_in(g, k->call, k->args, &full) &&
 		canon_call_export_whole(g->slot->canon, k->export, &k->task->canon, k->args, k->ret, seam_arena(k->call), NULL, &k->trap);
@@ -99,13 +99,14 @@ static void on_begin(struct loop_job *j)
 static enum seam_result conclude(struct seam_call *c, struct relay_call *k)
 {
 	struct serve_relay *r = k->of->relay;
+	const char *full;
 	serve__relay_bound(k->guest->shard->thread, c->task, c->canon);
 	if (!k->begun)
 		return serve__relay_fails(r, c, "no memory for a stack", k->ret);
 	if (!k->ok)
 		return serve__relay_fails(r, c, k->trap.text[0] ? k->trap.text : trap_text(k->trap.trap), k->ret);
-	if (!serve__relay_give_out(k->guest, c, k->ret))
-		return seam_trap(c, "%s: no room for the handles that component %s returns", c->func->name, r->service->name);
+	if (!serve__relay_give_out(k->guest, c, k->ret, &full))
+		return seam_trap(c, "%s: no room for the handles that component %s returns: %s", c->func->name, r->service->name, full);
 	return SEAM_OK;
 }
 

@@ -167,7 +167,7 @@ static void leave(struct relay_many *k, bool clean)
 // Of a result that nobody has taken. What it passed on by a stream waits for nobody then.
 static void close_result(struct relay_many *k)
 {
-	if (k->returned && !serve__relay_give_up(k->guest, k->func, k->ret))
+	if (k->returned && !serve__relay_give_up(k->guest, k->func->type->result, k->ret))
 		k->leaks = true;  // without memory to close what it gave its instance can't go on
 	k->returned = false;
 }
@@ -182,6 +182,13 @@ static void on_returned(struct canon_task *t)
 		close_result(k);
 }
 
+// Nothing of the instance has run: what had come in goes, and its neighbours go on.
+static bool is_refused(struct relay_many *k, const char *full)
+{
+	snprintf(k->trap.text, sizeof k->trap.text, "no room for another stream or future: %s", full);
+	return serve__relay_give_up(k->guest, &k->func->type->params, k->args);
+}
+
 static void call_main(void *arg)
 {
 	struct relay_many *k = arg;
@@ -194,12 +201,14 @@ static void call_main(void *arg)
 	k->ok = serve__relay_start(g, k->task, &k->trap) && (g->left || serve__relay_close_handles(g, k->task, &k->trap));
 	if (!k->ok || !k->call)
 		return;
-	bool full;
+	const char *full;
 	k->came_in = true;
 	if (serve__relay_take_in(g, k->call, k->args, &full))
 		k->ok = canon_call_export_whole(g->slot->canon, k->export, &k->task->canon, k->args, k->ret, &k->arena, on_returned, &k->trap);
 	else if (full)
-		snprintf(k->trap.text, sizeof k->trap.text, "no room for another stream: %s", canon_handles_full(g->slot->canon));
+		k->ok = is_refused(k, full);
+	else
+		k->ok = false;
 }
 
 // The caller pays for what it has used until he goes. He may have gone, and only a thread of his waits.
@@ -300,10 +309,11 @@ static enum seam_result conclude(struct relay_many *k, struct seam_call *c, void
 		r = seam_trap(c, "%s: no room for what component %s returns", c->func->name, k->guest->relay->service->name);
 	if (r != SEAM_OK)
 		return r;
-	bool fits = serve__relay_give_out(k->guest, c, ret);
+	const char *full;
+	bool fits = serve__relay_give_out(k->guest, c, ret, &full);
 	k->returned = false;  // its objects are the caller's
 	keep_place(k->guest);
-	return fits ? SEAM_OK : seam_trap(c, "%s: no room for the handles that component %s returns", c->func->name, k->guest->relay->service->name);
+	return fits ? SEAM_OK : seam_trap(c, "%s: no room for the handles that component %s returns: %s", c->func->name, k->guest->relay->service->name, full);
 }
 
 // On the caller's fiber: others may get their turns meanwhile, and he may be ended.

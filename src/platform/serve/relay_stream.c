@@ -23,7 +23,7 @@ static void over(struct canon_joint *j)
 	struct relay_stream *s = stream_of(j);
 	loop_job_cancel(&s->run);
 	serve__relay_let_one_go(s->guest);
-	mem_free(s);
+	pool_free(s);
 }
 
 static void trapped(struct canon_joint *j, const char *why)
@@ -32,21 +32,24 @@ static void trapped(struct canon_joint *j, const char *why)
 	serve__log(service->process->config, SERVE_LOG_WARN, "a stream or future between component %s of %s and who calls it: %s", service->name, service->app, why);
 }
 
-bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, uint32_t *number)
+bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, uint32_t *number,
+	const char **ret_why)
 {
 	static const struct canon_joint_ops ops = {post, over, trapped};
-	struct relay_stream *s = mem_zalloc(sizeof *s);
+	struct relay_stream *s = pool_zalloc(canon_instance_pool(to), sizeof *s);  // who takes it pays; with its instance it is over
 	uint32_t given = *number;
+	*number = 0;
 	if (!s) {
+		*ret_why = "the instance's limit is reached (--memory)";
 		canon_end_drop_number(from, given);
 		return false;
 	}
 	s->guest = g;
 	s->run.fn = on_run;
 	g->handles++;
-	if (canon_joint_new(&s->joint, &ops, from, given, to, type, number))
+	if (canon_joint_new(&s->joint, &ops, from, given, to, type, number, ret_why))
 		return true;
 	g->handles--;
-	mem_free(s);
+	pool_free(s);
 	return false;
 }

@@ -12,7 +12,8 @@ struct passing {
 	struct serve_relay *relay;
 	struct seam_call *call;
 	struct relay_guest *guest;
-	bool differ, no_room;
+	bool differ;
+	const char *full;  // why there is no room for a stream or handle
 };
 
 static bool is_stream(const struct wit_type *t)
@@ -48,10 +49,13 @@ enum seam_result serve__relay_of_handles(struct serve_relay *r, struct seam_call
 // From an instance of one side to that of the other.
 static void pass_stream(struct passing *p, struct canon_instance *from, struct canon_instance *to, const struct wit_type *t, uint32_t *number)
 {
-	if (p->no_room)
+	const char *why;
+	if (p->full) {
 		canon_end_drop_number(from, *number);
-	else
-		p->no_room = !serve__relay_stream(p->guest, from, to, t, number);
+		*number = 0;
+	} else if (!serve__relay_stream(p->guest, from, to, t, number, &why)) {
+		p->full = why;
+	}
 }
 
 static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
@@ -73,12 +77,12 @@ static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 	return true;
 }
 
-bool serve__relay_take_in(struct relay_guest *g, struct seam_call *c, void *args, bool *ret_full)
+bool serve__relay_take_in(struct relay_guest *g, struct seam_call *c, void *args, const char **ret_full)
 {
 	struct passing p = {.relay = g->relay, .call = c, .guest = g};
 	bool ok = seam_value_handles(&c->func->type->params, args, take_in, &p);
-	*ret_full = p.no_room;
-	return ok && !p.no_room;
+	*ret_full = ok ? p.full : NULL;
+	return ok && !p.full;
 }
 
 static bool turn_away(void *ctx, const struct wit_type *t, uint32_t *number)
@@ -103,24 +107,25 @@ static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 	}
 	struct relay_handle *h = mem_alloc(sizeof *h);
 	if (!h) {
-		p->no_room = true;
+		p->full = "the host is out of memory";
 		return true;
 	}
 	*h = (struct relay_handle){.guest = p->guest, .type = t->resource, .rep = *rep};
 	p->guest->handles++;
-	if (!p->no_room && seam_resource_new(p->call, &class_of(p->relay, t)->ops, h, rep))
+	if (!p->full && seam_resource_new(p->call, &class_of(p->relay, t)->ops, h, rep))
 		return true;
-	p->no_room = true;
+	p->full = p->full ? p->full : canon_handles_full(p->call->canon);
 	serve__relay_drop(h);
 	return true;
 }
 
-bool serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret)
+bool serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret, const char **ret_full)
 {
 	struct passing p = {.relay = g->relay, .call = c, .guest = g};
 	if (c->func->type->result)
 		seam_value_handles(c->func->type->result, ret, give_out, &p);
-	return !p.no_room;
+	*ret_full = p.full;
+	return !p.full;
 }
 
 static bool give_up(void *ctx, const struct wit_type *t, uint32_t *rep)
@@ -130,6 +135,8 @@ static bool give_up(void *ctx, const struct wit_type *t, uint32_t *rep)
 		canon_end_drop_number(p->guest->slot->canon, *rep);
 		return true;
 	}
+	if (t->kind != WIT_OWN)
+		return true;
 	struct relay_handle *h = mem_alloc(sizeof *h);
 	if (!h)
 		return false;
@@ -139,10 +146,10 @@ static bool give_up(void *ctx, const struct wit_type *t, uint32_t *rep)
 	return true;
 }
 
-bool serve__relay_give_up(struct relay_guest *g, const struct seam_func *f, void *ret)
+bool serve__relay_give_up(struct relay_guest *g, const struct wit_type *type, void *value)
 {
 	struct passing p = {.relay = g->relay, .guest = g};
-	return !f->type->result || seam_value_handles(f->type->result, ret, give_up, &p);
+	return !type || seam_value_handles(type, value, give_up, &p);
 }
 
 // ---- what a trap becomes -------------------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ static const struct wit_type *stream_type, *future_type;
 
 // What an instance took is given to the next that asks for it: by a joint, or (plain) by the host's own ends.
 static struct canon_joint joint;
-static struct canon_instance *giver;
+static struct canon_instance *giver, *expects_dead;
 static uint32_t number, posts, overs, traps;
 static struct canon_joint *row;  // NULL: `joint`
 static const char *why_not;      // there is none
@@ -29,12 +29,13 @@ static void over(struct canon_joint *j UNUSED)
 	overs++;
 }
 
-static void trapped(struct canon_joint *j UNUSED, const char *why)
+static void failed(struct canon_joint *j UNUSED, const struct canon_instance *dead, const char *why)
 {
 	assert_true(why[0]);
+	assert_ptr_equal(dead, expects_dead);
 	traps++;
 }
-static const struct canon_joint_ops joint_ops = {post, over, trapped};
+static const struct canon_joint_ops joint_ops = {post, over, failed};
 
 static char promised[] = "promised";
 
@@ -85,16 +86,21 @@ static enum trap take(struct canon_task *t UNUSED, struct canon_instance *i, voi
 static const struct canon_host_func host_funcs[] = {{.fn = give}, {.fn = take}, {.fn = promise}, {.fn = take}};
 static const struct canon_host host = {.funcs = host_funcs, .n_funcs = ARRAY_LEN(host_funcs)};
 
-static struct canon_instance *instance(void)
+static struct canon_instance *instance_with(const struct canon_limits *limits)
 {
 	struct canon_instance *i = NULL;
 	struct canon_trap trap;
 	struct err e = {0};
-	assert_true(canon_instance_new(shard, subject.l.canon, &host, NULL, NULL, &i, &e));
+	assert_true(canon_instance_new(shard, subject.l.canon, &host, limits, NULL, &i, &e));
 	assert_true(canon_instance_initialize(i, 0, canon_component_steps(subject.l.canon), NULL, &trap));
 	is_plain = false;
 	posts = overs = traps = 0;
 	return i;
+}
+
+static struct canon_instance *instance(void)
+{
+	return instance_with(NULL);
 }
 
 static uint64_t call(struct canon_instance *i, enum endpoint op, uint32_t a, uint32_t b, uint32_t c)
@@ -309,13 +315,38 @@ static void a_value_that_is_none_ends_its_giver_alone(void **state UNUSED)
 	struct pipe p = pipe_between(a, b, true);
 	assert_int_equal((uint32_t)call(b, TEXT_READ, p.r, 64, 0), BLOCKED);
 	assert_int_equal((uint32_t)call(a, TEXT_WRITE, p.w, 64, 0), BLOCKED);
+	expects_dead = a;
 	canon_joint_run(&joint);
+	expects_dead = NULL;
 	assert_int_equal(traps, 1);
 	assert_true(canon_instance_is_dead(a));
 	assert_false(canon_instance_is_dead(b));
 	assert_int_equal(endpoint_call(&subject, a, LOAD, 64, 0, 0, &ret, &trap), TRAP_POISONED);
 	canon_instance_free(a);
 	canon_instance_free(b);
+}
+
+// A reader without room for a value has lost it. Who wrote it goes on.
+static void a_value_without_room_is_lost_to_its_taker(void **state UNUSED)
+{
+	static const struct canon_limits narrow = {.call_bytes = 1000};
+	struct canon_instance *a = instance(), *b = instance_with(&narrow);
+	struct canon_trap trap;
+	uint64_t ret;
+	make_text(a);
+	struct pipe p = pipe_between(a, b, true);
+	uint32_t set = (uint32_t)call(b, SET_NEW, 0, 0, 0);
+	call(b, JOIN, p.r, set, 0);
+	assert_int_equal((uint32_t)call(a, TEXT_WRITE, p.w, 96, 0), BLOCKED);
+	assert_int_equal((uint32_t)call(b, TEXT_READ, p.r, 64, 0), BLOCKED);
+	canon_joint_run(&joint);
+	assert_int_equal(traps, 1);
+	assert_false(canon_instance_is_dead(a));
+	assert_int_equal(load(a, 100), 8);
+	assert_int_not_equal(endpoint_call(&subject, b, SET_POLL, set, 0, 0, &ret, &trap), TRAP_NONE);
+	canon_instance_free(a);
+	canon_instance_free(b);
+	assert_int_equal(overs, 1);
 }
 
 // given → a → joint → b → taken: whoever comes finds who is there.
@@ -457,6 +488,7 @@ int main(void)
 		cmocka_unit_test(a_value_that_was_taken_outlives_its_giver),
 		cmocka_unit_test(a_future_that_nobody_will_write_traps),
 		cmocka_unit_test(a_value_that_is_none_ends_its_giver_alone),
+		cmocka_unit_test(a_value_without_room_is_lost_to_its_taker),
 		cmocka_unit_test(ends_of_the_host_meet_through_it),
 		cmocka_unit_test(a_promise_of_the_host_goes_through_it),
 		cmocka_unit_test(what_the_host_offers_ends_with_its_giver),

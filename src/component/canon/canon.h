@@ -273,8 +273,9 @@ struct canon_joint_ops {
 	void (*post)(struct canon_joint *j);
 	// Both ends are gone: forget it.
 	void (*over)(struct canon_joint *j);
-	// The giver wrote what is no value of the type: its instance is dead.
-	void (*trapped)(struct canon_joint *j, const char *why);
+	// A value could not be taken, and the stream or future ends. `dead`: the giver's instance, which wrote what is no value of the type; NULL: the value was too
+	// large, or the taker has no memory for it.
+	void (*failed)(struct canon_joint *j, const struct canon_instance *dead, const char *why);
 };
 struct canon_joint {
 	const struct canon_joint_ops *ops;
@@ -285,6 +286,7 @@ struct canon_joint {
 	uint8_t giving;             // what the taker stores now, whose memory has to last until then
 	bool busy, again, lost;     // lost: of a future that nobody will write any more
 	bool writer_came;           // last
+	bool lost_value;            // of a future that was written: there was no room
 	uint32_t depth;             // of those that its values come through: itself and the ones before it
 };
 #define CANON_JOINTS_MAX 32  // in a row
@@ -302,9 +304,7 @@ NODISCARD bool canon_guest_resource_drop(struct canon_instance *i, const struct 
 	struct canon_trap *trap);
 
 // ---- images -----------------------------------------------------------------------------------------------------------------------
-enum canon_init { CANON_INIT_AUTO,
-	CANON_INIT_ONCE,
-	CANON_INIT_EACH };
+enum canon_init { CANON_INIT_AUTO, CANON_INIT_ONCE, CANON_INIT_EACH };
 // Instantiates once, learning where the cut is (design §5), and keeps the state before it. On a fiber, as task `t`.
 // false with trap->trap != NONE: the guest trapped before the cut; else `e`. `user` and what ops->remake needs must outlive the image.
 NODISCARD bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
@@ -344,10 +344,7 @@ NODISCARD bool canon_slot_reset(struct canon_instance *i);
 
 // ---- for the seam and tests -------------------------------------------------------------------------------------------------------
 // Strings between components: native len = code units | encoding << CANON_STRING_SHIFT. Never seen by host functions.
-enum canon_string { CANON_UTF8,
-	CANON_UTF16,
-	CANON_LATIN1,
-	CANON_LATIN1_UTF16 };
+enum canon_string { CANON_UTF8, CANON_UTF16, CANON_LATIN1, CANON_LATIN1_UTF16 };
 #define CANON_STRING_SHIFT 60
 
 #endif

@@ -7,18 +7,15 @@
 //    own call, with its realloc. They were taken then: also if the giver ends before that. What the host wrote is taken in that call, as the taker's memory: while
 //    it is stored others run, and the giver may end.
 // 3. Either end may go first: by its guest, or with its instance. A stream is over then. A future that nobody will write any more traps who reads it.
-// 4. A value that is none of its type, or that the taker has no room for, ends the giver's instance.
+// 4. A value that is none of its type ends the giver's instance. One that is too large, or that the taker has no room for, ends the stream; a future is lost.
 // 5. Of several in a row the last one copies: what it has taken lies in the instance where it is read. A row has an end, CANON_JOINTS_MAX: each is looked at, and
 //    on the stack, when an end of it changes.
 #include "canon_async.h"
 
-enum { PIECE = 256 << 10,
-	BATCH = 64 };
+enum { PIECE = 256 << 10, BATCH = 64, VALUE_MAX = 1 << 20 };  // VALUE_MAX: in the host's memory, with all that it points to
 
 // What the taker is in the middle of storing.
-enum { GIVES_NOTHING,
-	GIVES_TAKEN,
-	GIVES_WRITERS };
+enum { GIVES_NOTHING, GIVES_TAKEN, GIVES_WRITERS };
 
 static bool holds_values(const struct canon_joint *j)
 {
@@ -83,17 +80,21 @@ static void pair(struct canon_joint *j, struct canon_end *r, const struct canon_
 
 // ---- values ----------------------------------------------------------------------------------------------------------------------------------
 
-// Who gave them can't go on.
-static void giver_trapped(struct canon_joint *j, struct canon_end *r, const struct canon_trap *trap)
+// Where that is the giver's fault it can't go on. A value that there is no room for is nobody's who else is in its instance.
+static void failed(struct canon_joint *j, struct canon_end *r, const struct canon_trap *trap)
 {
+	bool is_full = trap->trap == TRAP_OUT_OF_MEMORY, has_memory = !j->to.instance->head.pool.over;
 	forget_values(j);
-	r->instance->dead = true;
-	vm_store_poison(r->instance->store);
-	j->ops->trapped(j, trap->text);
+	j->lost_value = is_full;
+	if (!is_full) {
+		r->instance->dead = true;
+		vm_store_poison(r->instance->store);
+	}
+	j->ops->failed(j, is_full ? NULL : r->instance, is_full && has_memory ? "a value of it is larger than 1 MiB, which is the most over a link" : trap->text);
 	canon_end_drop(&j->from);
 }
 
-// At most so many, and not many more than PIECE bytes of them.
+// At most so many, and not many more than PIECE bytes of them. Those before one that there is no room for pass: it is the first next time.
 static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n)
 {
 	const struct wit_type *elem = j->to.shared->elem;
@@ -105,7 +106,7 @@ static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n)
 	}
 	for (; j->n < n && (!j->n || j->arena.used < PIECE); j->n++)
 		if (!canon_end_take_values(&j->from, task, 1, j->values + j->n * size))
-			return false;
+			return j->n && task->trap->trap == TRAP_OUT_OF_MEMORY;
 	return true;
 }
 
@@ -120,9 +121,11 @@ static void run(struct canon_joint *j)
 		return;
 	canon_trap_clear(&trap);
 	forget_values(j);
-	arena_init_pool(&j->arena, i->limits.call_bytes, &i->head.pool);
-	if (!take(j, &task, (uint32_t)min_u64(min_u64(remain(src), remain(dst)), BATCH)))
-		giver_trapped(j, r, &trap);
+	const struct wit_type *elem = j->to.shared->elem;
+	uint64_t batch = elem && elem->size64 > PIECE / BATCH ? 1 : BATCH;
+	arena_init_pool(&j->arena, min_u64(i->limits.call_bytes ? i->limits.call_bytes : VALUE_MAX, VALUE_MAX), &i->head.pool);
+	if (!take(j, &task, (uint32_t)min_u64(min_u64(remain(src), remain(dst)), batch)))
+		failed(j, r, &trap);
 	else if (j->to.shared->is_future)
 		canon_end_resolve(&j->to);
 	else
@@ -258,7 +261,7 @@ static bool value(struct canon_end *e, struct canon_task *t, void *native)
 			return false;
 		j->giving = GIVES_WRITERS;
 	} else {
-		canon_task_trap(t, "the component that was to write this future has ended");
+		canon_task_trap(t, j->lost_value ? "the value of this future was too large to come over a link, or there was no memory for it (--memory)" : "the component that was to write this future has ended");
 		return false;
 	}
 	return true;
@@ -284,6 +287,8 @@ static bool make_end(struct canon_joint *j, const struct canon_end_ops *ops, str
 {
 	if (j->depth > CANON_JOINTS_MAX)
 		*ret_why = "it comes over 32 links in a row already, which is the most";
+	else if (type->elem && type->elem->size64 > PIECE)
+		*ret_why = "its elements are larger than 256 KiB each, which is the most over a link";
 	else if (!canon_end_new(to, type, ops, &j->to, ret))
 		*ret_why = canon_handles_full(to);
 	else

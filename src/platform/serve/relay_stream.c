@@ -26,8 +26,24 @@ static void over(struct canon_joint *j)
 	pool_free(s);
 }
 
-static void trapped(struct canon_joint *j, const char *why)
+// Its slot takes no further call, and those in it end.
+static void poison(const struct canon_instance *dead)
 {
+	const struct seam_instance *s = canon_instance_user(dead);
+	struct serve_slot *slot = s->owner;
+	if (!slot)
+		return;
+	serve__slot_poison(slot);
+	if (!slot->guest)
+		return;
+	slot->guest->dead = true;
+	serve__relay_look_at(slot->guest);
+}
+
+static void failed(struct canon_joint *j, const struct canon_instance *dead, const char *why)
+{
+	if (dead)
+		poison(dead);
 	const struct serve_service *service = stream_of(j)->guest->relay->service;
 	serve__log(service->process->config, SERVE_LOG_WARN, "a stream or future between component %s of %s and who calls it: %s", service->name, service->app, why);
 }
@@ -35,7 +51,7 @@ static void trapped(struct canon_joint *j, const char *why)
 bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, uint32_t *number,
 	const char **ret_why)
 {
-	static const struct canon_joint_ops ops = {post, over, trapped};
+	static const struct canon_joint_ops ops = {post, over, failed};
 	struct relay_stream *s = pool_zalloc(canon_instance_pool(to), sizeof *s);  // who takes it pays; with its instance it is over
 	uint32_t given = *number;
 	*number = 0;

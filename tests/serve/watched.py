@@ -9,6 +9,7 @@ PROGRAM = TOP / "build/release/tenon-watched"
 BOUNDED = {
     "serve__log_guest": "a line for the log, gone when it is written; --log-bytes, and a line is cut",
     "serve__log": "a line for the log, gone when it is written",
+    "abi_libcall_compile": "code of the module, once for all its instances: at most 24 times the Wasm; a function is compiled when it is called first",
     "sig_find": "once for each type of the component that is served, for all its instances",
     "http__block_get": "of a connection that the process has: --connections; of outgoing ones SENT_BYTES are charged for each request",
     "http__spare_get": "likewise",

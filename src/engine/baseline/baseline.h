@@ -10,6 +10,7 @@
 
 struct baseline_options {
 	uint32_t cpu;        // enum code_cpu, as code_cpu_detect has it
+	size_t text_max;     // bytes of code of one output; 0: what a module may have
 	bool poison_upper;   // debugging: upper halves of i32 values in registers are filled with ones; whoever relies on them must extend (L15)
 	bool check_memories;  // every access is checked by code, also of memories that could lie in a cell
 	bool verify_upper;   // debugging: every i32 producer is followed by a check that the upper half is zero (R5)

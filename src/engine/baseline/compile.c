@@ -136,8 +136,9 @@ size_t baseline__text_max(const struct wasm_module *m)
 static bool finish(struct comp *c, const struct wasm_func *f, struct baseline_func *func)
 {
 	bool finished = baseline__func_end(c) && baseline__handlers_put(c);
-	if (!finished && !c->failed && c->out->text.cap >= c->out->text.max / 2)
-		return err_set_at(c->e, ERR_LIMIT, c->m->base_offset + f->offset, "the module's machine code would exceed %zu bytes", c->out->text.max);
+	if (!c->failed && (finished ? c->out->text.len > c->out->text.max : c->out->text.cap >= c->out->text.max / 2))
+		return err_set_at(c->e, ERR_LIMIT, c->m->base_offset + f->offset, "the %s's machine code would exceed %zu bytes",
+			c->opt->text_max ? "function" : "module", c->out->text.max);
 	if (c->failed || !finished || c->sites.out->failed)
 		return c->e->code ? false : err_nomem(c->e);
 	func->place.size = (uint32_t)(c->out->text.len - func->place.offset);
@@ -167,7 +168,7 @@ bool baseline_compile_func(const struct wasm_module *m, uint32_t func, const str
 	c.checked = opt->poison_upper || opt->verify_upper;
 	c.zf_at = UINT32_MAX;
 	c.p = c.body = c.op_at = m->bytes.ptr + f->offset;
-	out->text.max = baseline__text_max(m);
+	out->text.max = opt->text_max ? opt->text_max : baseline__text_max(m);
 	out->sites.max = out->handlers.max = INT32_MAX;
 	// Functions begin at multiples of 16, here and when they are linked.
 	uint8_t *pad = buf_reserve(&out->text, 16);

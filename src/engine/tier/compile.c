@@ -47,7 +47,7 @@ struct compile_job {
 	struct abi_layout *layouts;
 	uint32_t n_modules;
 	struct baseline_options options;
-	uint32_t compile_from;       // bytes of a body; shorter ones are only validated
+	bool large_only;             // the rest is only validated
 	struct tier__lazy **lazies;  // whose the modules are; NULL: nobody's
 	struct piece *pieces;
 	uint32_t n_pieces;
@@ -72,6 +72,13 @@ static void fail(struct compile_job *j, const struct err *e)
 	atomic_store(&j->failed, true);
 }
 
+// Whether compiling it takes longer than somebody may have to wait: by its bytes, and by what two bytes of a branch or a call may list a thousand of, for
+// which there is code that moves each.
+static bool is_large(const struct wasm_func *f, const struct wasm_func_info *info)
+{
+	return f->size + TIER__LAZY_LISTED * info->nlisted >= TIER__LAZY_BODY;
+}
+
 static bool compile_piece(struct compile_thread *t, const struct piece *p, struct wasm_scratch *scratch, struct err *e)
 {
 	struct compile_job *j = t->job;
@@ -82,7 +89,7 @@ static bool compile_piece(struct compile_thread *t, const struct piece *p, struc
 			tier__lazy_take_body(j->lazies[p->module], f);
 		if (!wasm_validate_func(m, f, scratch, &info, e))
 			return false;
-		if (m->funcs[f].size >= j->compile_from &&
+		if ((!j->large_only || is_large(&m->funcs[f], &info)) &&
 			!baseline_compile_func(m, f, &info, &j->layouts[p->module], &j->options, &t->outputs[p->module], e))
 			return err_note(e, "function %u", f);
 	}
@@ -245,7 +252,7 @@ bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, 
 		(c->code = mem_zalloc((n + 1) * sizeof(struct code_object *)));
 	if (ok) {
 		c->n = n;
-		struct compile_job j = {.modules = c->modules, .n_modules = n, .options = options_of(opt, cpu), .compile_from = TIER__LAZY_BODY, .lazies = lazies};
+		struct compile_job j = {.modules = c->modules, .n_modules = n, .options = options_of(opt, cpu), .large_only = true, .lazies = lazies};
 		ok = make_lazies(modules, c, lazies, e) && run(&j, opt->threads, publish_lazy, c, e);
 	} else {
 		err_nomem(e);

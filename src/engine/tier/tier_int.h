@@ -63,7 +63,8 @@ struct tier__called {
 NODISCARD bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu,
 	struct tier__called **ret, struct err *e);
 void tier__called_free(struct tier__called *c);
-enum { TIER__LAZY_BODY = 64 << 10 };
+// Bytes of a body that are too many to be compiled while somebody waits, each value that is listed counted as so many.
+enum { TIER__LAZY_BODY = 64 << 10, TIER__LAZY_LISTED = 8 };
 
 // ---- lazy.c ----------------------------------------------------------------------------------------------------------------------------
 struct tier__lazy;

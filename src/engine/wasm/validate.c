@@ -603,6 +603,7 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 	ret->call_weight = v.call_weight;
 	ret->max_height = (uint32_t)(v.top - s->stack);
 	ret->max_control = v.max_control;
+	ret->nlisted = VALUES_FEW + VALUES_A_BYTE * (uint64_t)f->size - v.values_left;
 	ret->has_loops = v.has_loops;
 	ret->uses_memory0 = v.uses_memory0;
 	ret->has_vectors = v.has_vectors;

@@ -176,8 +176,9 @@ bool wasm__op_br_table(struct validator *v, const struct rule *r)
 			return false;
 		if (i > 0 && l.n != before.n)
 			return wasm__fail(&v->c, v->op_at, ERR_INVALID, "type mismatch: br_table target %u takes %u values, the first %u", i, l.n, before.n);
-		// Labels of one type have the same array, most often.
-		if ((i == 0 || l.types != before.types) && !wasm__check_all(v, l.types, l.n))
+		// Labels of one type have the same array, most often. What each of them takes is moved there by code of its own.
+		bool same = i > 0 && l.types == before.types;
+		if (!(same ? wasm__list_values(v, l.n) : wasm__check_all(v, l.types, l.n)))
 			return false;
 		before = l;
 	}
@@ -381,7 +382,7 @@ static bool do_call(struct validator *v, const struct wasm_func_type *t)
 			i++;
 		if (i == t->nparams) {
 			v->sp -= t->nparams;
-			return wasm__push_all(v, wasm__words(t->results), t->nresults);
+			return wasm__list_values(v, t->nparams) && wasm__push_all(v, wasm__words(t->results), t->nresults);
 		}
 	}
 	return wasm__pop_all(v, params, t->nparams) && wasm__push_all(v, wasm__words(t->results), t->nresults);

@@ -119,6 +119,118 @@ static void what_can_not_be_compiled_is_a_trap(void **state)
 	}
 }
 
+static void put_leb(struct buf *b, uint32_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		buf_put_byte(b, (uint8_t)(v | 0x80));
+	buf_put_byte(b, (uint8_t)v);
+}
+
+static void put_sized(struct buf *b, struct buf *part)
+{
+	put_leb(b, (uint32_t)part->len);
+	assert_true(buf_put_slice(b, buf_view(part)));
+	buf_release(part);
+}
+
+// f0 calls so many functions of a few hundred bytes that make much more code: each calls the last one, of as many parameters as results, which two bytes list.
+static void put_wide(struct buf *out, unsigned copies, unsigned calls, unsigned wide)
+{
+	struct buf types = {0}, funcs = {0}, code = {0}, f = {0};
+	put_leb(&types, 2);
+	buf_put(&types, "\x60\0\x01\x7f\x60", 5);
+	for (int part = 0; part < 2; part++) {
+		put_leb(&types, wide);
+		for (unsigned i = 0; i < wide; i++)
+			buf_put_byte(&types, 0x7f);
+	}
+	put_leb(&funcs, copies + 2);
+	for (unsigned i = 0; i < copies + 2; i++)
+		buf_put_byte(&funcs, i > copies);
+	put_leb(&code, copies + 2);
+	buf_put(&f, "\0", 1);
+	for (unsigned k = 1; k <= copies; k++) {
+		buf_put_byte(&f, 0x10);
+		put_leb(&f, k);
+		buf_put_byte(&f, 0x1a);
+	}
+	buf_put(&f, "\x41\x07\x0b", 3);
+	put_sized(&code, &f);
+	for (unsigned k = 0; k < copies; k++) {
+		buf_put(&f, "\0", 1);
+		for (unsigned i = 0; i < wide; i++)
+			buf_put(&f, "\x41\x01", 2);
+		for (unsigned i = 0; i < calls; i++) {
+			buf_put_byte(&f, 0x10);
+			put_leb(&f, copies + 1);
+		}
+		for (unsigned i = 1; i < wide; i++)
+			buf_put_byte(&f, 0x1a);
+		buf_put_byte(&f, 0x0b);
+		put_sized(&code, &f);
+	}
+	buf_put(&f, "\0", 1);
+	for (unsigned i = 0; i < wide; i++) {
+		buf_put_byte(&f, 0x20);
+		put_leb(&f, i);
+	}
+	buf_put_byte(&f, 0x0b);
+	put_sized(&code, &f);
+	build_text(out, MODULE);
+	buf_put_byte(out, 1);
+	put_sized(out, &types);
+	buf_put_byte(out, 3);
+	put_sized(out, &funcs);
+	build_text(out, EXPORTS "[ 01 'run' 00 00 ] ");
+	buf_put_byte(out, 10);
+	put_sized(out, &code);
+}
+
+// Whether such a module is accepted.
+static bool start_wide(struct guest *g, unsigned copies, unsigned calls, unsigned wide)
+{
+	struct err e = {0};
+	*g = (struct guest){0};
+	put_wide(&g->bytes, copies, calls, wide);
+	lazy = true;
+	bool ok = guest_compile(g, &e);
+	lazy = false;
+	if (!ok)
+		assert_int_equal(e.code, ERR_LIMIT);
+	return ok;
+}
+
+static void what_is_listed_by_the_thousand_is_compiled_before_or_refused(void **state)
+{
+	struct guest g;
+	assert_true(start_wide(&g, 1, 30, 1000));
+	assert_true(!is_there(&g, 0) && is_there(&g, 1));
+	guest_release(&g);
+	assert_true(start_wide(&g, 1, 30, 10));
+	assert_true(!is_there(&g, 0) && !is_there(&g, 1));
+	guest_release(&g);
+	assert_false(start_wide(&g, 1, 1000, 1000));
+	guest_release(&g);
+}
+
+// A trap of the guest's own; and it takes work once.
+static void code_beyond_the_bound_is_made_once_at_most(void **state)
+{
+	static const char *const says[] = {"'s machine code would exceed ", "its machine code would exceed its bound"};
+	struct guest g;
+	struct err e = {0};
+	uint64_t result;
+	assert_true(start_wide(&g, 300, 35, 100));
+	assert_true(vm_store_new(shard, &ample, &g.st, &e) && vm_instance_allocate(g.st, g.mod, NULL, 0, &g.inst, &e));
+	assert_int_equal(vm_instance_initialize(g.inst), TRAP_NONE);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(guest_call(&g, "run", ARGS(0), &result), TRAP_CODE_LIMIT);
+		assert_non_null(strstr(vm_trap_info(shard)->message, says[i > 0]));
+	}
+	assert_true(is_there(&g, 1) && !is_there(&g, 300));
+	guest_release(&g);
+}
+
 // Whoever writes over the module's bytes.
 static void bodies_are_those_that_were_validated(void **state)
 {
@@ -156,20 +268,6 @@ static void its_code_can_not_be_written_L48(void **state)
 
 // ---- many functions ------------------------------------------------------------------------------------------------------------------
 enum { CHAIN = 400, BODY = 10000 };
-
-static void put_leb(struct buf *b, uint32_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		buf_put_byte(b, (uint8_t)(v | 0x80));
-	buf_put_byte(b, (uint8_t)v);
-}
-
-static void put_sized(struct buf *b, struct buf *part)
-{
-	put_leb(b, (uint32_t)part->len);
-	assert_true(buf_put_slice(b, buf_view(part)));
-	buf_release(part);
-}
 
 // f_i(x) = f_(i+1)(x) + 1, after much that does nothing; the last gives x.
 static void put_chain(struct buf *out, unsigned body)
@@ -353,6 +451,8 @@ int main(void)
 		cmocka_unit_test(a_trap_says_where),
 		cmocka_unit_test(the_last_of_a_stack_is_enough_to_compile),
 		cmocka_unit_test(what_can_not_be_compiled_is_a_trap),
+		cmocka_unit_test(what_is_listed_by_the_thousand_is_compiled_before_or_refused),
+		cmocka_unit_test(code_beyond_the_bound_is_made_once_at_most),
 		cmocka_unit_test(bodies_are_those_that_were_validated),
 		cmocka_unit_test(its_code_can_not_be_written_L48),
 		cmocka_unit_test(compiling_is_on_nobodys_budget),

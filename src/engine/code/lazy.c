@@ -107,6 +107,12 @@ const uint8_t *code_lazy_room(const struct code_object *o, uint64_t size)
 	return at <= o->lazy->text_max && size <= o->lazy->text_max - at ? o->text + at : NULL;
 }
 
+uint64_t code_lazy_left(const struct code_object *o)
+{
+	uint64_t at = align_up_u64(o->lazy->end, CODE_LAZY_ALIGN);
+	return at < o->lazy->text_max ? o->lazy->text_max - at : 1;
+}
+
 bool code_lazy_add(struct code_object *o, const struct code_artifact *a, const struct wasm_module *m, struct err *e)
 {
 	struct code__lazy *z = o->lazy;
@@ -126,6 +132,10 @@ bool code_lazy_add(struct code_object *o, const struct code_artifact *a, const s
 	z->funcs[z->n] = f;
 	__atomic_store_n(&z->n, z->n + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(slot_of(o, a->first_func - o->first_func), (uintptr_t)at + a->funcs[0].offset, __ATOMIC_RELEASE);
+	if (z->n == o->nfuncs) {
+		sys_close(z->fd);  // nothing is left to be written
+		z->fd = -1;
+	}
 	return true;
 }
 

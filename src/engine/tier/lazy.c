@@ -4,7 +4,7 @@
 //    rest of the module is the original's, which lives as long as the code may run: as long as an instance.
 // 2. All bodies were validated before: a function is validated once more for what the compiler learns by it, which can fail for want of memory only.
 // 3. One thread at a time compiles for a module; who wants another function meanwhile waits, a millisecond or two at most: larger functions were
-//    compiled before (TIER__LAZY_BODY).
+//    compiled before (TIER__LAZY_BODY). One that makes more code than its bytes let expect is refused, and is not tried again.
 #include "tier_int.h"
 
 struct tier__lazy {
@@ -16,6 +16,7 @@ struct tier__lazy {
 	struct baseline_options options;
 	struct baseline_lazy code;  // whose part this is
 	struct sys_mutex lock;      // of what follows, and of putting functions there
+	uint8_t *refused;           // a bit a defined function
 	struct wasm_scratch *scratch;
 	struct baseline_output output;
 };
@@ -26,6 +27,7 @@ void tier__lazy_free(struct tier__lazy *z)
 		return;
 	baseline_output_release(&z->output);
 	wasm_scratch_free(z->scratch);
+	mem_free(z->refused);
 	if (z->bodies)
 		sys_unmap(z->bodies, z->size);
 	sys_mutex_release(&z->lock);
@@ -46,7 +48,8 @@ bool tier__lazy_new(const struct wasm_module *m, struct tier__lazy **ret, struct
 	z->view = *m;
 	z->from = m->bytes;
 	z->size = align_up_u64(m->code_section.len, SYS_PAGE);
-	if (z->size && !(z->bodies = sys_map_anonymous(z->size))) {
+	z->refused = mem_zalloc((m->nfuncs - m->nimported_funcs) / 8 + 1);
+	if (!z->refused || (z->size && !(z->bodies = sys_map_anonymous(z->size)))) {
 		tier__lazy_free(z);
 		return err_nomem(e);
 	}
@@ -70,6 +73,13 @@ void tier__lazy_take_body(struct tier__lazy *z, uint32_t func)
 	memcpy(UNCONST(z->view.bytes.ptr) + f->offset, z->from.ptr + f->offset, f->size);
 }
 
+// What one function may make: as much as its bytes would be allowed in a module, and what there is room for.
+enum { TEXT_FEW = 256 << 10, TEXT_A_BYTE = 24, KEEP_MAX = 1 << 20 };
+static size_t text_max(const struct tier__lazy *z, uint32_t func)
+{
+	return (size_t)min_u64(TEXT_FEW + (uint64_t)TEXT_A_BYTE * z->view.funcs[func].size, code_lazy_left(z->code.code));
+}
+
 // Under the lock.
 static bool compile(struct tier__lazy *z, uint32_t func, struct err *e)
 {
@@ -77,11 +87,25 @@ static bool compile(struct tier__lazy *z, uint32_t func, struct err *e)
 	if (!z->scratch && !(z->scratch = wasm_scratch_new()))
 		return err_nomem(e);
 	baseline_output_clear(&z->output);
+	z->options.text_max = text_max(z, func);
 	bool ok = wasm_validate_func(&z->view, func, z->scratch, &info, e) &&
 		baseline_compile_func(&z->view, func, &info, &z->layout, &z->options, &z->output, e) && baseline_put_lazy(&z->view, &z->output, 0, &z->code, e);
-	if (!ok)
+	if (!ok || z->output.text.cap > KEEP_MAX)
 		baseline_output_release(&z->output);  // it may be half of something
 	return ok;
+}
+
+// The same. What was refused once would be again, after as much work.
+static bool compile_once(struct tier__lazy *z, uint32_t func, uint32_t defined, struct err *e)
+{
+	uint8_t *bits = &z->refused[defined / 8], bit = (uint8_t)(1u << defined % 8);
+	if (*bits & bit)
+		return err_set(e, ERR_LIMIT, "its machine code would exceed its bound");
+	if (compile(z, func, e))
+		return true;
+	if (e->code == ERR_LIMIT)
+		*bits |= bit;
+	return false;
 }
 
 static bool compile_called(void *arg, uint32_t func, const void **ret, struct err *e)
@@ -89,7 +113,7 @@ static bool compile_called(void *arg, uint32_t func, const void **ret, struct er
 	struct tier__lazy *z = arg;
 	uint32_t defined = func - z->view.nimported_funcs;
 	sys_mutex_lock(&z->lock);
-	bool ok = code_lazy_find(z->code.code, defined) || compile(z, func, e);
+	bool ok = code_lazy_find(z->code.code, defined) || compile_once(z, func, defined, e);
 	sys_mutex_unlock(&z->lock);
 	*ret = ok ? code_lazy_find(z->code.code, defined) : NULL;
 	return ok || err_note(e, "function %u", func);

@@ -23,7 +23,7 @@ static uint32_t abi_libcall_stack_hook(struct abi_vmctx *ctx)
 
 // ---- functions that come when they are called -----------------------------------------------------------------------
 // On the guest's stack, in the margin below its limit, as host functions: who called has passed his own check, and the function makes its own. What it takes
-// is a part of loading the module, whoever is first: nobody's budget has it.
+// is a part of loading the module, whoever is first: nobody's budget has it. What fails is the caller's time: he may try again.
 static uint32_t abi_libcall_compile(struct abi_vmctx *ctx, uint32_t func)
 {
 	struct vm_shard *s = ctx->exec->shard;
@@ -32,9 +32,11 @@ static uint32_t abi_libcall_compile(struct abi_vmctx *ctx, uint32_t func)
 	err_clear(&e);
 	vm__fiber_charge_now(s);
 	bool ok = code_lazy_compile(of(ctx)->code, func, &code, &e);
-	vm__fiber_charge_from_now(s);
 	ctx->exec->libcall_result = (uintptr_t)code;
-	return ok ? TRAP_NONE : vm_trapf(s, TRAP_NOT_COMPILED, "%s: %s", e.where, e.text);
+	if (!ok)
+		return vm_trapf(s, e.code == ERR_LIMIT ? TRAP_CODE_LIMIT : TRAP_NOT_COMPILED, "%s: %s", e.where, e.text);
+	vm__fiber_charge_from_now(s);
+	return TRAP_NONE;
 }
 
 // ---- memories ----------------------------------------------------------------------------------------------------

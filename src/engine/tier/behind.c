@@ -2,10 +2,11 @@
 // nothing is left.
 //
 // A start must not be slowed down by it: the thread sleeps for a while first, and then works at low priority. Whoever ends the process waits for
-// what must be done (entries half written are of no use to the next start) and drops the rest.
+// what must be done (entries half written are of no use to the next start), for what takes long END_MS at most, and drops the rest.
 //
 // What waits is bounded by what it holds: where components come faster than a thread of low priority writes, the oldest are let go unwritten, and cost
 // whoever starts with them a compilation. Of what is large the last few stay whatever they hold, so that none of them is never written.
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -13,12 +14,14 @@
 #include "tier_int.h"
 
 #define PAUSE_MS 200
+#define END_MS 2000  // that the end of the process waits for long jobs
 
 static struct sys_mutex lock = SYS_MUTEX;
 static struct sys_cond wake;
 static struct tier__job *first, **last = &first;
 static struct sys_thread thread;
 static bool prepared, running, joinable, ending;
+static _Atomic uint64_t over_at;  // once it ends
 static struct {
 	uint64_t small;  // bytes that those in the queue hold which are not large
 	unsigned n_large;
@@ -37,13 +40,18 @@ static void count(const struct tier__job *job, int by)
 		waiting.small += job->bytes * (uint64_t)by;
 }
 
+// The first that does not take long, or the first.
 static struct tier__job *take(void)
 {
-	struct tier__job *job = first;
-	if (!job)
+	struct tier__job **at = &first, *job;
+	while (*at && (*at)->is_long)
+		at = &(*at)->next;
+	if (!*at)
+		at = &first;
+	if (!(job = *at))
 		return NULL;
-	if (!(first = job->next))
-		last = &first;
+	if (!(*at = job->next))
+		last = at;
 	count(job, -1);
 	return job;
 }
@@ -84,13 +92,19 @@ static void pause_first(void)
 		;
 }
 
+bool tier__is_over(void)
+{
+	uint64_t at = atomic_load(&over_at);
+	return at && sys_now_ns() > at;
+}
+
 static void *work(void *arg)
 {
 	sys_thread_be_nice(10);
 	sys_mutex_lock(&lock);
 	pause_first();
 	for (struct tier__job *job; (job = take());) {
-		bool skip = ending ? !job->must : is_unwanted(job);
+		bool skip = ending ? !job->must || (job->is_long && tier__is_over()) : is_unwanted(job);
 		sys_mutex_unlock(&lock);
 		(skip ? job->drop : job->fn)(job);
 		sys_mutex_lock(&lock);
@@ -110,8 +124,10 @@ bool tier__is_ending(void)
 
 static void finish(void)
 {
+	sys_stop_at_once();  // who stopped it and asks again does not want to wait
 	sys_mutex_lock(&lock);
 	ending = true;
+	atomic_store(&over_at, sys_now_ns() + END_MS * 1000000ull);
 	sys_cond_signal(&wake);
 	bool join = joinable;
 	joinable = false;

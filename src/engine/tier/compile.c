@@ -51,6 +51,7 @@ struct compile_job {
 	struct tier__lazy **lazies;  // whose the modules are; NULL: nobody's
 	struct piece *pieces;
 	uint32_t n_pieces;
+	bool (*is_over)(void);
 	_Atomic uint32_t next;
 	_Atomic bool failed;
 	struct sys_mutex lock;
@@ -108,6 +109,8 @@ static void *compile_main(void *arg)
 		uint32_t i = atomic_fetch_add(&t->job->next, 1);
 		if (i >= t->job->n_pieces || !compile_piece(t, &t->job->pieces[i], scratch, &e))
 			break;
+		if (t->job->is_over && t->job->is_over())
+			atomic_store(&t->job->failed, true);
 	}
 	if (e.code != ERR_NONE)
 		fail(t->job, &e);
@@ -206,10 +209,10 @@ static bool link_module(const struct compile_job *j, uint32_t k, struct baseline
 	return baseline_link(j->modules[k], outputs, n, &j->options, (struct code_artifact *)ret + k, e);
 }
 
-bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct code_artifact *ret,
-	struct err *e)
+bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, bool (*is_over)(void),
+	struct code_artifact *ret, struct err *e)
 {
-	struct compile_job j = {.modules = modules, .n_modules = n, .options = options_of(opt, cpu)};
+	struct compile_job j = {.modules = modules, .n_modules = n, .options = options_of(opt, cpu), .is_over = is_over};
 	return run(&j, opt->threads, link_module, ret, e);
 }
 

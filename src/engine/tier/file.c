@@ -463,7 +463,7 @@ static bool compile_all(struct tier_file *f, const struct wasm_module *const *mo
 	struct code_artifact *artifacts = mem_zalloc((n + 1) * sizeof *artifacts);
 	if (!artifacts)
 		return err_nomem(e);
-	bool ok = tier__compile(modules, n, &f->opt, f->cpu, artifacts, e) && publish_all(NULL, modules, n, artifacts, ret, stats, e);
+	bool ok = tier__compile(modules, n, &f->opt, f->cpu, NULL, artifacts, e) && publish_all(NULL, modules, n, artifacts, ret, stats, e);
 	if (ok && f->cache >= 0 && !f->compiled) {
 		f->compiled = artifacts;
 		f->n_compiled = n;
@@ -541,7 +541,8 @@ static void compile_rest(struct tier__job *job)
 	struct code_artifact *artifacts = mem_zalloc((n + 1) * sizeof *artifacts);
 	bool ends = tier__is_ending();
 	r->opt.threads = ends ? 0 : 1;
-	if (artifacts && tier__compile(r->called->modules, n, &r->opt, r->cpu, artifacts, NULL)) {
+	bool (*is_over)(void) = r->cache < 0 ? tier__is_ending : tier__is_over;  // without a cache it is of use to this process only
+	if (artifacts && tier__compile(r->called->modules, n, &r->opt, r->cpu, is_over, artifacts, NULL)) {
 		if (!ends)
 			publish_rest(r, artifacts);
 		if (r->cache >= 0)
@@ -558,7 +559,7 @@ void tier_file_compile_rest(struct tier_file *f, struct vm_module *const *compil
 		owner->release(owner->arg);
 		return;
 	}
-	*r = (struct compile_rest){.job = {.fn = compile_rest, .drop = compile_rest_drop, .is_wanted = rest_is_wanted, .must = f->cache >= 0},
+	*r = (struct compile_rest){.job = {.fn = compile_rest, .drop = compile_rest_drop, .is_wanted = rest_is_wanted, .must = f->cache >= 0, .is_long = true},
 		.opt = f->opt,
 		.cpu = f->cpu,
 		.cache = f->cache < 0 ? -1 : dup(f->cache),

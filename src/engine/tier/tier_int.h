@@ -50,9 +50,10 @@ void tier__cache_remove(int cache, const struct tier_key *key, const char *kind)
 void tier__code_key(const struct tier_key *content, struct slice build, uint32_t cpu, uint64_t flags, struct tier_key *ret);
 
 // ---- compile.c -------------------------------------------------------------------------------------------------------------------------
-// Compiles all modules; ret[k] are the caller's to release, also on failure (zeroed where there is none).
-NODISCARD bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct code_artifact *ret,
-	struct err *e);
+// Compiles all modules; ret[k] are the caller's to release, also on failure (zeroed where there is none). `is_over`: asked after each piece of 64 KiB
+// whether it is of no use any more, which is a failure without an error; NULL: never.
+NODISCARD bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, bool (*is_over)(void),
+	struct code_artifact *ret, struct err *e);
 
 // Validates them and compiles what is too large to be compiled while somebody waits; the rest is compiled when it is called.
 struct tier__called {
@@ -78,14 +79,15 @@ NODISCARD bool tier__lazy_publish(struct tier__lazy *z, const struct abi_layout 
 	struct baseline_output *const *outputs, uint32_t noutputs, struct code_object **ret, struct err *e);
 
 // ---- behind.c --------------------------------------------------------------------------------------------------------------------------
-// Has fn(arg) called by a thread of low priority a little later, in order. `must`: also when the process ends first; else `drop` is called
-// then, or when there is no thread to be had.
+// Has fn(arg) called by a thread of low priority a little later, in order, but long ones after the others. `must`: also when the process ends first; else
+// `drop` is called then, or when there is no thread to be had.
 struct tier__job {
 	struct tier__job *next;
 	void (*fn)(struct tier__job *job);    // frees the job
 	void (*drop)(struct tier__job *job);  // the same without the work
 	bool (*is_wanted)(struct tier__job *job);  // NULL: always; what isn't any more is dropped
 	bool must;
+	bool is_long;  // when the process ends it begins only, and goes on only, until tier__is_over
 	uint64_t bytes;  // that it keeps until it is done: of those that wait the oldest are dropped beyond TIER__WAITING_MAX; of large ones, beyond so many
 };
 #define TIER__WAITING_MAX (64ull << 20)
@@ -94,6 +96,8 @@ struct tier__job {
 void tier__behind(struct tier__job *job);
 // The process ends, and waits for what must be done.
 bool tier__is_ending(void);
+// It has waited for two seconds.
+bool tier__is_over(void);
 // What was read from the cache is not what was checked before: nothing that ran since can be trusted. Ends the process.
 _Noreturn void tier__distrust(const struct err *e);
 

@@ -364,6 +364,8 @@ const bool *sys_stop_begin(void (*wake)(void *arg), void *arg);
 void sys_stop_at_hangup(void);
 // They are as they were. If one came it ends the process now, as if it had never been caught.
 void sys_stop_end(void);
+// At the end of a process that has still something to do: from here on the next one ends it, also where they were blocked to be read.
+void sys_stop_at_once(void);
 // A write to a pipe that nobody reads fails, and no more.
 void sys_no_sigpipe(void);
 // An alternate stack for this thread with a guard below; sized by AT_MINSIGSTKSZ, at least 64 KiB.

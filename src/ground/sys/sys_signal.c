@@ -197,6 +197,17 @@ void sys_stop_end(void)
 	_exit(128 + stop.number);  // the first process of a container is not ended by a signal
 }
 
+void sys_stop_at_once(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	release_stop(SIGINT);
+	release_stop(SIGTERM);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 void sys_no_sigpipe(void)
 {
 	sys_signal_ignore(SIGPIPE);

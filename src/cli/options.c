@@ -116,10 +116,10 @@ static bool parse_warm(struct cli *c, const char *paths, struct err *e)
 		rest = slice_sub(rest, n + 1, rest.len);
 		if (!app_is_target(path))
 			return bad_value(e, "not paths of requests", paths, "warm=/ or warm=/,/search?q=1: each begins with /; a comma in one is %2C");
-		if (!slice_dup(&c->arena, path, &path))
-			return err_nomem(e);
-		if (!VEC_PUSH(&c->arena, &c->config.service.warm, (const char *)path.ptr, APP_WARM_MAX))
+		if (c->config.service.warm.len == APP_WARM_MAX)
 			return err_set(e, ERR_USAGE, "more than %d paths", APP_WARM_MAX);
+		if (!slice_dup(&c->arena, path, &path) || !VEC_PUSH(&c->arena, &c->config.service.warm, (const char *)path.ptr, APP_WARM_MAX))
+			return err_nomem(e);
 	}
 	return true;
 }

@@ -84,11 +84,13 @@ static bool take_policy(const struct app *app, const struct app_component *from,
 	return true;
 }
 
-static bool take_warm(struct up *u, const struct app_component *from, struct serve_service_config *ret, struct err *e)
+static bool take_warm(struct up *u, const struct app *app, const struct app_component *from, struct serve_service_config *ret, struct err *e)
 {
+	if (from->warm.n > APP_WARM_MAX)
+		return err_set(e, ERR_LIMIT, "more than %d paths", APP_WARM_MAX) || cli__up_at(app, from->warm.at, e);
 	for (uint32_t i = 0; i < from->warm.n; i++)
 		if (!VEC_PUSH(u->arena, &ret->warm, from->warm.list[i].text, APP_WARM_MAX))
-			return err_set(e, ERR_LIMIT, "more than %d paths", APP_WARM_MAX);
+			return err_nomem(e);
 	return true;
 }
 
@@ -108,7 +110,7 @@ bool cli__up_component(struct up *u, const struct app *app, const struct app_com
 		ret->limits.memory = ret->tree_memory;  // it is of the tree itself
 	if (!cli_check_file(ret, false, e))
 		return cli__up_at(app, from->source.at, e);
-	if (!cli__up_offer(u, app, from, ret, e) || !take_policy(app, from, ret, e) || !take_warm(u, from, ret, e))
+	if (!cli__up_offer(u, app, from, ret, e) || !take_policy(app, from, ret, e) || !take_warm(u, app, from, ret, e))
 		return false;
 	if (ret->asks_https)
 		ret->ca = u->c->config.service.ca;

@@ -289,6 +289,29 @@ class Many:
         return self.results
 
 
+class Arrivals:
+    """Requests one after the other, until nobody listens any more."""
+
+    def __init__(self, server, path):
+        self.late, self.over = [], False
+        self.thread = threading.Thread(target=self._arrive, args=(server.addr, path), daemon=True)
+        self.thread.start()
+
+    def _arrive(self, addr, path):
+        while not self.over and not any(a.error.startswith("cannot connect") for a in self.late[-1:]):
+            self.late.append(exchange(addr, {"method": "GET", "path": path}, 10))
+
+    def end(self):
+        self.over = True
+        self.thread.join(10)
+
+    def were_served(self, but):
+        """A connection whose handshake ends between the last accept and the close of the listener is the kernel's to drop: at most `but`, one a listener."""
+        lost = [a for a in self.late if a.status != 200 and not a.error.startswith("cannot connect")]
+        check(len(lost) <= but, f"{len(lost)} of {len(self.late)} requests that arrived meanwhile were cut: {lost and lost[0].error}")
+        check(any(a.error.startswith("cannot connect") for a in self.late), "it still accepted when all was over")
+
+
 # ---- load -------------------------------------------------------------------------------------------------------------------------------
 
 def cores():

@@ -1,7 +1,8 @@
 """HTTP as a guest of WASI 0.3 and its client see it: what test_bodies, test_drain and test_limits ask of 0.2, fresh and with many in one instance."""
-import os, signal, socket, threading, time
+import os, signal, socket, time
 
-from harness import MANY, Many, Server, check, exchange, shared_guest, unfinished
+from harness import MANY, Arrivals, Many, Server, check, exchange, shared_guest, unfinished
+from test_bodies import _is_not_read, _slow_readers
 
 MIB = 1 << 20
 FRESH, TOGETHER = (), ("--policy", "concurrent", "--concurrency", "64")
@@ -52,32 +53,12 @@ def a_reader_that_sleeps_costs_no_memory():
     for policy in POLICIES:
         with Server(MANY, *policy) as s:
             s.get("/")
-            before = s.private_kib()
-            slow = [s.connect(rcvbuf=16384) for _ in range(30)]
-            for c in slow:
-                c.ask("/flood")
-            time.sleep(1)
-            grown = s.private_kib() - before
-            check(grown < 30 * 512, f"30 clients that read nothing cost {grown} KiB")
-            check(s.get("/").status == 200, "others wait for them")
-            for c in slow:
+            for c in _slow_readers(s)[0]:
                 c.reset()
 
 
 def a_guest_that_does_not_read_stops_the_sender():
-    with Server(MANY, "--deadline", "6s") as s, s.connect() as c:
-        s.get("/")
-        before = s.private_kib()
-        c.send("POST /wait=3000 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
-        c.sock.settimeout(0.7)
-        sent = 0
-        try:
-            while sent < 200 * MIB:
-                sent += c.sock.send(b"x" * 65536)
-        except OSError:
-            pass
-        check(sent < 32 * MIB, f"{sent >> 20} MiB were taken that nobody reads")
-        check(s.private_kib() - before < 4096, f"memory grew by {s.private_kib() - before} KiB")
+    _is_not_read(MANY, "/wait=3000", "6s")
 
 
 # ---- clients that leave ------------------------------------------------------------------------------------------------------------------
@@ -149,27 +130,14 @@ def no_request_of_100_in_flight_is_cut_while_new_ones_arrive():
             for c in flying:
                 c.ask("/wait=2000")
             s.get("/")  # what came before it has been read
-            late, stop = [], threading.Event()
-
-            def arrive():
-                while not stop.is_set():
-                    a = exchange(s.addr, {"method": "GET", "path": "/wait=5"}, 10)
-                    late.append(a)
-                    if a.error.startswith("cannot connect"):
-                        return
-
-            arriving = threading.Thread(target=arrive, daemon=True)
-            arriving.start()
+            arriving = Arrivals(s, "/wait=5")
             s.signal()
             answers, status = [c.answer() for c in flying], s.wait(20)
-            stop.set()
-            arriving.join(10)
+            arriving.end()
             bad = [a for a in answers if a.status != 200 or a.aborted]
             check(not bad, f"{len(bad)} of 100 requests in flight were cut, the first: {bad and (bad[0].status, bad[0].error)}")
             check(status == 0, f"exit {status}: {s.log_text()[-500:]}")
-            # A connection whose handshake ends between the last accept and the close of the listener is the kernel's to drop.
-            lost = [a for a in late if a.status != 200 and not a.error.startswith("cannot connect")]
-            check(len(lost) <= 1, f"{len(lost)} of {len(late)} requests that arrived meanwhile were cut: {lost and lost[0].error}")
+            arriving.were_served(1)
         finally:
             s.stop()
 

@@ -5,6 +5,7 @@ import threading, time
 from front import Folder
 from harness import TOP, Skip, check
 from test_link import _App, _Load, servers
+from writing import until
 
 FILTER = TOP / "examples/filter/filter.wasm"
 # It keeps nothing, and who asks it for a key with '_' in front is told so: that is how a test knows that it is there.
@@ -73,8 +74,7 @@ def handles_that_it_gave_are_good_until_their_calls_have_ended():
             calls = [threading.Thread(target=lambda: answers.append(app.request("/incr/n", "POST", timeout=100)), daemon=True) for _ in range(20)]
             for t in calls:
                 t.start()
-            while app.status()["links"][0]["in_flight"] < 20:
-                time.sleep(0.01)
+            check(until(lambda: app.status()["links"][0]["in_flight"] >= 20), "not all wait in the store")
             before = len(answers)
             app.tenon("link", "c:wasi:keyvalue", "component:cache" if there else "@store")
             check(len(answers) == before == 0, f"the change waited for calls: {answers[:3]}")

@@ -119,6 +119,6 @@ def its_folder_is_gone_by_whatever_signal_it_ends_and_that_of_a_killed_one_with_
             killed, server = _folder_of(d), _server_of(d)
             d.process.kill()
             d.process.wait(60)
-            check(until(lambda: not _is_alive(server), 60) and killed.exists(), "it was removed by nobody")
+            check(until(lambda: not _is_alive(server)) and killed.exists(), "it was removed by nobody")
             with Dev(top, APP % parts()) as d:
                 check(not killed.exists() and _folder_of(stays).exists() and _folder_of(d).exists(), f"{killed}")

@@ -1,7 +1,7 @@
 """The end of a server: what is in flight is answered, what is idle is closed, a second signal does not wait."""
 import signal, socket, threading, time
 
-from harness import HELLO, MISBEHAVE, Many, Server, by_hand, check, exchange
+from harness import HELLO, MISBEHAVE, Arrivals, Many, Server, by_hand, check, exchange
 
 
 def _no_request_is_cut(shards):
@@ -12,18 +12,8 @@ def _no_request_is_cut(shards):
         for c in idle:
             check(c.get("/").status == 200, "no answer before the signal")
         fresh = s.connect()
-        late, stop = [], threading.Event()
-
-        def arrive():
-            while not stop.is_set():
-                a = exchange(s.addr, {"method": "GET", "path": "/"}, 10)
-                late.append(a)
-                if a.error.startswith("cannot connect"):
-                    return
-
         time.sleep(0.15)  # all hundred have been accepted and wait
-        arriving = threading.Thread(target=arrive, daemon=True)
-        arriving.start()
+        arriving = Arrivals(s, "/")
         s.signal()
         sent = time.monotonic()
         for c in idle:
@@ -31,16 +21,12 @@ def _no_request_is_cut(shards):
         answers = flying.join(20)
         status = s.wait(10)
         took = time.monotonic() - sent
-        stop.set()
-        arriving.join(5)
+        arriving.end()
         bad = [a for a in answers if getattr(a, "status", None) != 200 or a.aborted or a.body != b"delayed\n"]
         check(not bad, f"{len(bad)} of 100 requests in flight were cut, the first: {bad and (getattr(bad[0], 'status', bad[0]), getattr(bad[0], 'error', ''))}")
         check(status == 0, f"exit {status}: {s.log_text()[-500:]}")
         check(took < 5, f"took {took:.1f} s")
-        # A connection whose handshake ends between the last accept and the close of the listener is the kernel's to drop: at most one a listener.
-        lost = [a for a in late if a.status != 200 and not a.error.startswith("cannot connect")]
-        check(len(lost) <= shards, f"{len(lost)} of {len(late)} requests that arrived meanwhile were cut: {lost and lost[0].error}")
-        check(any(a.error.startswith("cannot connect") for a in late), "it still accepted when all was over")
+        arriving.were_served(shards)
         fresh.close()
     finally:
         s.stop()

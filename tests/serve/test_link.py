@@ -5,6 +5,7 @@ from pathlib import Path
 
 from front import Folder, ask, where
 from harness import TOP, Skip, breaks, check, config, shared_guest
+from writing import until
 
 sys.path.insert(0, str(TOP / "tests/real"))
 import servers  # noqa: E402
@@ -247,8 +248,7 @@ def a_change_that_is_written_and_does_not_come_is_none_after_a_kill_either():
                 check(redis.ask("CLIENT", "PAUSE", "60000", "WRITE") == "OK", "Redis answers what only reads")
                 waits = threading.Thread(target=app.incr, daemon=True)
                 waits.start()
-                while not app.status()["links"][0]["in_flight"]:
-                    time.sleep(0.01)
+                check(until(lambda: app.status()["links"][0]["in_flight"]), "the call does not wait")
                 said = app.link("memory:other", "--max-pause", "100ms", "--limit", "2s", status=6)
                 redis.ask("CLIENT", "UNPAUSE")
                 waits.join(60)

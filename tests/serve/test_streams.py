@@ -1,9 +1,10 @@
 """Streams and futures over a link, between components in stores of their own: stream_ops.wat gives and takes them, stream_mid.wat calls it, requests come to that."""
-import itertools, os, subprocess, tempfile, time
+import os, subprocess, tempfile
 from pathlib import Path
 
 from assemble import I32, U32, Component, const, handler, name, section, u
 from harness import TOP, Many, Server, check, config
+from test_many_calls import _func, _outcome, _until
 
 OPS, GO = "test:pipe/ops@1.0.0", "test:pipe/go@1.0.0"
 FILES = TOP / "tests/serve/files"
@@ -12,18 +13,11 @@ NE = b"\x47"
 MANY = 'policy = "concurrent"\nconcurrency = 32\n'
 
 
-def _async(params, result):
-    return b"\x43" + u(len(params)) + b"".join(name(n) + t for n, t in params) + b"\0" + result
-
-
-def _caller(interface, label, params, args, want, is_async):
+def _caller(interface, label, params, args, want, is_async, result=U32):
     """Answers a request by one call; well where it gives `want`."""
     c = Component()
     m = c.interface(interface)
-    result = U32
-    if isinstance(is_async, bytes):  # the type of its result
-        result = m.type(is_async[1:])
-    t = m.type(_async(params, result) if is_async else b"\x40" + _async(params, result)[1:])
+    t = m.type(_func(params, result if result == U32 else m.type(result), is_async))
     m.decls.append(b"\x04\0" + name(label) + b"\x01" + t)
     m.funcs[label] = 0
     c.lowered.append((m, label, ([I32] * len(params), [I32])))
@@ -75,23 +69,10 @@ class _App:
         self.at.cleanup()
 
 
-def _outcome(server, path, numbers=itertools.count()):
-    path = f"/{path}/{next(numbers)}"
-    server.get(path)
-    return server.receipt(path)["outcome"]
-
-
 def _all_well(server, labels):
     for label in labels:
-        outcome = _outcome(server, label)
+        outcome = _outcome(server, f"/{label}")
         check(outcome == "ok", f"{label}: {outcome}: {server.log_text()[-2000:]}")
-
-
-def _until(server, label, seconds=60):
-    end = time.monotonic() + seconds
-    while _outcome(server, label) != "ok":
-        check(time.monotonic() < end, f"{label}: {server.log_text()[-2000:]}")
-        time.sleep(0.1)
 
 
 def _sum(n):
@@ -104,7 +85,7 @@ def bytes_texts_and_futures_pass_both_ways():
     alone = 'policy = "concurrent"\nconcurrency = 1\n'  # these guests have one buffer each
     with _App(routes, alone, alone) as app, app.up() as server:
         _all_well(server, routes)
-        answers = Many([lambda label=label: _outcome(server, label) for label in list(routes) * 8]).join()
+        answers = Many([lambda label=label: _outcome(server, f"/{label}") for label in list(routes) * 8]).join()
         check(set(answers) == {"ok"}, (answers, server.log_text()[-2000:]))
 
 
@@ -113,8 +94,8 @@ def either_side_drops_or_cancels_and_the_other_is_told():
         "dropped": _tells("dropped", 1), "again": _tells("dropped", 2), "ended": _tells("ended", 1), "count": _goes(COUNT, 200000, 200000)}
     with _App(routes) as app, app.up() as server:
         _all_well(server, ["some", "dropped", "ended", "leaves", "cancels"])
-        check(_outcome(server, "trap") == "trap", "its caller's caller traps")
-        _until(server, "again")
+        check(_outcome(server, "/trap") == "trap", "its caller's caller traps")
+        _until(server, "/again")
         _all_well(server, ["count"])
 
 
@@ -129,9 +110,9 @@ def a_giver_that_ends_ends_its_streams_and_a_future_that_nobody_writes_traps():
     routes = {"boom": _goes(BOOM, 100000, 100000), "spin": _goes(SPIN, 100000, 100000), "bad": _goes(BAD, 0, 1), "never": _goes(NEVER, 100, 0), "count": _goes(COUNT, 200000, 200000)}
     with _App(routes, MANY + 'limits = { cpu = "300ms" }\n') as app, app.up() as server:
         _all_well(server, ["boom", "count", "spin", "count", "bad"])
-        check("a stream or future between component ops" in server.log_text(), server.log_text()[-2000:])
+        check(server.logged("a stream or future between component ops"), server.log_text()[-2000:])
         _all_well(server, ["count"])
-        check(_outcome(server, "never") == "trap" and "that was to write this future has ended" in server.log_text(), server.log_text()[-2000:])
+        check(_outcome(server, "/never") == "trap" and server.logged("that was to write this future has ended"), server.log_text()[-2000:])
         _all_well(server, ["count"])
 
 
@@ -140,22 +121,22 @@ def a_client_that_leaves_ends_nothing_and_a_deadline_ends_what_is_held():
     with _App(routes, mid=MANY + 'limits = { deadline = "4s" }\n') as app, app.up() as server:
         held = server.connect()
         held.sock.sendall(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
-        _until(server, "begun")
+        _until(server, "/begun")
         held.reset()
         check(server.receipt("/held")["status"] == 499, server.log_text()[-2000:])
-        _until(server, "ended")
+        _until(server, "/ended")
         _all_well(server, ["count"])
 
 
 def a_caller_that_never_reads_takes_the_stream_with_it():
-    routes = {"never": _caller(OPS, "count", [("n", U32)], [1000000], 0, b"\x01\x66\x01\x7d"), "dropped": _tells("dropped", 1), "ended": _tells("ended", 1)}
+    routes = {"never": _caller(OPS, "count", [("n", U32)], [1000000], 0, True, b"\x66\x01\x7d"), "dropped": _tells("dropped", 1), "ended": _tells("ended", 1)}
     with _App(routes) as app, app.up() as server:
-        check(_outcome(server, "never") == "exit", "it has a stream: a handle that is not 0")
+        check(_outcome(server, "/never") == "exit", "it has a stream: a handle that is not 0")
         for label in ("dropped", "ended"):
-            _until(server, label)
+            _until(server, f"/{label}")
 
 
-def _change(app, server, *words):
+def _change(*words):
     r = subprocess.run([str(config.tenon), *words], capture_output=True, timeout=120, text=True)
     check(r.returncode == 0, (words, r.returncode, r.stderr))
 
@@ -169,13 +150,13 @@ def an_open_stream_goes_on_with_the_version_and_the_link_that_it_began_with():
             try:
                 with app.up() as server:
                     slow = Many([lambda: server.get("/slow")])
-                    _until(server, "begun")
+                    _until(server, "/begun")
                     (app.top / "next.wasm").write_bytes((FILES / "stream_ops.wasm").read_bytes().replace(b"A\x01\x0b", b"A\x02\x0b", 1))
                     if kind == "update":
-                        _change(app, server, "update", "pipe/ops", str(app.top / "next.wasm"))
+                        _change("update", "pipe/ops", str(app.top / "next.wasm"))
                         _all_well(server, ["second"])
                     else:
-                        _change(app, server, "link", "pipe", f"mid:{OPS}", "component:more")
+                        _change("link", "pipe", f"mid:{OPS}", "component:more")
                     _all_well(server, ["count"])
                     slow.join()
                     check(server.receipt("/slow")["outcome"] == "ok", server.log_text()[-2000:])

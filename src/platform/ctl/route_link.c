@@ -472,7 +472,8 @@ static bool run(struct ctl_op *op, struct err *e)
 	}
 	if (ok && !ask->shadows && change.release) {
 		sys_mutex_lock(&op->app->ctl->lock);
-		ctl__shadow_set(op->app, ask->link, NULL);
+		for (uint32_t i = 0; i <= m.group.n_with; i++)
+			ctl__shadow_set(op->app, name_in(&m.group, i), NULL);
 		sys_mutex_unlock(&op->app->ctl->lock);
 	}
 	if (ok && !ask->shadows && change.release)

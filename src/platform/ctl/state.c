@@ -512,7 +512,7 @@ static bool rewrite(struct ctl_state *s, struct err *e)
 	return ok;
 }
 
-// Before an operation, not in it: calls may wait for what it writes.
+// Before an operation or a start, not in it: calls may wait for what it writes.
 static bool keep_short(struct ctl_state *s, struct err *e)
 {
 	return ctl_journal_size(s->journal) <= REWRITE_BYTES + 2 * s->rewritten || rewrite(s, e);
@@ -643,7 +643,7 @@ bool ctl_state_begin(struct ctl_state *s, struct slice manifest, struct slice fo
 		.members = slice_of("", 0),
 		.manifest = manifest,
 		.folder = folder};
-	if (!ctl__state_write(s, &d, &r, e))
+	if (!keep_short(s, e) || !ctl__state_write(s, &d, &r, e))
 		return false;
 	s->has_settled = false;
 	ctl__state_publish(s, r);

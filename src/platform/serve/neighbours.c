@@ -43,6 +43,8 @@ void serve__slot_leave(struct serve_slot *slot, struct serve_shard *s, struct se
 
 void serve__slot_poison(struct serve_slot *slot)
 {
+	if (!slot->tasks)  // who comes next finds it dead, and it goes with him
+		return;
 	serve__slot_close(slot);
 	end_all(slot, TRAP_POISONED);
 }

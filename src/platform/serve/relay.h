@@ -73,7 +73,7 @@ struct relay_guest {
 	struct relay_wait *first, **last;
 	struct relay_handle *closing;
 	uint32_t calls, handles;    // that are in it or wait for it; given away, with open streams
-	uint32_t left;              // of the calls: whose callers have gone, with what they lent perhaps
+	uint32_t left;              // of the calls that have not returned: whose callers have gone, with what they lent perhaps
 	bool dead, is_held;         // is_held: by its closer
 	struct loop_job turn;       // it is looked at, on the loop's stack
 	// Policy concurrent: it is of no root, but of all that are in its slot (relay_many.c).

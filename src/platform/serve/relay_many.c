@@ -24,6 +24,7 @@ struct relay_many {
 	struct loop_job begin;
 	struct canon_trap trap;
 	bool begun, over, returned, late, left, ok;
+	bool resolved;           // it has returned at some time: what its caller lent has come back
 	bool came_in, leaks;     // its arguments; its result, which can't be closed
 };
 
@@ -175,7 +176,9 @@ static void close_result(struct relay_many *k)
 static void on_returned(struct canon_task *t)
 {
 	struct relay_many *k = CONTAINER_OF(t, struct seam_task, canon)->owner;
-	k->returned = true;
+	k->returned = k->resolved = true;
+	k->guest->left -= k->left;
+	k->left = false;
 	if (k->call)
 		seam_wake(&k->park);
 	else
@@ -227,9 +230,9 @@ static void detach(struct relay_many *k)
 {
 	charge(k, k->task->fiber ? vm_fiber_cpu_ns(k->task->fiber) : 0, k->task->n_calls);
 	k->call = NULL;
-	k->left = true;
+	k->left = !k->resolved;
 	close_result(k);
-	k->guest->left++;
+	k->guest->left += k->left;
 	seam_task_disown(k->task);
 }
 

@@ -187,6 +187,20 @@ static void a_journal_is_made_shorter_between_changes_and_never_within_one(void 
 
 // ---- a start ---------------------------------------------------------------------------------------------------------------------------------------
 
+static void starts_make_a_journal_shorter_too(void **state)
+{
+	static char manifest[40000];
+	struct err e = {0};
+	for (unsigned i = 1; i <= 250; i++) {
+		memset(manifest, '#', sizeof manifest);
+		int n = snprintf(manifest, sizeof manifest, MANIFEST "# %u", i);
+		manifest[n] = '#';
+		must(ctl_state_begin(s, slice_of(manifest, sizeof manifest), slice_str("/srv/shop/"), &e), &e);
+		assert_true(size_of_journal() < 9000000);
+	}
+	assert_int_equal(ctl__state_release(s), 251);
+}
+
 static void a_start_with_another_manifest_is_a_release_and_with_the_same_is_none(void **state)
 {
 	struct err e = {0};
@@ -222,6 +236,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_aborted_is_none_and_its_number_is_free, make, clear),
 		cmocka_unit_test_setup_teardown(what_was_written_is_in_force_though_nobody_published_it, make, clear),
 		cmocka_unit_test_setup_teardown(a_journal_is_made_shorter_between_changes_and_never_within_one, make, clear),
+		cmocka_unit_test_setup_teardown(starts_make_a_journal_shorter_too, make, clear),
 		cmocka_unit_test_setup_teardown(a_start_with_another_manifest_is_a_release_and_with_the_same_is_none, make, clear),
 		cmocka_unit_test_setup_teardown(an_app_that_never_was_leaves_nothing, make, clear),
 	};

@@ -260,8 +260,8 @@ static void put_interface_row(struct output *o, const struct wit_interface *x, s
 		struct slice name = func_name(o, x, f);
 		bool fixed = is_import && has_row(o, "fixed", x, f->name), direct = is_import && has_row(o, "direct", x, f->name);
 		bool leaves = is_import && has_row(o, "leaves", x, f->name);
-		if (leaves && f->type->result)
-			die("host.def: it has a result", f->name);
+		if (leaves && (f->type->result || f->type->params.flags & (WIT_HAS_PTR | WIT_HAS_HANDLE)))
+			die("host.def: it has a result, or not numbers only", f->name);
 		buf_printf(b, "\t{\"%.*s\", &%.*s_type, %s%.*s, %u, %u, %s | %s | %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), is_import ? "call_" : "NULL",
 			is_import ? (int)name.len : 0, (const char *)name.ptr, f->type->params.size64, f->type->result ? f->type->result->size64 : 0,
 			fixed ? "SEAM_FIXED" : "0", direct ? "SEAM_NEVER_PARKS" : "0", leaves ? "SEAM_LEAVES" : "0");

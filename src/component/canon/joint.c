@@ -290,7 +290,7 @@ static bool make_end(struct canon_joint *j, const struct canon_end_ops *ops, str
 	else if (type->elem && type->elem->size64 > PIECE)
 		*ret_why = "its elements are larger than 256 KiB each, which is the most over a link";
 	else if (!canon_end_new(to, type, ops, &j->to, ret))
-		*ret_why = canon_handles_full(to);
+		*ret_why = canon__handles_full(to, to->limits.handles);
 	else
 		return true;
 	return false;

@@ -63,6 +63,8 @@ static bool to_native(struct canon__cx *cx, struct source *s, struct wit_string 
 	uint32_t c;
 	uint8_t bytes[4];
 	size_t len = 0;
+	if (s->units > cx->arena->max)  // each is a byte at least: it is not read to its end for nothing
+		return canon__no_room(cx, "a string", s->units);
 	while (next(s, &c))
 		len += utf8_encode(c, bytes);
 	if (!at_end(s))

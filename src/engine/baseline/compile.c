@@ -136,7 +136,7 @@ size_t baseline__text_max(const struct wasm_module *m)
 static bool finish(struct comp *c, const struct wasm_func *f, struct baseline_func *func)
 {
 	bool finished = baseline__func_end(c) && baseline__handlers_put(c);
-	if (!c->failed && (finished ? c->out->text.len > c->out->text.max : c->out->text.cap >= c->out->text.max / 2))
+	if (!c->failed && (finished ? c->out->text.len > c->out->text.max : c->a.full))
 		return err_set_at(c->e, ERR_LIMIT, c->m->base_offset + f->offset, "the %s's machine code would exceed %zu bytes",
 			c->opt->text_max ? "function" : "module", c->out->text.max);
 	if (c->failed || !finished || c->sites.out->failed)

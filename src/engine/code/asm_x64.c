@@ -29,6 +29,7 @@ void x64_room_slow(struct x64 *a, size_t n)
 			a->end = a->buf->ptr + a->buf->cap;
 			return;
 		}
+		a->full = a->buf->max && a->buf->len + n > a->buf->max;
 	}
 	a->failed = true;
 	a->p = a->base = waste;

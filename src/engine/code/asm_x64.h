@@ -53,7 +53,7 @@ struct x64 {
 	size_t start;   // of the function in buf
 	uint32_t jump_end;  // where the last forward x64_jmp ends; 0 once a label is bound behind it
 	bool avx;       // the processor has it, and instructions on xmm registers take its form: set by the caller
-	bool failed;
+	bool failed, full;  // full: by the buffer's bound, not for want of memory
 };
 
 static inline void x64_begin(struct x64 *a, struct buf *buf)

@@ -170,7 +170,7 @@ uint64_t code_lazy_slots(uint32_t nfuncs);
 NODISCARD bool code_publish_lazy(const struct code_lazy *l, struct code_object **ret, struct err *e);
 // Where the next function will begin, if it is of that size; NULL: there is no room for it.
 const uint8_t *code_lazy_room(const struct code_object *o, uint64_t size);
-// Bytes that there is room for, at least 1.
+// Bytes that there is room for, at least CODE_LAZY_ALIGN.
 uint64_t code_lazy_left(const struct code_object *o);
 // Puts an artifact of one function there, whose text was made for that place. One thread at a time.
 NODISCARD bool code_lazy_add(struct code_object *o, const struct code_artifact *a, const struct wasm_module *m, struct err *e);

@@ -91,6 +91,10 @@ bool code_publish_lazy(const struct code_lazy *l, struct code_object **ret, stru
 	if (!code__object_list(o, NULL, ret, e))
 		return false;
 	z->of.drop = l->drop;
+	if (!o->nfuncs) {
+		sys_close(z->fd);
+		z->fd = -1;
+	}
 	return true;
 }
 
@@ -110,7 +114,7 @@ const uint8_t *code_lazy_room(const struct code_object *o, uint64_t size)
 uint64_t code_lazy_left(const struct code_object *o)
 {
 	uint64_t at = align_up_u64(o->lazy->end, CODE_LAZY_ALIGN);
-	return at < o->lazy->text_max ? o->lazy->text_max - at : 1;
+	return at < o->lazy->text_max ? o->lazy->text_max - at : CODE_LAZY_ALIGN;  // so much that a function begins
 }
 
 bool code_lazy_add(struct code_object *o, const struct code_artifact *a, const struct wasm_module *m, struct err *e)

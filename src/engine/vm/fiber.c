@@ -255,18 +255,19 @@ enum trap vm__fiber_check(struct vm_shard *s)
 	return f->kill;
 }
 
-// NULL: the thread's own stack. Between two at the expense of one meter no clock is read: the one goes on with the other's turn.
-static void charge_switch(struct vm_shard *s, struct vm_fiber *from, struct vm_fiber *to)
+// NULL: the thread's own stack. Between two at the expense of one meter no clock is read: the one goes on with the other's turn, which is true then.
+static bool charge_switch(struct vm_shard *s, struct vm_fiber *from, struct vm_fiber *to)
 {
 	if (from && to && from->meter == to->meter) {
 		to->run_since = from->run_since;
-		return;
+		return true;
 	}
 	uint64_t now = sys_now_ns();
 	if (from)
 		charge(s, from, now);
 	if (to)
 		to->run_since = now;
+	return false;
 }
 
 // ---- switching ---------------------------------------------------------------------------------------------------
@@ -282,12 +283,14 @@ void vm_process_set_give_way_always(bool always)
 	give_way_always = always;
 }
 
-// What runs from now on: the fiber, or the thread's own stack (NULL).
-static void set_current(struct vm_shard *s, struct vm_fiber *f)
+// What runs from now on: the fiber, or the thread's own stack (NULL). `goes_on`: in the turn that is under way, whose end the watchdog may have asked for.
+static void set_current(struct vm_shard *s, struct vm_fiber *f, bool goes_on)
 {
 	__atomic_store_n(&s->current, f, __ATOMIC_RELAXED);  // vm_fiber_kill reads it from other threads
 	s->exec.fiber = f;
 	s->pending = s->message_trap = TRAP_NONE;
+	if (goes_on)
+		return;
 	__atomic_store_n(&s->exec.interrupt, give_way_always, __ATOMIC_RELAXED);
 	count_switch(s);
 }
@@ -309,9 +312,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	struct vm_store *owner = s->owns ? s->owner : NULL;  // outside of a fiber and of guests it may be gone when this comes back
 	f->resumer = resumer;
 	f->resumer_exits = s->exits;
-	charge_switch(s, resumer, f);
-
-	set_current(s, f);
+	set_current(s, f, charge_switch(s, resumer, f));
 	vm__watchdog_wake();
 	exec->entry_sp = f->entry_sp;
 	exec->stack_limit = s->stack_limit = f->stack_limit;
@@ -329,8 +330,7 @@ enum vm_fiber_state vm_fiber_resume(struct vm_fiber *f, enum vm_wake how)
 	vm__switch(&f->resumer_sp, f->sp);
 	san_left(f);
 
-	charge_switch(s, f, resumer);
-	set_current(s, resumer);
+	set_current(s, resumer, charge_switch(s, f, resumer));
 	exec->entry_sp = entry_sp;
 	exec->stack_limit = s->stack_limit = stack_limit;
 	exec->libcall_result = libcall_result;

@@ -57,11 +57,11 @@ static enum seam_result park_thread(struct seam_call *c, struct seam_park *p)
 enum seam_result seam_park(struct seam_call *c, struct seam_park *p)
 {
 	struct seam_task *t = c->task;
-	uint64_t from = p->woken ? 0 : loop_now_fresh_ns(t->loop);
 	p->tasks = t->of;
 	p->task = t->id;
 	if (c->thread != &t->canon)
 		return park_thread(c, p);
+	uint64_t from = p->woken ? 0 : loop_now_fresh_ns(t->loop);
 	t->parked = p;
 	while (!p->woken && !t->killed) {
 		if (!t->fiber)

@@ -125,7 +125,7 @@ bool wasi__reader_take(struct canon_instance *i, struct canon_task *t, uint32_t 
 	static const struct canon_end_ops end_ops = {reader_changed, reader_value, reader_gone};
 	*r = (struct wasi_reader){.ops = ops};
 	if (!canon_end_take(i, number, &end_ops, &r->end)) {
-		canon_task_trap(t, "the host lost a future that it was given");
+		canon_task_trap(t, "a future that came over a link can't be given to the host");
 		return false;
 	}
 	struct canon_end *peer = canon_end_peer(&r->end);
@@ -396,11 +396,6 @@ static struct seam_task *printer(const struct wasi_sink *s)
 static bool move_some(struct wasi_sink *s, struct seam_task *task, bool *ret_gone)
 {
 	struct seam_task *by = task || !s->out->ops->piece ? task : printer(s);
-	if (!by && s->out->ops->piece) {  // nobody is left whose lines they could be
-		sink_close(s, WASI_OVER_CLOSED, NULL);
-		*ret_gone = true;
-		return false;
-	}
 	size_t permit = 0;
 	struct slice data = {0};
 	enum wasi_io io = s->out->ops->permit(s->out, &permit);
@@ -418,6 +413,11 @@ static bool move_some(struct wasi_sink *s, struct seam_task *task, bool *ret_gon
 		*ret_gone = finish(s);
 	if (io != WASI_IO_OK)
 		return false;
+	if (data.len && !by && s->out->ops->piece) {  // nobody is left whose lines they could be
+		sink_close(s, WASI_OVER_CLOSED, NULL);
+		*ret_gone = true;
+		return false;
+	}
 	if (data.len)
 		io = s->out->ops->write(s->out, by, data);
 	if (is_over(io)) {

@@ -290,6 +290,45 @@ static void turns_that_end_in_a_park_are_counted_and_end_with_the_budget(void **
 	vm_fiber_free(f);
 }
 
+// Two that go on in each other's turn, at the expense of one budget: no park of the one ends a turn, and the turn is still interrupted.
+struct resuming {
+	struct vm_fiber *other;
+	unsigned turns;
+	enum trap end;
+};
+
+static void park_for_ever(void *arg UNUSED)
+{
+	while (vm_fiber_park(shard) == VM_RESUMED)
+		;
+}
+
+static void resume_for_ever(void *arg)
+{
+	struct resuming *r = arg;
+	while (r->turns++ < 50000000 && vm_fiber_resume(r->other, VM_RESUMED) == VM_FIBER_PARKED)
+		if (vm_work_is_due(shard) && vm_fiber_yield(shard) == VM_KILLED)
+			break;
+	r->end = vm_fiber_kill_reason(vm_fiber_current(shard));
+}
+
+static void who_resumes_another_of_his_budget_for_ever_is_ended(void **state UNUSED)
+{
+	for (int deadline = 0; deadline < 2; deadline++) {
+		struct resuming r = {0};
+		struct vm_fiber *f = vm_fiber_new(shard, resume_for_ever, &r);
+		r.other = vm_fiber_new(shard, park_for_ever, NULL);
+		vm_fiber_share_budget(r.other, f);
+		vm_fiber_set_budget(f, deadline ? (struct vm_budget){UINT64_MAX, sys_now_ns() + 30000000} : (struct vm_budget){20000000, UINT64_MAX});
+		while (vm_fiber_resume(f, VM_RESUMED) == VM_FIBER_PREEMPTED)
+			;
+		assert_int_equal(r.end, deadline ? TRAP_DEADLINE : TRAP_CPU_BUDGET);
+		vm_fiber_resume(r.other, VM_KILLED);
+		vm_fiber_free(r.other);
+		vm_fiber_free(f);
+	}
+}
+
 // It may have waited for another that shares the budget, and was ended by that first.
 static void who_waited_until_his_deadline_is_over_goes_on_no_more(void **state UNUSED)
 {
@@ -635,6 +674,7 @@ int main(void)
 		cmocka_unit_test(ends_a_call_whose_budget_is_spent),
 		cmocka_unit_test(host_work_yields_and_ends_with_its_budget),
 		cmocka_unit_test(turns_that_end_in_a_park_are_counted_and_end_with_the_budget),
+		cmocka_unit_test(who_resumes_another_of_his_budget_for_ever_is_ended),
 		cmocka_unit_test(who_waited_until_his_deadline_is_over_goes_on_no_more),
 		cmocka_unit_test(bulk_operations_give_way_and_end_between_pieces_L31),
 		cmocka_unit_test(a_thread_that_did_not_run_is_left_alone),

@@ -3,7 +3,9 @@
 #include "serve_int.h"
 #include "sys/sys.h"
 
+// How often each shard looks; SOON: where what calls use is asked at all, from half of what the process may have on.
 #define LOOK_AGAIN (5 * MILLISECOND)
+#define LOOK_SOON  (2 * MILLISECOND)
 enum { BANDS = 64 };
 
 // What is free when it has ended. Calls of one instance end together: one of them stands for all.
@@ -64,12 +66,13 @@ static uint64_t choose_least(const struct serve_shard *s, uint64_t least, uint64
 	return least + k * width;
 }
 
-// Those that use most, until what they use is as much as there is too much. A shard whose calls are small leaves it to the others. However many end, the
-// calls are walked twice. What a call uses is what it may write to, and it may have written to little of it: what ends gives back so much less.
-static void end_largest(struct serve_shard *s, const struct serve_app *of, uint64_t most, uint64_t too_much, uint64_t resident)
+// Those that use most, until what they use is as much as there is too much. A shard whose calls are small leaves it to the others; but not where it is
+// `urgent`, since another's thread may not run for a while. However many end, the calls are walked twice. What a call uses is what it may write to, and it may
+// have written to little of it: what ends gives back so much less.
+static void end_largest(struct serve_shard *s, const struct serve_app *of, uint64_t most, uint64_t too_much, uint64_t resident, bool urgent)
 {
 	struct usage all = usage_of_all(s->service->process, of);
-	uint64_t ended = 0, least = all.largest / 2;
+	uint64_t ended = 0, least = urgent ? 1 : all.largest / 2;
 	if (most == 0 || most < least)
 		return;
 	if (all.sum > resident)
@@ -88,7 +91,7 @@ static void end_largest(struct serve_shard *s, const struct serve_app *of, uint6
 static void look(struct serve_shard *s)
 {
 	const struct serve_process *p = s->service->process;
-	uint64_t ceiling = p->memory - serve__memory_headroom(p) / 4 * 3, now = serve__memory_resident(p);
+	uint64_t headroom = serve__memory_headroom(p), ceiling = p->memory - headroom / 4 * 3, now = serve__memory_resident(p);
 	const struct serve_app *app = s->service->of;
 	struct usage usage = now > p->memory / 2 || app->max_memory ? usage_of(s) : (struct usage){0};
 	s->looked_ns = loop_now_fresh_ns(s->loop);
@@ -97,7 +100,7 @@ static void look(struct serve_shard *s)
 	if (app->max_memory) {
 		uint64_t sum = usage_of_all(p, app).sum;
 		if (sum > app->max_memory)
-			end_largest(s, app, usage.largest, sum - app->max_memory, UINT64_MAX);
+			end_largest(s, app, usage.largest, sum - app->max_memory, UINT64_MAX, false);
 	}
 	if (now <= ceiling)
 		return;
@@ -105,7 +108,7 @@ static void look(struct serve_shard *s)
 	sys_heap_trim();
 	now = serve__memory_resident(p);
 	if (now > ceiling)
-		end_largest(s, NULL, usage.largest, now - ceiling, now);
+		end_largest(s, NULL, usage.largest, now - ceiling, now, now > ceiling + headroom / 4);
 }
 
 static void on_memory_timer(struct loop_timer *t)
@@ -121,7 +124,7 @@ void serve__memory_watch(struct serve_shard *s)
 	if (loop_timer_is_armed(&s->memory_timer))
 		return;
 	s->memory_timer.fn = on_memory_timer;
-	loop_timer_set(s->loop, &s->memory_timer, sat_add_u64(loop_now_ns(s->loop), LOOK_AGAIN));
+	loop_timer_set(s->loop, &s->memory_timer, sat_add_u64(loop_now_ns(s->loop), s->in_calls ? LOOK_SOON : LOOK_AGAIN));
 }
 
 // Many calls have their first turn within one of the loop, and each may write to megabytes in it.

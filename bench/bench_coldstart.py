@@ -23,12 +23,6 @@ def first_answer(argv, env=None):
     return found
 
 
-def first_response(argv, env=None):
-    """Milliseconds of that, or None."""
-    found = first_answer(argv, env)
-    return found["ms"] if found else None
-
-
 def sides(o, g, file, cache):
     """name → (argv, environment, what to do before each)."""
     tenon = [measure.TENON, "serve", file, "--addr", "127.0.0.1:{port}"]
@@ -50,7 +44,7 @@ def sides(o, g, file, cache):
 
 def run(o):
     rows, data = [], {}
-    floor = median([first_response([measure.TOP / "build/release/bare_epoll", "{port}"]) for _ in range(o.rounds)])
+    floor = median([f["ms"] for _ in range(o.rounds) if (f := first_answer([measure.TOP / "build/release/bare_epoll", "{port}"]))])
     rows.append(["bare epoll (the method's own cost)", round(floor, 1), "", "", "", ""])
     with tempfile.TemporaryDirectory(prefix="tenon-bench-") as folder:
         for g in o.guest or ["c", "js", "py"]:

@@ -1,5 +1,5 @@
 """Run time of eight kernels and four of vectors (C, no WASI) beside the peer's compilers and native C, and the geometric means of the ratios."""
-import math, subprocess, time
+import statistics, subprocess, time
 
 import measure
 from measure import OUT, TOP
@@ -96,7 +96,7 @@ def run(o):
             *[round(ratio[k], 2) if k in ratio else "-" for k in sides]])
     data["geometric_mean"] = {}
     for name, ratios in means.items():
-        mean = {k: math.exp(sum(math.log(r[k]) for r in ratios) / len(ratios)) for k in sides if ratios and all(k in r for r in ratios)}
+        mean = {k: statistics.geometric_mean(r[k] for r in ratios) for k in sides if ratios and all(k in r for r in ratios)}
         data["geometric_mean"][name] = mean
         if mean:
             rows.append([f"geometric mean, {name}", "", "", *[""] * len(sides), *[round(mean[k], 3) if k in mean else "-" for k in sides]])

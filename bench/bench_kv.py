@@ -5,24 +5,13 @@ from pathlib import Path
 import bench_serve, measure
 from measure import Server, median
 
-sys.path.append(str(measure.TOP / "tests/real"))
+sys.path += [str(measure.TOP / "tests/real"), str(measure.TOP / "tests/swaps")]
 import servers  # noqa: E402  of others: redis-server, nats-server
+from load import counter  # noqa: E402
 
 ROUNDS = 3
 # The peer has the older draft of the interface, and one bucket, whose name is empty.
 GUEST = {"counter": "kv/kv-counter-c.wasm", "peer": "kv/kv-counter-c-draft.wasm", "provider": "kv/kv-memory-c.wasm"}
-MANIFEST = """tenon = 1
-[app]
-name = "bench"
-[component.c]
-source = "{file}"
-links = {{ "wasi:keyvalue" = "store" }}
-[link.store]
-{store}
-[[trigger.http]]
-route = "/..."
-component = "c"
-{more}"""
 # Method, path, body; the guest opens its bucket for each but "none", which asks no store.
 CALLS = {"none": ("GET", "/nothing", ""), "get": ("GET", "/get/n", ""), "set": ("PUT", "/set/n", "12345"), "increment": ("POST", "/incr/n", "")}
 
@@ -48,7 +37,7 @@ def store_sides(top, running):
 def tenon(top, name, file, store, core):
     folder = top / name
     folder.mkdir()
-    (folder / "tenon.toml").write_text(MANIFEST.format(file=file, store=store[0], more=store[1]))
+    (folder / "tenon.toml").write_text(counter(file, store[0]) + store[1])
     env = {"TENON_CTL": str(folder / "ctl"), "TENON_STATE": str(folder / "state")}
     server = Server([measure.TENON, "up", folder, "--addr", "127.0.0.1:{port}", "--shards", "1"], core, env=env)
     if not server.wait_ready(any_status=True):
@@ -67,11 +56,11 @@ def load(server, top, call, o, core):
         capture_output=True, text=True)
     spent = server.cpu_ns() - before
     n = int(re.search(r"(\d+) requests in", r.stdout).group(1))
-    bad = sum(int(x) for x in re.findall(r"(?:Non-2xx or 3xx responses:|connect|read|write|timeout) (\d+)", r.stdout))
+    bad = bench_serve.errors(r.stdout)
     if not n:
         sys.exit(f"{call}: no request was answered")
     latency = {k: bench_serve.in_us(v) for k, v in re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s))", r.stdout, re.M)}
-    return {"cpu_us": spent / 1000 / n, "rps": n / o.seconds, "p50_us": latency.get("50", 0), "p99_us": latency.get("99", 0), "not 2xx": 0 if call == "none" else bad}
+    return {"cpu_us": spent / 1000 / n, "rps": n / o.seconds, "p50_us": latency.get("50", 0), "p99_us": latency.get("99", 0), "errors": 0 if call == "none" else bad}
 
 
 def direct(name, s, o):
@@ -141,9 +130,9 @@ def show(o, seen, clients):
         base = calls["none"]["cpu_us"]
         for call, r in calls.items():
             d = clients.get(name, {}).get(call)
-            rows.append([f"{name}: {call}", round(r["cpu_us"], 2), round(r["cpu_us"] - base, 2), round(r["rps"]), round(r["p50_us"]), round(r["p99_us"]), r["not 2xx"],
+            rows.append([f"{name}: {call}", round(r["cpu_us"], 2), round(r["cpu_us"] - base, 2), round(r["rps"]), round(r["p50_us"]), round(r["p99_us"]), r["errors"],
                 round(d["cpu_us"], 2) if d else "", round(d["us"], 1) if d else ""])
-    measure.table(["store: call", "CPU us/req", "over none", "req/s", "p50 us", "p99 us", "not 2xx", "direct: CPU us", "us"], rows)
+    measure.table(["store: call", "CPU us/req", "over none", "req/s", "p50 us", "p99 us", "errors", "direct: CPU us", "us"], rows)
     if "wasmtime" in seen:
         print(f"requests a second of the counter on memory: {seen['memory']['increment']['rps'] / seen['wasmtime']['increment']['rps']:.1f} x wasmtime's")
     measure.save("kv", {"connections": o.connections, "seconds": o.seconds, "rounds": o.rounds, "results": seen, "direct": clients})

@@ -1,5 +1,5 @@
 """Run time of real programs (sightglass's, not in this repository) beside the peer's compilers and native C, and the geometric mean of the ratios."""
-import math, os, re, subprocess
+import os, re, statistics, subprocess
 from pathlib import Path
 
 import measure
@@ -45,7 +45,7 @@ def core(file):
                 break
         at += 1
         if section == 1 and b"\5bench\5start" in data[at:at + size]:
-            out = OUT / f"{file.stem}-core.wasm"
+            out = OUT / f"program-{file.parent.name}-{file.stem}-core.wasm"
             if not out.exists() or out.stat().st_mtime < file.stat().st_mtime:
                 out.write_bytes(data[at:at + size])
             return out
@@ -148,10 +148,6 @@ def least(o, name, file, where):
     return best
 
 
-def mean(values):
-    return math.exp(sum(map(math.log, values)) / len(values))
-
-
 def run(o):
     if not (o.programs / "benchmarks").is_dir():
         raise SystemExit(MISSING.format(o.programs))
@@ -170,7 +166,7 @@ def run(o):
         data[name] = {"seconds": best, "ratios": ratio}
         rows.append([name, *[round(best[s] * 1e3, 3) if s in best else "-" for s in ("tenon", *sides)], *[round(ratio[s], 2) if s in ratio else "-" for s in sides]])
     # A folder counts once, however many programs it has.
-    means = {s: mean([mean(v) for v in by.values()]) for s, by in ratios.items() if by}
+    means = {s: statistics.geometric_mean([statistics.geometric_mean(v) for v in by.values()]) for s, by in ratios.items() if by}
     rows.append(["geometric mean of the folders", *[""] * 4, *[round(means[s], 3) if s in means else "-" for s in sides]])
     measure.table(["program", "tenon ms", *[f"{s} ms" for s in sides], *[f"/ {s}" for s in sides]], rows)
     measure.save("programs", {"results": data, "geometric_mean": means})

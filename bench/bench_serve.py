@@ -46,6 +46,11 @@ def in_us(text):
     return float(number) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
 
 
+def errors(text):
+    """That wrk tells of: connections that failed, answers that were not 2xx or 3xx."""
+    return sum(int(x) for x in re.findall(r"(?:Non-2xx or 3xx responses:|connect|read|write|timeout) (\d+)", text))
+
+
 def load(server, connections, seconds, core, path):
     """One burst of wrk: figures of it, or None when nothing was answered."""
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", f"http://127.0.0.1:{server.port}{path}"]
@@ -58,9 +63,8 @@ def load(server, connections, seconds, core, path):
         return None
     n = int(m.group(1))
     latency = {k: in_us(v) for k, v in re.findall(r"^\s+(50|99)%\s+([\d.]+(?:us|ms|s))", r.stdout, re.M)}
-    errors = sum(int(x) for x in re.findall(r"(?:connect|read|write|timeout) (\d+)", r.stdout)) + sum(int(x) for x in re.findall(r"Non-2xx or 3xx responses: (\d+)", r.stdout))
     return {"requests": n, "cpu_us": (after[0] - before[0]) * 1e6 / n, "rps": n / seconds, "p50_us": latency.get("50", 0), "p99_us": latency.get("99", 0),
-        "faults": (after[1] - before[1]) / n, "rss_mib": after[2] / (1 << 20), "errors": errors}
+        "faults": (after[1] - before[1]) / n, "rss_mib": after[2] / (1 << 20), "errors": errors(r.stdout)}
 
 
 HEAD = ["guest, side", "conns", "CPU us/req", "req/s", "p50 us", "p99 us", "faults/req", "RSS MiB", "errors"]

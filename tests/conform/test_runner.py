@@ -5,16 +5,11 @@ import json, subprocess, sys, tempfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
+sys.path.append(str(TOP / "tests"))
+from common import leb  # noqa: E402
+
 MODULE = b"\0asm\1\0\0\0"
 COMPONENT = b"\0asm\x0d\0\1\0"
-
-
-def leb(n):
-    out = b""
-    while n >= 0x80:
-        out += bytes([n & 0x7F | 0x80])
-        n >>= 7
-    return out + bytes([n])
 
 
 def section(number, contents):

@@ -95,8 +95,8 @@ async def updates(t, guest, n, top):
         for i in range(lap * n // 4, (lap + 1) * n // 4):
             await guest.update(t, i, fresh)
         await load.end()
-        await guest.look(t, load)
         assert not load.failed, f"{len(load.failed)} of {len(load.times)} requests failed: {load.failed[:3]}"
+        await guest.look(t, load)
         await marks.take(at_start + 4)
         times = sorted(load.times)
         print(f"{(lap + 1) * n // 4} updates, {len(times)} requests meanwhile, 0 failed; p50 {times[len(times) // 2] * 1000:.1f} ms, p99 {times[len(times) * 99 // 100] * 1000:.1f} ms; "

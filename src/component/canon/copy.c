@@ -43,8 +43,6 @@ static bool copy_values(struct canon__cx *from, struct canon__cx *to, const stru
 	return true;
 }
 
-static enum trap copy_parts(const struct wit_type *t, uint8_t *v, struct arena *a, struct abi_exec *exec);
-
 static enum trap copy_list(const struct wit_type *elem, struct wit_list *l, size_t size, struct arena *a, struct abi_exec *exec)
 {
 	const void *from = l->ptr;
@@ -63,14 +61,15 @@ static enum trap copy_list(const struct wit_type *elem, struct wit_list *l, size
 	l->ptr = (void *)at;
 	for (size_t i = 0; elem && elem->flags & WIT_HAS_PTR && i < l->len && t == TRAP_NONE; i++) {
 		t = exec ? vm_work(exec, VM_WORK_ITEM) : TRAP_NONE;
-		t = t == TRAP_NONE ? copy_parts(elem, at + i * size, a, exec) : t;
+		t = t == TRAP_NONE ? canon_value_copy_parts(elem, at + i * size, a, exec) : t;
 	}
 	return t;
 }
 
 // What the value that was copied points to is copied too.
-static enum trap copy_parts(const struct wit_type *t, uint8_t *v, struct arena *a, struct abi_exec *exec)
+enum trap canon_value_copy_parts(const struct wit_type *t, void *native, struct arena *a, struct abi_exec *exec)
 {
+	uint8_t *v = native;
 	enum trap r = TRAP_NONE;
 	if (!(t->flags & WIT_HAS_PTR))
 		return TRAP_NONE;
@@ -80,18 +79,13 @@ static enum trap copy_parts(const struct wit_type *t, uint8_t *v, struct arena *
 		return copy_list(t->elem, (struct wit_list *)(void *)v, t->elem->size64, a, exec);
 	if (wit_kind_is_variant(t->kind)) {
 		const struct wit_type *payload = t->fields[wit_discriminant_load(v, t->discriminant_size)].type;
-		return payload ? copy_parts(payload, v + t->payload64, a, exec) : TRAP_NONE;
+		return payload ? canon_value_copy_parts(payload, v + t->payload64, a, exec) : TRAP_NONE;
 	}
 	for (uint32_t i = 0; wit_kind_is_record(t->kind) && i < t->n && r == TRAP_NONE; i++)
-		r = copy_parts(t->fields[i].type, v + t->fields[i].offset64, a, exec);
+		r = canon_value_copy_parts(t->fields[i].type, v + t->fields[i].offset64, a, exec);
 	for (uint32_t i = 0; t->kind == WIT_FIXED_LIST && i < t->n && r == TRAP_NONE; i++)
-		r = copy_parts(t->elem, v + i * t->elem->size64, a, exec);
+		r = canon_value_copy_parts(t->elem, v + i * t->elem->size64, a, exec);
 	return r;
-}
-
-enum trap canon_value_copy_parts(const struct wit_type *type, void *native, struct arena *a, struct abi_exec *exec)
-{
-	return copy_parts(type, native, a, exec);
 }
 
 // dst_buffer.write(src_buffer.read(n))

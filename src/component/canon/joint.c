@@ -81,15 +81,14 @@ static void pair(struct canon_joint *j, struct canon_end *r, const struct canon_
 // ---- values ----------------------------------------------------------------------------------------------------------------------------------
 
 // Where that is the giver's fault it can't go on. A value that there is no room for is nobody's who else is in its instance.
-static void failed(struct canon_joint *j, struct canon_end *r, const struct canon_trap *trap)
+static void failed(struct canon_joint *j, struct canon_end *r, struct canon_task *task)
 {
+	const struct canon_trap *trap = task->trap;
 	bool is_full = trap->trap == TRAP_OUT_OF_MEMORY, has_memory = !j->to.instance->head.pool.over;
 	forget_values(j);
 	j->lost_value = is_full;
-	if (!is_full) {
-		r->instance->dead = true;
-		vm_store_poison(r->instance->store);
-	}
+	if (!is_full)
+		canon__end(r->instance, task, trap->trap);
 	j->ops->failed(j, is_full ? NULL : r->instance, is_full && has_memory ? "a value of it is larger than 1 MiB, which is the most over a link" : trap->text);
 	canon_end_drop(&j->from);
 }
@@ -125,7 +124,7 @@ static void run(struct canon_joint *j)
 	uint64_t batch = elem && elem->size64 > PIECE / BATCH ? 1 : BATCH;
 	arena_init_pool(&j->arena, min_u64(i->limits.call_bytes ? i->limits.call_bytes : VALUE_MAX, VALUE_MAX), &i->head.pool);
 	if (!take(j, &task, (uint32_t)min_u64(min_u64(remain(src), remain(dst)), batch)))
-		failed(j, r, &trap);
+		failed(j, r, &task);
 	else if (j->to.shared->is_future)
 		canon_end_resolve(&j->to);
 	else

@@ -5,7 +5,7 @@
 
 // How often each shard looks; SOON: where what calls use is asked at all, from half of what the process may have on.
 #define LOOK_AGAIN (5 * MILLISECOND)
-#define LOOK_SOON  (2 * MILLISECOND)
+#define LOOK_SOON (2 * MILLISECOND)
 enum { BANDS = 64 };
 
 // What is free when it has ended. Calls of one instance end together: one of them stands for all.

@@ -101,7 +101,7 @@ static bool find_export(struct vm_instance *i, const json_t *action, enum wasm_e
 	return vm_instance_export(i, name, ret) && ret->kind == kind;
 }
 
-#define MAX_VALUES 64
+#define MAX_VALUES 1000  // as many as a function type may have
 struct invocation {
 	struct vm_store *store;
 	uint32_t func;

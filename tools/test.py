@@ -22,7 +22,7 @@ FAILURE_LINES, FAILURES_TOLD = 12, 10  # of each, and of a stage
 SANITIZERS = {
     "ASAN_OPTIONS": "use_sigaltstack=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:detect_stack_use_after_return=0:allocator_may_return_null=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-    "TSAN_OPTIONS": "handle_segv=0:handle_sigbus=0:halt_on_error=1",
+    "TSAN_OPTIONS": "handle_segv=0:handle_sigbus=0:halt_on_error=1:atexit_sleep_ms=50",
 }
 BUILDING = {"ASAN_OPTIONS": "detect_leaks=0"}  # programs that only the build runs may end without freeing
 
@@ -255,6 +255,7 @@ STAGES = {"build": build, "check": check, "units": units, "units-asan": units_as
     "linear": linear, "serve": serve, "real": real, "swaps": swaps, "updates": updates, "crashes": crashes, "scripts": scripts, "guests": guests, "apps": apps, "pages": pages, "tour": tour, "fuzz": fuzz}
 
 BESIDE = ("real", "pages")  # they wait for servers and downloads, and run beside the other stages as soon as there is something to run
+MEASURES = "serve"  # has tests that measure latencies: what runs beside the others ends before it
 
 
 class Beside(threading.Thread):
@@ -278,6 +279,8 @@ def main():
     done, beside = [], None
     waiting = [n for n in named if n in BESIDE] if set(named) - set(BESIDE) else []
     for name in (n for n in named if n not in waiting):
+        if beside and name == MEASURES:
+            beside.join()
         done.append(Stage(name))
         done[-1].go()
         if waiting and not beside and (name == "build" or "build" not in named):

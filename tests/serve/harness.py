@@ -335,6 +335,25 @@ def needs(program):
         raise Skip(f"{program} is not installed")
 
 
+def rises_little(ms, busy_ms, alone, beside):
+    """`beside()` is a p99 (ms) of others and what else is to be said; `alone()` theirs when there is nobody else, measured before and after it, and the worse of
+    these is what it is judged against: what this machine does otherwise. It must rise by less than `ms`; twice more than that while it was quiet on both sides fails."""
+    before, too_much = alone(), []
+    for _ in range(5):
+        p99, said = beside()
+        if before < busy_ms and p99 - before < ms:
+            return f"p99 {before:.2f} -> {p99:.2f} ms{said}"
+        after = alone()
+        base, before = max(before, after), after
+        note = f"p99 {base:.2f} -> {p99:.2f} ms{said}"
+        if base < busy_ms and p99 - base < ms:
+            return note
+        if base < busy_ms:
+            too_much.append(note)
+        check(len(too_much) < 2, "; ".join(too_much))
+    raise Skip("this machine is too busy to measure latencies")
+
+
 class Wrk:
     """wrk beside what the test does meanwhile."""
 

@@ -2,11 +2,11 @@
 import os, subprocess, tempfile, threading, time
 from pathlib import Path
 
-from harness import TOP, Server, Skip, Wrk, check, config, cores, first_in_line, needs
+from harness import TOP, Server, Skip, Wrk, check, config, cores, first_in_line, needs, rises_little
 
 FILES = TOP / "examples/files/files.wasm"
 DELAY = 0.5
-P99_MS = 10
+P99_MS, BUSY_MS = 10, 5  # of 16 clients, beside it and alone: an idle machine has 1 to 2
 READERS = 8
 
 
@@ -26,6 +26,12 @@ def _read_meanwhile(s, stop, seen):
         seen.append((time.monotonic() - began, a.status, a.body))
 
 
+def _p99(s, seconds):
+    r = Wrk(s, 16, seconds).result()
+    check(r["errors"] == 0, r["out"])
+    return r["p99_ms"]
+
+
 def neighbours_do_not_wait_for_a_slow_disk():
     if not config.release:
         raise Skip("only the release build is measured")
@@ -36,21 +42,17 @@ def neighbours_do_not_wait_for_a_slow_disk():
         with Server(FILES, "--dir", f"{folder / 'www'}::/:ro", core=cores()[0], wrap=_slow(folder)) as s:
             first_in_line(s.pid)
             Wrk(s, 16, 1).result()
-            for _ in range(3):
-                alone = Wrk(s, 16, 2).result()
+
+            def beside():
                 stop, seen = threading.Event(), []
                 readers = [threading.Thread(target=_read_meanwhile, args=(s, stop, seen), daemon=True) for _ in range(READERS)]
                 for r in readers:
                     r.start()
-                beside = Wrk(s, 16, 4).result()
+                p99 = _p99(s, 4)
                 stop.set()
                 for r in readers:
                     r.join(30)
-                check(alone["errors"] == 0 and beside["errors"] == 0, beside["out"])
                 check(len(seen) >= READERS and all(x[1:] == (200, b"what a slow disk has") for x in seen), f"{seen[:3]}")
                 check(min(x[0] for x in seen) >= 2 * DELAY, f"a file came after {min(x[0] for x in seen):.2f} s: nothing was slow")
-                if beside["p99_ms"] < P99_MS:
-                    return f"p99 {alone['p99_ms']:.2f} -> {beside['p99_ms']:.2f} ms beside {len(seen)} slow files"
-                after = Wrk(s, 16, 2).result()
-                check(max(alone["p99_ms"], after["p99_ms"]) > P99_MS / 2, f"p99 {alone['p99_ms']:.2f} -> {beside['p99_ms']:.2f} ms")
-            raise Skip("this machine is too busy to measure latencies")
+                return p99, f" beside {len(seen)} slow files"
+            return rises_little(P99_MS - BUSY_MS, BUSY_MS, lambda: _p99(s, 2), beside)

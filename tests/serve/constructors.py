@@ -2,7 +2,7 @@
 them, or gives them, again and again. So they are lifted from one memory and lowered into another. Each list fills 32 MiB of both; what it names (the
 texts of strings) is all the same 16 MiB. Strings go from each encoding to each other."""
 from assemble import *
-from work import LARGE, RESULT, SIZES, Handler, Wit
+from work import LARGE, RESULT, SIZES, Handler, wit
 
 AREA = 32 << 20
 LIST, TEXT, RET = 1 << 20, (1 << 20) + AREA, 64  # where things lie, in both memories; a result's address and length
@@ -82,11 +82,12 @@ CALLEE, HANDLER = "test:values/callee", "wasi:http/incoming-handler@0.2.0"
 
 
 class Constructor(Handler):
-    """Two components beside each other, one of which handles requests. `of`: a type. `gives`: the other one gives values of it, else it takes them."""
+    """Two components beside each other, one of which handles requests. `of`: a type. `gives`: the other one gives values of it, else it takes them. `part`: of how much there is, so many times less."""
 
-    def __init__(self, label, of, gives, source="utf8", sink="utf8", text="a"):
-        super().__init__(Wit(), pages=(TEXT + AREA) >> 16, realloc=REALLOC)
+    def __init__(self, label, of, gives, source="utf8", sink="utf8", text="a", part=1):
+        super().__init__(wit(), pages=(TEXT + AREA) >> 16, realloc=REALLOC)
         self.name, self.of, self.gives = label, of, gives
+        self.area, self.large = AREA // part, LARGE // part
         self.source, self.sink, self.text = ENCODINGS[source], ENCODINGS[sink], text
         self.c.encoding = (self.sink if gives else self.source)[0]
         self.n_locals += 2
@@ -104,7 +105,7 @@ class Constructor(Handler):
         if t[0] in ("own", "borrow"):
             return bytes(4)
         if t[0] in ("string", "list"):
-            n = LARGE if t[0] == "string" else COPIED if t[1] == ("char",) else LARGE // self.size(t[1])[0]
+            n = self.large if t[0] == "string" else COPIED if t[1] == ("char",) else self.large // self.size(t[1])[0]
             return TEXT.to_bytes(4, "little") + n.to_bytes(4, "little")
         kind, parts = self.wit.cases(t)
         if kind == "flags":
@@ -124,15 +125,15 @@ class Constructor(Handler):
         """(code that writes them, the address, the length)"""
         if self.of == ("string",):
             unit = self.text.encode("utf-16-le" if self._is_wide() else self.source[1])
-            n = LARGE // len(unit)
+            n = self.large // len(unit)
             units = n * len(unit) // (2 if self._is_wide() else self.source[2])
             tag = -1 << 31 if self._is_wide() and self.source[0] == LATIN1_UTF16 else 0
             return write(TEXT, unit) + repeat(TEXT, len(unit), n), TEXT, units | tag
         t = self.of[1]
         element = self._bytes(t)
-        n = HANDLES if t in (OWN, BORROW) else COPIED if t == ("list", ("char",)) else AREA // len(element)
+        n = HANDLES if t in (OWN, BORROW) else COPIED if t == ("list", ("char",)) else self.area // len(element)
         text = write(TEXT, self._bytes(("char",)) if t == ("list", ("char",)) else b"aaaa")
-        return text + repeat(TEXT, 4, LARGE // 4) + write(LIST, element) + repeat(LIST, len(element), n), LIST, n
+        return text + repeat(TEXT, 4, self.large // 4) + write(LIST, element) + repeat(LIST, len(element), n), LIST, n
 
     def _is_wide(self):
         """In latin1+utf16 what is no Latin-1 is UTF-16."""
@@ -209,16 +210,16 @@ class Constructor(Handler):
             section(6, vec([b"\5\0" + u(n + 1) + name(HANDLER)])) + section(11, vec([b"\0" + name(HANDLER) + b"\5" + u(n + 2) + b"\0"])))
 
 
-def constructors():
+def constructors(part=1):
     """{name: guest}"""
     found = []
     for label, t in ELEMENTS.items():
         for gives in ((False,) if t == BORROW else (False, True)):
-            found.append(Constructor(f"{label} {'as a result' if gives else 'as an argument'}", ("list", t), gives))
+            found.append(Constructor(f"{label} {'as a result' if gives else 'as an argument'}", ("list", t), gives, part=part))
     for source in ENCODINGS:
         for sink in ENCODINGS:
             for text in "aé€":
                 for gives in (False, True):
                     label = f"string of {text} from {source} to {sink} {'as a result' if gives else 'as an argument'}"
-                    found.append(Constructor(label, ("string",), gives, source, sink, text))
+                    found.append(Constructor(label, ("string",), gives, source, sink, text, part))
     return {g.name: g for g in found}

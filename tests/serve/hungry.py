@@ -217,10 +217,10 @@ def long_polls():
 WORK = {f.__name__: f for f in (same_name_again_and_again, long_values_of_a_field, long_texts_of_a_request, empty_lines, random_bytes, long_polls)}
 
 
-def printed():
-    """--invoke 'f()': a list of a million floats that take long to print, all lists the same."""
+def printed(floats):
+    """--invoke 'f()': a list of as many floats (a million at most), which take long to print."""
     c = Component(pages=300)
     at = get(0) + const(8) + MUL + const(1024) + ADD
-    c.code("f", ([], [I32]), [I32], times(0, 1000000, at + b"\x44" + b"\x01\x02\x03\x04\x05\x06\x07\x3f" + b"\x39\x03\0") +
-        times(0, 1, store(16, 1024) + store(20, 1000000)) + const(16), [b"\x70" + F64, lambda n: b"\x40\0\0" + s(n)])
+    c.code("f", ([], [I32]), [I32], times(0, floats, at + b"\x44" + b"\x01\x02\x03\x04\x05\x06\x07\x3f" + b"\x39\x03\0") +
+        times(0, 1, store(16, 1024) + store(20, floats)) + const(16), [b"\x70" + F64, lambda n: b"\x40\0\0" + s(n)])
     return c

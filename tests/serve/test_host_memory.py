@@ -36,7 +36,7 @@ HOARDS = {"descriptors": ("wasi:filesystem/types", "[method]descriptor.sync-data
 
 def _hoarded(kind):
     """The same of objects of files and of requests that it sends; it ends at its memory or, where descriptors allow no more, at its time."""
-    guest = work.Hoard(work.Wit(), *HOARDS[kind])
+    guest = work.Hoard(work.wit(), *HOARDS[kind])
     with tempfile.TemporaryDirectory() as d:
         at, share = Path(d) / "guest.wasm", Path(d) / "share"
         at.write_bytes(guest.assemble(work.peer().authority))

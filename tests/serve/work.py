@@ -18,6 +18,11 @@ LARGE, MANY, HANDLES, NUMBER = 16 << 20, 200000, 10000, 1 << 20  # how much ther
 
 # ---- the descriptions -------------------------------------------------------------------------------------------------------------------
 
+@functools.cache
+def wit():
+    return Wit()
+
+
 class Wit:
     """{"wasi:io/streams": {label: type}}, {…: [(name, params, result)]}. Types: ("list", t), ("own", "wasi:io/poll", "pollable")…"""
 
@@ -417,7 +422,7 @@ class Guest(Handler):
     def __init__(self, wit, interface, label):
         super().__init__(wit, pages=self.pages, realloc=SPILL * 2, apart=SPILL * 2)
         self.name, self.target, self.made, self.handed_over = f"{interface} {label}", self._func(interface, label), {}, set()
-        self.before = []
+        self.before, self.has_texts = [], False
         while label in ASKS_BEFORE:
             label = ASKS_BEFORE[label]
             self.before.insert(0, self._func(interface, label))
@@ -563,14 +568,14 @@ class Guest(Handler):
         """The core values of the largest of a type; of numbers and lists of bytes at most `most`."""
         t = self.wit.resolve(t)
         if most and (t[0] == "u64" or t == ("list", ("u8",))):
-            return [const64(most)] if t[0] == "u64" else [const(BIG), const(most)]
+            return [const64(most)] if t[0] == "u64" else self._text(most)
         if t[0] in SIZES:
             n = {1: 0 if t[0] == "bool" else 100, 2: 200}.get(SIZES[t[0]], NUMBER)
             return [const64(n) if self.flat(t) == [I64] else const(97 if t[0] == "char" else n)]
         if t[0] == "string":
-            return [const(BIG), const(LARGE)]
+            return self._text(LARGE)
         if t[0] == "list":
-            return [const(BIG), const(LARGE // self.size(t[1])[0])] if self.wit.resolve(t[1])[0] in SIZES else [const(ELEMENTS), const(self._count(t))]
+            return self._text(LARGE // self.size(t[1])[0]) if self.wit.resolve(t[1])[0] in SIZES else [const(ELEMENTS), const(self._count(t))]
         if t[0] in ("own", "borrow"):
             return [self._local(t[1:])]
         kind, parts = self.wit.cases(t)
@@ -584,6 +589,10 @@ class Guest(Handler):
         joined = self.flat(t)[1:]
         inner = [v + (b"\xad" if j == I64 and h == I32 else b"") for v, h, j in zip(inner, have, joined)]
         return [const(k), *inner, *[const64(0) if j == I64 else const(0) for j in joined[len(inner):]]]
+
+    def _text(self, n):
+        self.has_texts = True
+        return [const(BIG), const(n)]
 
     def _count(self, t):
         return HANDLES if self.wit.resolve(t[1])[0] == "borrow" else PERMITTED_DATAGRAMS if self._is_datagram(t[1]) else MANY
@@ -602,7 +611,7 @@ class Guest(Handler):
         for t in (x for f in (self.target, *self.before) for _, p in f[2] for x in self._inside(p)):
             if t[0] == "list" and self.wit.resolve(t[1])[0] not in SIZES:
                 size = self.size(t[1])[0]
-                words = [const(BIG), const(DATAGRAM), *[const(0)] * (size // 4 - 2)] if self._is_datagram(t[1]) else self._values(t[1])
+                words = [*self._text(DATAGRAM), *[const(0)] * (size // 4 - 2)] if self._is_datagram(t[1]) else self._values(t[1])
                 assert len(words) * 4 == size, t
                 once = b"".join(store(ELEMENTS + 4 * k, v) for k, v in enumerate(words))
                 return once + repeat(ELEMENTS, size, self._count(t))
@@ -639,7 +648,7 @@ class Guest(Handler):
         ready = self._elements()
         call = b"".join(self._call(f) for f in self.before) + self._call_with_new(self.target)
         self.n_calls = self.c.n_calls  # of the host, counted before it calls its function: with its request's method, without that one
-        return self._component(loop(make + ready + call) if again else make + ready + loop(call), fill=(BIG, LARGE, 97),
+        return self._component(loop(make + ready + call) if again else make + ready + loop(call), fill=(BIG, LARGE, 97) if self.has_texts else None,
             start=write(AUTHORITY, authority.encode()) + write(FILE, b"f"))
 
 
@@ -663,11 +672,11 @@ EXPORTED = ("wasi:cli/run", "wasi:http/incoming-handler")  # what a host calls
 
 def guests():
     """{interface and function: Guest, or the resource that there is no object of} of all that is served."""
-    wit, found = Wit(), {}
-    for interface, funcs in wit.funcs.items():
+    found = {}
+    for interface, funcs in wit().funcs.items():
         for label, _, _ in funcs if interface not in EXPORTED else ():
             try:
-                found[f"{interface} {label}"] = Guest(wit, interface, label)
+                found[f"{interface} {label}"] = Guest(wit(), interface, label)
             except NoObject as e:
                 found[f"{interface} {label}"] = str(e)
     return found

@@ -199,8 +199,10 @@ static bool gather(struct http_conn *c, size_t *chunk, bool chunked, struct slic
 	uint8_t head[20];
 	size_t head_len = chunked ? chunk_head(head, data.len) : 0, tail_len = head_len ? 2 : 0;
 	struct iovec parts[3] = {{head, head_len}, {UNCONST(data.ptr), data.len}, {"\r\n", tail_len}};
-	*chunk = 0;
-	return http__out_gather(c, parts + !head_len, head_len ? 3 : 1);
+	size_t whole = head_len + data.len + tail_len;
+	bool ok = http__out_gather(c, parts + !head_len, head_len ? 3 : 1);
+	*chunk = chunked && ok && http__conn_loose(c) >= whole ? whole : 0;  // nothing of it has left: what follows makes it longer
+	return ok;
 }
 
 bool h1_data_put(struct http_conn *c, size_t *chunk, bool chunked, struct slice data)
@@ -218,6 +220,13 @@ bool h1_data_put(struct http_conn *c, size_t *chunk, bool chunked, struct slice 
 bool h1_put_data(struct h1_exchange *h, struct slice data)
 {
 	return h1_data_put(&h->conn->conn, &h->chunk, h->kind == H1_CHUNKED, data);
+}
+
+// It stands behind the head as one piece: not where the kernel was offered some of it by itself, and took nothing.
+static bool is_in_one_piece(const struct h1_exchange *h)
+{
+	uint8_t head[20];
+	return h->kind != H1_CHUNKED || h->x.written == 0 || h->chunk == chunk_head(head, h->x.written) + h->x.written + 2;
 }
 
 // All of the body is known before anything of the answer has left: it gets its length instead of chunks, or of the end of the connection.
@@ -258,7 +267,7 @@ bool h1_put_end(struct h1_exchange *h, const struct http_field *trailers, uint32
 		return true;
 	if (!h->head.req.accepts_trailers)
 		n = 0;
-	if (n == 0 && h->head_waits)
+	if (n == 0 && h->head_waits && is_in_one_piece(h))
 		return settle_length(h);
 	if (h->kind == H1_CHUNKED)
 		return h1_trailers_put(&h->conn->conn, trailers, n, bytes);

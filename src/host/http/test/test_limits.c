@@ -607,6 +607,71 @@ static void freeing_the_server_cancels_what_owners_hold(void **state)
 
 // ---- faults ----------------------------------------------------------------------------------------------------------------------
 
+static int64_t send_nothing(int fd, const struct iovec *iov, int n)
+{
+	return -EAGAIN;
+}
+
+// How many bytes of a body of zeros stand at p, as chunks up to the last one.
+static size_t zeros_in_chunks(const char *p, const char *end)
+{
+	size_t total = 0, size;
+	do {
+		char *data;
+		size = strtoul(p, &data, 16);
+		assert_true(memcmp(data, "\r\n", 2) == 0 && (size_t)(end - data) >= size + 4);
+		for (p = data + 2; p < data + 2 + size; p++)
+			assert_int_equal(*p, 0);
+		assert_memory_equal(p, "\r\n", 2);
+		p += 2;
+		total += size;
+	} while (size);
+	assert_ptr_equal(p, end);
+	return total;
+}
+
+// The kernel took all of the answer before, and is full with it: nothing of this one's head has left when it is finished, however it was written.
+static void a_body_that_is_written_in_pieces_to_a_full_socket_is_whole(void **state)
+{
+	static uint8_t zeros[20000];
+	static const struct {
+		size_t sizes[3];
+		bool chunked;
+	} cases[] = {{{20000, 10, 1}, false}, {{10, 20000, 1}, true}, {{20000, 20000, 20000}, false}, {{1, 1, 1}, false}};
+	start_server(NULL);
+	struct client c = dial();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char length[64];
+		const size_t *sizes = cases[i].sizes, total = sizes[0] + sizes[1] + sizes[2];
+		say(&c, GET("/hold"));
+		wait_held(1);
+		sys_net.sendv = send_nothing;
+		assert_true(http_respond_head(held->x, 200, NULL, 0, HTTP_LENGTH_UNKNOWN, NULL));
+		for (size_t k = 0; k < 3; k++)
+			assert_int_equal(http_body_write(held->x, slice_of(zeros, sizes[k])), HTTP_WRITE_OK);
+		assert_true(http_body_finish(held->x, NULL, 0));
+		let_go(held);
+		sys_net = sys_net_real;
+		wait_for(&c, "\r\n\r\n");
+		char *body = (char *)memmem(c.in.ptr, c.in.len, "\r\n\r\n", 4) + 4;
+		size_t head = (size_t)(body - (char *)c.in.ptr);
+		for (int k = 0; k < 1000 && c.in.len < head + total; k++) {
+			turn(1);
+			receive_some(&c);
+		}
+		body = (char *)c.in.ptr + head;
+		snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n\r\n", total);
+		assert_int_equal(has(&c, length), !cases[i].chunked);
+		if (cases[i].chunked)
+			assert_int_equal(zeros_in_chunks(body, (char *)c.in.ptr + c.in.len), total);
+		else
+			assert_int_equal(c.in.len, head + total);
+		buf_clear(&c.in);
+	}
+	hang_up(&c);
+	stop_server();
+}
+
 static int64_t recv_byte(int fd, void *into, size_t max)
 {
 	return sys_net_real.recv(fd, into, 1);
@@ -708,6 +773,7 @@ int main(void)
 		cmocka_unit_test(a_drain_cuts_no_request),
 		cmocka_unit_test(two_servers_never_share_a_port_by_accident),
 		cmocka_unit_test(freeing_the_server_cancels_what_owners_hold),
+		cmocka_unit_test(a_body_that_is_written_in_pieces_to_a_full_socket_is_whole),
 		cmocka_unit_test(answers_are_the_same_when_every_call_comes_up_short),
 		cmocka_unit_test(failing_allocations_end_connections_not_the_server),
 	};

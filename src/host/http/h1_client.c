@@ -291,9 +291,11 @@ static void advance(struct http_outgoing *o)
 	}
 	if (!o->has_answer)
 		return;
+	bool there = has_ended(o) || has_data(o), owned = o->x.owned;
 	if (o->conn)
 		o->conn->conn.read_deadline = UINT64_MAX;
-	bool there = has_ended(o) || has_data(o), owned = o->x.owned;
+	if (o->conn && !there && o->x.want_readable)
+		read_by(o->conn, o->between_ns);  // who waits for more is not told of framing alone
 	if (has_ended(o) && o->x.finished)
 		complete(o);
 	if (!owned)

@@ -536,6 +536,20 @@ static void each_time_out_has_its_failure(void **state)
 	assert_int_equal(asked.failure, HTTP_FAILURE_CONNECTION_READ_TIMEOUT);
 	let_go();
 	close(fd);
+	size_t n;
+	ask((struct http_outgoing_request){.between_ns = 30 * MS});
+	fd = peer();
+	heard(fd, "\r\n\r\n");
+	say(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 1 << 20);
+	while (!asked.head)
+		turn();
+	assert_int_equal(http_body_read(asked.x, asked.body, sizeof asked.body, &n), HTTP_READ_AGAIN);
+	say(fd, "5", 1 << 20);  // the beginning of a chunk's size, of which nothing can be read
+	for (int i = 0; i < 1000 && !asked.over; i++)
+		turn();
+	assert_int_equal(asked.failure, HTTP_FAILURE_CONNECTION_READ_TIMEOUT);
+	let_go();
+	close(fd);
 }
 
 // In the middle of a chunk's size, of a trailer, of data: nothing of it is left to be read, and whoever waits for more is told.

@@ -416,14 +416,15 @@ static const struct http_field *wire_trailers(const struct http_exchange *x, uin
 	return h2_list_fields(l);
 }
 
-static size_t wire_waiting(const struct http_exchange *x)
-{
-	return h2_stream_waiting(&outgoing_of(x)->stream);
-}
-
 static bool takes_more(const struct http_outgoing *o)
 {
 	return o->stream.session && !o->stream.closed;
+}
+
+static size_t wire_waiting(const struct http_exchange *x)
+{
+	const struct http_outgoing *o = outgoing_of(x);
+	return takes_more(o) ? h2_stream_waiting(&o->stream) : 0;
 }
 
 static bool wire_write(struct http_exchange *x, struct slice data)

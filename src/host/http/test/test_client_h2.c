@@ -250,6 +250,32 @@ static void who_does_not_read_holds_nobody_up_and_costs_a_window(void **state)
 	stop();
 }
 
+// Its server has answered, and wants no more of the request (RFC 9113, 8.1): what is written then is thrown away, whatever of the answer was not read.
+static void who_waits_to_write_hears_when_the_server_wants_no_more(void **state)
+{
+	struct asked a;
+	start(100);
+	send_to(&a, "POST", "/held", false);
+	a.lazy = true;
+	a.to_write = 4 << 20;
+	write_more(&a);
+	wait_held(1);
+	for (uint64_t before = 0; before != a.to_write; turn(5))
+		before = a.to_write;
+	assert_true(a.to_write);
+	answer(held->x, "hello");
+	let_go(held);
+	wait_until(&a.head);
+	uint64_t give_up = sys_now_ns() + 20 * SECOND;
+	while (a.to_write && sys_now_ns() < give_up)
+		turn(1);
+	assert_int_equal(a.to_write, 0);
+	read_all(&a);
+	expect_whole(&a, 1, 5);
+	release(&a, 1);
+	stop();
+}
+
 static void a_connection_is_vetted_for_each_request(void **state)
 {
 	struct asked first, second;
@@ -401,6 +427,7 @@ int main(void)
 		cmocka_unit_test(no_more_requests_are_on_a_connection_than_the_peer_takes),
 		cmocka_unit_test(bodies_and_trailers_go_both_ways_beside_each_other),
 		cmocka_unit_test(who_does_not_read_holds_nobody_up_and_costs_a_window),
+		cmocka_unit_test(who_waits_to_write_hears_when_the_server_wants_no_more),
 		cmocka_unit_test(a_connection_is_vetted_for_each_request),
 		cmocka_unit_test(requests_that_a_good_bye_left_out_are_begun_anew),
 		cmocka_unit_test(requests_that_wait_for_a_handshake_may_be_dropped),

@@ -123,6 +123,7 @@ struct h2_session {
 	size_t skip;              // bytes until the next frame begins,
 	uint8_t frame[9];         // and what has come of its head
 	uint32_t frame_len;
+	bool brings_fields, ends_fields;  // the frame before that: some of a head or of trailers, the last of them
 };
 static inline void h2_session_send_later(struct h2_session *s)
 {
@@ -138,6 +139,8 @@ static inline void h2_session_look_by(struct h2_session *s, uint64_t at_ns)
 // ---- h2_cost.c -------------------------------------------------------------------------------------------------------------------
 // Frames that begin in p[0..n) are paid for. false: it has cost too much (`why`).
 bool h2_cost_frames(struct h2_session *s, const uint8_t *p, size_t n);
+// Of a head or of trailers more is to come. nghttp2 does not tell of the end of one whose stream is gone.
+bool h2_cost_awaits_fields(const struct h2_session *s);
 // For a reset that it has brought about.
 bool h2_cost_reset(struct h2_session *s);
 // Something of use was sent, `bytes` of a body; `whole`: the end of an answer.

@@ -45,6 +45,17 @@ static bool pay_frame(struct h2_session *s, const uint8_t head[9])
 	}
 }
 
+static void note_fields(struct h2_session *s, const uint8_t head[9])
+{
+	s->brings_fields = head[3] == NGHTTP2_HEADERS || head[3] == NGHTTP2_CONTINUATION;
+	s->ends_fields = head[4] & NGHTTP2_FLAG_END_HEADERS;
+}
+
+bool h2_cost_awaits_fields(const struct h2_session *s)
+{
+	return s->brings_fields && !(s->ends_fields && s->skip == 0);
+}
+
 // Looks at the frames that begin in p[0..n).
 bool h2_cost_frames(struct h2_session *s, const uint8_t *p, size_t n)
 {
@@ -62,6 +73,7 @@ bool h2_cost_frames(struct h2_session *s, const uint8_t *p, size_t n)
 			return true;
 		s->frame_len = 0;
 		s->skip = (size_t)s->frame[0] << 16 | (size_t)s->frame[1] << 8 | s->frame[2];
+		note_fields(s, s->frame);
 		if (!pay_frame(s, s->frame))
 			return false;
 	}

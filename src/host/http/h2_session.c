@@ -675,6 +675,8 @@ static void look_at_streams(struct h2_session *s, uint64_t now)
 void h2_session_late(struct h2_session *s)
 {
 	uint64_t now = loop_now_ns(s->conn->server->loop);
+	if (now >= s->head_by && s->greeted && !h2_cost_awaits_fields(s))
+		s->head_by = UINT64_MAX;
 	if (now >= s->head_by) {
 		s->conn->server->counters.timeouts++;
 		h2_session_fail(s, NGHTTP2_NO_ERROR, HTTP_CANCEL_TIMEOUT);

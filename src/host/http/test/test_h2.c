@@ -408,6 +408,31 @@ static void L84_a_stream_that_was_reset_counts_until_its_owner_has_let_go(void *
 	stop_server();
 }
 
+// The end of a head whose stream is gone meanwhile is an end, too: the others are not told that it did not come in time.
+static void a_head_that_ends_when_its_stream_is_gone_has_ended(void **state)
+{
+	struct http_limits l = http_limits_default;
+	l.streams = 2;
+	l.head_ns = 200 * MS;
+	start_server(&l);
+	struct peer p = greet(65535);
+	get(&p, 1, "/held");
+	put_head(&p, 3, WHOLE, "POST", "/read", NULL, NULL);
+	wait_held(2);
+	put_number(&p, NGHTTP2_RST_STREAM, 1, NGHTTP2_CANCEL);
+	put_head(&p, 5, END, "GET", "/hello", NULL, NULL);  // the first one still counts
+	struct frame f = wait_frame(&p, NGHTTP2_RST_STREAM);
+	assert_int_equal(number(&f, 0), NGHTTP2_REFUSED_STREAM);
+	put_frame(&p, NGHTTP2_CONTINUATION, WHOLE, 5, (struct slice){0});
+	for (uint64_t until = sys_now_ns() + 400 * MS; sys_now_ns() < until;)
+		turn(1);
+	put_frame(&p, NGHTTP2_DATA, END, 3, SLICE_LIT("abc"));
+	expect_answer(&p, 3, "200", "got 3");
+	let_go(held);
+	leave(&p);
+	stop_server();
+}
+
 // ---- its end ---------------------------------------------------------------------------------------------------------------------------------
 
 static void a_drain_answers_what_was_begun_until_it_is_heard(void **state)
@@ -470,6 +495,7 @@ int main(void)
 		cmocka_unit_test(L84_frames_that_bring_nothing_end_the_connection),
 		cmocka_unit_test(who_gives_a_window_back_in_pieces_gets_all_of_a_long_body),
 		cmocka_unit_test(L84_a_stream_that_was_reset_counts_until_its_owner_has_let_go),
+		cmocka_unit_test(a_head_that_ends_when_its_stream_is_gone_has_ended),
 		cmocka_unit_test(a_drain_answers_what_was_begun_until_it_is_heard),
 		cmocka_unit_test(failing_allocations_end_a_connection_not_the_server),
 	};

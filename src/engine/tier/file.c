@@ -1,7 +1,8 @@
 // A file and its entries in the cache.
 //
 // 1. An entry of code is {head, sizes of the artifacts}, then each artifact at a page. It is mapped and checked, and its code runs from the mapping; a
-//    copy in sealed memory takes its place behind the first answer. Where the file system forbids execution code is copied at once.
+//    copy in sealed memory takes its place behind the first answer. Where the file system forbids execution code is copied at once. Entries say whose they
+//    are: one that came to another's name is none.
 // 2. Damage found at loading is a miss: the entry is removed, and made anew. Damage found later, by the copy, ends the process (tier__distrust).
 //    Loading reads all of an entry until one copy of it was found right; then only what a start needs, as long as nobody writes to the file.
 // 3. Whatever part of the cache can't be had, the work is done as if there were none.
@@ -16,10 +17,12 @@
 
 struct entry_head {
 	char magic[8];
+	struct tier_key key;  // that it was written under
 	uint64_t hash_low, hash_high;  // of all that follows
 	uint64_t n;     // artifacts
 };
-static const char entry_magic[8] = "TENONC2";
+#define HASHED_FROM offsetof(struct entry_head, n)
+static const char entry_magic[8] = "TENONC3";
 
 struct tier_file {
 	struct err cache_error;
@@ -28,7 +31,7 @@ struct tier_file {
 	int cache;            // -1: none
 	struct tier_key key;  // of code
 	struct tier__entry entry;      // of code
-	bool looked;                   // for that
+	bool looked;       // for that
 	struct code_mapping *mapping;  // its file, checked now or before
 	struct tier__called *called;     // is compiled when it is called; NULL: nothing is
 	struct code_artifact *compiled;  // and not yet written
@@ -89,12 +92,18 @@ static bool has_head(struct slice bytes, struct entry_head *ret)
 	return memcmp(ret->magic, entry_magic, sizeof entry_magic) == 0;
 }
 
+static bool is_of(struct slice bytes, const struct tier_key *key)
+{
+	struct entry_head head;
+	return has_head(bytes, &head) && memcmp(head.key.bytes, key->bytes, sizeof key->bytes) == 0;
+}
+
 static bool code_is_sound(struct slice bytes)
 {
 	struct entry_head head;
 	if (!has_head(bytes, &head))
 		return false;
-	struct hash128 h = hash_128(slice_sub(bytes, sizeof head, bytes.len));
+	struct hash128 h = hash_128(slice_sub(bytes, HASHED_FROM, bytes.len));
 	return h.low == head.hash_low && h.high == head.hash_high;
 }
 
@@ -107,12 +116,11 @@ static void forget_entry(struct tier_file *f)
 
 static void map_entry(struct tier_file *f)
 {
-	struct entry_head head;
 	int fd = tier__cache_get(f->cache, &f->key, "code", &f->entry);
 	if (fd < 0 || !code_mapping_new(fd, f->entry.size, &f->mapping, NULL))
 		return;
 	struct slice bytes = code_mapping_bytes(f->mapping);
-	if (!(f->entry.checked ? has_head(bytes, &head) : code_is_sound(bytes)))
+	if (!is_of(bytes, &f->key) || (!f->entry.checked && !code_is_sound(bytes)))
 		forget_entry(f);
 }
 
@@ -346,9 +354,9 @@ static bool pad_to_page(struct buf *out)
 	return true;
 }
 
-static bool serialize(const struct code_artifact *artifacts, uint32_t n, struct buf *out)
+static bool serialize(const struct tier_key *key, const struct code_artifact *artifacts, uint32_t n, struct buf *out)
 {
-	struct entry_head head = {.n = n};
+	struct entry_head head = {.key = *key, .n = n};
 	memcpy(head.magic, entry_magic, 8);
 	uint64_t *sizes = mem_zalloc((n + 1) * sizeof *sizes);
 	bool ok = sizes && buf_put(out, &head, sizeof head) && buf_put(out, sizes, n * sizeof *sizes);
@@ -361,7 +369,7 @@ static bool serialize(const struct code_artifact *artifacts, uint32_t n, struct 
 	ok = ok && pad_to_page(out);
 	if (ok) {
 		memcpy(out->ptr + sizeof head, sizes, n * sizeof *sizes);
-		struct hash128 h = hash_128(slice_sub(buf_view(out), sizeof head, out->len));
+		struct hash128 h = hash_128(slice_sub(buf_view(out), HASHED_FROM, out->len));
 		head.hash_low = h.low;
 		head.hash_high = h.high;
 		memcpy(out->ptr, &head, sizeof head);
@@ -379,7 +387,7 @@ static bool write_buf(int fd, void *arg)
 static void put_code(int cache, const struct tier_key *key, const struct code_artifact *artifacts, uint32_t n)
 {
 	struct buf out = {0};
-	if (serialize(artifacts, n, &out))
+	if (serialize(key, artifacts, n, &out))
 		tier__cache_put(cache, key, "code", write_buf, &out, TIER__CACHE_MAX);
 	buf_release(&out);
 }
@@ -642,7 +650,17 @@ static struct image_job *image_job(const struct tier_file *f, const struct tier_
 	return i;
 }
 
-bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed, struct vm_image **ret)
+// Behind what it was given an image has the key that it was written under.
+static bool take_extra(const struct vm_image *img, const struct tier_key *key, struct slice *ret)
+{
+	struct slice all = vm_image_extra(img);
+	if (all.len < sizeof key->bytes || memcmp(all.ptr + all.len - sizeof key->bytes, key->bytes, sizeof key->bytes) != 0)
+		return false;
+	*ret = slice_sub(all, 0, all.len - sizeof key->bytes);
+	return true;
+}
+
+bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed, struct vm_image **ret, struct slice *ret_extra)
 {
 	struct tier_key key;
 	struct tier__entry entry;
@@ -658,6 +676,11 @@ bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed
 	if (!vm_image_open(fd, entry.checked, &img, &e)) {
 		if (e.code == ERR_INVALID)
 			tier__cache_remove(f->cache, &key, "image");
+		return false;
+	}
+	if (!take_extra(img, &key, ret_extra)) {
+		tier__cache_remove(f->cache, &key, "image");
+		vm_image_unref(img);
 		return false;
 	}
 	struct image_job *i = sealed ? NULL : image_job(f, &key, img);
@@ -685,7 +708,7 @@ void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_i
 	i->job.fn = image_save;
 	i->job.must = true;
 	i->job.bytes = vm_image_bytes(img);
-	if (buf_put_slice(&i->extra, extra))
+	if (buf_put_slice(&i->extra, extra) && buf_put(&i->extra, key.bytes, sizeof key.bytes))
 		tier__behind(&i->job);
 	else
 		image_drop(&i->job);

@@ -57,7 +57,8 @@ struct tier_owner {
 void tier_file_compile_rest(struct tier_file *f, struct vm_module *const *compiled, const struct tier_owner *owner);
 // Images of the file. `variant` is whatever they depend on besides what code does. Load: false if there is none; `sealed`: no store shall ever be
 // attached to the cache's file (else only until a copy has been made, behind the first answer). Save takes a reference; written behind the answer.
-NODISCARD bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed, struct vm_image **ret);
+// What was saved with it lives as long as the image.
+NODISCARD bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed, struct vm_image **ret, struct slice *ret_extra);
 void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_image *img, struct slice extra);
 
 // All of that in one, without images; what is left to be compiled when it is called stays so. `path` may be NULL, as -1 above.

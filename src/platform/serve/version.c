@@ -134,14 +134,15 @@ static bool load_image(struct serve_version *v)
 	struct slice of = slice_of(&variant, sizeof variant);
 	struct serve_component_image known;
 	struct vm_image *vm;
+	struct slice extra;
 	if (v->config->warm.len)
 		return false;  // what the requests found is in it
 	if (serve__component_image(d->component, of, wants_sealed(v), &known))
 		return image_from(v, known.vm, slice_of(known.extra, known.extra_size));
-	if (!tier_file_load_image(d->cached, of, wants_sealed(v), &vm))
+	if (!tier_file_load_image(d->cached, of, wants_sealed(v), &vm, &extra))
 		return false;
-	serve__component_keep_image(d->component, of, wants_sealed(v), vm, vm_image_extra(vm));
-	return image_from(v, vm, vm_image_extra(vm));
+	serve__component_keep_image(d->component, of, wants_sealed(v), vm, extra);
+	return image_from(v, vm, extra);
 }
 
 static void save_image(struct serve_version *v)

@@ -2,6 +2,7 @@
 // PROGRAM(test_lazy, "comp code vm tier cmocka threads", "")
 #include "guest.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -213,6 +214,53 @@ static void what_is_listed_by_the_thousand_is_compiled_before_or_refused(void **
 	guest_release(&g);
 }
 
+// Of a type without results: so many bytes of the same instructions.
+static bool is_compiled_before(const char *types, const char *locals, const char *code, size_t len, unsigned size, const char *tables)
+{
+	struct guest g = {0};
+	struct err e = {0};
+	struct buf codes = {0}, f = {0};
+	uint32_t had = features;
+	features = WASM_FEATURES_FINISHED;
+	build_text(&g.bytes, MODULE);
+	build_text(&g.bytes, types);
+	build_text(&g.bytes, FUNCS "[ 01 00 ] ");
+	build_text(&g.bytes, tables);
+	put_leb(&codes, 1);
+	build_text(&f, locals);
+	while (f.len < size)
+		buf_put(&f, code, len);
+	buf_put_byte(&f, 0x0b);
+	put_sized(&codes, &f);
+	buf_put_byte(&g.bytes, 10);
+	put_sized(&g.bytes, &codes);
+	lazy = true;
+	if (!guest_compile(&g, &e))
+		fail_msg("%s", e.text);
+	lazy = false;
+	features = had;
+	bool before = is_there(&g, 0);
+	guest_release(&g);
+	return before;
+}
+
+// Instructions that take five times as long as others of as many bytes, conversions, indirect calls and the old handlers among them.
+static void what_takes_long_for_its_bytes_is_compiled_before(void **state)
+{
+	static const struct {
+		const char *locals, *code;
+		size_t len;
+	} shapes[] = {{"01 01 7c ", "\x20\0\xaa\x1a", 4}, {"01 01 7d ", "\x20\0\xfc\0\x1a", 5}, {"01 01 7b ", "\x20\0\xfd\xf9\1\x1a", 6},
+		{"01 01 7f ", "\x20\0\x11\0\0", 5}, {"00 ", "\x06\x40\x19\x0b", 4}};
+	static const char types[] = TYPES "[ 01 60 00 00 ] ", table[] = TABLES "[ 01 70 00 01 ] ";
+	for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
+		assert_true(is_compiled_before(types, shapes[i].locals, shapes[i].code, shapes[i].len, 22000, table));
+		assert_false(is_compiled_before(types, shapes[i].locals, shapes[i].code, shapes[i].len, 10000, table));
+	}
+	assert_false(is_compiled_before(types, "01 01 7f ", "\x20\0\x1a", 3, 45000, table));
+	assert_true(is_compiled_before(types, "01 01 7f ", "\x20\0\x1a", 3, 50000, table));
+}
+
 // A trap of the guest's own; and it takes work once.
 static void code_beyond_the_bound_is_made_once_at_most(void **state)
 {
@@ -220,7 +268,7 @@ static void code_beyond_the_bound_is_made_once_at_most(void **state)
 	struct guest g;
 	struct err e = {0};
 	uint64_t result;
-	assert_true(start_wide(&g, 300, 35, 100));
+	assert_true(start_wide(&g, 300, 28, 100));
 	assert_true(vm_store_new(shard, &ample, &g.st, &e) && vm_instance_allocate(g.st, g.mod, NULL, 0, &g.inst, &e));
 	assert_int_equal(vm_instance_initialize(g.inst), TRAP_NONE);
 	for (int i = 0; i < 3; i++) {
@@ -316,6 +364,49 @@ static void compiling_is_on_nobodys_budget(void **state)
 	assert_int_equal(guest_on_fiber(&g, "run", ARGS(5), &result, NULL, (struct vm_budget){10000000, UINT64_MAX}), TRAP_NONE);
 	assert_int_equal(result, CHAIN + 5);
 	assert_true(sys_thread_cpu_ns() - before > 20000000);
+	guest_release(&g);
+}
+
+struct killer {
+	struct vm_fiber *fiber;
+	struct guest *g;
+};
+
+// Once a tenth of them is there.
+static void *kill_early(void *arg)
+{
+	struct killer *k = arg;
+	while (!code_lazy_find(k->g->mod->code, CHAIN / 10))
+		;
+	vm_fiber_kill(k->fiber, TRAP_KILLED);
+	return NULL;
+}
+
+static enum trap run_and_kill(struct guest *g)
+{
+	pthread_t thread;
+	start_chain(g, BODY);
+	struct guest_job j = {.g = g, .name = "run", .args = ARGS(5)};
+	struct killer k = {vm_fiber_new(shard, guest_run_job, &j), g};
+	assert_int_equal(pthread_create(&thread, NULL, kill_early, &k), 0);
+	while (vm_fiber_resume(k.fiber, VM_RESUMED) != VM_FIBER_DONE)
+		;
+	pthread_join(thread, NULL);
+	vm_fiber_free(k.fiber);
+	return j.trap;
+}
+
+// In the compiler nothing is interrupted: it ends at the next function. (Where the other thread got no core in time, it ran to its end: once more.)
+static void who_is_killed_while_it_compiles_ends(void **state)
+{
+	struct guest g;
+	for (int i = 0; i < 50 && run_and_kill(&g) != TRAP_KILLED; i++)
+		guest_release(&g);
+	assert_int_equal(vm_trap_info(shard)->trap, TRAP_KILLED);
+	assert_false(is_there(&g, CHAIN));
+	guest_release(&g);
+	start_chain(&g, 10);
+	gives(&g, CHAIN + 5, "run", 5);
 	guest_release(&g);
 }
 
@@ -444,6 +535,47 @@ static void what_nobody_wants_is_not_compiled(void **state)
 	guest_release(&g);
 }
 
+static unsigned open_files(void)
+{
+	unsigned n = 0;
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+// Descriptors that loading files of so many modules keeps open.
+static unsigned descriptors_of(uint32_t n, struct guest *g)
+{
+	const struct wasm_module **modules = calloc(n, sizeof *modules);
+	struct vm_module **compiled = calloc(n, sizeof(struct vm_module *));
+	struct tier_options opt = {.no_cache = true, .lazy_from = 1};
+	struct tier_stats stats;
+	struct tier_file *f;
+	struct err e = {0};
+	unsigned before = open_files();
+	for (uint32_t k = 0; k < n; k++)
+		modules[k] = g->m;
+	if (!tier_file_open(buf_view(&g->bytes), -1, &opt, &f, &e) || !tier_file_compile(f, modules, n, compiled, &stats, &e))
+		fail_msg("%s", e.text);
+	unsigned more = open_files() - before;
+	tier_file_close(f);
+	for (uint32_t k = 0; k < n; k++)
+		vm_module_unref(compiled[k]);
+	assert_int_equal(open_files(), before);
+	free(compiled);
+	free(modules);
+	return more;
+}
+
+static void files_of_many_modules_keep_no_descriptors(void **state)
+{
+	struct guest g;
+	start(&g, MANY);
+	assert_int_equal(descriptors_of(3, &g), 3);
+	assert_in_range(descriptors_of(400, &g), 0, 64);
+	guest_release(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -452,6 +584,7 @@ int main(void)
 		cmocka_unit_test(the_last_of_a_stack_is_enough_to_compile),
 		cmocka_unit_test(what_can_not_be_compiled_is_a_trap),
 		cmocka_unit_test(what_is_listed_by_the_thousand_is_compiled_before_or_refused),
+		cmocka_unit_test(what_takes_long_for_its_bytes_is_compiled_before),
 		cmocka_unit_test(code_beyond_the_bound_is_made_once_at_most),
 		cmocka_unit_test(bodies_are_those_that_were_validated),
 		cmocka_unit_test(its_code_can_not_be_written_L48),
@@ -459,6 +592,8 @@ int main(void)
 		cmocka_unit_test(threads_that_call_the_same_wait_for_one),
 		cmocka_unit_test(the_whole_takes_its_place_at_a_reset),
 		cmocka_unit_test(what_nobody_wants_is_not_compiled),
+		cmocka_unit_test(files_of_many_modules_keep_no_descriptors),
+		cmocka_unit_test(who_is_killed_while_it_compiles_ends),
 	};
 	return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
 }

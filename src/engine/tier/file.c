@@ -490,7 +490,7 @@ bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *mod
 	uint64_t before = sys_now_ns();
 	struct err why;
 	err_clear(&why);
-	bool lazy = f->opt.lazy_from && stats->code_bytes >= f->opt.lazy_from, ok = lazy && compile_called(f, modules, n, ret, &why);
+	bool lazy = f->opt.lazy_from && n <= TIER__LAZY_MODULES && stats->code_bytes >= f->opt.lazy_from, ok = lazy && compile_called(f, modules, n, ret, &why);
 	// Without the address space or the memory for it all is compiled at once, which may need less.
 	if (!ok && lazy && why.code != ERR_ENV && why.code != ERR_NOMEM) {
 		if (e)

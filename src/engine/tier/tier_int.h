@@ -65,7 +65,9 @@ NODISCARD bool tier__compile_called(const struct wasm_module *const *modules, ui
 	struct tier__called **ret, struct err *e);
 void tier__called_free(struct tier__called *c);
 // Bytes of a body that are too many to be compiled while somebody waits, each value that is listed counted as so many.
-enum { TIER__LAZY_BODY = 64 << 10, TIER__LAZY_LISTED = 8 };
+enum { TIER__LAZY_BODY = 48 << 10, TIER__LAZY_LISTED = 8 };
+// Each module whose functions come when they are called keeps a descriptor: of files of more modules all is compiled at once.
+enum { TIER__LAZY_MODULES = 64 };
 
 // ---- lazy.c ----------------------------------------------------------------------------------------------------------------------------
 struct tier__lazy;

@@ -19,6 +19,13 @@ static wasm__word sig_type(char letter)
 	BUG_ON(true);
 }
 
+// Its code is five times as long as its bytes let expect: it counts as a value that is listed.
+static bool is_long(enum wasm_op op)
+{
+	return wasm_ops[op].trap == WASM_OP_TRAP_CONVERSION || (op >= WASM_OP_I32_TRUNC_SAT_F32_S && op <= WASM_OP_I64_TRUNC_SAT_F64_U) ||
+		(op >= WASM_OP_I32X4_TRUNC_SAT_F32X4_S && op <= WASM_OP_I32X4_TRUNC_SAT_F64X2_U_ZERO) || op == WASM_OP_I8X16_POPCNT;
+}
+
 static uint8_t class_of(enum wasm_op op, size_t n_in, size_t n_out)
 {
 	switch (op) {
@@ -46,6 +53,8 @@ static uint8_t class_of(enum wasm_op op, size_t n_in, size_t n_out)
 	if (wasm__hands[op])
 		return RULE_HAND;
 	BUG_ON(wasm_ops[op].sig[0] == '*');
+	if (is_long(op))
+		return RULE_LONG;
 	if (wasm_ops[op].prefix == 0xfd || wasm_ops[op].prefix == 0xfe)
 		return RULE_SIGNATURE;
 	if (wasm_ops[op].imm == WASM_IMM_MEMARG)
@@ -238,6 +247,8 @@ static bool read_memarg(struct validator *v, const struct rule *r, wasm__word *r
 // ---- the ways that are rarely taken --------------------------------------------------------------------------------------------
 static bool slow_numeric(struct validator *v, const struct rule *r)
 {
+	if (r->class == RULE_LONG && !wasm__list_values(v, 1))
+		return false;
 	if (r->class == RULE_BINARY && !wasm__pop_want(v, r->in, NULL))
 		return false;
 	return wasm__pop_want(v, r->in, NULL) && wasm__push(v, r->out);
@@ -368,6 +379,8 @@ static bool vector(struct validator *v, const struct rule *r)
 {
 	uint8_t types[3] = {r->types[0], r->types[1], r->types[2]};  // an address is always the first operand
 	v->has_vectors = true;
+	if (r->class == RULE_LONG && !wasm__list_values(v, 1))
+		return false;
 	return vector_immediate(v, r, &types[0]) && operands(v, r, types);
 }
 
@@ -451,6 +464,7 @@ static __attribute__((noinline)) bool step_slow(struct validator *v, const struc
 	}
 	case RULE_UNARY:
 	case RULE_BINARY:
+	case RULE_LONG:
 		return slow_numeric(v, r);
 	case RULE_LOAD:
 	case RULE_STORE:

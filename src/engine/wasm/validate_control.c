@@ -320,7 +320,7 @@ bool wasm__op_try_table(struct validator *v, const struct rule *r)
 // ---- exceptions, legacy form --------------------------------------------------------------------------------------------------
 bool wasm__op_try(struct validator *v, const struct rule *r)
 {
-	return begin(v, r->op);
+	return wasm__list_values(v, 1) && begin(v, r->op);
 }
 
 // What was tried, or the catch before this one, ends.
@@ -446,7 +446,7 @@ bool wasm__op_call(struct validator *v, const struct rule *r)
 bool wasm__op_call_indirect(struct validator *v, const struct rule *r)
 {
 	const struct wasm_func_type *t;
-	return indirect_callee(v, &t) && do_call(v, t);
+	return indirect_callee(v, &t) && wasm__list_values(v, 1) && do_call(v, t);  // one more: what it checks takes as much code
 }
 
 bool wasm__op_call_ref(struct validator *v, const struct rule *r)

@@ -41,6 +41,7 @@ enum rule_class {
 	RULE_NOP,
 	RULE_UNARY,                // in → out
 	RULE_BINARY,               // in in → out
+	RULE_LONG,               // in → out, with long code
 	RULE_LOAD,     // memarg; i32 → out
 	RULE_STORE,                // memarg; i32 in →
 	RULE_I32_CONST,

@@ -340,7 +340,8 @@ struct wasm_func_info {
 	                                     // `unreachable` follows don't
 	uint32_t max_height;                 // of the operand stack, in values
 	uint32_t max_control;                // of the control stack
-	uint64_t nlisted;                    // values that its blocks, branches and calls list: what is made for them does not show in the bytes of the body
+	uint64_t nlisted;                    // values that its blocks, branches and calls list, and one for each conversion and the like whose code is long: what is
+	                                     // made for them does not show in the bytes of the body
 	bool has_loops, uses_memory0;
 	bool has_vectors;                    // instructions on vectors
 	bool has_handlers;                   // of exceptions

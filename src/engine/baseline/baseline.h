@@ -11,6 +11,7 @@
 struct baseline_options {
 	uint32_t cpu;        // enum code_cpu, as code_cpu_detect has it
 	size_t text_max;     // bytes of code of one output; 0: what a module may have
+	uint32_t reach;      // how far a call spans, so as much is a module's code: 0: CODE_REACH; less for tests
 	bool poison_upper;   // debugging: upper halves of i32 values in registers are filled with ones; whoever relies on them must extend (L15)
 	bool check_memories;  // every access is checked by code, also of memories that could lie in a cell
 	bool verify_upper;   // debugging: every i32 producer is followed by a check that the upper half is zero (R5)
@@ -50,7 +51,8 @@ struct baseline_lazy {
 	struct code_object *code;
 	uint32_t hook, raise;  // stubs, from the first entry
 };
-// `how`: compile, drop, arg, owner; the rest is filled in. ret->code is one reference. ERR_ENV: there is not so much address space.
+// `how`: compile, drop, arg, owner, and text_max where it is not what a module may have; the rest is filled in. ret->code is one reference. ERR_ENV: there is
+// not so much address space.
 NODISCARD bool baseline_publish_lazy(const struct wasm_module *m, const struct baseline_options *opt, const struct code_lazy *how, struct baseline_lazy *ret,
 	struct err *e);
 // Puts the output's i-th function there. One thread at a time.

@@ -63,7 +63,13 @@ static uint32_t relocs_end(const struct where *w)
 	return is_last(w) ? w->out->relocs.len : w->out->funcs.ptr[w->index + 1].relocs;
 }
 
-static bool place_functions(const struct where *where, struct code_artifact *a, struct buf *stubs, uint32_t *ret_hook, uint32_t *ret_raise, struct err *e)
+static bool is_too_far(uint64_t text, uint32_t reach, struct err *e)
+{
+	return text > reach && !err_set(e, ERR_LIMIT, "the module's machine code would exceed %u bytes, which calls span", reach);
+}
+
+static bool place_functions(const struct where *where, uint32_t reach, struct code_artifact *a, struct buf *stubs, uint32_t *ret_hook, uint32_t *ret_raise,
+	struct err *e)
 {
 	uint64_t text = 0, sites = 0, handlers = 0;
 	for (uint32_t i = 0; i < a->nfuncs; i++) {
@@ -78,23 +84,25 @@ static bool place_functions(const struct where *where, struct code_artifact *a, 
 		handlers += words_end(&where[i]) - f->place.handlers;
 		text = align_up_u64(text + f->place.size, 16);
 		sites += sites_end(&where[i]) - f->place.sites;
-		if (text > INT32_MAX || sites > INT32_MAX || handlers > INT32_MAX / 4)
-			return err_set(e, ERR_LIMIT, "the module's machine code exceeds 2 GiB");
+		if (is_too_far(text, reach, e))
+			return false;
+		if (sites > INT32_MAX || handlers > INT32_MAX / 4)
+			return err_set(e, ERR_LIMIT, "what stands beside the module's machine code would exceed 2 GiB");
 	}
 	if (!baseline__stubs_emit(stubs, ret_hook, ret_raise))
 		return err_nomem(e);
 	*ret_hook += (uint32_t)text;
 	*ret_raise += (uint32_t)text;
 	text += stubs->len;
-	if (text > INT32_MAX)
-		return err_set(e, ERR_LIMIT, "the module's machine code exceeds 2 GiB");
+	if (is_too_far(text, reach, e))
+		return false;
 	a->text_size = text;
 	a->sites_size = sites;
 	a->nhandlers = (uint32_t)handlers;
 	return true;
 }
 
-// Everything lies within 2 GiB: no displacement is out of range (L19).
+// Everything lies within CODE_REACH: no displacement is out of range (L19).
 static void resolve(const struct where *w, struct code_artifact *a, uint32_t i, uint32_t hook, uint32_t raise)
 {
 	const struct baseline_func *f = &w->out->funcs.ptr[w->index];
@@ -108,10 +116,10 @@ static void resolve(const struct where *w, struct code_artifact *a, uint32_t i, 
 	}
 }
 
-static bool fill(const struct where *where, struct code_artifact *a, struct buf *stubs, struct err *e)
+static bool fill(const struct where *where, uint32_t reach, struct code_artifact *a, struct buf *stubs, struct err *e)
 {
 	uint32_t hook, raise;
-	if (!place_functions(where, a, stubs, &hook, &raise, e))
+	if (!place_functions(where, reach, a, stubs, &hook, &raise, e))
 		return false;
 	a->text = mem_alloc(a->text_size);
 	a->sites = mem_alloc(a->sites_size ? a->sites_size : 1);
@@ -165,7 +173,7 @@ bool baseline_link(const struct wasm_module *m, struct baseline_output *const *o
 		for (uint32_t k = 0; k < outputs[i]->funcs.len; k++)
 			where[outputs[i]->funcs.ptr[k].func - a.first_func] = (struct where){outputs[i], k};
 	}
-	bool ok = fill(where, &a, &stubs, e);
+	bool ok = fill(where, opt->reach ? opt->reach : CODE_REACH, &a, &stubs, e);
 	mem_free(where);
 	if (!ok) {
 		code_artifact_release(&a);
@@ -185,14 +193,15 @@ bool baseline_publish_lazy(const struct wasm_module *m, const struct baseline_op
 	lazy.first_func = m->nimported_funcs;
 	lazy.nfuncs = m->nfuncs - m->nimported_funcs;
 	lazy.flags = flags_of(opt);
-	lazy.text_max = baseline__text_max(m);
+	if (!lazy.text_max)
+		lazy.text_max = baseline__text_max(m);
 	if (!baseline__entries_emit(&entries, lazy.first_func, lazy.nfuncs, &ret->hook, &ret->raise))
 		return err_nomem(e);
 	lazy.entries = buf_view(&entries);
 	return code_publish_lazy(&lazy, &ret->code, e);
 }
 
-// Calls go to functions that are there, or to entries: all of it lies within 2 GiB (L19).
+// Calls go to functions that are there, or to entries: all of it lies within CODE_REACH (L19).
 static void resolve_lazy(const struct where *w, uint8_t *text, const uint8_t *at, const struct baseline_lazy *to, uint32_t first_func)
 {
 	const struct baseline_func *f = &w->out->funcs.ptr[w->index];

@@ -107,7 +107,7 @@ bool code_artifact_from_bytes(struct slice bytes, struct code_artifact *ret, str
 		return err_set(e, ERR_ENV, "compiled code is of another build");
 	if (!code_cpu_detect(&cpu) || h.cpu & ~cpu)
 		return err_set(e, ERR_ENV, "compiled code is for another processor");
-	if (h.nfuncs > UINT32_MAX / sizeof(struct code_func) || h.text_size > INT32_MAX || h.sites_size > UINT32_MAX || h.nhandlers > UINT32_MAX / sizeof(uint32_t) ||
+	if (h.nfuncs > UINT32_MAX / sizeof(struct code_func) || h.text_size > CODE_REACH || h.sites_size > UINT32_MAX || h.nhandlers > UINT32_MAX / sizeof(uint32_t) ||
 		!take(&bytes, h.nfuncs * sizeof(struct code_func), &funcs) || !take(&bytes, h.sites_size, &sites) ||
 		!take(&bytes, h.nhandlers * sizeof(uint32_t), &handlers) ||
 		!take(&bytes, -(uint64_t)(bytes.ptr - begin) & (SYS_PAGE - 1), &gap) || !take(&bytes, h.text_size, &text) || bytes.len ||

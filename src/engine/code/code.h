@@ -33,6 +33,9 @@ struct code_vectors {
 };
 NODISCARD bool code_cpu_vectors(struct code_vectors *ret);
 
+// Bytes that a displacement of 32 bits spans in either direction: all code of a module, and what its calls go by, lies within so many (L19).
+#define CODE_REACH ((uint32_t)INT32_MAX)
+
 // ---- artifact ---------------------------------------------------------------------------------------------------
 struct code_func {
 	uint32_t offset, size;  // in the text
@@ -166,12 +169,13 @@ struct code_lazy {
 };
 enum { CODE_LAZY_ALIGN = 64 };  // of functions: none is written into a line of which another is running
 uint64_t code_lazy_slots(uint32_t nfuncs);
-// On failure `drop` is not called. ERR_ENV: there is not so much address space.
+// On failure `drop` is not called. ERR_ENV: there is not so much address space; or text_max, entries and slots together are more than CODE_REACH.
 NODISCARD bool code_publish_lazy(const struct code_lazy *l, struct code_object **ret, struct err *e);
 // Where the next function will begin, if it is of that size; NULL: there is no room for it.
 const uint8_t *code_lazy_room(const struct code_object *o, uint64_t size);
 // Bytes that there is room for, at least CODE_LAZY_ALIGN.
 uint64_t code_lazy_left(const struct code_object *o);
+void code_lazy_skip(struct code_object *o, uint64_t size);  // for tests: the next function begins that much later
 // Puts an artifact of one function there, whose text was made for that place. One thread at a time.
 NODISCARD bool code_lazy_add(struct code_object *o, const struct code_artifact *a, const struct wasm_module *m, struct err *e);
 // The function, or NULL if it isn't there. / Has it compiled if it isn't.

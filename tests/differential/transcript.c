@@ -1,4 +1,4 @@
-// What a core module does, as lines to be compared with another engine's (fuzz/differential.py): tenon-transcript FILE...
+// What a core module does, as lines to be compared with another engine's (fuzz/differential.py): tenon-transcript [--lazy] FILE...
 // PROGRAM(tenon-transcript, "wasm vm tier", "")
 //
 // Of each file: `file NAME`, then `invalid` or `no instance`, or the calls of its imports, `init` and how it ended, each exported function called twice (`call N
@@ -12,6 +12,7 @@
 #define MAX_VALUES 1000
 static struct vm_shard *shard;
 static uint32_t calls;
+static bool lazy;
 
 // ---- values ----------------------------------------------------------------------------------------------------------
 static bool is_number(struct wasm_valtype t)
@@ -283,7 +284,7 @@ static void transcribe(const char *name)
 	const struct wasm_module *modules[1];
 	struct vm_module *mod;
 	struct tier_stats stats;
-	struct tier_options opt = {.no_cache = true, .threads = 1};
+	struct tier_options opt = {.no_cache = true, .threads = 1, .lazy_from = lazy};
 	struct buf file = {0};
 	printf("file %s\n", name);
 	arena_init(&a, 0);
@@ -315,7 +316,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", e.text);
 		return 1;
 	}
-	for (int i = 1; i < argc; i++)
+	lazy = argc > 1 && strcmp(argv[1], "--lazy") == 0;
+	for (int i = lazy ? 2 : 1; i < argc; i++)
 		transcribe(argv[i]);
 	vm_shard_free(shard);
 	return 0;

@@ -41,9 +41,9 @@ DIFFERS = {
     "p3_cli_deny_listen": "wants no free port bound by who may reach out; he may bind one, and listens nowhere",
     "p3_cli_hello_stdout_post_return": "wants what goes on after `run` has returned to be dropped; it runs to its end",
     "p3_sockets_ip_name_lookup": "wants names of the Internet",
+    "p2_http_outbound_request_missing_path_and_query": "wants an error where no path was set; none set is an empty one",
     **{f"p{n}_http_outbound_request_{name}": why for n in (2, 3) for name, why in (
         ("invalid_version", "wants CONNECT to be sent; it is http-request-method-invalid"),
-        ("missing_path_and_query", "wants an error where no path was set; none set is an empty one"),
         ("timeout", "wants an address of documentation asked; it needs naming, and this network leads nowhere"))},
 }
 

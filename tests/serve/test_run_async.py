@@ -1,7 +1,9 @@
-"""tenon run of WASI 0.3: results that come by and by (examples/values3), sockets (examples/sockets)."""
-import subprocess
+"""tenon run of WASI 0.3: results that come by and by (examples/values3), sockets (examples/sockets), requests that go out (files/lengths.wat)."""
+import subprocess, tempfile
+from pathlib import Path
 
-from harness import TOP, check, config
+from harness import FILES, TOP, check, config
+from peers import Peer
 
 VALUES3, SOCKETS = TOP / "examples/values3/values3.wasm", TOP / "examples/sockets/sockets.wasm"
 
@@ -53,3 +55,33 @@ def sockets_of_an_instance_are_limited():
     check(_run(SOCKETS, *flags, "2").returncode == 134, "three were to be had")
     p = _run(SOCKETS, *flags, "4")  # a listener, two that speak, one that is late
     check(p.returncode == 0 and "WRONG" not in p.stdout, f"{p}")
+
+
+class _Takes(Peer):
+    """Answers each request of eleven bytes."""
+
+    def __init__(self):
+        self.bodies = []
+        super().__init__()
+
+    def _serve(self, c):
+        data = b""
+        with c:
+            try:
+                while part := c.recv(65536):
+                    head, _, body = (data := data + part).partition(b"\r\n\r\n")
+                    if len(body) >= 11:
+                        self.bodies.append(body)
+                        data = b""
+                        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            except OSError:
+                pass
+
+
+def a_request_whose_body_is_not_as_long_as_announced_ends_and_both_who_wait_hear_how_long_it_was():
+    with _Takes() as peer, tempfile.TemporaryDirectory() as at:
+        file = Path(at) / "lengths.wasm"
+        file.write_bytes((FILES / "lengths.wasm").read_bytes().replace(b"127.0.0.1:00000", f"127.0.0.1:{peer.port}".encode()))
+        p = _run(file, "--net", "127.0.0.1", "--deadline", "60s")
+        check(p.returncode == 0 and not p.stderr, f"{p}")
+        check(peer.bodies == [b"more than 1"] * 3, f"{peer.bodies}")

@@ -245,8 +245,10 @@ static enum wasi_finish end_on_wire(struct wasi_http_body *b)
 		cut(b);
 		return WASI_FINISH_SIZE;
 	}
-	if (!http_body_finish(b->flow->x, t ? t->list : NULL, t ? t->n : 0))
+	if (!http_body_finish(b->flow->x, t ? t->list : NULL, t ? t->n : 0)) {
+		cut(b);
 		return WASI_FINISH_SIZE;
+	}
 	wasi__flow_finished(b->flow);
 	return WASI_FINISH_OK;
 }

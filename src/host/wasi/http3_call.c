@@ -43,7 +43,7 @@ static void on_idle(void *call)
 static void detach(struct wasi_http_call *c)
 {
 	struct wasi_http3_message *m = c->message;
-	wasi__http3_sending_end(c->sending, WASI_HTTP3_TYPES_ERROR_CODE_CONNECTION_TERMINATED);
+	wasi__http3_sending_end(c->sending, &(struct wasi_error){.http_code = WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED});
 	if (!m)
 		return;
 	wasi__http3_message_fields(m);  // for who keeps it; without memory it has none
@@ -109,13 +109,13 @@ static void send_response(struct wasi_http_call *c, struct seam_task *t, struct 
 	uint64_t announced;
 	bool trap;
 	if (!wasi__http3_sending_new(m, &t->canon, &c->sending, &trap) || !send_head(c, m, &announced)) {
-		wasi__http3_sending_end(c->sending, WASI_HTTP3_TYPES_ERROR_CODE_INTERNAL_ERROR);
+		wasi__http3_sending_end(c->sending, &(struct wasi_error){.http_code = WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR});
 		refuse(c);
 		return;
 	}
 	c->status = m->status;
 	if (!send_body(c, t, m->status, announced))
-		wasi__http3_sending_end(c->sending, WASI_HTTP3_TYPES_ERROR_CODE_INTERNAL_ERROR);
+		wasi__http3_sending_end(c->sending, &(struct wasi_error){.http_code = WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR});
 }
 
 void wasi_http3_respond(struct wasi_http_call *c, struct seam_task *t, const struct wasi_result_own_http3_types_response_http3_types_error_code *r,

@@ -11,8 +11,11 @@ static struct wasi_http_body *new_body(const struct wasi_http3_message *m, bool 
 		return NULL;
 	b = wasi__body_new(m->instance, NULL);
 	*ret_ok = b != NULL;
-	if (b)
-		b->of_request = true;
+	if (!b)
+		return NULL;
+	b->of_request = true;
+	if (!wasi__fields_length(m->head.headers, &b->length))
+		b->length = HTTP_LENGTH_UNKNOWN;  // the request will be refused for it
 	return b;
 }
 
@@ -36,7 +39,8 @@ static enum seam_result give_response(struct seam_call *c, struct wasi_http_flow
 }
 
 // Of a request that has gone out.
-static enum seam_result wait_for_answer(struct seam_call *c, struct wasi_http_flow *flow, struct wasi_result_own_http3_types_response_http3_types_error_code *ret)
+static enum seam_result wait_for_answer(struct seam_call *c, struct wasi_http_flow *flow,
+	struct wasi_result_own_http3_types_response_http3_types_error_code *ret, struct wasi_error *ret_why)
 {
 	while (!wasi__http_has_come(flow)) {
 		enum seam_result r = wasi__event_wait(c, wasi__http_answered(flow));
@@ -46,7 +50,8 @@ static enum seam_result wait_for_answer(struct seam_call *c, struct wasi_http_fl
 	ret->is_err = !http_exchange_answer(flow->x);
 	if (!ret->is_err)
 		return give_response(c, flow, &ret->ok);
-	ret->err.tag = flow->error(flow).http_code;
+	*ret_why = flow->error(flow);
+	ret->err = wasi__http3_error(ret_why);
 	return SEAM_OK;
 }
 
@@ -63,12 +68,12 @@ static struct wasi_http_flow *send(struct seam_call *c, struct wasi_http3_messag
 	}
 	struct wasi_http_flow *flow = wasi__http_send(c, &m->head, m->options ? &m->options->o : NULL, ret_code);
 	if (!flow)
-		wasi__http3_sending_end(*sending, *ret_code);
+		wasi__http3_sending_end(*sending, *ret_code ? &(struct wasi_error){.http_code = *ret_code} : NULL);
 	if (!flow || !b)
 		return flow;
 	if (wasi__http3_sending_start(*sending, wasi__body_ref(b), c->task))
 		return flow;
-	wasi__http3_sending_end(*sending, WASI_HTTP3_TYPES_ERROR_CODE_INTERNAL_ERROR);
+	wasi__http3_sending_end(*sending, &(struct wasi_error){.http_code = WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR});
 	flow->unref(flow);
 	seam_no_memory(c);
 	return NULL;
@@ -89,13 +94,14 @@ enum seam_result wasi_http3_client_send(struct seam_call *c, const struct wasi_h
 	bool has_body = m->head.body;
 	wasi__http3_message_free(m);
 	if (flow) {
-		r = wait_for_answer(c, flow, ret);
+		struct wasi_error why;
+		r = wait_for_answer(c, flow, ret, &why);
 		if (r != SEAM_OK)
-			wasi__http3_sending_end(*sending, WASI_HTTP3_TYPES_ERROR_CODE_CONNECTION_TERMINATED);
+			wasi__http3_sending_end(*sending, &(struct wasi_error){.http_code = WASI_HTTP_TYPES_ERROR_CODE_CONNECTION_TERMINATED});
 		else if (has_body)
 			wasi__http3_sending_leave(*sending);
 		else  // it was its head alone: an answer says that it went
-			wasi__http3_sending_end(*sending, ret->is_err ? ret->err.tag : 0);
+			wasi__http3_sending_end(*sending, ret->is_err ? &why : NULL);
 		flow->unref(flow);
 	} else if (code) {
 		ret->is_err = true;

@@ -53,13 +53,15 @@ bool wasi__http3_sending_is_empty(const struct wasi_http3_sending *s);
 NODISCARD bool wasi__http3_sending_start(struct wasi_http3_sending *s, struct wasi_http_body *body, struct seam_task *task);
 // Its owner goes, and it goes on. NULL does nothing.
 void wasi__http3_sending_leave(struct wasi_http3_sending *s);
-// It has ended otherwise: with `code`, or without (0). NULL does nothing.
-void wasi__http3_sending_end(struct wasi_http3_sending *s, uint8_t code);
+// It has ended otherwise: with an error, or without (`why` NULL). NULL does nothing.
+void wasi__http3_sending_end(struct wasi_http3_sending *s, const struct wasi_error *why);
 // Tells when it has come to wait for a guest.
 void wasi__http3_sending_watch(struct wasi_http3_sending *s, void (*idle)(void *ctx), void *ctx);
 // Nobody but a guest can bring it on.
 bool wasi__http3_sending_waits_for_guest(const struct wasi_http3_sending *s);
-void wasi__http3_tell_sent(struct wasi_promise **sent, uint8_t code);
+void wasi__http3_tell_sent(struct wasi_promise **sent, const struct wasi_error *why);
+// What an error says; its text is static.
+struct wasi_http3_types_error_code wasi__http3_error(const struct wasi_error *why);
 
 // How its reader liked a body, for who made it: takes the future over. *sent is NULL afterwards. false: a trap, or no memory.
 NODISCARD bool wasi__http3_liked(struct seam_call *c, uint32_t res, struct wasi_promise **sent);

@@ -22,11 +22,22 @@ struct wasi_http3_sending {
 	void *ctx;
 };
 
-void wasi__http3_tell_sent(struct wasi_promise **sent, uint8_t code)
+// The cases of both generations are the same, and so are their values.
+struct wasi_http3_types_error_code wasi__http3_error(const struct wasi_error *why)
 {
-	struct wasi_result_void_http3_types_error_code value = {.is_err = code != 0};
-	if (code)
-		value.err.tag = code;
+	struct wasi_http_types_error_code from = wasi__http_error(why);
+	struct wasi_http3_types_error_code code;
+	_Static_assert(sizeof from == sizeof code, "one layout");
+	_Static_assert((int)WASI_HTTP3_TYPES_ERROR_CODE_INTERNAL_ERROR == (int)WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR, "one list");
+	memcpy(&code, &from, sizeof code);
+	return code;
+}
+
+void wasi__http3_tell_sent(struct wasi_promise **sent, const struct wasi_error *why)
+{
+	struct wasi_result_void_http3_types_error_code value = {.is_err = why != NULL};
+	if (why)
+		value.err = wasi__http3_error(why);
 	wasi__promise_resolve(sent, &value, sizeof value);
 }
 
@@ -44,13 +55,23 @@ static void sending_free(struct wasi_http3_sending *s)
 	seam_mem_free(s);
 }
 
-static uint8_t wire_code(const struct wasi_http3_sending *s)
+static struct wasi_error wire_error(const struct wasi_http3_sending *s)
 {
-	return s->body ? wasi__body_error(s->body->flow).http_code : WASI_HTTP3_TYPES_ERROR_CODE_CONNECTION_TERMINATED;
+	return wasi__body_error(s->body->flow);
+}
+
+// It is not as long as its head said.
+static struct wasi_error size_error(const struct wasi_http_body *b)
+{
+	return (struct wasi_error){
+		.http_code = b->of_request ? WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_BODY_SIZE : WASI_HTTP_TYPES_ERROR_CODE_HTTP_RESPONSE_BODY_SIZE,
+		.http_has_number = true,
+		.http_number = b->written,
+	};
 }
 
 // Of one whose parts are over, or dropped here. `sent` may be the instance's end away, and is asked for last.
-static void end(struct wasi_http3_sending *s, bool is_gone, uint8_t code)
+static void end(struct wasi_http3_sending *s, bool is_gone, const struct wasi_error *why)
 {
 	if (s->ended)
 		return;
@@ -62,7 +83,7 @@ static void end(struct wasi_http3_sending *s, bool is_gone, uint8_t code)
 	if (is_gone && s->sent)
 		s->sent->of = NULL;
 	else
-		wasi__http3_tell_sent(&s->sent, code);
+		wasi__http3_tell_sent(&s->sent, why);
 	sending_free(s);
 }
 
@@ -72,10 +93,10 @@ void wasi__http3_sending_leave(struct wasi_http3_sending *s)
 		s->of = NULL;
 }
 
-void wasi__http3_sending_end(struct wasi_http3_sending *s, uint8_t code)
+void wasi__http3_sending_end(struct wasi_http3_sending *s, const struct wasi_error *why)
 {
 	if (s)
-		end(s, false, code);
+		end(s, false, why);
 }
 
 static void look(struct wasi_http3_sending *s)
@@ -84,21 +105,22 @@ static void look(struct wasi_http3_sending *s)
 		return;
 	if (s->trailers.is_err) {
 		wasi__body_abandon(s->body);
-		end(s, false, s->trailers.code);
+		end(s, false, &(struct wasi_error){.http_code = s->trailers.code});
 		return;
 	}
-	bool of_request = s->body->of_request;
+	struct wasi_error why = {0};
 	switch (wasi__body_finish(s->body, s->trailers.fields)) {
 	case WASI_FINISH_OK:
-		end(s, false, 0);
+		end(s, false, NULL);
 		return;
 	case WASI_FINISH_SIZE:
-		end(s, false, of_request ? WASI_HTTP3_TYPES_ERROR_CODE_HTTP_REQUEST_BODY_SIZE : WASI_HTTP3_TYPES_ERROR_CODE_HTTP_RESPONSE_BODY_SIZE);
-		return;
+		why = size_error(s->body);
+		break;
 	case WASI_FINISH_CLOSED:
-		end(s, false, wire_code(s));
-		return;
+		why = wire_error(s);
+		break;
 	}
+	end(s, false, &why);
 }
 
 // ---- contents ------------------------------------------------------------------------------------------------------------------------------
@@ -108,7 +130,7 @@ static void contents_over(void *of, enum wasi_over how, const struct wasi_error 
 	struct wasi_http3_sending *s = of;
 	s->sink = NULL;
 	if (how == WASI_OVER_GONE) {
-		end(s, true, 0);
+		end(s, true, NULL);
 		return;
 	}
 	if (how == WASI_OVER_END) {
@@ -119,9 +141,9 @@ static void contents_over(void *of, enum wasi_over how, const struct wasi_error 
 		look(s);
 		return;
 	}
-	uint8_t code = wire_code(s);
+	struct wasi_error error = how == WASI_OVER_FAILED ? *why : wire_error(s);
 	wasi__body_abandon(s->body);
-	end(s, false, code);
+	end(s, false, &error);
 }
 
 static void came_over(void *of, enum wasi_over how, const struct wasi_error *why)
@@ -189,7 +211,7 @@ static void trailers_over(struct wasi_reader *r, bool has)
 	if (has)
 		look(s);
 	else
-		end(s, true, 0);
+		end(s, true, NULL);
 }
 
 bool wasi__http3_sending_new(struct wasi_http3_message *m, struct canon_task *t, struct wasi_http3_sending **of, bool *ret_trap)
@@ -248,7 +270,7 @@ static bool got_liked(struct wasi_reader *r, struct canon_task *t, void *value, 
 	struct liked *l = CONTAINER_OF(r, struct liked, reader);
 	struct wasi_result_void_http3_types_error_code v;
 	memcpy(&v, value, sizeof v);
-	wasi__http3_tell_sent(&l->sent, v.is_err ? v.err.tag : 0);
+	wasi__http3_tell_sent(&l->sent, v.is_err ? &(struct wasi_error){.http_code = v.err.tag} : NULL);
 	return true;
 }
 

@@ -29,7 +29,7 @@ void wasi__http3_message_free(struct wasi_http3_message *m)
 		canon_end_drop_number(m->instance, m->contents);
 	if (m->trailers)
 		canon_end_drop_number(m->instance, m->trailers);
-	wasi__http3_tell_sent(&m->sent, WASI_HTTP3_TYPES_ERROR_CODE_INTERNAL_ERROR);
+	wasi__http3_tell_sent(&m->sent, &(struct wasi_error){.http_code = WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR});
 	seam_mem_free(m);
 }
 

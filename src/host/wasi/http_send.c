@@ -25,6 +25,8 @@ struct sent {
 	struct wasi_event answered;   // the answer's head is there, or none will come
 	struct wasi_fields *headers;  // of the answer, once asked for
 	bool consumed;                // the answer's body
+	bool was_cut;                 // by its guest, who had written so many bytes of its body
+	uint64_t wrote;
 };
 
 static struct sent *sent_of(const struct wasi_http_flow *f)
@@ -92,13 +94,12 @@ static uint8_t code_of(enum http_failure f)
 static struct wasi_error error_of(const struct wasi_http_flow *f)
 {
 	enum http_failure failure = http_exchange_failure(f->x);
-	const struct wasi_http_body *b = f->out;
+	const struct sent *s = sent_of(f);
 	struct wasi_error e = {.text = http_failure_text(failure), .of_http = true, .http_code = code_of(failure)};
 	unsigned number;
 	e.http_text = http_exchange_failure_detail(f->x, &number);
-	e.http_has_number = e.http_text || (!failure && b);
-	e.http_number = e.http_text ? number : b ? b->written
-											 : 0;
+	e.http_has_number = e.http_text || (!failure && s->was_cut);
+	e.http_number = e.http_text ? number : s->wrote;
 	return e;
 }
 
@@ -173,7 +174,10 @@ static void on_cancel(void *user, struct http_exchange *x, enum http_cancel why)
 
 static void on_cut(struct wasi_http_flow *f)
 {
-	wasi__event_fire(&sent_of(f)->answered);
+	struct sent *s = sent_of(f);
+	s->was_cut = true;
+	s->wrote = f->out ? f->out->written : 0;
+	wasi__event_fire(&s->answered);
 }
 
 // ---- sending -------------------------------------------------------------------------------------------------------------------------
@@ -418,7 +422,8 @@ enum seam_result wasi_http_types_future_incoming_response_get(struct seam_call *
 	ret->some.ok.is_err = !http_exchange_answer(s->flow.x);
 	if (ret->some.ok.is_err) {
 		struct wasi_error error = error_of(&s->flow);
-		return wasi__http_error(c, &error, &ret->some.ok.err) ? SEAM_OK : SEAM_TRAP;
+		ret->some.ok.err = wasi__http_error(&error);
+		return SEAM_OK;
 	}
 	sent_ref(&s->flow);
 	if (seam_resource_new(c, &wasi_http_types_incoming_response_class, s, &ret->some.ok.ok))

@@ -162,25 +162,30 @@ enum seam_result wasi_http_types_incoming_body_stream(struct seam_call *c, const
 }
 
 // Of sizes beyond a limit nothing is said: all that is known is the limit.
-bool wasi__http_error(struct seam_call *c, const struct wasi_error *error, struct wasi_http_types_error_code *ret)
+struct wasi_http_types_error_code wasi__http_error(const struct wasi_error *error)
 {
 	struct wasi_option_u64 size = {error->http_has_number, error->http_number};
-	*ret = (struct wasi_http_types_error_code){.tag = error->http_code};
+	struct slice s = slice_str(error->http_text ? error->http_text : "");
+	struct wasi_option_string text = {error->http_text != NULL, {s.ptr, s.len}};
+	struct wasi_http_types_error_code code = {.tag = error->http_code};
 	switch (error->http_code) {
 	case WASI_HTTP_TYPES_ERROR_CODE_DNS_ERROR:
-		return !error->http_text || string_of(c, slice_str(error->http_text), &ret->dns_error.rcode);
+		code.dns_error.rcode = text;
+		break;
 	case WASI_HTTP_TYPES_ERROR_CODE_TLS_ALERT_RECEIVED:
-		ret->tls_alert_received.alert_id = (struct wasi_option_u8){error->http_has_number, (uint8_t)error->http_number};
-		return !error->http_text || string_of(c, slice_str(error->http_text), &ret->tls_alert_received.alert_message);
+		code.tls_alert_received.alert_id = (struct wasi_option_u8){error->http_has_number, (uint8_t)error->http_number};
+		code.tls_alert_received.alert_message = text;
+		break;
 	case WASI_HTTP_TYPES_ERROR_CODE_HTTP_REQUEST_BODY_SIZE:
-		ret->http_request_body_size = size;
-		return true;
+		code.http_request_body_size = size;
+		break;
 	case WASI_HTTP_TYPES_ERROR_CODE_HTTP_RESPONSE_BODY_SIZE:
-		ret->http_response_body_size = size;
-		return true;
+		code.http_response_body_size = size;
+		break;
 	default:
-		return true;
+		break;
 	}
+	return code;
 }
 
 struct future_trailers {
@@ -259,7 +264,8 @@ enum seam_result wasi_http_types_future_trailers_get(struct seam_call *c, const 
 	if (io == WASI_IO_CLOSED) {
 		struct wasi_error error = wasi__body_error(t->body->flow);
 		ret->some.ok.is_err = true;
-		return wasi__http_error(c, &error, &ret->some.ok.err) ? SEAM_OK : SEAM_TRAP;
+		ret->some.ok.err = wasi__http_error(&error);
+		return SEAM_OK;
 	}
 	uint32_t n;
 	const struct http_field *list = http_body_trailers(t->body->flow->x, &n);
@@ -499,5 +505,7 @@ enum seam_result wasi_http_types_http_error_code(struct seam_call *c, const stru
 {
 	const struct wasi_error *error = seam_resource_get(c, &wasi_io_error_error_resource, args->err);
 	ret->is_some = error->of_http;
-	return !error->of_http || wasi__http_error(c, error, &ret->some) ? SEAM_OK : SEAM_TRAP;
+	if (error->of_http)
+		ret->some = wasi__http_error(error);
+	return SEAM_OK;
 }

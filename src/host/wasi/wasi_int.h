@@ -294,8 +294,8 @@ bool wasi__http_has_come(const struct wasi_http_flow *f);
 struct wasi_event *wasi__http_answered(struct wasi_http_flow *f);
 // Content-Length as the guest set it, HTTP_LENGTH_UNKNOWN if it did not. false: not a length (W32).
 bool wasi__fields_length(const struct wasi_fields *f, uint64_t *ret);
-// What an error says to guests of HTTP. false: a trap.
-bool wasi__http_error(struct seam_call *c, const struct wasi_error *error, struct wasi_http_types_error_code *ret);
+// What an error says to guests of HTTP; its text is static.
+struct wasi_http_types_error_code wasi__http_error(const struct wasi_error *error);
 // A handle of fields that somebody keeps; NULL: memory is out.
 enum seam_result wasi__fields_handle(struct seam_call *c, struct wasi_fields *f, uint32_t *ret);
 enum wasi_finish { WASI_FINISH_OK, WASI_FINISH_SIZE, WASI_FINISH_CLOSED };  // SIZE: it is not as long as announced

@@ -25,8 +25,9 @@ enum endpoint {
 	SET_DROP,
 	JOIN,
 	LOAD,
-	// Of endpoints_load with a host: give: func() -> stream<u8>, take: func(stream<u8>), promise: func() -> future<string>, hear: func(future<string>); and what
-	// there is for futures of strings.
+	// Of endpoints_load with a host: give: func() -> stream<u8>, take: func(stream<u8>), promise: func() -> future<string>, hear: func(future<string>), nap: async
+	// func(u32), which is lowered async, give-texts: func() -> stream<string>, take-texts: func(stream<string>); and what there is for futures and streams of
+	// strings, and for subtasks.
 	GIVE,
 	TAKE,
 	PROMISE,
@@ -35,6 +36,22 @@ enum endpoint {
 	TEXT_DROP,
 	TEXT_NEW,
 	TEXT_WRITE,
+	TEXT_CANCEL_READ,
+	TEXT_CANCEL_WRITE,
+	TEXT_DROP_WRITABLE,
+	NAP,
+	SUB_CANCEL,
+	SUB_DROP,
+	GIVE_TEXTS,
+	TAKE_TEXTS,
+	TEXTS_NEW,
+	TEXTS_READ,
+	TEXTS_WRITE,
+	TEXTS_CANCEL_READ,
+	TEXTS_CANCEL_WRITE,
+	TEXTS_DROP_READABLE,
+	TEXTS_DROP_WRITABLE,
+	STORE,
 	ENDPOINTS
 };
 
@@ -70,33 +87,53 @@ static const struct endpoint_row {
 	{"text-drop", "1a 09", 6},
 	{"text-new", "15 09", 2},
 	{"text-write", "17 09 02 06 03 00", 4},
+	{"text-cancel-read", "18 09 01", 5},
+	{"text-cancel-write", "19 09 01", 5},
+	{"text-drop-writable", "1b 09", 6},
+	{"nap", "01 00 04 02 06 03 00", 5},
+	{"sub-cancel", "06 00", 5},
+	{"sub-drop", "0d", 6},
+	{"give-texts", "01 00 05 00", 8},
+	{"take-texts", "01 00 06 00", 6},
+	{"texts-new", "0e 0f", 2},
+	{"texts-read", "0f 0f 03 06 03 00 04 01", 3},
+	{"texts-write", "10 0f 02 06 03 00", 3},
+	{"texts-cancel-read", "11 0f 01", 5},
+	{"texts-cancel-write", "12 0f 01", 5},
+	{"texts-drop-readable", "13 0f", 6},
+	{"texts-drop-writable", "14 0f", 6},
+	{"store", NULL, 7},
 };
 
 // realloc gives what lies from 32768 on.
-#define ENDPOINT_MODULE                                                                                                  \
-	MODULE TYPES "[ 02 60 01 7f 01 7f 60 04 7f 7f 7f 7f 01 7f ] " FUNCS "[ 02 00 01 ] " MEMORIES "[ 01 00 01 ] " EXPORTS \
-				 "[ 03 'm' 02 00 'load' 00 00 'realloc' 00 01 ] " CODE "[ 02 [ 00 local.get #0 i32.load #2 #0 end ] [ 00 i32.const #32768 end ] ] "
+#define ENDPOINT_MODULE                                                                                                                                         \
+	MODULE TYPES "[ 03 60 01 7f 01 7f 60 04 7f 7f 7f 7f 01 7f 60 02 7f 7f 00 ] " FUNCS "[ 03 00 01 02 ] " MEMORIES "[ 01 00 01 ] " EXPORTS                      \
+				 "[ 04 'm' 02 00 'load' 00 00 'realloc' 00 01 'store' 00 02 ] " CODE "[ 03 [ 00 local.get #0 i32.load #2 #0 end ] [ 00 i32.const #32768 end ] " \
+				 "[ 00 local.get #0 local.get #1 i32.store #2 #0 end ] ] "
 #define ENDPOINT_TYPES                                                                                                                \
 	"66 01 7d 65 01 7d 40 00 00 77 40 03 'a' 79 'b' 79 'c' 79 00 79 40 02 'a' 79 'b' 79 00 79 40 01 'a' 79 00 79 40 01 'a' 79 01 00 " \
 	"40 02 'a' 79 'b' 79 01 00 40 00 00 79 "
-#define ENDPOINT_HOST                                                                                                             \
-	"65 01 73 40 00 00 00 40 01 's' 00 01 00 40 00 00 09 40 01 'f' 09 01 00 ] " IMPORT "[ 04 00 'give' 01 0a 00 'take' 01 0b 00 " \
-	"'promise' 01 0c 00 'hear' 01 0d ] "
+#define ENDPOINT_HOST                                                                                                                             \
+	"65 01 73 40 00 00 00 40 01 's' 00 01 00 40 00 00 09 40 01 'f' 09 01 00 43 01 'a' 79 01 00 66 01 73 40 00 00 0f 40 01 's' 0f 01 00 ] " IMPORT \
+	"[ 07 00 'give' 01 0a 00 'take' 01 0b 00 'promise' 01 0c 00 'hear' 01 0d 00 'nap' 01 0e 00 'give-texts' 01 10 00 'take-texts' 01 11 ] "
 
 static inline void endpoints_load(struct subject *s, bool has_host)
 {
 	struct buf text = {0};
 	struct err e = {0};
-	unsigned n = has_host ? ENDPOINTS : LOAD + 1, imports = has_host ? 4 : 0;
-	buf_printf(&text, COMPONENT TYPE "[ #%u " ENDPOINT_TYPES "%s", has_host ? 14 : 9, has_host ? ENDPOINT_HOST : "] ");
-	buf_put_str(&text, CORE_MODULE "[ " ENDPOINT_MODULE "] " CORE_INSTANCE "[ 01 00 00 00 ] " ALIAS "[ 03 00 02 01 00 'm' 00 00 01 00 'load' 00 00 01 00 'realloc' ] " CANON "[ ");
-	buf_printf(&text, "#%u ", 2 * n - 1);
+	unsigned n = has_host ? ENDPOINTS : LOAD + 1, imports = has_host ? 7 : 0, builtins = 0, next = 3;
 	for (unsigned k = 0; k < n; k++)
-		if (k != LOAD)
+		builtins += endpoint_rows[k].canon != NULL;
+	buf_printf(&text, COMPONENT TYPE "[ #%u " ENDPOINT_TYPES "%s", has_host ? 18 : 9, has_host ? ENDPOINT_HOST : "] ");
+	buf_put_str(&text, CORE_MODULE "[ " ENDPOINT_MODULE "] " CORE_INSTANCE "[ 01 00 00 00 ] " ALIAS "[ 04 00 02 01 00 'm' 00 00 01 00 'load' 00 00 01 00 'realloc' "
+								   "00 00 01 00 'store' ] " CANON "[ ");
+	buf_printf(&text, "#%u ", builtins + n);
+	for (unsigned k = 0; k < n; k++)
+		if (endpoint_rows[k].canon)
 			buf_printf(&text, "%s ", endpoint_rows[k].canon);
-	for (unsigned k = 0; k < n; k++)  // core functions: load, realloc, and these, in their order
-		buf_printf(&text, "00 00 #%u 00 #%u ", k == LOAD ? 0 : k < LOAD ? k + 2
-																		: k + 1,
+	for (unsigned k = 0; k < n; k++)  // core functions: load, realloc, store, and these, in their order
+		buf_printf(&text, "00 00 #%u 00 #%u ", k == LOAD ? 0 : k == STORE ? 2
+																		  : next++,
 			endpoint_rows[k].type);
 	buf_printf(&text, "] " EXPORT "[ #%u ", n);
 	for (unsigned k = 0; k < n; k++)

@@ -58,7 +58,12 @@ static enum trap hear(struct canon_task *t UNUSED, struct canon_instance *i, voi
 {
 	return canon_end_take(i, *(const uint32_t *)args, &ops, &heard) ? TRAP_NONE : TRAP_HOST;
 }
-static const struct canon_host_func host_funcs[] = {{.fn = give}, {.fn = take}, {.fn = promise}, {.fn = hear}};
+
+static enum trap never(struct canon_task *t, struct canon_instance *i UNUSED, void *data UNUSED, const void *args UNUSED, void *ret UNUSED)
+{
+	return canon_task_trap(t, "nobody calls it");
+}
+static const struct canon_host_func host_funcs[] = {{.fn = give}, {.fn = take}, {.fn = promise}, {.fn = hear}, {.fn = never}, {.fn = never}, {.fn = never}};
 static const struct canon_host host = {.funcs = host_funcs, .n_funcs = ARRAY_LEN(host_funcs)};
 
 static struct canon_instance *instance(void)

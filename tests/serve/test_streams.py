@@ -8,7 +8,8 @@ from test_many_calls import _func, _outcome, _until
 
 OPS, GO = "test:pipe/ops@1.0.0", "test:pipe/go@1.0.0"
 FILES = TOP / "tests/serve/files"
-COUNT, SUM, MORE, SOME, TRAP, TEXTS, BAD, LATER, LEAVES, CANCELS, CHAIN, SLOW, NEVER, BOOM, ASKS, HELD, SPIN, PRINTS, INPUT, PASSES = range(20)
+(COUNT, SUM, MORE, SOME, TRAP, TEXTS, BAD, LATER, LEAVES, CANCELS, CHAIN, SLOW, NEVER, BOOM, ASKS, HELD, SPIN, PRINTS, INPUT, PASSES, LONGS, HEAPS, OWED,
+    SLEEPS) = range(24)
 NE = b"\x47"
 MANY = 'policy = "concurrent"\nconcurrency = 32\n'
 
@@ -106,14 +107,38 @@ def a_stream_goes_on_over_further_links_and_to_the_host():
         check(server.log_text().count('"stream":"stdout"') > 100, "what was printed is not in the log: " + server.log_text()[-2000:])
 
 
-def a_giver_that_ends_ends_its_streams_and_a_future_that_nobody_writes_traps():
-    routes = {"boom": _goes(BOOM, 100000, 100000), "spin": _goes(SPIN, 100000, 100000), "bad": _goes(BAD, 0, 1), "never": _goes(NEVER, 100, 0), "count": _goes(COUNT, 200000, 200000)}
+def a_giver_that_ends_ends_its_streams():
+    routes = {"boom": _goes(BOOM, 100000, 100000), "spin": _goes(SPIN, 100000, 100000), "bad": _goes(BAD, 0, 1), "count": _goes(COUNT, 200000, 200000)}
     with _App(routes, MANY + 'limits = { cpu = "300ms" }\n') as app, app.up() as server:
         _all_well(server, ["boom", "count", "spin", "count", "bad"])
         check(server.logged("a stream or future between component ops"), server.log_text()[-2000:])
         _all_well(server, ["count"])
-        check(_outcome(server, "/never") == "trap" and server.logged("that was to write this future has ended"), server.log_text()[-2000:])
-        _all_well(server, ["count"])
+
+
+def a_future_that_nobody_writes_any_more_is_an_error_where_it_has_one_or_never_comes_and_ends_nobody_else():
+    routes = {"owed": _goes(OWED, 100, 1), "never": _goes(NEVER, 300, 0), "sleeps": _goes(SLEEPS, 3000, 3000), "count": _goes(COUNT, 200000, 200000)}
+    with _App(routes, mid=MANY + 'limits = { deadline = "8s" }\n') as app, app.up() as server:
+        beside = Many([lambda: _outcome(server, "/sleeps")] * 3 + [lambda: _outcome(server, "/owed"), lambda: _outcome(server, "/never")])
+        outcomes = beside.join()
+        check(outcomes == ["ok"] * 4 + ["trap"], (outcomes, server.log_text()[-2000:]))
+        check(server.logged("that was to write this future has ended") and server.logged("deadline exceeded"), server.log_text()[-2000:])
+        _all_well(server, ["count", "owed"])
+
+
+def values_that_are_large_come_in_pieces_or_not_at_all_and_end_nobody():
+    routes = {"longs": _goes(LONGS, 100, 100008), "heap": _goes(HEAPS, 12, 12), "mound": _goes(HEAPS, 40, 0), "dropped": _tells("dropped", 1),
+        "count": _goes(COUNT, 200000, 200000)}
+    with _App(routes) as app, app.up() as server:
+        _all_well(server, ["longs", "heap", "mound"])
+        check(server.logged("a value of it is larger than 1 MiB, which is the most over a link"), server.log_text()[-2000:])
+        _until(server, "/dropped")
+        _all_well(server, ["heap", "count"])
+
+
+def elements_that_no_link_passes_are_refused_before_anything_runs():
+    with _App({"count": _caller(OPS, "count", [("n", U32)], [10], 0, True)}, ops_file=FILES / "stream_wide.wasm") as app:
+        code, text = app.refused()
+        check(code == 4 and "count of test:pipe/ops@1.0.0 passes a stream or future whose elements have more than 256 KiB each" in text, (code, text))
 
 
 def a_client_that_leaves_ends_nothing_and_a_deadline_ends_what_is_held():

@@ -232,7 +232,8 @@ struct canon_end {
 // A stream or future that a guest is to read: *ret is its native value, which is to be passed to a guest. false: no memory, or too many.
 NODISCARD bool canon_end_new(struct canon_instance *i, const struct wit_type *type, const struct canon_end_ops *ops, struct canon_end *e,
 	uint32_t *ret);
-// The readable end that a guest passed: `number` is its native value. false: it is none, or a future's that comes through a joint, where the end does not wait.
+// The readable end that a guest passed: `number` is its native value. false: it is none, or a future's that comes through a joint, or is lost, where the end does
+// not wait.
 NODISCARD bool canon_end_take(struct canon_instance *i, uint32_t number, const struct canon_end_ops *ops, struct canon_end *e);
 // A readable end that a guest passed and that nobody took is dropped.
 void canon_end_drop_number(struct canon_instance *i, uint32_t number);
@@ -273,9 +274,12 @@ struct canon_joint_ops {
 	void (*post)(struct canon_joint *j);
 	// Both ends are gone: forget it.
 	void (*over)(struct canon_joint *j);
-	// A value could not be taken, and the stream or future ends. `dead`: the giver's instance, which wrote what is no value of the type; NULL: the value was too
-	// large, or the taker has no memory for it.
+	// The stream ends, or the future is lost. `dead`: the giver's instance, which wrote what is no value of the type; NULL: a value was too large, or the taker has
+	// no memory for it, or the giver has ended before it wrote the future.
 	void (*failed)(struct canon_joint *j, const struct canon_instance *dead, const char *why);
+	// Fills in the native value that stands for the one of a future that nobody will write any more. false: its type has none that says so. `native` NULL: only
+	// whether it has. NULL: none has.
+	bool (*stands_in)(struct canon_joint *j, const struct wit_type *elem, const char *why, void *native);
 };
 struct canon_joint {
 	const struct canon_joint_ops *ops;
@@ -284,12 +288,14 @@ struct canon_joint {
 	uint8_t *values;
 	uint32_t n, next;           // of those: all, the next to be given
 	uint8_t giving;             // what the taker stores now, whose memory has to last until then
-	bool busy, again, lost;     // lost: of a future that nobody will write any more
+	bool busy, again, lost;     // lost: of a future that nobody will write any more, for whose value another stands in
 	bool writer_came;           // last
 	bool lost_value;            // of a future that was written: there was no room
+	bool has_failed;            // ops->failed was called
 	uint32_t depth;             // of those that its values come through: itself and the ones before it
 };
-#define CANON_JOINTS_MAX 32  // in a row
+#define CANON_JOINTS_MAX 32                    // in a row
+#define CANON_JOINT_ELEMENT_MAX (256u << 10)  // bytes of a native element, without what it points to
 // The readable end that a guest of `from` passed, whose native value is `number`, goes to a guest of `to`: *ret is its native value there. `type`: of the
 // stream or future, in either. The elements hold no handles. `over` may come before this returns. false: *ret_why says why: no memory, too many handles in `to`,
 // a row of more than CANON_JOINTS_MAX; the end is dropped, and `over` is not called.
@@ -304,7 +310,9 @@ NODISCARD bool canon_guest_resource_drop(struct canon_instance *i, const struct 
 	struct canon_trap *trap);
 
 // ---- images -----------------------------------------------------------------------------------------------------------------------
-enum canon_init { CANON_INIT_AUTO, CANON_INIT_ONCE, CANON_INIT_EACH };
+enum canon_init { CANON_INIT_AUTO,
+	CANON_INIT_ONCE,
+	CANON_INIT_EACH };
 // Instantiates once, learning where the cut is (design §5), and keeps the state before it. On a fiber, as task `t`.
 // false with trap->trap != NONE: the guest trapped before the cut; else `e`. `user` and what ops->remake needs must outlive the image.
 NODISCARD bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
@@ -344,7 +352,10 @@ NODISCARD bool canon_slot_reset(struct canon_instance *i);
 
 // ---- for the seam and tests -------------------------------------------------------------------------------------------------------
 // Strings between components: native len = code units | encoding << CANON_STRING_SHIFT. Never seen by host functions.
-enum canon_string { CANON_UTF8, CANON_UTF16, CANON_LATIN1, CANON_LATIN1_UTF16 };
+enum canon_string { CANON_UTF8,
+	CANON_UTF16,
+	CANON_LATIN1,
+	CANON_LATIN1_UTF16 };
 #define CANON_STRING_SHIFT 60
 
 #endif

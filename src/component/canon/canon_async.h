@@ -16,7 +16,13 @@
 #define BLOCKED UINT32_MAX
 
 // ---- events and waitables (waitable.c) ----
-enum canon__event { EVENT_NONE, EVENT_SUBTASK, EVENT_STREAM_READ, EVENT_STREAM_WRITE, EVENT_FUTURE_READ, EVENT_FUTURE_WRITE, EVENT_TASK_CANCELLED };
+enum canon__event { EVENT_NONE,
+	EVENT_SUBTASK,
+	EVENT_STREAM_READ,
+	EVENT_STREAM_WRITE,
+	EVENT_FUTURE_READ,
+	EVENT_FUTURE_WRITE,
+	EVENT_TASK_CANCELLED };
 struct canon__event_tuple {
 	uint32_t code, index, payload;
 };
@@ -46,6 +52,8 @@ struct canon__set {
 void canon__set_pending_event(struct canon_instance *i, struct canon__waitable *w, enum canon__event event);
 // The one place where events reach a guest.
 enum trap canon__get_pending_event(struct canon_instance *i, struct canon__waitable *w, struct canon__event_tuple *ret);
+// It is not pending any more.
+void canon__forget_pending_event(struct canon__waitable *w);
 enum trap canon__set_get_pending_event(struct canon_instance *i, struct canon__set *s, struct canon__event_tuple *ret);
 void canon__waitable_join(struct canon_instance *i, struct canon__waitable *w, struct canon__set *s);
 // wait_for_pending_event: the thread that runs waits.
@@ -176,7 +184,11 @@ void canon__threads_leave(struct canon_instance *i, struct canon_task *root);
 void canon__threads_kill(struct canon_instance *i, const struct canon_task *root);
 
 // ---- tasks (async_task.c) ----
-enum canon__task_state { TASK_INITIAL, TASK_STARTED, TASK_PENDING_CANCEL, TASK_CANCEL_DELIVERED, TASK_RESOLVED };
+enum canon__task_state { TASK_INITIAL,
+	TASK_STARTED,
+	TASK_PENDING_CANCEL,
+	TASK_CANCEL_DELIVERED,
+	TASK_RESOLVED };
 // Task of the specification: of a call of an async-typed function, or of a sync-typed one that has made threads (`lift` NULL).
 struct canon__async_task {
 	struct canon__object object;  // first
@@ -195,7 +207,11 @@ static inline bool canon__needs_exclusive(const struct canon__lift *l)
 }
 
 // ---- the caller's side (async_task.c) ----
-enum canon__call_state { CALL_STARTING, CALL_STARTED, CALL_RETURNED, CALL_CANCELLED_BEFORE_STARTED, CALL_CANCELLED_BEFORE_RETURNED };
+enum canon__call_state { CALL_STARTING,
+	CALL_STARTED,
+	CALL_RETURNED,
+	CALL_CANCELLED_BEFORE_STARTED,
+	CALL_CANCELLED_BEFORE_RETURNED };
 // Subtask of the specification: a call of an async-typed function, until its caller has been told how it ended.
 struct canon__call {
 	struct canon__object object;  // first
@@ -220,12 +236,30 @@ static inline bool canon__call_is_resolved(const struct canon__call *c)
 }
 
 // ---- streams and futures (ends.c, copy.c, host_end.c) ----
-enum canon__copy_result { COPY_COMPLETED, COPY_DROPPED, COPY_CANCELLED };
-enum canon__end_state { END_IDLE, END_COPYING, END_CANCELLING, END_DONE, END_STATES };
+enum canon__copy_result { COPY_COMPLETED,
+	COPY_DROPPED,
+	COPY_CANCELLED };
+enum canon__end_state { END_IDLE,
+	END_COPYING,
+	END_CANCELLING,
+	END_DONE,
+	END_STATES };
 // What may be done with an end.
-enum canon__end_action { END_COPY, END_CANCEL, END_COMPLETED, END_DROPPED, END_CANCELLED, END_LIFT, END_DROP, END_ACTIONS };
-enum canon__end_kind { END_STREAM_READABLE, END_STREAM_WRITABLE, END_FUTURE_READABLE, END_FUTURE_WRITABLE, END_KINDS };
-enum { END_GONE = END_STATES, END_ILLEGAL };
+enum canon__end_action { END_COPY,
+	END_CANCEL,
+	END_COMPLETED,
+	END_DROPPED,
+	END_CANCELLED,
+	END_LIFT,
+	END_DROP,
+	END_ACTIONS };
+enum canon__end_kind { END_STREAM_READABLE,
+	END_STREAM_WRITABLE,
+	END_FUTURE_READABLE,
+	END_FUTURE_WRITABLE,
+	END_KINDS };
+enum { END_GONE = END_STATES,
+	END_ILLEGAL };
 // The transition table: the state after, END_GONE where the end is no more, END_ILLEGAL where the guest traps.
 uint8_t canon__end_next(enum canon__end_kind kind, enum canon__end_state state, enum canon__end_action action);
 
@@ -241,9 +275,11 @@ struct canon__shared {
 	struct canon__object object;  // first
 	const struct wit_type *elem;  // NULL: none
 	bool is_future, dropped;
+	bool lost;      // of a future: nobody will write it, and its reader can't be told
 	bool is_new;    // the host made it, and no guest has had it yet: `elem` names the host's resources
 	uint8_t ends;                 // that are there
 	bool done;      // of a future: the value has passed to or from the host
+	struct canon__end *told;      // that reads it, and was told that it is there
 	uint32_t number;              // while it is lifted and not yet lowered; 0
 	struct canon__end *pending;   // whose buffer waits
 	struct canon_end *host[2];    // ends that the host holds: the readable one, the writable one
@@ -266,6 +302,11 @@ struct canon__end {
 static inline bool canon__end_is_writable(const struct canon__end *e)
 {
 	return e->kind & 1;
+}
+// What is left of its buffer, in elements (Buffer.remain).
+static inline uint32_t canon__remain(const struct canon__end *e)
+{
+	return e->buffer.length - e->buffer.progress;
 }
 // Does the action: the new state, or a trap that says what was wrong.
 enum trap canon__end_do(struct canon_task *task, struct canon__end *e, enum canon__end_action action);
@@ -293,6 +334,11 @@ enum trap canon__host_value(struct canon_instance *i, struct canon_task *task, s
 // Through joints: the end that stands in for this one where its other end is, and the guest's end that waits there. (host_end.c)
 struct canon_end *canon__end_far(const struct canon_end *e);
 struct canon__end *canon__end_waiting(const struct canon_end *e);
+// Of a future that was resolved and is not given yet: there is no value after all, and who was told of it waits on.
+void canon__end_take_back(struct canon_end *near);
+// Of a future that the host writes: there will never be a value. A future has no way to say so (CanonicalABI, "canon future.read"): its reader waits as for one
+// that its writer keeps, and may cancel, or drop it. The end is gone.
+void canon__end_lose(struct canon_end *e);
 bool canon__types_equal(const struct wit_type *a, const struct wit_type *b);
 
 // A sync lower of an async function: may the call that runs wait for it?

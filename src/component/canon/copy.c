@@ -5,7 +5,8 @@
 // 2. A buffer is checked when the copy begins, also where nothing is copied; memories never shrink.
 #include "canon_async.h"
 
-enum { MAX_BUFFER_LENGTH = (1 << 28) - 1, BATCH = 64 };
+enum { MAX_BUFFER_LENGTH = (1 << 28) - 1,
+	BATCH = 64 };
 
 // ---- copying ----
 
@@ -189,11 +190,6 @@ static bool none_or_number_type(const struct wit_type *t)
 	return !t || (t->kind >= WIT_S8 && t->kind <= WIT_F64);
 }
 
-static uint32_t remain(const struct canon__end *e)
-{
-	return e->buffer.length - e->buffer.progress;
-}
-
 // read and write of SharedStreamImpl and SharedFutureImpl: `e` has come, the other end's buffer may wait.
 static enum trap meet(struct canon_instance *i, struct canon_task *task, struct canon__end *e)
 {
@@ -212,9 +208,9 @@ static enum trap meet(struct canon_instance *i, struct canon_task *task, struct 
 	if (p->component == e->component && !none_or_number_type(s->elem))
 		return canon__report(task, TRAP_CANON, "cannot read from and write to a %s of such a type in one component instance", s->is_future ? "future" : "stream");
 	bool writes = canon__end_is_writable(e);
-	if (remain(p)) {
-		if (remain(e)) {
-			enum trap t = copy(i, task, writes ? e : p, writes ? p : e, remain(e) < remain(p) ? remain(e) : remain(p));
+	if (canon__remain(p)) {
+		if (canon__remain(e)) {
+			enum trap t = copy(i, task, writes ? e : p, writes ? p : e, canon__remain(e) < canon__remain(p) ? canon__remain(e) : canon__remain(p));
 			if (t != TRAP_NONE)
 				return t;
 			if (s->is_future)

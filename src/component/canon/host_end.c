@@ -50,7 +50,7 @@ bool canon_end_take(struct canon_instance *i, uint32_t number, const struct cano
 	struct canon__shared *s = canon__take_number(i, number);
 	if (!s)
 		return false;
-	if (s->is_future && s->host[true] && s->host[true]->twin && !ops->waits) {
+	if (s->is_future && !ops->waits && (s->lost || (s->host[true] && s->host[true]->twin))) {
 		drop_taken(i, s);
 		return false;
 	}
@@ -110,7 +110,7 @@ bool canon_end_room(const struct canon_end *near, uint8_t **ret, size_t *ret_len
 	*ret_len = 0;
 	if (!p)
 		return false;
-	*ret_len = p->buffer.length - p->buffer.progress;
+	*ret_len = canon__remain(p);
 	if (e->writes)  // into it, whoever's turn it is
 		vm_store_touch(e->instance->store);
 	if (*ret_len)
@@ -121,7 +121,7 @@ bool canon_end_room(const struct canon_end *near, uint8_t **ret, size_t *ret_len
 static void advance(struct canon_end *e, struct canon__end *p, size_t n)
 {
 	const struct wit_type *elem = e->shared->elem;
-	BUG_ON(!p || n > p->buffer.length - p->buffer.progress);
+	BUG_ON(!p || n > canon__remain(p));
 	canon__buffer_advance(&p->buffer, elem, (uint32_t)n);
 }
 
@@ -161,7 +161,7 @@ void canon_end_offer(struct canon_end *near, size_t n)
 {
 	struct canon_end *e = canon__end_far(near);
 	struct canon__end *p = canon__end_waiting(e);
-	BUG_ON(!p || !n || n > p->buffer.length - p->buffer.progress);
+	BUG_ON(!p || !n || n > canon__remain(p));
 	p->offered = (uint32_t)n;
 	p->fills = true;
 	canon__notify_pending(e->instance, e->shared, COPY_COMPLETED);
@@ -176,22 +176,60 @@ void canon_end_resolve(struct canon_end *near)
 	if (!p)
 		return;
 	p->fills = true;
+	e->shared->told = p;
 	canon__notify_pending(e->instance, e->shared, COPY_COMPLETED);
+}
+
+void canon__end_take_back(struct canon_end *near)
+{
+	struct canon_end *e = canon__end_far(near);
+	struct canon__end *p = e->shared->told;
+	near->is_ready = e->is_ready = false;
+	if (!p || !p->fills)
+		return;
+	p->fills = false;
+	canon__forget_pending_event(&p->waitable);
+	e->shared->pending = p;
+}
+
+// It is nobody's any more. What was shared stays, and the host's other end.
+static void detach(struct canon_end *e)
+{
+	struct canon__shared *s = e->shared;
+	s->host[e->writes] = NULL;
+	e->shared = NULL;
+	e->instance->async->n_host_ends -= !e->ops->is_passive;
+	s->ends--;
+}
+
+// Two ends of other owners know of each other.
+static void tell_peer(const struct canon_end *e, struct canon_end *peer)
+{
+	if (peer && (peer->twin || e->twin))
+		peer->ops->changed(peer);
 }
 
 void canon_end_drop(struct canon_end *e)
 {
 	struct canon__shared *s = e->shared;
-	struct canon_instance *i = e->instance;
 	if (!s)
 		return;
 	BUG_ON(e->writes && s->is_future && !s->done && !s->dropped);
-	s->host[e->writes] = NULL;
-	e->shared = NULL;
-	i->async->n_host_ends -= !e->ops->is_passive;
-	s->ends--;
 	struct canon_end *peer = s->host[!e->writes];
-	canon__shared_drop(i, s);
-	if (peer && (peer->twin || e->twin))  // two ends of other owners know of each other
-		peer->ops->changed(peer);
+	detach(e);
+	canon__shared_drop(e->instance, s);
+	tell_peer(e, peer);
+}
+
+void canon__end_lose(struct canon_end *e)
+{
+	struct canon__shared *s = e->shared;
+	if (!s || s->dropped) {
+		canon_end_drop(e);
+		return;
+	}
+	BUG_ON(!e->writes || !s->is_future || s->done);
+	s->lost = true;
+	detach(e);
+	tell_peer(e, s->host[false]);
 }

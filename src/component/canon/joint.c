@@ -6,16 +6,21 @@
 // 2. Values are taken from the giver on the thread's own stack, where nobody can be in the middle of either instance, and stored when the taker is told, in its
 //    own call, with its realloc. They were taken then: also if the giver ends before that. What the host wrote is taken in that call, as the taker's memory: while
 //    it is stored others run, and the giver may end.
-// 3. Either end may go first: by its guest, or with its instance. A stream is over then. A future that nobody will write any more traps who reads it.
+// 3. Either end may go first: by its guest, or with its instance. A stream is over then. A future that nobody will write any more is lost: another value stands
+//    in for its own where the type has one for that (an error), else it never comes. It is no trap: the reader may share its instance with others.
 // 4. A value that is none of its type ends the giver's instance. One that is too large, or that the taker has no room for, ends the stream; a future is lost.
 // 5. Of several in a row the last one copies: what it has taken lies in the instance where it is read. A row has an end, CANON_JOINTS_MAX: each is looked at, and
 //    on the stack, when an end of it changes.
 #include "canon_async.h"
 
-enum { PIECE = 256 << 10, BATCH = 64, VALUE_MAX = 1 << 20 };  // VALUE_MAX: in the host's memory, with all that it points to
+enum { PIECE = CANON_JOINT_ELEMENT_MAX,
+	BATCH = 64,
+	VALUE_MAX = 1 << 20 };  // VALUE_MAX: in the host's memory, with all that it points to
 
 // What the taker is in the middle of storing.
-enum { GIVES_NOTHING, GIVES_TAKEN, GIVES_WRITERS };
+enum { GIVES_NOTHING,
+	GIVES_TAKEN,
+	GIVES_WRITERS };
 
 static bool holds_values(const struct canon_joint *j)
 {
@@ -35,17 +40,12 @@ static struct canon_end *writer_of(const struct canon_joint *j)
 	return j->from.shared ? j->from.shared->host[true] : NULL;
 }
 
-static size_t remain(const struct canon__end *e)
-{
-	return e->buffer.length - e->buffer.progress;
-}
-
 // ---- both guests wait ------------------------------------------------------------------------------------------------------------------------
 
 static void copy_bytes(struct canon_end *r, struct canon_end *w, const struct canon__end *src, const struct canon__end *dst)
 {
 	const struct wit_type *elem = r->shared->elem;
-	size_t n = remain(src) < remain(dst) ? remain(src) : remain(dst);
+	size_t n = canon__remain(src) < canon__remain(dst) ? canon__remain(src) : canon__remain(dst);
 	if (elem) {
 		n = min_u64(n, elem->size32 < PIECE ? PIECE / elem->size32 : 1);
 		vm_store_touch(w->instance->store);
@@ -58,11 +58,11 @@ static void copy_bytes(struct canon_end *r, struct canon_end *w, const struct ca
 // Who came second asks only whether the other is there, or the other did, or is done and was not told so yet: the rules of SharedStreamImpl.
 static bool is_asking(const struct canon_joint *j, struct canon_end *r, const struct canon__end *src, const struct canon__end *dst)
 {
-	bool both = remain(src) && remain(dst), nobody = !src->buffer.length && !dst->buffer.length;
+	bool both = canon__remain(src) && canon__remain(dst), nobody = !src->buffer.length && !dst->buffer.length;
 	struct canon_end *w = UNCONST(&j->to);
 	if (!both)
-		canon_end_move(j->writer_came && !remain(dst) && !nobody ? w : remain(src) ? w
-																				   : r,
+		canon_end_move(j->writer_came && !canon__remain(dst) && !nobody ? w : canon__remain(src) ? w
+																								 : r,
 			0);
 	return !both;
 }
@@ -87,6 +87,7 @@ static void failed(struct canon_joint *j, struct canon_end *r, struct canon_task
 	bool is_full = trap->trap == TRAP_OUT_OF_MEMORY, has_memory = !j->to.instance->head.pool.over;
 	forget_values(j);
 	j->lost_value = is_full;
+	j->has_failed = true;
 	if (!is_full)
 		canon__end(r->instance, task, trap->trap);
 	j->ops->failed(j, is_full ? NULL : r->instance, is_full && has_memory ? "a value of it is larger than 1 MiB, which is the most over a link" : trap->text);
@@ -116,14 +117,14 @@ static void run(struct canon_joint *j)
 	struct canon_instance *i = j->to.instance;
 	struct canon_trap trap;
 	struct canon_task task = {.instance = r->instance, .trap = &trap};
-	if (!src || !dst || !remain(src) || !remain(dst) || holds_values(j))
+	if (!src || !dst || !canon__remain(src) || !canon__remain(dst) || holds_values(j))
 		return;
 	canon_trap_clear(&trap);
 	forget_values(j);
 	const struct wit_type *elem = j->to.shared->elem;
 	uint64_t batch = elem && elem->size64 > PIECE / BATCH ? 1 : BATCH;
 	arena_init_pool(&j->arena, min_u64(i->limits.call_bytes ? i->limits.call_bytes : VALUE_MAX, VALUE_MAX), &i->head.pool);
-	if (!take(j, &task, (uint32_t)min_u64(min_u64(remain(src), remain(dst)), batch)))
+	if (!take(j, &task, (uint32_t)min_u64(min_u64(canon__remain(src), canon__remain(dst)), batch)))
 		failed(j, r, &task);
 	else if (j->to.shared->is_future)
 		canon_end_resolve(&j->to);
@@ -149,7 +150,27 @@ static void meet(struct canon_joint *j)
 
 static bool is_over(const struct canon_end *e)
 {
-	return !e->shared || e->shared->dropped || (e->shared->is_future && e->shared->done);
+	return !e->shared || e->shared->dropped || (e->shared->is_future && (e->shared->done || e->shared->lost));
+}
+
+static const char *why_lost(const struct canon_joint *j)
+{
+	return j->lost_value ? "the value of this future was too large to come over a link, or there was no memory for it (--memory)" : "the component that was to write this future has ended";
+}
+
+// Nobody will write the future any more.
+static void lose(struct canon_joint *j)
+{
+	const struct wit_type *elem = j->to.shared->elem;
+	canon__end_take_back(&j->to);
+	j->lost = elem && j->ops->stands_in && j->ops->stands_in(j, elem, why_lost(j), NULL);
+	if (j->lost) {
+		canon_end_resolve(&j->to);
+		return;
+	}
+	if (!j->has_failed)
+		j->ops->failed(j, NULL, why_lost(j));
+	canon__end_lose(&j->to);
 }
 
 // Ends that are of no use any more.
@@ -167,12 +188,10 @@ static void part(struct canon_joint *j)
 	bool is_future = to->shared->is_future;
 	if (j->from.shared)
 		canon_end_drop(&j->from);
-	if (!is_future) {
+	if (!is_future)
 		canon_end_drop(to);
-	} else if (!j->from.shared && !j->lost && !to->is_ready) {
-		j->lost = true;
-		canon_end_resolve(to);
-	}
+	else if (!j->lost)
+		lose(j);
 }
 
 static void go(struct canon_joint *j)
@@ -260,8 +279,8 @@ static bool value(struct canon_end *e, struct canon_task *t, void *native)
 			return false;
 		j->giving = GIVES_WRITERS;
 	} else {
-		canon_task_trap(t, j->lost_value ? "the value of this future was too large to come over a link, or there was no memory for it (--memory)" : "the component that was to write this future has ended");
-		return false;
+		BUG_ON(!j->lost);
+		return j->ops->stands_in(j, elem, why_lost(j), native);
 	}
 	return true;
 }

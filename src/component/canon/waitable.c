@@ -50,11 +50,16 @@ void canon__set_pending_event(struct canon_instance *i, struct canon__waitable *
 		canon__thread_wake(i, w->waiter);
 }
 
+void canon__forget_pending_event(struct canon__waitable *w)
+{
+	leave_pending(w);
+	w->event = EVENT_NONE;
+}
+
 enum trap canon__get_pending_event(struct canon_instance *i, struct canon__waitable *w, struct canon__event_tuple *ret)
 {
 	*ret = (struct canon__event_tuple){.code = w->event, .index = w->index};
-	leave_pending(w);
-	w->event = EVENT_NONE;
+	canon__forget_pending_event(w);
 	return w->deliver(i, w, &ret->payload);
 }
 

@@ -43,11 +43,35 @@ static bool check_func(struct describing *g, const struct comp_export_func *f)
 	return err_hint(g->e, "compose the components into one, for example by `wac plug`");
 }
 
+// Has a stream or future in it elements that a joint can pass (CANON_JOINT_ELEMENT_MAX)?
+static bool fits_a_joint(const struct wit_type *t)
+{
+	if (!t || !(t->flags & WIT_HAS_STREAM))
+		return true;
+	bool is_end = t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
+	if (is_end && t->elem && t->elem->size64 > CANON_JOINT_ELEMENT_MAX)
+		return false;
+	if (t->elem && !fits_a_joint(t->elem))
+		return false;
+	for (uint32_t i = 0; t->fields && i < t->n; i++)
+		if (!fits_a_joint(t->fields[i].type))
+			return false;
+	return true;
+}
+
+static bool check_elements(struct describing *g, const struct comp_export_func *f)
+{
+	if (fits_a_joint(&f->type->params) && fits_a_joint(f->type->result))
+		return true;
+	return err_set(g->e, ERR_LINK, "cannot link: %.*s of %.*s passes a stream or future whose elements have more than 256 KiB each, which is the most over a link",
+		SLICE_ARGS(f->name), SLICE_ARGS(g->name));
+}
+
 static bool take_func(struct describing *g, const struct comp_export_func *f, seam_fn *call, struct seam_func *funcs)
 {
 	struct seam_interface *iface = &g->d->interface;
 	struct slice name;
-	if (!check_func(g, f))
+	if (!check_func(g, f) || !check_elements(g, f))
 		return false;
 	if (!slice_dup(g->arena, f->name, &name))
 		return err_nomem(g->e);

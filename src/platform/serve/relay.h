@@ -99,6 +99,9 @@ bool serve__relay_has_streams(const struct seam_func *f);
 // and *number none (relay_stream.c).
 NODISCARD bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, uint32_t *number,
 	const char **ret_why);
+// Cases of a type of errors for what nobody foresaw.
+#define SERVE_RELAY_ERRORS 6
+extern const char *const serve__relay_errors[SERVE_RELAY_ERRORS];
 // A handle or stream less.
 void serve__relay_let_one_go(struct relay_guest *g);
 // Its result: its objects become handles of the caller. false: there is no room for them, *ret_full says why.

@@ -48,10 +48,19 @@ static void failed(struct canon_joint *j, const struct canon_instance *dead, con
 	serve__log(service->process->config, SERVE_LOG_WARN, "a stream or future between component %s of %s and who calls it: %s", service->name, service->app, why);
 }
 
+const char *const serve__relay_errors[SERVE_RELAY_ERRORS] = {"other", "internal-error", "internal", "unexpected", "unknown", "io"};
+
+// `why` is static.
+static bool stands_in(struct canon_joint *j UNUSED, const struct wit_type *elem, const char *why, void *native)
+{
+	struct slice text = slice_str(why);
+	return seam_error_value(elem, serve__relay_errors, SERVE_RELAY_ERRORS, (struct wit_string){text.ptr, text.len}, native);
+}
+
 bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, uint32_t *number,
 	const char **ret_why)
 {
-	static const struct canon_joint_ops ops = {post, over, failed};
+	static const struct canon_joint_ops ops = {post, over, failed, stands_in};
 	struct relay_stream *s = pool_zalloc(canon_instance_pool(to), sizeof *s);  // who takes it pays; with its instance it is over
 	uint32_t given = *number;
 	*number = 0;

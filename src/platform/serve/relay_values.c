@@ -154,19 +154,12 @@ bool serve__relay_give_up(struct relay_guest *g, const struct wit_type *type, vo
 
 // ---- what a trap becomes -------------------------------------------------------------------------------------------------------------------------
 
-// Err of a result, where its type has a case for what nobody foresaw.
-static bool put_error(struct seam_call *c, const char *why, void *ret)
-{
-	static const char *const names[] = {"other", "internal-error", "internal", "unexpected", "unknown", "io"};
-	return seam_put_error(c, names, ARRAY_LEN(names), slice_str(why), ret);
-}
-
 enum seam_result serve__relay_fails(struct serve_relay *r, struct seam_call *c, const char *why, void *ret)
 {
 	char text[300];
 	snprintf(text, sizeof text, "component %s: %s", r->service->name, why);
 	serve__log(r->service->process->config, SERVE_LOG_WARN, "%s of %s: %s", c->func->name, r->service->app, text);
-	return put_error(c, text, ret) ? SEAM_OK : seam_trap(c, "%s: %s", c->func->name, text);
+	return seam_put_error(c, serve__relay_errors, SERVE_RELAY_ERRORS, slice_str(text), ret) ? SEAM_OK : seam_trap(c, "%s: %s", c->func->name, text);
 }
 
 // An interface that was asked for while this version was on its way is found at its first call.

@@ -15,8 +15,13 @@ static enum trap canon_resource_new(struct vm_call *call, const uint64_t *args, 
 		return cannot_leave(call, "resource.new");
 	uint32_t index;
 	struct canon__handle h = {.kind = HANDLE_OWN, .rt = b->plan->resource->index};
-	if (!canon__rep_new(i, h.rt, args[0], &h.rep) || !canon__table_add(i, canon__table_of(i, b->plan->instance), h, &index))
-		return vm_trapf(call->shard, TRAP_OUT_OF_MEMORY, "%s", canon__handles_full(i, canon__table_of(i, b->plan->instance)->len));
+	struct canon__table *full = NULL;
+	if (!canon__rep_new(i, h.rt, args[0], &h.rep))
+		full = &i->reps;
+	else if (!canon__table_add(i, canon__table_of(i, b->plan->instance), h, &index))
+		full = canon__table_of(i, b->plan->instance);
+	if (full)
+		return vm_trapf(call->shard, TRAP_OUT_OF_MEMORY, "%s", canon__handles_full(i, full->len));
 	results[0] = index;
 	return TRAP_NONE;
 }

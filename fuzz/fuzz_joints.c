@@ -1,0 +1,628 @@
+// Streams and futures between instances: made, written, read, cancelled, passed on by joints in rows and back, to the host and from it, while instances end. The
+// input is the schedule. Whatever it is: what is read is what was written, in its order, a joint is over once, and what each instance has agrees with itself.
+// PROGRAM(fuzz_joints, "canon tier cmocka", "")
+#include "../tests/canon/async_state.h"
+#include "../tests/canon/endpoints.h"
+
+enum { INSTANCES = 3,
+	MOST = 40,
+	SLOT = 64,
+	LARGEST = 7,
+	LETTERS = 64,
+	STEPS = 3000 };
+enum kind { BYTES,
+	TEXTS,
+	TEXT,
+	KINDS };  // stream<u8>, stream<string>, future<string>
+
+// What is written and read is known by its place in the stream.
+struct pipe {
+	enum kind kind;
+	uint32_t refs, wrote, got;
+};
+struct home;
+// An end in a guest, or (home NULL) the host's.
+struct end {
+	struct canon_end host;
+	struct home *home;
+	struct pipe *pipe;
+	bool writes, busy, told;  // told: that the other end has gone, or the value has passed
+	uint32_t handle, n, slot;
+};
+struct home {
+	struct canon_instance *i;
+	uint32_t set;
+};
+struct link {
+	struct canon_joint joint;
+	struct link *next, **prev;  // of those that are to be run
+};
+
+static struct subject subject;
+static struct vm_shard *shard;
+static const struct wit_type *types[KINDS];
+static const uint8_t *at, *end_of_input;
+static struct home homes[INSTANCES];
+static struct end *ends[MOST];
+static uint32_t n_ends, n_links, n_pipes;
+static uint64_t slots_used;
+static struct link *to_run, **last_to_run;
+// Of the call that runs: what passes.
+static struct canon_instance *giver;
+static uint32_t number;
+static bool has_error;
+static struct end *made_by_host, *taken_by_host;
+
+static uint8_t take(void)
+{
+	return at < end_of_input ? *at++ : 0;
+}
+
+// ---- what is in a stream -----------------------------------------------------------------------------------------------------------------------
+
+static uint8_t byte_at(uint32_t place)
+{
+	return (uint8_t)(place * 7 + (place >> 8));
+}
+
+static uint32_t length_at(uint32_t place)
+{
+	return place * 5 % LETTERS;
+}
+
+static struct pipe *pipe_new(enum kind kind)
+{
+	struct pipe *p = mem_zalloc(sizeof *p);
+	BUG_ON(!p);
+	p->kind = kind;
+	n_pipes++;
+	return p;
+}
+
+static void pipe_unref(struct pipe *p)
+{
+	if (--p->refs)
+		return;
+	n_pipes--;
+	mem_free(p);
+}
+
+// ---- ends --------------------------------------------------------------------------------------------------------------------------------------
+
+static struct end *end_new(struct home *p, struct pipe *pipe, bool writes, uint32_t handle)
+{
+	struct end *e = mem_zalloc(sizeof *e);
+	BUG_ON(!e || n_ends == MOST);
+	*e = (struct end){.home = p, .pipe = pipe, .writes = writes, .handle = handle};
+	while (slots_used >> e->slot & 1)
+		e->slot++;
+	slots_used |= UINT64_C(1) << e->slot;
+	pipe->refs++;
+	ends[n_ends++] = e;
+	return e;
+}
+
+static void end_forget(struct end *e)
+{
+	uint32_t k = 0;
+	while (ends[k] != e)
+		k++;
+	ends[k] = ends[--n_ends];
+	slots_used &= ~(UINT64_C(1) << e->slot);
+	pipe_unref(e->pipe);
+	mem_free(e);
+}
+
+static uint32_t buffer_of(const struct end *e)
+{
+	return 1024 + e->slot * SLOT;
+}
+
+// ---- the host's ends -----------------------------------------------------------------------------------------------------------------------------
+
+static void changed(struct canon_end *h UNUSED)
+{
+}
+
+static bool value(struct canon_end *h, struct canon_task *t UNUSED, void *native)
+{
+	static const uint8_t letters[LETTERS] = "the letters of the host, as many as a text may have of them all";
+	struct end *e = CONTAINER_OF(h, struct end, host);
+	if (!e->writes)  // it is a guest's
+		e->told = true;
+	else if (e->pipe->kind == TEXTS)
+		*(struct wit_string *)native = (struct wit_string){letters, length_at(e->pipe->wrote++)};
+	else
+		*(struct wit_string *)native = (struct wit_string){letters, length_at(0)};
+	return true;
+}
+
+static void gone(struct canon_end *h)
+{
+	end_forget(CONTAINER_OF(h, struct end, host));
+}
+static const struct canon_end_ops host_ops = {changed, value, gone}, waiting_ops = {.changed = changed, .value = value, .gone = gone, .waits = true};
+
+// ---- joints --------------------------------------------------------------------------------------------------------------------------------------
+
+static void leave_queue(struct link *l)
+{
+	if (!l->prev)
+		return;
+	*l->prev = l->next;
+	if (l->next)
+		l->next->prev = l->prev;
+	else
+		last_to_run = l->prev;
+	l->prev = NULL;
+}
+
+static void post(struct canon_joint *j)
+{
+	struct link *l = CONTAINER_OF(j, struct link, joint);
+	if (l->prev)
+		return;
+	l->next = NULL;
+	l->prev = last_to_run;
+	*last_to_run = l;
+	last_to_run = &l->next;
+}
+
+static void over(struct canon_joint *j)
+{
+	struct link *l = CONTAINER_OF(j, struct link, joint);
+	BUG_ON(j->from.shared || j->to.shared);
+	leave_queue(l);
+	n_links--;
+	mem_free(l);
+}
+
+static void failed(struct canon_joint *j UNUSED, const struct canon_instance *dead, const char *why)
+{
+	BUG_ON(dead || !why[0]);  // no guest writes what is no value
+}
+
+static bool stands_in(struct canon_joint *j UNUSED, const struct wit_type *elem, const char *why, void *native)
+{
+	BUG_ON(elem->kind != WIT_STRING || !why[0]);
+	if (native)
+		*(struct wit_string *)native = (struct wit_string){(const uint8_t *)why, 0};
+	return has_error;
+}
+static const struct canon_joint_ops joint_ops = {post, over, failed, stands_in};
+
+// ---- what guests call ----------------------------------------------------------------------------------------------------------------------------
+
+static enum trap give(struct canon_instance *i, enum kind kind, uint32_t *ret)
+{
+	const char *why;
+	if (made_by_host)
+		return canon_end_new(i, types[kind], &host_ops, &made_by_host->host, ret) ? TRAP_NONE : TRAP_HOST;
+	struct link *l = mem_zalloc(sizeof *l);
+	BUG_ON(!l);
+	n_links++;
+	if (canon_joint_new(&l->joint, &joint_ops, giver, number, i, types[kind], ret, &why))
+		return TRAP_NONE;
+	n_links--;
+	mem_free(l);
+	*ret = 0;
+	return TRAP_HOST;
+}
+
+static enum trap get(struct canon_instance *i, uint32_t n)
+{
+	giver = i;
+	number = n;
+	if (!taken_by_host)
+		return TRAP_NONE;
+	bool waits = taken_by_host->pipe->kind == TEXT && take() & 1;
+	if (canon_end_take(i, n, waits ? &waiting_ops : &host_ops, &taken_by_host->host))
+		return TRAP_NONE;
+	end_forget(taken_by_host);  // a future that comes through a joint, or is lost
+	taken_by_host = NULL;
+	return TRAP_NONE;
+}
+
+#define GIVES(name, kind)                                                                                                               \
+	static enum trap name(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args UNUSED, void *ret) \
+	{                                                                                                                                   \
+		return give(i, kind, ret);                                                                                                      \
+	}
+GIVES(give_bytes, BYTES)
+GIVES(give_texts, TEXTS)
+GIVES(give_text, TEXT)
+
+static enum trap get_any(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args, void *ret UNUSED)
+{
+	return get(i, *(const uint32_t *)args);
+}
+
+static enum trap nap(struct canon_task *t, struct canon_instance *i UNUSED, void *data UNUSED, const void *args UNUSED, void *ret UNUSED)
+{
+	return canon_task_trap(t, "nobody calls it");
+}
+static const struct canon_host_func host_funcs[] = {
+	{.fn = give_bytes},
+	{.fn = get_any},
+	{.fn = give_text},
+	{.fn = get_any},
+	{.fn = nap},
+	{.fn = give_texts},
+	{.fn = get_any},
+};
+static const struct canon_host host = {.funcs = host_funcs, .n_funcs = ARRAY_LEN(host_funcs)};
+
+// ---- guests --------------------------------------------------------------------------------------------------------------------------------------
+
+static const struct {
+	enum endpoint make, read, write, cancel_read, cancel_write, drop_readable, drop_writable, give, take;
+} ops[KINDS] = {
+	[BYTES] = {STREAM_NEW, STREAM_READ, STREAM_WRITE, STREAM_CANCEL_READ, STREAM_CANCEL_WRITE, STREAM_DROP_READABLE, STREAM_DROP_WRITABLE, GIVE, TAKE},
+	[TEXTS] = {TEXTS_NEW, TEXTS_READ, TEXTS_WRITE, TEXTS_CANCEL_READ, TEXTS_CANCEL_WRITE, TEXTS_DROP_READABLE, TEXTS_DROP_WRITABLE, GIVE_TEXTS, TAKE_TEXTS},
+	[TEXT] = {TEXT_NEW, TEXT_READ, TEXT_WRITE, TEXT_CANCEL_READ, TEXT_CANCEL_WRITE, TEXT_DROP, TEXT_DROP_WRITABLE, PROMISE, HEAR},
+};
+
+static void free_home(struct home *p)
+{
+	for (uint32_t k = 0; k < n_ends;)
+		if (ends[k]->home == p)
+			end_forget(ends[k]);
+		else
+			k++;
+	canon_instance_free(p->i);
+	p->i = NULL;
+}
+
+// A trap, of the few that may come, ends its instance.
+static bool call(struct home *p, enum endpoint op, uint32_t a, uint32_t b, uint32_t c, uint32_t *ret)
+{
+	struct canon_trap trap;
+	uint64_t result = 0;
+	enum trap t = endpoint_call(&subject, p->i, op, a, b, c, &result, &trap);
+	*ret = (uint32_t)result;
+	if (op == STREAM_NEW || op == TEXTS_NEW || op == TEXT_NEW)
+		ret[1] = (uint32_t)(result >> 32);
+	if (t == TRAP_NONE)
+		return true;
+	if (t != TRAP_HOST)
+		bug_abort(__FILE__, __LINE__, trap.text);
+	free_home(p);
+	return false;
+}
+
+static uint32_t must(struct home *p, enum endpoint op, uint32_t a, uint32_t b, uint32_t c)
+{
+	uint32_t ret[2];
+	bool ok = call(p, op, a, b, c, ret);
+	BUG_ON(!ok);
+	return ret[0];
+}
+
+static void new_home(struct home *p)
+{
+	static const struct canon_limits limits = {.handles = 200, .memory_bytes = 8 << 20, .call_bytes = 1 << 20};
+	struct canon_trap trap;
+	struct err e = {0};
+	bool ok = canon_instance_new(shard, subject.l.canon, &host, &limits, NULL, &p->i, &e) &&
+		canon_instance_initialize(p->i, 0, canon_component_steps(subject.l.canon), NULL, &trap);
+	BUG_ON(!ok);
+	p->set = must(p, SET_NEW, 0, 0, 0);
+}
+
+static void store(struct home *p, uint32_t where, uint32_t what)
+{
+	must(p, STORE, where, what, 0);
+}
+
+// ---- steps ---------------------------------------------------------------------------------------------------------------------------------------
+
+static void make(struct home *p)
+{
+	enum kind kind = take() % KINDS;
+	uint32_t two[2];
+	if (n_ends + 2 > MOST || !call(p, ops[kind].make, 0, 0, 0, two))
+		return;
+	struct pipe *pipe = pipe_new(kind);
+	end_new(p, pipe, false, two[0]);
+	end_new(p, pipe, true, two[1]);
+}
+
+// So many came, or went.
+static void advance(struct end *e, uint32_t n)
+{
+	struct pipe *p = e->pipe;
+	if (p->kind == TEXT || e->writes) {
+		p->wrote += e->writes ? n : 0;
+		return;
+	}
+	BUG_ON(n > e->n);
+	for (uint32_t k = 0; k < n; k++, p->got++) {
+		uint32_t where = buffer_of(e) + (p->kind == TEXTS ? k * 8 + 4 : k);
+		uint32_t word = must(e->home, LOAD, where & ~3u, 0, 0) >> (where & 3) * 8;
+		BUG_ON(p->kind == TEXTS ? word != length_at(p->got) : (uint8_t)word != byte_at(p->got));
+	}
+}
+
+// What an operation came to, or an event says.
+static void came(struct end *e, uint32_t code)
+{
+	e->busy = code == BLOCKED;
+	if (e->busy)
+		return;
+	uint32_t result = code & 15, n = code >> 4;
+	BUG_ON(result > 2);
+	if (e->pipe->kind == TEXT) {
+		BUG_ON(n || (result == 1 && !e->writes));
+		if (result == 0 && !e->writes) {
+			uint32_t len = must(e->home, LOAD, buffer_of(e) + 4, 0, 0);
+			BUG_ON(len != length_at(0) && !(has_error && len == 0));
+		}
+		e->told |= result != 2;
+		return;
+	}
+	advance(e, n);
+	e->told |= result == 1;
+}
+
+static void fill(struct end *e)
+{
+	uint32_t b = buffer_of(e), from = e->pipe->wrote;
+	if (e->pipe->kind == BYTES) {
+		for (uint32_t w = 0; w < (e->n + 3) / 4; w++) {
+			uint32_t word = 0;
+			for (uint32_t k = 0; k < 4; k++)
+				word |= (uint32_t)byte_at(from + w * 4 + k) << k * 8;
+			store(e->home, b + w * 4, word);
+		}
+		return;
+	}
+	for (uint32_t k = 0; k < (e->pipe->kind == TEXT ? 1 : e->n); k++) {
+		store(e->home, b + k * 8, 64);
+		store(e->home, b + k * 8 + 4, length_at(e->pipe->kind == TEXT ? 0 : from + k));
+	}
+}
+
+// Both ends in one instance, and elements that are no numbers: a trap (the specification's "temporary" one).
+static bool is_within(const struct end *e)
+{
+	for (uint32_t k = 0; k < n_ends; k++)
+		if (ends[k] != e && ends[k]->pipe == e->pipe && ends[k]->home == e->home && ends[k]->busy)
+			return e->pipe->kind != BYTES;
+	return false;
+}
+
+static void copy(struct end *e)
+{
+	struct home *p = e->home;
+	uint32_t code;
+	if (e->busy) {
+		if (call(p, e->writes ? ops[e->pipe->kind].cancel_write : ops[e->pipe->kind].cancel_read, e->handle, 0, 0, &code)) {
+			came(e, code);
+			must(p, JOIN, e->handle, 0, 0);
+		}
+		return;
+	}
+	if (e->told || is_within(e))
+		return;
+	e->n = take() % (LARGEST + 1);
+	if (e->writes)
+		fill(e);
+	if (!call(p, e->writes ? ops[e->pipe->kind].write : ops[e->pipe->kind].read, e->handle, buffer_of(e), e->n, &code))
+		return;
+	came(e, code);
+	if (e->busy)
+		must(p, JOIN, e->handle, p->set, 0);
+}
+
+static void poll(struct home *p)
+{
+	uint32_t event;
+	if (!call(p, SET_POLL, p->set, 0, 0, &event) || !event)
+		return;
+	uint32_t handle = must(p, LOAD, 0, 0, 0), payload = must(p, LOAD, 4, 0, 0), k = 0;
+	while (ends[k]->home != p || ends[k]->handle != handle)
+		BUG_ON(++k == n_ends);
+	BUG_ON(!ends[k]->busy);
+	came(ends[k], payload);
+	must(p, JOIN, handle, 0, 0);
+}
+
+static void drop(struct end *e)
+{
+	if (e->busy || (e->writes && e->pipe->kind == TEXT && !e->told))
+		return;
+	must(e->home, e->writes ? ops[e->pipe->kind].drop_writable : ops[e->pipe->kind].drop_readable, e->handle, 0, 0);
+	end_forget(e);
+}
+
+// To another guest, or to the host.
+static void pass(struct end *e)
+{
+	struct home *p = e->home, *to = &homes[take() % INSTANCES];
+	struct pipe *pipe = e->pipe;
+	bool to_host = take() % 8 == 0;
+	uint32_t handle;
+	if (e->writes || e->busy || e->told || (!to_host && (to == p || !to->i)))
+		return;
+	handle = e->handle;
+	pipe->refs++;
+	end_forget(e);
+	taken_by_host = to_host ? end_new(NULL, pipe, false, 0) : NULL;
+	must(p, ops[pipe->kind].take, handle, 0, 0);
+	taken_by_host = NULL;
+	if (!to_host && call(to, ops[pipe->kind].give, 0, 0, 0, &handle))
+		end_new(to, pipe, false, handle);
+	pipe_unref(pipe);
+}
+
+static void from_host(struct home *p)
+{
+	uint32_t handle;
+	if (n_ends + 2 > MOST)
+		return;
+	struct pipe *pipe = pipe_new(take() % KINDS);
+	pipe->refs++;
+	made_by_host = end_new(NULL, pipe, true, 0);
+	if (call(p, ops[pipe->kind].give, 0, 0, 0, &handle))
+		end_new(p, pipe, false, handle);
+	else
+		end_forget(made_by_host);
+	made_by_host = NULL;
+	pipe_unref(pipe);
+}
+
+static bool is_free_to_go(const struct end *e)
+{
+	return !e->writes || e->pipe->kind != TEXT || canon_end_is_over(&e->host) || e->host.shared->done;
+}
+
+// The host's end of a future: its value, and the end.
+static void host_future(struct end *e)
+{
+	if (e->writes && !e->host.is_ready && !canon_end_is_over(&e->host) && !canon_end_peer(&e->host)) {
+		canon_end_resolve(&e->host);
+	} else if (e->writes && take() & 1 && !e->host.shared->done) {
+		if (!e->host.is_ready) {
+			canon__end_lose(&e->host);
+			end_forget(e);
+		}
+	} else if (is_free_to_go(e)) {
+		canon_end_drop(&e->host);
+		end_forget(e);
+	}
+}
+
+static void host_bytes(struct end *e, uint8_t *room, size_t len)
+{
+	size_t n = min_u64(len, take() % (LARGEST + 1));
+	for (size_t k = 0; k < n && e->writes; k++)
+		room[k] = byte_at(e->pipe->wrote++);
+	for (size_t k = 0; k < n && !e->writes; k++)
+		BUG_ON(room[k] != byte_at(e->pipe->got++));
+	if (n || !len)
+		canon_end_move(&e->host, n);
+}
+
+static void host_texts(struct end *e, size_t len)
+{
+	size_t n = min_u64(len, take() % (LARGEST + 1));
+	struct wit_string texts[LARGEST];
+	struct canon_trap trap;
+	struct canon_task task = {.instance = e->host.instance, .trap = &trap};
+	struct arena arena;
+	if (!n) {
+		if (!len)
+			canon_end_move(&e->host, 0);
+		return;
+	}
+	if (e->writes) {
+		canon_end_offer(&e->host, n);
+		return;
+	}
+	arena_init(&arena, 0);
+	canon_trap_clear(&trap);
+	e->host.arena = &arena;
+	bool ok = canon_end_take_values(&e->host, &task, n, texts);
+	BUG_ON(!ok);
+	for (size_t k = 0; k < n; k++)
+		BUG_ON(texts[k].len != length_at(e->pipe->got++));
+	e->host.arena = NULL;
+	arena_release(&arena);
+}
+
+// Is what it offered still to be stored?
+static bool offers(const struct end *e)
+{
+	const struct canon_end *far = canon__end_far(&e->host);
+	for (const struct canon__object *o = far->instance->async->ends; o; o = o->next) {
+		const struct canon__end *p = CONTAINER_OF(UNCONST(o), struct canon__end, object);
+		if (p->shared == far->shared && p->fills)
+			return true;
+	}
+	return false;
+}
+
+static void host_step(struct end *e)
+{
+	uint8_t *room;
+	size_t len;
+	uint8_t what = take() % 8;
+	if (e->pipe->kind == TEXT) {
+		host_future(e);
+	} else if (canon_end_is_over(&e->host) || canon_end_peer(&e->host) || what == 0) {
+		if (e->writes && e->pipe->kind == TEXTS && !canon_end_is_over(&e->host) && offers(e))
+			return;
+		canon_end_drop(&e->host);
+		end_forget(e);
+	} else if (!canon_end_room(&e->host, &room, &len)) {
+		return;
+	} else if (e->pipe->kind == BYTES) {
+		host_bytes(e, room, len);
+	} else {
+		host_texts(e, len);
+	}
+}
+
+static void step(uint8_t what)
+{
+	struct home *p = &homes[take() % INSTANCES];
+	struct end *e = n_ends ? ends[take() % n_ends] : NULL;
+	if (!p->i)
+		new_home(p);
+	if (what >= 12 && to_run) {
+		struct link *l = to_run;
+		leave_queue(l);
+		canon_joint_run(&l->joint);
+	} else if (what >= 10) {
+		poll(p);
+	} else if (what == 0 && take() % 8 == 0) {
+		free_home(p);
+	} else if (what == 1 && take() % 2 == 0) {
+		from_host(p);
+	} else if (what <= 2 || !e) {
+		make(p);
+	} else if (!e->home) {
+		host_step(e);
+	} else if (what <= 6) {
+		copy(e);
+	} else if (what <= 8) {
+		pass(e);
+	} else {
+		drop(e);
+	}
+}
+
+static bool open_all(void)
+{
+	struct err e = {0};
+	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e))
+		return false;
+	endpoints_load(&subject, true);
+	types[BYTES] = subject.l.comp->plan.host_funcs[0].type->result;
+	types[TEXT] = subject.l.comp->plan.host_funcs[2].type->result;
+	types[TEXTS] = subject.l.comp->plan.host_funcs[5].type->result;
+	return true;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (!shard && !open_all())
+		abort();
+	at = data;
+	end_of_input = data + size;
+	to_run = NULL;
+	last_to_run = &to_run;
+	has_error = take() & 1;
+	for (unsigned k = 0; at < end_of_input && k < STEPS; k++) {
+		step(take() % 16);
+		for (unsigned p = 0; p < INSTANCES; p++)
+			if (homes[p].i)
+				state_check(homes[p].i);
+	}
+	for (unsigned p = 0; p < INSTANCES; p++)
+		if (homes[p].i)
+			free_home(&homes[p]);
+	BUG_ON(n_ends || n_links || n_pipes || to_run);
+	return 0;
+}

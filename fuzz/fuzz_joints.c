@@ -4,16 +4,8 @@
 #include "../tests/canon/async_state.h"
 #include "../tests/canon/endpoints.h"
 
-enum { INSTANCES = 3,
-	MOST = 40,
-	SLOT = 64,
-	LARGEST = 7,
-	LETTERS = 64,
-	STEPS = 3000 };
-enum kind { BYTES,
-	TEXTS,
-	TEXT,
-	KINDS };  // stream<u8>, stream<string>, future<string>
+enum { INSTANCES = 3, MOST = 40, SLOT = 64, LARGEST = 7, LETTERS = 64, STEPS = 3000 };
+enum kind { BYTES, TEXTS, TEXT, KINDS };  // stream<u8>, stream<string>, future<string>
 
 // What is written and read is known by its place in the stream.
 struct pipe {

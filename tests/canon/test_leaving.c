@@ -4,16 +4,12 @@
 #include "caller.h"
 #include "endpoints.h"
 
-enum { STARTED = 1,
-	RETURNED = 2,
-	CANCELLED = 4 };
+enum { STARTED = 1, RETURNED = 2, CANCELLED = 4 };
 
 static struct subject subject, caller;
 static struct vm_shard *shard;
 
-enum how { LEAVES,
-	STAYS,
-	IS_DONE };
+enum how { LEAVES, STAYS, IS_DONE };
 static enum how how;
 static struct canon_task *left, *waits;
 static bool is_of_root;  // the last that was called

@@ -310,9 +310,7 @@ NODISCARD bool canon_guest_resource_drop(struct canon_instance *i, const struct 
 	struct canon_trap *trap);
 
 // ---- images -----------------------------------------------------------------------------------------------------------------------
-enum canon_init { CANON_INIT_AUTO,
-	CANON_INIT_ONCE,
-	CANON_INIT_EACH };
+enum canon_init { CANON_INIT_AUTO, CANON_INIT_ONCE, CANON_INIT_EACH };
 // Instantiates once, learning where the cut is (design §5), and keeps the state before it. On a fiber, as task `t`.
 // false with trap->trap != NONE: the guest trapped before the cut; else `e`. `user` and what ops->remake needs must outlive the image.
 NODISCARD bool canon_image_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
@@ -352,10 +350,7 @@ NODISCARD bool canon_slot_reset(struct canon_instance *i);
 
 // ---- for the seam and tests -------------------------------------------------------------------------------------------------------
 // Strings between components: native len = code units | encoding << CANON_STRING_SHIFT. Never seen by host functions.
-enum canon_string { CANON_UTF8,
-	CANON_UTF16,
-	CANON_LATIN1,
-	CANON_LATIN1_UTF16 };
+enum canon_string { CANON_UTF8, CANON_UTF16, CANON_LATIN1, CANON_LATIN1_UTF16 };
 #define CANON_STRING_SHIFT 60
 
 #endif

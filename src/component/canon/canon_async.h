@@ -16,13 +16,7 @@
 #define BLOCKED UINT32_MAX
 
 // ---- events and waitables (waitable.c) ----
-enum canon__event { EVENT_NONE,
-	EVENT_SUBTASK,
-	EVENT_STREAM_READ,
-	EVENT_STREAM_WRITE,
-	EVENT_FUTURE_READ,
-	EVENT_FUTURE_WRITE,
-	EVENT_TASK_CANCELLED };
+enum canon__event { EVENT_NONE, EVENT_SUBTASK, EVENT_STREAM_READ, EVENT_STREAM_WRITE, EVENT_FUTURE_READ, EVENT_FUTURE_WRITE, EVENT_TASK_CANCELLED };
 struct canon__event_tuple {
 	uint32_t code, index, payload;
 };
@@ -184,11 +178,7 @@ void canon__threads_leave(struct canon_instance *i, struct canon_task *root);
 void canon__threads_kill(struct canon_instance *i, const struct canon_task *root);
 
 // ---- tasks (async_task.c) ----
-enum canon__task_state { TASK_INITIAL,
-	TASK_STARTED,
-	TASK_PENDING_CANCEL,
-	TASK_CANCEL_DELIVERED,
-	TASK_RESOLVED };
+enum canon__task_state { TASK_INITIAL, TASK_STARTED, TASK_PENDING_CANCEL, TASK_CANCEL_DELIVERED, TASK_RESOLVED };
 // Task of the specification: of a call of an async-typed function, or of a sync-typed one that has made threads (`lift` NULL).
 struct canon__async_task {
 	struct canon__object object;  // first
@@ -207,11 +197,7 @@ static inline bool canon__needs_exclusive(const struct canon__lift *l)
 }
 
 // ---- the caller's side (async_task.c) ----
-enum canon__call_state { CALL_STARTING,
-	CALL_STARTED,
-	CALL_RETURNED,
-	CALL_CANCELLED_BEFORE_STARTED,
-	CALL_CANCELLED_BEFORE_RETURNED };
+enum canon__call_state { CALL_STARTING, CALL_STARTED, CALL_RETURNED, CALL_CANCELLED_BEFORE_STARTED, CALL_CANCELLED_BEFORE_RETURNED };
 // Subtask of the specification: a call of an async-typed function, until its caller has been told how it ended.
 struct canon__call {
 	struct canon__object object;  // first
@@ -236,30 +222,12 @@ static inline bool canon__call_is_resolved(const struct canon__call *c)
 }
 
 // ---- streams and futures (ends.c, copy.c, host_end.c) ----
-enum canon__copy_result { COPY_COMPLETED,
-	COPY_DROPPED,
-	COPY_CANCELLED };
-enum canon__end_state { END_IDLE,
-	END_COPYING,
-	END_CANCELLING,
-	END_DONE,
-	END_STATES };
+enum canon__copy_result { COPY_COMPLETED, COPY_DROPPED, COPY_CANCELLED };
+enum canon__end_state { END_IDLE, END_COPYING, END_CANCELLING, END_DONE, END_STATES };
 // What may be done with an end.
-enum canon__end_action { END_COPY,
-	END_CANCEL,
-	END_COMPLETED,
-	END_DROPPED,
-	END_CANCELLED,
-	END_LIFT,
-	END_DROP,
-	END_ACTIONS };
-enum canon__end_kind { END_STREAM_READABLE,
-	END_STREAM_WRITABLE,
-	END_FUTURE_READABLE,
-	END_FUTURE_WRITABLE,
-	END_KINDS };
-enum { END_GONE = END_STATES,
-	END_ILLEGAL };
+enum canon__end_action { END_COPY, END_CANCEL, END_COMPLETED, END_DROPPED, END_CANCELLED, END_LIFT, END_DROP, END_ACTIONS };
+enum canon__end_kind { END_STREAM_READABLE, END_STREAM_WRITABLE, END_FUTURE_READABLE, END_FUTURE_WRITABLE, END_KINDS };
+enum { END_GONE = END_STATES, END_ILLEGAL };
 // The transition table: the state after, END_GONE where the end is no more, END_ILLEGAL where the guest traps.
 uint8_t canon__end_next(enum canon__end_kind kind, enum canon__end_state state, enum canon__end_action action);
 

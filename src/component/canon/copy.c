@@ -5,8 +5,7 @@
 // 2. A buffer is checked when the copy begins, also where nothing is copied; memories never shrink.
 #include "canon_async.h"
 
-enum { MAX_BUFFER_LENGTH = (1 << 28) - 1,
-	BATCH = 64 };
+enum { MAX_BUFFER_LENGTH = (1 << 28) - 1, BATCH = 64 };
 
 // ---- copying ----
 

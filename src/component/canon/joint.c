@@ -13,14 +13,10 @@
 //    on the stack, when an end of it changes.
 #include "canon_async.h"
 
-enum { PIECE = CANON_JOINT_ELEMENT_MAX,
-	BATCH = 64,
-	VALUE_MAX = 1 << 20 };  // VALUE_MAX: in the host's memory, with all that it points to
+enum { PIECE = CANON_JOINT_ELEMENT_MAX, BATCH = 64, VALUE_MAX = 1 << 20 };  // VALUE_MAX: in the host's memory, with all that it points to
 
 // What the taker is in the middle of storing.
-enum { GIVES_NOTHING,
-	GIVES_TAKEN,
-	GIVES_WRITERS };
+enum { GIVES_NOTHING, GIVES_TAKEN, GIVES_WRITERS };
 
 static bool holds_values(const struct canon_joint *j)
 {

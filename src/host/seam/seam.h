@@ -184,18 +184,11 @@ struct seam_pair {
 	struct slice name, value;
 };
 // A rule of --net: what may be connected to.
-enum seam_net_scheme { SEAM_NET_ANY,
-	SEAM_NET_HTTP,
-	SEAM_NET_HTTPS,
-	SEAM_NET_TCP,
-	SEAM_NET_UDP };
+enum seam_net_scheme { SEAM_NET_ANY, SEAM_NET_HTTP, SEAM_NET_HTTPS, SEAM_NET_TCP, SEAM_NET_UDP };
 struct seam_net_rule {
 	enum seam_net_scheme scheme;
 	uint16_t port;  // 0: any
-	enum { SEAM_NET_ALL,
-		SEAM_NET_NAME,
-		SEAM_NET_DOMAIN,
-		SEAM_NET_RANGE } kind;
+	enum { SEAM_NET_ALL, SEAM_NET_NAME, SEAM_NET_DOMAIN, SEAM_NET_RANGE } kind;
 	struct slice name;  // lower case; of DOMAIN without "*."
 	uint8_t range[16];  // an address of IPv6, or of IPv4 as ::ffff:a.b.c.d; `bits` of it count
 	uint8_t bits;
@@ -281,7 +274,7 @@ struct seam_task {
 	struct canon_task canon;         // first: what canon's entries take
 	struct seam_tasks *of;
 	struct seam_task_id id;
-	void *owner;					 // of whoever made it; the rest of the owner's fields: instance, request, on_late
+	void *owner;      // of whoever made it; the rest of the owner's fields: instance, request, on_late
 	struct loop *loop;
 	struct vm_shard *shard;
 	struct seam_instance *instance;  // whose store others may want meanwhile; NULL: nobody else's
@@ -315,10 +308,7 @@ struct seam_task {
 struct seam_watched {
 	uint64_t words[8];
 };
-enum seam_outcome { SEAM_WENT_WELL,
-	SEAM_WENT_WRONG,
-	SEAM_TRAPPED,
-	SEAM_ENDED };  // WRONG: the guest got an error; ENDED: it was taken back
+enum seam_outcome { SEAM_WENT_WELL, SEAM_WENT_WRONG, SEAM_TRAPPED, SEAM_ENDED };  // WRONG: the guest got an error; ENDED: it was taken back
 struct seam_seen {
 	const char *link;             // of the binding; NULL: of a request that went out by none
 	struct slice interface, func;  // of a request: its origin, its method

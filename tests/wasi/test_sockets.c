@@ -102,6 +102,42 @@ static void an_address_has_one_listener_and_is_free_when_that_is_gone(void **sta
 	GIVES(DONE, TCP "start-listen", second);
 }
 
+static uint16_t handed_port;
+
+// As a service manager does (sd_listen_fds(3)), before anything else has a descriptor.
+static void hand_over(void)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof at;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, len) || listen(fd, 8) || getsockname(fd, (struct sockaddr *)&at, &len))
+		exit(1);
+	handed_port = ntohs(at.sin_port);
+	if (fd != SYS_HANDED_FIRST) {
+		dup2(fd, SYS_HANDED_FIRST);
+		close(fd);
+	}
+}
+
+// What was handed over stays open when its guest has dropped it: who connects then is nothing that it hears of.
+static void a_socket_that_was_handed_over_is_watched_no_more_when_it_is_dropped(void **state)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(handed_port)};
+	process.n_handed = 1;
+	uint32_t s = new_socket(false, false);
+	bind_to(s, "127.0.0.1", handed_port);
+	GIVES(DONE, TCP "start-listen", s);
+	GIVES(DONE, TCP "finish-listen", s);
+	GIVES4(EC(WOULD_BLOCK), TCP "accept", s);
+	puppet_drop(&p, &wasi_sockets_tcp_tcp_socket_resource, s);
+	new_socket(false, false);  // where the other one was, most likely
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&at, sizeof at), 0);
+	loop_run_once(loop, 20 * MILLISECOND);
+	close(client);
+	process.n_handed = 0;
+}
+
 static void options_are_what_they_were_set_to_within_bounds(void **state)
 {
 	static const struct {
@@ -429,10 +465,12 @@ static void a_connection_under_way_can_be_given_up(void **state)
 
 int main(void)
 {
+	hand_over();
 	const struct CMUnitTest tests[] = {
 		TEST(each_step_has_its_states),
 		TEST(addresses_that_no_socket_may_have_are_refused),
 		TEST(an_address_has_one_listener_and_is_free_when_that_is_gone),
+		TEST(a_socket_that_was_handed_over_is_watched_no_more_when_it_is_dropped),
 		TEST(options_are_what_they_were_set_to_within_bounds),
 		TEST(an_accepted_connection_has_its_listeners_options),
 		TEST(bytes_go_both_ways_and_each_way_ends_by_itself),

@@ -22,11 +22,14 @@ static void tell(const struct wasi *w, int fd)
 }
 
 // Takes the descriptor over.
-static bool add_listener(struct wasi_preview1 *p, int fd, bool v6, struct err *e)
+static bool add_listener(struct wasi_preview1 *p, int fd, bool v6, bool handed, struct err *e)
 {
 	struct p1_file f = {.kind = P1_LISTENER, .filetype = P1_SOCKET_STREAM, .rights = LISTENER_RIGHTS, .inheriting = CONNECTION_RIGHTS};
 	uint32_t got;
-	if (wasi__socket_take(p->sockets, fd, v6, false, WASI_SOCKET_LISTENING, &f.socket) == 0 && wasi__p1_file_add(p, &f, &got) == P1_SUCCESS)
+	bool taken = wasi__socket_take(p->sockets, fd, v6, false, WASI_SOCKET_LISTENING, &f.socket) == 0;
+	if (taken)
+		f.socket->handed = handed;
+	if (taken && wasi__p1_file_add(p, &f, &got) == P1_SUCCESS)
 		return true;
 	wasi__socket_unref(f.socket);
 	return err_set(e, ERR_LIMIT, "no place for another socket");
@@ -45,7 +48,7 @@ static bool open_listener(struct wasi_preview1 *p, const struct wasi *w, const s
 		return err_note(e, "--listen-tcp");
 	if (l->port == 0)
 		tell(w, fd);
-	return add_listener(p, fd, at.v6, e);
+	return add_listener(p, fd, at.v6, false, e);
 }
 
 static bool open_handed(struct wasi_preview1 *p, int handed, struct err *e)
@@ -53,7 +56,7 @@ static bool open_handed(struct wasi_preview1 *p, int handed, struct err *e)
 	struct sys_endpoint at;
 	int fd = sys_dup(handed), why = fd < 0 ? fd : sys_socket_local(fd, &at);
 	if (why == 0)
-		return add_listener(p, fd, at.v6, e);
+		return add_listener(p, fd, at.v6, true, e);
 	if (fd >= 0)
 		sys_close(fd);
 	return err_set_errno(e, -why, "a socket that was handed over");

@@ -201,7 +201,7 @@ static void socket_free(struct wasi_socket *s)
 			s->next->prev = s->prev;
 	}
 	loop_timer_cancel(s->of->loop, &s->leave);
-	loop_io_close(&s->io, true);
+	loop_io_close(&s->io, !s->handed);
 	sys_close(s->fd);
 	leave_place(s->of);
 	pool_free(s->in);
@@ -326,7 +326,7 @@ static int take_over(struct wasi_socket *s, const struct sys_endpoint *at)
 		loop_io_close(&s->io, true);
 		sys_close(s->fd);
 		s->fd = fd;
-		s->hears_all = true;
+		s->hears_all = s->handed = true;
 		return 0;
 	}
 	return -ENOENT;

@@ -60,6 +60,7 @@ struct wasi_socket {
 	uint32_t refs;
 	int fd;
 	bool v6, datagrams;
+	bool handed;           // over to us: others keep what `fd` stands for open
 	uint8_t state;
 	int backlog;
 	struct loop_io io;

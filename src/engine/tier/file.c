@@ -29,7 +29,12 @@ struct tier_file {
 	struct tier_options opt;
 	uint32_t cpu;
 	int cache;            // -1: none
-	struct tier_key key;  // of code
+	struct tier_key key;  // of code; not there while it `hashes`
+	struct slice bytes, build;  // build: this program's
+	struct tier__identity id;
+	struct tier_key content;
+	struct sys_thread hasher;
+	bool hashes;                   // the thread: what its content is
 	struct tier__entry entry;      // of code
 	bool looked;       // for that
 	struct code_mapping *mapping;  // its file, checked now or before
@@ -156,15 +161,61 @@ static void remember_id(int cache, const struct tier__identity *id, const struct
 	tier__behind(&w->job);
 }
 
+static void *hash(void *arg)
+{
+	struct tier_file *f = arg;
+	tier__key_of(f->bytes, &f->content);
+	return NULL;
+}
+
+static void make_key(struct tier_file *f)
+{
+	uint64_t checks = vm_process_has_cells() ? 0 : CODE_CHECKS_MEMORIES;
+	tier__code_key(&f->content, f->build, f->cpu, f->opt.features | checks << 32, &f->key);
+}
+
+static void note_content(struct tier_file *f)
+{
+	remember_id(f->cache, &f->id, &f->content);
+	make_key(f);
+}
+
+// A large file that nobody has hashed yet is hashed beside what its owner does first, which is to decode it.
+static void find_content(struct tier_file *f, int fd)
+{
+	if (tier__identity_find(f->cache, fd, f->bytes.len, &f->id, &f->content)) {
+		make_key(f);
+	} else if (f->bytes.len >= TIER__HASH_BESIDE && sys_thread_new(&f->hasher, hash, f) == 0) {
+		f->hashes = true;
+	} else {
+		hash(f);
+		note_content(f);
+	}
+}
+
+// Waits for it.
+static void know_content(struct tier_file *f)
+{
+	if (!f->hashes)
+		return;
+	uint64_t before = sys_now_ns();
+	sys_thread_join(&f->hasher);
+	f->hashes = false;
+	note_content(f);
+	f->stats.cache_ns += sys_now_ns() - before;
+}
+
+bool tier_file_hashes(const struct tier_file *f)
+{
+	return f->hashes;
+}
+
 bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e)
 {
 	struct tier_file *f = mem_zalloc(sizeof *f);
-	struct slice build = {0};
-	struct tier__identity id;
-	struct tier_key content;
 	if (!f)
 		return err_nomem(e);
-	*f = (struct tier_file){.opt = *opt, .cache = -1};
+	*f = (struct tier_file){.opt = *opt, .cache = -1, .bytes = bytes};
 	if (!code_cpu_detect(&f->cpu)) {
 		mem_free(f);
 		err_set(e, ERR_ENV, "this processor lacks what generated code needs (x86-64-v2)");
@@ -172,16 +223,10 @@ bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, 
 	}
 	if (!opt->no_cache && !opt->poison_upper) {
 		uint64_t before = sys_now_ns();
-		dl_iterate_phdr(find_build_id, &build);
-		f->cache = build.len ? tier__cache_open(&f->cache_error) : -1;
-		if (f->cache >= 0) {
-			if (!tier__identity_find(f->cache, fd, bytes.len, &id, &content)) {
-				tier__key_of(bytes, &content);
-				remember_id(f->cache, &id, &content);
-			}
-			uint64_t checks = vm_process_has_cells() ? 0 : CODE_CHECKS_MEMORIES;
-			tier__code_key(&content, build, f->cpu, opt->features | checks << 32, &f->key);
-		}
+		dl_iterate_phdr(find_build_id, &f->build);
+		f->cache = f->build.len ? tier__cache_open(&f->cache_error) : -1;
+		if (f->cache >= 0)
+			find_content(f, fd);
 		f->stats.cache_ns = sys_now_ns() - before;
 	}
 	*ret = f;
@@ -192,6 +237,7 @@ void tier_file_close(struct tier_file *f)
 {
 	if (!f)
 		return;
+	know_content(f);
 	tier__called_free(f->called);
 	code_mapping_unref(f->mapping);
 	release_artifacts(f->compiled, f->n_compiled);
@@ -204,14 +250,16 @@ const struct err *tier_file_cache_error(const struct tier_file *f)
 	return &f->cache_error;
 }
 
-bool tier_file_key(const struct tier_file *f, uint8_t ret[TIER_KEY_SIZE])
+bool tier_file_key(struct tier_file *f, uint8_t ret[TIER_KEY_SIZE])
 {
+	know_content(f);
 	memcpy(ret, f->key.bytes, TIER_KEY_SIZE);
 	return f->cache >= 0;
 }
 
 bool tier_file_has_code(struct tier_file *f)
 {
+	know_content(f);
 	uint64_t before = sys_now_ns();
 	if (!f->looked && f->cache >= 0)
 		map_entry(f);
@@ -486,6 +534,7 @@ bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *mod
 {
 	for (uint32_t k = 0; k < n; k++)
 		BUG_ON(modules[k]->features & WASM_DECODE_KNOWN);
+	know_content(f);
 	begin_stats(f, modules, n, stats);
 	uint64_t before = sys_now_ns();
 	struct err why;

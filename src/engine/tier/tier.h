@@ -29,12 +29,15 @@ struct tier_stats {
 // processor's features and flags.
 struct tier_file;
 // `bytes` is the content of the file `fd`; -1: there is none, the content is hashed; else what it hashes to is remembered by device, inode, size and
-// times. Both are needed only during the call. Not to be had: a cache (then all is compiled each time); ERR_ENV: a processor that generated code can run on.
+// times. `fd` is needed only during the call, `bytes` as long as it hashes. Not to be had: a cache (then all is compiled each time); ERR_ENV: a processor
+// that generated code can run on.
 NODISCARD bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e);
 void tier_file_close(struct tier_file *f);
+// Another thread hashes the bytes, for which all that follows waits: there is time to decode them.
+bool tier_file_hashes(const struct tier_file *f);
 // What its entries of code are called by: files of the same key have the same code. false: there is no cache, and nothing was hashed.
 enum { TIER_KEY_SIZE = 32 };
-bool tier_file_key(const struct tier_file *f, uint8_t ret[TIER_KEY_SIZE]);
+bool tier_file_key(struct tier_file *f, uint8_t ret[TIER_KEY_SIZE]);
 // Why there is no cache, or none that can be written; ERR_NONE: there is, or none was wanted.
 const struct err *tier_file_cache_error(const struct tier_file *f);
 // The cache has code of exactly these bytes: they were decoded and validated before (and may be decoded as WASM_DECODE_KNOWN).

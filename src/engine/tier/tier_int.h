@@ -46,6 +46,8 @@ void tier__cache_remove(int cache, const struct tier_key *key, const char *kind)
 #define TIER__CACHE_MAX (2ull << 30)
 
 // ---- file.c ----------------------------------------------------------------------------------------------------------------------------
+// From so many bytes on hashing takes longer than a thread does to begin.
+#define TIER__HASH_BESIDE (1u << 20)
 // What entries of a content are called, by all that code depends on besides (L49).
 void tier__code_key(const struct tier_key *content, struct slice build, uint32_t cpu, uint64_t flags, struct tier_key *ret);
 

@@ -77,15 +77,16 @@ static bool load_known(struct serve_component *k, struct tier_file *cached, uint
 	return false;
 }
 
-static bool load(struct serve_component *k, struct tier_file *cached, uint32_t features, struct err *e)
+// `modules`: what was decoded before its code could be looked for; NULL: nothing was.
+static bool load(struct serve_component *k, struct tier_file *cached, uint32_t features, const struct wasm_module *const *modules, struct err *e)
 {
-	const struct wasm_module *const *modules;
-	bool known = load_known(k, cached, features, &modules);
-	bool ok = (known || (decode_modules(k, features, &modules, e) && tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e))) &&
+	bool known = modules ? tier_file_load(cached, modules, k->n_modules, k->modules, &k->tier) : load_known(k, cached, features, &modules);
+	bool ok = (known ||
+				  ((modules || decode_modules(k, features, &modules, e)) && tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e))) &&
 		serve__source_keep(k->source, modules, k->n_modules, known, e);
 	if (ok)
 		tier_file_write(cached);
-	return ok;
+	return ok && (!k->comp || k->comp->plan.unlinkable || canon_component_new(k->comp, k->modules, &k->canon, e));
 }
 
 static void component_free(struct serve_component *k)
@@ -101,7 +102,7 @@ static void component_free(struct serve_component *k)
 }
 
 // Takes the source over, also when it fails.
-static struct serve_component *component_new(struct serve_source *source, struct tier_file *cached, uint32_t features, struct err *e)
+static struct serve_component *component_new(struct serve_source *source, struct err *e)
 {
 	struct serve_component *k = mem_zalloc(sizeof *k);
 	if (!k) {
@@ -113,10 +114,7 @@ static struct serve_component *component_new(struct serve_source *source, struct
 	k->source = source;
 	k->file = serve__source_bytes(source);
 	arena_init(&k->arena, 0);
-	if (load(k, cached, features, e) && (!k->comp || k->comp->plan.unlinkable || canon_component_new(k->comp, k->modules, &k->canon, e)))
-		return k;
-	component_free(k);
-	return NULL;
+	return k;
 }
 
 // ---- the list ------------------------------------------------------------------------------------------------------------------------
@@ -198,27 +196,25 @@ static void compile_rest(struct serve_component *k, struct tier_file *cached)
 	tier_file_compile_rest(cached, k->modules, &owner);
 }
 
+// A large file is decoded while it is hashed, though somebody may turn out to have it.
 static struct serve_component *load_shared(struct serve_source *source, struct tier_file *cached, uint32_t features, struct err *e)
 {
 	uint8_t key[TIER_KEY_SIZE];
-	if (!tier_file_key(cached, key)) {
-		struct serve_component *alone = component_new(source, cached, features, e);
-		if (alone)
-			compile_rest(alone, cached);
-		return alone;
-	}
-	struct serve_component *k = find_loaded(key);
-	if (k) {
-		serve__source_unref(source);
-		return k;
-	}
-	struct serve_component *new = component_new(source, cached, features, e);
+	const struct wasm_module *const *modules = NULL;
+	struct serve_component *new = component_new(source, e);
 	if (!new)
 		return NULL;
-	k = put(new, key);
-	if (k == new)
-		compile_rest(k, cached);
-	return k;
+	bool ok = !tier_file_hashes(cached) || decode_modules(new, features, &modules, e);
+	bool has_key = tier_file_key(cached, key);  // in any case: until then somebody reads the source's bytes
+	struct serve_component *there = ok && has_key ? find_loaded(key) : NULL;
+	if (there || !ok || !load(new, cached, features, modules, e)) {
+		component_free(new);
+		return there;
+	}
+	there = has_key ? put(new, key) : new;
+	if (there == new)
+		compile_rest(new, cached);
+	return there;
 }
 
 bool serve__component_load(const struct serve_service_config *c, struct tier_file **ret_cached, struct serve_component **ret, struct err *e)

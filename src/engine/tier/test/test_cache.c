@@ -367,6 +367,61 @@ static void what_a_file_hashes_to_is_known_in_the_process_at_once(void **state U
 	close(cache);
 }
 
+static struct tier_file *open_bytes(struct slice bytes, int fd)
+{
+	struct tier_options opt = {0};
+	struct tier_file *f;
+	struct err e;
+	err_clear(&e);
+	if (!tier_file_open(bytes, fd, &opt, &f, &e))
+		fail_msg("%s", e.text);
+	return f;
+}
+
+// The thread that hashes is done before anybody learns a key, and before the file is closed.
+static void a_large_file_is_hashed_beside_and_called_the_same(void **state UNUSED)
+{
+	uint8_t by_thread[TIER_KEY_SIZE], known[TIER_KEY_SIZE], other[TIER_KEY_SIZE];
+	struct tier__identity id;
+	struct tier_key content, direct;
+	struct stat st;
+	int fd = open("/bin/bash", O_RDONLY), cache = tier__cache_open(NULL);
+	assert_int_equal(fstat(fd, &st), 0);
+	size_t size = (size_t)st.st_size;
+	assert_true(size >= TIER__HASH_BESIDE);
+	uint8_t *bytes = mem_zalloc(size);
+	assert_int_equal(pread(fd, bytes, size, 0), size);
+
+	struct tier_file *f = open_bytes(slice_of(bytes, size), fd);
+	assert_true(tier_file_hashes(f));
+	assert_true(tier_file_key(f, by_thread));
+	assert_false(tier_file_hashes(f));
+	tier_file_close(f);
+	// Another time it is known by its identity, and hashes to what its bytes do.
+	f = open_bytes(slice_of(bytes, size), fd);
+	assert_false(tier_file_hashes(f));
+	assert_true(tier_file_key(f, known));
+	assert_memory_equal(by_thread, known, sizeof known);
+	tier_file_close(f);
+	assert_true(tier__identity_find(cache, fd, size, &id, &content));
+	tier__key_of(slice_of(bytes, size), &direct);
+	assert_memory_equal(&content, &direct, sizeof content);
+
+	bytes[size - 1] ^= 1;
+	f = open_bytes(slice_of(bytes, size), -1);
+	assert_true(tier_file_hashes(f));
+	assert_false(tier_file_has_code(f));
+	assert_false(tier_file_hashes(f));
+	assert_true(tier_file_key(f, other));
+	assert_memory_not_equal(other, known, sizeof other);
+	tier_file_close(f);
+	f = open_bytes(slice_of(bytes, size), -1);
+	tier_file_close(f);
+	mem_free(bytes);
+	close(fd);
+	close(cache);
+}
+
 static void another_build_processor_or_flag_is_another_entry(void **state UNUSED)
 {
 	struct tier_key base, same, other;
@@ -449,6 +504,7 @@ int main(void)
 		TEST(what_was_checked_is_so_until_somebody_writes),
 		TEST(a_file_that_changed_is_another_even_with_its_old_time),
 		TEST(what_a_file_hashes_to_is_known_in_the_process_at_once),
+		TEST(a_large_file_is_hashed_beside_and_called_the_same),
 		TEST(another_build_processor_or_flag_is_another_entry),
 		TEST(what_waits_is_bounded_and_the_oldest_go),
 	};

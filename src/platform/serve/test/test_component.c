@@ -40,6 +40,18 @@ static void write_file(const char *path, uint8_t mark)
 	close(fd);
 }
 
+// The same with more than a mebibyte behind it, which ends with `mark` too.
+static void write_large_file(const char *path, uint8_t mark)
+{
+	enum { SIZE = 3 << 19 };
+	static uint8_t section[SIZE] = {0, 0x80 | (SIZE - 4) % 128, 0x80 | (SIZE - 4) / 128 % 128, (SIZE - 4) / 16384, 1, 'x'};
+	write_file(path, mark);
+	section[SIZE - 1] = mark;
+	int fd = open(path, O_WRONLY | O_APPEND);
+	assert_int_equal(write(fd, section, SIZE), SIZE);
+	close(fd);
+}
+
 static struct serve_component *load(const char *path)
 {
 	struct err e = {0};
@@ -95,6 +107,45 @@ static struct serve_component *load_warm(const char *path)
 	return k;
 }
 
+// What was to be done behind for it has been done then.
+static void wait_until_kept(const struct serve_component *k)
+{
+	for (unsigned i = 0; !serve__source_is_kept(k->source) && i < 6000; i++)
+		usleep(10000);
+	assert_true(serve__source_is_kept(k->source));
+}
+
+// They are decoded before their hash is known.
+static void large_files_are_shared_and_refused_like_others(void **state)
+{
+	write_large_file(first, 'f');
+	write_large_file(second, 'f');
+	struct serve_component *k = load(first), *same = load(second);
+	assert_ptr_equal(same, k);
+	write_large_file(second, 'g');
+	struct serve_component *other = load(second);
+	assert_ptr_not_equal(other, k);
+	assert_int_equal(mark_of(k), 'f');
+	assert_int_equal(mark_of(other), 'g');
+	serve__component_unref(k);
+	serve__component_unref(same);
+	serve__component_unref(other);
+	k = load_warm(first);
+	wait_until_kept(k);
+	assert_int_equal(mark_of(k), 'f');
+	serve__component_unref(k);
+
+	struct err e = {0};
+	struct tier_file *cached = NULL;
+	struct serve_config c = {0};
+	serve_limits_default(&c, false);
+	c.service.path = second;
+	assert_int_equal(truncate(second, 5 << 18), 0);
+	assert_false(serve__component_load(&c.service, &cached, &k, &e));
+	assert_int_equal(e.code, ERR_MALFORMED);
+	tier_file_close(cached);
+}
+
 static void one_whose_file_changed_too_soon_is_shared_with_nobody(void **state)
 {
 	write_file(first, 'c');
@@ -113,9 +164,7 @@ static void one_whose_file_changed_too_soon_is_shared_with_nobody(void **state)
 	assert_ptr_equal(same, sound);
 	serve__component_unref(k);
 	serve__component_unref(same);
-	for (unsigned i = 0; !serve__source_is_kept(sound->source) && i < 6000; i++)
-		usleep(10000);
-	assert_true(serve__source_is_kept(sound->source));
+	wait_until_kept(sound);
 	write_file(second, 'e');
 	assert_int_equal(mark_of(sound), 'c');
 	serve__component_unref(sound);
@@ -126,6 +175,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_same_bytes_are_one_component_and_stay),
+		TEST(large_files_are_shared_and_refused_like_others),
 		TEST(one_whose_file_changed_too_soon_is_shared_with_nobody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -487,10 +487,111 @@ static void what_waits_is_bounded_and_the_oldest_go(void **state)
 	assert_int_equal(drops((const uint64_t[]){large}, 1), 0);
 }
 
+// ---- the order of what is done behind ----------------------------------------------------------------------------------------------------
+struct named_job {
+	struct tier__job job;
+	char name;
+};
+static char order[16];
+static _Atomic unsigned n_order;
+static int order_to = -1;  // also there
+
+static void note_done(struct tier__job *j, bool was_dropped)
+{
+	char c = CONTAINER_OF(j, struct named_job, job)->name;
+	c = was_dropped ? (char)(c - 'a' + 'A') : c;
+	if (order_to >= 0)
+		(void)!write(order_to, &c, 1);
+	order[n_order++] = c;
+}
+
+static void do_named(struct tier__job *j)
+{
+	note_done(j, false);
+}
+
+static void drop_named(struct tier__job *j)
+{
+	note_done(j, true);
+}
+
+static void wait_at_gate(struct tier__job *j)
+{
+	sys_mutex_lock(&gate);
+	sys_mutex_unlock(&gate);
+}
+
+static void wait_for_the_end(struct tier__job *j)
+{
+	while (!tier__is_ending())
+		usleep(1000);
+}
+
+static void go_on_until_over(struct tier__job *j)
+{
+	note_done(j, false);
+	while (!tier__is_over())
+		usleep(1000);
+}
+
+static void queue_named(struct named_job *list, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		list[i].job.fn = list[i].job.fn ? list[i].job.fn : do_named;
+		list[i].job.drop = drop_named;
+		tier__behind(&list[i].job);
+	}
+}
+
+static void what_takes_long_waits_for_the_rest(void **state UNUSED)
+{
+	static struct named_job list[] = {{{.fn = wait_at_gate}, 'x'}, {{.is_long = true}, 'l'}, {{0}, 'a'}, {{.is_long = true}, 'm'}, {{0}, 'b'}};
+	n_order = 0;
+	sys_mutex_lock(&gate);
+	queue_named(list, ARRAY_LEN(list));
+	sys_mutex_unlock(&gate);
+	for (unsigned k = 0; n_order < 4 && k < 60000; k++)
+		usleep(1000);
+	assert_int_equal(n_order, 4);
+	assert_memory_equal(order, "ablm", 4);
+}
+
+// What must be is done, the rest let go; what takes long goes on for two seconds, and no other of that kind is begun then. (A machine that stands still for
+// two seconds gives the first no time either.)
+static void the_end_of_the_process_waits_for_what_must_be_done(void **state UNUSED)
+{
+	static struct named_job list[] = {
+		{{.fn = wait_for_the_end, .must = true}, 'x'},
+		{{.fn = go_on_until_over, .must = true, .is_long = true}, 'l'},
+		{{.must = true}, 'a'},
+		{{.must = true, .is_long = true}, 'm'},
+		{{0}, 'b'},
+	};
+	char said[8] = "";
+	int ends[2], status;
+	assert_int_equal(pipe(ends), 0);
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		order_to = ends[1];
+		queue_named(list, ARRAY_LEN(list));
+		exit(0);
+	}
+	close(ends[1]);
+	for (size_t n = 0, k; n < sizeof said - 1 && (k = (size_t)read(ends[0], said + n, sizeof said - 1 - n)); n += k)
+		;
+	close(ends[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	if (strcmp(said, "aBLM") != 0)
+		assert_string_equal(said, "aBlM");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(the_end_of_the_process_waits_for_what_must_be_done),  // before there is a thread
 		TEST(makes_a_directory_of_its_own),
 		TEST(does_without_a_directory_that_others_may_enter),
 		TEST(does_without_a_directory_of_somebody_else),
@@ -507,6 +608,7 @@ int main(void)
 		TEST(a_large_file_is_hashed_beside_and_called_the_same),
 		TEST(another_build_processor_or_flag_is_another_entry),
 		TEST(what_waits_is_bounded_and_the_oldest_go),
+		TEST(what_takes_long_waits_for_the_rest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

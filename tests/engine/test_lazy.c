@@ -486,13 +486,14 @@ static bool rest(struct guest *g, struct tier_file *f, bool want)
 	return g->mod->code != before;
 }
 
+// Of the guest's bytes; none: MANY.
 static void begin_file(struct guest *g, struct tier_file **ret)
 {
 	struct err e = {0};
 	struct tier_options opt = {.no_cache = true, .lazy_from = 1};
 	struct tier_stats stats;
-	*g = (struct guest){0};
-	build_text(&g->bytes, MANY);
+	if (!g->bytes.len)
+		build_text(&g->bytes, MANY);
 	arena_init(&g->arena, 0);
 	assert_true(wasm_decode(&g->arena, buf_view(&g->bytes), features, 0, &g->m, &e));
 	const struct wasm_module *m = g->m;
@@ -504,7 +505,7 @@ static void begin_file(struct guest *g, struct tier_file **ret)
 
 static void the_whole_takes_its_place_at_a_reset(void **state)
 {
-	struct guest g;
+	struct guest g = {0};
 	struct tier_file *f;
 	struct vm_image *img = NULL;
 	struct err e = {0};
@@ -526,7 +527,7 @@ static void the_whole_takes_its_place_at_a_reset(void **state)
 
 static void what_nobody_wants_is_not_compiled(void **state)
 {
-	struct guest g;
+	struct guest g = {0};
 	struct tier_file *f;
 	begin_file(&g, &f);
 	assert_int_equal(vm_instance_initialize(g.inst), TRAP_NONE);
@@ -576,6 +577,90 @@ static void files_of_many_modules_keep_no_descriptors(void **state)
 	guest_release(&g);
 }
 
+// Memory fails for what is compiled when it is called, and then no more: all is compiled at once.
+static void without_memory_for_it_all_is_compiled_at_once(void **state)
+{
+	unsigned whole = 0;
+	for (uint64_t n = 1;; n++) {
+		struct guest g = {0};
+		struct err e = {0};
+		struct tier_options opt = {.no_cache = true, .threads = 1, .lazy_from = 1};
+		struct tier_file *f = NULL;
+		struct tier_stats stats;
+		build_text(&g.bytes, MANY);
+		arena_init(&g.arena, 0);
+		if (!wasm_decode(&g.arena, buf_view(&g.bytes), features, 0, &g.m, &e) || !tier_file_open(buf_view(&g.bytes), -1, &opt, &f, &e))
+			fail_msg("%s", e.text);
+		const struct wasm_module *m = g.m;
+		mem_fail_nth(n);
+		bool ok = tier_file_compile(f, &m, 1, &g.mod, &stats, &e);
+		mem_fail_nth(0);
+		tier_file_close(f);
+		if (!ok || !vm_store_new(shard, &ample, &g.st, &e) || !vm_instance_allocate(g.st, g.mod, NULL, 0, &g.inst, &e))
+			fail_msg("without the allocation %llu: %s", (unsigned long long)n, e.text);
+		assert_int_equal(vm_instance_initialize(g.inst), TRAP_NONE);
+		gives(&g, 8, "one", 7);
+		guest_release(&g);
+		if (!stats.native_bytes)
+			break;
+		whole++;
+	}
+	assert_true(whole > 5);
+}
+
+static void what_is_written_to(int fd, const char *path, char *ret, size_t size)
+{
+	int in = open(path, O_RDONLY);
+	ssize_t n = read(in, ret, size - 1);
+	assert_true(in >= 0 && n >= 0);
+	ret[n] = 0;
+	close(in);
+	if (fd >= 0)
+		close(fd);
+	unlink(path);
+}
+
+// It goes on as it is, and says why.
+static void a_whole_beyond_its_bound_is_told(void **state)
+{
+	struct guest g = {0};
+	struct tier_file *f;
+	char path[] = "/tmp/tenon-lazy-XXXXXX", said[1000];
+	uint64_t result;
+	put_wide(&g.bytes, 300, 35, 100);
+	begin_file(&g, &f);
+	assert_int_equal(vm_instance_initialize(g.inst), TRAP_NONE);
+	int before = dup(2), to = mkstemp(path);
+	assert_true(before >= 0 && to >= 0 && dup2(to, 2) == 2);
+	bool changed = rest(&g, f, true);
+	assert_int_equal(dup2(before, 2), 2);
+	close(before);
+	what_is_written_to(to, path, said, sizeof said);
+	assert_false(changed);
+	assert_non_null(strstr(said, "warning: not all could be compiled behind"));
+	assert_non_null(strstr(said, "machine code would exceed"));
+	assert_int_equal(guest_call(&g, "run", ARGS(0), &result), TRAP_CODE_LIMIT);
+	guest_release(&g);
+}
+
+// Else each function that is called costs a pass over all names. Here they can be found once.
+static void names_for_profilers_are_indexed_once(void **state)
+{
+	struct guest g;
+	char path[64], said[4000];
+	snprintf(path, sizeof path, "/tmp/perf-%d.map", getpid());
+	assert_int_equal(setenv("TENON_PERF", "1", 1), 0);
+	start(&g, MANY "00 [ 'name' 01 [ 02 00 'sum' 05 'quotient' ] ] ");
+	gives(&g, 8, "one", 7);
+	memset(UNCONST(g.m->name_section.ptr), 0x7f, 1);
+	gives(&g, 20, "divide", 5);
+	assert_int_equal(unsetenv("TENON_PERF"), 0);
+	guest_release(&g);
+	what_is_written_to(-1, path, said, sizeof said);
+	assert_non_null(strstr(said, " wasm:sum\n"));
+	assert_non_null(strstr(said, " wasm:quotient\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -594,6 +679,9 @@ int main(void)
 		cmocka_unit_test(what_nobody_wants_is_not_compiled),
 		cmocka_unit_test(files_of_many_modules_keep_no_descriptors),
 		cmocka_unit_test(who_is_killed_while_it_compiles_ends),
+		cmocka_unit_test(without_memory_for_it_all_is_compiled_at_once),
+		cmocka_unit_test(a_whole_beyond_its_bound_is_told),
+		cmocka_unit_test(names_for_profilers_are_indexed_once),
 	};
 	return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
 }

@@ -42,6 +42,8 @@ struct code__lazy {
 	uint64_t end;  // behind the last function, from the first entry
 	uint32_t n;    // functions that are there, atomic
 	struct code_object **funcs;  // of those, by address
+	struct wasm_names names;     // for profilers and debuggers, where they were asked for
+	bool has_names;
 };
 static inline const uint8_t *code__lazy_entry(const struct code_object *o, uint32_t defined)
 {

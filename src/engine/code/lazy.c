@@ -57,6 +57,7 @@ static void release(struct code_object *o)
 	sys_close(z->fd);
 	if (z->of.drop)
 		z->of.drop(z->of.arg);
+	wasm_names_release(&z->names);
 	mem_free(z->funcs);
 	mem_free(z);
 }

@@ -13,11 +13,15 @@ static bool is_on(const char *variable)
 	return v && v[0] && strcmp(v, "0") != 0;
 }
 
-static struct wasm_names names_of(const struct wasm_module *m)
+// Of functions that come one by one they are indexed with the first. `own`: for the others, to be released.
+static const struct wasm_names *names_of(const struct code_object *o, const struct wasm_module *m, struct wasm_names *own)
 {
-	struct wasm_names n = {0};
-	if (m)
-		wasm_names_make(&n, m);
+	struct code__lazy *z = o->whole ? o->whole->lazy : NULL;
+	struct wasm_names *n = z ? &z->names : own;
+	if (m && !(z && z->has_names))
+		wasm_names_make(n, m);
+	if (z)
+		z->has_names = true;
 	return n;
 }
 
@@ -31,14 +35,15 @@ void code__perf_note(const struct code_object *o, const struct wasm_module *m)
 	sys_mutex_lock(&lock);
 	FILE *f = fopen(path, "ae");
 	if (f) {
-		struct wasm_names names = names_of(m);
+		struct wasm_names own = {0};
+		const struct wasm_names *names = names_of(o, m, &own);
 		if (o->lazy)
 			fprintf(f, "%lx %lx wasm:(entries)\n", (unsigned long)(uintptr_t)o->text, (unsigned long)(code__lazy_entry(o, o->nfuncs) - o->text));
 		for (uint32_t i = 0; i < o->nfuncs && !o->lazy; i++) {
-			wasm_names_put(&names, o->first_func + i, name, sizeof name);
+			wasm_names_put(names, o->first_func + i, name, sizeof name);
 			fprintf(f, "%lx %x wasm:%s\n", (unsigned long)(uintptr_t)(o->text + o->funcs[i].offset), o->funcs[i].size, name);
 		}
-		wasm_names_release(&names);
+		wasm_names_release(&own);
 		fclose(f);
 	}
 	sys_mutex_unlock(&lock);
@@ -68,7 +73,8 @@ enum { SECTION_NULL, SECTION_TEXT, SECTION_SYMTAB, SECTION_STRTAB, SECTION_COUNT
 static bool elf_image(const struct code_object *o, const struct wasm_module *m, struct buf *out)
 {
 	static const char sections_names[] = "\0.text\0.symtab\0.strtab";
-	struct wasm_names names = names_of(m);
+	struct wasm_names own = {0};
+	const struct wasm_names *names = names_of(o, m, &own);
 	AUTO(buf)
 	strings = {0};
 	AUTO(buf)
@@ -85,11 +91,11 @@ static bool elf_image(const struct code_object *o, const struct wasm_module *m, 
 			.st_value = o->funcs[i].offset,
 			.st_size = o->funcs[i].size,
 		};
-		wasm_names_put(&names, o->first_func + i, name, sizeof name);
+		wasm_names_put(names, o->first_func + i, name, sizeof name);
 		buf_put(&strings, name, strlen(name) + 1);
 		buf_put(&symbols, &s, sizeof s);
 	}
-	wasm_names_release(&names);
+	wasm_names_release(&own);
 	Elf64_Ehdr h = {
 		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
 		.e_type = ET_REL,

@@ -599,12 +599,16 @@ static void compile_rest(struct tier__job *job)
 	bool ends = tier__is_ending();
 	r->opt.threads = ends ? 0 : 1;
 	bool (*is_over)(void) = r->cache < 0 ? tier__is_ending : tier__is_over;  // without a cache it is of use to this process only
-	if (artifacts && tier__compile(r->called->modules, n, &r->opt, r->cpu, is_over, artifacts, NULL)) {
+	struct err e;
+	err_clear(&e);
+	if (artifacts && tier__compile(r->called->modules, n, &r->opt, r->cpu, is_over, artifacts, &e)) {
 		if (!ends)
 			publish_rest(r, artifacts);
 		if (r->cache >= 0)
 			put_code(r->cache, &r->key, artifacts, n);
 	}
+	if (e.code != ERR_NONE)
+		fprintf(stderr, "warning: not all could be compiled behind the first answer, and functions go on being compiled when they are called: %s\n", e.text);
 	release_artifacts(artifacts, n);
 	compile_rest_drop(job);
 }

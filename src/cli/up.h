@@ -37,7 +37,7 @@ struct up_hold {
 struct up_place {
 	struct serve_listener_config config;
 	unsigned site, leaves;  // of serve_address_change
-	bool opens;             // addresses come, or go
+	bool opens, rewires;    // addresses come, or go, or what is said of them is another
 	struct arena arena;
 };
 

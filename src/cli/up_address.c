@@ -70,10 +70,14 @@ static bool share_address(const struct serve_listener_config *a, const struct se
 	return false;
 }
 
+static bool serve_alike(const struct serve_listener_config *a, const struct serve_listener_config *b)
+{
+	return same(&a->certs, &b->certs) && same(&a->keys, &b->keys) && same(&a->trust_proxy, &b->trust_proxy) && memcmp(&a->limits, &b->limits, sizeof a->limits) == 0;
+}
+
 static bool are_alike(const struct serve_listener_config *a, const struct serve_listener_config *b)
 {
-	return same(&a->addresses, &b->addresses) && same(&a->certs, &b->certs) && same(&a->keys, &b->keys) && same(&a->trust_proxy, &b->trust_proxy) &&
-		memcmp(&a->limits, &b->limits, sizeof a->limits) == 0;
+	return same(&a->addresses, &b->addresses) && serve_alike(a, b);
 }
 
 // ---- who is asked where -----------------------------------------------------------------------------------------------------------------------
@@ -179,16 +183,10 @@ bool cli__up_keep_listener(struct up *u, const struct app *app, struct err *e)
 
 // ---- while it serves ------------------------------------------------------------------------------------------------------------------------------
 
-static bool refuse_shared(const struct app *app, const char *name, bool others, struct err *e)
+static bool refuse_shared(const struct app *app, const char *name, struct err *e)
 {
-	err_set(e, ERR_REFUSED, others ? "app %s: another app has one of its addresses, but not all, or other TLS, trust_proxy or limits there" : "app %s: TLS, trust_proxy and limits of an address that is listened on stay as they were: they change with a start, or with another address",
-		name);
+	err_set(e, ERR_REFUSED, "app %s: another app has one of its addresses, but not all, or other TLS, trust_proxy or limits there", name);
 	return cli__up_at(app, app->http.item.at, e);
-}
-
-static bool are_alike_elsewhere(const struct serve_listener_config *a, const struct serve_listener_config *b)
-{
-	return same(&a->certs, &b->certs) && same(&a->keys, &b->keys) && same(&a->trust_proxy, &b->trust_proxy) && memcmp(&a->limits, &b->limits, sizeof a->limits) == 0;
 }
 
 // Port 0 of one's own is the same one again.
@@ -216,7 +214,7 @@ static bool own_config(struct up_place *p, struct err *e)
 	return true;
 }
 
-// Another app's, or one that several have, is taken as it is, or not at all; what is its own alone gets other addresses.
+// Another app's, or one that several have, is taken as it is, or not at all; what is its own alone gets other addresses and settings.
 static bool find_place(const struct up *u, const struct app *app, const char *name, struct up_place *p, struct err *e)
 {
 	const struct serve_listener_config *mine = &p->config;
@@ -229,19 +227,16 @@ static bool find_place(const struct up *u, const struct app *app, const char *na
 			continue;
 		p->site = i;
 		p->leaves = h && !own && !shared ? h->listener : SERVE_NO_SITE;
-		return are_alike(mine, other) || refuse_shared(app, name, true, e);
+		return are_alike(mine, other) || refuse_shared(app, name, e);
 	}
 	p->opens = true;
 	if (!h || shared)
 		return true;
 	const struct serve_listener_config *before = &u->listeners.ptr[h->listener].config;
-	if (are_alike_elsewhere(mine, before)) {
-		p->site = h->listener;
-		p->opens = !same(&mine->addresses, &before->addresses);
-		return true;
-	}
-	p->leaves = h->listener;
-	return !share_own(mine, before) || refuse_shared(app, name, false, e);
+	p->site = h->listener;
+	p->rewires = !serve_alike(mine, before);
+	p->opens = p->rewires || !same(&mine->addresses, &before->addresses);
+	return true;
 }
 
 bool cli__up_find_place(struct up *u, const struct app *app, const char *name, struct up_place *ret, struct err *e)

@@ -364,7 +364,7 @@ static void on_addresses(void *ctx, struct serve_addresses *a, const struct err 
 static void open_addresses(struct change *g)
 {
 	const struct up_place *p = &g->place;
-	const struct serve_address_change c = {p->site, p->opens ? &p->config : NULL, p->leaves};
+	const struct serve_address_change c = {p->site, p->opens ? &p->config : NULL, p->leaves, p->rewires};
 	g->looked = true;
 	g->waiting = 1;
 	if (g->has_place && (p->opens || p->leaves != SERVE_NO_SITE))

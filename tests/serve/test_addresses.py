@@ -1,12 +1,13 @@
-"""[http] address of an app that runs: others come, some go, what is in flight ends where it began."""
-import http.client, os, socket, subprocess, threading, time
+"""[http] of an app that runs: addresses come and go, TLS, trust_proxy and limits change; what is in flight ends where it began, and as it began."""
+import http.client, os, socket, ssl, subprocess, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common import free_ports
 from front import Folder, ask, connect, where
-from harness import HELLO, MISBEHAVE, check, config
+from harness import HELLO, MISBEHAVE, check, config, shared_guest
 from test_apply import Host, _component
+from test_tls import _authority, _certificate, _served_name
 from writing import until
 
 SLOW = 'limits = { deadline = "60s" }'
@@ -156,12 +157,134 @@ def an_address_that_somebody_has_changes_nothing():
             said = host.tenon("apply", app, status=6)
             check(addresses[-1] in said, said)
             check(_urls(host) == [one] and kept.ask()[:2] == (200, None) and _refuses(other), _urls(host))
-        host.write("shop", _http(one, more='trust_proxy = ["127.0.0.1"]\n') + _component("api", "a", "/..."))
-        said = host.tenon("apply", app, status=6)
-        check("trust_proxy" in said and len(host.history("shop")) == 1, said)
         host.write("shop", _http(other, more='trust_proxy = ["127.0.0.1"]\n') + _component("api", "a", "/..."))
-        host.tenon("apply", app)  # elsewhere all of it may be other
+        host.tenon("apply", app)  # both at once
         check(_urls(host) == [other] and ask(_at(other), "/env").status == 200, _urls(host))
+
+
+class _Steady:
+    """Clients of one address, half of them on a connection that stays: no answer may be missing. `context`: by TLS."""
+
+    def __init__(self, address, context=None, n=6):
+        self.address, self.context, self.ends, self.failed, self.answers = address, context, False, [], 0
+        self.threads = [threading.Thread(target=self.run, args=(i % 2 == 0,), daemon=True) for i in range(n)]
+
+    def connection(self):
+        host, port = _at(self.address)
+        return http.client.HTTPSConnection(host, port, timeout=60, context=self.context) if self.context else http.client.HTTPConnection(host, port, timeout=60)
+
+    def run(self, stays):
+        c = self.connection()
+        while not self.ends:
+            try:
+                c.request("GET", "/")
+                r = c.getresponse()
+                r.read()
+                self.answers += 1
+                if r.status != 200 or r.getheader("connection"):
+                    self.failed.append((stays, r.status, r.getheader("connection")))
+            except (OSError, http.client.HTTPException) as e:
+                self.failed.append((stays, repr(e)))
+                return
+            if not stays:
+                c.close()
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.ends = True
+        for t in self.threads:
+            t.join(60)
+        check(kind or (not self.failed and self.answers > 0), f"{self.failed[:3]} of {self.answers}")
+
+
+OTHERS = 'trust_proxy = ["127.0.0.0/8"]\nlimits = { max-body = "10" }\n'
+
+
+def trust_and_limits_of_an_address_change_under_load():
+    with Folder() as top, Host(top) as host:
+        (one,) = _free()
+        both = _component("api", "a", "/...") + _component("edge", "b", "/echo-headers")
+        app = host.write("shop", _http(one) + both, a=MISBEHAVE, b=shared_guest("http") / "hello-c.wasm")
+        host.start(app, flags=())
+
+        def comes_from(c):
+            c.request("GET", "/echo-headers", headers={"X-Forwarded-For": "9.9.9.9"})
+            told = c.getresponse().read()
+            check(b"tenon-client-addr: " in told, told)
+            return told.split(b"tenon-client-addr: ")[1].split(b".")[0].decode()
+
+        def posts(c, n):
+            c.request("POST", "/", body=b"x" * n)
+            r = c.getresponse()
+            r.read()
+            return r.status
+
+        old, new = _Kept(one).c, None
+        check(comes_from(old) == "127" and posts(old, 11) == 200, "before")
+        with _Steady(one):
+            for i in range(3):
+                host.write("shop", _http(one, more=OTHERS) + both)
+                host.tenon("apply", app)
+                new = _Kept(one).c
+                check(comes_from(new) == "9" and posts(new, 10) == 200 and posts(new, 11) == 413, "who comes has what it says now")
+                check(posts(old, 11) == 200 and comes_from(old) == "9", "who was there keeps his limits, and his proxy is believed")
+                new = _Kept(one).c
+                check(posts(new, 10) == 200, "one that comes before the way back")
+                host.tenon("undo", "shop") if i % 2 else (host.write("shop", _http(one) + both), host.tenon("apply", app))
+                check(posts(_Kept(one).c, 11) == 200 and posts(new, 11) == 413 and comes_from(old) == "127", "the way back")
+        check(_urls(host) == [one] and "serves who comes with other settings on" in (top / "stderr").read_text(), _urls(host))
+        host.write("shop", _http(one, more=OTHERS) + both)
+        host.process.send_signal(1)
+        check(until(lambda: posts(_Kept(one).c, 11) == 413), "by SIGHUP")
+
+
+def tls_of_an_address_changes_under_load():
+    with Folder() as top, Host(top) as host:
+        (one,) = _free()
+        ca = _authority(top)
+        pairs = [_certificate(top, name, "DNS:localhost") for name in ("first", "second")]
+        context = ssl.create_default_context(cafile=str(ca))
+        context.check_hostname = False
+
+        def says(i):
+            tls = "" if i is None else f'tls = {{ cert = "{pairs[i][0]}", key = "{pairs[i][1]}" }}\n'
+            host.write("shop", _http(one, more=tls) + _component("api", "a", "/..."))
+            host.tenon("apply", app)
+
+        def url():
+            return host.json("/v1/status")["urls"]
+
+        app = host.write("shop", _http(one) + _component("api", "a", "/..."), a=HELLO)
+        host.start(app, flags=())
+        plain = _Kept(one)
+        check(plain.ask()[0] == 200, "in clear")
+        says(0)
+        check(url() == [f"https://{one}"] and _served_name(_at(one), ca, "localhost") == "first" and plain.ask()[:2] == (200, None), url())
+        with _Steady(one, context) as load:
+            kept = load.connection()
+            kept.connect()
+            for i in (1, 0, 1):
+                says(i)
+                check(_served_name(_at(one), ca, "localhost") == ("first", "second")[i], f"the certificate {i}")
+            host.write("shop", _http(one, more=f'tls = {{ cert = "{pairs[0][0]}", key = "{pairs[1][1]}" }}\n') + _component("api", "a", "/..."))
+            said = host.tenon("apply", app, status=6)
+            check("first.pem" in said or "second.key" in said, said)
+            host.write("shop", _http(f"unix:{top}/at", more=f'tls = {{ cert = "{pairs[0][0]}", key = "{pairs[0][1]}" }}\n') + _component("api", "a", "/..."))
+            check("no address" in host.tenon("apply", app, status=6), "TLS without an address for it")
+            check(_served_name(_at(one), ca, "localhost") == "second", "what was refused")
+        says(None)
+        check(url() == [f"http://{one}"] and ask(_at(one)).status == 200, url())
+        kept.request("GET", "/")
+        check(kept.getresponse().read() and plain.ask()[:2] == (200, None), "those that were there")
+        host.tenon("undo", "shop")
+        check(url() == [f"https://{one}"] and _served_name(_at(one), ca, "localhost") == "second", url())
+        host.kill()
+        host.start(flags=(), ready=1)
+        check(url() == [f"https://{one}"], f"after a start: {url()}")
 
 
 def of_two_apps_on_one_address_one_moves_and_comes_back():
@@ -254,18 +377,20 @@ def two_apps_move_at_once_under_load():
 
 
 def a_kill_at_each_step_leaves_one_of_both_addresses():
-    """What it is asked at after a start is what the file says; what was in force is written."""
+    """What it is asked at after a start, and how, is what the file says; what was in force is written."""
     for step in ("check", "load", "publish", "take-up"):
         with Folder() as top, Host(top) as host:
             one, two = _free(2)
+            two = one if step == "load" else two
             app = host.write("shop", _http(one) + _component("api", "a", "/..."), a=HELLO)
             host.start(app, flags=(), break_at=step)
-            host.write("shop", _http(two) + _component("api", "a", "/..."))
+            host.write("shop", _http(two, more=OTHERS) + _component("api", "a", "/..."))
             subprocess.run([str(config.tenon), "apply", str(app)], env=host.env, capture_output=True, timeout=60)
             host.process.wait(60)
             host.kill()
             host.start(flags=())
             check(_urls(host) == [two] and len(host.history("shop")) == 2 and ask(_at(two)).status == 200, f"{step}: {_urls(host)} {host.history('shop')}")
+            check(ask(_at(two), method="POST", body="x" * 11).status == 413, f"{step}: limits")
 
 
 def what_drains_is_ended_with_the_process():

@@ -57,7 +57,7 @@ void http__conn_begin_read_away(struct http_conn *c)
 // free: it is asked what is left.
 static void look_at_queue(struct http_conn *c, uint64_t offered)
 {
-	const struct http_limits *l = &c->server->config.limits;
+	const struct http_limits *l = &c->limits;
 	uint64_t now = loop_now_ns(c->server->loop), left = c->transport.ops->unsent(&c->transport), there = c->out_queue + offered;
 	uint64_t took = c->taking.since_ns && there > left ? there - left : 0;
 	if (took || !c->taking.since_ns)
@@ -184,11 +184,12 @@ static struct http_conn *make(struct http_server *s, const struct http_protocol 
 	c->protocol = p;
 	c->state = CONN_OPEN;
 	c->peer = *peer;
+	c->limits = s->config.limits;
 	c->timer.fn = on_timer;
 	c->job.fn = on_turn;
 	c->read_deadline = c->write_deadline = UINT64_MAX;
 	c->idle_since = sat_add_u64(loop_now_ns(s->loop), FRESH_NS);
-	http__meter_start(&c->taking, &s->config.limits);
+	http__meter_start(&c->taking, &c->limits);
 	return c;
 }
 
@@ -360,7 +361,7 @@ static bool all_sent(struct http_conn *c, int64_t sent_now)
 	c->out_start = c->out_len = c->out_fixed = 0;
 	if (UNLIKELY(c->taking.since_ns)) {
 		look_at_queue(c, sent_now > 0 ? (uint64_t)sent_now : 0);  // it is why there was room
-		http__meter_stop(&c->taking, &c->server->config.limits, loop_now_ns(c->server->loop));
+		http__meter_stop(&c->taking, &c->limits, loop_now_ns(c->server->loop));
 	}
 	c->write_deadline = UINT64_MAX;
 	if (c->state == CONN_CLOSING)

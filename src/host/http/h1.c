@@ -137,7 +137,7 @@ static void complete(struct h1_conn *c)
 	c->state = H1_IDLE;
 	c->scan = (struct h1_scan){0};
 	c->conn.idle_since = now_of(c);
-	read_by(c, s->config.limits.idle_ns);
+	read_by(c, c->conn.limits.idle_ns);
 	if (more && c->in_dispatch)
 		return;  // the answers of a pipeline leave together
 	if (more)
@@ -176,7 +176,7 @@ static void try_complete(struct h1_conn *c)
 static void wait_for_body(struct h1_exchange *h)
 {
 	struct h1_conn *c = h->conn;
-	const struct http_limits *l = &c->conn.server->config.limits;
+	const struct http_limits *l = &c->conn.limits;
 	http__conn_read_by(&c->conn, min_u64(sat_add_u64(now_of(c), l->body_ns), http__meter_deadline(&h->sending, l, l->body_total_ns)));
 }
 
@@ -192,7 +192,7 @@ static void await_body(struct h1_exchange *h)
 static void await_no_body(struct h1_exchange *h)
 {
 	struct h1_conn *c = h->conn;
-	http__meter_stop(&h->sending, &c->conn.server->config.limits, now_of(c));
+	http__meter_stop(&h->sending, &c->conn.limits, now_of(c));
 	c->conn.read_deadline = UINT64_MAX;
 }
 
@@ -257,7 +257,7 @@ static void take_body(struct h1_conn *c, size_t n)
 		try_complete(c);
 		return;
 	}
-	http__meter_take(&h->sending, &c->conn.server->config.limits, now_of(c), n);
+	http__meter_take(&h->sending, &c->conn.limits, now_of(c), n);
 	if (c->conn.read_deadline != UINT64_MAX)
 		wait_for_body(h);
 	if (!h1_body_advance(h, &status, &detail)) {
@@ -330,9 +330,9 @@ static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 		return NULL;
 	}
 	size_t start = c->in_start + c->scan.start, end = c->in_start + len;
-	unsigned status = h1_head_parse(c->in->data + start, end - start, s->config.limits.fields, &h->head);
+	unsigned status = h1_head_parse(c->in->data + start, end - start, c->conn.limits.fields, &h->head);
 	const char *why = h->head.why;
-	if (!status && h->head.req.length > s->config.limits.body_bytes) {
+	if (!status && h->head.req.length > c->conn.limits.body_bytes) {
 		status = 413;
 		why = "the body is longer than allowed";
 	}
@@ -346,7 +346,7 @@ static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 	memset(h, 0, offsetof(struct h1_exchange, head));
 	http__exchange_init(&h->x, s, &wire, &h->head.req);
 	h->conn = c;
-	http__meter_start(&h->sending, &s->config.limits);
+	http__meter_start(&h->sending, &c->conn.limits);
 	h->head_block = c->in;
 	h->head_end = end;
 	h->must_continue = h->head.expects_continue;
@@ -387,7 +387,7 @@ static void await_head(struct h1_conn *c)
 		return;
 	c->state = H1_HEAD;
 	c->conn.idle_since = UINT64_MAX;
-	read_by(c, c->conn.server->config.limits.head_ns);
+	read_by(c, c->conn.limits.head_ns);
 }
 
 static const char *what_is_wrong(int64_t scan)
@@ -409,7 +409,7 @@ static void advance(struct h1_conn *c)
 {
 	c->in_dispatch = true;
 	while (is_between(c) && h1_raw_len(c) > 0 && !c->conn.write_blocked) {
-		int64_t n = h1_head_scan(&c->scan, c->in->data + c->in_start, h1_raw_len(c), c->conn.server->config.limits.head_bytes, false);
+		int64_t n = h1_head_scan(&c->scan, c->in->data + c->in_start, h1_raw_len(c), c->conn.limits.head_bytes, false);
 		struct h1_exchange *h = NULL;
 		if (n == H1_MORE)
 			await_head(c);
@@ -562,7 +562,7 @@ static const struct http_field *wire_trailers(const struct http_exchange *x, uin
 // Nobody has begun to read what is known to be too long to be read away.
 static bool is_too_long_to_drain(const struct h1_exchange *h)
 {
-	return !h->reading && h->body.state == H1_BODY_LENGTH && h->body.left > h->x.server->config.limits.drain_bytes;
+	return !h->reading && h->body.state == H1_BODY_LENGTH && h->body.left > h->conn->conn.limits.drain_bytes;
 }
 
 // RFC 9112, 6.3. What will be closed says so, and this is the last moment for it. An answer that lasts until the end of the connection is not among
@@ -654,7 +654,7 @@ bool http__h1_open(struct http_server *s, int fd, const struct http_address *pee
 {
 	struct http_conn *c = http__conn_open(s, &protocol, fd, peer, NULL, NULL, e);
 	if (c)
-		read_by(h1_of(c), s->config.limits.idle_ns);
+		read_by(h1_of(c), c->limits.idle_ns);
 	return c != NULL;
 }
 
@@ -662,7 +662,7 @@ void http__h1_take(struct http_conn *conn, const uint8_t *p, size_t n)
 {
 	struct h1_conn *c = h1_of(conn);
 	conn->protocol = &protocol;
-	read_by(c, conn->server->config.limits.idle_ns);
+	read_by(c, conn->limits.idle_ns);
 	if (n == 0)
 		return;
 	if (!h1_head_room(c)) {

@@ -120,7 +120,7 @@ static bool take_trailers(struct h1_exchange *h, struct slice raw, size_t len, u
 		}
 		h->trailer_block = b;
 		memcpy(b->data + table, raw.ptr, len);
-		*ret_status = h1_trailers_parse(b->data + table, len, (void *)b->data, s->config.limits.fields, &h->trailer_count);
+		*ret_status = h1_trailers_parse(b->data + table, len, (void *)b->data, h->conn->conn.limits.fields, &h->trailer_count);
 		if (*ret_status)
 			return false;
 	}
@@ -132,7 +132,7 @@ static bool take_trailers(struct h1_exchange *h, struct slice raw, size_t len, u
 bool h1_body_advance(struct h1_exchange *h, unsigned *ret_status, const char **ret_detail)
 {
 	struct h1_conn *c = h->conn;
-	const struct http_limits *l = &c->conn.server->config.limits;
+	const struct http_limits *l = &c->conn.limits;
 	struct slice raw = h1_raw(c);
 	if (!h1_body_in_data(&h->body)) {
 		c->in_start += h1_body_frame(&h->body, raw.ptr, raw.len);

@@ -54,6 +54,12 @@ static uint64_t now_of(const struct h2_exchange *h)
 	return loop_now_ns(h->x.server->loop);
 }
 
+// Those of its connection; where that is gone they bound nothing any more.
+static const struct http_limits *limits_of(const struct h2_exchange *h)
+{
+	return h->stream.session ? &h->stream.session->conn->limits : &h->x.server->config.limits;
+}
+
 // ---- the end of a request ------------------------------------------------------------------------------------------------------------
 
 // What nobody reads is read away for a while, as HTTP/1's: clients lose the end of an answer to a reset that comes right behind it.
@@ -67,7 +73,7 @@ static bool reads_away(struct h2_exchange *h)
 		h2_session_look_by(st->session, st->read_by);
 		h2_stream_drop_in(st);
 	}
-	return now_of(h) < st->read_by && st->received - h->drained_from <= h->x.server->config.limits.drain_bytes;
+	return now_of(h) < st->read_by && st->received - h->drained_from <= limits_of(h)->drain_bytes;
 }
 
 // Everything that was sent has been read, or nobody reads it, and the answer has left. true: it is over, and may be gone.
@@ -163,7 +169,7 @@ static enum h2_refused understand(struct h2_exchange *h)
 		r->authority = host;
 	if (!http_authority_is_valid(r->authority, NULL, NULL) || (host.ptr && !http_name_eq(host, r->authority)))
 		return H2_AUTHORITY_MALFORMED;
-	bool too_long = max_u64(r->has_length ? r->length : 0, h->stream.received) > h->x.server->config.limits.body_bytes;
+	bool too_long = max_u64(r->has_length ? r->length : 0, h->stream.received) > limits_of(h)->body_bytes;
 	return too_long ? H2_BODY_TOO_LONG : H2_NOT_REFUSED;
 }
 
@@ -174,7 +180,7 @@ static enum h2_refused take_head(struct h2_exchange *h)
 	struct http_request *r = &h->req;
 	struct http_conn *c = h->stream.session->conn;
 	struct slice scheme = l->pseudo[H2_SCHEME];
-	if (h2_list_is_too_large(h->x.server, l))
+	if (h2_list_is_too_large(limits_of(h), l))
 		return H2_HEAD_TOO_LARGE;
 	*r = (struct http_request){
 		.method = l->pseudo[H2_METHOD],
@@ -218,13 +224,13 @@ static const struct http_wire wire;
 static struct h2_stream *begin(struct h2_session *session)
 {
 	struct http_server *s = session->conn->server;
-	uint32_t most = s->config.limits.streams;
+	uint32_t most = session->conn->limits.streams;
 	struct h2_exchange *h = most && session->n + session->cancelled >= most ? NULL : http__spare_get(&s->spare_exchanges, sizeof(struct h1_exchange));
 	if (!h)
 		return NULL;
 	memset(h, 0, sizeof *h);
 	http__exchange_init(&h->x, s, &wire, &h->req);
-	http__meter_start(&h->sending, &s->config.limits);
+	http__meter_start(&h->sending, &session->conn->limits);
 	h->stream.x = &h->x;
 	h->held_by = session;
 	session->held++;
@@ -235,7 +241,7 @@ static struct h2_stream *begin(struct h2_session *session)
 
 static void wait_for_body(struct h2_exchange *h)
 {
-	const struct http_limits *l = &h->x.server->config.limits;
+	const struct http_limits *l = limits_of(h);
 	if (!h->stream.session)
 		return;
 	h->stream.read_by = min_u64(sat_add_u64(now_of(h), l->body_ns), http__meter_deadline(&h->sending, l, l->body_total_ns));
@@ -244,14 +250,14 @@ static void wait_for_body(struct h2_exchange *h)
 
 static void await_no_body(struct h2_exchange *h)
 {
-	http__meter_stop(&h->sending, &h->x.server->config.limits, now_of(h));
+	http__meter_stop(&h->sending, limits_of(h), now_of(h));
 	h->stream.read_by = UINT64_MAX;
 }
 
 static void on_read(struct h2_exchange *h)
 {
 	struct h2_stream *st = &h->stream;
-	const struct http_limits *l = &h->x.server->config.limits;
+	const struct http_limits *l = limits_of(h);
 	if (h->reads_away) {
 		try_complete(h);
 		return;
@@ -260,7 +266,7 @@ static void on_read(struct h2_exchange *h)
 		fail(h, H2_BODY_TOO_LONG, HTTP_CANCEL_TOO_LARGE);
 		return;
 	}
-	if (h2_list_is_too_large(h->x.server, &st->trailers)) {
+	if (h2_list_is_too_large(limits_of(h), &st->trailers)) {
 		fail(h, H2_TRAILERS_TOO_LARGE, HTTP_CANCEL_BAD_BODY);
 		return;
 	}
@@ -586,7 +592,7 @@ bool http__h2_take(struct http_conn *c, const uint8_t *p, size_t n)
 	c->protocol = &protocol;
 	c->watches_output = false;
 	c->read_deadline = UINT64_MAX;
-	h->session = h2_session_new(c, &side, c->server->config.limits.streams);
+	h->session = h2_session_new(c, &side, c->limits.streams);
 	if (!h->session) {
 		http__conn_close(c, HTTP_CANCEL_NOMEM, false);
 		return false;

@@ -28,8 +28,8 @@ static inline const struct http_field *h2_list_fields(const struct h2_list *l)
 	return l->block ? (const void *)l->block->data : NULL;
 }
 // One more; beyond the limits it is counted only. false: memory is out.
-bool h2_list_add(struct http_server *s, struct h2_list *l, struct slice name, struct slice value);
-bool h2_list_is_too_large(const struct http_server *s, const struct h2_list *l);
+bool h2_list_add(struct http_server *s, const struct http_limits *most, struct h2_list *l, struct slice name, struct slice value);
+bool h2_list_is_too_large(const struct http_limits *most, const struct h2_list *l);
 // It is complete: several cookie fields are one (RFC 9113, 8.2.3). false: memory is out.
 bool h2_list_end(struct http_server *s, struct h2_list *l);
 // Of a trailer section: those that may not stand there are left out.

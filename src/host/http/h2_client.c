@@ -205,7 +205,7 @@ static bool take_head(struct http_outgoing *o)
 		return true;
 	struct slice status = l->pseudo[H2_STATUS];
 	uint64_t code = 0;
-	if (h2_list_is_too_large(o->x.server, l)) {
+	if (h2_list_is_too_large(&o->x.server->config.limits, l)) {
 		fail(o, HTTP_FAILURE_HTTP_RESPONSE_HEADER_SECTION_SIZE, HTTP_CANCEL_TOO_LARGE);
 		return false;
 	}
@@ -222,7 +222,7 @@ static bool take_head(struct http_outgoing *o)
 static void on_read(struct http_outgoing *o)
 {
 	const struct h2_stream *st = &o->stream;
-	if (h2_list_is_too_large(o->x.server, &st->trailers)) {
+	if (h2_list_is_too_large(&o->x.server->config.limits, &st->trailers)) {
 		fail(o, HTTP_FAILURE_HTTP_RESPONSE_TRAILER_SECTION_SIZE, HTTP_CANCEL_TOO_LARGE);
 		return;
 	}

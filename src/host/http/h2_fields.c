@@ -53,17 +53,17 @@ static enum h2_pseudo pseudo_of(struct slice name)
 	return H2_PSEUDO;
 }
 
-bool h2_list_is_too_large(const struct http_server *s, const struct h2_list *l)
+bool h2_list_is_too_large(const struct http_limits *most, const struct h2_list *l)
 {
-	return l->bytes > s->config.limits.head_bytes || l->seen > s->config.limits.fields;
+	return l->bytes > most->head_bytes || l->seen > most->fields;
 }
 
-bool h2_list_add(struct http_server *s, struct h2_list *l, struct slice name, struct slice value)
+bool h2_list_add(struct http_server *s, const struct http_limits *most, struct h2_list *l, struct slice name, struct slice value)
 {
 	bool is_pseudo = name.len && name.ptr[0] == ':';
 	l->bytes += name.len + value.len + 4;
 	l->seen += !is_pseudo;
-	if (h2_list_is_too_large(s, l))
+	if (h2_list_is_too_large(most, l))
 		return true;
 	if (!reserve(s, l, name.len + value.len))
 		return false;

@@ -48,7 +48,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
 // Who has something to send and may not, since the peer's window is closed, waits for it (what the kernel does not take is conn.c's).
 static void await_windows(struct h2_session *s)
 {
-	const struct http_limits *l = &s->conn->server->config.limits;
+	const struct http_limits *l = &s->conn->limits;
 	uint64_t now = loop_now_ns(s->conn->server->loop);
 	if (s->conn->write_blocked)
 		return;
@@ -84,7 +84,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *u
 {
 	struct h2_session *s = user;
 	h2_list_release(s->conn->server, &s->list);
-	s->head_by = sat_add_u64(loop_now_ns(s->conn->server->loop), s->conn->server->config.limits.head_ns);
+	s->head_by = sat_add_u64(loop_now_ns(s->conn->server->loop), s->conn->limits.head_ns);
 	h2_session_look_by(s, s->head_by);
 	if (!begins_request(s, f))
 		return 0;
@@ -104,8 +104,8 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t 
 {
 	struct h2_session *s = user;
 	struct http_server *server = s->conn->server;
-	const struct http_limits *l = &server->config.limits;
-	bool ok = h2_list_add(server, &s->list, slice_of(name, name_len), slice_of(value, value_len));
+	const struct http_limits *l = &s->conn->limits;
+	bool ok = h2_list_add(server, l, &s->list, slice_of(name, name_len), slice_of(value, value_len));
 	if (!ok)
 		s->why = NGHTTP2_INTERNAL_ERROR;
 	if (s->list.bytes / BOMB > max_u64(l->head_bytes, BLOCK_SMALL) || s->list.seen / BOMB > max_u64(l->fields, HTTP_FIELDS_MAX)) {
@@ -404,7 +404,7 @@ static nghttp2_session *new_session(struct h2_session *s)
 
 static bool greet(struct h2_session *s, uint32_t max_streams)
 {
-	const struct http_limits *l = &s->conn->server->config.limits;
+	const struct http_limits *l = &s->conn->limits;
 	nghttp2_settings_entry list[4];
 	size_t n = 0;
 	list[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1};
@@ -441,8 +441,8 @@ struct h2_session *h2_session_new(struct http_conn *c, const struct h2_side *sid
 	s->ng = new_session(s);
 	if (s->ng && greet(s, max_streams)) {
 		uint64_t now = loop_now_ns(c->server->loop);
-		s->head_by = sat_add_u64(now, c->server->config.limits.head_ns);
-		s->idle_by = sat_add_u64(now, c->server->config.limits.idle_ns);
+		s->head_by = sat_add_u64(now, c->limits.head_ns);
+		s->idle_by = sat_add_u64(now, c->limits.idle_ns);
 		return s;
 	}
 	s->conn = NULL;

@@ -16,7 +16,7 @@ void h2_stream_list(struct h2_session *s, struct h2_stream *st, int32_t id)
 	s->streams = st;
 	s->n++;
 	s->conn->idle_since = UINT64_MAX;
-	http__meter_start(&st->taking, &s->conn->server->config.limits);
+	http__meter_start(&st->taking, &s->conn->limits);
 }
 
 void h2_stream_forget_event(struct h2_stream *st)
@@ -51,7 +51,7 @@ static void rest(struct h2_session *s)
 	struct http_conn *c = s->conn;
 	uint64_t now = loop_now_ns(c->server->loop);
 	c->idle_since = now;
-	s->idle_by = sat_add_u64(now, c->server->config.limits.idle_ns);
+	s->idle_by = sat_add_u64(now, c->limits.idle_ns);
 	h2_session_look_by(s, s->idle_by);
 	if (s->side->rest)
 		s->side->rest(s);
@@ -243,7 +243,7 @@ nghttp2_data_provider h2_stream_source(struct h2_stream *st)
 void h2_stream_took(struct h2_stream *st, size_t n)
 {
 	const struct h2_session *s = st->session;
-	const struct http_limits *l = &s->conn->server->config.limits;
+	const struct http_limits *l = &s->conn->limits;
 	uint64_t now = loop_now_ns(s->conn->server->loop);
 	st->out_start += n;
 	st->took_ns = now;

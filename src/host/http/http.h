@@ -138,6 +138,8 @@ NODISCARD bool http_server_listen(struct http_server *s, struct http_address *ad
 NODISCARD bool http_server_listen_on(struct http_server *s, int fd, struct err *e);
 // It listens and accepts nobody: who comes waits. false: it accepts again.
 void http_server_hold(struct http_server *s, bool holds);
+// Connections that come from here on have these limits and this TLS (borrowed; NULL: in clear); those that are there keep what they began with.
+void http_server_change(struct http_server *s, const struct http_limits *limits, struct http_tls *tls);
 // Takes over a connected socket (a test, a tenant's process).
 NODISCARD bool http_server_adopt(struct http_server *s, int fd, struct err *e);
 // Serves what another server of the same gate accepted and passed on (on_accepted), also while it drains. On its own thread. NULL: nobody serves it, it is

@@ -146,6 +146,7 @@ struct http_conn {
 	struct loop_job job;
 	struct http_server *server;
 	const struct http_protocol *protocol;
+	struct http_limits limits;     // that it began with
 	enum conn_state state;
 	bool read_eof, linger, write_blocked, watches_output;
 	bool is_deaf;                  // what is sent is thrown away

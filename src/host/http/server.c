@@ -271,6 +271,15 @@ void http_server_take(struct http_server *s, struct http_gate *gate, int fd, con
 
 // ---- life ------------------------------------------------------------------------------------------------------------------------
 
+void http_server_change(struct http_server *s, const struct http_limits *limits, struct http_tls *tls)
+{
+	struct http_limits *m = &s->config.limits;
+	*m = *limits;
+	m->head_bytes = (uint32_t)min_u64(m->head_bytes, HTTP_HEAD_MAX);
+	m->fields = (uint32_t)min_u64(m->fields, HTTP_FIELDS_MAX);
+	s->config.tls = tls;
+}
+
 bool http_server_new(struct loop *l, const struct http_server_config *config, struct http_server **ret, struct err *e)
 {
 	struct http_server *s = mem_alloc(sizeof *s);
@@ -291,9 +300,7 @@ bool http_server_new(struct loop *l, const struct http_server_config *config, st
 		mem_free(s);
 		return err_nomem(e);
 	}
-	struct http_limits *m = &s->config.limits;
-	m->head_bytes = (uint32_t)min_u64(m->head_bytes, HTTP_HEAD_MAX);
-	m->fields = (uint32_t)min_u64(m->fields, HTTP_FIELDS_MAX);
+	http_server_change(s, &config->limits, config->tls);
 	s->job.fn = server_turn;
 	s->accept_timer.fn = on_accept_timer;
 	s->room_remote.fn = on_room_asked;

@@ -2,7 +2,7 @@
 // Asked for on thread 0; each thread has a port of each, and is told what to do with it.
 //
 //   serve_addresses_prepare ── thread 0 binds ──► OPEN: each thread has a port that holds ──► ready
-//   serve_addresses_commit ── SERVE: they accept ──► LEAVE: those that go drain ──► done
+//   serve_addresses_commit ── SERVE: they accept, and the site's have its other settings ──► LEAVE: those that go drain ──► done
 //   serve_addresses_abandon ── CLOSE: nothing of it was ever there
 //
 // A listener: free ──► held (prepared) ──► serves ──► drains ──► free, with the last of its ports. Its place in the list is used again then, and that of its site
@@ -16,8 +16,9 @@ struct serve_addresses {
 	struct serve_address_change change;
 	struct serve_site *site;       // where some come
 	bool is_new;                   // it came for them
-	struct serve_listener **come, **go;
-	unsigned n_come, n_go;
+	struct serve_wire *wire, *was; // that the site gets, until it has it; that it had, until no thread looks at it
+	struct serve_listener **come, **go, **rewired;
+	unsigned n_come, n_go, n_rewired;
 	enum action action;
 	uint32_t waiting;              // threads that have not done it
 	struct loop_remote did;
@@ -74,6 +75,8 @@ void serve__addresses_take_up(struct serve_thread *t)
 	struct serve_addresses *a = __atomic_exchange_n(&t->readdresses, NULL, __ATOMIC_ACQ_REL);
 	if (!a)
 		return;
+	for (unsigned i = 0; a->action == SERVE && i < a->n_rewired; i++)
+		serve__port_take_wire(&a->rewired[i]->ports[t->index], a->site->wire);
 	struct serve_listener **list = a->action == LEAVE ? a->go : a->come;
 	for (unsigned i = 0, n = a->action == LEAVE ? a->n_go : a->n_come; i < n; i++)
 		act_on(a, list[i], t);
@@ -203,6 +206,19 @@ static void find_going(struct serve_addresses *a)
 	}
 }
 
+// What the site's addresses are served by, once they are those of the configuration.
+static bool make_wire(struct serve_addresses *a, struct err *e)
+{
+	struct serve_process *p = a->process;
+	const struct serve_listener_config *c = a->change.config;
+	if (a->is_new)
+		return true;
+	if (a->change.rewires && !serve__wire_new(c, &a->wire, e))
+		return false;
+	a->rewired = mem_zalloc(p->max_listeners * sizeof *a->rewired);
+	return (a->rewired || err_nomem(e)) && serve__wire_fits(a->wire ? a->wire : a->site->wire, c, e);
+}
+
 static bool make(struct serve_addresses *a, struct err *e)
 {
 	struct serve_process *p = a->process;
@@ -219,6 +235,8 @@ static bool make(struct serve_addresses *a, struct err *e)
 		return false;
 	a->is_new = a->change.site == SERVE_NO_SITE;
 	a->site = a->is_new ? a->site : &p->sites[a->change.site];
+	if (!make_wire(a, e))
+		return false;
 	for (uint32_t i = 0; i < c->addresses.len; i++)
 		if (!has(a, c->addresses.ptr[i]) && !come(a, c->addresses.ptr[i], e))
 			return false;
@@ -246,6 +264,8 @@ static void change_free(struct serve_addresses *a)
 	p->readdressing = a->next;
 	mem_free(a->come);
 	mem_free(a->go);
+	mem_free(a->rewired);
+	serve__wire_free(a->wire);
 	mem_free(a);
 	if (p->readdressing)
 		begin(p->readdressing);
@@ -297,6 +317,7 @@ static void on_did(struct loop_remote *m)
 		all_are_open(a);
 		break;
 	case SERVE:
+		serve__wire_free(a->was);
 		leave(a);
 		break;
 	case LEAVE:
@@ -332,8 +353,31 @@ unsigned serve_addresses_site(const struct serve_addresses *a)
 	return a->site ? (unsigned)(a->site - a->process->sites) : SERVE_NO_SITE;
 }
 
+// Also of those that drain: a request on an old connection looks at it.
+static void rewire(struct serve_addresses *a)
+{
+	struct serve_process *p = a->process;
+	a->was = a->site->wire;
+	a->site->wire = a->wire;
+	a->wire = NULL;
+	pthread_mutex_lock(&p->listening);
+	for (unsigned i = 0; i < p->n_listeners; i++) {
+		struct serve_listener *l = &p->listeners[i];
+		if (l->site != a->site || l->state == LISTENER_FREE)
+			continue;
+		a->rewired[a->n_rewired++] = l;
+		l->is_tls = l->address.len && a->site->wire->tls;
+	}
+	pthread_mutex_unlock(&p->listening);
+	for (unsigned i = 0; i < a->n_rewired; i++)
+		if (a->rewired[i]->state == LISTENER_SERVES)
+			say(a->rewired[i], "serves who comes with other settings on");
+}
+
 void serve_addresses_commit(struct serve_addresses *a, serve_done_fn *done, void *ctx)
 {
+	if (a->wire)
+		rewire(a);
 	a->done = done;
 	a->ctx = ctx;
 	for (unsigned i = 0; i < a->n_come; i++) {

@@ -3,9 +3,8 @@
 
 #define LOOK_AGAIN (5 * SECOND)
 
-bool serve__certificates_open(struct serve_site *s, struct err *e)
+bool serve__certificates_open(const struct serve_listener_config *c, struct http_tls **ret, struct err *e)
 {
-	const struct serve_listener_config *c = s->config;
 	uint32_t n = c->certs.len;
 	if (n != c->keys.len) {
 		err_set(e, ERR_USAGE, "%u certificates and %u keys", n, c->keys.len);
@@ -18,7 +17,7 @@ bool serve__certificates_open(struct serve_site *s, struct err *e)
 		return err_nomem(e);
 	for (uint32_t i = 0; i < n; i++)
 		pairs[i] = (struct http_tls_pair){c->certs.ptr[i], c->keys.ptr[i]};
-	bool ok = http_tls_server_new(pairs, n, &s->tls, e);
+	bool ok = http_tls_server_new(pairs, n, ret, e);
 	mem_free(pairs);
 	return ok;
 }
@@ -36,9 +35,10 @@ bool serve__certificates_reload(struct serve_process *p, bool if_changed)
 {
 	bool any = false;
 	for (unsigned i = 0; i < p->n_sites; i++) {
-		any |= p->sites[i].tls != NULL;
-		if (p->sites[i].tls && (!if_changed || http_tls_has_changed(p->sites[i].tls)))
-			reload(p, p->sites[i].tls);
+		struct http_tls *tls = p->sites[i].wire ? p->sites[i].wire->tls : NULL;
+		any |= tls != NULL;
+		if (tls && (!if_changed || http_tls_has_changed(tls)))
+			reload(p, tls);
 	}
 	return any;
 }

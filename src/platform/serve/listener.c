@@ -26,9 +26,9 @@ static uint64_t or_none(uint64_t limit)
 	return limit ? limit : HTTP_NO_LIMIT;
 }
 
-static struct http_limits http_limits_of(const struct serve_listener_config *c)
+static struct http_limits http_limits_of(const struct serve_wire *w)
 {
-	const struct serve_listener_limits *l = &c->limits;
+	const struct serve_listener_limits *l = &w->config.limits;
 	struct http_limits h = http_limits_default;
 	h.head_bytes = (uint32_t)l->head_bytes;  // in limits.def's range
 	h.fields = (uint32_t)l->head_fields;
@@ -187,16 +187,17 @@ static bool init(struct serve_listener *l, struct serve_site *site, struct err *
 	l->state = serve__phase(p) == SERVE_STARTING ? LISTENER_SERVES : LISTENER_HELD;  // not to be told of before it is bound
 	l->open_ports = p->n_threads;
 	l->name[0] = 0;
-	l->tls = NULL;
+	l->is_tls = false;
 	if (!l->ports)  // other threads look at those of one that is free
 		l->ports = ports_new(l, p);
 	pthread_mutex_unlock(&p->listening);
 	return l->ports || err_nomem(e);
 }
 
-static void choose_tls(struct serve_listener *l)
+// A socket in the file system is in clear.
+static struct http_tls *tls_of(const struct serve_listener *l, const struct serve_wire *w)
 {
-	l->tls = l->address.len ? l->site->tls : NULL;
+	return l->address.len ? w->tls : NULL;
 }
 
 // Each thread gets a descriptor of a socket that all accept from, the first the one that there is. Before the others start: one of them must not look at
@@ -218,7 +219,7 @@ bool serve__listener_init(struct serve_listener *l, struct serve_site *site, con
 		return false;
 	snprintf(l->name, sizeof l->name, "%s", text);
 	l->path = l->path ? path_of(l->name) : NULL;
-	choose_tls(l);
+	l->is_tls = tls_of(l, site->wire);
 	return true;
 }
 
@@ -237,7 +238,7 @@ bool serve__listener_init_handed(struct serve_listener *l, struct serve_site *si
 	memcpy(l->address.bytes, address.bytes, address.len);
 	l->address.len = address.len;
 	snprintf(l->name, sizeof l->name, "unix:%s", path);
-	choose_tls(l);
+	l->is_tls = tls_of(l, site->wire);
 	return true;
 }
 
@@ -263,7 +264,7 @@ void serve__listener_print(const struct serve_listener *l, struct buf *b)
 	char address[64];
 	http_address_print(&l->address, address, sizeof address);
 	if (l->address.len)
-		buf_printf(b, "http%s://%s", l->tls ? "s" : "", address);
+		buf_printf(b, "http%s://%s", l->is_tls ? "s" : "", address);
 	else
 		buf_put_str(b, l->name);
 }
@@ -293,15 +294,16 @@ bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool fir
 {
 	struct serve_port *p = &l->ports[t->index];
 	struct http_server_config config = {
-		.limits = http_limits_of(l->site->config),
+		.limits = http_limits_of(l->site->wire),
 		.on_request = on_request,
 		.on_refused = on_refused,
 		.user = p,
 		.gate = l->process->gate,
-		.tls = l->tls,
+		.tls = tls_of(l, l->site->wire),
 		.on_full = on_full,
 	};
 	p->thread = t;
+	p->wire = l->site->wire;
 	p->drained = p->leaves = p->wants_drain = false;
 	struct serve_routing *routing;
 	struct http_server *http;
@@ -318,6 +320,14 @@ bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool fir
 	spinlock_unlock(&p->lock);
 	take_handed(p);
 	return start_listening(p, first, e);
+}
+
+void serve__port_take_wire(struct serve_port *p, const struct serve_wire *w)
+{
+	const struct http_limits limits = http_limits_of(w);
+	p->wire = w;
+	if (p->http)
+		http_server_change(p->http, &limits, tls_of(p->listener, w));
 }
 
 static void on_drained(void *user)

@@ -127,7 +127,7 @@ void serve__route(struct serve_port *p, struct http_exchange *x)
 	struct serve_origin origin;
 	struct serve_match match;
 	struct slice path;
-	serve__origin_of(&p->listener->site->trust, r, &origin);
+	serve__origin_of(&p->wire->trust, r, &origin);
 	if (!serve__path_resolve(serve__path_of(r->target), &p->scratch, &path)) {
 		answer_error(p, x, started_ns, 503);
 		return;

@@ -271,13 +271,15 @@ void serve_routes_commit(struct serve_routes *r, serve_done_fn *done, void *ctx)
 void serve_routes_abandon(struct serve_routes *r);
 
 // Where requests come in, as it is to be. `site`: a listener of the setup, or one that came, by its index; SERVE_NO_SITE: one more comes, whose index
-// serve_addresses_site says. Those of the configuration that aren't listened on yet come, others of that site go; all else of it stays. NULL: none come.
+// serve_addresses_site says. Those of the configuration that aren't listened on yet come, others of that site go. NULL: none come.
 // `leaves`: a site all of whose addresses go: their connections drain, by the routes that it has, and its index is used again.
 enum { SERVE_NO_SITE = INT32_MAX };
 struct serve_address_change {
 	unsigned site;
 	const struct serve_listener_config *config;  // until `ready`
 	unsigned leaves;  // SERVE_NO_SITE: none
+	// TLS, trust_proxy and limits of `site` become the configuration's: limits and TLS of connections that come from then on, trust_proxy of requests.
+	bool rewires;
 };
 struct serve_addresses;
 // `ready` is called once, perhaps before this returns: with addresses that are bound, and hold who comes, or with NULL and why. Then routes may be prepared.

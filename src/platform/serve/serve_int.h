@@ -27,6 +27,7 @@
 #include "tier/tier.h"
 #include "vm/vm.h"
 #include "wasi/wasi.h"
+#include "wire.h"
 #include "writer.h"
 
 // Of a call that begins now.
@@ -482,19 +483,6 @@ void serve__triggers_end(struct serve_shard *s);
 void serve__triggers_changed(struct serve_shard *s);
 uint64_t serve__triggers_retire(struct serve_shard *s, uint64_t now_ns, uint64_t next_ns);
 
-// ---- origin: who asks, and for what, told by a proxy that is trusted -------------------------------------------------------------------
-struct serve_trust {
-	const struct seam_net_rule *ranges;
-	uint32_t n;
-};
-NODISCARD bool serve__trust_parse(struct arena *a, const struct serve_listener_config *c, struct serve_trust *ret, struct err *e);
-struct serve_origin {
-	struct http_address client;  // port 0: not known
-	bool https;
-	struct slice authority;      // of the request
-};
-void serve__origin_of(const struct serve_trust *t, const struct http_request *r, struct serve_origin *ret);
-
 // ---- route: the way of a request to who answers it ---------------------------------------------------------------------------------------
 // Of a port: the router that its thread has taken up.
 struct serve_routing {
@@ -542,19 +530,17 @@ uint32_t serve__routed_fields(struct serve_routed *r, struct http_field ret[SERV
 // Addresses that are served alike, by one router.
 struct serve_site {
 	struct serve_process *process;
-	const struct serve_listener_config *config;
-	struct http_tls *tls;         // NULL: in clear
+	struct serve_wire *wire;      // thread 0: the newest
 	struct serve_router *router;  // thread 0: the newest
 	struct serve_service *all;    // that answers everything, as long as the process lives; NULL: there are routes
 	bool there, leaves;           // there: it is one; leaves: its addresses do, and it goes with the last
-	struct arena arena;
-	struct serve_trust trust;
 };
 // A listener's part of one thread.
 struct serve_port {
 	struct serve_listener *listener;
 	struct serve_thread *thread;
 	struct serve_routing *routing;
+	const struct serve_wire *wire;  // that its thread has taken up
 	struct buf scratch;  // of a path that is resolved
 	struct http_server *http;
 	int fd;        // of a socket that all threads accept from, until it is opened; -1: each has its own
@@ -587,7 +573,7 @@ struct serve_listener {
 	struct loop_remote closed;    // to thread 0: the last is
 	struct sys_socket_file file;
 	char name[SYS_SOCKET_PATH_MAX + 16];  // what it was told as; of one that was handed over "unix:PATH"
-	struct http_tls *tls;         // borrowed from its site; NULL: in clear
+	bool is_tls;                  // of who comes from here on
 	struct serve_port *ports;     // one a thread; stay when it is free
 };
 // Of an address or a path, as serve_check_address takes it; or of a descriptor, which is handed over and taken over, also when it fails.
@@ -603,6 +589,8 @@ void serve__listener_print(const struct serve_listener *l, struct buf *b);
 // Opens a thread's port and listens; `first`: nobody else may have the address. Where the service has one instance, on one thread, connections are passed on
 // to that.
 NODISCARD bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool first, struct err *e);
+// Who comes from here on is served so. On its thread.
+void serve__port_take_wire(struct serve_port *p, const struct serve_wire *w);
 void serve__port_drain(struct serve_port *p);
 void serve__port_close(struct serve_port *p);
 // It drains, and is closed when it has, or after that time (0: it takes what it takes); then the listener is told. On its thread.
@@ -636,7 +624,8 @@ void serve__addresses_take_up(struct serve_thread *t);
 void serve__sites_close(struct serve_process *p);
 
 // ---- certificates --------------------------------------------------------------------------------------------------------------------
-NODISCARD bool serve__certificates_open(struct serve_site *s, struct err *e);
+// *ret stays where there are none.
+NODISCARD bool serve__certificates_open(const struct serve_listener_config *c, struct http_tls **ret, struct err *e);
 // Reads them again, `if_changed`: those whose files have changed. false: there are none.
 bool serve__certificates_reload(struct serve_process *p, bool if_changed);
 // Looks whether they have changed, from here on.

@@ -54,9 +54,8 @@ static struct serve_listener *next_listener(struct serve_process *p)
 }
 
 // `handed`: it has addresses without any of its own.
-static bool open_addresses(struct serve_site *s, bool handed, struct err *e)
+static bool open_addresses(struct serve_site *s, const struct serve_listener_config *c, bool handed, struct err *e)
 {
-	const struct serve_listener_config *c = s->config;
 	for (uint32_t i = 0; i < c->addresses.len; i++)
 		if (!serve__listener_init(next_listener(s->process), s, c->addresses.ptr[i], e))
 			return false;
@@ -66,14 +65,59 @@ static bool open_addresses(struct serve_site *s, bool handed, struct err *e)
 static bool check_tls(const struct serve_site *s, struct err *e)
 {
 	const struct serve_process *p = s->process;
-	for (unsigned i = 0; s->tls && i < p->n_listeners; i++)
-		if (p->listeners[i].tls == s->tls)
+	for (unsigned i = 0; s->wire->tls && i < p->n_listeners; i++)
+		if (p->listeners[i].site == s && p->listeners[i].is_tls)
 			return true;
-	if (!s->tls)
+	if (!s->wire->tls)
 		return true;
 	err_set(e, ERR_USAGE, "--tls-cert: there is no address to speak TLS on");
 	return err_hint(e, "a socket in the file system is served in clear; HOST:PORT by TLS");
 }
+
+// ---- how connections are served ----------------------------------------------------------------------------------------------------------
+
+// What it is read by later: certificates, limits.
+static bool copy_config(struct serve_wire *w, const struct serve_listener_config *from)
+{
+	struct serve_listener_config *c = &w->config;
+	const char **certs, **keys, **trust;
+	if (!texts_dup(&w->arena, from->certs.ptr, from->certs.len, &certs) || !texts_dup(&w->arena, from->keys.ptr, from->keys.len, &keys) ||
+		!texts_dup(&w->arena, from->trust_proxy.ptr, from->trust_proxy.len, &trust))
+		return false;
+	*c = (struct serve_listener_config){.limits = from->limits};
+	c->certs.ptr = certs;
+	c->certs.len = from->certs.len;
+	c->keys.ptr = keys;
+	c->keys.len = from->keys.len;
+	c->trust_proxy.ptr = trust;
+	c->trust_proxy.len = from->trust_proxy.len;
+	return true;
+}
+
+bool serve__wire_new(const struct serve_listener_config *c, struct serve_wire **ret, struct err *e)
+{
+	struct serve_wire *w = mem_zalloc(sizeof *w);
+	if (!w)
+		return err_nomem(e);
+	arena_init(&w->arena, 0);
+	if ((copy_config(w, c) || err_nomem(e)) && serve__trust_parse(&w->arena, &w->config, &w->trust, e) && serve__certificates_open(&w->config, &w->tls, e)) {
+		*ret = w;
+		return true;
+	}
+	serve__wire_free(w);
+	return false;
+}
+
+void serve__wire_free(struct serve_wire *w)
+{
+	if (!w)
+		return;
+	http_tls_free(w->tls);
+	arena_release(&w->arena);
+	mem_free(w);
+}
+
+// ---- all of a process ----------------------------------------------------------------------------------------------------------------------
 
 bool serve__sites_open(struct serve_process *p, const struct serve_setup *setup, const struct sys_handed *handed, struct err *e)
 {
@@ -84,10 +128,8 @@ bool serve__sites_open(struct serve_process *p, const struct serve_setup *setup,
 		return err_nomem(e);
 	for (unsigned i = 0; i < setup->n_listeners; i++) {
 		struct serve_site *s = &p->sites[p->n_sites++];
-		*s = (struct serve_site){.process = p, .config = &setup->listeners[i], .there = true};
-		arena_init(&s->arena, 0);
-		if (!serve__trust_parse(&s->arena, s->config, &s->trust, e) || !serve__certificates_open(s, e) ||
-			!open_addresses(s, i == 0 && handed->n > (for_admin >= 0), e))
+		*s = (struct serve_site){.process = p, .there = true};
+		if (!serve__wire_new(&setup->listeners[i], &s->wire, e) || !open_addresses(s, &setup->listeners[i], i == 0 && handed->n > (for_admin >= 0), e))
 			return false;
 	}
 	for (unsigned i = 0; p->n_sites && i < handed->n; i++)
@@ -101,25 +143,6 @@ bool serve__sites_open(struct serve_process *p, const struct serve_setup *setup,
 
 // ---- one that comes while it serves ------------------------------------------------------------------------------------------------------
 
-// What it is read by later: certificates, limits.
-static bool copy_config(struct serve_site *s, const struct serve_listener_config *from)
-{
-	struct serve_listener_config *c = ARENA_NEW(&s->arena, struct serve_listener_config);
-	const char **certs, **keys, **trust;
-	if (!c || !texts_dup(&s->arena, from->certs.ptr, from->certs.len, &certs) || !texts_dup(&s->arena, from->keys.ptr, from->keys.len, &keys) ||
-		!texts_dup(&s->arena, from->trust_proxy.ptr, from->trust_proxy.len, &trust))
-		return false;
-	*c = (struct serve_listener_config){.limits = from->limits};
-	c->certs.ptr = certs;
-	c->certs.len = from->certs.len;
-	c->keys.ptr = keys;
-	c->keys.len = from->keys.len;
-	c->trust_proxy.ptr = trust;
-	c->trust_proxy.len = from->trust_proxy.len;
-	s->config = c;
-	return true;
-}
-
 static struct serve_site *take_site(struct serve_process *p)
 {
 	for (unsigned i = 0; i < p->n_sites; i++)
@@ -128,9 +151,9 @@ static struct serve_site *take_site(struct serve_process *p)
 	return p->n_sites < p->max_sites ? &p->sites[p->n_sites++] : NULL;
 }
 
-static bool can_have_tls(const struct serve_site *s, const struct serve_listener_config *c, struct err *e)
+bool serve__wire_fits(const struct serve_wire *w, const struct serve_listener_config *c, struct err *e)
 {
-	bool can = !s->tls || c->addresses.len == 0;
+	bool can = !w->tls || c->addresses.len == 0;
 	for (uint32_t i = 0; i < c->addresses.len; i++)
 		can |= strncmp(c->addresses.ptr[i], "unix:", 5) != 0;
 	return can || err_set(e, ERR_USAGE, "tls: there is no address to speak it on");
@@ -142,9 +165,7 @@ bool serve__site_new(struct serve_process *p, const struct serve_listener_config
 	if (!s)
 		return err_set(e, ERR_LIMIT, "more than %u sites", p->max_sites);
 	*s = (struct serve_site){.process = p, .there = true};
-	arena_init(&s->arena, 0);
-	if ((copy_config(s, c) || err_nomem(e)) && serve__trust_parse(&s->arena, s->config, &s->trust, e) && serve__certificates_open(s, e) && can_have_tls(s, c, e) &&
-		serve__router_new(NULL, 0, NULL, &s->router, e)) {
+	if (serve__wire_new(c, &s->wire, e) && serve__wire_fits(s->wire, c, e) && serve__router_new(NULL, 0, NULL, &s->router, e)) {
 		*ret = s;
 		return true;
 	}
@@ -154,9 +175,8 @@ bool serve__site_new(struct serve_process *p, const struct serve_listener_config
 
 void serve__site_free(struct serve_site *s)
 {
-	http_tls_free(s->tls);
+	serve__wire_free(s->wire);
 	serve__router_unref(s->router);
-	arena_release(&s->arena);
 	*s = (struct serve_site){.process = s->process};
 }
 
@@ -234,9 +254,8 @@ void serve__sites_close(struct serve_process *p)
 	for (unsigned i = 0; i < p->n_listeners; i++)
 		serve__listener_release(&p->listeners[i]);
 	for (unsigned i = 0; i < p->n_sites; i++) {
-		http_tls_free(p->sites[i].tls);
+		serve__wire_free(p->sites[i].wire);
 		serve__router_unref(p->sites[i].router);
-		arena_release(&p->sites[i].arena);
 	}
 	mem_free(p->listeners);
 }

@@ -197,15 +197,32 @@ void sys_stop_end(void)
 	_exit(128 + stop.number);  // the first process of a container is not ended by a signal
 }
 
-void sys_stop_at_once(void)
+static void unblock(const int *list, size_t n)
 {
 	sigset_t set;
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	release_stop(SIGINT);
-	release_stop(SIGTERM);
+	for (size_t i = 0; i < n; i++)
+		sigaddset(&set, list[i]);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+// As if it had never been caught, also where that alone would not do it: the default actions of the first process of a container are none.
+static void on_stop_at_once(int sig, void *siginfo, void *ucontext)
+{
+	sys_signal_default(sig);
+	unblock(&sig, 1);
+	kill(getpid(), sig);
+	_exit(128 + sig);
+}
+
+void sys_stop_at_once(void)
+{
+	static const int list[] = {SIGINT, SIGTERM};
+	struct sigaction now;
+	for (size_t i = 0; i < ARRAY_LEN(list); i++)
+		if (sigaction(list[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+			sys_signal_handle(list[i], on_stop_at_once);
+	unblock(list, ARRAY_LEN(list));
 }
 
 void sys_no_sigpipe(void)

@@ -9,7 +9,7 @@ struct waiter {
 	const bool *stop;     // Ctrl-C
 	bool asked_to_stop;
 	uint64_t told;        // steps
-	bool told_changes;
+	bool told_changes, told_imports;
 };
 
 static void wake(void *arg)
@@ -58,6 +58,24 @@ static void tell_changes(struct waiter *w, const struct json *o)
 		tell_change(x);
 }
 
+// "+ import wasi:keyvalue/store@0.2.0-draft2 of api (@sessions)".
+static void tell_imports(struct waiter *w, const struct json *o)
+{
+	const struct json *imports = json_member(o, "imports");
+	if (w->told_imports || !imports || w->c->config.process.json)
+		return;
+	w->told_imports = true;
+	for (const struct json *x = imports->first; x; x = x->next) {
+		struct buf b = {.max = 1 << 16};
+		put_word(&b, x, "import", "+ import ");
+		put_word(&b, x, "component", " of ");
+		put_word(&b, x, "link", ": @");
+		put_word(&b, x, "grant", ": ");
+		printf("%.*s\n", SLICE_ARGS(buf_view(&b)));
+		buf_release(&b);
+	}
+}
+
 static void tell_steps(struct waiter *w, const struct json *o)
 {
 	const struct json *steps = json_member(o, "steps");
@@ -87,6 +105,7 @@ static bool wait_for(struct waiter *w, const struct json **ret, struct err *e)
 		if (!cli__ask(w->c, w->path, "GET", target, (struct slice){0}, &reply, e))
 			return false;
 		tell_changes(w, reply.json);
+		tell_imports(w, reply.json);
 		tell_steps(w, reply.json);
 		if (!json_is_true(reply.json, "busy"))
 			break;

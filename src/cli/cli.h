@@ -32,7 +32,7 @@ struct cli {
 	bool wit, follow, schema;
 	bool manifest, live;          // what counts where both were changed
 	bool copy, replace, undo, discard, dry_run, no_wait;        // of a change
-	bool promote, rollback;          // of an update; `promote` of a link
+	bool promote, rollback, accept;  // of an update; `promote` of a link
 	unsigned percent;           // 0: not given
 	unsigned shadow;            // of a link; where it was given
 	const char *policy;           // as it was given; NULL: it was not

@@ -55,17 +55,41 @@ static bool put_file(struct cli *c, struct buf *path, struct buf *file, struct e
 	if (c->percent)
 		buf_printf(path, "&percent=%u", c->percent);
 	buf_put_str(path, c->dry_run ? "&dry_run=true" : "");
+	buf_put_str(path, c->accept ? "&accept=true" : "");
 	return true;
+}
+
+// It was refused for what the version imports besides, and is asked for again if somebody at a terminal says so.
+static bool is_accepted(const struct cli *c, const struct json *o, const struct err *e)
+{
+	char answer[16];
+	if (!o || !json_is_true(o, "unaccepted") || c->config.process.json || !sys_is_terminal(0) || !sys_is_terminal(2))
+		return false;
+	fprintf(stderr, "%s\naccept that? [y/N] ", e->text);
+	return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static void update_by(struct cli *c, const char *app, struct buf *path, struct slice file, struct err *e)
+{
+	const struct json *o = NULL;
+	bool ok = cli__change(c, app, path, file, &o, e);
+	if (!ok && is_accepted(c, o, e)) {
+		err_clear(e);
+		buf_put_str(path, "&accept=true");
+		ok = cli__change(c, app, path, file, &o, e);
+	}
+	if (ok)
+		print_release(c, o);
 }
 
 static bool check_update(const struct cli *c, struct err *e)
 {
 	bool file = c->args.len > 1;
 	unsigned n = file + c->promote + c->rollback + (c->percent && !file);
-	if (n == 1 && (file || !c->dry_run))
+	if (n == 1 && (file || !(c->dry_run || c->accept)))
 		return true;
-	err_set(e, ERR_USAGE, n == 1 ? "update: --dry-run is about a file" : "update: a file, --percent, --promote or --rollback: one of them");
-	return err_hint(e, "tenon update [APP/]COMPONENT (FILE [--percent N] | --percent N | --promote | --rollback)");
+	err_set(e, ERR_USAGE, n == 1 ? "update: --dry-run and --accept are about a file" : "update: a file, --percent, --promote or --rollback: one of them");
+	return err_hint(e, "tenon update [APP/]COMPONENT (FILE [--percent N] [--accept] | --percent N | --promote | --rollback)");
 }
 
 int cli__command_update(struct cli *c, struct err *e)
@@ -80,7 +104,7 @@ int cli__command_update(struct cli *c, struct err *e)
 	else if (ok)
 		buf_put_str(&path, c->promote ? "/versions/promote" : "/versions/rollback");
 	if (ok)
-		change(c, app, &path, buf_view(&file), e);
+		update_by(c, app, &path, buf_view(&file), e);
 	buf_release(&path);
 	buf_release(&file);
 	return err_exit_status(e->code);

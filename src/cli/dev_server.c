@@ -93,6 +93,7 @@ static bool give(struct dev *d, struct dev_part *p, struct err *e)
 		buf_put_str(&target, "/components/");
 		ctl_encode(&target, slice_str(p->of->item.name));
 		cli__put_version(&target, p->of->path, sha256);
+		buf_put_str(&target, "&accept=true");
 		buf_put_byte(&target, 0);
 		uint64_t built_ns = sys_now_ns();
 		ok = cli__ask(d->c, d->socket, "POST", (const char *)target.ptr, buf_view(&file), &reply, e) && wait_for(d, &reply, e);

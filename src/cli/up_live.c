@@ -36,6 +36,7 @@ struct change {
 	struct serve_process *process;
 	const struct app *to;  // NULL: it stops
 	const char *busy;
+	struct ctl_imports *more;  // that versions which come import; until it is ready
 	struct up_plan plan;
 	struct piece *pieces;
 	struct up_link **links;  // that come, by plan.open
@@ -242,6 +243,26 @@ static bool prepare_piece(struct change *g, const char *name, struct err *e)
 	return true;
 }
 
+// By it the version reaches something outside of itself: who only reads what its manifest says to it doesn't.
+static bool reaches_out(const struct serve_import_facts *f)
+{
+	return (f->link && !f->is_denied) || (f->grant && (strcmp(f->grant, "net") == 0 || strcmp(f->grant, "dir") == 0));
+}
+
+static void put_import(void *user, const struct serve_import_facts *f)
+{
+	struct piece *p = user;
+	struct ctl_imports *more = p->of->more;
+	bool is_link = f->link && !f->is_denied;
+	buf_printf(&more->list, "%s{\"component\":\"%s\",\"import\":", more->list.len ? "," : "", p->from->item.name);
+	buf_put_json_string(&more->list, f->import);
+	if (is_link || f->grant)
+		buf_printf(&more->list, ",\"%s\":\"%s\"", is_link ? "link" : "grant", is_link ? f->link : f->grant);
+	if (reaches_out(f))
+		buf_printf(&more->text, "%s%.*s (%s%s)", more->text.len ? ", " : "", SLICE_ARGS(slice_sub(f->import, 0, 200)), is_link ? "@" : "", is_link ? f->link : f->grant);
+	buf_put_byte(&more->list, '}');
+}
+
 static void on_version(void *ctx, struct serve_version *v, const struct err *e)
 {
 	struct piece *p = ctx;
@@ -249,6 +270,8 @@ static void on_version(void *ctx, struct serve_version *v, const struct err *e)
 	p->version = v;
 	p->state = READY;
 	note_failure(g, e);
+	if (v && !serve_imports_more(p->service, v, put_import, p, &g->err))
+		note_failure(g, &g->err);
 	go_on(g);
 }
 
@@ -432,7 +455,7 @@ void cli__up_prepare(void *user, const struct ctl_turn *t, void (*ready)(void *c
 		ready(ctx, NULL, &e);
 		return;
 	}
-	*g = (struct change){.app = user, .batch = b, .process = t->process, .to = t->to ? t->to->app : NULL, .busy = t->busy, .ready = ready, .ctx = ctx};
+	*g = (struct change){.app = user, .batch = b, .process = t->process, .to = t->to ? t->to->app : NULL, .busy = t->busy, .more = t->more, .ready = ready, .ctx = ctx};
 	if (!begin(g, t, &e)) {
 		cli__up_abandon(user, g);
 		ready(ctx, NULL, &e);

@@ -1,10 +1,11 @@
 """tenon update, scale, set, undo: versions of a component and values while it serves. No request fails; each change is a release that lasts over a kill; what
 can't be changed is refused, and then nothing has changed."""
-import json, os, signal, subprocess, threading, time
+import hashlib, json, os, pty, signal, subprocess, threading, time
 from pathlib import Path
 
 from front import Folder, ask, connect, where
-from harness import HELLO, MISBEHAVE, check, config
+from harness import HELLO, MISBEHAVE, check, config, shared_guest
+from writing import until
 
 SAYS = {HELLO: b"Hello from a component!\n", MISBEHAVE: b"well-behaved\n"}
 
@@ -289,3 +290,54 @@ def memory_and_descriptors_stay_flat():
         blobs = list((Path(top) / ".tenon/default/shop/blobs").iterdir())
         check(len(blobs) == 2, blobs)
 
+
+
+def _at_a_terminal(app, answer, *args):
+    """(status, what is said) of a command of somebody who answers that."""
+    main, side = pty.openpty()
+    r = subprocess.Popen([str(config.tenon), *map(str, args)], stdin=side, stdout=subprocess.DEVNULL, stderr=side, env=app.env)
+    os.close(side)
+    said = b""
+    while b"[y/N]" not in said and r.poll() is None:
+        said += os.read(main, 4096)
+    os.write(main, answer)
+    status = r.wait(60)
+    os.close(main)
+    return status, said
+
+
+def what_a_version_imports_besides_is_named_and_must_be_accepted_where_it_reaches_something_by_it():
+    proxy = shared_guest("http") / "proxy-rust.wasm"
+    with Folder() as top, _App(top, 'network = ["http://127.0.0.1:9"]') as app:
+        with _Load(app.at) as load:
+            for more in ((), ("--percent", 10)):
+                said = app.tenon("update", "api", proxy, *more, status=6)
+                check("wasi:http/outgoing-handler" in said and "(net)" in said and "--accept" in said, said)
+            check("+ import wasi:http/outgoing-handler" in app.tenon("update", "api", proxy, "--dry-run"), "a dry run names them")
+            check("about a file" in app.tenon("update", "api", "--promote", "--accept", status=2), "without a file there is nothing to accept")
+            status, said = _at_a_terminal(app, b"n\n", "update", "api", proxy)
+            check(status == 6 and b"wasi:http/outgoing-handler" in said, f"{status} {said}")
+            check(len(app.releases()) == 1, "something came of what was refused")
+        check(not load.failed, load.failed[:3])
+        app.must_say(HELLO)
+        said = app.tenon("update", "api", proxy, "--accept")
+        check("+ import wasi:http/outgoing-handler" in said and ": net" in said and "is in force" in said, said)
+        check("import" not in app.tenon("update", "api", HELLO), "less than before is no question")
+        status, said = _at_a_terminal(app, b"y\n", "update", "api", proxy)
+        check(status == 0 and len(app.releases()) == 4, f"{status} {said}")
+        app.tenon("update", "api", "--rollback")
+        app.tenon("undo")  # it was accepted once
+        app.tenon("update", "api", HELLO)
+        digest = hashlib.sha256(proxy.read_bytes()).hexdigest()
+        for more, state in (("", "failed"), ("&accept=true", "done")):
+            check(app.post(f"/v1/apps/shop/components/api/versions?sha256={digest}{more}", proxy.read_bytes()) == 202, "posted")
+            check(until(lambda: [e for e in app.events() if e["kind"] == "operation" and not e["busy"]][-1]["state"] == state), f"{state}: {app.events()[-1]}")
+        last = [e for e in app.events() if e["kind"] == "operation" and not e["busy"]][-1]
+        check({"component": "api", "grant": "net"}.items() <= [x for x in last["imports"] if "grant" in x][0].items(), last)
+
+
+def what_gives_a_version_nothing_is_named_only():
+    """It may ask for files and the network, of which the manifest grants none."""
+    with Folder() as top, _App(top) as app:
+        said = app.tenon("update", "api", shared_guest("http") / "proxy-rust.wasm")
+        check("+ import " in said and "is in force" in said, said)

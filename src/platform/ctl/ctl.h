@@ -25,6 +25,11 @@ struct ctl_model {
 void ctl_model_ref(struct ctl_model *m);
 void ctl_model_unref(struct ctl_model *m);
 // From what runs to what will; NULL: nothing does.
+// What versions that come import and those in force don't.
+struct ctl_imports {
+	struct buf list;  // JSON: objects with a comma between them
+	struct buf text;  // for people: those by which it reaches something outside of itself
+};
 struct ctl_turn {
 	struct serve_process *process;
 	struct ctl_model *from, *to;
@@ -33,6 +38,8 @@ struct ctl_turn {
 	const char *moved;  // a link whose store moves meanwhile: that is seen to; NULL: none
 	const char *const *replaced;  // components whose files have other bytes than what runs
 	uint32_t n_replaced;
+	bool guarded;       // a version that imports more by which it reaches something is refused
+	struct ctl_imports *more;  // filled while it is made ready
 };
 // A manifest as it was read: what it is, who made the process knows.
 struct ctl_source;

@@ -267,7 +267,7 @@ struct ctl__aim {
 	struct slice live;          // changes, in the operation's arena
 	struct ctl_source *source;  // that they are laid over; NULL: the one in force. Taken over
 	bool stops;              // nothing is
-	bool dry_run;
+	bool dry_run, guarded;      // guarded: as of ctl_turn
 	struct slice members;       // of its record
 };
 // From check to publish.

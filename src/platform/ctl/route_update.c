@@ -13,7 +13,7 @@ struct update {
 	unsigned percent;
 	struct buf bytes;   // owned
 	struct slice text;  // of an edit: laid over the live changes
-	bool dry_run;
+	bool dry_run, accept;  // accept: imports that the version in force doesn't have
 };
 
 // ---- what releases say of components -------------------------------------------------------------------------------------------------------------
@@ -44,13 +44,19 @@ static void put_updated(struct ctl_op *op, const struct update *u, const char *s
 	buf_printf(b, ",\"updated\":{\"component\":\"%s\",\"sha256\":\"%s\",\"replaced\":\"%s\"}", u->component, sha256, replaced ? replaced : "");
 }
 
+// What was in force before has been accepted, and a dry run only tells.
+static bool is_guarded(const struct update *u)
+{
+	return u->kind == UPDATE && !u->accept && !u->dry_run;
+}
+
 static bool replace(struct ctl_op *op, const struct update *u, struct slice text, const char *sha256, struct err *e)
 {
 	struct buf members = {0};
 	struct slice live;
 	put_updated(op, u, sha256, &members);
 	bool ok = app_live_add(&op->arena, ctl_state_live(op->app->state), text, &live, e) &&
-		ctl__turn(op, &(struct ctl__aim){.live = live, .members = buf_view(&members), .dry_run = u->dry_run}, e);
+		ctl__turn(op, &(struct ctl__aim){.live = live, .members = buf_view(&members), .dry_run = u->dry_run, .guarded = is_guarded(u)}, e);
 	buf_release(&members);
 	return ok;
 }
@@ -92,7 +98,7 @@ static bool try(struct ctl_op *op, const struct update *u, struct slice text, co
 		mem_free(tried.text);
 		return false;
 	}
-	const struct ctl_turn t = {.process = app->ctl->config.process, .from = app->model, .to = candidate.model};
+	const struct ctl_turn t = {.process = app->ctl->config.process, .from = app->model, .to = candidate.model, .guarded = is_guarded(u)};
 	ok = ctl__turn_prepare(op, &t, &prepared, e);
 	bool goes = ok && !u->dry_run && (again || write_unchanged(op, slice_str(members), &change, e));
 	if (goes) {
@@ -347,6 +353,7 @@ void ctl__route_update(struct ctl_request *r)
 	struct update *u = update_new(op, UPDATE, r->params[1], "update", name);
 	if (u && percent_of(r, &u->percent, &e)) {
 		u->dry_run = is_asked(r, "dry_run");
+		u->accept = is_asked(r, "accept");
 		u->bytes = r->in;
 		r->in = (struct buf){0};
 		if (!u->bytes.len)

@@ -76,20 +76,60 @@ static void be_refused(struct err *e)
 		e->code = ERR_REFUSED;
 }
 
-bool ctl__turn_prepare(struct ctl_op *op, const struct ctl_turn *t, void **ret, struct err *e)
+static void abandon(void *arg)
 {
-	struct asked a = {.op = op, .turn = t};
+	struct asked *a = arg;
+	const struct ctl_app_config *c = a->op->app->config;
+	c->ops->abandon(c->user, a->prepared);
+}
+
+void ctl__turn_abandon(struct ctl_op *op, void *prepared)
+{
+	struct asked a = {.op = op, .prepared = prepared};
+	ctl__on_main(op->app->ctl, abandon, &a);
+	end_turn(op->app->ctl);
+}
+
+// Named, whatever comes of it.
+static void tell_imports(struct ctl_op *op, const struct ctl_imports *more, bool refused)
+{
+	if (!more->list.len || more->list.failed)
+		return;
+	sys_mutex_lock(&op->app->ctl->lock);
+	buf_printf(&op->more, "%s,\"imports\":[%.*s]", refused ? ",\"unaccepted\":true" : "", SLICE_ARGS(buf_view(&more->list)));
+	sys_mutex_unlock(&op->app->ctl->lock);
+}
+
+static bool refuse_imports(const struct ctl_imports *more, struct err *e)
+{
+	err_set(e, ERR_REFUSED, "the version imports what the one in force does not, and reaches something by it: %.*s", SLICE_ARGS(buf_view(&more->text)));
+	return err_hint(e, "--accept takes it");
+}
+
+bool ctl__turn_prepare(struct ctl_op *op, const struct ctl_turn *turn, void **ret, struct err *e)
+{
+	struct ctl_imports more = {.list = {.max = 256 << 10}, .text = {.max = 600}};
+	struct ctl_turn t = *turn;
+	struct asked a = {.op = op, .turn = &t};
+	t.more = &more;
 	if (!ctl__op_step(op, "load", e))
 		return false;
 	begin_turn(op->app->ctl);
 	have_done(&a, prepare);
+	bool refused = a.prepared && t.guarded && more.text.len;
+	tell_imports(op, &more, refused);
+	if (refused) {
+		refuse_imports(&more, e);
+		ctl__turn_abandon(op, a.prepared);
+	} else if (!a.prepared) {
+		end_turn(op->app->ctl);
+		*e = a.err;
+		be_refused(e);
+	}
+	buf_release(&more.list);
+	buf_release(&more.text);
 	*ret = a.prepared;
-	if (a.prepared)
-		return true;
-	end_turn(op->app->ctl);
-	*e = a.err;
-	be_refused(e);
-	return false;
+	return a.prepared && !refused;
 }
 
 static void on_committed(void *ctx)
@@ -109,20 +149,6 @@ void ctl__turn_commit(struct ctl_op *op, void *prepared, unsigned percent)
 	struct asked a = {.op = op, .prepared = prepared, .percent = percent};
 	ctl__op_tell(op, "take-up");
 	have_done(&a, commit);
-	end_turn(op->app->ctl);
-}
-
-static void abandon(void *arg)
-{
-	struct asked *a = arg;
-	const struct ctl_app_config *c = a->op->app->config;
-	c->ops->abandon(c->user, a->prepared);
-}
-
-void ctl__turn_abandon(struct ctl_op *op, void *prepared)
-{
-	struct asked a = {.op = op, .prepared = prepared};
-	ctl__on_main(op->app->ctl, abandon, &a);
 	end_turn(op->app->ctl);
 }
 
@@ -283,7 +309,8 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 		.was = was,
 		.busy = app->tried.component[0] ? app->tried.component : NULL,
 		.replaced = bytes->replaced,
-		.n_replaced = bytes->n_replaced};
+		.n_replaced = bytes->n_replaced,
+		.guarded = aim->guarded};
 	if (!ctl__turn_prepare(op, &t, &prepared, e))
 		return false;
 	buf_put_slice(&members, aim->members);

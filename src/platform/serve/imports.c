@@ -1,4 +1,6 @@
-// What stands behind the imports of a component that runs, and which line of a manifest would grant what is denied.
+// What stands behind the imports of a component that runs, what another version of it imports besides, and which line of a manifest would grant what is denied.
+#include <stdlib.h>
+
 #include "serve_int.h"
 #include "sys/sys.h"
 
@@ -24,20 +26,26 @@ static bool asks_for(const struct comp_plan *p, const struct comp_import *i, con
 	return false;
 }
 
-// The host's own, of which nothing was granted. NULL: it was, or there is nothing to grant.
-static const char *line_of(const struct serve_version *v, const struct comp_import *i)
+static struct slice path_of(struct slice name)
 {
-	static const struct {
-		const char *interface, *func, *flag, *line;
-	} rows[] = {
+	return slice_sub(name, 0, slice_find(name, '@'));
+}
+
+struct grant {
+	const char *interface, *func, *flag, *line;
+};
+
+// What nothing gives by itself. NULL: there is nothing to grant.
+static const struct grant *grant_of(const struct serve_version *v, const struct comp_import *i)
+{
+	static const struct grant rows[] = {
 #define GRANT(interface, func, flag, argument, line) {interface, func, flag, line},
 #include "app/grants.def"
 #undef GRANT
 	};
-	struct slice path = slice_sub(i->name, 0, slice_find(i->name, '@'));
 	for (size_t k = 0; k < ARRAY_LEN(rows); k++)
-		if (slice_eq_str(path, rows[k].interface) && asks_for(&v->deployment.comp->plan, i, rows[k].func) && !is_granted(&v->deployment.grants, rows[k].flag))
-			return rows[k].line;
+		if (slice_eq_str(path_of(i->name), rows[k].interface) && asks_for(&v->deployment.comp->plan, i, rows[k].func))
+			return &rows[k];
 	return NULL;
 }
 
@@ -50,9 +58,13 @@ static void tell(void *user, const struct comp_import *i, const struct seam_bind
 		f.provider = b->provider->ops->name;
 		f.link = b->link;
 		f.rule = b->rule;
-		f.line = b->link ? NULL : line_of(l->version, i);
+		const struct grant *g = b->link ? NULL : grant_of(l->version, i);
+		bool granted = g && is_granted(&l->version->deployment.grants, g->flag);
+		f.line = g && !granted ? g->line : NULL;
+		f.grant = granted ? g->flag : NULL;
+		f.is_denied = strcmp(f.provider, "denied") == 0;
 	}
-	if (f.provider && strcmp(f.provider, "denied") == 0) {
+	if (f.is_denied) {
 		buf_clear(&l->line);
 		buf_printf(&l->line, "links = { \"%.*s\" = \"LINK\" }%c", (int)slice_find(i->name, '@'), (const char *)i->name.ptr, 0);
 		f.line = l->line.failed ? NULL : (const char *)l->line.ptr;
@@ -75,5 +87,45 @@ bool serve_imports(struct serve_process *p, const char *app, const char *compone
 	seam_link_bindings(v->deployment.link, tell, &l);
 	buf_release(&l.line);
 	serve__version_unref(v, VERSION_IN_LOG);
+	return true;
+}
+
+// ---- another version ---------------------------------------------------------------------------------------------------------------------
+
+static int compare(const void *a, const void *b)
+{
+	return slice_cmp(*(const struct slice *)a, *(const struct slice *)b);
+}
+
+struct more {
+	struct look look;
+	struct slice *before;  // sorted
+	uint32_t n;
+};
+
+static void tell_more(void *user, const struct comp_import *i, const struct seam_binding *b)
+{
+	struct more *m = user;
+	struct slice path = path_of(i->name);
+	if ((i->n_funcs || i->n_resources) && (m->n == 0 || !bsearch(&path, m->before, m->n, sizeof path, compare)))
+		tell(&m->look, i, b);
+}
+
+bool serve_imports_more(const struct serve_service *s, const struct serve_version *v, void (*fn)(void *user, const struct serve_import_facts *f), void *user,
+	struct err *e)
+{
+	struct more m = {.look = {.version = v, .fn = fn, .user = user, .line = {.max = 1024}}};
+	if (!serve_service_is_there(s))
+		return true;
+	const struct comp_plan *p = &s->version->deployment.comp->plan;
+	m.before = mem_alloc(max_u64(p->nimports, 1) * sizeof *m.before);
+	if (!m.before)
+		return err_nomem(e);
+	for (; m.n < p->nimports; m.n++)
+		m.before[m.n] = path_of(p->imports[m.n].name);
+	qsort(m.before, m.n, sizeof *m.before, compare);
+	seam_link_bindings(v->deployment.link, tell_more, &m);
+	buf_release(&m.look.line);
+	mem_free(m.before);
 	return true;
 }

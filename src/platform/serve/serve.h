@@ -337,9 +337,14 @@ struct serve_import_facts {
 // Of the version in force. From any thread. false: there is no such component.
 bool serve_imports(struct serve_process *p, const char *app, const char *component, void (*fn)(void *user, const struct serve_import_facts *f), void *user);
 struct serve_process_facts {
+	const char *grant;                 // what is granted of it, by its flag ("net"); NULL: nothing is, or there is nothing to grant
+	bool is_denied;                    // it is linked to a denial
 	const char *state;  // "starting", "ready", "draining"
 	uint64_t started_ns;  // since 1970
 	uint64_t cpu_ns, memory, memory_limit;
+// What a version that is prepared imports and the one in force doesn't, whatever their versions, but for types alone. On thread 0. false: memory is out.
+NODISCARD bool serve_imports_more(const struct serve_service *s, const struct serve_version *v, void (*fn)(void *user, const struct serve_import_facts *f),
+	void *user, struct err *e);
 	unsigned shards, listeners;
 };
 void serve_process_facts(const struct serve_process *p, struct serve_process_facts *ret);

@@ -54,7 +54,7 @@ static bool lay_live_over(struct up_app *a, const struct app *of_file, struct er
 			return err_note(e, "%s", a->manifest.path);
 	}
 	a->app = app;
-	return ctl_state_begin(a->state, manifest, slice_str(of_file->root), e);
+	return ctl_state_begin(a->state, manifest, slice_str(of_file->root), e) && ctl_state_crons(a->state, app, NULL, e);
 }
 
 bool cli__up_read(struct up *u, const char *path, struct err *e)

@@ -35,6 +35,11 @@ static bool add_cron(struct up *u, const struct app *app, const struct app_cron 
 	t->overlap = c->overlap.value == APP_OVERLAP_ALLOW;
 	t->when = &c->when;
 	t->timezone = c->timezone.text;
+	if (u->now->state) {
+		t->since = ctl_state_cron(u->now->state, c);
+		t->ran = ctl_state_cron_ran;
+		t->user = u->now->state;
+	}
 	return serve_check_timezone(t->timezone, e) || cli__up_at(app, c->timezone.at, e);
 }
 

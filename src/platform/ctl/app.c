@@ -1,6 +1,7 @@
 // The apps that run.
 #include <stdio.h>
 
+#include "cron.h"
 #include "ctl_int.h"
 #include "serve/serve.h"
 
@@ -51,6 +52,7 @@ static bool app_open(struct ctl_app *app, const struct ctl_app_config *c, struct
 	if (!app->state)
 		return true;
 	app->release = ctl__state_release(app->state);
+	ctl__crons_tell(app->state, app->ctl->config.process);
 	app->next_op = app->state->next_op;
 	app->events.next = app->state->next_event;
 	return take_ended(app, e);
@@ -67,6 +69,7 @@ static void app_free(struct ctl_app *app)
 		}
 		ctl__op_free(op);
 	}
+	ctl__crons_tell(app->state, NULL);
 	ctl__events_release(&app->events);
 	mem_free(app->tried.text);
 	mem_free(app->kept);

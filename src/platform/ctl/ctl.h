@@ -117,6 +117,15 @@ NODISCARD bool ctl_state_settle(struct ctl_state *s, struct slice manifest, stru
 // one than before, or lies in another folder (as app.root). ENV.
 NODISCARD bool ctl_state_begin(struct ctl_state *s, struct slice manifest, struct slice folder, struct err *e);
 
+struct app_cron;
+// From here on it remembers when the cron triggers of this model (NULL: of none) ran last: of those that it knew with the same schedule that stays, others begin now.
+// `s` NULL does nothing. `process`: is told of what can't be written, until ctl_stop; NULL: it isn't there yet. Errors: ENV: what it remembers can't be read.
+NODISCARD bool ctl_state_crons(struct ctl_state *s, const struct app *app, const struct serve_process *process, struct err *e);
+// Seconds since 1970; 0: it isn't known.
+int64_t ctl_state_cron(struct ctl_state *s, const struct app_cron *t);
+// One of those has run; on the disk soon. From any thread.
+void ctl_state_cron_ran(void *state, const char *id, int64_t at);
+
 // ---- where sockets are -------------------------------------------------------------------------------------------------------------------------
 // $TENON_CTL, $XDG_RUNTIME_DIR/tenon, /run/tenon (root), /tmp/tenon-UID. *ret_named: by TENON_CTL. Errors: USAGE.
 NODISCARD bool ctl_folder(char *out, size_t size, bool *ret_named, struct err *e);

@@ -19,6 +19,7 @@ static const char first_line[] = "tenon-journal 1\n";
 struct ctl_journal {
 	char *state;  // the path of STATE, then the names of the folders beneath it, each with its zero
 	const char *tenant, *app;
+	const char *name;  // of its file
 	int folder, lock, file;
 	uint64_t size;
 	bool broken;
@@ -199,13 +200,14 @@ bool ctl_journal_add(struct ctl_journal *j, struct slice json, struct err *e)
 // A file of these bytes in the place of the journal.
 static bool replace(struct ctl_journal *j, struct slice bytes, struct err *e)
 {
-	static const char temporary[] = "journal.new";
+	char temporary[32];
+	snprintf(temporary, sizeof temporary, "%s.new", j->name);
 	sys_private_remove(j->folder, temporary);
 	int fd = sys_private_file(j->folder, temporary, true, true);
 	if (fd < 0)
 		return err_set_errno(e, -fd, "cannot make a journal");
 	bool ok = write_at(fd, bytes, 0, e) && sync_file(fd, e);
-	int why = ok ? sys_private_rename(j->folder, temporary, "journal") : 0;
+	int why = ok ? sys_private_rename(j->folder, temporary, j->name) : 0;
 	if (ok && why < 0)
 		ok = err_set_errno(e, -why, "cannot put a journal in its place");
 	if (!ok) {
@@ -318,7 +320,7 @@ static bool load(struct ctl_journal *j, const struct ctl_journal_records *r, str
 {
 	struct buf text = {0};
 	uint64_t good = 0;
-	j->file = sys_private_file(j->folder, "journal", true, false);
+	j->file = sys_private_file(j->folder, j->name, true, false);
 	if (j->file < 0)
 		return err_set_errno(e, -j->file, "cannot open the journal");
 	bool ok = read_all(j->file, &text, e) && replay(buf_view(&text), r, &good, e);
@@ -351,12 +353,34 @@ bool ctl_journal_open(const char *state, const char *tenant, const char *app, co
 	if (!j)
 		return err_nomem(e);
 	j->folder = j->lock = j->file = -1;
+	j->name = "journal";
 	if (keep_names(j, state, tenant, app, e) && open_locked(j, state, tenant, app, e) && load(j, r, e)) {
 		*ret = j;
 		return true;
 	}
 	ctl_journal_close(j);
 	return err_note(e, "state folder '%s'", state);
+}
+
+bool ctl_journal_open_beside(const struct ctl_journal *beside, const char *name, const struct ctl_journal_records *r, struct ctl_journal **ret, struct err *e)
+{
+	struct ctl_journal *j = mem_zalloc(sizeof *j);
+	if (!j)
+		return err_nomem(e);
+	*j = (struct ctl_journal){.name = name, .folder = sys_dup(beside->folder), .lock = -1, .file = -1};
+	if ((j->folder >= 0 || err_set_errno(e, -j->folder, "dup")) && load(j, r, e)) {
+		*ret = j;
+		return true;
+	}
+	ctl_journal_close(j);
+	return err_note(e, "state of '%s', file '%s'", beside->app, name);
+}
+
+bool ctl_journal_is_beside(const struct ctl_journal *j, const char *name)
+{
+	int fd = sys_private_file(j->folder, name, false, false);
+	sys_close(fd);
+	return fd >= 0;
 }
 
 uint64_t ctl_journal_size(const struct ctl_journal *j)

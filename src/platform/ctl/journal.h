@@ -15,6 +15,10 @@ struct ctl_journal_records {
 // A tail that was not whole when the process or the machine ended is cut off; a record that is damaged with whole ones behind it, or a newer format, is ENV.
 NODISCARD bool ctl_journal_open(const char *state, const char *tenant, const char *app, const struct ctl_journal_records *r, struct ctl_journal **ret,
 	struct err *e);
+// Another file of the same form in its folder, within its lock: closed before it. `name` stays the caller's, as long as it is open.
+NODISCARD bool ctl_journal_open_beside(const struct ctl_journal *beside, const char *name, const struct ctl_journal_records *r, struct ctl_journal **ret,
+	struct err *e);
+bool ctl_journal_is_beside(const struct ctl_journal *j, const char *name);  // there is such a file
 // One line of JSON, on the disk when this returns. false: nothing of it will be read again; after a disk that failed no further record is taken.
 NODISCARD bool ctl_journal_add(struct ctl_journal *j, struct slice json, struct err *e);
 // All of it anew: what the records (lines of JSON, each with its newline) say, and nothing else. false: it is as it was.

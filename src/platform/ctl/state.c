@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "app/app.h"
+#include "cron.h"
 #include "sys/sys.h"
 
 enum { REWRITE_BYTES = 1 << 20 };
@@ -382,6 +383,7 @@ void ctl_state_close(struct ctl_state *s)
 {
 	if (!s)
 		return;
+	ctl__crons_close(s->crons);
 	ctl_journal_close(s->journal);
 	while (s->newest) {
 		struct ctl__release *r = s->newest;
@@ -398,6 +400,8 @@ void ctl_state_close(struct ctl_state *s)
 void ctl_state_leave(struct ctl_state *s, bool all)
 {
 	if (s && !s->newest) {
+		ctl__crons_close(s->crons);
+		s->crons = NULL;
 		ctl_journal_discard(s->journal, all);
 		s->journal = NULL;
 	}

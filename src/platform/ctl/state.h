@@ -40,6 +40,7 @@ struct ctl__ended {
 };
 struct ctl_state {
 	struct ctl_journal *journal;
+	struct ctl__crons *crons;  // NULL: it has none
 	char app[64];
 	char *path;               // STATE/TENANT/APP, by the one name of it
 	struct ctl__manifest *manifest;       // of the newest release, or read before the first; NULL: none

@@ -143,6 +143,10 @@ struct serve_trigger_config {
 	bool overlap;              // cron: a run begins although the last one runs; start: at an update the new one begins before the old one ends
 	const struct app_schedule *when;  // cron
 	const char *timezone;             // cron
+	int64_t since;             // cron: what came due from then on (seconds since 1970) was missed; 0: nothing was
+	// Cron: it runs, or is skipped, and what came due before has been seen to. On any thread. NULL: nobody wants to know.
+	void (*ran)(void *user, const char *id, int64_t at);
+	void *user;
 };
 // Is there such a zone? ERR_USAGE.
 NODISCARD bool serve_check_timezone(const char *name, struct err *e);
@@ -333,18 +337,18 @@ struct serve_import_facts {
 	const char *interface, *provider;  // NULL: types alone, which need nobody
 	const char *link, *rule;           // NULL: no link
 	const char *line;                  // of the manifest, that would grant it; NULL: it is granted, or needs no grant
+	const char *grant;                 // what is granted of it, by its flag ("net"); NULL: nothing is, or there is nothing to grant
+	bool is_denied;                    // it is linked to a denial
 };
 // Of the version in force. From any thread. false: there is no such component.
 bool serve_imports(struct serve_process *p, const char *app, const char *component, void (*fn)(void *user, const struct serve_import_facts *f), void *user);
-struct serve_process_facts {
-	const char *grant;                 // what is granted of it, by its flag ("net"); NULL: nothing is, or there is nothing to grant
-	bool is_denied;                    // it is linked to a denial
-	const char *state;  // "starting", "ready", "draining"
-	uint64_t started_ns;  // since 1970
-	uint64_t cpu_ns, memory, memory_limit;
 // What a version that is prepared imports and the one in force doesn't, whatever their versions, but for types alone. On thread 0. false: memory is out.
 NODISCARD bool serve_imports_more(const struct serve_service *s, const struct serve_version *v, void (*fn)(void *user, const struct serve_import_facts *f),
 	void *user, struct err *e);
+struct serve_process_facts {
+	const char *state;  // "starting", "ready", "draining"
+	uint64_t started_ns;  // since 1970
+	uint64_t cpu_ns, memory, memory_limit;
 	unsigned shards, listeners;
 };
 void serve_process_facts(const struct serve_process *p, struct serve_process_facts *ret);

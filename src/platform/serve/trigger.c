@@ -324,13 +324,25 @@ static void wait_for_due(struct serve_trigger *t)
 	wait_until(t, sat_add_u64(loop_now_fresh_ns(t->thread->loop), min_u64(wait, LOOK)));
 }
 
-static void run_cron(struct serve_trigger *t)
+static void run_cron(struct serve_trigger *t, int64_t now)
 {
 	struct err e = {0};
-	if (t->runs && !t->config.overlap)
+	bool skips = t->runs && !t->config.overlap;
+	if (skips)
 		serve__log(t->service->process->config, SERVE_LOG_WARN, "cron %s of %s is skipped: the last one still runs", t->config.id, t->service->app);
-	else if (!begin_run(t, &e))
+	if (!skips && !begin_run(t, &e))
 		log_shortage(t, &e);
+	else if (t->config.ran)
+		t->config.ran(t->config.user, t->config.id, now);
+}
+
+static void begin_cron(struct serve_trigger *t)
+{
+	int64_t now = wall_seconds(), since = t->config.since;
+	t->due = serve__cron_next(t->config.when, t->zone, since && since < now ? since : now);
+	if (t->due <= now)
+		serve__log(t->service->process->config, SERVE_LOG_INFO, "cron %s of %s was missed: it runs now", t->config.id, t->service->app);
+	wait_for_due(t);
 }
 
 static void look_at_clock(struct serve_trigger *t)
@@ -339,7 +351,7 @@ static void look_at_clock(struct serve_trigger *t)
 	if (!may_begin(t))
 		return;
 	if (now >= t->due) {
-		run_cron(t);
+		run_cron(t, now);
 		t->due = serve__cron_next(t->config.when, t->zone, now);
 	} else if (now < t->looked - 1) {  // the clock was set back
 		t->due = serve__cron_next(t->config.when, t->zone, now);
@@ -384,8 +396,7 @@ void serve__trigger_begin(struct serve_trigger *t)
 		begin_command(t);
 		break;
 	case SERVE_TRIGGER_CRON:
-		t->due = serve__cron_next(t->config.when, t->zone, wall_seconds());
-		wait_for_due(t);
+		begin_cron(t);
 		break;
 	}
 }

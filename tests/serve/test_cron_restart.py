@@ -1,0 +1,136 @@
+"""What came due while nobody ran is made up for by one run at the next start; the clocks are moved (tests/preload/clock.c)."""
+import contextlib, json, os, struct, subprocess, time
+from pathlib import Path
+
+from harness import check
+from test_triggers import _App, _command, _lines, _wait
+from writing import until
+
+TOP = Path(__file__).resolve().parents[2]
+DAY = 86400
+
+
+class _Clocked(_App):
+    """An app with a cron trigger; `.day(n)`: from its next start on the time of day is n days off."""
+
+    def __init__(self, schedule, more=""):
+        super().__init__({"tick": _command()}, self.rest(schedule, more))
+        library, self.clocks = self.folder / "clock.so", self.folder / "clocks"
+        subprocess.run([os.environ.get("CC", "clang-19").split()[-1], "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-shared", "-fPIC", "-o", library, TOP / "tests/preload/clock.c"], check=True)
+        self.env |= {"LD_PRELOAD": str(library), "CLOCK_FILE": str(self.clocks)}
+        self.clocks.write_bytes(bytes(16))
+        self.memory = self.folder / "state/default/jobs/cron"
+
+    @staticmethod
+    def rest(schedule, more=""):
+        return f'[[trigger.cron]]\nid = "tick"\nschedule = "{schedule}"\ncomponent = "tick"\n{more}'
+
+    def day(self, n):
+        with open(self.clocks, "r+b") as at:  # it is mapped by who runs
+            at.write(struct.pack("<qq", n * DAY * 10**9, 0))
+
+    def write(self, before, after):
+        at = self.folder / "tenon.toml"
+        at.write_text(at.read_text().replace(before, after))
+
+    def known(self):
+        """{id: seconds} of what it remembers."""
+        lines = self.memory.read_text().splitlines()[1:] if self.memory.exists() else ()
+        return {o["cron"]: o["at"] for o in (json.loads(line[9:]) for line in lines)}
+
+
+def _once_a_day():
+    """Twelve hours from now, so that nothing comes due while a test runs."""
+    t = time.gmtime(time.time() + DAY // 2)
+    return f"{t.tm_min} {t.tm_hour} * * *"
+
+
+@contextlib.contextmanager
+def _up(app):
+    """It runs, and is killed at the end."""
+    s = app.up()
+    try:
+        yield s
+    finally:
+        s.process.kill()
+        s.process.wait(60)
+
+
+def _begins(app, missed, text='"tick"'):
+    """It is started, and killed once it is known whether it made up for something (so many runs) and it remembers what has that text."""
+    with _up(app) as s:
+        if missed:
+            _wait(s, "cron tick of jobs was missed: it runs now")
+            _wait(s, "cron tick of jobs ended with 0")
+            check(until(lambda: app.known().get("tick", 0) >= int(next(s.objects())["time"])), f"{app.known()}")
+        else:
+            check(until(lambda: app.known() and text in app.memory.read_text()), "nothing is remembered")
+            check(s.get().status == 200, "it serves")
+        check(len(_lines(s, "cron tick of jobs ended")) == missed, s.log_text())
+
+
+def what_was_missed_over_a_kill_runs_once():
+    with _Clocked(_once_a_day()) as app:
+        _begins(app, 0)  # it never ran: nothing was missed
+        _begins(app, 0)
+        app.day(3)
+        _begins(app, 1)
+        _begins(app, 0)
+        app.day(4)
+        _begins(app, 1)
+
+
+def what_begins_anew_has_missed_nothing():
+    schedule = _once_a_day()
+    with _Clocked(schedule) as app:
+        _begins(app, 0)
+        app.day(3)
+        app.write('component = "tick"\n', 'component = "tick"\ntimezone = "Europe/Berlin"\n')  # another schedule
+        _begins(app, 0, "Europe/Berlin")
+        app.day(6)
+        _begins(app, 1)
+        rest = app.rest(schedule).replace('component = "tick"\n', 'component = "tick"\ntimezone = "Europe/Berlin"\n')
+        app.write(rest, "")
+        with _up(app) as s:
+            check(until(lambda: app.known() == {}), f"{app.known()}")
+        app.write('body = "ok" }\n', 'body = "ok" }\n' + rest)
+        app.day(9)
+        _begins(app, 0)  # it was away
+
+
+def who_was_stopped_has_missed_nothing():
+    with _Clocked(_once_a_day()) as app:
+        _begins(app, 0)
+        with _up(app) as s:
+            check(app.tenon("stop", "jobs").returncode == 0 and until(lambda: app.known() == {}), f"{app.known()}")
+            app.day(3)
+            check(app.tenon("apply", str(app.folder)).returncode == 0 and until(lambda: "tick" in app.known()), f"{app.known()}")
+            time.sleep(0.5)
+            check(not _lines(s, "cron tick"), s.log_text())
+        app.day(5)
+        _begins(app, 1)
+
+
+def a_clock_that_was_set_back_holds_nothing_up():
+    with _Clocked("* * * * * *") as app:
+        for day in (10, 0, -10):
+            app.day(day)
+            with _up(app) as s:
+                _wait(s, "cron tick of jobs ended with 0", 2)
+
+
+def what_remembers_nothing_is_told_and_runs_on():
+    with _Clocked("* * * * * *") as app:
+        app.memory.parent.mkdir(parents=True, mode=0o700)
+        for at in (app.folder / "state", app.folder / "state/default"):
+            at.chmod(0o700)
+        blocks = app.memory.with_name("cron.new")
+        blocks.mkdir()
+        with _up(app) as s:
+            _wait(s, "when cron triggers ran is not written")
+            _wait(s, "cron tick of jobs ended with 0", 2)
+            blocks.rmdir()
+            check(until(lambda: "tick" in app.known()), "with room again")
+        app.memory.write_text("tenon-journal 9\n")
+        r = app.run()
+        check(r.returncode == 5 and "format 9" in r.stderr and "cron" in r.stderr, (r.returncode, r.stderr))

@@ -15,32 +15,43 @@ static bool nobody(struct err *e)
 	return false;
 }
 
-// One that goes away meanwhile, or answers something else, is none.
-static bool ask_status(struct cli *c, const char *path, struct ask_tenon *ret)
+static bool too_late(const struct ctl_peer *p, struct err *e)
+{
+	err_set(e, ERR_ENV, "the tenon that runs (process %llu) does not answer within %d s", (unsigned long long)p->pid, STATUS_SECONDS);
+	return err_hint(e, "it is stopped, or the machine has too much to do: ask again");
+}
+
+// One that goes away meanwhile, or answers something else, is none. *ret_late: it may be one, and has not answered.
+static bool ask_status(struct cli *c, const struct ctl_peer *p, struct ask_tenon *ret, bool *ret_late)
 {
 	struct err ignored;
 	struct ctl_reply reply;
-	struct ctl_question q = {.path = path, .method = "GET", .target = "/v1/status", .timeout_ns = STATUS_SECONDS * SECOND};
+	struct ctl_question q = {.path = p->path, .method = "GET", .target = "/v1/status", .timeout_ns = STATUS_SECONDS * SECOND};
 	err_clear(&ignored);
-	if (!ctl_ask(&c->arena, &q, &reply, &ignored) || reply.status != 200 || !json_member(reply.json, "apps"))
+	bool answered = ctl_ask(&c->arena, &q, &reply, &ignored);
+	*ret_late = !answered && reply.late;
+	if (!answered || reply.status != 200 || !json_member(reply.json, "apps"))
 		return false;
-	*ret = (struct ask_tenon){path, reply.json};
+	*ret = (struct ask_tenon){p->path, reply.json};
 	return true;
 }
 
 bool cli__ask_all(struct cli *c, struct ask_tenon **ret, uint32_t *ret_n, struct err *e)
 {
-	struct ctl_peer *peers;
+	struct ctl_peer *peers, *late = NULL;
 	uint32_t n, found = 0;
 	if (!ctl_peers(&c->arena, &peers, &n, e))
 		return false;
 	*ret = ARENA_ARRAY(&c->arena, struct ask_tenon, n + 1);
 	if (!*ret)
 		return err_nomem(e);
-	for (uint32_t i = 0; i < n; i++)
-		found += ask_status(c, peers[i].path, &(*ret)[found]);
+	for (uint32_t i = 0; i < n; i++) {
+		bool is_late;
+		found += ask_status(c, &peers[i], &(*ret)[found], &is_late);
+		late = is_late ? &peers[i] : late;
+	}
 	*ret_n = found;
-	return found > 0 || nobody(e);
+	return found > 0 || (late ? too_late(late, e) : nobody(e));
 }
 
 bool cli__ask(struct cli *c, const char *socket, const char *method, const char *target, struct slice body, struct ctl_reply *ret, struct err *e)

@@ -69,6 +69,15 @@ def the_folder_is_found_by_the_rules():
             check((top / "run/tenon" / f"{s.pid}.sock").exists(), "no socket in $XDG_RUNTIME_DIR/tenon")
 
 
+def one_that_does_not_answer_is_said_to_run():
+    with Folder() as top, _Control(top / "ctl") as s:
+        os.kill(s.pid, signal.SIGSTOP)
+        said = s.tenon("status", status=5)
+        os.kill(s.pid, signal.SIGCONT)
+        check(f"process {s.pid}" in said and "does not answer" in said and "no tenon" not in said, said)
+        s.tenon("status")
+
+
 def one_that_was_not_named_may_be_missing_and_the_server_serves():
     with Folder() as top:
         (top / "file").write_text("no folder")

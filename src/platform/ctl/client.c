@@ -14,7 +14,7 @@ struct talk {
 	bool chunked, ended;
 	uint64_t left;      // of the body, or of the chunk
 	struct buf body;    // of a stream: the line that is not whole yet
-	bool enough;
+	bool enough, late;
 	struct err *e;
 };
 
@@ -44,6 +44,7 @@ static bool receive(struct talk *t)
 			continue;
 		}
 		t->ended = n == 0;
+		t->late = n == -ETIMEDOUT;
 		if (n == -ETIMEDOUT)
 			return err_set(t->e, ERR_ENV, "tenon does not answer");
 		return n == 0 ? false : err_set_errno(t->e, (int)-n, "tenon's control socket");
@@ -190,6 +191,7 @@ bool ctl_ask(struct arena *a, const struct ctl_question *q, struct ctl_reply *re
 		if (ok && ret->body.len && !json_parse(a, ret->body, &ret->json, &ignored))
 			ret->json = NULL;
 	}
+	ret->late = !ok && t.late;
 	sys_close(t.fd);
 	buf_release(&t.in);
 	buf_release(&t.body);

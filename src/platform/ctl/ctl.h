@@ -158,6 +158,7 @@ struct ctl_reply {
 	unsigned status;
 	struct slice body;  // in the arena
 	struct json *json;  // of a body that is JSON; NULL: it is none
+	bool late;          // of an error: it took longer than timeout_ns
 };
 // Errors: ENV (nobody is there, or it went away), MALFORMED. An answer that says what is wrong is one, too.
 NODISCARD bool ctl_ask(struct arena *a, const struct ctl_question *q, struct ctl_reply *ret, struct err *e);

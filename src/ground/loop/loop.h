@@ -99,12 +99,15 @@ struct loop_work {
 	void (*run)(struct loop_work *w);
 	void (*done)(struct loop_work *w);
 	uintptr_t owner;  // who wants it; 0: nobody whose share is counted
-	enum { LOOP_WORK_QUEUED, LOOP_WORK_RUNS, LOOP_WORK_POSTED } state;  // the pool's
+	uintptr_t group;  // whom several owners belong to; 0: the owner is for itself
+	uint64_t round;   // the pool's, as what follows
+	enum { LOOP_WORK_QUEUED, LOOP_WORK_RUNS, LOOP_WORK_POSTED } state;
 	bool let_go;  // `done` may look at it
 	bool finish;
 };
 // Threads are started when they are needed, at most `max_threads`, and end after a while without work; at most `max_queued` works wait. One pool may serve
-// many loops. One owner has half of the threads and half of the queue at most: what others want finds room, and a thread.
+// many loops. One owner has half of the threads and half of the queue at most, a group three quarters: what others want finds room, and a thread. Groups take
+// turns, within one its owners do, and what one owner wants goes in its order; what nobody owns is a group of its own, without such a share.
 NODISCARD bool loop_pool_new(struct loop_pool **ret, uint32_t max_threads, uint32_t max_queued, struct err *e);
 // Does what is queued. `done` of what was submitted and not let go must have been delivered (the loops must have run) before. A work that was let go, not to
 // be finished, is not waited for: its thread goes when it can.

@@ -2,15 +2,26 @@
 //
 //   queued ──► running ──► posted to its loop ──► done, there
 //   let go: queued ──► done at once (or, where it is to be finished, as below);  running ──► done, on the pool's thread;  posted ──► done, on the loop
+//
+// Works wait in lanes, a group's in one of them (two groups may share one), and the lanes take turns. Within a lane the owners do: a work's round is how many
+// turns of its lane come before its own, if each owner has one work a turn.
 #include "loop_int.h"
 
 enum { STACK = 512 << 10 };  // name lookups take much
+enum { LANES = 64, OPEN_LANE = LANES };  // the open one is nobody's: no share of it is counted
 #define IDLE (2 * SECOND)    // a thread without work ends after
 
+struct lane {
+	struct loop_work *first;  // by their rounds
+	uint64_t round;           // of the one that was taken last
+	uint32_t queued, running;
+};
 struct loop_pool {
 	struct sys_mutex lock;
 	struct sys_cond more, changed;
-	struct loop_work *first, **last, *running;
+	struct lane lanes[LANES + 1];
+	struct loop_work *running;
+	uint32_t turn;  // the lane that is asked first
 	uint32_t queued, max_queued, threads, idle, max_threads;
 	uint32_t orphans;  // threads within a work that was let go and that nobody needs finished
 	bool stopping, ownerless;
@@ -27,7 +38,6 @@ bool loop_pool_new(struct loop_pool **ret, uint32_t max_threads, uint32_t max_qu
 		return err_nomem(e);
 	}
 	sys_mutex_init(&p->lock);
-	p->last = &p->first;
 	p->max_threads = max_threads;
 	p->max_queued = max_queued;
 	*ret = p;
@@ -60,39 +70,70 @@ static uint32_t count(const struct loop_work *list, uintptr_t owner)
 	return n;
 }
 
+// What an owner may have at most, and a group.
 static uint32_t half(uint32_t n)
 {
 	return n / 2 + n % 2;
 }
 
-// The first whose owner has threads left.
-static struct loop_work **next_work(struct loop_pool *p)
+static uint32_t three_quarters(uint32_t n)
 {
-	struct loop_work **at = &p->first;
-	while (*at && (*at)->owner && count(p->running, (*at)->owner) >= half(p->max_threads))
+	return n - n / 4;
+}
+
+static struct lane *lane_of(struct loop_pool *p, const struct loop_work *w)
+{
+	uint64_t of = w->group ? w->group : w->owner;
+	return &p->lanes[of ? of * 0x9e3779b97f4a7c15u >> 58 : OPEN_LANE];
+}
+
+static struct loop_work *unqueue(struct loop_pool *p, struct loop_work *w)
+{
+	struct lane *l = lane_of(p, w);
+	struct loop_work **at = &l->first;
+	while (*at != w)
 		at = &(*at)->next;
-	return *at ? at : NULL;
+	*at = w->next;
+	l->queued--;
+	p->queued--;
+	return w;
+}
+
+// The first of a lane whose owner has threads left, if the lane has.
+static struct loop_work *next_of(const struct loop_pool *p, const struct lane *l)
+{
+	if (l != &p->lanes[OPEN_LANE] && l->running >= three_quarters(p->max_threads))
+		return NULL;
+	struct loop_work *w = l->first;
+	while (w && w->owner && count(p->running, w->owner) >= half(p->max_threads))
+		w = w->next;
+	return w;
+}
+
+// The next one, out of its queue; NULL: none may run now.
+static struct loop_work *take_work(struct loop_pool *p)
+{
+	for (uint32_t i = 0; p->queued && i <= LANES; i++) {
+		struct lane *l = &p->lanes[(p->turn + i) % (LANES + 1)];
+		struct loop_work *w = l->queued ? next_of(p, l) : NULL;
+		if (!w)
+			continue;
+		p->turn = (uint32_t)(l - p->lanes) + 1;
+		l->round = w->round;
+		return unqueue(p, w);
+	}
+	return NULL;
 }
 
 // NULL: nothing came for a while.
-static struct loop_work **wait_for_work(struct loop_pool *p)
+static struct loop_work *wait_for_work(struct loop_pool *p)
 {
 	uint64_t end = sys_now_ns() + IDLE;
 	p->idle++;
-	struct loop_work **at;
-	while (!(at = next_work(p)) && !p->stopping && sys_now_ns() < end)
+	struct loop_work *w;
+	while (!(w = take_work(p)) && !p->stopping && sys_now_ns() < end)
 		sys_cond_wait_until(&p->more, &p->lock, end);
 	p->idle--;
-	return at;
-}
-
-static struct loop_work *unqueue(struct loop_pool *p, struct loop_work **at)
-{
-	struct loop_work *w = *at;
-	*at = w->next;
-	if (p->last == &w->next)
-		p->last = at;
-	p->queued--;
 	return w;
 }
 
@@ -102,6 +143,7 @@ static void runs_no_more(struct loop_pool *p, struct loop_work *w)
 	while (*at != w)
 		at = &(*at)->next;
 	*at = w->next;
+	lane_of(p, w)->running--;
 }
 
 // Not under the lock while it runs.
@@ -110,6 +152,7 @@ static void run_work(struct loop_pool *p, struct loop_work *w)
 	w->state = LOOP_WORK_RUNS;
 	w->next = p->running;
 	p->running = w;
+	lane_of(p, w)->running++;
 	sys_mutex_unlock(&p->lock);
 	w->run(w);
 	sys_mutex_lock(&p->lock);
@@ -130,10 +173,10 @@ static void run_work(struct loop_pool *p, struct loop_work *w)
 static void *pool_main(void *arg)
 {
 	struct loop_pool *p = arg;
-	struct loop_work **at;
+	struct loop_work *w;
 	sys_mutex_lock(&p->lock);
-	while ((at = next_work(p)) || (!p->stopping && (at = wait_for_work(p))))
-		run_work(p, unqueue(p, at));
+	while ((w = take_work(p)) || (!p->stopping && (w = wait_for_work(p))))
+		run_work(p, w);
 	p->threads--;
 	sys_cond_broadcast(&p->changed);
 	if (p->ownerless && p->threads == 0)
@@ -146,9 +189,25 @@ static void *pool_main(void *arg)
 // ---- works -----------------------------------------------------------------------------------------------------------------------------
 
 // Under the lock.
-static bool has_room(const struct loop_pool *p, const struct loop_work *w)
+static bool has_room(struct loop_pool *p, const struct loop_work *w)
 {
-	return p->queued < p->max_queued && (!w->owner || count(p->first, w->owner) < half(p->max_queued));
+	const struct lane *l = lane_of(p, w);
+	bool is_open = l == &p->lanes[OPEN_LANE];
+	return p->queued < p->max_queued && (is_open || l->queued < three_quarters(p->max_queued)) && (!w->owner || count(l->first, w->owner) < half(p->max_queued));
+}
+
+// Under the lock. Behind those whose turn is before its own.
+static void queue(struct loop_pool *p, struct loop_work *w)
+{
+	struct lane *l = lane_of(p, w);
+	struct loop_work **at = &l->first;
+	w->round = l->round + (w->owner ? count(l->first, w->owner) : 0);
+	while (*at && (*at)->round <= w->round)
+		at = &(*at)->next;
+	w->next = *at;
+	*at = w;
+	l->queued++;
+	p->queued++;
 }
 
 // Under the lock. false: there is none to do the work.
@@ -164,13 +223,10 @@ bool loop_work_submit(struct loop_pool *p, struct loop *l, struct loop_work *w)
 	sys_mutex_lock(&p->lock);
 	bool ok = !p->stopping && has_room(p, w) && have_thread(p);
 	if (ok) {
-		w->next = NULL;
 		w->loop = l;
 		w->let_go = w->finish = false;
 		w->state = LOOP_WORK_QUEUED;
-		*p->last = w;
-		p->last = &w->next;
-		p->queued++;
+		queue(p, w);
 		sys_cond_signal(&p->more);
 	}
 	sys_mutex_unlock(&p->lock);
@@ -185,12 +241,8 @@ void loop_work_let_go(struct loop_pool *p, struct loop_work *w, bool finish)
 	p->orphans += w->state == LOOP_WORK_RUNS && !finish;
 	sys_cond_broadcast(&p->changed);
 	bool ends = w->state == LOOP_WORK_QUEUED && !finish;
-	if (ends) {
-		struct loop_work **at = &p->first;
-		while (*at != w)
-			at = &(*at)->next;
-		unqueue(p, at);
-	}
+	if (ends)
+		unqueue(p, w);
 	sys_mutex_unlock(&p->lock);
 	if (ends)
 		w->done(w);

@@ -6,7 +6,7 @@
 
 struct chore {
 	struct seam_chore_ops ops;
-	uintptr_t owner;  // one guest has its share of the threads
+	uintptr_t owner, group;  // one guest has its share of the threads
 	struct loop_work work;
 	struct loop_pool *threads;  // where it was begun; NULL: it is not under way
 	void (*done)(void *data, void *ctx);
@@ -19,13 +19,14 @@ static struct chore *chore_of(void *data)
 	return CONTAINER_OF(data, struct chore, data);
 }
 
-void *seam_chore_new(struct pool *memory, size_t size, const struct seam_chore_ops *ops)
+void *seam_chore_new(struct pool *memory, uint64_t group, size_t size, const struct seam_chore_ops *ops)
 {
 	struct chore *h = size > SIZE_MAX / 2 ? NULL : pool_zalloc(memory, sizeof *h + size);
 	if (!h)
 		return NULL;
 	h->ops = *ops;
 	h->owner = (uintptr_t)memory;
+	h->group = group;
 	return h->data;
 }
 
@@ -60,7 +61,7 @@ bool seam_chore_begin(void *data, struct loop_pool *p, struct loop *l, void (*do
 {
 	struct chore *h = chore_of(data);
 	BUG_ON(h->threads);
-	h->work = (struct loop_work){.run = on_run, .done = on_done, .owner = h->owner};
+	h->work = (struct loop_work){.run = on_run, .done = on_done, .owner = h->owner, .group = h->group};
 	h->done = done;
 	h->ctx = ctx;
 	h->threads = p;

@@ -484,8 +484,9 @@ struct seam_chore_ops {
 	void (*run)(void *data);   // on a thread of the pool
 	void (*drop)(void *data);  // gives back what data holds (descriptors), on any thread, when it does not run; NULL: nothing
 };
-// Zeroed data of a chore that is not under way. NULL: over the limit, or memory is out.
-NODISCARD void *seam_chore_new(struct pool *memory, size_t size, const struct seam_chore_ops *ops);
+// Zeroed data of a chore that is not under way. `group`: of the pool's (loop_work), the component's, so that its instances share turns; 0: none. NULL: over the
+// limit, or memory is out.
+NODISCARD void *seam_chore_new(struct pool *memory, uint64_t group, size_t size, const struct seam_chore_ops *ops);
 // Of one that is not under way. NULL does nothing.
 void seam_chore_free(void *data);
 // Runs it, and waits until it has run; the data is the caller's again. *ret_full: the pool has no place, it has not run. SEAM_KILLED: the data is gone.

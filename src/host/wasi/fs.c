@@ -107,7 +107,7 @@ struct wasi_fs_op *wasi__fs_op_new(struct wasi_fs *fs, int64_t (*fn)(struct wasi
 		*ret_why = check_path(path2);
 	if (*ret_why)
 		return NULL;
-	struct wasi_fs_op *op = seam_chore_new(fs->memory, sizeof *op + cap + path.len + path2.len + 2, &op_ops);
+	struct wasi_fs_op *op = seam_chore_new(fs->memory, fs->wasi->id, sizeof *op + cap + path.len + path2.len + 2, &op_ops);
 	if (!op) {
 		*ret_why = -ENOMEM;
 		return NULL;

@@ -119,7 +119,7 @@ static int begin(struct lookup *l, const char *name)
 	struct wasi_process *p = of->wasi->process;
 	if (of->n_lookups >= WASI_LOOKUPS)
 		return -EAGAIN;
-	struct question *q = seam_chore_new(of->memory, sizeof *q, &question_ops);
+	struct question *q = seam_chore_new(of->memory, of->wasi->id, sizeof *q, &question_ops);
 	if (!q)
 		return -ENOMEM;
 	snprintf(q->name, sizeof q->name, "%s", name);

@@ -104,7 +104,7 @@ static enum wasi_io begin_to_read(struct wasi_stdio *s, size_t max)
 {
 	if (s->reading)
 		return WASI_IO_AGAIN;
-	s->reading = seam_chore_new(NULL, sizeof *s->reading, &reading_ops);
+	s->reading = seam_chore_new(NULL, 0, sizeof *s->reading, &reading_ops);
 	if (s->reading) {
 		s->reading->max = max;
 		if (seam_chore_begin(s->reading, s->process->threads, s->loop, on_read, s))

@@ -35,7 +35,7 @@ struct wasi {
 	struct wasi_process *process;
 	struct wasi_stdio *stdio;    // the process's own streams are the guest's; NULL: it reads nothing and prints into the log
 	struct http_tls *tls;  // for https; set by the maker, borrowed; NULL: it is not spoken
-	uint64_t id;                 // of no other in the life of the process: whose connections those are that requests go out on
+	uint64_t id;                 // of no other in the life of the process: whose connections those are that requests go out on, and whose turns in the pools of threads
 };
 void wasi_init(struct wasi *w, const struct wasi_log *log);
 // Offers all of them.

@@ -457,6 +457,95 @@ static void one_owner_leaves_room_and_threads_for_others(void **state)
 	loop_free(l);
 }
 
+// One thread does what was queued while it was busy; the order in which that was.
+static struct loop_work *done_first[16];
+static _Atomic int n_run;
+
+static void note_run(struct loop_work *w)
+{
+	done_first[n_run++] = w;
+}
+
+static void forget(struct loop_work *w UNUSED)
+{
+}
+
+static void groups_take_turns_and_owners_within_them(void **state)
+{
+	enum { MANY = 6 };
+	struct err e = {0};
+	struct loop *l = new_loop();
+	struct loop_pool *p;
+	_Atomic bool first_may_end = false;
+	_Atomic int began = 0;
+	struct held first = {{.run = held_run, .done = held_done}, &first_may_end, &began, false};
+	// Of group 100 owner 1 has six works, then owner 2 has one; of group 200 owner 3 has two; nobody owns the last.
+	struct loop_work many[MANY], of_same = {.run = note_run, .done = forget, .owner = 2, .group = 100}, other[2], nobodys = {.run = note_run, .done = forget};
+	n_run = 0;
+	assert_true(loop_pool_new(&p, 1, 40, &e));
+	assert_true(loop_work_submit(p, l, &first.w));
+	while (!began)
+		loop_run_once(l, MS);
+	for (int i = 0; i < MANY; i++) {
+		many[i] = (struct loop_work){.run = note_run, .done = forget, .owner = 1, .group = 100};
+		assert_true(loop_work_submit(p, l, &many[i]));
+	}
+	assert_true(loop_work_submit(p, l, &of_same));
+	for (int i = 0; i < 2; i++) {
+		other[i] = (struct loop_work){.run = note_run, .done = forget, .owner = 3, .group = 200};
+		assert_true(loop_work_submit(p, l, &other[i]));
+	}
+	assert_true(loop_work_submit(p, l, &nobodys));
+	first_may_end = true;
+	while (n_run < MANY + 4 || !first.done)
+		loop_run_once(l, MS);
+	int at[MANY + 4];
+	for (int i = 0; i < MANY + 4; i++)
+		for (int k = 0; k < MANY + 4; k++)
+			if (done_first[k] == (i < MANY ? &many[i] : i == MANY ? &of_same
+										 : i == MANY + 3          ? &nobodys
+																  : &other[i - MANY - 1]))
+				at[i] = k;
+	for (int i = 1; i < MANY; i++)
+		assert_true(at[i - 1] < at[i]);         // an owner's own order
+	assert_true(at[MANY] < at[1]);              // owner 2 before the second of owner 1
+	assert_true(at[MANY + 1] <= 2);             // each group has one of the first three
+	assert_true(at[MANY + 2] < at[1]);          // and one of the next
+	assert_true(at[MANY + 3] <= 2);
+	loop_pool_free(p);
+	loop_free(l);
+}
+
+static void a_group_leaves_room_and_threads_for_others(void **state)
+{
+	enum { MANY = 9 };
+	struct err e = {0};
+	struct loop *l = new_loop();
+	struct loop_pool *p;
+	_Atomic bool many_may_end = false, other_may_end = true;
+	_Atomic int many_began = 0, other_began = 0;
+	struct held many[MANY] = {0}, other = {0}, too_many = {0};
+	assert_true(loop_pool_new(&p, 4, 8, &e));
+	for (int i = 0; i < MANY; i++) {  // each of another owner: three run, six wait
+		many[i] = (struct held){{.run = held_run, .done = held_done, .owner = 1 + (uintptr_t)i, .group = 100}, &many_may_end, &many_began, false};
+		assert_true(loop_work_submit(p, l, &many[i].w));
+		while (i < 3 && many_began <= i)
+			loop_run_once(l, MS);
+	}
+	too_many.w = (struct loop_work){.run = held_run, .done = held_done, .owner = 50, .group = 100};
+	assert_false(loop_work_submit(p, l, &too_many.w));
+	other = (struct held){{.run = held_run, .done = held_done, .owner = 60, .group = 200}, &other_may_end, &other_began, false};
+	assert_true(loop_work_submit(p, l, &other.w));
+	while (!other.done)
+		loop_run_once(l, MS);
+	assert_int_equal(many_began, 3);
+	many_may_end = true;
+	while (!all_done(many, MANY))
+		loop_run_once(l, MS);
+	loop_pool_free(p);
+	loop_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -470,6 +559,8 @@ int main(void)
 		cmocka_unit_test(posts_from_threads_all_arrive_and_wake_the_loop),
 		cmocka_unit_test(the_pool_runs_bounded_work),
 		cmocka_unit_test(one_owner_leaves_room_and_threads_for_others),
+		cmocka_unit_test(groups_take_turns_and_owners_within_them),
+		cmocka_unit_test(a_group_leaves_room_and_threads_for_others),
 		cmocka_unit_test(let_go_a_work_ends_without_its_loop_and_nobody_waits_for_it),
 		cmocka_unit_test(the_pool_finishes_what_was_let_go_to_be_finished),
 		cmocka_unit_test(a_wakeup_ends_the_wait_each_time),

@@ -65,7 +65,7 @@ static void on_done(struct seam_task *t)
 
 static struct data *new_data(int in)
 {
-	struct data *d = seam_chore_new(&memory, sizeof *d, &ops);
+	struct data *d = seam_chore_new(&memory, 0, sizeof *d, &ops);
 	assert_non_null(d);
 	d->in = in;
 	return d;
@@ -171,7 +171,7 @@ static void a_full_pool_is_said_at_once(void **s)
 	assert_true(j[3].done && j[3].full);
 	assert_int_equal(j[3].result, SEAM_OK);
 	seam_chore_free(j[3].data);
-	struct data *others = seam_chore_new(NULL, sizeof *others, &ops);
+	struct data *others = seam_chore_new(NULL, 0, sizeof *others, &ops);
 	assert_true(others && seam_chore_begin(others, threads, loop, NULL, NULL));
 	seam_chore_let_go(others, false);
 	assert_int_equal(now(&drops), 2);
@@ -203,8 +203,8 @@ static void let_go_to_be_finished_it_runs(void **s)
 
 static void memory_over_the_limit_is_refused(void **s)
 {
-	assert_null(seam_chore_new(&memory, 2 << 20, &ops));
-	assert_null(seam_chore_new(&memory, SIZE_MAX, &ops));
+	assert_null(seam_chore_new(&memory, 0, 2 << 20, &ops));
+	assert_null(seam_chore_new(&memory, 0, SIZE_MAX, &ops));
 	assert_int_equal(account.used, 0);
 }
 

@@ -226,7 +226,7 @@ static void addresses_are_given_back_and_nobody_is_asked(void **state)
 	static const char *const good[][2] = {{"127.0.0.1", "127.0.0.1"}, {"0.0.0.0", "0.0.0.0"}, {"::", "::"}, {"[::1]", "::1"}, {"DEAD:BEEF::0", "dead:beef::"},
 		{"::ffff:1.2.3.4", "1.2.3.4"}, {"2001:0db8:0:0:0:0:0:0", "2001:db8::"}};
 	static const char *const bad[] = {"", " ", "a b", "a.b<&>", "127.0.0.1:80", "[::]:80", "http://example.com/", ".a", "a..b", ".", "..", "[127.0.0.1]", "[a]", "[]",
-		"a/b", "a\nb", "m\xc3\xbcnchen.de"};
+		"a/b", "a\nb", "\xef\xbf\xbd.de", "\xd7\x90z\xd9\xa0.de"};
 	char ip[64];
 	uint32_t l;
 	sys_net.resolve = NULL;
@@ -267,6 +267,57 @@ static void a_name_is_looked_up_where_a_rule_names_it(void **state)
 		assert_string_equal(ip, want[i]);
 	}
 	assert_int_equal(look_up("a.example", &l), EC(PERMANENT_RESOLVER_FAILURE));
+}
+
+static char asked_for[300];
+static int note_name(const char *host, uint16_t port, bool numeric, struct sys_address *ret, uint32_t max)
+{
+	snprintf(asked_for, sizeof asked_for, "%s", host);
+	return answers(host, port, numeric, ret, max);
+}
+
+static void a_name_that_is_not_ascii_is_what_idna_makes_of_it(void **state)
+{
+	static const char *const rows[][2] = {{"B\xc3\x9c"
+										   "cher.test",
+											  "xn--bcher-kva.test"},
+		{"stra\xc3\x9f"
+		 "e.test.",
+			"xn--strae-oqa.test"},
+		{"\xe4\xbe\x8b\xe3\x80\x82test", "xn--fsq.test"}, {"b\x75\xcc\x88"
+														   "cher.test",
+															  "xn--bcher-kva.test"}};
+	static const char *const functions[] = {"idn2_lookup_u8"};
+	char longest[300] = "\xc3\xbc";
+	void *found[1] = {0};
+	uint32_t l;
+	struct err e = {0};
+	sys_net.resolve = note_name;
+	grant("tcp://*.test");
+	grant("10.0.0.0/8");
+	if (!sys_library_load("libidn2.so.0", functions, 1, found, &e)) {
+		assert_int_equal(look_up(rows[0][0], &l), EC(INVALID_ARGUMENT));
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(look_up(rows[i][0], &l), DONE);
+		wait_for_answer(l);
+		assert_string_equal(asked_for, rows[i][1]);
+	}
+	asked_for[0] = 0;
+	assert_int_equal(look_up("b\xc3\xbc"
+							 "cher.example",
+						 &l),
+		EC(PERMANENT_RESOLVER_FAILURE));  // no rule names it
+	// What an address looks like in other digits is that address: nobody is asked.
+	char ip[64];
+	assert_int_equal(look_up("\xef\xbc\x91\xef\xbc\x90.0.0.1", &l), DONE);
+	assert_int_equal(next_address(l, ip, sizeof ip), DONE);
+	assert_string_equal(ip, "10.0.0.1");
+	assert_string_equal(asked_for, "");
+	memset(longest + 2, 'a', sizeof longest - 2);
+	CALL(&p, "resolve-addresses", net(), puppet_poke(&p, 0, slice_of(longest, 254)), 254);
+	assert_int_equal(did_at(4), EC(INVALID_ARGUMENT));
 }
 
 static void answers_are_all_given_and_failures_have_their_codes(void **state)
@@ -358,6 +409,7 @@ int main(void)
 		BARE(who_listens_hears_everybody_and_may_answer_and_the_others_do_not),
 		BARE(addresses_are_given_back_and_nobody_is_asked),
 		BARE(a_name_is_looked_up_where_a_rule_names_it),
+		BARE(a_name_that_is_not_ascii_is_what_idna_makes_of_it),
 		BARE(answers_are_all_given_and_failures_have_their_codes),
 		BARE(a_name_leads_to_the_addresses_that_it_had),
 		BARE(look_ups_have_a_limit_and_may_be_given_up),

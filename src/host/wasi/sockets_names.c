@@ -72,6 +72,41 @@ static bool take_name(struct slice text, char into[NAME_MAX_LEN + 1])
 	return named && !bracket;
 }
 
+// What is not ASCII, by IDNA (UTS 46, nontransitional), as a name server knows it. libidn2 does it, where it is there; it is loaded for the first such name.
+// 0 or -errno.
+static int to_ascii(struct slice text, char into[NAME_MAX_LEN + 1])
+{
+	enum { NFC_INPUT = 1, NONTRANSITIONAL = 8, MOST = 4 * NAME_MAX_LEN };
+	static const char *const names[] = {"idn2_free", "idn2_lookup_u8"};
+	static struct {
+		void (*free)(void *p);
+		int (*lookup)(const uint8_t *name, uint8_t **ret, int flags);
+	} idn2;
+	char utf8[MOST + 1];
+	uint8_t *ascii;
+	struct err e = {0};
+	if (text.len > MOST || slice_find(text, 0) < text.len || !sys_library_load("libidn2.so.0", names, ARRAY_LEN(names), (void **)&idn2, &e))
+		return -EINVAL;
+	memcpy(utf8, text.ptr, text.len);
+	utf8[text.len] = 0;
+	if (idn2.lookup((const uint8_t *)utf8, &ascii, NFC_INPUT | NONTRANSITIONAL) != 0)
+		return -EINVAL;
+	size_t len = strlen((const char *)ascii);
+	bool fits = len <= NAME_MAX_LEN;
+	if (fits)
+		memcpy(into, ascii, len + 1);
+	idn2.free(ascii);
+	return fits ? 0 : -EINVAL;
+}
+
+static bool is_ascii(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] & 0x80)
+			return false;
+	return true;
+}
+
 // ---- asking ----------------------------------------------------------------------------------------------------------------------------
 
 // What stands for an address of IPv4 is that.
@@ -135,7 +170,12 @@ static int begin(struct lookup *l, const char *name)
 static int ask(struct seam_call *c, struct lookup *l, struct slice text)
 {
 	struct sys_address found[WASI_ADDRESSES];
-	char name[NAME_MAX_LEN + 1];
+	char name[NAME_MAX_LEN + 1], ascii[NAME_MAX_LEN + 1];
+	if (!is_ascii(text)) {
+		if (to_ascii(text, ascii) != 0)
+			return -EINVAL;
+		text = slice_str(ascii);
+	}
 	if (!take_name(text, name))
 		return -EINVAL;
 	if (sys_address_parse(name, 0, &found[0])) {

@@ -128,7 +128,8 @@ static bool same_effect(const struct cli *x, const struct cli *y)
 	struct serve_config p = x->config, q = y->config;
 	bool same = p.service.env.len == q.service.env.len && p.service.nets.len == q.service.nets.len;
 	same = same && x->wit == y->wit && x->follow == y->follow && x->schema == y->schema;
-	same = same && x->percent == y->percent && x->promote == y->promote && x->accept == y->accept && x->rollback == y->rollback && x->to == y->to && x->min == y->min && x->max == y->max;
+	same = same && x->percent == y->percent && x->promote == y->promote && x->accept == y->accept;
+	same = same && x->rollback == y->rollback && x->to == y->to && x->min == y->min && x->max == y->max;
 	same = same && x->copy == y->copy && x->replace == y->replace && x->undo == y->undo && x->discard == y->discard && x->shadow == y->shadow && x->dry_run == y->dry_run;
 	same = same && x->no_wait == y->no_wait && x->max_pause_ns == y->max_pause_ns && x->limit_ns == y->limit_ns && x->manifest == y->manifest && x->live == y->live;
 	same = same && (x->profile == NULL) == (y->profile == NULL) && x->sets.len == y->sets.len;

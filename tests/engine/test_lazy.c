@@ -627,7 +627,7 @@ static void a_whole_beyond_its_bound_is_told(void **state)
 	struct tier_file *f;
 	char path[] = "/tmp/tenon-lazy-XXXXXX", said[1000];
 	uint64_t result;
-	put_wide(&g.bytes, 300, 35, 100);
+	put_wide(&g.bytes, 450, 24, 100);
 	begin_file(&g, &f);
 	assert_int_equal(vm_instance_initialize(g.inst), TRAP_NONE);
 	int before = dup(2), to = mkstemp(path);

@@ -25,9 +25,15 @@ class Many:
             (folder / "tenon.toml").write_text(f'tenon = 1\n[app]\nname = "a{i}"\n[component.api]\nsource = "api.wasm"\ninstances = {{ idle = "1s" }}\n'
                 f'[[trigger.http]]\nroute = "/a{i}/..."\ncomponent = "api"\n')
             self.folders.append(str(folder))
+        (Path(self.at.name) / "ctl").mkdir(0o700)
+        self.before = os.environ.get("TENON_CTL")
+        os.environ["TENON_CTL"] = self.at.name + "/ctl"  # not where other tests have theirs
         return self
 
     def __exit__(self, *_):
+        del os.environ["TENON_CTL"]
+        if self.before is not None:
+            os.environ["TENON_CTL"] = self.before
         self.at.cleanup()
 
     def up(self, *flags, shards=2):

@@ -242,7 +242,7 @@ static void notify_read(struct h1_exchange *h)
 static void end_of_body(struct h1_conn *c)
 {
 	if (c->state == H1_DRAIN)
-		http__conn_close(&c->conn, HTTP_CANCEL_PEER, false);
+		complete(c);
 	else
 		fail(c, 400, "the body ended early");
 }

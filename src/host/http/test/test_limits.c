@@ -672,6 +672,23 @@ static void a_body_that_is_written_in_pieces_to_a_full_socket_is_whole(void **st
 	stop_server();
 }
 
+// What was answered before the body came is sent, though the client never sends the rest of that.
+static void an_answer_that_waits_is_sent_to_who_ends_in_the_middle_of_a_body(void **state)
+{
+	start_server(NULL);
+	struct client c = dial();
+	sys_net.sendv = send_nothing;
+	say(&c, "POST /status/200 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+	turn(4);
+	shutdown(c.fd, SHUT_WR);
+	turn(4);
+	sys_net = sys_net_real;
+	wait_end(&c);
+	assert_true(has(&c, "HTTP/1.1 200 OK") && has(&c, "\r\n\r\nbody"));
+	hang_up(&c);
+	stop_server();
+}
+
 static int64_t recv_byte(int fd, void *into, size_t max)
 {
 	return sys_net_real.recv(fd, into, 1);
@@ -774,6 +791,7 @@ int main(void)
 		cmocka_unit_test(two_servers_never_share_a_port_by_accident),
 		cmocka_unit_test(freeing_the_server_cancels_what_owners_hold),
 		cmocka_unit_test(a_body_that_is_written_in_pieces_to_a_full_socket_is_whole),
+		cmocka_unit_test(an_answer_that_waits_is_sent_to_who_ends_in_the_middle_of_a_body),
 		cmocka_unit_test(answers_are_the_same_when_every_call_comes_up_short),
 		cmocka_unit_test(failing_allocations_end_connections_not_the_server),
 	};

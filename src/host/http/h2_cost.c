@@ -29,6 +29,15 @@ static bool pay_noise(struct h2_session *s)
 	return pay(s, &s->noise.at_ns, &s->noise.level, 1, NOISE_MOST, NOISE_A_SECOND);
 }
 
+// RFC 9113, 6.3: nghttp2 does not look at priorities where they are not used.
+static bool is_of_a_stream(struct h2_session *s, const uint8_t head[9])
+{
+	bool ok = head[5] & 0x7f || head[6] || head[7] || head[8];
+	if (!ok)
+		s->why = NGHTTP2_PROTOCOL_ERROR;
+	return ok;
+}
+
 // What a frame that begins costs; nghttp2 does not tell of all of them.
 static bool pay_frame(struct h2_session *s, const uint8_t head[9])
 {
@@ -40,6 +49,8 @@ static bool pay_frame(struct h2_session *s, const uint8_t head[9])
 		return len > 0 || head[4] & NGHTTP2_FLAG_END_STREAM || pay_noise(s);
 	case NGHTTP2_RST_STREAM:
 		return h2_cost_reset(s);
+	case NGHTTP2_PRIORITY:
+		return is_of_a_stream(s, head) && pay_noise(s);
 	default:
 		return pay_noise(s);
 	}

@@ -408,6 +408,21 @@ static void L84_a_stream_that_was_reset_counts_until_its_owner_has_let_go(void *
 	stop_server();
 }
 
+// nghttp2 passes over priorities where they are not used (RFC 9113, 6.3).
+static void a_priority_is_of_a_stream(void **state)
+{
+	start_server(NULL);
+	struct peer p = greet(65535);
+	put_frame(&p, NGHTTP2_PRIORITY, 0, 1, SLICE_LIT("\0\0\0\3\20"));
+	get(&p, 1, "/hello");
+	expect_answer(&p, 1, "200", "hello");
+	put_frame(&p, NGHTTP2_PRIORITY, 0, 0, SLICE_LIT("\0\0\0\3\20"));
+	struct frame f = wait_frame(&p, NGHTTP2_GOAWAY);
+	assert_int_equal(number(&f, 4), NGHTTP2_PROTOCOL_ERROR);
+	leave(&p);
+	stop_server();
+}
+
 // The end of a head whose stream is gone meanwhile is an end, too: the others are not told that it did not come in time.
 static void a_head_that_ends_when_its_stream_is_gone_has_ended(void **state)
 {
@@ -495,6 +510,7 @@ int main(void)
 		cmocka_unit_test(L84_frames_that_bring_nothing_end_the_connection),
 		cmocka_unit_test(who_gives_a_window_back_in_pieces_gets_all_of_a_long_body),
 		cmocka_unit_test(L84_a_stream_that_was_reset_counts_until_its_owner_has_let_go),
+		cmocka_unit_test(a_priority_is_of_a_stream),
 		cmocka_unit_test(a_head_that_ends_when_its_stream_is_gone_has_ended),
 		cmocka_unit_test(a_drain_answers_what_was_begun_until_it_is_heard),
 		cmocka_unit_test(failing_allocations_end_a_connection_not_the_server),

@@ -212,11 +212,50 @@ static void computes_right_when_stopped_at_every_instruction_L31(void **state UN
 	assert_true(stopped_everywhere(stops));
 }
 
+// ---- at the end of the stack --------------------------------------------------------------------------------------------------------
+// deep(x, forever) calls itself x times and then a function that calls nothing, has a frame of 800 bytes without asking for room, and may loop for ever.
+static void begin_deep(struct guest *g)
+{
+	struct buf text = {0};
+	buf_printf(&text, MODULE TYPES "[ 01 60 02 7f 7f 01 7f ] " FUNCS "[ 02 00 00 ] " EXPORTS "[ 01 'deep' 00 00 ] " CODE "[ 02 [ 00 local.get #0 if 7f local.get #0 i32.const #1 i32.sub local.get #1 call #0 else local.get #0 local.get #1 call #1 end "
+								   "end ] [ 01 #100 7e ");
+	for (int i = 2; i < 102; i++)
+		buf_printf(&text, "local.get #%d i64.const #1 i64.add local.set #%d ", i, i);
+	buf_printf(&text, "loop 40 local.get #1 br_if #0 end local.get #50 i32.wrap_i64 end ] ] ");
+	buf_put_byte(&text, 0);
+	guest_init(g, (const char *)text.ptr);
+	buf_release(&text);
+}
+
+static enum trap go_deep(const struct guest *g, uint32_t depth, bool forever)
+{
+	return guest_on_fiber(g, "deep", ARGS(depth, forever), NULL, NULL, (struct vm_budget){50000000, UINT64_MAX});
+}
+
+// R6: below the limit, where nothing else of a guest runs.
+static void a_function_that_calls_nothing_is_interrupted_at_the_end_of_the_stack(void **state)
+{
+	struct guest g;
+	uint32_t fits = 0, not = 1 << 20;
+	begin_deep(&g);
+	while (not-fits > 1) {
+		uint32_t mid = fits + (not-fits) / 2;
+		enum trap t = go_deep(&g, mid, false);
+		assert_true(t == TRAP_NONE || t == TRAP_STACK_OVERFLOW);
+		*(t ? &not : &fits) = mid;
+	}
+	assert_true(fits > 1000);
+	for (uint32_t less = 0; less < 30; less += 1 + less / 4)
+		assert_int_equal(go_deep(&g, fits - less, true), TRAP_CPU_BUDGET);
+	guest_release(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(computes_right_in_a_storm_of_signals_L31),
 		cmocka_unit_test(computes_right_when_stopped_at_every_instruction_L31),
+		cmocka_unit_test(a_function_that_calls_nothing_is_interrupted_at_the_end_of_the_stack),
 	};
 	return cmocka_run_group_tests(tests, guest_setup, guest_teardown);
 }

@@ -176,6 +176,7 @@ struct comp {
 	int32_t save_vmctx, results_home;
 	uint32_t slots_base, slot_size, max_results, max_cells;  // slot_size: 16 where a v128 may lie on the stack, else 8
 	uint32_t cells;  // own stack parameters
+	bool is_leaf;  // its stack is not checked (R6)
 	uint32_t frame_at;
 	uint32_t frame_word;  // as in struct code_func
 

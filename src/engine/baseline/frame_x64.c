@@ -197,23 +197,42 @@ static void init_pins(struct comp *c, const struct abi_sig *sig)
 	}
 }
 
-static void prologue(struct comp *c, const struct abi_sig *sig)
+// Before anything is known of its frame but what may be in it: slots for the highest stack, and two cells at its bottom for a value that goes by its address.
+static bool is_leaf(const struct comp *c)
+{
+	const struct wasm_func_info *info = c->info;
+	return !info->has_calls && !info->call_weight && !info->has_handlers && !info->has_rethrow &&
+		c->slots_base + (uint64_t)c->slot_size * (info->max_height + 8) + 8 * 2 <= ABI_LEAF_FRAME;
+}
+
+static void make_frame(struct comp *c)
 {
 	struct x64 *a = &c->a;
-	x64_push(a, RBP);
-	x64_mov_rr(a, W64, RBP, RSP);
-	struct ool *o = baseline__ool(c, OOL_STACK);
-	o->wasm_offset = 0;
-	x64_bind(a, &o->back);
 	// sub rsp, imm32: patched when the frame is known
 	x64_b(a, 0x48);
 	x64_b(a, 0x81);
 	x64_b(a, 0xec);
 	x64_d(a, 0);
 	c->frame_at = x64_pos(a) - 4;
-	x64_mov_rm(a, W64, RAX, at_vmctx(offsetof(struct abi_vmctx, exec)));
-	x64_alu_rm(a, W64, ALU_CMP, RSP, x64_at(x64_r64(RAX), offsetof(struct abi_exec, stack_limit)));
-	x64_jcc(a, CC_B, &o->from);
+}
+
+static void prologue(struct comp *c, const struct abi_sig *sig)
+{
+	struct x64 *a = &c->a;
+	x64_push(a, RBP);
+	x64_mov_rr(a, W64, RBP, RSP);
+	c->is_leaf = is_leaf(c);
+	if (c->is_leaf) {
+		make_frame(c);
+	} else {
+		struct ool *o = baseline__ool(c, OOL_STACK);
+		o->wasm_offset = 0;
+		x64_bind(a, &o->back);
+		make_frame(c);
+		x64_mov_rm(a, W64, RAX, at_vmctx(offsetof(struct abi_vmctx, exec)));
+		x64_alu_rm(a, W64, ALU_CMP, RSP, x64_at(x64_r64(RAX), offsetof(struct abi_exec, stack_limit)));
+		x64_jcc(a, CC_B, &o->from);
+	}
 	store_preserved(c);
 	if (c->info->has_handlers)
 		x64_mov_mr(a, W64, at_rbp(c->save_vmctx), R13);
@@ -229,8 +248,9 @@ void baseline__frame_patch(struct comp *c)
 	// The largest call area is counted in, so that the check covers it (L37).
 	uint64_t size = c->slots_base + (uint64_t)c->slot_size * c->max_slot + 8ull * c->max_results + 8ull * c->max_cells;
 	size = align_up_u64(size, 16);
-	if (size > MAX_FRAME) {
-		err_set(c->e, ERR_LIMIT, "the function's frame takes %llu bytes, %d are allowed", (unsigned long long)size, MAX_FRAME);
+	unsigned most = c->is_leaf ? ABI_LEAF_FRAME : MAX_FRAME;
+	if (size > most) {
+		err_set(c->e, ERR_LIMIT, "the function's frame takes %llu bytes, %u are allowed", (unsigned long long)size, most);
 		c->failed = true;
 		return;
 	}

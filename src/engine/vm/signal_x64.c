@@ -112,8 +112,8 @@ static NO_SANITIZER void on_interrupt(int sig UNUSED, void *siginfo UNUSED, void
 	__atomic_store_n(&s->exec.interrupt, 1, __ATOMIC_RELAXED);
 	if (!s->exec.entry_sp)
 		return;
-	// A prologue may have moved rsp below the limit before it checks it: not the place to push anything.
-	if (!code || !code_object_place(code, pc, &place) || (uintptr_t)regs[REG_RSP] < s->stack_limit) {
+	// A prologue may have moved rsp below the limit before it checks it: not the place to push anything. A function that calls nothing may be a little below.
+	if (!code || !code_object_place(code, pc, &place) || (uintptr_t)regs[REG_RSP] < s->stack_limit - ABI_LEAF_REACH) {
 		s->exec.stack_limit = UINTPTR_MAX;
 		return;
 	}

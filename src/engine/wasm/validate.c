@@ -620,6 +620,7 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 	ret->nlisted = VALUES_FEW + VALUES_A_BYTE * (uint64_t)f->size - v.values_left;
 	ret->has_loops = v.has_loops;
 	ret->uses_memory0 = v.uses_memory0;
+	ret->has_calls = v.has_calls;
 	ret->has_vectors = v.has_vectors;
 	ret->has_handlers = v.has_handlers;
 	ret->has_rethrow = v.has_rethrow;

@@ -263,6 +263,7 @@ static bool read_tag(struct validator *v, const struct wasm_func_type **ret)
 bool wasm__op_throw(struct validator *v, const struct rule *r)
 {
 	const struct wasm_func_type *t;
+	v->has_calls = true;
 	if (!read_tag(v, &t) || !wasm__pop_all(v, wasm__words(t->params), t->nparams))
 		return false;
 	wasm__unreachable(v);
@@ -373,6 +374,7 @@ bool wasm__op_rethrow(struct validator *v, const struct rule *r)
 static bool do_call(struct validator *v, const struct wasm_func_type *t)
 {
 	const wasm__word *params = wasm__words(t->params);
+	v->has_calls = true;
 	if (v->c.p == v->c.end || *v->c.p != 0)  // else unreachable is next: the callee doesn't come back
 		wasm__count_call(v);
 	if (LIKELY(t->nparams <= (size_t)(v->sp - v->base))) {
@@ -391,6 +393,7 @@ static bool do_call(struct validator *v, const struct wasm_func_type *t)
 static bool do_return_call(struct validator *v, const struct wasm_func_type *t)
 {
 	const struct frame *f = v->s->frames;
+	v->has_calls = true;
 	bool same = t->nresults == f->nresults;
 	for (uint32_t i = 0; same && i < t->nresults; i++)
 		same = wasm__matches(v->m, wasm__words(t->results)[i], f->results[i]);

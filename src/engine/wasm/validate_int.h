@@ -67,7 +67,7 @@ struct validator {
 	uint32_t max_control, call_weight;
 	uint64_t values_left;         // that blocks, branches and calls may still list
 	bool tracks_init;             // some local has no default value
-	bool has_loops, uses_memory0, has_vectors, has_handlers, has_rethrow, done;
+	bool has_loops, uses_memory0, has_calls, has_vectors, has_handlers, has_rethrow, done;
 	struct wasm_scratch *s;
 };
 

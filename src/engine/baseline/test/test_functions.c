@@ -294,13 +294,21 @@ static void build_entry(struct source *s)
 {
 	type(s, "iiiiiii:i");
 	struct buf *b = add_func(s, 0);
-	CODE(b, 0, GET, 0, GET, 1, ADD, GET, 2, ADD, GET, 3, ADD, GET, 4, ADD, GET, 5, ADD, GET, 6, ADD, END);
+	CODE(b, 0, GET, 0, GET, 1, ADD, GET, 2, ADD, GET, 3, ADD, GET, 4, ADD, GET, 5, ADD, GET, 6, ADD, 0x0f, CALL, 0, END);
 	// recursion without end, with a frame of 40,000 locals
 	b = add_func(s, 0);
 	CODE(b, 1, 0xc0, 0xb8, 2, 0x7e);
 	for (uint8_t i = 0; i < 7; i++)
 		CODE(b, GET, i);
 	CODE(b, CALL, 1, END);
+	// what calls nothing asks for no room (R6), unless its frame is large
+	b = add_func(s, 0);
+	CODE(b, 0, GET, 0, END);
+	b = add_func(s, 0);
+	CODE(b, 1, 0x80, 1, 0x7e);
+	for (uint8_t i = 7; i < 127; i++)
+		CODE(b, 0x42, 0, 0x21, i);
+	CODE(b, GET, 0, END);
 }
 
 static void check_entry(struct guest *g)
@@ -310,6 +318,12 @@ static void check_entry(struct guest *g)
 	hooks_called = 0;
 	assert_int_equal(call(g, 0, args), 28);
 	assert_int_equal(hooks_called, 1);
+	assert_true(g->exec.stack_limit != UINTPTR_MAX);
+	g->exec.stack_limit = UINTPTR_MAX;
+	assert_int_equal(call(g, 2, args), 1);
+	assert_int_equal(hooks_called, 1);
+	assert_int_equal(call(g, 3, args), 1);
+	assert_int_equal(hooks_called, 2);
 	g->exec.stack_limit = (uintptr_t)__builtin_frame_address(0) - (1 << 20);
 	assert_int_equal(guest_call(g, 1, NULL, args, r), TRAP_STACK_OVERFLOW);
 	g->exec.stack_limit = 0;

@@ -49,6 +49,12 @@ class Interface:
     def __init__(self, text, component):
         self.name, self.component, self.decls, self.n, self.funcs, self.resources = text, component, [], 0, {}, {}
 
+    def stream(self, t=None):
+        return self.type(b"\x66" + (b"\x00" if t is None else b"\x01" + t))
+
+    def future(self, t=None):
+        return self.type(b"\x65" + (b"\x00" if t is None else b"\x01" + t))
+
     def type(self, definition):
         self.decls.append(b"\x01" + definition)
         self.n += 1
@@ -97,9 +103,9 @@ class Interface:
     def variant(self, label, cases):
         return self.named(label, b"\x71" + vec(name(n) + (b"\x00" if t is None else b"\x01" + t) + b"\x00" for n, t in cases))
 
-    def func(self, label, params, result, core):
-        """`core`: its core parameters and results when it is lowered."""
-        t = self.type(b"\x40" + vec(name(n) + p for n, p in params) + (b"\x01\x00" if result is None else b"\x00" + result))
+    def func(self, label, params, result, core, is_async=False):
+        """`core`: its core parameters and results when it is lowered, which is to be waited for."""
+        t = self.type((b"\x43" if is_async else b"\x40") + vec(name(n) + p for n, p in params) + (b"\x01\x00" if result is None else b"\x00" + result))
         self.decls.append(b"\x04\x00" + name(label) + b"\x01" + t)
         self.funcs[label] = len(self.component.lowered)
         self.component.lowered.append((self, label, core))
@@ -115,6 +121,7 @@ class Component:
         self.n_types = self.n_calls = 0
         self.pages, self.realloc, self.apart = pages, realloc, apart
         self.encoding = UTF8
+        self.builtins = {}    # label: the definition of a core function that is the component model's own
         self.more_types = []  # of the core module, behind those of its imports and its functions
 
     # ---- imports
@@ -143,14 +150,23 @@ class Component:
     def resource(self):
         """One of its own: core functions "resource.new", "resource.drop". Before anything is imported by name from core code."""
         self.sections.append(section(7, vec([b"\x3f\x7f\0"])))
-        self.lowered += [(None, "resource.new", ([I32], [I32])), (None, "resource.drop", ([I32], []))]
-        self.own = self.n_types
+        self.builtin("resource.new", ([I32], [I32]), b"\x02" + u(self.n_types))
+        self.builtin("resource.drop", ([I32], []), b"\x03" + u(self.n_types))
         self.n_types += 1
+
+    def builtin(self, label, core, definition):
+        self.lowered.append((None, label, core))
+        self.builtins[label] = definition
+
+    def define(self, definition):
+        """A type of the component's own; its index."""
+        self.sections.append(section(7, vec([definition])))
+        self.n_types += 1
+        return self.n_types - 1
 
     def drops(self, i, label):
         """Handles of a resource of an interface: core function "resource.drop"."""
-        self.own = self.alias_type(i, label)
-        self.lowered.append((None, "resource.drop", ([I32], [])))
+        self.builtin("resource.drop", ([I32], []), b"\x03" + u(self.alias_type(i, label)))
 
     # ---- core code
     def call(self, label):
@@ -186,7 +202,7 @@ class Component:
                 canons.append(b"\x01\0" + u(n_funcs) + vec([self.encoding, b"\x03\0", b"\x04\0"]))
                 n_funcs += 1
             else:
-                canons.append((b"\x02" if label == "resource.new" else b"\x03") + u(self.own))
+                canons.append(self.builtins[label])
         if canons:
             out += section(8, vec(canons))
         core_types = [core for _, _, core in self.lowered]
@@ -284,6 +300,7 @@ def times(local, n, body):
 # ---- what is lifted ---------------------------------------------------------------------------------------------------------------------
 
 RUN = [b"\x6a\0\0", lambda n: b"\x40\0\0" + s(n)]  # func() -> result, of wasi:cli/run
+RUN3 = [b"\x6a\0\0", lambda n: b"\x43\0\0" + s(n)]  # async func() -> result, of WASI 0.3's
 
 
 def handler(c, types):

@@ -3,7 +3,7 @@
 The last line is the total; exit 0 only if nothing failed."""
 import sys, time
 
-import constructors, crowd, harness, hungry, spent, test_host_memory, work
+import constructors, crowd, harness, hungry, spent, test_host_memory, work, work3
 
 
 class Total:
@@ -48,6 +48,9 @@ def host_work():
     """CPU time of a guest that has 100 ms and lets the host work, beside 64 others on its shard: with each function that is served, each constructor of types."""
     for what, guest in {**work.guests(), **constructors.constructors()}.items():
         print(f"  {what:76} {'no ' + guest if isinstance(guest, str) else cell(lambda: work.measure(guest, 100, 20, 64))}", flush=True)
+    print("of WASI 0.3, by tenon run and alone")
+    for what, guest in work3.guests().items():
+        print(f"  {what:76} {'wants ' + guest if isinstance(guest, str) else cell(lambda: work3.measure(guest, 100, 20))}", flush=True)
 
 
 TABLES = {"resources": resources, "memory": memory, "work": host_work, "connections": connections}

@@ -2,7 +2,7 @@
 import subprocess, tempfile, threading, time
 from pathlib import Path
 
-import constructors, hungry, work
+import constructors, hungry, work, work3
 from harness import Many, Server, check, config
 
 
@@ -57,7 +57,7 @@ def printing_a_result_is_the_guests_time():
 
 # ---- each function of wit/, each constructor of types; beside others by `./dev spent work` ---------------------------------------------------
 
-def _spend(guests, cpu):
+def _spend(guests, cpu, measure=work.measure):
     """Three at a time. What they did otherwise than to spend their budget of `cpu` ms."""
     left, bad, lock = list(guests), [], threading.Lock()
 
@@ -67,7 +67,7 @@ def _spend(guests, cpu):
                 g = left.pop() if left else None
             try:
                 if g:
-                    work.measure(g, cpu, 130)
+                    measure(g, cpu, 130)
             except AssertionError as e:
                 bad.append(f"{g.name}: {e}")
     for r in Many([some] * 3).join(1200):
@@ -83,6 +83,15 @@ def each_function_that_is_served_is_called_with_much_until_the_budget_is_spent()
     bad = _spend(found.values(), 20)
     check(not bad, "; ".join(bad))
     return f"{len(found) - len(work.ONCE)} until the budget, {len(work.ONCE)} once"
+
+
+def each_function_of_wasi_0_3_is_called_with_much_until_the_budget_is_spent():
+    found = work3.guests()
+    none = {f: why for f, why in found.items() if isinstance(why, str)}
+    check(set(none.values()) <= {"a stream", "a future"} and len(found) - len(none) >= 119 and work3.ONCE <= set(found), f"{len(found)} guests; none of {none}")
+    bad = _spend([g for g in found.values() if not isinstance(g, str)], 40, work3.measure)
+    check(not bad, "; ".join(bad))
+    return f"{len(found) - len(none) - len(work3.ONCE)} until the budget, {len(work3.ONCE)} once, {len(none)} want a stream or a future"
 
 
 def values_of_each_constructor_are_lifted_and_lowered_until_the_budget_is_spent():

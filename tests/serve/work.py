@@ -26,9 +26,9 @@ def wit():
 class Wit:
     """{"wasi:io/streams": {label: type}}, {…: [(name, params, result)]}. Types: ("list", t), ("own", "wasi:io/poll", "pollable")…"""
 
-    def __init__(self):
-        self.types, self.funcs, self.versions = {}, {}, {}
-        for path in sorted(WIT.glob("*[a-z].wit")):  # of WASI 0.3, in *3.wit, most is async: no plain lower calls it
+    def __init__(self, files="*[a-z].wit"):
+        self.types, self.funcs, self.versions, self.is_async = {}, {}, {}, set()
+        for path in sorted(WIT.glob(files)):
             text = re.sub(r"//[^\n]*", "", path.read_text())
             self.tokens, self.at = re.findall(r"%?[A-Za-z][\w-]*|[\d.]+|->|[^\s\w]|_", text), 0
             self._package()
@@ -147,6 +147,9 @@ class Wit:
         self._next("}")
 
     def _func(self, label, before=()):
+        if self._peek() == "async":
+            self._next()
+            self.is_async.add((self.name, label))
         self._next("func")
         params, result = [*before, *self._params()], None
         if self._peek() == "->":
@@ -173,7 +176,7 @@ class Wit:
             return (word,)
         if word == "_":
             return None
-        if word not in ("list", "option", "tuple", "result", "borrow", "own"):
+        if word not in ("list", "option", "tuple", "result", "borrow", "own", "stream", "future"):
             return ("ref", self.name, word)
         of = []
         if self._peek() == "<":
@@ -183,6 +186,8 @@ class Wit:
                 if self._peek() == ",":
                     self._next()
             self._next(">")
+        if word in ("stream", "future"):
+            return (word, *(of + [None])[:1])
         return ("tuple", [(str(i), t) for i, t in enumerate(of)]) if word == "tuple" else ("result", *(of + [None, None])[:2]) if word == "result" else (word, *of)
 
     def resolve(self, t):
@@ -223,7 +228,7 @@ class Layout:
             return SIZES[t[0]], SIZES[t[0]]
         if t[0] in ("string", "list"):
             return 8, 4
-        if t[0] in ("own", "borrow"):
+        if t[0] in ("own", "borrow", "stream", "future"):
             return 4, 4
         kind, parts = self.wit.cases(t)
         if kind == "flags":
@@ -250,7 +255,7 @@ class Layout:
             return [{"s64": I64, "u64": I64, "f32": F32_, "f64": F64_}.get(t[0], I32)]
         if t[0] in ("string", "list"):
             return [I32, I32]
-        if t[0] in ("own", "borrow"):
+        if t[0] in ("own", "borrow", "stream", "future"):
             return [I32]
         kind, parts = self.wit.cases(t)
         if kind == "flags":
@@ -349,8 +354,9 @@ class Handler(Layout):
             if t[1] != at:
                 self._need_type(t[1], t, self.needs.setdefault(t[1], {}))
                 return
-        if t[0] in ("list", "option"):
-            self._need_type(at, t[1], here)
+        if t[0] in ("list", "option", "stream", "future"):
+            if t[1]:
+                self._need_type(at, t[1], here)
         elif t[0] in ("tuple", "result", "named"):
             for _, p in self.wit.cases(t)[1]:
                 if p:
@@ -371,7 +377,8 @@ class Handler(Layout):
             for f in self.funcs:
                 if f[0] == name_:
                     p, r, _ = self.core(f[2], f[3])
-                    i.func(f[1], [(n, self._define(i, name_, t)) for n, t in f[2]], self._define(i, name_, f[3]) if f[3] else None, (p, r))
+                    i.func(f[1], [(n, self._define(i, name_, t)) for n, t in f[2]], self._define(i, name_, f[3]) if f[3] else None, (p, r),
+                        f[:2] in self.wit.is_async)
         for name_ in list(self.needs):
             visit(name_)
 
@@ -411,6 +418,8 @@ class Handler(Layout):
             return self.defined[key]
         if t[0] == "tuple":
             return i.tuple(*[self._define(i, at, p) for _, p in t[1]])
+        if t[0] in ("stream", "future"):
+            return getattr(i, t[0])(self._define(i, at, t[1]) if t[1] else None)
         if t[0] == "result":
             return i.result(*[self._define(i, at, p) if p else None for p in t[1:]])
         return {"list": i.list, "option": i.option}[t[0]](self._define(i, at, t[1]))

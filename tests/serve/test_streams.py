@@ -43,11 +43,11 @@ def _tells(label, want):
 class _App:
     """Routes, each a component of bytes; `ops` and `mid` behind them."""
 
-    def __init__(self, routes, ops=MANY, mid=MANY, ops_file=FILES / "stream_ops.wasm", more=""):
+    def __init__(self, routes, ops=MANY, mid=MANY, ops_file=FILES / "stream_ops.wasm", mid_file=FILES / "stream_mid.wasm", more=""):
         self.at = tempfile.TemporaryDirectory()
         self.top = Path(self.at.name)
         (self.top / "ops.wasm").write_bytes(ops_file.read_bytes())
-        (self.top / "mid.wasm").write_bytes((FILES / "stream_mid.wasm").read_bytes())
+        (self.top / "mid.wasm").write_bytes(mid_file.read_bytes())
         text = (f'tenon = 1\n[app]\nname = "pipe"\n[component.ops]\nsource = "ops.wasm"\n{ops}[component.mid]\nsource = "mid.wasm"\nlinks = {{ "{OPS}" = "ops" }}\n{mid}'
             '[link.ops]\ntype = "component"\ncomponent = "ops"\n[link.mid]\ntype = "component"\ncomponent = "mid"\n')
         for label, component in routes.items():
@@ -196,7 +196,47 @@ def streams_want_a_component_for_many_calls():
         check(code == 4 and "passes a stream or future" in text and 'policy = "concurrent"' in text, (code, text))
 
 
-def streams_of_handles_stay_in_their_component():
-    with _App({"count": _caller(OPS, "count", [("n", U32)], [10], 0, True)}, ops_file=FILES / "stream_handles.wasm") as app:
-        code, text = app.refused()
-        check(code == 4 and "count of test:pipe/ops@1.0.0 passes a stream or future of handles" in text, (code, text))
+# ---- handles ---------------------------------------------------------------------------------------------------------------------------
+
+ALL, TAKES_BACK, WRITES_BACK, FIRST, ONE, ENDS, NESTED = range(7)
+
+
+def _things(routes, **how):
+    return _App(routes, ops_file=FILES / "stream_handles.wasm", mid_file=FILES / "stream_holds.wasm", **how)
+
+
+def handles_pass_by_streams_and_futures_and_come_back():
+    routes = {"all": _goes(ALL, 100, 5050), "takes-back": _goes(TAKES_BACK, 100, 5050), "writes-back": _goes(WRITES_BACK, 100, 5050), "one": _goes(ONE, 42, 42),
+        "nested": _goes(NESTED, 20, 210), "closed": _tells("closed", 301)}
+    alone = 'policy = "concurrent"\nconcurrency = 1\n'  # this guest has one buffer
+    with _things(routes, mid=alone) as app, app.up() as server:
+        _all_well(server, ["all", "takes-back", "writes-back", "one", "nested"])
+        _until(server, "/closed")
+        answers = Many([lambda label=label: _outcome(server, f"/{label}") for label in ["all", "takes-back", "writes-back", "one", "nested"] * 3]).join()
+        check(set(answers) == {"ok"}, (answers, server.log_text()[-2000:]))
+
+
+def what_nobody_takes_of_a_stream_of_handles_is_closed():
+    routes = {"first": _goes(FIRST, 50, 6), "ends": _goes(ENDS, 50, 0), "closed": _tells("closed", 50), "all": _goes(ALL, 20, 210), "again": _tells("closed", 120)}
+    with _things(routes) as app, app.up() as server:
+        _all_well(server, ["first"])
+        _until(server, "/closed")
+        check(_outcome(server, "/ends") == "trap", "it traps with what came and it was not told of")
+        _all_well(server, ["all"])
+        _until(server, "/again")
+
+
+def a_stream_of_handles_ends_where_there_is_no_room_for_them():
+    routes = {"all": _goes(ALL, 60, 1830), "ends": _goes(ENDS, 60, 0), "some": _goes(ALL, 10, 55)}
+    with _things(routes, mid=MANY + 'limits = { handles = 30 }\n') as app, app.up() as server:
+        _all_well(server, ["all", "some"])
+        check(_outcome(server, "/ends") == "trap" and server.logged("too many resource handles"), server.log_text()[-2000:])
+        _all_well(server, ["some", "all"])
+
+
+def a_handle_of_another_instance_ends_the_stream_that_has_it():
+    routes = {"takes-back": _goes(TAKES_BACK, 10, 0), "one": _goes(ONE, 7, 7)}
+    with _things(routes, ops='policy = "concurrent"\nconcurrency = 1\n') as app, app.up() as server:
+        _all_well(server, ["takes-back"])
+        check(server.logged("it has a handle of another instance than the one that it goes to"), server.log_text()[-2000:])
+        _all_well(server, ["one"])

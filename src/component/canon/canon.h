@@ -280,9 +280,15 @@ struct canon_joint_ops {
 	// Fills in the native value that stands for the one of a future that nobody will write any more. false: its type has none that says so. `native` NULL: only
 	// whether it has. NULL: none has.
 	bool (*stands_in)(struct canon_joint *j, const struct wit_type *elem, const char *why, void *native);
+	// Of elements that hold handles, streams or futures: a value that was taken, in which they are the giver's, is made the taker's. false: *ret_why says why it
+	// can't be, all in it is closed, and the stream ends, or the future is lost. On the thread's own stack, or never: nobody is in the middle of either instance.
+	bool (*pass)(struct canon_joint *j, void *native, const char **ret_why);
+	// One that was passed, and will not be given: all in it is closed.
+	void (*close)(struct canon_joint *j, void *native);
 };
 struct canon_joint {
 	const struct canon_joint_ops *ops;
+	const struct wit_type *elem;  // NULL: none
 	struct canon_end from, to;  // reads in the giver, writes in the taker
 	struct arena arena;         // of values that were taken and not yet given: the taker's memory
 	uint8_t *values;
@@ -290,14 +296,14 @@ struct canon_joint {
 	uint8_t giving;             // what the taker stores now, whose memory has to last until then
 	bool busy, again, lost;     // lost: of a future that nobody will write any more, for whose value another stands in
 	bool writer_came;           // last
-	bool lost_value;            // of a future that was written: there was no room
+	const char *why_lost;       // of a future that was written; NULL: it was not
 	bool has_failed;            // ops->failed was called
 	uint32_t depth;             // of those that its values come through: itself and the ones before it
 };
 #define CANON_JOINTS_MAX 32                    // in a row
 #define CANON_JOINT_ELEMENT_MAX (256u << 10)  // bytes of a native element, without what it points to
 // The readable end that a guest of `from` passed, whose native value is `number`, goes to a guest of `to`: *ret is its native value there. `type`: of the
-// stream or future, in either. The elements hold no handles. `over` may come before this returns. false: *ret_why says why: no memory, too many handles in `to`,
+// stream or future, in either; it lasts as long as the joint. `over` may come before this returns. false: *ret_why says why: no memory, too many handles in `to`,
 // a row of more than CANON_JOINTS_MAX; the end is dropped, and `over` is not called.
 NODISCARD bool canon_joint_new(struct canon_joint *j, const struct canon_joint_ops *ops, struct canon_instance *from, uint32_t number, struct canon_instance *to,
 	const struct wit_type *type, uint32_t *ret, const char **ret_why);

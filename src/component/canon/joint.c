@@ -8,6 +8,7 @@
 //    it is stored others run, and the giver may end.
 // 3. Either end may go first: by its guest, or with its instance. A stream is over then. A future that nobody will write any more is lost: another value stands
 //    in for its own where the type has one for that (an error), else it never comes. It is no trap: the reader may share its instance with others.
+//    Handles in them are made the taker's as soon as they were taken (canon_joint_ops.pass), and closed where they are never given.
 // 4. A value that is none of its type ends the giver's instance. One that is too large, or that the taker has no room for, ends the stream; a future is lost.
 // 5. Of several in a row the last one copies: what it has taken lies in the instance where it is read. A row has an end, CANON_JOINTS_MAX: each is looked at, and
 //    on the stack, when an end of it changes.
@@ -23,8 +24,16 @@ static bool holds_values(const struct canon_joint *j)
 	return j->next < j->n || j->giving;
 }
 
-static void forget_values(struct canon_joint *j)
+static bool has_handles(const struct canon_joint *j)
 {
+	return j->elem && j->elem->flags & WIT_HAS_HANDLE;
+}
+
+// `closes`: the taker's instance, which has what is in them, is there.
+static void forget_values(struct canon_joint *j, bool closes)
+{
+	for (uint32_t k = j->next; k < j->n && closes && has_handles(j); k++)
+		j->ops->close(j, j->values + (size_t)k * j->elem->size64);
 	arena_release(&j->arena);
 	j->n = j->next = 0;
 	j->giving = GIVES_NOTHING;
@@ -81,8 +90,9 @@ static void failed(struct canon_joint *j, struct canon_end *r, struct canon_task
 {
 	const struct canon_trap *trap = task->trap;
 	bool is_full = trap->trap == TRAP_OUT_OF_MEMORY, has_memory = !j->to.instance->head.pool.over;
-	forget_values(j);
-	j->lost_value = is_full;
+	forget_values(j, true);
+	if (is_full)
+		j->why_lost = "the value of this future was too large to come over a link, or there was no memory for it (--memory)";
 	j->has_failed = true;
 	if (!is_full)
 		canon__end(r->instance, task, trap->trap);
@@ -90,20 +100,52 @@ static void failed(struct canon_joint *j, struct canon_end *r, struct canon_task
 	canon_end_drop(&j->from);
 }
 
-// At most so many, and not many more than PIECE bytes of them. Those before one that there is no room for pass: it is the first next time.
-static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n)
+static struct canon_joint *joint_of(struct canon_end *e)
 {
-	const struct wit_type *elem = j->to.shared->elem;
-	size_t size = elem ? elem->size64 : 0;
+	return e->writes ? CONTAINER_OF(e, struct canon_joint, to) : CONTAINER_OF(e, struct canon_joint, from);
+}
+
+// From the instance that wrote it, through each on its way.
+static bool pass(struct canon_joint *j, void *native, const char **ret_why)
+{
+	struct canon_end *writer = writer_of(j);
+	return (!writer || !writer->twin || pass(joint_of(writer), native, ret_why)) && j->ops->pass(j, native, ret_why);
+}
+
+// At most so many, and not many more than PIECE bytes of them. Those before one that there is no room for pass: it is the first next time. *ret_why: one could
+// not be passed, and is gone; NULL.
+static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n, const char **ret_why)
+{
+	size_t size = j->elem ? j->elem->size64 : 0;
+	*ret_why = NULL;
 	j->values = arena_zalloc(&j->arena, n * size + 8, 8);
 	if (!j->values) {
 		canon__report(task, TRAP_OUT_OF_MEMORY, "no memory for the values of a stream or future in the component that reads it");
 		return false;
 	}
-	for (; j->n < n && (!j->n || j->arena.used < PIECE); j->n++)
-		if (!canon_end_take_values(&j->from, task, 1, j->values + j->n * size))
+	for (; j->n < n && (!j->n || j->arena.used < PIECE); j->n++) {
+		uint8_t *value = j->values + j->n * size;
+		if (!canon_end_take_values(&j->from, task, 1, value))
 			return j->n && task->trap->trap == TRAP_OUT_OF_MEMORY;
+		if (has_handles(j) && !pass(j, value, ret_why))
+			break;
+	}
 	return true;
+}
+
+// What was taken is there for the taker. Behind one that could not be passed nothing comes.
+static void offer(struct canon_joint *j, const char *why)
+{
+	if (j->n && j->to.shared->is_future)
+		canon_end_resolve(&j->to);
+	else if (j->n)
+		canon_end_offer(&j->to, j->n);
+	if (!why)
+		return;
+	j->why_lost = why;
+	j->has_failed = true;
+	j->ops->failed(j, NULL, why);
+	canon_end_drop(&j->from);
 }
 
 static void run(struct canon_joint *j)
@@ -115,17 +157,15 @@ static void run(struct canon_joint *j)
 	struct canon_task task = {.instance = r->instance, .trap = &trap};
 	if (!src || !dst || !canon__remain(src) || !canon__remain(dst) || holds_values(j))
 		return;
+	const char *why;
 	canon_trap_clear(&trap);
-	forget_values(j);
-	const struct wit_type *elem = j->to.shared->elem;
-	uint64_t batch = elem && elem->size64 > PIECE / BATCH ? 1 : BATCH;
+	forget_values(j, true);
+	uint64_t batch = j->elem && j->elem->size64 > PIECE / BATCH ? 1 : BATCH;
 	arena_init_pool(&j->arena, min_u64(i->limits.call_bytes ? i->limits.call_bytes : VALUE_MAX, VALUE_MAX), &i->head.pool);
-	if (!take(j, &task, (uint32_t)min_u64(min_u64(canon__remain(src), canon__remain(dst)), batch)))
-		failed(j, r, &task);
-	else if (j->to.shared->is_future)
-		canon_end_resolve(&j->to);
+	if (take(j, &task, (uint32_t)min_u64(min_u64(canon__remain(src), canon__remain(dst)), batch), &why))
+		offer(j, why);
 	else
-		canon_end_offer(&j->to, j->n);
+		failed(j, r, &task);
 }
 
 // ---- whoever has come ------------------------------------------------------------------------------------------------------------------------
@@ -151,7 +191,7 @@ static bool is_over(const struct canon_end *e)
 
 static const char *why_lost(const struct canon_joint *j)
 {
-	return j->lost_value ? "the value of this future was too large to come over a link, or there was no memory for it (--memory)" : "the component that was to write this future has ended";
+	return j->why_lost ? j->why_lost : "the component that was to write this future has ended";
 }
 
 // Nobody will write the future any more.
@@ -205,7 +245,7 @@ static void go(struct canon_joint *j)
 	j->busy = false;
 	if (j->from.shared || j->to.shared)
 		return;
-	forget_values(j);
+	forget_values(j, true);
 	j->ops->over(j);
 }
 
@@ -219,11 +259,6 @@ void canon_joint_run(struct canon_joint *j)
 }
 
 // ---- its ends --------------------------------------------------------------------------------------------------------------------------------
-
-static struct canon_joint *joint_of(struct canon_end *e)
-{
-	return e->writes ? CONTAINER_OF(e, struct canon_joint, to) : CONTAINER_OF(e, struct canon_joint, from);
-}
 
 // The taker has stored it: who wrote it may forget it.
 static void was_stored(struct canon_joint *j)
@@ -285,7 +320,7 @@ static void gone(struct canon_end *e)
 {
 	struct canon_joint *j = joint_of(e);
 	if (e->writes)
-		forget_values(j);  // they are in the memory that goes
+		forget_values(j, false);  // they are in the memory that goes, and what is in them with it
 	go(j);
 }
 
@@ -315,7 +350,7 @@ bool canon_joint_new(struct canon_joint *j, const struct canon_joint_ops *ops, s
 	const struct wit_type *type, uint32_t *ret, const char **ret_why)
 {
 	static const struct canon_end_ops end_ops = {.changed = changed, .value = value, .gone = gone, .waits = true};
-	*j = (struct canon_joint){.ops = ops};
+	*j = (struct canon_joint){.ops = ops, .elem = type->elem};
 	*ret_why = "it is none";
 	if (!canon_end_take(from, number, &end_ops, &j->from))
 		return false;

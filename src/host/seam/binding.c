@@ -259,6 +259,36 @@ void *seam_instance_state(struct canon_instance *i, const struct seam_provider *
 	return NULL;
 }
 
+static void hold(struct seam_instance *s, struct seam__seat *seat)
+{
+	seat->objects++;
+	s->mixed |= seat->local != s->local;
+}
+
+struct seam__seat *seam_seat_hold(struct canon_instance *i, const struct seam_provider *p)
+{
+	struct seam_instance *s = canon_instance_user(i);
+	for (uint32_t k = 0; k < s->n_seats; k++)
+		if (seam__seat_is_open(s->seats[k]) && s->seats[k]->provider == p) {
+			hold(s, s->seats[k]);
+			return s->seats[k];
+		}
+	return NULL;
+}
+
+bool seam_seat_give(struct canon_instance *i, struct seam__seat *seat, const struct canon_resource_ops *of, void *object, uint32_t *ret)
+{
+	if (!canon_host_resource_new(i, of, seat, object, ret))
+		return false;
+	hold(canon_instance_user(i), seat);
+	return true;
+}
+
+void seam_seat_let_go(struct canon_instance *i, struct seam__seat *seat)
+{
+	seam__object_gone(i, seat);
+}
+
 void seam_instance_task_end(struct seam_instance *s, struct seam_task *t)
 {
 	for (uint32_t i = 0; i < s->n_seats; i++) {

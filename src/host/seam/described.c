@@ -20,8 +20,7 @@ static bool may_leave(const struct wit_type *t)
 {
 	if (!t || !(t->flags & WIT_HAS_HANDLE))
 		return true;
-	bool is_end = t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
-	if (t->kind == WIT_ERROR_CONTEXT || (t->elem && (is_end ? t->elem->flags & WIT_HAS_HANDLE : !may_leave(t->elem))))
+	if (t->kind == WIT_ERROR_CONTEXT || (t->elem && !may_leave(t->elem)))
 		return false;
 	for (uint32_t i = 0; t->fields && i < t->n; i++)
 		if (!may_leave(t->fields[i].type))

@@ -379,6 +379,12 @@ void *seam_instance_state(struct canon_instance *i, const struct seam_provider *
 // A handle that the guest did not ask for, for an argument of an export. The class's interface must be bound to `p`. false: it is not, too many handles, or
 // no memory; the object is still the caller's.
 NODISCARD bool seam_instance_give(struct canon_instance *i, struct seam_provider *p, const struct canon_resource_ops *of, void *object, uint32_t *ret);
+// Where a provider that has something there already may put objects later, outside of calls, whatever its links become; let go of once for each time it is held,
+// at the latest in the instance's end. NULL: it has nothing there.
+struct seam__seat;
+struct seam__seat *seam_seat_hold(struct canon_instance *i, const struct seam_provider *p);
+NODISCARD bool seam_seat_give(struct canon_instance *i, struct seam__seat *seat, const struct canon_resource_ops *of, void *object, uint32_t *ret);
+void seam_seat_let_go(struct canon_instance *i, struct seam__seat *seat);
 
 // ---- what a host function may do ------------------------------------------------------------------------------------------------------
 // One call of a host function.

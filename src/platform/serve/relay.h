@@ -53,6 +53,9 @@ struct relay_handle {
 struct relay_stream {
 	struct canon_joint joint;
 	struct relay_guest *guest;
+	struct canon_instance *outer;  // the caller's; with its last end gone it is not looked at any more
+	struct seam__seat *seat;       // there, for objects that come by it; NULL: none do
+	bool is_out;                   // from the guest
 	struct loop_job run;
 };
 // Who waits for the guest.

@@ -22,6 +22,8 @@ static void over(struct canon_joint *j)
 {
 	struct relay_stream *s = stream_of(j);
 	loop_job_cancel(&s->run);
+	if (s->seat)
+		seam_seat_let_go(s->outer, s->seat);
 	serve__relay_let_one_go(s->guest);
 	pool_free(s);
 }
@@ -57,24 +59,172 @@ static bool stands_in(struct canon_joint *j UNUSED, const struct wit_type *elem,
 	return seam_error_value(elem, serve__relay_errors, SERVE_RELAY_ERRORS, (struct wit_string){text.ptr, text.len}, native);
 }
 
+// ---- handles, streams and futures in what passes ---------------------------------------------------------------------------------------------------
+
+struct element {
+	struct relay_stream *stream;
+	const char *why;  // it can't pass
+};
+
+static bool is_stream(const struct wit_type *t)
+{
+	return t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
+}
+
+static const struct canon_resource_ops *class_of(const struct relay_stream *s, const struct wit_type *t)
+{
+	return &s->guest->relay->classes[comp_resource_of(t->resource)->index].ops;
+}
+
+static void pass_stream(struct element *e, const struct wit_type *t, uint32_t *number)
+{
+	const struct canon_joint *j = &e->stream->joint;
+	const char *why;
+	if (e->why) {
+		canon_end_drop_number(j->from.instance, *number);
+		*number = 0;
+	} else if (!serve__relay_stream(e->stream->guest, j->from.instance, j->to.instance, t, number, &why)) {
+		e->why = why;
+	}
+}
+
+// What stands for an object of the guest's outside of it. NULL: no memory.
+static struct relay_handle *handle_of(const struct relay_stream *s, const struct wit_type *t, uint32_t rep)
+{
+	struct relay_handle *h = mem_alloc(sizeof *h);
+	if (!h)
+		return NULL;
+	*h = (struct relay_handle){.guest = s->guest, .type = t->resource, .rep = rep};
+	s->guest->handles++;
+	return h;
+}
+
+// An object of the guest's becomes a handle of the caller's; 0 where it does not.
+static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	struct element *e = ctx;
+	struct relay_stream *s = e->stream;
+	if (is_stream(t)) {
+		pass_stream(e, t, rep);
+		return true;
+	}
+	struct relay_handle *h = handle_of(s, t, *rep);
+	*rep = 0;
+	if (h && !e->why && seam_seat_give(s->outer, s->seat, class_of(s, t), h, rep))
+		return true;
+	if (!e->why)
+		e->why = h ? canon_handles_full(s->outer) : "the host is out of memory";
+	if (h)
+		serve__relay_drop(h);
+	return true;
+}
+
+// An object that was given out comes back.
+static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	struct element *e = ctx;
+	struct relay_stream *s = e->stream;
+	if (is_stream(t)) {
+		pass_stream(e, t, rep);
+		return true;
+	}
+	struct relay_handle *h = canon_host_resource_take(s->outer, class_of(s, t)->type, *rep);
+	*rep = h->rep;
+	serve__relay_forget(h);
+	return true;
+}
+
+static bool is_of_the_guest(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	const struct relay_stream *s = ctx;
+	const struct relay_handle *h = is_stream(t) ? NULL : canon_host_resource_get(s->outer, class_of(s, t)->type, *rep);
+	return is_stream(t) || (h && h->guest == s->guest);
+}
+
+// Of the caller's instance.
+static bool close_outer(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	const struct relay_stream *s = ctx;
+	if (is_stream(t))
+		canon_end_drop_number(s->outer, *rep);
+	else if (*rep)
+		canon_host_resource_drop(s->outer, *rep);
+	return true;
+}
+
+// Of the guest's.
+static bool close_inner(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	const struct relay_stream *s = ctx;
+	struct relay_handle *h = is_stream(t) ? NULL : handle_of(s, t, *rep);
+	if (is_stream(t))
+		canon_end_drop_number(s->guest->slot->canon, *rep);
+	else if (h)
+		serve__relay_drop(h);
+	return is_stream(t) || h;
+}
+
+static void close_value(struct canon_joint *j, void *native)
+{
+	struct relay_stream *s = stream_of(j);
+	if (seam_value_handles(j->elem, native, s->is_out ? close_outer : close_inner, s))
+		return;
+	s->guest->dead = true;  // without memory for its destructors it can't go on
+	serve__relay_look_at(s->guest);
+}
+
+static bool pass(struct canon_joint *j, void *native, const char **ret_why)
+{
+	struct relay_stream *s = stream_of(j);
+	struct element e = {.stream = s};
+	if (s->is_out || seam_value_handles(j->elem, native, is_of_the_guest, s)) {
+		seam_value_handles(j->elem, native, s->is_out ? give_out : take_in, &e);
+		if (e.why)
+			close_value(j, native);
+	} else {
+		e.why = "it has a handle of another instance than the one that it goes to";
+		seam_value_handles(j->elem, native, close_outer, s);
+	}
+	*ret_why = e.why;
+	return !e.why;
+}
+
+// ---- making one ------------------------------------------------------------------------------------------------------------------------------------
+
+// Objects that come by it are put beside those that its calls give.
+static bool may_give(struct relay_stream *s, const struct wit_type *type)
+{
+	if (!s->is_out || !type->elem || !(type->elem->flags & WIT_HAS_HANDLE))
+		return true;
+	s->seat = seam_seat_hold(s->outer, &s->guest->relay->seam);
+	return s->seat;
+}
+
 bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, uint32_t *number,
 	const char **ret_why)
 {
-	static const struct canon_joint_ops ops = {post, over, failed, stands_in};
+	static const struct canon_joint_ops ops = {post, over, failed, stands_in, pass, close_value};
 	struct relay_stream *s = pool_zalloc(canon_instance_pool(to), sizeof *s);  // who takes it pays; with its instance it is over
 	uint32_t given = *number;
 	*number = 0;
-	if (!s) {
+	if (s) {
+		s->guest = g;
+		s->is_out = from == g->slot->canon;
+		s->outer = s->is_out ? to : from;
+		s->run.fn = on_run;
+	}
+	if (!s || !may_give(s, type)) {
 		*ret_why = "the instance's limit is reached (--memory)";
 		canon_end_drop_number(from, given);
+		pool_free(s);
 		return false;
 	}
-	s->guest = g;
-	s->run.fn = on_run;
 	g->handles++;
 	if (canon_joint_new(&s->joint, &ops, from, given, to, type, number, ret_why))
 		return true;
 	g->handles--;
+	if (s->seat)
+		seam_seat_let_go(s->outer, s->seat);
 	pool_free(s);
 	return false;
 }

@@ -45,12 +45,16 @@ struct canon_host_func {
 	uint32_t flags;
 };
 // Objects of one kind as one provider makes them. What kind they are of is told by `type`, by identity; two providers have two of these.
+enum canon_move { CANON_MOVED, CANON_MOVE_IN_USE, CANON_MOVE_NO_ROOM };
 struct canon_resource_ops {
 	const struct wit_resource *type;
 	const char *name;  // "wasi:io/streams.output-stream"
 	void (*drop)(struct canon_instance *i, void *object);  // the handle is gone; may be NULL
 	// A fresh object that equals `object`, for another instance of the same image; NULL: can't be made anew (the image is cut before it exists).
 	bool (*remake)(struct canon_instance *i, const void *object, void **ret);
+	// The object, or a copy that takes its place, is another instance's from now on, on the same thread: what it has is charged there. IN_USE: what was made of it
+	// is still here, and nothing has changed. NO_ROOM: it is good for `drop` alone. NULL: such objects stay.
+	enum canon_move (*move)(struct canon_instance *to, void **object);
 };
 // What stands behind a component's root imports, in the order of comp's host imports (comp.h): resolved once a load.
 struct canon_host {
@@ -199,6 +203,8 @@ void *canon_host_resource_take(struct canon_instance *i, const struct wit_resour
 void *canon_host_resource_owner(const struct canon_instance *i, uint32_t rep);
 // Runs ops->drop.
 void canon_host_resource_drop(struct canon_instance *i, uint32_t rep);
+// To another instance of the thread, where *ret is its rep and `owner` its owner. Else it was dropped.
+enum canon_move canon_host_resource_move(struct canon_instance *i, uint32_t rep, struct canon_instance *to, void *owner, uint32_t *ret);
 const char *canon_handles_full(const struct canon_instance *i);
 uint32_t canon_host_resource_count(const struct canon_instance *i);
 // Drops at most so many, the youngest first: children before what they came from. Returns how many are left.

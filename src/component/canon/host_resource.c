@@ -103,6 +103,26 @@ void canon_host_resource_drop(struct canon_instance *i, uint32_t rep)
 	tell_owner(i, old.owner);
 }
 
+enum canon_move canon_host_resource_move(struct canon_instance *i, uint32_t rep, struct canon_instance *to, void *owner, uint32_t *ret)
+{
+	struct canon__host_entry *en = find(&i->host_table, rep);
+	BUG_ON(!en || !en->ops->move);
+	struct canon__host_entry old = *en;
+	struct canon_instance *where = i;
+	unlink_entry(&i->host_table, rep);
+	i->dirty = true;
+	enum canon_move how = old.ops->move(to, &old.object);
+	if (how == CANON_MOVED) {
+		where = to;
+		if (!canon_host_resource_new(to, old.ops, owner, old.object, ret))
+			how = CANON_MOVE_NO_ROOM;
+	}
+	if (how != CANON_MOVED && old.ops->drop)
+		old.ops->drop(where, old.object);
+	tell_owner(i, old.owner);
+	return how;
+}
+
 const char *canon_handles_full(const struct canon_instance *i)
 {
 	return canon__handles_full(i, i->host_table.count);

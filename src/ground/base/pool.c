@@ -187,12 +187,29 @@ void pool_free(void *block)
 	p->kept_bytes += (uint32_t)b->size;
 }
 
-void pool_disown(void *block)
+static void leave(struct pool_block *b)
 {
-	struct pool_block *b = (struct pool_block *)block - 1;
 	if (!b->pool)
 		return;
 	uncharge(b->pool, b->size);
 	b->pool->blocks--;
 	b->pool = NULL;
+}
+
+void pool_disown(void *block)
+{
+	leave((struct pool_block *)block - 1);
+}
+
+bool pool_move(struct pool *to, void *block)
+{
+	struct pool_block *b = block ? (struct pool_block *)block - 1 : NULL;
+	if (!b || b->pool == to)
+		return true;
+	if (!charge(to, b->size))
+		return false;
+	leave(b);
+	b->pool = to;
+	to->blocks++;
+	return true;
 }

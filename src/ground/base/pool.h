@@ -26,6 +26,9 @@ NODISCARD void *pool_realloc(struct pool *p, void *block, size_t size);
 void pool_free(void *block);
 // The block is the heap's from now on: nobody is charged for it, it outlives the pool, and pool_free frees it on any thread.
 void pool_disown(void *block);
+// The block is that pool's from now on, whose account is charged in place of its own's; it stays where it is. NULL does nothing. false: `to` may have no more,
+// and nothing has changed.
+NODISCARD bool pool_move(struct pool *to, void *block);
 // From now on nothing is charged: what is in use, and its owner, outlive the account.
 void pool_detach(struct pool *p);
 

@@ -174,14 +174,19 @@ void *seam_state(struct seam_call *c)
 	return seat ? seam__seat_state(c->instance, seat) : NULL;
 }
 
+static void has_object(struct seam_instance *s, struct seam__seat *seat)
+{
+	seat->objects++;
+	s->mixed |= seat->local != s->local;
+}
+
 static bool give(struct seam_instance *s, struct seam__seat *seat, const struct canon_resource_ops *of, void *object, uint32_t *ret)
 {
 	if (!canon_host_resource_new(s->canon, of, seat, object, ret)) {
 		seam__seat_settle(s, seat);
 		return false;
 	}
-	seat->objects++;
-	s->mixed |= seat->local != s->local;
+	has_object(s, seat);
 	return true;
 }
 
@@ -204,6 +209,35 @@ bool seam_instance_give(struct canon_instance *i, struct seam_provider *p, const
 	const struct seam_binding *b = bound_to(s->local, r->interface, p);
 	struct seam__seat *seat = b ? seam__seat_open(s, s->local, p, b->slot) : NULL;
 	return seat && give(s, seat, of, object, ret);
+}
+
+// In another component its provider is another one, of the same kind: by the binding of the interface that defines it.
+static const struct seam_binding *served_by(const struct seam_instance *s, const struct seam_interface *interface, const struct seam_provider *like)
+{
+	const struct seam_table *t = s->local->table;
+	for (uint32_t k = 0; k < t->n; k++)
+		if (t->bindings[k].interface == interface && t->bindings[k].provider->ops == like->ops)
+			return &t->bindings[k];
+	return NULL;
+}
+
+enum canon_move seam_resource_move(struct canon_instance *from, const struct seam_resource *of, uint32_t rep, struct canon_instance *to, uint32_t *ret)
+{
+	const struct seam__seat *was = canon_host_resource_owner(from, rep);
+	struct seam_instance *s = canon_instance_user(to);
+	const struct seam_binding *b = was ? served_by(s, of->interface, was->provider) : NULL;
+	struct seam__seat *seat = b ? seam__seat_open(s, s->local, b->provider, b->slot) : NULL;
+	*ret = 0;
+	if (!seat) {
+		canon_host_resource_drop(from, rep);
+		return CANON_MOVE_NO_ROOM;
+	}
+	enum canon_move how = canon_host_resource_move(from, rep, to, seat, ret);
+	if (how == CANON_MOVED)
+		has_object(s, seat);
+	else
+		seam__seat_settle(s, seat);
+	return how;
 }
 
 bool seam_resource_new(struct seam_call *c, const struct canon_resource_ops *of, void *object, uint32_t *ret)

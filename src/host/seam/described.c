@@ -9,10 +9,26 @@ struct describing {
 	struct err *e;
 };
 
-// What a component makes of what it imports is not its own to give away.
-static bool is_own(void *ctx UNUSED, const struct wit_resource *r)
+const struct seam_resource *seam_imported(const struct seam_interface *i, const struct wit_resource *r)
 {
-	return comp_resource_of(r)->host_index == COMP_NONE;
+	uint32_t index = i && i->of ? comp_resource_of(r)->host_index : COMP_NONE;
+	return index == COMP_NONE ? NULL : i->of->resources[index];
+}
+
+// Of what the component imports itself an object is its own to give away only where that takes it along. NULL: the type has nothing else.
+static const char *what_stays(const struct describing *g, const struct wit_type *t)
+{
+	const char *what = NULL;
+	if (!t || !(t->flags & WIT_HAS_HANDLE))
+		return NULL;
+	const struct seam_resource *imported = t->kind == WIT_OWN || t->kind == WIT_BORROW ? seam_imported(&g->d->interface, t->resource) : NULL;
+	if (imported && !imported->moves)
+		return "a resource that the component imports itself";
+	if (imported && t->kind == WIT_BORROW)
+		return "a borrow of a resource that the component imports itself";
+	for (uint32_t i = 0; t->fields && i < t->n && !what; i++)
+		what = what_stays(g, t->fields[i].type);
+	return what ? what : what_stays(g, t->elem);
 }
 
 // May its values leave the store?
@@ -31,11 +47,11 @@ static bool may_leave(const struct wit_type *t)
 static bool check_func(struct describing *g, const struct comp_export_func *f)
 {
 	const struct wit_type *params = &f->type->params, *result = f->type->result;
-	const char *what = NULL;
+	const char *what = what_stays(g, params);
+	if (!what)
+		what = what_stays(g, result);
 	if (!may_leave(params) || !may_leave(result))
 		what = "a stream or future of handles, or an error context";
-	else if (!wit_type_each_resource(params, is_own, NULL) || (result && !wit_type_each_resource(result, is_own, NULL)))
-		what = "a resource that the component imports itself";
 	if (!what)
 		return true;
 	err_set(g->e, ERR_LINK, "cannot link: %.*s of %.*s passes %s, which stays in its component", SLICE_ARGS(f->name), SLICE_ARGS(g->name), what);
@@ -120,7 +136,8 @@ static bool take_resources(struct describing *g, const struct comp_extern *x)
 	return true;
 }
 
-bool seam_describe(struct arena *a, const struct comp_component *comp, struct slice name, seam_fn *call, struct seam_described **ret, struct err *e)
+bool seam_describe(struct arena *a, const struct comp_component *comp, const struct seam_link *l, struct slice name, seam_fn *call,
+	struct seam_described **ret, struct err *e)
 {
 	const struct comp_extern *x = comp_find_interface(comp, name);
 	struct slice text;
@@ -132,6 +149,7 @@ bool seam_describe(struct arena *a, const struct comp_component *comp, struct sl
 	if (!g.d || !slice_dup(a, x->name, &text))
 		return err_nomem(e);
 	g.d->interface.name = (const char *)text.ptr;
+	g.d->interface.of = l;
 	*ret = g.d;
 	return take_funcs(&g, x->name, call) && take_resources(&g, x);
 }

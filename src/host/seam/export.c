@@ -58,9 +58,9 @@ static struct type_text type_text(const struct wit_func_type *t)
 	return text;
 }
 
-static bool compare(const struct seam_link *l, struct slice interface, const struct seam_func *want, const struct comp_export_func *have, struct err *e)
+static bool compare(struct seam__linked *l, struct slice interface, const struct seam_func *want, const struct comp_export_func *have, struct err *e)
 {
-	struct wit_compare c = {.same_resource = seam__same_resource, .ctx = UNCONST(l), .steps = 1000000};
+	struct wit_compare c = {.same_resource = seam__same_resource, .ctx = l, .steps = 1000000};
 	struct err why = {0};
 	if (wit_func_type_equal(&c, want->type, have->type, &why))
 		return true;
@@ -73,6 +73,7 @@ static bool compare(const struct seam_link *l, struct slice interface, const str
 bool seam_export_bind(const struct comp_component *comp, const struct seam_link *l, const struct seam_interface *iface, struct seam_export *ret, struct err *e)
 {
 	const struct comp_extern *x = find(comp, iface);
+	struct seam__linked linked = {l, iface};
 	if (!x)
 		return not_exported(comp, iface, e);
 	for (uint32_t i = 0; i < iface->n_funcs; i++) {
@@ -82,7 +83,7 @@ bool seam_export_bind(const struct comp_component *comp, const struct seam_link 
 			err_set(e, ERR_LINK, "cannot link: the export %.*s has no function %s: %s", SLICE_ARGS(slice_sub(x->name, 0, 60)), want->name, type_text(want->type).s);
 			return err_hint(e, "was the component built against another definition of the interface?");
 		}
-		if (!compare(l, x->name, want, have, e))
+		if (!compare(&linked, x->name, want, have, e))
 			return false;
 		ret[i] = (struct seam_export){have};
 	}

@@ -103,10 +103,10 @@ static const struct seam_resource *find_resource(const struct seam_interface *if
 
 bool seam__same_resource(void *ctx, const struct wit_resource *expected, const struct wit_resource *found)
 {
-	const struct seam_link *l = ctx;
+	const struct seam__linked *l = ctx;
 	const struct comp_resource *r = comp_resource_of(found);
-	const struct seam_resource *ours = r->host_index == COMP_NONE ? NULL : l->resources[r->host_index];
-	return ours && (ours->means ? ours->means : &ours->wit) == expected;
+	const struct seam_resource *ours = r->host_index == COMP_NONE ? NULL : l->link->resources[r->host_index], *theirs = seam_imported(l->interface, expected);
+	return theirs ? ours == theirs : ours && (ours->means ? ours->means : &ours->wit) == expected;
 }
 
 static bool link_resources(struct linker *k)
@@ -202,7 +202,8 @@ static void link_func(struct linker *k, uint32_t index, struct canon_host_func *
 		return;
 	}
 	const struct seam_func *have = &iface->funcs[number];
-	struct wit_compare c = {.same_resource = seam__same_resource, .ctx = k->link, .steps = 1000000};
+	struct seam__linked linked = {k->link, iface};
+	struct wit_compare c = {.same_resource = seam__same_resource, .ctx = &linked, .steps = 1000000};
 	struct err why = {0};
 	if (!wit_func_type_equal(&c, have->type, f->type, &why)) {
 		other_type(k, f, &why);

@@ -56,12 +56,14 @@ struct seam_interface {
 	uint32_t n_funcs;
 	const struct seam_resource *const *resources;  // those this interface defines (not those it uses)
 	uint32_t n_resources;
+	const struct seam_link *of;  // of a component's: its own, by which the resources are known that it imports and its functions pass; NULL: there are none
 };
 // A resource that an interface defines. Identity is the address of `wit` (own and borrow types of `type` descriptors point to it).
 struct seam_resource {
 	struct wit_resource wit;  // name as in WIT: "output-stream"
 	const struct seam_interface *interface;
 	const struct wit_resource *means;  // what the functions' types name in its place: of a component's (seam_describe); NULL: itself
+	bool moves;  // objects of it may go to another instance (canon_resource_ops.move)
 };
 
 // ---- who serves them --------------------------------------------------------------------------------------------------------------------
@@ -123,8 +125,14 @@ struct seam_described {
 	struct seam_resource *resources;          // by interface.resources; `means` is the component's own
 };
 // `name`: of the interface, by the rule of imports; `call` is every function's. ERR_LINK: it isn't exported, or what its functions take or return can't leave
-// the store: streams and futures of handles, error contexts, resources that the component itself imports.
-NODISCARD bool seam_describe(struct arena *a, const struct comp_component *comp, struct slice name, seam_fn *call, struct seam_described **ret, struct err *e);
+// the store: streams and futures of handles, error contexts, resources that the component itself imports, but for own<T> of those whose objects move. `l`: the
+// component's link.
+NODISCARD bool seam_describe(struct arena *a, const struct comp_component *comp, const struct seam_link *l, struct slice name, seam_fn *call,
+	struct seam_described **ret, struct err *e);
+// What a resource that a type of such an interface names stands for, where its component imports it. NULL: it is the component's own.
+const struct seam_resource *seam_imported(const struct seam_interface *i, const struct wit_resource *r);
+// An object of such a resource goes from one instance to another of the thread, which imports it too: *ret is its handle there. Else it was dropped.
+enum canon_move seam_resource_move(struct canon_instance *from, const struct seam_resource *of, uint32_t rep, struct canon_instance *to, uint32_t *ret);
 // Each handle of a native value, each stream and future (by its kind of type), which `visit` may change. false: it returned false.
 typedef bool seam_visit(void *ctx, const struct wit_type *type, uint32_t *rep);
 bool seam_value_handles(const struct wit_type *type, void *value, seam_visit *visit, void *ctx);
@@ -352,12 +360,19 @@ void seam_task_set_budget(struct seam_task *t, struct vm_budget budget);
 // ends with `trap`.
 void seam_task_kill(struct seam_task *t, enum trap trap);
 
+// What an instance's grants lie in, and what its providers were configured with. What goes to another instance, and is still in need of them, keeps it: as often
+// as it is held it is let go of, on the thread.
+struct seam_keeper {
+	void (*hold)(struct seam_keeper *k);
+	void (*let_go)(struct seam_keeper *k);
+};
 // Host side of one instance: give it as `user` to canon_instance_new, canon_slot_new, canon_image_new (there it must outlive the image).
 // Embedded in its owner (serve).
 struct seam_instance {
 	struct seam_grants *grants;
 	void *owner;                 // serve's or a test's
 	struct http_client *http;    // the thread's: who makes the instance gives it; NULL: no request goes out
+	struct seam_keeper *keeper;  // likewise; NULL: they last
 	struct loop *loop;
 	// Tasks in one instance: one that was preempted, or yields in the host's work, holds the store; others that are to run queue behind it.
 	struct seam_task *holder, *first_behind, *last_behind;

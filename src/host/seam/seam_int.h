@@ -113,7 +113,11 @@ void seam__local_idle(struct seam__local *l);
 bool seam__local_of_handles(const struct canon_instance *i, const struct seam_func *f, const void *args, struct seam__local **at);
 
 // ---- linking (link.c) -----------------------------------------------------------------------------------------------------------------
-// Is `found` a resource that the component imports, and `expected` ours behind it? (For struct wit_compare; ctx: the link.)
+// Is `found` a resource that the component imports, and what `expected` means what it was linked to? (For struct wit_compare; ctx: this.)
+struct seam__linked {
+	const struct seam_link *link;
+	const struct seam_interface *interface;  // whose types those are that are expected
+};
 bool seam__same_resource(void *ctx, const struct wit_resource *expected, const struct wit_resource *found);
 
 // Whose task runs a thread; where its own has returned, and none does, one that is killed. (task.c)

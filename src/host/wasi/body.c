@@ -29,9 +29,48 @@ struct wasi_http_body *wasi__body_ref(struct wasi_http_body *b)
 	return b;
 }
 
+// false: no room there, and it is good for being dropped alone.
+static bool move(struct wasi_http_body *b, struct canon_instance *to)
+{
+	struct pool *pool = canon_instance_pool(to);
+	if (!pool_move(pool, b->held.ptr) || !wasi__fields_move(&b->trailers, to) || !pool_move(pool, b))
+		return false;
+	b->held.pool = pool;
+	b->instance = to;
+	return true;
+}
+
+bool wasi__body_follow(struct wasi_http_body *b, struct canon_instance *to)
+{
+	if (!b)
+		return true;
+	b->away = b->refs > 1 && b->instance != to ? to : NULL;
+	return b->refs > 1 || move(b, to);
+}
+
+// Nobody has it any more in the instance that it was made in, but its request elsewhere. Where that has no room for it, it is as one that was dropped.
+static void settle(struct wasi_http_body *b)
+{
+	struct canon_instance *to = b->away;
+	b->away = NULL;
+	if (move(b, to))
+		return;
+	buf_release(&b->held);
+	wasi__fields_unref(b->trailers);
+	b->trailers = NULL;
+	b->finished = b->abandoned = true;
+	pool_disown(b);
+	b->instance = to;
+}
+
 void wasi__body_unref(void *p)
 {
 	struct wasi_http_body *b = p;
+	if (b && b->refs == 2 && b->away) {
+		b->refs--;
+		settle(b);
+		return;
+	}
 	if (!b || --b->refs)
 		return;
 	struct wasi_http_flow *f = b->flow;

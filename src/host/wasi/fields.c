@@ -20,12 +20,16 @@ struct wasi_fields *wasi__fields_ref(struct wasi_fields *f)
 	return f;
 }
 
-// The texts of a field, which lie one behind the other.
-static void drop_texts(struct wasi_fields *f, const struct http_field *field)
+// The block that the texts of a field, which lie one behind the other, have for themselves; NULL: none.
+static void *texts_of(const struct wasi_fields *f, const struct http_field *field)
 {
 	const uint8_t *at = field->name.ptr;
-	if (at < f->first_bytes || at >= f->first_bytes + sizeof f->first_bytes)
-		seam_mem_free(UNCONST(at));
+	return at < f->first_bytes || at >= f->first_bytes + sizeof f->first_bytes ? UNCONST(at) : NULL;
+}
+
+static void drop_texts(struct wasi_fields *f, const struct http_field *field)
+{
+	seam_mem_free(texts_of(f, field));
 }
 
 void wasi__fields_unref(void *p)
@@ -238,6 +242,37 @@ struct wasi_fields *wasi__fields_remake(const struct wasi_fields *f, struct cano
 		g->is_3 = f->is_3;
 	}
 	return g;
+}
+
+bool wasi__fields_move(struct wasi_fields **at, struct canon_instance *to)
+{
+	struct wasi_fields *f = *at;
+	struct pool *pool = canon_instance_pool(to);
+	if (!f || f->instance == to)
+		return true;
+	if (f->refs > 1) {
+		struct wasi_fields *copy = wasi__fields_remake(f, to);
+		if (copy) {
+			wasi__fields_unref(f);
+			*at = copy;
+		}
+		return copy;
+	}
+	for (uint32_t k = 0; k < f->n; k++)
+		if (!pool_move(pool, texts_of(f, &f->list[k])))
+			return false;
+	if ((f->list != f->first_list && !pool_move(pool, f->list)) || !pool_move(pool, f))
+		return false;
+	f->instance = to;
+	return true;
+}
+
+enum canon_move wasi__fields_object_move(struct canon_instance *to, void **object)
+{
+	struct wasi_fields *f = *object;
+	bool ok = wasi__fields_move(&f, to);
+	*object = f;
+	return ok ? CANON_MOVED : CANON_MOVE_NO_ROOM;
 }
 
 bool wasi__fields_length(const struct wasi_fields *f, uint64_t *ret)

@@ -13,6 +13,11 @@ void wasi_http3_types_fields_drop(struct canon_instance *i, void *object)
 	wasi__fields_unref(object);
 }
 
+enum canon_move wasi_http3_types_fields_move(struct canon_instance *to, void **object)
+{
+	return wasi__fields_object_move(to, object);
+}
+
 static struct wasi_fields *fields(struct seam_call *c, uint32_t rep)
 {
 	return seam_resource_get(c, &wasi_http3_types_fields_resource, rep);

@@ -408,6 +408,11 @@ void wasi_http3_types_request_options_drop(struct canon_instance *i, void *objec
 	seam_mem_free(object);
 }
 
+enum canon_move wasi_http3_types_request_options_move(struct canon_instance *to, void **object)
+{
+	return pool_move(canon_instance_pool(to), *object) ? CANON_MOVED : CANON_MOVE_NO_ROOM;
+}
+
 static struct wasi_http3_options *options(struct seam_call *c, uint32_t rep)
 {
 	return seam_resource_get(c, &wasi_http3_types_request_options_resource, rep);

@@ -9,10 +9,22 @@ void wasi__http_outgoing_request_free(struct wasi_http_outgoing_request *r)
 	for (size_t k = 0; k < ARRAY_LEN(r->texts); k++)
 		seam_mem_free(r->texts[k]);
 	wasi__fields_unref(r->headers);
-	if (r->body)
+	if (r->body) {
 		wasi__body_lost(r->body);
+		r->body->away = NULL;
+	}
 	wasi__body_unref(r->body);
 	seam_mem_free(r);
+}
+
+enum canon_move wasi_http_types_outgoing_request_move(struct canon_instance *to, void **object)
+{
+	struct wasi_http_outgoing_request *r = *object;
+	struct pool *pool = canon_instance_pool(to);
+	for (size_t k = 0; k < ARRAY_LEN(r->texts); k++)
+		if (!pool_move(pool, r->texts[k]))
+			return CANON_MOVE_NO_ROOM;
+	return wasi__fields_move(&r->headers, to) && wasi__body_follow(r->body, to) && pool_move(pool, r) ? CANON_MOVED : CANON_MOVE_NO_ROOM;
 }
 
 void wasi_http_types_outgoing_request_drop(struct canon_instance *i, void *object)
@@ -192,6 +204,11 @@ enum seam_result wasi_http_types_outgoing_request_headers(struct seam_call *c, c
 void wasi_http_types_request_options_drop(struct canon_instance *i, void *object)
 {
 	seam_mem_free(object);
+}
+
+enum canon_move wasi_http_types_request_options_move(struct canon_instance *to, void **object)
+{
+	return pool_move(canon_instance_pool(to), *object) ? CANON_MOVED : CANON_MOVE_NO_ROOM;
 }
 
 enum seam_result wasi_http_types_request_options_new(struct seam_call *c, uint32_t *ret)

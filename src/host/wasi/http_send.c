@@ -12,7 +12,9 @@ enum { SENT_BYTES = 2 * HTTP_WINDOW };  // what room http may have buffered of i
 struct sent {
 	struct wasi_http_flow flow;
 	uint32_t refs;
-	struct canon_instance *instance;
+	struct canon_instance *instance;  // that is charged: where its future is
+	struct seam_keeper *keeper;       // of the one that sent it, where that is another one by now
+	bool is_kept;
 	struct seam_grants *grants;
 	const struct wasi_http_link *by;  // NULL: it goes by what the component was granted
 	enum seam_net_scheme scheme;
@@ -59,18 +61,71 @@ static void tell(struct sent *s, enum seam_outcome outcome, unsigned status)
 	w->end(w, &s->watched, &seen);
 }
 
+static void uncharge(struct canon_instance *i)
+{
+	struct account *a = canon_instance_pool(i)->account;
+	if (a)
+		account_uncharge(a, SENT_BYTES);
+}
+
+static bool charge(struct canon_instance *i)
+{
+	struct account *a = canon_instance_pool(i)->account;
+	return !a || account_charge(a, SENT_BYTES);
+}
+
+// What it is for is somewhere else from now on: there is neither a response nor anything that waits for one. false: no room there.
+static bool move(struct sent *s, struct canon_instance *to)
+{
+	if (s->instance == to)
+		return true;
+	if (!charge(to))
+		return false;
+	if (!pool_move(canon_instance_pool(to), s)) {
+		uncharge(to);
+		return false;
+	}
+	uncharge(s->instance);
+	wasi__fields_unref(s->headers);
+	s->headers = NULL;
+	s->instance = to;
+	if (s->keeper && !s->is_kept)
+		s->keeper->hold(s->keeper);
+	s->is_kept = true;
+	return true;
+}
+
+static void sent_free(struct sent *s)
+{
+	struct seam_keeper *keeper = s->is_kept ? s->keeper : NULL;
+	tell(s, SEAM_ENDED, 0);
+	http_exchange_release(s->flow.x);
+	wasi__fields_unref(s->headers);
+	uncharge(s->instance);
+	seam_mem_free(s);
+	if (keeper)
+		keeper->let_go(keeper);
+}
+
+// Nothing but the body has it any more, which is written in another instance: it goes there. Where there is no room for it, it is cut.
+static void settle(struct sent *s)
+{
+	struct wasi_http_body *b = s->flow.out;
+	if (!b || b->instance == s->instance || move(s, b->instance))
+		return;
+	wasi__body_abandon(b);
+	wasi__body_over(b);
+	s->flow.out = NULL;
+	sent_free(s);
+}
+
 static void sent_unref(struct wasi_http_flow *f)
 {
 	struct sent *s = sent_of(f);
-	struct account *a = canon_instance_pool(s->instance)->account;
-	if (--s->refs)
-		return;
-	tell(s, SEAM_ENDED, 0);
-	http_exchange_release(f->x);
-	wasi__fields_unref(s->headers);
-	if (a)
-		account_uncharge(a, SENT_BYTES);
-	seam_mem_free(s);
+	if (--s->refs == 0)
+		sent_free(s);
+	else if (s->refs == 1)
+		settle(s);
 }
 
 static void unref_object(void *object)
@@ -297,18 +352,18 @@ static uint8_t send_request(struct seam_call *c, struct sent *s, const struct wa
 
 static struct sent *new_sent(struct seam_call *c)
 {
-	struct account *a = canon_instance_pool(c->canon)->account;
-	if (a && !account_charge(a, SENT_BYTES))
+	if (!charge(c->canon))
 		return NULL;
 	struct sent *s = seam_mem_zalloc(c->canon, sizeof *s);
 	if (s) {
 		s->flow = (struct wasi_http_flow){.error = error_of, .on_cut = on_cut, .ref = sent_ref, .unref = sent_unref};
 		s->refs = 1;
 		s->instance = c->canon;
+		s->keeper = c->instance->keeper;
 		s->grants = c->instance->grants;
 		s->by = wasi__http_link_of(c);
-	} else if (a) {
-		account_uncharge(a, SENT_BYTES);
+	} else {
+		uncharge(c->canon);
 	}
 	return s;
 }
@@ -316,9 +371,7 @@ static struct sent *new_sent(struct seam_call *c)
 // Of one that was not sent.
 static void drop_sent(struct sent *s)
 {
-	struct account *a = canon_instance_pool(s->instance)->account;
-	if (a)
-		account_uncharge(a, SENT_BYTES);
+	uncharge(s->instance);
 	seam_mem_free(s);
 }
 
@@ -377,6 +430,15 @@ void wasi_http_types_future_incoming_response_drop(struct canon_instance *i, voi
 	struct future *f = object;
 	sent_unref(&f->sent->flow);
 	seam_mem_free(f);
+}
+
+// Who has a response of it, a body or something to wait with has it for good.
+enum canon_move wasi_http_types_future_incoming_response_move(struct canon_instance *to, void **object)
+{
+	struct future *f = *object;
+	if (f->sent->refs > 1u + (f->sent->flow.out != NULL))
+		return CANON_MOVE_IN_USE;
+	return move(f->sent, to) && pool_move(canon_instance_pool(to), f) ? CANON_MOVED : CANON_MOVE_NO_ROOM;
 }
 
 static bool has_come(const struct sent *s)

@@ -4,7 +4,10 @@
 //  1. An object that another one reaches is counted: a stream keeps its body, a pollable what it watches, whatever the order in which the guest
 //     drops them (W10).
 //  2. An event is fired on the loop's thread only; firing makes calls ready and runs nothing of a guest.
-//  3. A body knows its flow as long as that lives; afterwards (`over`) it reads as ended and writes as closed.
+//  3. What goes to another instance, over a link of two components, is charged there and goes with that. A body that its writer has here, and its request
+//     there, is the writer's, and follows the request when nobody here has it any more; a request that was sent is where its future is, and follows its body
+//     likewise. So two instances hold each other's objects, and either may end first.
+//  4. A body knows its flow as long as that lives; afterwards (`over`) it reads as ended and writes as closed.
 #ifndef TENON_WASI_INT_H
 #define TENON_WASI_INT_H
 
@@ -202,6 +205,9 @@ struct wasi_fields *wasi__fields_new(struct canon_instance *i);  // NULL: memory
 struct wasi_fields *wasi__fields_clone(const struct wasi_fields *f, struct canon_instance *i);  // that can be changed, in `i`
 // The same in another instance.
 struct wasi_fields *wasi__fields_remake(const struct wasi_fields *f, struct canon_instance *i);
+// They, or a copy where others have them too, are another instance's. NULL stays NULL. false: no room there, and they are good for being dropped alone.
+NODISCARD bool wasi__fields_move(struct wasi_fields **at, struct canon_instance *to);
+enum canon_move wasi__fields_object_move(struct canon_instance *to, void **object);  // the same as an object (canon_resource_ops.move)
 struct wasi_fields *wasi__fields_ref(struct wasi_fields *f);
 void wasi__fields_unref(void *f);
 // Copies. Checks syntax, forbidden names, limits (L82, L83, W27, W28).
@@ -218,6 +224,7 @@ NODISCARD bool wasi__fields_of_call(struct wasi_fields *f, struct wasi_http_call
 // ---- bodies ------------------------------------------------------------------------------------------------------------------------------
 struct wasi_http_body {
 	struct canon_instance *instance;
+	struct canon_instance *away;  // out: another one, where its request is, which has one of the references; NULL: it is here, or gone
 	uint32_t refs;
 	struct wasi_http_flow *flow;  // NULL: not yet sent (out), or over
 	bool over;
@@ -304,6 +311,8 @@ enum wasi_finish wasi__body_finish(struct wasi_http_body *b, struct wasi_fields 
 void wasi__flow_finished(struct wasi_http_flow *f);
 // Its response or request is gone. If that was never sent nobody will take what is written: the body is closed.
 void wasi__body_lost(struct wasi_http_body *b);
+// Its request goes to another instance: it follows, now or later (`away`). NULL: there is none. false: no room there, the request is to be dropped.
+NODISCARD bool wasi__body_follow(struct wasi_http_body *b, struct canon_instance *to);
 // Dropped without finish: never a clean end (L87).
 void wasi__body_abandon(struct wasi_http_body *b);
 

@@ -24,7 +24,16 @@ struct relay_call {
 	struct loop_timer cpu;   // looks how much of its own time it has spent
 	struct canon_trap trap;
 	bool begun, over, left, ok;
+	bool came_in, refused;  // its arguments; they were, and nothing of the component has run
 };
+
+// There is no room for them, and the instance is as it was.
+static bool is_refused(struct relay_call *k, const char *full)
+{
+	snprintf(k->trap.text, sizeof k->trap.text, "no room for what it is given: %s", full);
+	k->refused = true;
+	return serve__relay_give_up(k->guest, &k->call->func->type->params, k->args);
+}
 
 // On the call's fiber. Where its caller has gone it is killed: nothing of him is looked at.
 static void call_main(void *arg)
@@ -32,9 +41,13 @@ static void call_main(void *arg)
 	struct relay_call *k = arg;
 	struct relay_guest *g = k->guest;
 	const char *full;
-	k->ok = !k->task->killed && serve__relay_start(g, k->task, &k->trap) && serve__relay_close_handles(g, k->task, &k->trap) && !k->task->killed &&
-		serve__relay_take_in(g, k->call, k->args, &full) &&
-		canon_call_export_whole(g->slot->canon, k->export, &k->task->canon, k->args, k->ret, seam_arena(k->call), NULL, &k->trap);
+	if (k->task->killed || !serve__relay_start(g, k->task, &k->trap) || !serve__relay_close_handles(g, k->task, &k->trap) || k->task->killed)
+		return;
+	k->came_in = true;
+	if (serve__relay_take_in(g, k->call, k->args, &full))
+		k->ok = canon_call_export_whole(g->slot->canon, k->export, &k->task->canon, k->args, k->ret, seam_arena(k->call), NULL, &k->trap);
+	else
+		k->ok = full && is_refused(k, full);
 }
 
 static void on_done(struct seam_task *t)
@@ -99,15 +112,18 @@ static void on_begin(struct loop_job *j)
 static enum seam_result conclude(struct seam_call *c, struct relay_call *k)
 {
 	struct serve_relay *r = k->of->relay;
-	const char *full;
 	serve__relay_bound(k->guest->shard->thread, c->task, c->canon);
 	if (!k->begun)
 		return serve__relay_fails(r, c, "no memory for a stack", k->ret);
-	if (!k->ok)
+	if (!k->ok || k->refused)
 		return serve__relay_fails(r, c, k->trap.text[0] ? k->trap.text : trap_text(k->trap.trap), k->ret);
-	if (!serve__relay_give_out(k->guest, c, k->ret, &full))
-		return seam_trap(c, "%s: no room for the handles that component %s returns: %s", c->func->name, r->service->name, full);
-	return SEAM_OK;
+	return serve__relay_give_out(k->guest, c, k->ret);
+}
+
+// Of a result that nobody takes. false: no memory to close what it gave.
+static bool close_result(struct relay_call *k)
+{
+	return !k->ok || k->refused || serve__relay_give_up(k->guest, k->call->func->type->result, k->ret);
 }
 
 static enum seam_result run(struct seam_call *c, struct relay_call *k)
@@ -118,6 +134,8 @@ static enum seam_result run(struct seam_call *c, struct relay_call *k)
 	seam_park_init(&k->park);
 	loop_post(c->task->loop, &k->begin);
 	enum seam_result r = seam_park(c, &k->park);
+	if (!k->came_in)
+		serve__relay_turn_away(c, k->args);
 	if (k->begun && !k->over) {
 		k->left = true;
 		if (!k->task->killed)  // of an async caller, who was cancelled alone
@@ -128,9 +146,12 @@ static enum seam_result run(struct seam_call *c, struct relay_call *k)
 		loop_job_cancel(&k->begin);
 		seam_task_free(k->task);
 	}
+	bool clean = !k->begun || k->ok;
 	if (r == SEAM_OK)
 		r = conclude(c, k);
-	serve__relay_leave(g, !k->begun || k->ok);
+	else
+		clean &= close_result(k);
+	serve__relay_leave(g, clean);
 	mem_free(k);
 	return r;
 }
@@ -169,14 +190,14 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 	enum seam_result went = serve__relay_of_handles(r, c, args, &g);
 	if (went == SEAM_OK && is_many(r, caller->thread, g))
 		return serve__relay_call_many(f, caller->thread, c, g, args, ret);
-	if (went == SEAM_OK && serve__relay_has_streams(c->func)) {
-		serve__relay_turn_away(c, args);
-		return seam_trap(c, "%s passes streams, which component %s takes with policy concurrent only", c->func->name, r->service->name);
-	}
+	if (went == SEAM_OK && serve__relay_has_streams(c->func))
+		went = seam_trap(c, "%s passes streams, which component %s takes with policy concurrent only", c->func->name, r->service->name);
 	if (went == SEAM_OK && !g)
 		went = serve__relay_guest(r, caller->thread, c, &g);
-	if (went != SEAM_OK)
+	if (went != SEAM_OK) {
+		serve__relay_turn_away(c, args);
 		return went;
+	}
 	struct relay_call *k = mem_zalloc(sizeof *k);
 	struct seam_task *task = k ? seam_task_new(c->task->of, c->task) : NULL;
 	went = task ? serve__relay_enter(g, c, task) : seam_trap(c, "the host is out of memory");
@@ -186,6 +207,7 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 		went = seam_trap(c, "%s: component %s: %s", c->func->name, r->service->name, e.text);
 	}
 	if (went != SEAM_OK) {
+		serve__relay_turn_away(c, args);
 		seam_task_free(task);
 		mem_free(k);
 		return went;
@@ -230,6 +252,7 @@ static void on_task_end(struct seam_provider *p UNUSED, struct canon_instance *i
 
 static const struct seam_provider_ops relay_ops = {
 	.name = "component",
+	.takes_others = true,
 	.instance_new = caller_new,
 	.instance_reset = caller_reset,
 	.instance_free = caller_free,
@@ -312,7 +335,7 @@ static struct relay_face *face_of(struct serve_relay *r, struct slice interface,
 		err_nomem(e);
 		return NULL;
 	}
-	if (!seam_describe(&r->arena, comp, interface, call_component, &f->described, e))
+	if (!seam_describe(&r->arena, comp, r->base->deployment.link, interface, call_component, &f->described, e))
 		return NULL;
 	uint32_t n = f->described->interface.n_funcs;
 	struct relay_func *funcs = ARENA_ARRAY(&r->arena, struct relay_func, n + 1);

@@ -91,10 +91,10 @@ const struct comp_export_func *serve__relay_export(const struct serve_version *v
 const struct wit_resource *serve__relay_resource(const struct serve_relay *r, const struct serve_version *v, const struct wit_resource *of_base);
 // Values (relay_values.c). Not SEAM_OK: return it. The guest that handles among the arguments are of; NULL: there are none.
 enum seam_result serve__relay_of_handles(struct serve_relay *r, struct seam_call *c, const void *args, struct relay_guest **ret);
-// Arguments: handles become the component's own, streams and futures go on to it. false: the same owned handle is there twice, or (*ret_full says why)
-// the instance has no room for streams: what is in the arguments is the component's all the same, to be given up.
+// Arguments: handles become the component's own, streams and futures go on to it, and objects of others that it is given. false: the same owned handle is
+// there twice, or (*ret_full says why) the instance has no room for one: what is in the arguments is the component's all the same, to be given up.
 NODISCARD bool serve__relay_take_in(struct relay_guest *g, struct seam_call *c, void *args, const char **ret_full);
-// Of arguments that never came in: streams and futures are dropped.
+// Of arguments that never came in: streams, futures and what was given away are dropped.
 void serve__relay_turn_away(struct seam_call *c, const void *args);
 // Does the function pass streams or futures?
 bool serve__relay_has_streams(const struct seam_func *f);
@@ -107,8 +107,8 @@ NODISCARD bool serve__relay_stream(struct relay_guest *g, struct canon_instance 
 extern const char *const serve__relay_errors[SERVE_RELAY_ERRORS];
 // A handle or stream less.
 void serve__relay_let_one_go(struct relay_guest *g);
-// Its result: its objects become handles of the caller. false: there is no room for them, *ret_full says why.
-NODISCARD bool serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret, const char **ret_full);
+// Its result: its objects become handles of the caller, who gets what the call ends with.
+enum seam_result serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret);
 // Nobody gets the result (type NULL: there is none), or the arguments that came in: its objects are closed. false: no memory for that.
 NODISCARD bool serve__relay_give_up(struct relay_guest *g, const struct wit_type *type, void *value);
 // The call has failed: the interface's error, where it has one, else a trap of the caller.

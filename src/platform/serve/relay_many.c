@@ -188,7 +188,7 @@ static void on_returned(struct canon_task *t)
 // Nothing of the instance has run: what had come in goes, and its neighbours go on.
 static bool is_refused(struct relay_many *k, const char *full)
 {
-	snprintf(k->trap.text, sizeof k->trap.text, "no room for another stream or future: %s", full);
+	snprintf(k->trap.text, sizeof k->trap.text, "no room for what it is given: %s", full);
 	return serve__relay_give_up(k->guest, &k->func->type->params, k->args);
 }
 
@@ -312,11 +312,10 @@ static enum seam_result conclude(struct relay_many *k, struct seam_call *c, void
 		r = seam_trap(c, "%s: no room for what component %s returns", c->func->name, k->guest->relay->service->name);
 	if (r != SEAM_OK)
 		return r;
-	const char *full;
-	bool fits = serve__relay_give_out(k->guest, c, ret, &full);
+	r = serve__relay_give_out(k->guest, c, ret);
 	k->returned = false;  // its objects are the caller's
 	keep_place(k->guest);
-	return fits ? SEAM_OK : seam_trap(c, "%s: no room for the handles that component %s returns: %s", c->func->name, k->guest->relay->service->name, full);
+	return r;
 }
 
 // On the caller's fiber: others may get their turns meanwhile, and he may be ended.

@@ -12,9 +12,37 @@ struct passing {
 	struct serve_relay *relay;
 	struct seam_call *call;
 	struct relay_guest *guest;
-	bool differ;
-	const char *full;  // why there is no room for a stream or handle
+	bool differ, in_use;
+	const char *full;  // why there is no room for a stream or handle; in_use: why one does not pass
 };
+
+// Of a resource that the component imports: an object of somebody else's, which goes from instance to instance with its handle.
+static bool is_imported(const struct wit_type *t)
+{
+	return comp_resource_of(t->resource)->host_index != COMP_NONE;
+}
+
+// One that can't pass is dropped, and so is what comes after it.
+static void move(struct passing *p, struct canon_instance *from, struct canon_instance *to, const struct wit_type *t, uint32_t *rep)
+{
+	uint32_t given = *rep;
+	*rep = 0;
+	if (p->full) {
+		canon_host_resource_drop(from, given);
+		return;
+	}
+	switch (seam_resource_move(from, seam_imported(p->call->binding->interface, t->resource), given, to, rep)) {
+	case CANON_MOVED:
+		break;
+	case CANON_MOVE_IN_USE:
+		p->in_use = true;
+		p->full = "a handle of it is passed on while what was made of it is still in use";
+		break;
+	case CANON_MOVE_NO_ROOM:
+		p->full = canon_handles_full(to);
+		break;
+	}
+}
 
 static bool is_stream(const struct wit_type *t)
 {
@@ -29,7 +57,7 @@ bool serve__relay_has_streams(const struct seam_func *f)
 static bool find_owner(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct passing *p = ctx;
-	if (is_stream(t))
+	if (is_stream(t) || is_imported(t))
 		return true;
 	const struct relay_handle *h = canon_host_resource_get(p->call->canon, class_of(p->relay, t)->ops.type, *rep);
 	BUG_ON(!h);  // by its type it is one of ours
@@ -65,6 +93,10 @@ static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 		pass_stream(p, p->call->canon, p->guest->slot->canon, t, rep);
 		return true;
 	}
+	if (is_imported(t)) {
+		move(p, p->call->canon, p->guest->slot->canon, t, rep);
+		return true;
+	}
 	const struct wit_resource *type = class_of(p->relay, t)->ops.type;
 	struct relay_handle *h = canon_host_resource_get(p->call->canon, type, *rep);
 	if (t->kind == WIT_OWN)
@@ -90,6 +122,8 @@ static bool turn_away(void *ctx, const struct wit_type *t, uint32_t *number)
 	const struct seam_call *c = ctx;
 	if (is_stream(t))
 		canon_end_drop_number(c->canon, *number);
+	else if (t->kind == WIT_OWN)
+		canon_host_resource_drop(c->canon, *number);
 	return true;
 }
 
@@ -105,6 +139,10 @@ static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 		pass_stream(p, p->guest->slot->canon, p->call->canon, t, rep);
 		return true;
 	}
+	if (is_imported(t)) {
+		move(p, p->guest->slot->canon, p->call->canon, t, rep);
+		return true;
+	}
 	struct relay_handle *h = mem_alloc(sizeof *h);
 	if (!h) {
 		p->full = "the host is out of memory";
@@ -115,17 +153,34 @@ static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 	if (!p->full && seam_resource_new(p->call, &class_of(p->relay, t)->ops, h, rep))
 		return true;
 	p->full = p->full ? p->full : canon_handles_full(p->call->canon);
+	*rep = 0;
 	serve__relay_drop(h);
 	return true;
 }
 
-bool serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret, const char **ret_full)
+// What the caller has of it already.
+static bool take_back(void *ctx, const struct wit_type *t, uint32_t *number)
 {
+	const struct passing *p = ctx;
+	if (is_stream(t))
+		canon_end_drop_number(p->call->canon, *number);
+	else
+		canon_host_resource_drop(p->call->canon, *number);
+	return true;
+}
+
+enum seam_result serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret)
+{
+	const struct wit_type *result = c->func->type->result;
 	struct passing p = {.relay = g->relay, .call = c, .guest = g};
-	if (c->func->type->result)
-		seam_value_handles(c->func->type->result, ret, give_out, &p);
-	*ret_full = p.full;
-	return !p.full;
+	if (result)
+		seam_value_handles(result, ret, give_out, &p);
+	if (!p.full)
+		return SEAM_OK;
+	if (!p.in_use)
+		return seam_trap(c, "%s: no room for the handles that component %s returns: %s", c->func->name, g->relay->service->name, p.full);
+	seam_value_handles(result, ret, take_back, &p);
+	return serve__relay_fails(g->relay, c, p.full, ret);
 }
 
 static bool give_up(void *ctx, const struct wit_type *t, uint32_t *rep)
@@ -137,6 +192,10 @@ static bool give_up(void *ctx, const struct wit_type *t, uint32_t *rep)
 	}
 	if (t->kind != WIT_OWN)
 		return true;
+	if (is_imported(t)) {
+		canon_host_resource_drop(p->guest->slot->canon, *rep);
+		return true;
+	}
 	struct relay_handle *h = mem_alloc(sizeof *h);
 	if (!h)
 		return false;

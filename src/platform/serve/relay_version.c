@@ -48,6 +48,9 @@ static const struct seam_resource *resource_by_name(const struct seam_described 
 static bool same_resource(void *ctx, const struct wit_resource *expected, const struct wit_resource *found)
 {
 	const struct fitting *f = ctx;
+	const struct seam_resource *imported = seam_imported(&f->base->interface, expected);
+	if (imported)
+		return imported == seam_imported(&f->mine->interface, found);
 	for (uint32_t i = 0; i < f->base->interface.n_resources; i++) {
 		if (f->base->resources[i].means != expected)
 			continue;
@@ -80,7 +83,7 @@ static bool fill(struct relay_exports *x, struct serve_version *v, struct err *e
 	x->resources = ARENA_ARRAY(&x->arena, const struct wit_resource *, of->n_resources + 1);
 	if (!x->exports || !x->resources)
 		return err_nomem(e);
-	if (!seam_describe(&x->arena, v->deployment.comp, slice_str(of->name), NULL, &mine, e))
+	if (!seam_describe(&x->arena, v->deployment.comp, v->deployment.link, slice_str(of->name), NULL, &mine, e))
 		return false;
 	struct fitting f = {base, mine};
 	for (uint32_t i = 0; i < of->n_resources; i++) {

@@ -124,7 +124,7 @@ struct serve_process;
 struct serve_thread;
 
 // Why a version is still there.
-enum serve_version_use { VERSION_IN_SERVICE, VERSION_IN_CHOICE, VERSION_IN_SLOT, VERSION_IN_LOG, VERSION_IN_RELAY, VERSION_USES };
+enum serve_version_use { VERSION_IN_SERVICE, VERSION_IN_CHOICE, VERSION_IN_SLOT, VERSION_IN_LOG, VERSION_IN_RELAY, VERSION_IN_OBJECT, VERSION_USES };
 
 // What a version has done on one thread: calls; those that ended with a status from 500 on; those that took longer than its `slow_ns`.
 struct serve_tally {
@@ -158,6 +158,7 @@ struct serve_version {
 	uint32_t refs;                  // any thread
 	uint32_t uses[VERSION_USES];      // likewise: what they are made of
 	struct loop_remote gone;
+	struct seam_keeper keeper;      // of its instances
 	struct serve_service *service;  // that it was prepared for while it serves; NULL: of the start
 	uint64_t number;    // of its service, from 1
 	uint64_t ends_ns;   // any thread: when what still runs in it is ended

@@ -82,6 +82,7 @@ static struct serve_slot *make(struct serve_shard *s, struct serve_stock *stock,
 	slot->number = s->meters.made + 1;
 	seam_instance_init(&slot->seam, s->loop, &v->deployment.grants, slot);
 	slot->seam.http = s->thread->http;
+	slot->seam.keeper = &v->keeper;
 	if (!canon_slot_new(s->vm, v->image, &slot->seam, &slot->canon, e)) {
 		mem_free(slot);
 		return NULL;

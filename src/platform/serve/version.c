@@ -333,6 +333,16 @@ static void on_gone(struct loop_remote *r)
 		p->forgot(p);
 }
 
+static void hold(struct seam_keeper *k)
+{
+	serve__version_ref(CONTAINER_OF(k, struct serve_version, keeper), VERSION_IN_OBJECT);
+}
+
+static void let_go(struct seam_keeper *k)
+{
+	serve__version_unref(CONTAINER_OF(k, struct serve_version, keeper), VERSION_IN_OBJECT);
+}
+
 bool serve__version_alloc(struct serve_process *p, const struct serve_service_config *c, struct serve_version **ret)
 {
 	struct serve_version *v = mem_zalloc(sizeof *v);
@@ -352,6 +362,7 @@ bool serve__version_alloc(struct serve_process *p, const struct serve_service_co
 	v->ends_ns = UINT64_MAX;
 	v->slow_ns = UINT64_MAX;
 	v->gone.fn = on_gone;
+	v->keeper = (struct seam_keeper){hold, let_go};
 	serve__version_ref(v, VERSION_IN_SERVICE);
 	*ret = v;
 	return true;

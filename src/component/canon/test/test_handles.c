@@ -179,6 +179,52 @@ static void a_host_table_is_made_anew_with_the_same_reps(void **s)
 	fake_free(g);
 }
 
+static enum canon_move on_move(struct canon_instance *to, void **object)
+{
+	const char *name = *object;
+	if (*name == 'u')
+		return CANON_MOVE_IN_USE;
+	if (*name == 'f')
+		return CANON_MOVE_NO_ROOM;
+	*object = "A";  // a copy takes its place
+	return CANON_MOVED;
+}
+static void on_gone(struct canon_instance *i, void *owner)
+{
+	++*(int *)owner;
+}
+
+static void a_host_object_moves_or_is_dropped_and_its_owner_hears_of_it(void **s)
+{
+	static const struct canon_resource_ops moving = {.type = &kind, .name = "moving", .drop = on_drop, .move = on_move};
+	static const struct canon_host host = {.gone = on_gone};
+	struct fake *f = fake_new(), *g = fake_new();
+	f->inst.host = g->inst.host = &host;
+	int of_f = 0, of_g = 0;
+	uint32_t a = 0, u = 0, full = 0, last = 0, rep;
+	assert_true(canon_host_resource_new(&f->inst, &moving, &of_f, "a", &a) && canon_host_resource_new(&f->inst, &moving, &of_f, "u", &u));
+	assert_true(canon_host_resource_new(&f->inst, &moving, &of_f, "f", &full) && canon_host_resource_new(&f->inst, &moving, &of_f, "l", &last));
+	n_dropped = 0;
+	assert_int_equal(canon_host_resource_move(&f->inst, a, &g->inst, &of_g, &rep), CANON_MOVED);
+	assert_null(canon_host_resource_get(&f->inst, &kind, a));
+	assert_string_equal(canon_host_resource_get(&g->inst, &kind, rep), "A");
+	assert_ptr_equal(canon_host_resource_owner(&g->inst, rep), &of_g);
+	assert_int_equal(n_dropped, 0);
+	assert_int_equal(of_f, 1);
+	assert_int_equal(canon_host_resource_move(&f->inst, u, &g->inst, &of_g, &rep), CANON_MOVE_IN_USE);
+	assert_int_equal(canon_host_resource_move(&f->inst, full, &g->inst, &of_g, &rep), CANON_MOVE_NO_ROOM);
+	g->inst.limits.handles = 1;  // that the one which has come has
+	assert_int_equal(canon_host_resource_move(&f->inst, last, &g->inst, &of_g, &rep), CANON_MOVE_NO_ROOM);
+	assert_memory_equal(dropped, "ufA", 3);
+	assert_int_equal(of_f, 4);
+	assert_int_equal(of_g, 0);
+	assert_int_equal(canon_host_resource_count(&f->inst), 0);
+	canon__host_table_clear(&g->inst);
+	assert_int_equal(of_g, 1);
+	fake_free(f);
+	fake_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +236,7 @@ int main(void)
 		cmocka_unit_test(host_objects_are_found_by_rep_and_type_only_l65),
 		cmocka_unit_test(host_objects_are_dropped_children_first),
 		cmocka_unit_test(a_host_table_is_made_anew_with_the_same_reps),
+		cmocka_unit_test(a_host_object_moves_or_is_dropped_and_its_owner_hears_of_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

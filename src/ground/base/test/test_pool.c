@@ -143,6 +143,37 @@ static void on_alloc(size_t size)
 	told += size;
 }
 
+static void a_block_that_moves_is_charged_to_its_new_pool_and_stays_where_it_is(void **state)
+{
+	struct account from = {.limit = 1 << 20}, to = {.limit = 1 << 20};
+	struct pool p, q;
+	pool_init(&p, &from);
+	pool_init(&q, &to);
+	for (size_t size = 1; size < 1 << 16; size = size * 5 + 1) {
+		uint8_t *block = pool_alloc(&p, size);
+		uint64_t charged = from.used;
+		memset(block, 7, size);
+		assert_true(pool_move(&q, block) && pool_move(&q, block) && pool_move(&q, NULL));
+		assert_int_equal(from.used, 0);
+		assert_int_equal(to.used, charged);
+		to.limit = 100;
+		from.limit = 10;
+		assert_false(pool_move(&p, block));  // no room there: it is as it was
+		assert_true(p.over);
+		assert_int_equal(to.used, charged);
+		assert_int_equal(block[size - 1], 7);
+		pool_free(block);
+		assert_int_equal(to.used, 0);
+		from.limit = to.limit = 1 << 20;
+	}
+	void *of_heap = pool_alloc(NULL, 100);
+	assert_true(pool_move(&p, of_heap));
+	assert_true(from.used > 0);
+	pool_free(of_heap);
+	pool_release(&p);
+	pool_release(&q);
+}
+
 static void who_watches_is_told_of_what_no_account_knows(void **state)
 {
 	struct account account = {.limit = 1 << 20};
@@ -228,6 +259,7 @@ int main(void)
 		cmocka_unit_test(growing_keeps_the_bytes_and_the_account),
 		cmocka_unit_test(arenas_and_buffers_charge_through_a_pool),
 		cmocka_unit_test(a_block_that_was_disowned_is_the_heaps),
+		cmocka_unit_test(a_block_that_moves_is_charged_to_its_new_pool_and_stays_where_it_is),
 		cmocka_unit_test(who_watches_is_told_of_what_no_account_knows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

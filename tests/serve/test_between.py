@@ -1,0 +1,296 @@
+"""A component before wasi:http/outgoing-handler: requests that go through it to a real server, and what it may do with them instead; either side may end first.
+
+files/gate.c is both sides: /BETWEEN/ASKS?PORT says what each does."""
+import socket, tempfile, threading, time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from harness import FILES, TOP, Server, check, config, exchange
+from test_watch import _Up as Up
+from writing import until
+
+GATE = FILES / "gate.wasm"
+DENIED, INTERNAL = "error 15", "error 38"
+
+
+class _Upstream:
+    """Answers with what it was asked: its method, path, x-guarded field and body; keeps that."""
+
+    def __init__(self, wait=None):
+        self.asked, self.broken = [], []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _body(self):
+                if self.headers["Transfer-Encoding"] != "chunked":
+                    return self.rfile.read(int(self.headers["Content-Length"] or 0))
+                out = b""
+                while True:
+                    line = self.rfile.readline()
+                    if not line:
+                        raise ConnectionError("cut")
+                    n = int(line, 16)
+                    part = self.rfile.read(n + 2)
+                    if len(part) < n + 2:
+                        raise ConnectionError("cut")
+                    if n == 0:
+                        return out
+                    out += part[:-2]
+
+            def _answer(self):
+                try:
+                    body = self._body()
+                except (ConnectionError, ValueError) as e:
+                    outer.broken.append((self.command, self.path, str(e)))
+                    self.close_connection = True
+                    return
+                outer.asked.append((self.command, self.path, self.headers["x-guarded"], body))
+                if wait:
+                    wait.wait(60)
+                said = f"{self.command} {self.path} {self.headers['x-guarded']} ".encode() + body
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
+
+            do_GET = do_POST = do_PUT = _answer
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _App:
+    """What asks at /..., what stands between as another component of the same source."""
+
+    def __init__(self, between="", asks="", link=""):
+        self.at = tempfile.TemporaryDirectory()
+        (Path(self.at.name) / "gate.wasm").write_bytes(GATE.read_bytes())
+        (Path(self.at.name) / "tenon.toml").write_text(f"""tenon = 1
+[app]
+name = "shop"
+[component.asks]
+source = "gate.wasm"
+links = {{ "wasi:http/outgoing-handler" = "between" }}
+{asks}
+[component.between]
+source = "gate.wasm"
+network = ["http://127.0.0.1:*"]
+{between}
+[link.between]
+type = "component"
+component = "between"
+{link}
+[[trigger.http]]
+route = "/..."
+component = "asks"
+""")
+
+    def up(self, shards=1):
+        return Server(self.at.name, command="up", shards=shards)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.at.cleanup()
+
+
+def _ask(s, path, up, **more):
+    a = s.get(f"{path}?{up.port}", **more)
+    return a.status, a.body.decode()
+
+
+POLICIES = ("fresh", "reuse", "keep")
+
+
+def requests_go_through_with_their_bodies():
+    for policy in POLICIES:
+        with _Upstream() as up, _App(f'policy = "{policy}"') as app, app.up() as s:
+            for path in ("/pass", "/ask", "/slow"):
+                check(_ask(s, path + "/plain", up) == (200, f"POST {path}/plain?{up.port} None "), (policy, path))
+                for how in ("/early", "/later"):
+                    got = _ask(s, path + how, up)
+                    check(got == (200, f"POST {path}{how}?{up.port} None from who asks"), (policy, path, how, got, s.log_text()[-500:]))
+            got = _ask(s, "/own/later", up)
+            check(got == (200, f"POST /own/later?{up.port} None from between"), (policy, got))
+
+
+def many_go_through_at_once():
+    with _Upstream() as up, _App('policy = "reuse"') as app, app.up(shards=2) as s, ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda i: _ask(s, "/pass/later", up), range(200)))
+        check(got == [(200, f"POST /pass/later?{up.port} None from who asks")] * 200, set(got))
+
+
+def it_says_no():
+    with _Upstream() as up, _App() as app, app.up() as s:
+        for how in ("/plain", "/early", "/later", "/wait"):
+            if how != "/wait":
+                check(_ask(s, "/deny" + how, up) == (502, DENIED), how)
+        check(not up.asked, up.asked)
+
+
+def a_trap_of_it_is_the_interfaces_error_and_the_one_who_asks_goes_on():
+    for policy in POLICIES:
+        with _Upstream() as up, _App(f'policy = "{policy}"') as app, app.up() as s:
+            for how in ("/plain", "/early", "/later"):
+                check(_ask(s, "/trap" + how, up) == (502, INTERNAL), (policy, how))
+            check(until(lambda: _ask(s, "/pass/later", up)[0] == 200), (policy, s.log_text()[-500:]))
+
+
+def what_it_had_passed_on_before_it_trapped_ends_with_it():
+    with _Upstream() as up, _App() as app, app.up() as s:
+        for how in ("/early", "/later"):
+            check(_ask(s, "/after" + how, up) == (502, INTERNAL), how)
+        check(_ask(s, "/pass/early", up)[0] == 200, "the next")
+
+
+def it_has_its_own_deadline_and_budget():
+    with _Upstream() as up, _App('limits = { deadline = "300ms" }') as app, app.up() as s:
+        check(_ask(s, "/spin/plain", up) == (502, INTERNAL), s.log_text()[-500:])
+        check(_ask(s, "/slow/later", up) == (502, INTERNAL), "what waits")
+        check(_ask(s, "/pass/later", up)[0] == 200, "the next")
+    with _Upstream() as up, _App('limits = { cpu = "100ms" }') as app, app.up() as s:
+        check(_ask(s, "/spin/early", up) == (502, INTERNAL), s.log_text()[-500:])
+        check(_ask(s, "/pass/early", up)[0] == 200, "the next")
+    with _Upstream() as up, _App(asks='limits = { deadline = "300ms" }') as app, app.up() as s:
+        check(_ask(s, "/spin/later", up)[0] == 504, "the rest of the one who asks")
+        check(_ask(s, "/pass/later", up)[0] == 200, "the next")
+
+
+def a_request_that_it_drops_or_holds_for_ever_takes_nothing_more():
+    """What is written to it is held as far as that goes, and then not taken: the caller sees that, or its own deadline."""
+    for policy in POLICIES:
+        with _Upstream() as up, _App(f'policy = "{policy}"') as app, app.up() as s:
+            for path in ("/hold", "/drop"):
+                for how in ("/plain", "/early", "/later", "/lost", "/leave"):
+                    for _ in range(5):
+                        status, text = _ask(s, path + how, up)
+                        check((status, text) == (502, INTERNAL) or (how == "/leave" and status == 500), (policy, path, how, status, text))
+            check(not up.asked and _ask(s, "/pass/later", up)[0] == 200, up.asked)
+
+
+def what_it_held_goes_out_when_its_caller_has_gone():
+    """By a later call, to which the answer comes: a body that was whole, none, and one that nobody can end any more."""
+    with _Upstream() as up, _App('policy = "keep"') as app, app.up() as s:
+        check(_ask(s, "/hold/early", up) == (502, INTERNAL), "held")
+        check(_ask(s, "/late/plain", up) == (200, f"POST /hold/early?{up.port} None from who asks"), s.log_text()[-500:])
+        check(_ask(s, "/hold/plain", up) == (502, INTERNAL), "held")
+        check(_ask(s, "/late/later", up) == (200, f"POST /hold/plain?{up.port} None "), s.log_text()[-500:])
+        n = len(up.asked)
+        for how in ("/later", "/lost", "/leave"):
+            _ask(s, "/hold" + how, up)
+            check(_ask(s, "/late/plain", up)[0] in ((200,) if how == "/later" else (502,)), how)
+        check(len(up.asked) == n + 1 and up.asked[-1][3] == b"to nobody", up.asked[n:])
+        check(_ask(s, "/pass/later", up)[0] == 200, "and it goes on")
+
+
+def a_future_that_it_keeps_or_drops_is_its_own():
+    for policy in POLICIES:
+        with _Upstream() as up, _App(f'policy = "{policy}"') as app, app.up() as s:
+            for path in ("/keep", "/forget"):
+                for how in ("/plain", "/early", "/later", "/quit", "/leave"):
+                    for _ in range(5):
+                        status, text = _ask(s, path + how, up)
+                        check((status, text) == (502, INTERNAL) or (how == "/leave" and status == 500), (policy, path, how, status, text))
+            check(_ask(s, "/pass/later", up)[0] == 200, s.log_text()[-500:])
+
+
+def what_it_still_watches_it_can_not_give_away():
+    for policy in POLICIES:
+        with _Upstream() as up, _App(f'policy = "{policy}"') as app, app.up() as s:
+            for how in ("/plain", "/early", "/later"):
+                check(_ask(s, "/watch" + how, up) == (502, INTERNAL), (policy, how))
+            check(s.logged("is passed on while what was made of it is still in use"), s.log_text()[-500:])
+            check(_ask(s, "/pass/later", up)[0] == 200, "the next")
+
+
+def who_asks_may_leave_at_any_time():
+    """It traps when it has the future, drops it, or its client goes while the server has not answered."""
+    stop = threading.Event()
+    for policy in POLICIES:
+        with _Upstream() as up, _App(f'policy = "{policy}"') as app, app.up() as s:
+            for _ in range(10):
+                check(_ask(s, "/pass/leave", up)[0] == 500, policy)
+                check(_ask(s, "/pass/quit", up) == (200, "quit"), policy)
+                check(_ask(s, "/pass/lost", up)[0] == 502, policy)
+            check(_ask(s, "/pass/later", up)[0] == 200, s.log_text()[-500:])
+            check(all(path.split("/")[2].startswith("later") for _, path, _, _ in up.asked), up.asked)
+        with _Upstream(stop) as up, _App(f'policy = "{policy}"') as app, app.up() as s:
+            for how in ("/pass/plain", "/pass/early", "/slow/later", "/hold/wait"):
+                for pause in (0, 0.05, 0.3):
+                    with socket.create_connection(s.addr) as c:
+                        c.sendall(f"GET {how}?{up.port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                        time.sleep(pause)
+                        c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            stop.set()
+            check(until(lambda: _ask(s, "/pass/later", up)[0] == 200), s.log_text()[-500:])
+            stop.clear()
+
+
+def it_has_room_for_so_many_and_then_says_so():
+    """One that is kept, and keeps them: as many as its handles are; where its memory ends what it does next may trap, and another takes its place."""
+    with _Upstream() as up, _App('policy = "keep"\nlimits = { handles = 20 }') as app, app.up() as s:
+        check([_ask(s, "/drop/early", up) for _ in range(60)] == [(502, INTERNAL)] * 60, s.log_text()[-500:])
+        check(s.logged("no room for what it is given: too many resource handles") >= 30, s.log_text()[-500:])
+    with _Upstream() as up, _App('policy = "keep"\nlimits = { memory = "1220KiB" }') as app, app.up() as s:
+        for _ in range(200):
+            check(_ask(s, "/drop/early", up) == (502, INTERNAL), s.log_text()[-500:])
+            if "(--memory)" in s.log_text():
+                break
+        check("(--memory)" in s.log_text(), s.log_text()[-500:])
+        check(_ask(s, "/pass/early", up) == (502, INTERNAL), "it has no room for an answer")
+        check(until(lambda: _ask(s, "/deny/early", up) == (502, DENIED)), s.log_text()[-500:])
+
+
+def nothing_of_it_stays():
+    with _Upstream() as up, _App('policy = "keep"') as app, app.up() as s:
+        paths = ("/pass/later", "/pass/early", "/pass/leave", "/pass/quit", "/forget/later", "/deny/early", "/ask/later", "/own/early")
+        for i in range(400):
+            _ask(s, paths[i % len(paths)], up)
+            if i == 200:
+                before = s.private_kib()
+        grew = s.private_kib() - before
+        check(grew < 1024 or not config.release, f"{grew} KiB more after 200 requests")  # a build with ASan keeps what was freed
+
+
+def receipts_have_the_link_call_and_the_request_that_went_out():
+    with tempfile.TemporaryDirectory() as d, _Upstream() as up, _App() as app:
+        (Path(d) / "gate.wasm").write_bytes(GATE.read_bytes())
+        with Up(Path(d), (Path(app.at.name) / "tenon.toml").read_text()) as server:
+            a = exchange(server.at, {"method": "GET", "path": f"/pass/later?{up.port}"})
+            check(a.status == 200, (a.status, a.body))
+            one = server.control(f"receipts?id={server.receipts(1)[-1]['id']}")["receipts"][0]
+            seen = [(c["component"], c.get("link"), c["call"], c["outcome"]) for c in one["calls"]]
+            want = [("asks", "between", "wasi:http/outgoing-handler@0.2.12#handle", "ok"), ("between", None, f"POST http://127.0.0.1:{up.port}", "ok")]
+            check(sorted(map(str, seen)) == sorted(map(str, want)), one)
+
+
+def large_bodies_flow_through_the_example_as_far_as_each_side_takes_them():
+    """Both ways, 16 MiB each, with neither of them in memory."""
+    with _Upstream() as up:
+        with Server(TOP / "examples/guard", "--set", f"upstream=127.0.0.1:{up.port}", command="up") as s:
+            check(s.get("/private/x").status == 403 and not up.asked, "denied")
+            a = s.get("/hello?x=1")
+            check((a.status, a.body) == (200, b"GET /hello?x=1 yes "), (a.status, a.body))
+            body = bytes(range(256)) * 4096 * 16
+            before = s.private_kib()
+            a = s.post("/echo", body)
+            check(a.status == 200 and a.body == b"POST /echo None " + body, (a.status, len(a.body)))
+            grew = s.private_kib() - before
+            check(grew < 8192 or not config.release, f"{grew} KiB for 16 MiB each way")

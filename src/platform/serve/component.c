@@ -77,12 +77,17 @@ static bool load_known(struct serve_component *k, struct tier_file *cached, uint
 	return false;
 }
 
+static bool compile(struct serve_component *k, struct tier_file *cached, const struct wasm_module *const *modules, struct err *e)
+{
+	serve__source_copy_beside(k->source, modules, k->n_modules);
+	return tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e);
+}
+
 // `modules`: what was decoded before its code could be looked for; NULL: nothing was.
 static bool load(struct serve_component *k, struct tier_file *cached, uint32_t features, const struct wasm_module *const *modules, struct err *e)
 {
 	bool known = modules ? tier_file_load(cached, modules, k->n_modules, k->modules, &k->tier) : load_known(k, cached, features, &modules);
-	bool ok = (known ||
-				  ((modules || decode_modules(k, features, &modules, e)) && tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e))) &&
+	bool ok = (known || ((modules || decode_modules(k, features, &modules, e)) && compile(k, cached, modules, e))) &&
 		serve__source_keep(k->source, modules, k->n_modules, known, e);
 	if (ok)
 		tier_file_write(cached);

@@ -12,6 +12,8 @@
 #include "sys/sys.h"
 #include "tier/tier.h"
 
+#define BESIDE (1u << 20)  // bytes of a file that are copied by a thread of their own
+
 struct range {
 	uint64_t at, size;
 };
@@ -21,6 +23,10 @@ struct serve_source {
 	struct stat opened;
 	VEC(struct range)
 	left_out;  // ascending
+	// Of a copy that was begun early.
+	struct sys_thread copier;
+	bool copies;  // the thread is to be waited for
+	int copy;     // a descriptor, or what went wrong
 	// Under the lock.
 	int file;  // -1: it is kept
 };
@@ -61,10 +67,19 @@ bool serve__source_open(const struct serve_service_config *c, struct serve_sourc
 	return false;
 }
 
+static int wait_for_copy(struct serve_source *s)
+{
+	sys_thread_join(&s->copier);
+	s->copies = false;
+	return s->copy;
+}
+
 void serve__source_unref(struct serve_source *s)
 {
 	if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL))
 		return;
+	if (s->copies)
+		sys_close(wait_for_copy(s));
 	if (s->bytes.len)
 		munmap(UNCONST(s->bytes.ptr), s->bytes.len);
 	sys_close(s->file);
@@ -120,23 +135,33 @@ static void leave_out(struct serve_source *s, const struct wasm_module *const *m
 	}
 }
 
-static int copy(const struct serve_source *s, int to)
+// A descriptor, or what went wrong.
+static int copy(const struct serve_source *s)
 {
 	uint64_t at = 0;
-	int r = 0;
+	int to = sys_memfd("tenon-component", s->bytes.len), r = to < 0 ? to : 0;
 	for (uint32_t i = 0; !r && i <= s->left_out.len; i++) {
 		struct range next = i < s->left_out.len ? s->left_out.ptr[i] : (struct range){s->bytes.len, 0};
 		r = next.at > at ? sys_copy_range(s->file, to, next.at - at, at) : 0;
 		at = next.at + next.size;
 	}
+	if (!r)
+		return to;
+	sys_close(to);
 	return r;
+}
+
+static void *copy_main(void *arg)
+{
+	struct serve_source *s = arg;
+	s->copy = copy(s);
+	return NULL;
 }
 
 // 0, or why there is no copy. The file is compared after it was read: what was copied is what was loaded.
 static int put_copy(struct serve_source *s, bool *ret_changed)
 {
-	int fd = sys_memfd("tenon-component", s->bytes.len);
-	int r = fd < 0 ? fd : copy(s, fd);
+	int fd = s->copies ? wait_for_copy(s) : copy(s), r = fd < 0 ? fd : 0;
 	*ret_changed = !is_as_it_was(s);
 	if (!r && !*ret_changed)
 		r = sys_memfd_seal(fd);
@@ -173,9 +198,16 @@ static void drop(void *arg)
 	serve__source_unref(arg);
 }
 
-bool serve__source_keep(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n, bool later, struct err *e)
+void serve__source_copy_beside(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n)
 {
 	leave_out(s, modules, n);
+	s->copies = s->bytes.len >= BESIDE && sys_thread_new(&s->copier, copy_main, s) == 0;
+}
+
+bool serve__source_keep(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n, bool later, struct err *e)
+{
+	if (!s->left_out.len)
+		leave_out(s, modules, n);
 	if (later) {
 		__atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);
 		tier_behind(keep_behind, drop, s);

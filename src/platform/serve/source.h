@@ -10,6 +10,8 @@ struct serve_source;
 NODISCARD bool serve__source_open(const struct serve_service_config *c, struct serve_source **ret, struct err *e);
 struct slice serve__source_bytes(const struct serve_source *s);  // at one address as long as it lives
 int serve__source_file(const struct serve_source *s);            // until it is kept; borrowed
+// A thread begins with the copy that serve__source_keep puts there, at once: while what was decoded is compiled.
+void serve__source_copy_beside(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n);
 // From here on its bytes are its own, and the file is nobody's; but the contents of the modules' code sections, which nobody reads any more, are zero. At once,
 // or (`later`) behind the first answer, until when the file must stay as it is. false: the file has changed since it was opened. Without memory for a copy the
 // file goes on being used.

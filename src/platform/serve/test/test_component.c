@@ -115,7 +115,24 @@ static void wait_until_kept(const struct serve_component *k)
 	assert_true(serve__source_is_kept(k->source));
 }
 
-// They are decoded before their hash is known.
+// Why the file is not loaded that has this byte there.
+static enum err_code refused(const char *path, off_t at, uint8_t byte)
+{
+	struct err e = {0};
+	struct serve_component *k;
+	struct tier_file *cached = NULL;
+	struct serve_config c = {0};
+	int fd = open(path, O_WRONLY);
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+	serve_limits_default(&c, false);
+	c.service.path = path;
+	assert_false(serve__component_load(&c.service, &cached, &k, &e));
+	tier_file_close(cached);
+	return e.code;
+}
+
+// They are decoded before their hash is known, and copied while they are compiled.
 static void large_files_are_shared_and_refused_like_others(void **state)
 {
 	write_large_file(first, 'f');
@@ -135,15 +152,9 @@ static void large_files_are_shared_and_refused_like_others(void **state)
 	assert_int_equal(mark_of(k), 'f');
 	serve__component_unref(k);
 
-	struct err e = {0};
-	struct tier_file *cached = NULL;
-	struct serve_config c = {0};
-	serve_limits_default(&c, false);
-	c.service.path = second;
+	assert_int_equal(refused(first, 33, 0x1a), ERR_INVALID);  // its only instruction
 	assert_int_equal(truncate(second, 5 << 18), 0);
-	assert_false(serve__component_load(&c.service, &cached, &k, &e));
-	assert_int_equal(e.code, ERR_MALFORMED);
-	tier_file_close(cached);
+	assert_int_equal(refused(second, 0, 0), ERR_MALFORMED);
 }
 
 static void one_whose_file_changed_too_soon_is_shared_with_nobody(void **state)

@@ -153,6 +153,24 @@ def the_count_is_exact_through_all_stores_and_nothing_fails():
                 s.__exit__(None, None, None)
 
 
+def keys_of_a_raw_namespace_go_through_all_stores_and_meet_none_of_ours():
+    with Folder() as top:
+        targets, running = _stores(top)
+        try:
+            with _App(top, 'type = "memory"\nnamespace = ""\nbuckets = ["default"]') as app:
+                app.incr(), app.incr("marker"), app.incr("marker")
+                for target in [*targets, *reversed(targets[:-1]), "memory:last"]:
+                    o = app.link(target, "--copy", *PATIENT)
+                    check(o["keys"] == 2 and (app.count(), app.count("marker")) == (1, 2), f"{target}: {o}, {app.count()} and {app.count('marker')}")
+                if len(targets) > 1 and not servers.Redis.lacks():
+                    app.link(targets[1])
+                    check(app.request("/get/=tenon/marker")[0] != 200, "what tenon keeps there is no key of a guest")
+                return f"{len(targets)} types"
+        finally:
+            for s in running:
+                s.__exit__(None, None, None)
+
+
 def a_plain_change_starts_with_what_is_there_and_its_undo_goes_back():
     with Folder() as top, _App(top) as app:
         app.incr(), app.incr()

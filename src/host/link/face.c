@@ -181,11 +181,12 @@ enum seam_result link__face_open(struct seam_call *c, struct wit_string identifi
 		answer->fault = LINK__NO_STORE;
 		return SEAM_OK;
 	}
-	struct link__bucket *b = seam_mem_alloc(c->canon, sizeof *b + identifier.len);
+	struct slice name = state->shard->link->space.n_parts ? seam_slice(identifier) : LINK__RAW_BUCKET;
+	struct link__bucket *b = seam_mem_alloc(c->canon, sizeof *b + name.len);
 	if (!b)
 		return seam_no_memory(c);
 	uint8_t *text = (uint8_t *)(b + 1);
-	*b = (struct link__bucket){state->shard, put_after(&text, seam_slice(identifier))};
+	*b = (struct link__bucket){state->shard, put_after(&text, name)};
 	if (seam_resource_new(c, of, b, ret))
 		return SEAM_OK;
 	seam_mem_free(b);

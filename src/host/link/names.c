@@ -3,6 +3,9 @@
 // A name is its parts, each escaped, with separators between them: no part has a separator, so names of different parts differ.
 #include "link_int.h"
 
+// Of a raw space a name is the key: what the core's own begin with, which no escaped name does ('=' is followed by digits there), and no key of a guest may.
+static const char own[] = "=tenon";
+
 static bool is_plain(uint8_t c, const char *plain)
 {
 	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c && strchr(plain, c));
@@ -46,10 +49,20 @@ void link__name_put_prefix(struct buf *b, const struct link_store *s, const stru
 void link__name_put(struct buf *b, const struct link_store *s, struct slice bucket, struct slice key, const char *plain, char separator)
 {
 	link__name_put_prefix(b, s, &bucket, plain, separator);
-	if (s->n_parts)
+	if (s->n_parts) {
 		link__name_put_part(b, key, plain);
-	else
-		buf_put_slice(b, key);
+		return;
+	}
+	if (!bucket.len) {
+		buf_put_str(b, own);
+		buf_put_byte(b, (uint8_t)separator);
+	}
+	buf_put_slice(b, key);
+}
+
+bool link__name_is_own(const struct link_store *s, struct slice bucket, struct slice key, char separator)
+{
+	return !s->n_parts && bucket.len && slice_starts_with(key, slice_str(own)) && key.len >= sizeof own && key.ptr[sizeof own - 1] == (uint8_t)separator;
 }
 
 static int digit(uint8_t c)
@@ -87,8 +100,8 @@ bool link__name_parse(struct arena *a, const struct link_store *s, struct slice 
 {
 	struct buf prefix = {0};
 	if (!s->n_parts) {
-		*ret = (struct link_key){.key = name};
-		return true;
+		*ret = (struct link_key){LINK__RAW_BUCKET, name};
+		return !link__name_is_own(s, ret->bucket, name, separator);
 	}
 	link__name_put_prefix(&prefix, s, NULL, plain, separator);
 	bool ok = !prefix.failed && slice_starts_with(name, buf_view(&prefix));

@@ -583,6 +583,8 @@ static const char *check_name(struct nats_part *p, const struct link_op *op)
 		return "the key is too long for NATS";
 	if (p->p.store->n_parts == 0 && !is_subject(op->key))
 		return "the key is none of NATS";
+	if (link__name_is_own(p->p.store, op->bucket, op->key, SEPARATOR))
+		return LINK__NAME_IS_OWN;
 	if (op->ttl_ms)
 		return "NATS keeps no times to live";
 	return NULL;

@@ -46,7 +46,7 @@ static void on_listed(struct link_op *op)
 	p->n_next = 0;
 	for (uint32_t i = 0; list && i < op->n_ret_keys; i++) {
 		struct link_key *k = &list[p->n_next];
-		if (p->from->n_parts && !op->ret_keys[i].bucket.len)
+		if (!op->ret_keys[i].bucket.len)
 			continue;
 		if (!slice_dup(a, op->ret_keys[i].bucket, &k->bucket) || !slice_dup(a, op->ret_keys[i].key, &k->key))
 			list = NULL;

@@ -632,6 +632,10 @@ static void redis_submit(struct link_part *part, struct link_op *op)
 {
 	struct redis_part *p = part_of(part);
 	struct redis_call *r = p->spare;
+	if (UNLIKELY(link__name_is_own(part->store, op->bucket, op->key, SEPARATOR))) {
+		link_op_fail(op, LINK_REFUSED, LINK__NAME_IS_OWN);
+		return;
+	}
 	if (r)
 		p->spare = r->next;
 	else if (!(r = mem_zalloc(sizeof *r))) {

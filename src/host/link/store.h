@@ -132,12 +132,18 @@ void link_op_fail(struct link_op *op, enum link_code code, const char *fmt, ...)
 enum { LINK_COUNT_MAX = 24 };
 size_t link__count(struct slice old, int64_t delta, int64_t *ret, char text[LINK_COUNT_MAX], char why[160]);
 // Physical names, TENANT/APP/BUCKET/KEY: each part escaped (bytes besides letters, digits and `plain` become =XX, an empty part "="), joined by `separator`.
-// Of a raw space it is the key.
+// Of a raw space it is the key; those of the bucket "" begin with "=tenon" and the separator there.
 void link__name_put(struct buf *b, const struct link_store *s, struct slice bucket, struct slice key, const char *plain, char separator);
 void link__name_put_part(struct buf *b, struct slice part, const char *plain);
 // What all names of the space (and of the bucket, if it is not NULL) begin with.
 void link__name_put_prefix(struct buf *b, const struct link_store *s, const struct slice *bucket, const char *plain, char separator);
-// Bucket and key of a name of the space, in the arena (of a raw space the key is the name itself). false: it is no such name, or memory is out.
+// Bucket and key of a name of the space, in the arena (of a raw space the key is the name itself, of LINK__RAW_BUCKET). false: it is no such name, or memory is
+// out.
 NODISCARD bool link__name_parse(struct arena *a, const struct link_store *s, struct slice name, const char *plain, char separator, struct link_key *ret);
+// Would a guest's key lie where the core's own do? It is refused then, with this text.
+NODISCARD bool link__name_is_own(const struct link_store *s, struct slice bucket, struct slice key, char separator);
+#define LINK__NAME_IS_OWN "keys of a raw namespace that begin with \"=tenon\" are tenon's own"
+// What all keys of a raw space have for a bucket, whatever guests call it: a store that keeps none would not know another.
+#define LINK__RAW_BUCKET SLICE_LIT("default")
 
 #endif

@@ -53,7 +53,8 @@ struct link_target {
 	struct slice host;      // lower case; of IPv6 without brackets
 	uint16_t port;          // 0: the provider's own
 	struct slice user, password;  // percent-decoded
-	bool has_password;
+	bool has_password;      // of NATS also a token, without user
+	bool password_is_reference;  // "${x}", and nothing else: it stands for a variable
 	bool tls;
 };
 // `dir`: what relative paths are relative to (absolute itself). ERR_USAGE.

@@ -103,11 +103,11 @@ static void say_hello(struct nats_wire *x, bool tls)
 	buf_printf(b, "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"lang\":\"c\",\"name\":\"tenon\",\"protocol\":1");
 	put_member(b, "version", SLICE_LIT(TENON_VERSION));
 	buf_printf(b, ",\"tls_required\":%s", tls ? "true" : "false");
-	if (t->has_password) {
+	if (t->user.len) {
 		put_member(b, "user", t->user);
 		put_member(b, "pass", t->password);
-	} else if (t->user.len) {
-		put_member(b, "auth_token", t->user);
+	} else if (t->has_password) {
+		put_member(b, "auth_token", t->password);
 	}
 	buf_printf(b, "}\r\nSUB %s.* %d\r\nPING\r\n", x->inbox, SUBSCRIPTION);
 	x->state = NATS_AWAITS_PONG;

@@ -141,11 +141,29 @@ static bool set_host(struct arena *a, struct slice authority, struct link_target
 	return true;
 }
 
-static bool set_user(struct arena *a, struct slice user, struct link_target *ret, struct err *e)
+// What NATS has without a ':' is a token, which is a password.
+static bool split_user(struct slice user, const struct link_target *t, struct slice *ret_user, struct slice *ret_password)
 {
 	size_t colon = slice_find(user, ':');
-	ret->has_password = colon < user.len;
-	return decode(a, slice_sub(user, 0, colon), &ret->user, e) && decode(a, slice_sub(user, colon + 1, SIZE_MAX), &ret->password, e);
+	bool is_token = user.len && colon == user.len && strcmp(t->provider->type, "nats") == 0;
+	*ret_user = is_token ? slice_of("", 0) : slice_sub(user, 0, colon);
+	*ret_password = is_token ? user : slice_sub(user, colon + 1, SIZE_MAX);
+	return is_token || colon < user.len;
+}
+
+static bool set_user(struct arena *a, struct slice text, struct link_target *ret, struct err *e)
+{
+	struct slice user, password;
+	ret->has_password = split_user(text, ret, &user, &password);
+	ret->password_is_reference = slice_starts_with(password, SLICE_LIT("${")) && slice_find(password, '}') + 1 == password.len;
+	return decode(a, user, &ret->user, e) && decode(a, password, &ret->password, e);
+}
+
+static void show_user(struct buf *b, struct slice text, const struct link_target *t)
+{
+	struct slice user, password;
+	bool has = split_user(text, t, &user, &password);
+	buf_printf(b, "%.*s%s%s@", SLICE_ARGS(user), has && password.ptr != text.ptr ? ":" : "", has ? "***" : "");
 }
 
 // Behind "SCHEME://".
@@ -161,7 +179,7 @@ static bool set_url(struct arena *a, struct slice scheme, struct slice rest, str
 	ret->tls = slice_eq_str(scheme, "rediss") || slice_eq_str(scheme, "tls");
 	buf_printf(&text, "%.*s://", SLICE_ARGS(scheme));
 	if (at < authority.len)
-		buf_printf(&text, "%.*s%s@", SLICE_ARGS(slice_sub(user, 0, slice_find(user, ':'))), slice_find(user, ':') < user.len ? ":***" : "");
+		show_user(&text, user, ret);
 	buf_printf(&text, "%.*s%s%.*s", SLICE_ARGS(place), path.len ? "/" : "", SLICE_ARGS(path));
 	return set_host(a, place, ret, e) && set_user(a, user, ret, e) && decode(a, path, &ret->path, e) && keep(a, &text, &ret->text, e);
 }

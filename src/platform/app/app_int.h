@@ -168,7 +168,7 @@ NODISCARD bool app__check_links(struct app__load *l);
 NODISCARD bool app__schedule(struct app__load *l, struct app_cron *c);
 // The component of that name; APP_NONE where none is named.
 NODISCARD bool app__find_component(struct app__load *l, const struct app_text *name, uint32_t *ret);
-// The password of a URL: [from, to) of its bytes. false: it has none.
+// The password of a URL, or the token of one of NATS: [from, to) of its bytes. false: it has none, or a ${variable} stands for the whole of it.
 bool app__url_password(const char *url, size_t *ret_from, size_t *ret_to);
 // A relative path, from where the process runs.
 NODISCARD bool app__resolve_path(struct app__load *l, const struct app_text *t, const char **ret);

@@ -52,28 +52,37 @@ static bool check_url(struct app__load *l, const struct app_link *k)
 	return l->e ? err_hint(l->e, "it begins with %s%s%s", s[0], s[1] ? " or " : "", s[1] ? s[1] : "") : false;
 }
 
-// A password that stands in the file is no reference (contract, section 4).
+// ${x}, and nothing else.
+static bool is_reference(struct slice s)
+{
+	return slice_starts_with(s, SLICE_LIT("${")) && slice_find(s, '}') + 1 == s.len;
+}
+
+// A password that stands in the file is no reference (contract, section 4). What comes before the last '@' of the authority is who asks: also '?' and '#', which a
+// store takes for a part of it (link_target_parse).
 bool app__url_password(const char *url, size_t *ret_from, size_t *ret_to)
 {
 	const char *authority = strstr(url, "://");
 	if (!authority)
 		return false;
+	bool has_token = slice_starts_with(slice_str(url), SLICE_LIT("nats:")) || slice_starts_with(slice_str(url), SLICE_LIT("tls:"));
 	authority += 3;
-	size_t end = strcspn(authority, "/?#"), at = end;
+	size_t at = strcspn(authority, "/");
 	while (at > 0 && authority[at - 1] != '@')
 		at--;
-	size_t colon = strcspn(authority, ":");
-	if (at == 0 || colon + 1 >= at)
+	if (at == 0)
 		return false;
-	*ret_from = (size_t)(authority - url) + colon + 1;
+	size_t colon = slice_find(slice_of(authority, at - 1), ':'), from = colon < at - 1 ? colon + 1 : has_token ? 0
+																												: at - 1;
+	*ret_from = (size_t)(authority - url) + from;
 	*ret_to = (size_t)(authority - url) + at - 1;
-	return *ret_to > *ret_from;
+	return *ret_to > *ret_from && !is_reference(slice_of(authority + from, at - 1 - from));
 }
 
 static bool note_password(struct app__load *l, const struct app_link *k)
 {
 	size_t from, to;
-	if (!k->url.raw || !app__url_password(k->url.raw, &from, &to) || strncmp(k->url.raw + from, "${", 2) == 0)
+	if (!k->url.raw || !app__url_password(k->url.raw, &from, &to))
 		return true;
 	return app__note(l, k->url.at, "link.%s: a password stands in the manifest; ${variable} keeps it out of it", k->item.name);
 }

@@ -25,7 +25,7 @@ static void put_quantity(struct buf *b, uint64_t v, char unit)
 static void put_hidden(struct buf *b, const char *text)
 {
 	size_t from, to;
-	if (app__url_password(text, &from, &to) && strncmp(text + from, "${", 2) != 0)
+	if (app__url_password(text, &from, &to))
 		buf_printf(b, "%.*s***%s", (int)from, text, text + to);
 	else
 		buf_put_str(b, text);

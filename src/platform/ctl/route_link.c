@@ -56,10 +56,10 @@ static bool parse_target(struct arena *a, const char *text, struct link_target *
 		return false;
 	if (ret->kind != LINK_TARGET_STORE)
 		return err_set(e, ERR_USAGE, "'%s' is no store: a store moves to another one", text);
-	if (!ret->has_password || slice_starts_with(ret->password, SLICE_LIT("${")))
+	if (!ret->has_password || ret->password_is_reference)
 		return true;
 	err_set(e, ERR_REFUSED, "a password is not written into the journal");
-	return err_hint(e, "give it as a secret variable of the manifest: %.*s://USER:${name}@HOST", (int)strcspn(text, ":"), text);
+	return err_hint(e, "give it as a secret variable of the manifest: %.*s://%s${name}@HOST", (int)strcspn(text, ":"), text, ret->user.len ? "USER:" : "");
 }
 
 // The table of the link as the target has it: what other types have goes.

@@ -95,6 +95,25 @@ static void names_are_different_where_their_parts_are_and_lead_back(void **s)
 		buf_release(&names[i]);
 }
 
+static void in_a_raw_space_no_key_of_a_guest_is_one_of_ours(void **s)
+{
+	struct link_store raw = {.n_parts = 0};
+	struct buf name = {0};
+	struct link_key back;
+	link__name_put(&name, &raw, SLICE_LIT(""), SLICE_LIT("marker"), "-_.", '/');
+	assert_true(slice_eq_str(buf_view(&name), "=tenon/marker"));
+	assert_false(link__name_parse(&arena, &raw, buf_view(&name), "-_.", '/', &back));
+	assert_true(link__name_is_own(&raw, SLICE_LIT("b"), buf_view(&name), '/') && !link__name_is_own(&raw, SLICE_LIT(""), SLICE_LIT("marker"), '/'));
+	static const char *const theirs[] = {"", "marker", "=tenon", "=tenons/x", "default/shop/b/k"};
+	for (size_t i = 0; i < ARRAY_LEN(theirs); i++) {
+		buf_clear(&name);
+		link__name_put(&name, &raw, SLICE_LIT("b"), slice_str(theirs[i]), "-_.", '/');
+		assert_true(slice_eq_str(buf_view(&name), theirs[i]) && !link__name_is_own(&raw, SLICE_LIT("b"), slice_str(theirs[i]), '/'));
+		assert_true(link__name_parse(&arena, &raw, buf_view(&name), "-_.", '/', &back) && slice_eq_str(back.key, theirs[i]) && slice_eq_str(back.bucket, "default"));
+	}
+	buf_release(&name);
+}
+
 static void what_nobody_wrote_so_is_no_name(void **s)
 {
 	static const char *const wrong[] = {"", "default/shop", "default/shop/b", "default/shop/b/", "default/shop//k", "default/shop/b/k/x", "default/shop/b/=", "default/shop/b/=6",
@@ -129,6 +148,18 @@ static void targets_are_read_and_shown_without_passwords(void **s)
 	assert_true(link_target_parse(&arena, SLICE_LIT("memory:2-b"), SLICE_LIT(""), &t, &e) && slice_eq_str(t.name, "2-b"));
 	assert_true(link_target_parse(&arena, SLICE_LIT("file:a/kv.db"), SLICE_LIT("/srv"), &t, &e) && slice_eq_str(t.path, "/srv/a/kv.db"));
 	assert_true(link_target_make(&arena, SLICE_LIT("file"), slice_of("", 0), SLICE_LIT("/x.db"), SLICE_LIT("/srv"), &t, &e) && slice_eq_str(t.path, "/x.db"));
+	static const struct {
+		const char *text, *shown, *user, *password;
+		bool is_reference;
+	} told[] = {{"redis://h", "redis://h", "", NULL, false}, {"redis://u:p%23@h/1", "redis://u:***@h/1", "u", "p#", false}, {"redis://:a?b#c@h", "redis://:***@h", "", "a?b#c", false},
+		{"redis://u@h", "redis://u@h", "u", NULL, false}, {"redis://u:${x}@h", "redis://u:***@h", "u", "${x}", true}, {"redis://u:${x}y@h", "redis://u:***@h", "u", "${x}y", false},
+		{"redis://u:%24{x}@h", "redis://u:***@h", "u", "${x}", false}, {"nats://tok@h/b", "nats://***@h/b", "", "tok", false}, {"nats://${t}@h/b", "nats://***@h/b", "", "${t}", true},
+		{"nats://u:p@h/b", "nats://u:***@h/b", "u", "p", false}};
+	for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+		assert_true(link_target_parse(&arena, slice_str(told[i].text), SLICE_LIT(""), &t, &e));
+		assert_true(slice_eq_str(t.text, told[i].shown) && slice_eq_str(t.user, told[i].user) && t.password_is_reference == told[i].is_reference);
+		assert_true(t.has_password == (told[i].password != NULL) && (!told[i].password || slice_eq_str(t.password, told[i].password)));
+	}
 	static const char *const wrong[] = {"", "@", "@Big", "redis", "file:", "memory:A", "memory:-a", "@2", "component:2", "nosuch:x", "component:", "file:x"};
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
 		struct err w = {0};
@@ -269,6 +300,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_different_where_their_parts_are_and_lead_back),
 		cmocka_unit_test(what_nobody_wrote_so_is_no_name),
+		cmocka_unit_test(in_a_raw_space_no_key_of_a_guest_is_one_of_ours),
 		cmocka_unit_test(a_marker_is_read_as_it_was_written),
 		cmocka_unit_test(targets_are_read_and_shown_without_passwords),
 		cmocka_unit_test(what_was_acknowledged_survives_a_kill),

@@ -206,8 +206,12 @@ static void nothing_secret_is_written(void **state)
 	inputs.sets = sets;
 	inputs.n_sets = 1;
 	const char *text = print(load(HEAD "[variables]\ns = { default = \"hidden\", secret = true }\nv = {}\n[component.c]\nsource = \"c\"\nconfig = { S = \"<${s}>\", V = \"${v}\" }\n"
-									   "[link.k]\ntype = \"redis\"\nurl = \"redis://user:hidden@h\"\n[link.l]\ntype = \"redis\"\nurl = \"redis://:${s}@h\"\n"));
-	assert_null(strstr(text, "hidden"));
+									   "[link.k]\ntype = \"redis\"\nurl = \"redis://user:hidden@h\"\n[link.l]\ntype = \"redis\"\nurl = \"redis://:${s}@h\"\n"
+									   "[link.m]\ntype = \"nats\"\nurl = \"nats://hidden@h/b\"\n[link.n]\ntype = \"nats\"\nurl = \"nats://${s}@h/b\"\n"
+									   "[link.o]\ntype = \"redis\"\nurl = \"redis://u:hid?den#1@h\"\n[link.p]\ntype = \"redis\"\nurl = \"redis://u:${s}hidden@h\"\n"));
+	assert_null(strstr(text, "hid"));
+	assert_non_null(strstr(text, "\"nats://***@h/b\""));
+	assert_non_null(strstr(text, "\"nats://${s}@h/b\""));
 	assert_non_null(strstr(text, "s = { required = true, secret = true }"));
 	assert_non_null(strstr(text, "v = { default = \"fromset\" }"));
 	assert_non_null(strstr(text, "S = \"<${s}>\", V = \"${v}\""));

@@ -118,7 +118,7 @@ int cli__command_scale(struct cli *c, struct err *e)
 	const char *app;
 	if (!put_component(c, c->args.ptr[0], &app, &path, e))
 		return err_exit_status(e->code);
-	buf_put_str(&path, "/scale");
+	buf_put_str(&path, c->dry_run ? "/scale?dry_run=true" : "/scale");
 	buf_printf(&body, "{");
 	if (cli__was_given(c, "policy"))
 		buf_printf(&body, "\"policy\":\"%s\",", c->policy);
@@ -182,7 +182,7 @@ int cli__command_set(struct cli *c, struct err *e)
 {
 	struct buf path = {0}, body = {0};
 	bool has_app = slice_find(slice_str(c->args.ptr[0]), '=') == strlen(c->args.ptr[0]);
-	buf_put_str(&path, "/variables");
+	buf_put_str(&path, c->dry_run ? "/variables?dry_run=true" : "/variables");
 	buf_put_byte(&body, '{');
 	for (uint32_t i = has_app; i < c->args.len; i++) {
 		struct slice arg = slice_str(c->args.ptr[i]);

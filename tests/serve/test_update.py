@@ -229,6 +229,11 @@ def values_and_instances_change_while_it_serves():
         check("from the start to the end" in app.tenon("scale", "api", "--policy", "keep", status=6), "keep")
         app.tenon("update", "api", MISBEHAVE)
         check(b"GREETING=hello" in app.says("/env")[1], app.says("/env"))
+        before = len(app.releases())
+        for what in (("set", "shop", "greeting=other"), ("scale", "api", "--max", "7")):
+            check("nothing was changed" in app.tenon(*what, "--dry-run"), what)
+        check(app.post("/v1/apps/shop/components/api/versions/rollback?dry_run=true") == 400, "what has no dry run says so")
+        check(b"GREETING=hello" in app.says("/env")[1] and len(app.releases()) == before, f"a dry run: {app.releases()}")
         with _Load(app.at) as load:
             app.tenon("set", "shop", 'greeting=good "day"')
             check(b'GREETING=good "day"' in app.says("/env")[1], app.says("/env"))

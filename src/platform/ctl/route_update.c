@@ -378,7 +378,9 @@ void ctl__route_update_tried(struct ctl_request *r)
 			continue;
 		struct ctl_op *op = ctl__op_of(r);
 		struct update *u = op ? update_new(op, (enum kind)k, r->params[1], words[k], (struct slice){0}) : NULL;
-		if (u && percent_of(r, &u->percent, &e))
+		if (is_asked(r, "dry_run"))
+			err_set(&e, ERR_USAGE, "dry_run is of another version's bytes");
+		if (u && e.code == ERR_NONE && percent_of(r, &u->percent, &e))
 			ctl__op_ask(r, op, op->what);
 		else if (op)
 			fail(r, op, &e);
@@ -419,6 +421,8 @@ static bool put_scale(struct ctl_request *r, struct buf *b, struct err *e)
 
 static void ask_edit(struct ctl_request *r, struct ctl_op *op, struct update *u, struct buf *text, struct err *e)
 {
+	if (u)
+		u->dry_run = is_asked(r, "dry_run");
 	if (u && e->code == ERR_NONE && !text->failed && slice_dup(&op->arena, buf_view(text), &u->text))
 		ctl__op_ask(r, op, op->what);
 	else

@@ -73,7 +73,7 @@ bool app__url_password(const char *url, size_t *ret_from, size_t *ret_to)
 	if (at == 0)
 		return false;
 	size_t colon = slice_find(slice_of(authority, at - 1), ':'), from = colon < at - 1 ? colon + 1 : has_token ? 0
-																												: at - 1;
+																											   : at - 1;
 	*ret_from = (size_t)(authority - url) + from;
 	*ret_to = (size_t)(authority - url) + at - 1;
 	return *ret_to > *ret_from && !is_reference(slice_of(authority + from, at - 1 - from));

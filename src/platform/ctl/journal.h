@@ -21,6 +21,8 @@ NODISCARD bool ctl_journal_open_beside(const struct ctl_journal *beside, const c
 bool ctl_journal_is_beside(const struct ctl_journal *j, const char *name);  // there is such a file
 // One line of JSON, on the disk when this returns. false: nothing of it will be read again; after a disk that failed no further record is taken.
 NODISCARD bool ctl_journal_add(struct ctl_journal *j, struct slice json, struct err *e);
+// What was added since it had `size` bytes never was; that takes no room on the disk.
+NODISCARD bool ctl_journal_cut(struct ctl_journal *j, uint64_t size, struct err *e);
 // All of it anew: what the records (lines of JSON, each with its newline) say, and nothing else. false: it is as it was.
 NODISCARD bool ctl_journal_rewrite(struct ctl_journal *j, struct slice records, struct err *e);
 uint64_t ctl_journal_size(const struct ctl_journal *j);

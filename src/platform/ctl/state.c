@@ -9,7 +9,7 @@
 #include "cron.h"
 #include "sys/sys.h"
 
-enum { REWRITE_BYTES = 1 << 20 };
+enum { REWRITE_BYTES = 1 << 20, REWRITE_MOST = 40 << 20 };
 
 // ---- what records say ----------------------------------------------------------------------------------------------------------------------------
 
@@ -166,6 +166,30 @@ static void begin_op(struct ctl_state *s, uint64_t number, struct slice what)
 	s->next_op = max_u64(s->next_op, number + 1);
 }
 
+// What it has that the one before it hasn't.
+static uint64_t bytes_of(const struct ctl__release *r)
+{
+	bool shares = !r->manifest || (r->older && r->older->manifest == r->manifest);
+	return r->live.len + r->members.len + r->with.len + (shares ? 0 : r->manifest->text.len);
+}
+
+// All but the newest; the one that an undo goes back to stays, however large.
+static void forget_old(struct ctl_state *s)
+{
+	struct ctl__release **at = &s->newest;
+	uint64_t bytes = 0;
+	for (s->n = 0; *at && s->n < CTL_RELEASES; s->n++, at = &(*at)->older) {
+		bytes += bytes_of(*at);
+		if (s->n >= 2 && bytes > CTL_RELEASE_BYTES)
+			break;
+	}
+	while (*at) {
+		struct ctl__release *r = *at;
+		*at = r->older;
+		release_free(r);
+	}
+}
+
 void ctl__state_publish(struct ctl_state *s, struct ctl__release *r)
 {
 	r->older = s->newest;
@@ -174,14 +198,7 @@ void ctl__state_publish(struct ctl_state *s, struct ctl__release *r)
 	struct ctl__ended *o = r->operation ? ended_of(s, r->operation) : NULL;
 	if (o)
 		o->release = r->number;
-	if (++s->n <= CTL_RELEASES)
-		return;
-	struct ctl__release **at = &s->newest;
-	for (uint32_t i = 0; i < CTL_RELEASES; i++)
-		at = &(*at)->older;
-	release_free(*at);
-	*at = NULL;
-	s->n = CTL_RELEASES;
+	forget_old(s);
 }
 
 static void end_op(struct ctl_state *s, uint64_t number, struct slice state)
@@ -519,7 +536,7 @@ static bool rewrite(struct ctl_state *s, struct err *e)
 // Before an operation or a start, not in it: calls may wait for what it writes.
 static bool keep_short(struct ctl_state *s, struct err *e)
 {
-	return ctl_journal_size(s->journal) <= REWRITE_BYTES + 2 * s->rewritten || rewrite(s, e);
+	return ctl_journal_size(s->journal) <= min_u64(REWRITE_BYTES + 2 * s->rewritten, REWRITE_MOST) || rewrite(s, e);
 }
 
 bool ctl__state_write(struct ctl_state *s, const struct ctl__draft *d, struct ctl__release **ret, struct err *e)
@@ -529,7 +546,9 @@ bool ctl__state_write(struct ctl_state *s, const struct ctl__draft *d, struct ct
 	if (!r)
 		return false;
 	put_release(&b, r, s->manifest);
+	r->begins = ctl_journal_size(s->journal);
 	if (add(s, &b, e)) {
+		r->ends = ctl_journal_size(s->journal);
 		*ret = r;
 		return true;
 	}
@@ -540,9 +559,17 @@ bool ctl__state_write(struct ctl_state *s, const struct ctl__draft *d, struct ct
 bool ctl__state_abort(struct ctl_state *s, struct ctl__release *r, struct err *e)
 {
 	struct buf b = {0};
+	struct err ignored = {0};
+	uint64_t begins = r->begins;
+	bool is_last = ctl_journal_size(s->journal) == r->ends;
 	buf_printf(&b, "{\"abort\":%llu}", (unsigned long long)r->number);
 	release_free(r);
-	return add(s, &b, e);
+	if (add(s, &b, e))
+		return true;
+	if (!is_last || !ctl_journal_cut(s->journal, begins, &ignored))  // a full disk has no room for what takes a record back
+		return false;
+	err_clear(e);
+	return true;
 }
 
 bool ctl__state_op_begun(struct ctl_state *s, uint64_t number, const char *what, struct err *e)

@@ -11,7 +11,7 @@
 
 #include "ctl.h"
 
-enum { CTL_RELEASES = 100, CTL_ENDED = 64 };
+enum { CTL_RELEASES = 100, CTL_RELEASE_BYTES = 8 << 20, CTL_ENDED = 64 };
 
 // A manifest: what live changes of releases are laid over. Shared by those.
 struct ctl__manifest {
@@ -32,6 +32,7 @@ struct ctl__release {
 	uint64_t epoch;
 	bool copy;
 	struct slice members;                 // further ones of the record, JSON with a comma before each, owned
+	uint64_t begins, ends;                // where its record is in the journal, until another one is written
 };
 // An operation that was over, or that the end of the process ended.
 struct ctl__ended {

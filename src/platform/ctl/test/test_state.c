@@ -1,4 +1,5 @@
 // What lasts of an app: written, read again by the next process, made shorter, settled with a manifest that was edited.
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../state.h"
+#include "sys/sys.h"
 
 #define MANIFEST "tenon = 1\n[app]\nname = \"shop\"\n[link.a]\ntype = \"memory\"\n"
 static char dir[64];
@@ -133,6 +135,28 @@ static void what_was_aborted_is_none_and_its_number_is_free(void **state)
 	assert_int_equal(ctl__state_ended(s, 2)->release, 2);
 }
 
+static int64_t no_room(int fd, const void *from, size_t n, uint64_t offset, bool append)
+{
+	return -ENOSPC;
+}
+
+static void what_was_aborted_is_none_also_where_the_disk_is_full_by_then(void **state)
+{
+	struct err e = {0};
+	const struct ctl__draft d = {.operation = 1, .what = "set", .live = slice_str("x = 1\n"), .members = slice_of("", 0)};
+	begin_op(1);
+	struct ctl__release *r = write_release(&d);
+	sys_file.write = no_room;
+	must(ctl__state_abort(s, r, &e), &e);
+	sys_file = sys_file_real;
+	begin_op(2);
+	for (int i = 0; i < 2; i++, again()) {
+		assert_int_equal(ctl__state_release(s), 1);
+		assert_int_equal(ctl_state_live(s).len, 0);
+		assert_int_equal(s->next_op, 3);
+	}
+}
+
 // It is in force, and nobody heard how its operation ended.
 static void what_was_written_is_in_force_though_nobody_published_it(void **state)
 {
@@ -185,6 +209,25 @@ static void a_journal_is_made_shorter_between_changes_and_never_within_one(void 
 	}
 }
 
+// Each has a text of nearly a MiB, which is twice as long in the journal; one of them has little again.
+static void large_changes_leave_room_for_others(void **state)
+{
+	static char live[700000];
+	memset(live, '"', sizeof live - 1);
+	for (uint64_t i = 1; i <= 50; i++) {
+		begin_op(i);
+		move_link("a", "", i + 1, i == 49 ? "x = 1\n" : live);
+		ctl__state_op_ended(s, i, "done", i);
+	}
+	for (int i = 0; i < 2; i++, again()) {
+		assert_int_equal(ctl__state_release(s), 51);
+		assert_int_equal(ctl_state_live(s).len, sizeof live - 1);
+		assert_true(slice_eq_str(s->newest->older->live, "x = 1\n"));
+		assert_true(s->n >= 10 && s->n < 50);
+		assert_true(size_of_journal() < 50000000);
+	}
+}
+
 // ---- a start ---------------------------------------------------------------------------------------------------------------------------------------
 
 static void starts_make_a_journal_shorter_too(void **state)
@@ -234,8 +277,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_change_of_a_link_is_one_of_all_that_moved_with_it, make, clear),
 		cmocka_unit_test_setup_teardown(what_was_aborted_is_none_and_its_number_is_free, make, clear),
+		cmocka_unit_test_setup_teardown(what_was_aborted_is_none_also_where_the_disk_is_full_by_then, make, clear),
 		cmocka_unit_test_setup_teardown(what_was_written_is_in_force_though_nobody_published_it, make, clear),
 		cmocka_unit_test_setup_teardown(a_journal_is_made_shorter_between_changes_and_never_within_one, make, clear),
+		cmocka_unit_test_setup_teardown(large_changes_leave_room_for_others, make, clear),
 		cmocka_unit_test_setup_teardown(starts_make_a_journal_shorter_too, make, clear),
 		cmocka_unit_test_setup_teardown(a_start_with_another_manifest_is_a_release_and_with_the_same_is_none, make, clear),
 		cmocka_unit_test_setup_teardown(an_app_that_never_was_leaves_nothing, make, clear),

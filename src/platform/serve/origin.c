@@ -127,11 +127,12 @@ static void take_host(struct serve_origin *o, struct slice host)
 
 // ---- the fields --------------------------------------------------------------------------------------------------------------------------
 
-// Several fields of one name are one list; the last of them is the nearest. Returns how many there are.
+// Several fields of one name are one list; the first of `ret` is the nearest, which came last: a client sends as many before it as it likes. Returns how many
+// there are.
 static unsigned lists(const struct http_request *r, struct slice name, struct slice ret[HOPS_MAX])
 {
 	unsigned n = 0;
-	for (uint32_t i = 0; i < r->field_count && n < HOPS_MAX; i++)
+	for (uint32_t i = r->field_count; i-- > 0 && n < HOPS_MAX;)
 		if (http_name_eq(r->fields[i].name, name))
 			ret[n++] = r->fields[i].value;
 	return n;
@@ -140,8 +141,8 @@ static unsigned lists(const struct http_request *r, struct slice name, struct sl
 static void read_forwarded(const struct serve_trust *t, struct slice *list, unsigned n, struct serve_origin *o)
 {
 	unsigned hops = 0;
-	while (n-- > 0)
-		for (struct slice rest = list[n]; rest.len && hops < HOPS_MAX; hops++) {
+	for (unsigned i = 0; i < n; i++)
+		for (struct slice rest = list[i]; rest.len && hops < HOPS_MAX; hops++) {
 			struct element e = parse_element(last_of(&rest, ','));
 			struct http_address a;
 			bool known = parse_node(e.node, &a);
@@ -158,8 +159,8 @@ static void read_forwarded(const struct serve_trust *t, struct slice *list, unsi
 static void read_list(const struct serve_trust *t, struct slice *list, unsigned n, struct serve_origin *o)
 {
 	unsigned hops = 0;
-	while (n-- > 0)
-		for (struct slice rest = list[n]; rest.len && hops < HOPS_MAX; hops++) {
+	for (unsigned i = 0; i < n; i++)
+		for (struct slice rest = list[i]; rest.len && hops < HOPS_MAX; hops++) {
 			struct http_address a;
 			if (!parse_node(unquoted(last_of(&rest, ',')), &a))
 				return;
@@ -173,7 +174,7 @@ static void read_list(const struct serve_trust *t, struct slice *list, unsigned 
 static struct slice nearest(const struct http_request *r, struct slice name, struct slice list[HOPS_MAX])
 {
 	unsigned n = lists(r, name, list);
-	return n ? last_of(&list[n - 1], ',') : slice_of(NULL, 0);
+	return n ? last_of(&list[0], ',') : slice_of(NULL, 0);
 }
 
 void serve__origin_of(const struct serve_trust *t, const struct http_request *r, struct serve_origin *ret)

@@ -202,13 +202,12 @@ static void paths_are_resolved_once(void **state)
 
 // ---- who asks --------------------------------------------------------------------------------------------------------------------------------
 
-static const char *origin(const char *peer, const char *name, const char *value, const char *name2, const char *value2)
+static const char *origin_of(const char *peer, const struct http_field *fields, uint32_t count)
 {
 	static const char *const ranges[] = {"10.0.0.0/8", "192.0.2.7", "2001:db8::/32"};
 	static char text[200];
 	struct serve_listener_config c = {.trust_proxy = {.ptr = UNCONST(ranges), .len = ARRAY_LEN(ranges)}};
-	struct http_field fields[] = {{slice_str(name), slice_str(value)}, {slice_str(name2), slice_str(value2)}};
-	struct http_request r = {.fields = fields, .field_count = name2 ? 2 : 1, .authority = SLICE_LIT("a.example")};
+	struct http_request r = {.fields = fields, .field_count = count, .authority = SLICE_LIT("a.example")};
 	struct err e = {0};
 	struct serve_trust trust;
 	struct serve_origin o;
@@ -222,6 +221,26 @@ static const char *origin(const char *peer, const char *name, const char *value,
 	snprintf(text + at, sizeof text - at, " %s %.*s", o.https ? "https" : "http", SLICE_ARGS(o.authority));
 	arena_release(&a);
 	return text;
+}
+
+static const char *origin(const char *peer, const char *name, const char *value, const char *name2, const char *value2)
+{
+	struct http_field fields[] = {{slice_str(name), slice_str(value)}, {slice_str(name2), slice_str(value2)}};
+	return origin_of(peer, fields, name2 ? 2 : 1);
+}
+
+// As many fields as a client likes, before the one that its proxy adds.
+static void a_client_hides_no_field_of_its_proxy_behind_its_own(void **state)
+{
+	static const char *const names[] = {"x-forwarded-for", "forwarded"};
+	struct http_field fields[HTTP_FIELDS_MAX];
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		bool pairs = i == 1;
+		for (uint32_t k = 0; k < HTTP_FIELDS_MAX; k++)
+			fields[k] = (struct http_field){slice_str(names[i]), pairs ? SLICE_LIT("for=6.6.6.6") : SLICE_LIT("6.6.6.6")};
+		fields[HTTP_FIELDS_MAX - 1].value = pairs ? SLICE_LIT("for=1.2.3.4") : SLICE_LIT("1.2.3.4");
+		assert_string_equal(origin_of("10.1.1.1:9", fields, HTTP_FIELDS_MAX), "1.2.3.4:0 http a.example");
+	}
 }
 
 static void proxies_that_are_trusted_say_who_asks(void **state)
@@ -293,6 +312,7 @@ int main(void)
 		cmocka_unit_test_setup(patterns_that_match_nothing_are_refused, setup),
 		cmocka_unit_test_setup(paths_are_resolved_once, setup),
 		cmocka_unit_test_setup(proxies_that_are_trusted_say_who_asks, setup),
+		cmocka_unit_test_setup(a_client_hides_no_field_of_its_proxy_behind_its_own, setup),
 		cmocka_unit_test_setup(what_is_trusted_is_a_range, setup),
 		cmocka_unit_test_setup(one_of_a_thousand_routes_is_found, setup),
 	};

@@ -343,7 +343,7 @@ struct wasm_func_info {
 	uint64_t nlisted;                    // values that its blocks, branches and calls list, and one for each conversion and the like whose code is long: what is
 	                                     // made for them does not show in the bytes of the body
 	bool has_loops, uses_memory0;
-	bool has_calls;                      // of functions, whatever becomes of them: of all that call_weight counts and does not count
+	bool has_calls;                   // of functions, whatever becomes of them: of all that call_weight counts and does not count
 	bool has_vectors;                    // instructions on vectors
 	bool has_handlers;                   // of exceptions
 	bool has_rethrow;                    // of what a catch caught

@@ -58,28 +58,35 @@ static bool check_func(struct describing *g, const struct comp_export_func *f)
 	return err_hint(g->e, "compose the components into one, for example by `wac plug`");
 }
 
-// Has a stream or future in it elements that a joint can pass (CANON_JOINT_ELEMENT_MAX)?
-static bool fits_a_joint(const struct wit_type *t)
+static bool is_no_import(void *ctx UNUSED, const struct wit_resource *r)
 {
+	return comp_resource_of(r)->host_index == COMP_NONE;
+}
+
+// Why a joint can't pass the elements of a stream or future in it (CANON_JOINT_ELEMENT_MAX); NULL: it can.
+static const char *why_no_joint(const struct wit_type *t)
+{
+	const char *why = NULL;
 	if (!t || !(t->flags & WIT_HAS_STREAM))
-		return true;
+		return NULL;
 	bool is_end = t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
 	if (is_end && t->elem && t->elem->size64 > CANON_JOINT_ELEMENT_MAX)
-		return false;
-	if (t->elem && !fits_a_joint(t->elem))
-		return false;
-	for (uint32_t i = 0; t->fields && i < t->n; i++)
-		if (!fits_a_joint(t->fields[i].type))
-			return false;
-	return true;
+		return "whose elements have more than 256 KiB each, which is the most over a link";
+	if (is_end && t->elem && !wit_type_each_resource(t->elem, is_no_import, NULL))
+		return "of handles of what the component imports itself";
+	for (uint32_t i = 0; t->fields && i < t->n && !why; i++)
+		why = why_no_joint(t->fields[i].type);
+	return why || !t->elem ? why : why_no_joint(t->elem);
 }
 
 static bool check_elements(struct describing *g, const struct comp_export_func *f)
 {
-	if (fits_a_joint(&f->type->params) && fits_a_joint(f->type->result))
+	const char *why = why_no_joint(&f->type->params);
+	if (!why)
+		why = why_no_joint(f->type->result);
+	if (!why)
 		return true;
-	return err_set(g->e, ERR_LINK, "cannot link: %.*s of %.*s passes a stream or future whose elements have more than 256 KiB each, which is the most over a link",
-		SLICE_ARGS(f->name), SLICE_ARGS(g->name));
+	return err_set(g->e, ERR_LINK, "cannot link: %.*s of %.*s passes a stream or future %s", SLICE_ARGS(f->name), SLICE_ARGS(g->name), why);
 }
 
 static bool take_func(struct describing *g, const struct comp_export_func *f, seam_fn *call, struct seam_func *funcs)

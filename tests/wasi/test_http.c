@@ -523,6 +523,34 @@ static void streams_outlive_their_parents(void **s)
 	assert_int_equal(read(client, &byte, 1), 0);
 }
 
+static uint32_t fields_of_host(struct wasi_http_call *c, struct http_field ret[WASI_HTTP_FIELDS])
+{
+	static char path[40000];
+	memset(path, 'x', sizeof path);
+	for (uint32_t k = 0; k < 3; k++)
+		ret[k] = (struct http_field){slice_str((const char *[]){"tenon-route", "tenon-path-info", "tenon-param-p"}[k]), slice_of(path, k ? sizeof path : 2)};
+	return 3;
+}
+
+// As many as a head may have, and as long, are not too many for those that the host adds.
+static void a_head_that_is_full_has_room_for_fields_of_the_host(void **s)
+{
+	struct buf text = {0};
+	buf_put_str(&text, "GET / HTTP/1.1\r\nHost: a\r\n");
+	for (int k = 1; k < HTTP_FIELDS_MAX; k++)
+		buf_put_str(&text, "x: y\r\n");
+	buf_put_str(&text, "\r\n");
+	buf_put_byte(&text, 0);
+	begin((const char *)text.ptr);
+	call.fields = fields_of_host;
+	uint32_t headers = (uint32_t)CALL(&p, REQUEST_HEADERS, request);
+	CALL(&p, ENTRIES, headers);
+	assert_int_equal(puppet_word(&p, PUPPET_RESULT + 4), HTTP_FIELDS_MAX - 1 + 3);
+	puppet_drop(&p, &wasi_http_types_fields_resource, headers);
+	end(true);
+	buf_release(&text);
+}
+
 static void headers_of_a_response_outlive_it_and_can_not_be_changed(void **s)
 {
 	begin(HELLO);
@@ -728,6 +756,7 @@ int main(void)
 		TEST(the_insecure_seed_stays_with_the_instance),
 		TEST(a_status_is_from_200_to_599),
 		TEST(streams_outlive_their_parents),
+		TEST(a_head_that_is_full_has_room_for_fields_of_the_host),
 		TEST(headers_of_a_response_outlive_it_and_can_not_be_changed),
 		TEST(the_request_of_a_call_that_is_over_traps),
 		TEST(a_response_for_a_call_that_is_over_goes_nowhere),

@@ -1,6 +1,9 @@
 // wasi:http/types.fields: order and duplicates kept, names as given (W27). Most have a few short fields: those lie in the object.
 #include "wasi_int.h"
 
+// A guest's own are bounded as heads are; those of a head that came may have the host's beside them, which are made of its target.
+enum { ROOM = HTTP_FIELDS_MAX + WASI_HTTP_FIELDS, BYTES_MAX = 4 * HTTP_HEAD_MAX };
+
 struct wasi_fields *wasi__fields_new(struct canon_instance *i)
 {
 	struct wasi_fields *f = seam_mem_alloc(i, sizeof *f);
@@ -69,12 +72,12 @@ static bool copy(struct wasi_fields *f, struct slice name, struct slice value, s
 
 static bool grow(struct wasi_fields *f)
 {
-	struct http_field *list = seam_mem_alloc(f->instance, HTTP_FIELDS_MAX * sizeof *list);
+	struct http_field *list = seam_mem_alloc(f->instance, ROOM * sizeof *list);
 	if (!list)
 		return false;
 	memcpy(list, f->list, f->n * sizeof *list);
 	f->list = list;
-	f->cap = HTTP_FIELDS_MAX;
+	f->cap = ROOM;
 	return true;
 }
 
@@ -89,7 +92,7 @@ static struct slice casing(const struct wasi_fields *f, struct slice name)
 
 static enum wasi_fields_error add(struct wasi_fields *f, struct slice name, struct slice value)
 {
-	if (f->n == HTTP_FIELDS_MAX || name.len + value.len > HTTP_HEAD_MAX - f->bytes)
+	if (f->n == ROOM || f->bytes + name.len + value.len > BYTES_MAX)
 		return WASI_FIELDS_SIZE;
 	if (f->n == f->cap && !grow(f))
 		return WASI_FIELDS_NOMEM;
@@ -98,6 +101,13 @@ static enum wasi_fields_error add(struct wasi_fields *f, struct slice name, stru
 	f->bytes += (uint32_t)(name.len + value.len);
 	f->n++;
 	return WASI_FIELDS_OK;
+}
+
+static enum wasi_fields_error add_of_guest(struct wasi_fields *f, struct slice name, struct slice value)
+{
+	if (f->n >= HTTP_FIELDS_MAX || f->bytes + name.len + value.len > HTTP_HEAD_MAX)
+		return WASI_FIELDS_SIZE;
+	return add(f, name, value);
 }
 
 static enum wasi_fields_error check_name(const struct wasi_fields *f, struct slice name)
@@ -141,7 +151,7 @@ enum wasi_fields_error wasi__fields_append(struct wasi_fields *f, struct slice n
 		return bad;
 	if (value.len > HTTP_HEAD_MAX)
 		return WASI_FIELDS_SIZE;
-	return value_is_valid(f, value) ? add(f, name, value) : WASI_FIELDS_SYNTAX;
+	return value_is_valid(f, value) ? add_of_guest(f, name, value) : WASI_FIELDS_SYNTAX;
 }
 
 enum wasi_fields_error wasi__fields_delete(struct wasi_fields *f, struct slice name)
@@ -183,7 +193,7 @@ enum wasi_fields_error wasi__fields_set(struct wasi_fields *f, struct slice name
 	}
 	bad = wasi__fields_delete(f, name);
 	for (size_t k = 0; bad == WASI_FIELDS_OK && k < n; k++)
-		bad = add(f, name, seam_list_bytes(values[k]));
+		bad = add_of_guest(f, name, seam_list_bytes(values[k]));
 	return bad;
 }
 

@@ -195,7 +195,7 @@ struct wasi_fields {
 	bool immutable;
 	bool is_3;               // of WASI 0.3: values may have blanks around them until they are sent, a name has one casing
 	uint32_t n, cap;
-	uint32_t bytes;              // of names and values: bounded by HTTP_HEAD_MAX
+	uint32_t bytes;              // of names and values: bounded
 	struct http_field *list;     // first_list, or a block of its own
 	struct http_field first_list[8];
 	uint32_t first_used;         // of first_bytes: a field's name and value lie there, or in a block of their own

@@ -353,10 +353,11 @@ static void shift_const(struct comp *c, unsigned lane, unsigned op, struct val *
 	uint8_t ra = baseline__use_reg(c, a), d = one ? baseline__vec_last(c, a) : baseline__vec_dst(c, a);
 	if (n == 0) {
 		baseline__move_rr(c, WASM_V128, d, ra);
-	} else if (lane == LANE_B && op == VEC_SHL) {
-		uint64_t kept = (0xffu >> n) * 0x0101010101010101ull;
+	} else if (lane == LANE_B && op != VEC_SHR_S) {
+		// What would leave its byte is taken away first.
+		uint64_t kept = (op == VEC_SHL ? 0xffu >> n : 0xffu << n & 0xff) * 0x0101010101010101ull;
 		baseline__vec3_const(c, PAND, d, ra, kept, kept);
-		baseline__vec_shift(c, 0x71, 6, d, d, n);
+		baseline__vec_shift(c, 0x71, forms[op], d, d, n);
 	} else if (lane == LANE_B) {
 		shift_bytes_right(c, op, d, ra, (int)n);
 	} else if (lane == LANE_Q && op == VEC_SHR_S) {

@@ -599,7 +599,8 @@ void baseline__emit_local_tee(struct comp *c, unsigned w, unsigned arg)
 	uint32_t local = wasm_read_u32(&c->p);
 	struct val v = pop(c);
 	baseline__set_local(c, local, &v);
-	if (v.kind == K_CONST)
+	// A constant of floats or vectors that is in a pin already isn't read from memory once more.
+	if (v.kind == K_CONST && !(in_vector(v.type) && c->locals[local].pin != NO_REG))
 		push_const(c, v.type, v.imm);
 	else
 		push_local(c, local);

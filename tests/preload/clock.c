@@ -1,16 +1,15 @@
 // Stands before libc (LD_PRELOAD) in a process whose clocks are to jump: $CLOCK_FILE holds by how many nanoseconds each is off, two numbers of 64 bits, the time
 // of day's and the others'; who writes them there moves the clocks.
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 static const int64_t *off;
-static int (*real)(clockid_t clock, struct timespec *ret);
 
 static void begin(void)
 {
@@ -21,7 +20,6 @@ static void begin(void)
 		abort();
 	close(fd);
 	off = at;
-	real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
 }
 
 static int64_t off_by(clockid_t clock)
@@ -42,9 +40,9 @@ static int64_t off_by(clockid_t clock)
 
 int clock_gettime(clockid_t clock, struct timespec *ret)
 {
-	if (!real)
+	if (!off)
 		begin();
-	int rc = real(clock, ret);
+	int rc = (int)syscall(SYS_clock_gettime, clock, ret);  // dlsym would ask for memory, and who gives that may ask for the time
 	int64_t ns = rc == 0 ? ret->tv_nsec + off_by(clock) % 1000000000 : 0;
 	if (rc != 0)
 		return rc;

@@ -31,7 +31,7 @@ struct cli {
 	const char *invoke;
 	bool wit, follow, schema;
 	bool manifest, live;          // what counts where both were changed
-	bool copy, replace, undo, discard, dry_run, no_wait;        // of a change
+	bool copy, no_copy, replace, undo, discard, dry_run, no_wait;        // of a change
 	bool promote, rollback, accept;  // of an update; `promote` of a link
 	unsigned percent;           // 0: not given
 	unsigned shadow;            // of a link; where it was given

@@ -44,6 +44,9 @@ static void print_done(struct cli *c, const char *name, const struct json *o)
 {
 	const struct json *changes = json_member(o, "changes");
 	unsigned long long release = json_number(o, "release", 0);
+	if (json_member(o, "target_keys") && !c->dry_run)
+		printf(json_member(o, "rounds") ? "the store is %.*s: %llu keys were copied\n" : "the store is %.*s\n", SLICE_ARGS(json_text(o, "target")),
+			(unsigned long long)json_number(o, "keys", 0));
 	if (changes && changes->n == 0 && !c->dry_run)
 		printf("nothing differs: release %llu of %s is in force\n", release, name);
 	else if (c->dry_run)
@@ -59,11 +62,18 @@ int cli__command_apply(struct cli *c, struct err *e)
 	const struct json *o;
 	struct ask_tenon t;
 	struct buf path = {0}, body = {0};
-	if (!find_manifest(c, c->args.len ? c->args.ptr[0] : ".", file, &name, e) || !find_tenon(c, name, &t, e))
+	if (c->copy && c->no_copy)
+		err_set(e, ERR_USAGE, "apply: --copy or --no-copy");
+	else if (c->replace && !c->copy)
+		err_set(e, ERR_USAGE, "apply: --replace is of a --copy");
+	if (e->code != ERR_NONE || !find_manifest(c, c->args.len ? c->args.ptr[0] : ".", file, &name, e) || !find_tenon(c, name, &t, e))
 		return err_exit_status(e->code);
 	buf_put_str(&path, "/apply");
 	buf_put_str(&body, "{\"path\":");
 	buf_put_json_string(&body, slice_str(file));
+	if (c->copy || c->no_copy)
+		buf_printf(&body, ",\"copy\":%s", c->copy ? "true" : "false");
+	buf_put_str(&body, c->replace ? ",\"replace\":true" : "");
 	buf_printf(&body, ",\"dry_run\":%s}", c->dry_run ? "true" : "false");
 	if (cli__change_at(c, &t, name, &path, buf_view(&body), &o, e) && !c->config.process.json)
 		print_done(c, name, o);

@@ -377,6 +377,7 @@ static bool parse_json(struct cli *c, const char *value, struct err *e)
 		return true;                                                          \
 	}
 WORD(copy)
+WORD(no_copy)
 WORD(replace)
 WORD(undo)
 WORD(discard)

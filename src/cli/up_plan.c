@@ -83,10 +83,8 @@ static bool plan_link(struct up_plan *p, const struct ctl_turn *t, const struct 
 {
 	const struct app_link *before = find_link(t->from->app, c->name), *after = find_link(t->to->app, c->name);
 	if (c->how == APP_CHANGED && is_store(before) && is_store(after)) {
-		if (is(t->moved, c->name))
+		if (is_among(t->moved, t->n_moved, c->name))
 			return is_of_store(c) || refuse(c, "link", "its store moves: change the rest before or after", e);
-		if (is_of_store(c) && !is(c->key, "pool"))
-			return refuse(c, "link", "a store is changed by tenon link", e);
 		if (is(c->key, "namespace"))
 			return refuse(c, "link", "a namespace is another store: what is in this one would stay behind", e);
 	}

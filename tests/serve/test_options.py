@@ -12,7 +12,7 @@ SAMPLES = {"addr": "127.0.0.1:0", "listen": "127.0.0.1:0", "tls-cert": "a.pem --
     "invoke": "f()", "env": "A=1", "config": "a=1", "dir": "/tmp::/tmp", "net": "example.org", "listen-tcp": "127.0.0.1:0", "listen-udp": "127.0.0.1:0",
     "private": "--net example.org", "ca": "/dev/null --net all", "tier": "baseline", "no-cache": "", "feature": "simd", "no-feature": "simd", "admin": "127.0.0.1:0", "otlp": "http://127.0.0.1:1", "trace-sample": "1% --otlp http://127.0.0.1:1", "access-log": "-", "log": "debug", "json": "",
     "wit": "", "poison-upper": "", "profile": "a", "set": "a=1", "schema": "", "follow": "",
-    "copy": "", "replace": "", "undo": "", "discard": "", "shadow": "10%", "dry-run": "", "no-wait": "", "max-pause": "1s", "limit": "1s", "percent": "20", "promote": "", "accept": "", "rollback": "", "to": "3", "min": "3", "max": "3", "manifest": "", "live": ""}
+    "copy": "", "no-copy": "", "replace": "", "undo": "", "discard": "", "shadow": "10%", "dry-run": "", "no-wait": "", "max-pause": "1s", "limit": "1s", "percent": "20", "promote": "", "accept": "", "rollback": "", "to": "3", "min": "3", "max": "3", "manifest": "", "live": ""}
 UNITS = {"NS": "1s", "BYTES": "1KiB", "COUNT": "7"}
 WITH = {"concurrency": " --policy concurrent", "requests-per-instance": " --policy reuse", "idle": " --policy reuse", "open-files": " --dir /tmp::/tmp", "file-size": " --dir /tmp::/tmp", "open-sockets": " --net all"}
 

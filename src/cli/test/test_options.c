@@ -68,8 +68,9 @@ static const struct row {
 	{"log", "error", CALLS},
 	{"json", NULL, CALLS INSPECT CHECK DOCTOR ASKS},
 	{"follow", NULL, LOGS},
-	{"copy", NULL, LINK},
-	{"replace", NULL, LINK},
+	{"copy", NULL, LINK APPLY},
+	{"no-copy", NULL, APPLY},
+	{"replace", NULL, LINK APPLY},
 	{"undo", NULL, LINK},
 	{"discard", NULL, LINK UNDO},
 	{"shadow", "12%", LINK},
@@ -127,7 +128,7 @@ static bool same_effect(const struct cli *x, const struct cli *y)
 {
 	struct serve_config p = x->config, q = y->config;
 	bool same = p.service.env.len == q.service.env.len && p.service.nets.len == q.service.nets.len;
-	same = same && x->wit == y->wit && x->follow == y->follow && x->schema == y->schema;
+	same = same && x->no_copy == y->no_copy && x->wit == y->wit && x->follow == y->follow && x->schema == y->schema;
 	same = same && x->percent == y->percent && x->promote == y->promote && x->accept == y->accept;
 	same = same && x->rollback == y->rollback && x->to == y->to && x->min == y->min && x->max == y->max;
 	same = same && x->copy == y->copy && x->replace == y->replace && x->undo == y->undo && x->discard == y->discard && x->shadow == y->shadow && x->dry_run == y->dry_run;

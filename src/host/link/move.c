@@ -25,6 +25,7 @@ enum phase {
 	P_NONCE_READ,
 	P_NONCE_DROP,
 	P_COUNT,
+	P_COUNT_SOURCE,
 	P_COMPARE,
 	P_MARK_SOURCE,
 	P_MARK_TARGET,
@@ -251,6 +252,9 @@ static void begin(struct link_move *m)
 	case P_COUNT:
 		begin_pass(m, LINK__COUNT, m->target, m->target, NULL, 0, true);
 		break;
+	case P_COUNT_SOURCE:
+		begin_pass(m, LINK__COUNT, m->source, m->source, NULL, 0, true);
+		break;
 	case P_COMPARE:
 		begin_pass(m, LINK__COMPARE, m->source, m->target, NULL, 0, true);
 		break;
@@ -371,7 +375,7 @@ static enum phase counted(struct link_move *m)
 		return P_BACK;
 	}
 	if (m->config.dry_run)
-		return P_OVER;
+		return P_COUNT_SOURCE;
 	return m->discard ? P_COMPARE : m->config.copy ? P_MARK_SOURCE
 												   : P_JOURNAL;
 }
@@ -444,6 +448,9 @@ static enum phase next(struct link_move *m)
 		return m->err.code == ERR_NONE && was_ok(m, "probe") ? P_COUNT : P_BACK;
 	case P_COUNT:
 		return counted(m);
+	case P_COUNT_SOURCE:
+		m->facts.source_keys = m->pass.n_done;
+		return P_OVER;
 	case P_COMPARE:
 		m->facts.discarded = m->pass.n_different;
 		return P_JOURNAL;
@@ -496,6 +503,7 @@ static enum link_step step_of(enum phase p)
 		[P_NONCE_READ] = LINK_STEP_PROBE,
 		[P_NONCE_DROP] = LINK_STEP_PROBE,
 		[P_COUNT] = LINK_STEP_PROBE,
+		[P_COUNT_SOURCE] = LINK_STEP_PROBE,
 		[P_COMPARE] = LINK_STEP_PROBE,
 		[P_MARK_SOURCE] = LINK_STEP_NOTE,
 		[P_MARK_TARGET] = LINK_STEP_NOTE,

@@ -35,7 +35,8 @@ struct ctl_turn {
 	struct ctl_model *from, *to;
 	struct ctl_model *was;  // of one that is stopped: what was in force last, whose stores may hold something; NULL: nothing is known
 	const char *busy;   // the component that a version is tried of, which stays as it is; NULL: none
-	const char *moved;  // a link whose store moves meanwhile: that is seen to; NULL: none
+	const char *const *moved;  // links whose store moves meanwhile: that is seen to
+	uint32_t n_moved;
 	const char *const *replaced;  // components whose files have other bytes than what runs
 	uint32_t n_replaced;
 	bool guarded;       // a version that imports more by which it reaches something is refused

@@ -253,6 +253,20 @@ void ctl__keeper_stop(struct ctl *ctl);
 // Of a component of the app in force; NULL: not known.
 const char *ctl__kept_sha256(const struct ctl_app *app, const char *component);
 
+// ---- route_link.c: stores that another change moves ------------------------------------------------------------------------------------------------
+struct ctl__moves {
+	const struct ctl_model *to;
+	const char **names;  // of links, in the operation's arena
+	uint32_t n;
+	bool copy, replace, dry_run;
+};
+// Fills in which stores are others in that model than in the one in force.
+NODISCARD bool ctl__link_moves(struct ctl_op *op, const struct ctl_model *to, struct ctl__moves *ret, struct err *e);
+// There are some: the store moves, and the record of the change, with the draft's, is written in between. Too late to cancel when this returns.
+NODISCARD bool ctl__link_move_with(struct ctl_op *op, const struct ctl__moves *moves, struct ctl__change *change, const struct ctl__draft *draft, struct err *e);
+// The same refused, with how many keys both hold. Returns false.
+bool ctl__link_refuse(struct ctl_op *op, struct ctl__moves *moves, struct err *e);
+
 // ---- turn.c: what runs becomes what another model says, from an operation's thread ----------------------------------------------------------------
 // Ready beside what serves, or why not.
 NODISCARD bool ctl__turn_prepare(struct ctl_op *op, const struct ctl_turn *t, void **ret, struct err *e);
@@ -262,6 +276,8 @@ void ctl__turn_abandon(struct ctl_op *op, void *prepared);
 // Of the versions of a component: another share for the one that is tried, or the end of that.
 enum ctl__versions { CTL_SPLIT, CTL_PROMOTE, CTL_ROLLBACK };
 NODISCARD bool ctl__turn_versions(struct ctl_op *op, enum ctl__versions what, const char *component, unsigned percent, struct err *e);
+// Of links whose store is another one by then.
+enum ctl__stores { CTL_STORES_REFUSED, CTL_STORES_COPIED, CTL_STORES_LEFT };
 // What is to be in force.
 struct ctl__aim {
 	struct slice live;          // changes, in the operation's arena
@@ -269,6 +285,8 @@ struct ctl__aim {
 	bool stops;              // nothing is
 	bool dry_run, guarded;      // guarded: as of ctl_turn
 	struct slice members;       // of its record
+	enum ctl__stores stores;
+	bool replace;               // of a copy: what the target holds goes
 };
 // From check to publish.
 NODISCARD bool ctl__turn(struct ctl_op *op, const struct ctl__aim *aim, struct err *e);

@@ -11,6 +11,8 @@ struct whole {
 	const char *path;  // of an apply: the manifest; NULL: where the app's own is
 	uint64_t to;       // of an undo: a release; 0: the one before
 	bool discard;      // of an undo of a link's copy: what came since is dropped
+	enum ctl__stores stores;  // of an apply
+	bool replace;
 	bool dry_run;
 };
 
@@ -27,7 +29,7 @@ static bool is_free(const struct ctl_app *app, struct err *e)
 static bool run_apply(struct ctl_op *op, const struct whole *w, struct err *e)
 {
 	const struct ctl_app_config *c = op->app->config;
-	struct ctl__aim aim = {.live = slice_of("", 0), .dry_run = w->dry_run};
+	struct ctl__aim aim = {.live = slice_of("", 0), .dry_run = w->dry_run, .stores = w->stores, .replace = w->replace};
 	return is_free(op->app, e) && c->ops->read(c->user, w->path, &aim.source, e) && ctl__turn(op, &aim, e);
 }
 
@@ -111,9 +113,12 @@ static bool run_undo(struct ctl_op *op, const struct whole *w, struct err *e)
 		r = r->older;
 	if (!r || r == newest)
 		return err_set(e, ERR_REFUSED, r ? "release %llu is in force" : "there is no release %llu to go back to", (unsigned long long)to);
-	if (newest->link[0] && r == newest->older)
+	bool moved = newest->link[0] && r == newest->older;
+	if (moved && r->manifest == newest->manifest)
 		return ctl__link_undo(op, newest->link, w->discard, w->dry_run, e);
-	if (w->discard)
+	if (moved)
+		aim.stores = newest->copy && !w->discard ? CTL_STORES_COPIED : CTL_STORES_LEFT;
+	else if (w->discard)
 		return err_set(e, ERR_USAGE, "discard is of the undo of a change of a link, which release %llu is none of", (unsigned long long)newest->number);
 	if (!is_free(op->app, e))
 		return false;
@@ -205,7 +210,7 @@ static bool come(struct ctl_request *r, const char *path, struct err *e)
 
 void ctl__route_apply(struct ctl_request *r)
 {
-	static const struct ctl_member members[] = {{"path", CTL_TEXT}, {"dry_run", CTL_FLAG}, {NULL, CTL_ANY}};
+	static const struct ctl_member members[] = {{"path", CTL_TEXT}, {"dry_run", CTL_FLAG}, {"copy", CTL_FLAG}, {"replace", CTL_FLAG}, {NULL, CTL_ANY}};
 	struct err e = {0};
 	struct slice path;
 	if (!ctl__body_has_only(r, members))
@@ -214,6 +219,8 @@ void ctl__route_apply(struct ctl_request *r)
 		err_set(&e, ERR_USAGE, "path is the manifest's, absolute");
 	else if (json_text(r->body, "path").ptr[0] != '/')
 		err_set(&e, ERR_USAGE, "the path of a manifest is absolute");
+	else if (json_is_true(r->body, "replace") && !json_is_true(r->body, "copy"))
+		err_set(&e, ERR_USAGE, "replace is of a copy: without one nothing is deleted in the target");
 	else if (!slice_dup(&r->arena, json_text(r->body, "path"), &path))
 		err_nomem(&e);
 	else if (come(r, (const char *)path.ptr, &e)) {
@@ -222,6 +229,9 @@ void ctl__route_apply(struct ctl_request *r)
 		if (w && slice_dup(&op->arena, path, &path)) {
 			w->path = (const char *)path.ptr;
 			w->dry_run = json_is_true(r->body, "dry_run");
+			w->stores = json_is_true(r->body, "copy") ? CTL_STORES_COPIED : json_member(r->body, "copy") ? CTL_STORES_LEFT
+																										 : CTL_STORES_REFUSED;
+			w->replace = json_is_true(r->body, "replace");
 			ctl__op_ask(r, op, op->what);
 		} else if (op) {
 			fail(r, op, &e);

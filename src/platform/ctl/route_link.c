@@ -239,6 +239,10 @@ static bool live_of_before(struct ctl_op *op, const struct change_ask *ask, stru
 	const struct ctl__release *r = ctl__state_link(op->app->state, ask->link);
 	if (!r || !r->older)
 		return err_set(e, ERR_REFUSED, "there is no change of @%s to undo", ask->link);
+	if (r->manifest != r->older->manifest) {
+		err_set(e, ERR_REFUSED, "release %llu changed more than @%s: another manifest was applied", (unsigned long long)r->number, ask->link);
+		return err_hint(e, "tenon undo takes all of it back");
+	}
 	*ret_copy = r->copy;
 	bool ok = find_group(op, ask->link, r, ret_group, e);
 	*ret = ctl_state_live(op->app->state);
@@ -272,7 +276,7 @@ struct moving {
 	struct link_target target;
 	struct group group;
 	struct slice with;  // of the group, as the journal's draft has it
-	bool is_undo;
+	const struct ctl__draft *draft;  // what its record says besides; NULL: nothing
 	// of thread 0, within the lock
 	struct link_move *move;
 	enum moving_state { MOVING, WRITES, OVER } state;
@@ -398,6 +402,8 @@ static void tell_facts(struct ctl_op *op, const struct moving *m)
 	op->pause_ns = f->pause_ns;
 	ctl__put_with(&op->more, m->with);
 	buf_printf(&op->more, ",\"target_keys\":%llu", (unsigned long long)f->target_keys);
+	if (m->config.dry_run)
+		buf_printf(&op->more, ",\"source_keys\":%llu", (unsigned long long)f->source_keys);
 	if (m->config.copy)
 		buf_printf(&op->more, ",\"rounds\":%u,\"noted\":%llu", f->rounds, (unsigned long long)f->noted);
 	if (m->ask->discard)
@@ -413,11 +419,11 @@ static bool move(struct ctl_op *op, struct moving *m, struct ctl__change *change
 	ctl__on_main(ctl, start_on_main, m);
 	enum moving_state state = wait_for_more(m, MOVING);
 	if (state == WRITES) {
-		const struct ctl__draft d = {.members = slice_of("", 0),
-			.link = m->ask->link,
-			.with = m->with,
-			.epoch = next_epoch(op, &m->group),
-			.copy = m->config.copy};
+		struct ctl__draft d = m->draft ? *m->draft : (struct ctl__draft){.members = slice_of("", 0)};
+		d.link = m->ask->link;
+		d.with = m->with;
+		d.epoch = next_epoch(op, &m->group);
+		d.copy = m->config.copy;
 		(void)ctl__change_record(op, change, &d, &m->written);
 		ctl__on_main(ctl, written_on_main, m);
 		wait_for_more(m, WRITES);
@@ -433,10 +439,43 @@ static bool move(struct ctl_op *op, struct moving *m, struct ctl__change *change
 	return false;
 }
 
+// The group is known.
+static void configure(struct moving *m)
+{
+	const struct change_ask *ask = m->ask;
+	struct link_move_config *c = &m->config;
+	*c = (struct link_move_config){.copy = c->copy && !ask->discard, .replace = ask->replace, .dry_run = ask->dry_run, .discard = ask->discard};
+	c->target = &m->target;
+	c->with = m->group.with;
+	c->n_with = m->group.n_with;
+	c->max_pause_ns = ask->max_pause_ns;
+	c->limit_ns = ask->limit_ns;
+	c->ctx = m;
+	c->on_step = on_step;
+	c->journal = on_journal;
+	c->publish = on_publish;
+	c->done = on_done;
+}
+
+static void tell_target(struct ctl_op *op, const struct moving *m)
+{
+	sys_mutex_lock(&op->app->ctl->lock);
+	op->target = (const char *)m->target.text.ptr;
+	sys_mutex_unlock(&op->app->ctl->lock);
+}
+
+static void end_shadows(struct ctl_op *op, const struct group *g)
+{
+	sys_mutex_lock(&op->app->ctl->lock);
+	for (uint32_t i = 0; i <= g->n_with; i++)
+		ctl__shadow_set(op->app, name_in(g, i), NULL);
+	sys_mutex_unlock(&op->app->ctl->lock);
+}
+
 static bool run(struct ctl_op *op, struct err *e)
 {
 	const struct change_ask *ask = op->args;
-	struct moving m = {.op = op, .ask = ask, .is_undo = !ask->target, .config = {.copy = ask->copy, .replace = ask->replace, .dry_run = ask->dry_run}};
+	struct moving m = {.op = op, .ask = ask, .config.copy = ask->copy};
 	struct ctl__change change;
 	struct slice live;
 	if (!op->app->model)
@@ -447,39 +486,125 @@ static bool run(struct ctl_op *op, struct err *e)
 		return err_set(e, ERR_REFUSED, "%s is no shadow of @%s any more", ask->target, ask->link);
 	if (ask->shadows && !ask->percent)
 		return shade(op, ask, &m.target, e);
-	if (m.is_undo ? !live_of_before(op, ask, &m.group, &live, &m.config.copy, e) : !live_with_target(op, ask, &m.group, &live, e))
+	if (!ask->target ? !live_of_before(op, ask, &m.group, &live, &m.config.copy, e) : !live_with_target(op, ask, &m.group, &live, e))
 		return false;
 	if (!print_with(op, &m.group, &m.with, e) || !ctl__change_load(op, live, &change, e))
 		return false;
-	m.config.discard = ask->discard;
-	m.config.copy = m.config.copy && !ask->discard;
-	m.config.target = &m.target;
-	m.config.with = m.group.with;
-	m.config.n_with = m.group.n_with;
-	m.config.max_pause_ns = ask->max_pause_ns;
-	m.config.limit_ns = ask->limit_ns;
-	m.config.ctx = &m;
-	m.config.on_step = on_step;
-	m.config.journal = on_journal;
-	m.config.publish = on_publish;
-	m.config.done = on_done;
+	configure(&m);
 	bool ok = find_target(op, change.model->app, &m.group, &m.target, e);
 	if (ok) {
-		sys_mutex_lock(&op->app->ctl->lock);
-		op->target = (const char *)m.target.text.ptr;
-		sys_mutex_unlock(&op->app->ctl->lock);
+		tell_target(op, &m);
 		ok = ask->shadows ? shade(op, ask, &m.target, e) : move(op, &m, &change, e);
 	}
 	if (ok && !ask->shadows && change.release) {
-		sys_mutex_lock(&op->app->ctl->lock);
-		for (uint32_t i = 0; i <= m.group.n_with; i++)
-			ctl__shadow_set(op->app, name_in(&m.group, i), NULL);
-		sys_mutex_unlock(&op->app->ctl->lock);
-	}
-	if (ok && !ask->shadows && change.release)
+		end_shadows(op, &m.group);
 		ctl__change_publish(op, &change);
+	}
 	ctl__change_end(op, &change);
 	return ok;
+}
+
+// ---- within another change -----------------------------------------------------------------------------------------------------------------------
+
+static bool is_store(const struct app_link *l)
+{
+	return l && l->type.value <= APP_LINK_NATS;
+}
+
+// Other credentials are no other store.
+static bool has_moved(struct ctl_op *op, const struct app_link *from, const struct app_link *to, bool *ret, struct err *e)
+{
+	struct link_target before, after;
+	*ret = false;
+	if (!is_store(from) || !is_store(to))
+		return true;
+	if (!ctl_link_target(&op->arena, from, &before, e) || !ctl_link_target(&op->arena, to, &after, e))
+		return false;
+	*ret = !slice_eq(before.text, after.text);
+	return true;
+}
+
+static bool is_of_store(const struct app_change *c)
+{
+	return c->part == APP_PART_LINK && c->how == APP_CHANGED && (strcmp(c->key, "type") == 0 || strcmp(c->key, "url") == 0 || strcmp(c->key, "path") == 0);
+}
+
+bool ctl__link_moves(struct ctl_op *op, const struct ctl_model *to, struct ctl__moves *ret, struct err *e)
+{
+	const struct app *from = op->app->model ? op->app->model->app : NULL;
+	const struct app_change *list;
+	uint32_t n = 0;
+	ret->to = to;
+	if (from && to && !app_diff(&op->arena, from, to->app, &list, &n, e))
+		return false;
+	ret->names = ARENA_ARRAY(&op->arena, const char *, n + 1);
+	if (!ret->names)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < n; i++) {
+		const char *name = list[i].name;
+		bool moves = false, known = ret->n && strcmp(ret->names[ret->n - 1], name) == 0;  // what differs of a link stands together
+		if (is_of_store(&list[i]) && !known && !has_moved(op, find_link(from, name), find_link(to->app, name), &moves, e))
+			return false;
+		if (moves)
+			ret->names[ret->n++] = name;
+	}
+	return true;
+}
+
+// All of them, from one store to one.
+static bool be_one_group(struct ctl_op *op, const struct ctl__moves *moves, struct group *ret, struct err *e)
+{
+	struct group all;
+	struct slice *with = ARENA_ARRAY(&op->arena, struct slice, moves->n);
+	if (!with)
+		return err_nomem(e);
+	if (!find_group(op, moves->names[0], NULL, &all, e))
+		return false;
+	*ret = (struct group){.link = moves->names[0], .with = with};
+	for (uint32_t i = 1; i < moves->n; i++) {
+		uint32_t k = 0;
+		while (k < all.n_with && !slice_eq_str(all.with[k], moves->names[i]))
+			k++;
+		if (k == all.n_with) {
+			err_set(e, ERR_REFUSED, "the stores of @%s and @%s change both: one at a time", moves->names[0], moves->names[i]);
+			return err_hint(e, "tenon link @%s TARGET changes one before", moves->names[i]);
+		}
+		with[ret->n_with++] = all.with[k];
+	}
+	return true;
+}
+
+bool ctl__link_move_with(struct ctl_op *op, const struct ctl__moves *moves, struct ctl__change *change, const struct ctl__draft *draft, struct err *e)
+{
+	const struct change_ask ask = {.link = moves->names[0], .target = "", .copy = moves->copy, .replace = moves->replace, .dry_run = moves->dry_run};
+	struct moving m = {.op = op, .ask = &ask, .config.copy = moves->copy, .draft = draft};
+	if (!be_one_group(op, moves, &m.group, e) || !print_with(op, &m.group, &m.with, e) || !find_target(op, moves->to->app, &m.group, &m.target, e))
+		return false;
+	configure(&m);
+	tell_target(op, &m);
+	if (!move(op, &m, change, e))
+		return false;
+	if (change && change->release)
+		end_shadows(op, &m.group);
+	return true;
+}
+
+bool ctl__link_refuse(struct ctl_op *op, struct ctl__moves *moves, struct err *e)
+{
+	const struct change_ask ask = {.link = moves->names[0], .target = "", .dry_run = true};
+	struct moving m = {.op = op, .ask = &ask};
+	struct link_target before;
+	const struct app_link *from = find_link(op->app->model->app, moves->names[0]);
+	if (!be_one_group(op, moves, &m.group, e) || !print_with(op, &m.group, &m.with, e) || !find_target(op, moves->to->app, &m.group, &m.target, e) ||
+		!ctl_link_target(&op->arena, from, &before, e))
+		return false;
+	configure(&m);
+	tell_target(op, &m);
+	if (!move(op, &m, NULL, e))
+		return false;
+	err_set(e, ERR_REFUSED, "link %s leads to another store: %.*s holds %llu keys, %.*s holds %llu", ask.link, SLICE_ARGS(before.text), (unsigned long long)m.facts.source_keys,
+		SLICE_ARGS(m.target.text), (unsigned long long)m.facts.target_keys);
+	return err_hint(e, "tenon apply --copy takes them along, --no-copy leaves them; tenon link @%s TARGET changes a store", ask.link);
 }
 
 // Of an operation that was asked for by another route.

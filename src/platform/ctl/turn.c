@@ -303,9 +303,14 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 	struct ctl_app *app = op->app;
 	struct buf members = {0};
 	void *prepared;
+	struct ctl__moves moves = {.copy = aim->stores == CTL_STORES_COPIED, .replace = aim->replace, .dry_run = aim->dry_run};
+	if (!ctl__link_moves(op, c->model, &moves, e) || (moves.n && aim->stores == CTL_STORES_REFUSED && !ctl__link_refuse(op, &moves, e)))
+		return false;
 	const struct ctl_turn t = {.process = app->ctl->config.process,
 		.from = app->model,
 		.to = c->model,
+		.moved = moves.names,
+		.n_moved = moves.n,
 		.was = was,
 		.busy = app->tried.component[0] ? app->tried.component : NULL,
 		.replaced = bytes->replaced,
@@ -318,7 +323,12 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 		buf_put_slice(&members, buf_view(&bytes->updated));
 	buf_put_slice(&members, buf_view(&bytes->gone));
 	const struct ctl__draft d = {.members = buf_view(&members), .manifest = manifest->text, .folder = manifest->folder, .stopped = aim->stops};
-	bool goes = (!members.failed || err_nomem(e)) && !aim->dry_run && ctl__op_step(op, "publish", e) && ctl__change_write(op, c, &d, e);
+	bool ok = !members.failed || err_nomem(e);
+	if (moves.n)
+		ok = ok && ctl__link_move_with(op, &moves, c, &d, e);
+	else
+		ok = ok && (aim->dry_run || (ctl__op_step(op, "publish", e) && ctl__change_write(op, c, &d, e)));
+	bool goes = ok && !aim->dry_run;
 	if (goes) {
 		ctl__turn_commit(op, prepared, 100);
 		ctl__change_publish(op, c);
@@ -327,7 +337,7 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 		ctl__turn_abandon(op, prepared);
 	}
 	buf_release(&members);
-	return goes || aim->dry_run;
+	return ok;
 }
 
 static bool turn_to(struct ctl_op *op, const struct ctl__aim *aim, struct ctl__change *c, const struct ctl__bytes *bytes, const struct manifest *manifest,

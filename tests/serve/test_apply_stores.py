@@ -1,0 +1,121 @@
+"""tenon apply of a manifest in which a link leads to another store: refused with what both hold, or moved with it or without, under load, as one release."""
+import signal, subprocess, threading
+
+from front import Folder, ask
+from harness import check, config, shared_guest
+from test_apply import Host, _component, _count, _counting
+
+
+def _counter(top, host, *, link='path = "a.db"'):
+    app = host.write("shop", _counting(link), a=shared_guest("kv") / "kv-counter-c.wasm")
+    host.start(app)
+    return app
+
+
+class _Increments:
+    """Clients that increment all the time; `.n`: acknowledged. None may fail."""
+
+    def __init__(self, host, n=4):
+        self.host, self.n, self.ends, self.failed, self.lock = host, 0, False, [], threading.Lock()
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n)]
+
+    def run(self):
+        while not self.ends:
+            a = ask(self.host.at[0], "/incr/n", "POST", timeout=60)
+            with self.lock:
+                self.n += a.status == 200
+                if a.status != 200:
+                    self.failed.append((a.status, bytes(a.body)))
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.ends = True
+        for t in self.threads:
+            t.join(60)
+        check(kind or not self.failed, self.failed[:3])
+
+
+def another_store_moves_with_what_is_in_it_under_load():
+    with Folder() as top, Host(top) as host:
+        app = _counter(top, host)
+        with _Increments(host) as load:
+            host.write("shop", _counting('path = "b.db"'))
+            for more in ((), ("--dry-run",)):
+                said = host.tenon("apply", app, *more, status=6)
+                check("a.db holds 1 keys" in said and "b.db holds 0" in said and "--copy" in said and "--no-copy" in said, said)
+            check("holds" not in host.tenon("apply", app, "--copy", "--dry-run") and len(host.history("shop")) == 1, "a dry run")
+            for to, more in (("b", ""), ("a", '[variables]\nx = { default = "1" }\n'), ("b", "")):
+                host.write("shop", _counting(f'path = "{to}.db"', more))
+                said = host.tenon("apply", app, "--copy")
+                check(f"{to}.db: " in said and "keys were copied" in said and "is in force" in said, said)
+            check(len(host.history("shop")) == 4, "each is one release")
+            check("more than @store" in host.tenon("link", "@store", "--undo", status=6), "what else came with it")
+            host.tenon("undo")  # a copy back
+        links = host.json("/v1/apps/shop/links")["links"]
+        check(links[0]["target"].endswith("a.db") and links[0]["epoch"] == 5, links)
+        _count(host, load.n + 1)
+        host.kill()
+        host.start()
+        _count(host, load.n + 2)
+
+
+def another_store_may_be_left_as_it_is():
+    with Folder() as top, Host(top) as host:
+        app = _counter(top, host)
+        _count(host, 3)
+        host.write("shop", _counting('path = "b.db"'))
+        check("copied" not in host.tenon("apply", app, "--no-copy"), "nothing is copied")
+        _count(host, 1)
+        said = host.tenon("apply", app, "--copy", "--no-copy", status=2)
+        check("--copy or --no-copy" in said, said)
+        host.write("shop", _counting())
+        said = host.tenon("apply", app, "--copy", status=6)
+        check("holds 1 keys" in said and "--replace" in said, said)
+        host.tenon("undo")
+        _count(host, 4)
+        host.write("shop", _counting('path = "b.db"'))
+        host.tenon("apply", app, "--copy", "--replace")
+        _count(host, 5)
+        host.tenon("undo", "--discard")
+        _count(host, 5)
+
+
+def two_stores_move_one_at_a_time():
+    with Folder() as top, Host(top) as host:
+        two = '[component.other]\nsource = "a.wasm"\nlinks = { "wasi:keyvalue" = "more" }\n[link.more]\ntype = "file"\npath = "%s.db"\n'
+        app = host.write("shop", _counting(more=two % "c"), a=shared_guest("kv") / "kv-counter-c.wasm")
+        host.start(app)
+        host.write("shop", _counting('path = "b.db"', two % "d"))
+        said = host.tenon("apply", app, "--copy", status=6)
+        check("one at a time" in said and "@store" in said and "@more" in said, said)
+        host.write("shop", _counting(more=two % "a"))  # one store for both from here on
+        host.tenon("apply", app, "--no-copy")
+        host.write("shop", _counting('path = "b.db"', two % "b"))
+        _count(host, 1)
+        host.tenon("apply", app, "--copy")
+        _count(host, 2)
+
+
+def a_kill_at_each_step_loses_nothing():
+    for step in ("load", "open", "probe", "note", "copy", "rounds", "hold", "publish", "release", "drain", "take-up"):
+        with Folder() as top, Host(top) as host:
+            app = _counter(top, host)
+            _count(host, 3)
+            host.kill()
+            host.start(break_at=step)
+            host.write("shop", _counting('path = "b.db"'))
+            subprocess.run([str(config.tenon), "apply", str(app), "--copy"], env=host.env, capture_output=True, timeout=60)
+            check(host.process.wait(60) == -signal.SIGKILL, step)
+            is_new = step in ("publish", "release", "drain", "take-up")
+            host.write("shop", _counting('path = "b.db"' if is_new else 'path = "a.db"'))
+            host.kill()
+            host.start()
+            check(len(host.history("shop")) == 1 + is_new, f"{step}: {host.history('shop')}")
+            _count(host, 4)
+            host.write("shop", _counting('path = "a.db"' if is_new else 'path = "b.db"'))
+            host.tenon("apply", app, "--copy")
+            _count(host, 5)

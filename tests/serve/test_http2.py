@@ -3,7 +3,7 @@ import os, struct, subprocess, threading, time
 
 import http_client
 from h2_client import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, INTERNAL_ERROR, NO_ERROR, PING, PREFACE,
-    PRIORITY, PROTOCOL_ERROR, REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, Closed, Connection, encode_fields, exchange, frame, literal, settings, text,
+    PADDED, PRIORITY, PROTOCOL_ERROR, REFUSED_STREAM, RST_STREAM, SETTINGS, WINDOW_UPDATE, Closed, Connection, encode_fields, exchange, frame, literal, settings, text,
     window_update)
 from harness import HELLO, MISBEHAVE, Server, check, needs, shared_guest
 
@@ -432,6 +432,15 @@ def L84_empty_frames_of_a_body_end_the_connection():
                 c.head(end=False, method="POST", path="/echo")
             c.send(frame(DATA, 0, 1) * 200)
         _calmed(s, attack)
+
+
+def L84_frames_of_padding_alone_end_the_connection():
+    with Server(HELLO) as s:
+        def attack(c):
+            if c.next_id == 1:
+                c.head(end=False, method="POST", path="/echo")
+            c.send(frame(DATA, PADDED, 1, bytes([255]) + bytes(255)) * 100)
+        check(_calmed(s, attack), "no GOAWAY")
 
 
 def L84_what_unpacks_to_much_is_refused():

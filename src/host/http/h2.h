@@ -143,6 +143,8 @@ bool h2_cost_frames(struct h2_session *s, const uint8_t *p, size_t n);
 bool h2_cost_awaits_fields(const struct h2_session *s);
 // For a reset that it has brought about.
 bool h2_cost_reset(struct h2_session *s);
+// For a frame that brought nothing.
+bool h2_cost_noise(struct h2_session *s);
 // Something of use was sent, `bytes` of a body; `whole`: the end of an answer.
 void h2_cost_earn(struct h2_session *s, size_t bytes, bool whole);
 

@@ -24,7 +24,7 @@ bool h2_cost_reset(struct h2_session *s)
 	return pay(s, &s->resets.at_ns, &s->resets.level, 1, RESETS_MOST, RESETS_A_SECOND);
 }
 
-static bool pay_noise(struct h2_session *s)
+bool h2_cost_noise(struct h2_session *s)
 {
 	return pay(s, &s->noise.at_ns, &s->noise.level, 1, NOISE_MOST, NOISE_A_SECOND);
 }
@@ -46,13 +46,13 @@ static bool pay_frame(struct h2_session *s, const uint8_t head[9])
 	case NGHTTP2_HEADERS:
 		return true;
 	case NGHTTP2_DATA:
-		return len > 0 || head[4] & NGHTTP2_FLAG_END_STREAM || pay_noise(s);
+		return len > 0 || head[4] & NGHTTP2_FLAG_END_STREAM || h2_cost_noise(s);
 	case NGHTTP2_RST_STREAM:
 		return h2_cost_reset(s);
 	case NGHTTP2_PRIORITY:
-		return is_of_a_stream(s, head) && pay_noise(s);
+		return is_of_a_stream(s, head) && h2_cost_noise(s);
 	default:
-		return pay_noise(s);
+		return h2_cost_noise(s);
 	}
 }
 

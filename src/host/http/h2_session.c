@@ -167,6 +167,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *f, void *user)
 		ok = took_section(s, st);
 		break;
 	case NGHTTP2_DATA:
+		ok = ends || f->hd.length == 0 || f->hd.length > f->data.padlen || h2_cost_noise(s);  // padding alone; who is empty has paid when it began
 		break;
 	case NGHTTP2_SETTINGS:
 		if (!s->greeted)

@@ -249,10 +249,24 @@ static void what_a_reference_is_can_be_asked(void **state UNUSED)
 	guest_release(&g);
 }
 
+// A module without types makes objects of none (found by the differential fuzzer with UBSan).
+static void an_i31_needs_no_types(void **state UNUSED)
+{
+	struct guest g;
+	struct vm_extern x;
+	uint64_t cells[2] = {0};
+	guest_init(&g, MODULE GLOBALS "[ 01 6c 00 i32.const #5 ref.i31 end ] " EXPORTS "[ 01 'g' 03 00 ] ");
+	assert_true(vm_instance_export(g.inst, SLICE_LIT("g"), &x));
+	vm_global_get(x.global, cells);
+	assert_int_equal(cells[0], 5 << 1 | ABI_REF_I31);
+	guest_release(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_used_survives_and_all_else_is_room_again),
+		cmocka_unit_test(an_i31_needs_no_types),
 		cmocka_unit_test(a_heap_that_is_full_ends_the_call_and_the_next_one_finds_room),
 		cmocka_unit_test(frames_hold_what_their_slots_and_locals_hold),
 		cmocka_unit_test(tables_exceptions_segments_and_arrays_hold_objects),

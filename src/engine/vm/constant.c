@@ -71,7 +71,7 @@ static enum trap fill_new(struct eval *x, const struct wasm_const_op *op, const 
 
 static enum trap eval_object(struct eval *x, const struct wasm_const_op *op)
 {
-	const struct wasm_type *t = &x->inst->mod->m->types[op->imm];
+	const struct wasm_type *types = x->inst->mod->m->types;  // NULL: there are none, and none is wanted
 	switch (op->op) {
 	case WASM_OP_REF_I31:
 		x->stack[x->n - 1] = (struct value){{(uint32_t)(x->stack[x->n - 1].cells[0] << 1 | ABI_REF_I31)}, true};
@@ -80,11 +80,11 @@ static enum trap eval_object(struct eval *x, const struct wasm_const_op *op)
 	case WASM_OP_EXTERN_CONVERT_ANY:
 		return TRAP_NONE;
 	case WASM_OP_STRUCT_NEW:
-		return fill_new(x, op, t, t->nfields);
+		return fill_new(x, op, &types[op->imm], types[op->imm].nfields);
 	case WASM_OP_ARRAY_NEW_FIXED:
-		return fill_new(x, op, t, (uint32_t)op->high);
+		return fill_new(x, op, &types[op->imm], (uint32_t)op->high);
 	default:
-		return fill_new(x, op, t, 0);
+		return fill_new(x, op, &types[op->imm], 0);
 	}
 }
 

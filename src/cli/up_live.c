@@ -220,7 +220,16 @@ static const struct app_component *find_component(const struct app *app, const c
 	return NULL;
 }
 
-static bool prepare_piece(struct change *g, const char *name, struct err *e)
+static bool is_updated(const struct ctl_turn *t, const char *name)
+{
+	for (uint32_t i = 0; i < t->n_updated; i++)
+		if (strcmp(t->updated[i], name) == 0)
+			return true;
+	return false;
+}
+
+// Thresholds take other bytes back, which is a release that ctl knows the way to; not what a version that is made anew for something else says.
+static bool prepare_piece(struct change *g, const struct ctl_turn *t, const char *name, struct err *e)
 {
 	struct piece *p = &g->pieces[g->n_pieces];
 	if (g->busy && strcmp(g->busy, name) == 0) {
@@ -232,6 +241,8 @@ static bool prepare_piece(struct change *g, const char *name, struct err *e)
 	*p = (struct piece){.of = g, .from = find_component(g->to, name), .config = s};
 	if (!s || !take_update(g->up.whole, p->from, &p->update))
 		return err_nomem(e);
+	if (!is_updated(t, name))
+		p->update.errors = p->update.p99_ns = 0;
 	if (!cli__up_component(&g->up, g->to, p->from, &s->config, e))
 		return err_note(e, "component %s of %s", name, app);
 	s->batch = g->batch;
@@ -309,15 +320,16 @@ static bool load_pieces(struct change *g, struct err *e)
 	return g->err.code == ERR_NONE;
 }
 
-static bool prepare_pieces(struct change *g, const struct app *from, struct err *e)
+static bool prepare_pieces(struct change *g, const struct ctl_turn *t, struct err *e)
 {
+	const struct app *from = t->from ? t->from->app : NULL;
 	struct up_plan *p = &g->plan;
 	g->pieces = ARENA_ARRAY(&g->batch->arena, struct piece, p->n_load + 1);
 	g->leave = ARENA_ARRAY(&g->batch->arena, struct leaving, p->n_leave + 1);
 	if (!g->pieces || !g->leave)
 		return err_nomem(e);
 	for (uint32_t i = 0; i < p->n_load; i++)
-		if (!prepare_piece(g, p->load[i], e))
+		if (!prepare_piece(g, t, p->load[i], e))
 			return false;
 	for (uint32_t i = 0; i < p->n_leave; i++) {
 		if (g->busy && strcmp(g->busy, p->leave[i]) == 0)
@@ -441,7 +453,7 @@ static bool begin(struct change *g, const struct ctl_turn *t, struct err *e)
 	g->up.arena = &g->batch->arena;
 	g->up.batch = g->batch;
 	g->up.now = g->app;
-	return cli__up_plan(&g->batch->arena, t, &g->plan, e) && open_links(g, e) && prepare_pieces(g, t->from ? t->from->app : NULL, e) && route_app(g, e);
+	return cli__up_plan(&g->batch->arena, t, &g->plan, e) && open_links(g, e) && prepare_pieces(g, t, e) && route_app(g, e);
 }
 
 void cli__up_prepare(void *user, const struct ctl_turn *t, void (*ready)(void *ctx, void *prepared, const struct err *e), void *ctx)

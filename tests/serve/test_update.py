@@ -208,6 +208,18 @@ def a_version_that_fails_is_taken_back_by_itself():
         app.must_say(HELLO)
 
 
+def what_has_the_same_bytes_is_not_taken_back():
+    with Folder() as top, _App(top, 'env = { GREETING = "${greeting}" }\nupdate = { rollback = { errors = "1%", over = "1s" } }', '[variables]\ngreeting = { default = "hello" }\n') as app:
+        app.tenon("update", "api", MISBEHAVE)
+        app.tenon("set", "greeting=other")
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            for _ in range(10):
+                check(app.says("/trap")[0] == 500, "a trap")
+            check(b"GREETING=other" in app.says("/env")[1], "what serves is what is in force")
+        check(not [e for e in app.events() if e["kind"] == "taken-back"] and len(app.releases()) == 3, app.releases())
+
+
 def what_is_no_version_changes_nothing():
     with Folder() as top, _App(top) as app:
         bad = Path(top) / "bad.wasm"

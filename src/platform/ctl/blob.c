@@ -256,6 +256,7 @@ static bool compare(struct ctl_op *op, const struct app_component *c, bool reads
 	if (!had || !has || strcmp(had, has) == 0)
 		return true;
 	put_updated(&ret->updated, c->item.name, has, had);
+	ret->others[ret->n_others++] = c->item.name;
 	if (!c->sha256.text && !before->sha256.text)
 		ret->replaced[ret->n_replaced++] = c->item.name;
 	return true;
@@ -282,7 +283,8 @@ bool ctl__bytes_compare(struct ctl_op *op, const struct app *to, bool reads, str
 		return !ret->gone.failed || err_nomem(e);
 	ret->kept = mem_zalloc((to->components.n + 1) * sizeof *ret->kept);
 	ret->replaced = ARENA_ARRAY(&op->arena, const char *, to->components.n + 1);
-	if (!ret->kept || !ret->replaced)
+	ret->others = ARENA_ARRAY(&op->arena, const char *, to->components.n + 1);
+	if (!ret->kept || !ret->replaced || !ret->others)
 		return err_nomem(e);
 	for (; ret->n_kept < to->components.n; ret->n_kept++)
 		if (!compare(op, &to->components.list[ret->n_kept], reads, &ret->kept[ret->n_kept], ret, e))

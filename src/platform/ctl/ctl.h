@@ -41,6 +41,8 @@ struct ctl_turn {
 	uint32_t n_replaced;
 	bool guarded;       // a version that imports more by which it reaches something is refused
 	struct ctl_imports *more;  // filled while it is made ready
+	const char *const *updated;  // components that get other bytes by an update or an apply: what their thresholds may take back is that
+	uint32_t n_updated;
 };
 // A manifest as it was read: what it is, who made the process knows.
 struct ctl_source;

@@ -238,6 +238,8 @@ struct ctl__bytes {
 	uint32_t n_kept;
 	const char **replaced;  // whose file alone says other bytes; in the operation's arena
 	uint32_t n_replaced;
+	const char **others;    // that have other bytes than before, however that is said; likewise
+	uint32_t n_others;
 	struct buf updated;  // ",\"updated\":[…]" of the release, or empty
 	struct buf gone;     // ",\"gone\":[…]", likewise
 };
@@ -284,6 +286,7 @@ struct ctl__aim {
 	struct ctl_source *source;  // that they are laid over; NULL: the one in force. Taken over
 	bool stops;              // nothing is
 	bool dry_run, guarded;      // guarded: as of ctl_turn
+	bool updates;               // a component gets other bytes, which its thresholds may take back
 	struct slice members;       // of its record
 	enum ctl__stores stores;
 	bool replace;               // of a copy: what the target holds goes

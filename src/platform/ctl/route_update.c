@@ -56,7 +56,7 @@ static bool replace(struct ctl_op *op, const struct update *u, struct slice text
 	struct slice live;
 	put_updated(op, u, sha256, &members);
 	bool ok = app_live_add(&op->arena, ctl_state_live(op->app->state), text, &live, e) &&
-		ctl__turn(op, &(struct ctl__aim){.live = live, .members = buf_view(&members), .dry_run = u->dry_run, .guarded = is_guarded(u)}, e);
+		ctl__turn(op, &(struct ctl__aim){.live = live, .members = buf_view(&members), .dry_run = u->dry_run, .guarded = is_guarded(u), .updates = true}, e);
 	buf_release(&members);
 	return ok;
 }
@@ -98,7 +98,8 @@ static bool try(struct ctl_op *op, const struct update *u, struct slice text, co
 		mem_free(tried.text);
 		return false;
 	}
-	const struct ctl_turn t = {.process = app->ctl->config.process, .from = app->model, .to = candidate.model, .guarded = is_guarded(u)};
+	const struct ctl_turn t = {.process = app->ctl->config.process, .from = app->model, .to = candidate.model, .guarded = is_guarded(u), .updated = &u->component,
+		.n_updated = 1};
 	ok = ctl__turn_prepare(op, &t, &prepared, e);
 	bool goes = ok && !u->dry_run && (again || write_unchanged(op, slice_str(members), &change, e));
 	if (goes) {

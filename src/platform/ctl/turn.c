@@ -315,7 +315,9 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 		.busy = app->tried.component[0] ? app->tried.component : NULL,
 		.replaced = bytes->replaced,
 		.n_replaced = bytes->n_replaced,
-		.guarded = aim->guarded};
+		.guarded = aim->guarded,
+		.updated = bytes->others,
+		.n_updated = aim->source || aim->updates ? bytes->n_others : 0};
 	if (!ctl__turn_prepare(op, &t, &prepared, e))
 		return false;
 	buf_put_slice(&members, aim->members);

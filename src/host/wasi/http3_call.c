@@ -72,12 +72,6 @@ bool wasi_http3_begin(struct wasi_http_call *c, struct canon_instance *i, struct
 
 // ---- the response ----------------------------------------------------------------------------------------------------------------------------
 
-static void refuse(struct wasi_http_call *c)
-{
-	http_respond_error(c->flow.x, 500, 0);
-	c->set_error = c->flow.finished = true;
-}
-
 // The length of a body that is known to be none. Not of one that isn't sent: what a GET would have got is not known (RFC 9110, 8.6).
 static uint64_t known_length(const struct wasi_http_call *c, uint64_t announced, unsigned status)
 {
@@ -85,11 +79,11 @@ static uint64_t known_length(const struct wasi_http_call *c, uint64_t announced,
 	return empty ? 0 : announced;
 }
 
-static bool send_head(struct wasi_http_call *c, const struct wasi_http3_message *m, uint64_t *ret_announced)
+static bool send_head(struct wasi_http_call *c, const struct wasi_http3_message *m, uint64_t *ret_announced, struct err *e)
 {
 	const struct wasi_fields *f = m->head.headers;
 	return wasi__fields_length(f, ret_announced) &&
-		http_respond_head(c->flow.x, m->status, f->list, f->n, known_length(c, *ret_announced, m->status), NULL);
+		http_respond_head(c->flow.x, m->status, f->list, f->n, known_length(c, *ret_announced, m->status), e);
 }
 
 // false: memory is out.
@@ -108,9 +102,10 @@ static void send_response(struct wasi_http_call *c, struct seam_task *t, struct 
 {
 	uint64_t announced;
 	bool trap;
-	if (!wasi__http3_sending_new(m, &t->canon, &c->sending, &trap) || !send_head(c, m, &announced)) {
+	struct err e = {0};
+	if (!wasi__http3_sending_new(m, &t->canon, &c->sending, &trap) || !send_head(c, m, &announced, &e)) {
 		wasi__http3_sending_end(c->sending, &(struct wasi_error){.http_code = WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR});
-		refuse(c);
+		wasi__http_refuse(c, &e);
 		return;
 	}
 	c->status = m->status;
@@ -127,7 +122,7 @@ void wasi_http3_respond(struct wasi_http_call *c, struct seam_task *t, const str
 		if (m) {
 			send_response(c, t, m);
 		} else {
-			refuse(c);
+			wasi__http_refuse(c, NULL);
 			c->error = code->fields[r->err.tag].name;
 		}
 		if (c->on_head && !c->flow.finished)

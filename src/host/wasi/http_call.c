@@ -98,6 +98,13 @@ bool wasi_http_begin(struct wasi_http_call *c, struct canon_instance *i, struct 
 	return true;
 }
 
+void wasi__http_refuse(struct wasi_http_call *c, const struct err *why)
+{
+	c->refused = why && why->code == ERR_NOMEM ? 503 : 500;
+	http_respond_error(c->flow.x, c->refused, c->refused == 503 ? 1 : 0);
+	c->set_error = c->flow.finished = true;
+}
+
 static void lose_answer(struct wasi_http_call *c)
 {
 	if (c->outparam)

@@ -443,10 +443,10 @@ static uint64_t known_length(const struct wasi_http_call *call, const struct was
 	return b->finished && !b->abandoned && !b->trailers ? b->held.len : HTTP_LENGTH_UNKNOWN;
 }
 
-static void refuse_response(struct wasi_http_call *call, struct wasi_http_body *b)
+// What the guest set can't be sent: memory is out, or it is not what HTTP allows.
+static void refuse_response(struct wasi_http_call *call, struct wasi_http_body *b, const struct err *why)
 {
-	http_respond_error(call->flow.x, 500, 0);
-	call->set_error = call->flow.finished = true;
+	wasi__http_refuse(call, why);
 	if (b)
 		b->over = true;
 }
@@ -455,9 +455,10 @@ static void send_response(struct wasi_http_call *call, struct wasi_http_response
 {
 	uint64_t announced;
 	struct wasi_http_body *b = r->body;
+	struct err e = {0};
 	if (!wasi__fields_length(r->headers, &announced) ||
-		!http_respond_head(call->flow.x, r->status, r->headers->list, r->headers->n, known_length(call, r, announced), NULL)) {
-		refuse_response(call, b);
+		!http_respond_head(call->flow.x, r->status, r->headers->list, r->headers->n, known_length(call, r, announced), &e)) {
+		refuse_response(call, b, &e);
 		return;
 	}
 	call->status = r->status;
@@ -487,9 +488,8 @@ enum seam_result wasi_http_types_response_outparam_set(struct seam_call *c, cons
 		if (r) {
 			send_response(call, r);
 		} else {
-			call->set_error = call->flow.finished = true;
+			wasi__http_refuse(call, NULL);
 			call->error = error_name(c, args->response.err.tag);
-			http_respond_error(call->flow.x, 500, 0);
 		}
 		if (call->on_head && !call->flow.finished)
 			call->on_head(call);

@@ -129,7 +129,8 @@ struct wasi_http_call {
 	struct wasi *wasi;
 	struct wasi_http_flow flow;
 	bool head_set;            // response-outparam.set was called
-	bool set_error;           // with an error: answered by the host
+	bool set_error;           // with an error, or what can't be sent: answered by the host,
+	unsigned refused;         // with this status
 	struct slice error;       // its code as WIT names it; empty: the host could not send what was set
 	bool given_up;            // answered by wasi_http_give_up or wasi_http_answer
 	struct wasi_http_request *request;     // handles that are open, wasi's

@@ -270,6 +270,8 @@ struct wasi_http_outparam {
 // A request that is served begins: its flow, then (when nothing can fail any more) whose exchange it is.
 void wasi__http_flow_init(struct wasi_http_call *c, struct http_exchange *x);
 void wasi__http_flow_own(struct wasi_http_call *c);
+// The host answers instead of what the guest set: with 503 where memory is out (`why`), else with 500; NULL: it set an error.
+void wasi__http_refuse(struct wasi_http_call *c, const struct err *why);
 struct wasi_http_response {
 	unsigned status;
 	struct wasi_fields *headers;

@@ -582,6 +582,8 @@ static unsigned log_end(struct serve_request *c, unsigned status)
 		status = c->http.status;
 	else if (c->client_gone)
 		status = CLIENT_GONE;
+	else if (c->http.head_set)
+		status = c->http.refused;
 	serve__log_call(c, status, serve__log_frames);
 	return status;
 }

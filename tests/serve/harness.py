@@ -123,7 +123,7 @@ class Server:
             time.sleep(0.02)
         return self.log_text().count(text)
 
-    def stop(self, sig=signal.SIGTERM, seconds=10):
+    def stop(self, sig=signal.SIGTERM, seconds=40):
         """Its exit status; None: it did not end by itself."""
         if not self.ended and self.process.poll() is None:
             self.process.send_signal(sig)

@@ -132,6 +132,17 @@ void serve__relay_look_at(struct relay_guest *g);
 enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task);
 // `clean`: the call returned.
 void serve__relay_leave(struct relay_guest *g, bool clean);
+// What stands for an object of the guest's outside of it. NULL: no memory.
+struct relay_handle *serve__relay_handle_new(struct relay_guest *g, const struct wit_type *t, uint32_t rep);
+// Of a handle's type, which is of one of the component's own resources.
+static inline const struct canon_resource_ops *serve__relay_class(const struct serve_relay *r, const struct wit_type *t)
+{
+	return &r->classes[comp_resource_of(t->resource)->index].ops;
+}
+static inline bool serve__relay_is_stream(const struct wit_type *t)
+{
+	return t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
+}
 // A handle of it was dropped, or taken back (then it is not to be closed).
 void serve__relay_drop(struct relay_handle *h);
 void serve__relay_forget(struct relay_handle *h);

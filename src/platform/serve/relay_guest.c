@@ -257,6 +257,16 @@ void serve__relay_let_one_go(struct relay_guest *g)
 		serve__relay_guest_free(g);
 }
 
+struct relay_handle *serve__relay_handle_new(struct relay_guest *g, const struct wit_type *t, uint32_t rep)
+{
+	struct relay_handle *h = mem_alloc(sizeof *h);
+	if (!h)
+		return NULL;
+	*h = (struct relay_handle){.guest = g, .type = t->resource, .rep = rep};
+	g->handles++;
+	return h;
+}
+
 void serve__relay_drop(struct relay_handle *h)
 {
 	struct relay_guest *g = h->guest;

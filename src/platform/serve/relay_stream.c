@@ -66,16 +66,6 @@ struct element {
 	const char *why;  // it can't pass
 };
 
-static bool is_stream(const struct wit_type *t)
-{
-	return t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
-}
-
-static const struct canon_resource_ops *class_of(const struct relay_stream *s, const struct wit_type *t)
-{
-	return &s->guest->relay->classes[comp_resource_of(t->resource)->index].ops;
-}
-
 static void pass_stream(struct element *e, const struct wit_type *t, uint32_t *number)
 {
 	const struct canon_joint *j = &e->stream->joint;
@@ -88,29 +78,18 @@ static void pass_stream(struct element *e, const struct wit_type *t, uint32_t *n
 	}
 }
 
-// What stands for an object of the guest's outside of it. NULL: no memory.
-static struct relay_handle *handle_of(const struct relay_stream *s, const struct wit_type *t, uint32_t rep)
-{
-	struct relay_handle *h = mem_alloc(sizeof *h);
-	if (!h)
-		return NULL;
-	*h = (struct relay_handle){.guest = s->guest, .type = t->resource, .rep = rep};
-	s->guest->handles++;
-	return h;
-}
-
 // An object of the guest's becomes a handle of the caller's; 0 where it does not.
 static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct element *e = ctx;
 	struct relay_stream *s = e->stream;
-	if (is_stream(t)) {
+	if (serve__relay_is_stream(t)) {
 		pass_stream(e, t, rep);
 		return true;
 	}
-	struct relay_handle *h = handle_of(s, t, *rep);
+	struct relay_handle *h = serve__relay_handle_new(s->guest, t, *rep);
 	*rep = 0;
-	if (h && !e->why && seam_seat_give(s->outer, s->seat, class_of(s, t), h, rep))
+	if (h && !e->why && seam_seat_give(s->outer, s->seat, serve__relay_class(s->guest->relay, t), h, rep))
 		return true;
 	if (!e->why)
 		e->why = h ? canon_handles_full(s->outer) : "the host is out of memory";
@@ -124,11 +103,11 @@ static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct element *e = ctx;
 	struct relay_stream *s = e->stream;
-	if (is_stream(t)) {
+	if (serve__relay_is_stream(t)) {
 		pass_stream(e, t, rep);
 		return true;
 	}
-	struct relay_handle *h = canon_host_resource_take(s->outer, class_of(s, t)->type, *rep);
+	struct relay_handle *h = canon_host_resource_take(s->outer, serve__relay_class(s->guest->relay, t)->type, *rep);
 	*rep = h->rep;
 	serve__relay_forget(h);
 	return true;
@@ -137,15 +116,15 @@ static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 static bool is_of_the_guest(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	const struct relay_stream *s = ctx;
-	const struct relay_handle *h = is_stream(t) ? NULL : canon_host_resource_get(s->outer, class_of(s, t)->type, *rep);
-	return is_stream(t) || (h && h->guest == s->guest);
+	const struct relay_handle *h = serve__relay_is_stream(t) ? NULL : canon_host_resource_get(s->outer, serve__relay_class(s->guest->relay, t)->type, *rep);
+	return serve__relay_is_stream(t) || (h && h->guest == s->guest);
 }
 
 // Of the caller's instance.
 static bool close_outer(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	const struct relay_stream *s = ctx;
-	if (is_stream(t))
+	if (serve__relay_is_stream(t))
 		canon_end_drop_number(s->outer, *rep);
 	else if (*rep)
 		canon_host_resource_drop(s->outer, *rep);
@@ -156,12 +135,12 @@ static bool close_outer(void *ctx, const struct wit_type *t, uint32_t *rep)
 static bool close_inner(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	const struct relay_stream *s = ctx;
-	struct relay_handle *h = is_stream(t) ? NULL : handle_of(s, t, *rep);
-	if (is_stream(t))
+	struct relay_handle *h = serve__relay_is_stream(t) ? NULL : serve__relay_handle_new(s->guest, t, *rep);
+	if (serve__relay_is_stream(t))
 		canon_end_drop_number(s->guest->slot->canon, *rep);
 	else if (h)
 		serve__relay_drop(h);
-	return is_stream(t) || h;
+	return serve__relay_is_stream(t) || h;
 }
 
 static void close_value(struct canon_joint *j, void *native)

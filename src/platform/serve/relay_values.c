@@ -1,11 +1,6 @@
 // Values that pass between a component and who calls it: handles stand for the component's objects (relay.h). And what a trap becomes.
 #include "relay.h"
 
-static const struct relay_class *class_of(const struct serve_relay *r, const struct wit_type *t)
-{
-	return &r->classes[comp_resource_of(t->resource)->index];
-}
-
 // ---- handles in values -------------------------------------------------------------------------------------------------------------------------
 
 struct passing {
@@ -44,11 +39,6 @@ static void move(struct passing *p, struct canon_instance *from, struct canon_in
 	}
 }
 
-static bool is_stream(const struct wit_type *t)
-{
-	return t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
-}
-
 bool serve__relay_has_streams(const struct seam_func *f)
 {
 	return (f->type->params.flags | (f->type->result ? f->type->result->flags : 0)) & WIT_HAS_STREAM;
@@ -57,9 +47,9 @@ bool serve__relay_has_streams(const struct seam_func *f)
 static bool find_owner(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct passing *p = ctx;
-	if (is_stream(t) || is_imported(t))
+	if (serve__relay_is_stream(t) || is_imported(t))
 		return true;
-	const struct relay_handle *h = canon_host_resource_get(p->call->canon, class_of(p->relay, t)->ops.type, *rep);
+	const struct relay_handle *h = canon_host_resource_get(p->call->canon, serve__relay_class(p->relay, t)->type, *rep);
 	BUG_ON(!h);  // by its type it is one of ours
 	p->differ |= p->guest && p->guest != h->guest;
 	p->guest = h->guest;
@@ -89,7 +79,7 @@ static void pass_stream(struct passing *p, struct canon_instance *from, struct c
 static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct passing *p = ctx;
-	if (is_stream(t)) {
+	if (serve__relay_is_stream(t)) {
 		pass_stream(p, p->call->canon, p->guest->slot->canon, t, rep);
 		return true;
 	}
@@ -97,7 +87,7 @@ static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 		move(p, p->call->canon, p->guest->slot->canon, t, rep);
 		return true;
 	}
-	const struct wit_resource *type = class_of(p->relay, t)->ops.type;
+	const struct wit_resource *type = serve__relay_class(p->relay, t)->type;
 	struct relay_handle *h = canon_host_resource_get(p->call->canon, type, *rep);
 	if (t->kind == WIT_OWN)
 		h = canon_host_resource_take(p->call->canon, type, *rep);
@@ -120,7 +110,7 @@ bool serve__relay_take_in(struct relay_guest *g, struct seam_call *c, void *args
 static bool turn_away(void *ctx, const struct wit_type *t, uint32_t *number)
 {
 	const struct seam_call *c = ctx;
-	if (is_stream(t))
+	if (serve__relay_is_stream(t))
 		canon_end_drop_number(c->canon, *number);
 	else if (t->kind == WIT_OWN)
 		canon_host_resource_drop(c->canon, *number);
@@ -135,7 +125,7 @@ void serve__relay_turn_away(struct seam_call *c, const void *args)
 static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct passing *p = ctx;
-	if (is_stream(t)) {
+	if (serve__relay_is_stream(t)) {
 		pass_stream(p, p->guest->slot->canon, p->call->canon, t, rep);
 		return true;
 	}
@@ -143,14 +133,12 @@ static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 		move(p, p->guest->slot->canon, p->call->canon, t, rep);
 		return true;
 	}
-	struct relay_handle *h = mem_alloc(sizeof *h);
+	struct relay_handle *h = serve__relay_handle_new(p->guest, t, *rep);
 	if (!h) {
 		p->full = "the host is out of memory";
 		return true;
 	}
-	*h = (struct relay_handle){.guest = p->guest, .type = t->resource, .rep = *rep};
-	p->guest->handles++;
-	if (!p->full && seam_resource_new(p->call, &class_of(p->relay, t)->ops, h, rep))
+	if (!p->full && seam_resource_new(p->call, serve__relay_class(p->relay, t), h, rep))
 		return true;
 	p->full = p->full ? p->full : canon_handles_full(p->call->canon);
 	*rep = 0;
@@ -162,7 +150,7 @@ static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 static bool take_back(void *ctx, const struct wit_type *t, uint32_t *number)
 {
 	const struct passing *p = ctx;
-	if (is_stream(t))
+	if (serve__relay_is_stream(t))
 		canon_end_drop_number(p->call->canon, *number);
 	else
 		canon_host_resource_drop(p->call->canon, *number);
@@ -186,7 +174,7 @@ enum seam_result serve__relay_give_out(struct relay_guest *g, struct seam_call *
 static bool give_up(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct passing *p = ctx;
-	if (is_stream(t)) {
+	if (serve__relay_is_stream(t)) {
 		canon_end_drop_number(p->guest->slot->canon, *rep);
 		return true;
 	}
@@ -196,13 +184,10 @@ static bool give_up(void *ctx, const struct wit_type *t, uint32_t *rep)
 		canon_host_resource_drop(p->guest->slot->canon, *rep);
 		return true;
 	}
-	struct relay_handle *h = mem_alloc(sizeof *h);
-	if (!h)
-		return false;
-	*h = (struct relay_handle){.guest = p->guest, .type = t->resource, .rep = *rep};
-	p->guest->handles++;
-	serve__relay_drop(h);
-	return true;
+	struct relay_handle *h = serve__relay_handle_new(p->guest, t, *rep);
+	if (h)
+		serve__relay_drop(h);
+	return h;
 }
 
 bool serve__relay_give_up(struct relay_guest *g, const struct wit_type *type, void *value)

@@ -213,17 +213,41 @@ static void computes_right_when_stopped_at_every_instruction_L31(void **state UN
 }
 
 // ---- at the end of the stack --------------------------------------------------------------------------------------------------------
-// deep(x, forever) calls itself x times and then a function that calls nothing, has a frame of 800 bytes without asking for room, and may loop for ever.
-static void begin_deep(struct guest *g)
+// deep(x, forever) calls itself x times and then, itself or through the host, a function that calls nothing, has a frame of 800 bytes without asking for room, and
+// may loop for ever.
+static void put_leaf(struct buf *text, uint32_t params)
+{
+	buf_printf(text, "[ 01 #100 7e ");
+	for (uint32_t i = params; i < params + 100; i++)
+		buf_printf(text, "local.get #%u i64.const #1 i64.add local.set #%u ", i, i);
+	buf_printf(text, "loop 40 local.get #0 br_if #0 end local.get #%u i32.wrap_i64 end ] ", params + 50);
+}
+
+#define DEEP(BOTTOM) "[ 00 local.get #0 if 7f local.get #0 i32.const #1 i32.sub local.get #1 call #1 else local.get #1 call #" BOTTOM " end end ] "
+static const struct bottom {
+	const char *deep, *called;  // by the host
+} bottoms[] = {{DEEP("2"), NULL}, {DEEP("0"), "leaf"}, {DEEP("0"), "wide"}};
+
+static struct guest *deep_guest;
+
+static enum trap host_calls(struct vm_call *call, const uint64_t *args, uint64_t *results)
+{
+	const struct bottom *b = call->data;
+	const uint64_t given[16] = {args[0]};
+	return guest_call(deep_guest, b->called, given, results);
+}
+
+static void begin_deep(struct guest *g, const struct bottom *b)
 {
 	struct buf text = {0};
-	buf_printf(&text, MODULE TYPES "[ 01 60 02 7f 7f 01 7f ] " FUNCS "[ 02 00 00 ] " EXPORTS "[ 01 'deep' 00 00 ] " CODE "[ 02 [ 00 local.get #0 if 7f local.get #0 i32.const #1 i32.sub local.get #1 call #0 else local.get #0 local.get #1 call #1 end "
-								   "end ] [ 01 #100 7e ");
-	for (int i = 2; i < 102; i++)
-		buf_printf(&text, "local.get #%d i64.const #1 i64.add local.set #%d ", i, i);
-	buf_printf(&text, "loop 40 local.get #1 br_if #0 end local.get #50 i32.wrap_i64 end ] ] ");
+	deep_guest = g;
+	buf_printf(&text, MODULE TYPES "[ 03 60 01 7f 01 7f 60 02 7f 7f 01 7f 60 10 7f 7e 7e 7e 7e 7e 7e 7e 7e 7e 7e 7e 7e 7e 7e 7e 01 7f ] " IMPORTS "[ 01 00 00 00 00 ] " FUNCS "[ 03 01 00 02 ] " EXPORTS "[ 03 'deep' 00 01 'leaf' 00 02 'wide' 00 03 ] " CODE "[ 03 %s", b->deep);
+	put_leaf(&text, 1);
+	put_leaf(&text, 16);
+	buf_printf(&text, "] ");
 	buf_put_byte(&text, 0);
-	guest_init(g, (const char *)text.ptr);
+	guest_init_host(g, (const char *)text.ptr, host_calls, UNCONST(b), &ample);
+	assert_int_equal(vm_instance_initialize(g->inst), TRAP_NONE);
 	buf_release(&text);
 }
 
@@ -235,19 +259,21 @@ static enum trap go_deep(const struct guest *g, uint32_t depth, bool forever)
 // R6: below the limit, where nothing else of a guest runs.
 static void a_function_that_calls_nothing_is_interrupted_at_the_end_of_the_stack(void **state)
 {
-	struct guest g;
-	uint32_t fits = 0, not = 1 << 20;
-	begin_deep(&g);
-	while (not-fits > 1) {
-		uint32_t mid = fits + (not-fits) / 2;
-		enum trap t = go_deep(&g, mid, false);
-		assert_true(t == TRAP_NONE || t == TRAP_STACK_OVERFLOW);
-		*(t ? &not : &fits) = mid;
+	for (size_t k = 0; k < ARRAY_LEN(bottoms); k++) {
+		struct guest g;
+		uint32_t fits = 0, not = 1 << 20;
+		begin_deep(&g, &bottoms[k]);
+		while (not-fits > 1) {
+			uint32_t mid = fits + (not-fits) / 2;
+			enum trap t = go_deep(&g, mid, false);
+			assert_true(t == TRAP_NONE || t == TRAP_STACK_OVERFLOW);
+			*(t ? &not : &fits) = mid;
+		}
+		assert_true(fits > 1000);
+		for (uint32_t less = 0; less < 30; less += 1 + less / 4)
+			assert_int_equal(go_deep(&g, fits - less, true), TRAP_CPU_BUDGET);
+		guest_release(&g);
 	}
-	assert_true(fits > 1000);
-	for (uint32_t less = 0; less < 30; less += 1 + less / 4)
-		assert_int_equal(go_deep(&g, fits - less, true), TRAP_CPU_BUDGET);
-	guest_release(&g);
 }
 
 int main(void)

@@ -11,8 +11,8 @@
 //  R4. rbx rbp r12 r13 r14 r15 are preserved by the callee; all else is not. rbp is the frame pointer in every guest function.
 //  R5. An i32 in a register or a cell has zero upper bits; f32 likewise in cells. A reference is a 32-bit integer, null is 0.
 //  R6. No red zone. A function compares rsp with exec->stack_limit at entry, after its frame is allocated and before it writes to it, and
-//      goes to the trap STACK_OVERFLOW (or to the hook, when limit is UINTPTR_MAX) if it is below. One that calls nothing, neither functions nor the
-//      runtime, may do without if its frame has no more than ABI_LEAF_FRAME bytes: below the limit there is room for it.
+//      goes to the trap STACK_OVERFLOW (or to the hook, when limit is UINTPTR_MAX) if it is below. One that calls no function may do without if
+//      its frame has no more than ABI_LEAF_FRAME bytes: below the limit there is room for it, and for what it asks of the runtime.
 //  R7. A call that may leave the instance (import, table, reference) loads code and vmctx of the callee, sets r13 and
 //      r14 = [r13 + mem0_base], calls, and restores its own r13 and r14 afterwards.
 //  R8. C functions (libcalls.def) are called by the C convention through vmctx->libcalls with vmctx as first argument; direction flag clear,
@@ -57,8 +57,7 @@ struct abi_exec {
 	uint64_t work;            // of host code since it last looked at `interrupt` (vm_work)
 };
 
-// R6: so far below the limit there may be a frame, a return address and a frame pointer.
-enum { ABI_LEAF_FRAME = 1024, ABI_LEAF_REACH = ABI_LEAF_FRAME + 16 };
+enum { ABI_LEAF_FRAME = 1024 };  // R6
 
 // An entry of the store's function array: what a reference to a function means. 32 bytes.
 struct abi_func {

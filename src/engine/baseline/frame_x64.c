@@ -197,12 +197,12 @@ static void init_pins(struct comp *c, const struct abi_sig *sig)
 	}
 }
 
-// Before anything is known of its frame but what may be in it: slots for the highest stack, and two cells at its bottom for a value that goes by its address.
+// Before anything is known of its frame but what may be in it: slots for the highest stack.
 static bool is_leaf(const struct comp *c)
 {
 	const struct wasm_func_info *info = c->info;
 	return !info->has_calls && !info->call_weight && !info->has_handlers && !info->has_rethrow &&
-		c->slots_base + (uint64_t)c->slot_size * (info->max_height + 8) + 8 * 2 <= ABI_LEAF_FRAME;
+		c->slots_base + (uint64_t)c->slot_size * (info->max_height + 8) <= ABI_LEAF_FRAME;
 }
 
 static void make_frame(struct comp *c)

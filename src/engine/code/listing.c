@@ -36,7 +36,7 @@ void code__perf_note(const struct code_object *o, const struct wasm_module *m)
 	FILE *f = fopen(path, "ae");
 	if (f) {
 		struct wasm_names own = {0};
-		const struct wasm_names *names = names_of(o, m, &own);
+		const struct wasm_names *names = o->lazy ? NULL : names_of(o, m, &own);
 		if (o->lazy)
 			fprintf(f, "%lx %lx wasm:(entries)\n", (unsigned long)(uintptr_t)o->text, (unsigned long)(code__lazy_entry(o, o->nfuncs) - o->text));
 		for (uint32_t i = 0; i < o->nfuncs && !o->lazy; i++) {

@@ -112,8 +112,9 @@ static NO_SANITIZER void on_interrupt(int sig UNUSED, void *siginfo UNUSED, void
 	__atomic_store_n(&s->exec.interrupt, 1, __ATOMIC_RELAXED);
 	if (!s->exec.entry_sp)
 		return;
-	// A prologue may have moved rsp below the limit before it checks it: not the place to push anything. A function that calls nothing may be a little below.
-	if (!code || !code_object_place(code, pc, &place) || (uintptr_t)regs[REG_RSP] < s->stack_limit - ABI_LEAF_REACH) {
+	// A prologue may have moved rsp below the limit before it checks it: far below is not the place to push anything. A function that asks for no room (R6) may
+	// lie there as well, called by another at the limit or by the host, with its arguments on the stack: within half of the margin.
+	if (!code || !code_object_place(code, pc, &place) || (uintptr_t)regs[REG_RSP] < s->stack_limit - VM__STACK_MARGIN / 2) {
 		s->exec.stack_limit = UINTPTR_MAX;
 		return;
 	}

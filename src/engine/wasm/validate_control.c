@@ -272,6 +272,7 @@ bool wasm__op_throw(struct validator *v, const struct rule *r)
 
 bool wasm__op_throw_ref(struct validator *v, const struct rule *r)
 {
+	v->has_calls = true;
 	if (!wasm__pop_want(v, WASM__REF(1, WASM_HEAP_EXN, 0), NULL))
 		return false;
 	wasm__unreachable(v);

@@ -3,8 +3,8 @@
 //   queued ──► running ──► posted to its loop ──► done, there
 //   let go: queued ──► done at once (or, where it is to be finished, as below);  running ──► done, on the pool's thread;  posted ──► done, on the loop
 //
-// Works wait in lanes, a group's in one of them (two groups may share one), and the lanes take turns. Within a lane the owners do: a work's round is how many
-// turns of its lane come before its own, if each owner has one work a turn.
+// Works wait in lanes, a group's in one of them (two groups may share one), and the lanes take turns. Within a lane the owners do: each has one work in a round,
+// and those that come now begin with the round behind the last that a work was taken of, so that each round ends.
 #include "loop_int.h"
 
 enum { STACK = 512 << 10 };  // name lookups take much
@@ -13,8 +13,8 @@ enum { LANES = 64, OPEN_LANE = LANES };  // the open one is nobody's: no share o
 
 struct lane {
 	struct loop_work *first;  // by their rounds
-	uint64_t round;           // of the one that was taken last
-	uint32_t queued, running;
+	uint64_t round;           // of what comes now
+	uint32_t queued;
 };
 struct loop_pool {
 	struct sys_mutex lock;
@@ -61,12 +61,25 @@ static void deliver(struct loop_remote *r)
 	w->done(w);
 }
 
+static uintptr_t group_of(const struct loop_work *w)
+{
+	return w->group ? w->group : w->owner;
+}
+
 // Under the lock, as all that follows.
 static uint32_t count(const struct loop_work *list, uintptr_t owner)
 {
 	uint32_t n = 0;
 	for (const struct loop_work *w = list; w; w = w->next)
 		n += w->owner == owner;
+	return n;
+}
+
+static uint32_t count_group(const struct loop_work *list, uintptr_t group)
+{
+	uint32_t n = 0;
+	for (const struct loop_work *w = list; w; w = w->next)
+		n += group_of(w) == group;
 	return n;
 }
 
@@ -83,7 +96,7 @@ static uint32_t three_quarters(uint32_t n)
 
 static struct lane *lane_of(struct loop_pool *p, const struct loop_work *w)
 {
-	uint64_t of = w->group ? w->group : w->owner;
+	uint64_t of = group_of(w);
 	return &p->lanes[of ? of * 0x9e3779b97f4a7c15u >> 58 : OPEN_LANE];
 }
 
@@ -99,13 +112,17 @@ static struct loop_work *unqueue(struct loop_pool *p, struct loop_work *w)
 	return w;
 }
 
-// The first of a lane whose owner has threads left, if the lane has.
+static bool may_run(const struct loop_pool *p, const struct loop_work *w)
+{
+	return (!group_of(w) || count_group(p->running, group_of(w)) < three_quarters(p->max_threads)) &&
+		(!w->owner || count(p->running, w->owner) < half(p->max_threads));
+}
+
+// The first of a lane whose group and owner have threads left.
 static struct loop_work *next_of(const struct loop_pool *p, const struct lane *l)
 {
-	if (l != &p->lanes[OPEN_LANE] && l->running >= three_quarters(p->max_threads))
-		return NULL;
 	struct loop_work *w = l->first;
-	while (w && w->owner && count(p->running, w->owner) >= half(p->max_threads))
+	while (w && !may_run(p, w))
 		w = w->next;
 	return w;
 }
@@ -119,7 +136,7 @@ static struct loop_work *take_work(struct loop_pool *p)
 		if (!w)
 			continue;
 		p->turn = (uint32_t)(l - p->lanes) + 1;
-		l->round = w->round;
+		l->round = max_u64(l->round, w->round + 1);
 		return unqueue(p, w);
 	}
 	return NULL;
@@ -143,7 +160,6 @@ static void runs_no_more(struct loop_pool *p, struct loop_work *w)
 	while (*at != w)
 		at = &(*at)->next;
 	*at = w->next;
-	lane_of(p, w)->running--;
 }
 
 // Not under the lock while it runs.
@@ -152,7 +168,6 @@ static void run_work(struct loop_pool *p, struct loop_work *w)
 	w->state = LOOP_WORK_RUNS;
 	w->next = p->running;
 	p->running = w;
-	lane_of(p, w)->running++;
 	sys_mutex_unlock(&p->lock);
 	w->run(w);
 	sys_mutex_lock(&p->lock);
@@ -192,16 +207,19 @@ static void *pool_main(void *arg)
 static bool has_room(struct loop_pool *p, const struct loop_work *w)
 {
 	const struct lane *l = lane_of(p, w);
-	bool is_open = l == &p->lanes[OPEN_LANE];
-	return p->queued < p->max_queued && (is_open || l->queued < three_quarters(p->max_queued)) && (!w->owner || count(l->first, w->owner) < half(p->max_queued));
+	return p->queued < p->max_queued && (!group_of(w) || count_group(l->first, group_of(w)) < three_quarters(p->max_queued)) &&
+		(!w->owner || count(l->first, w->owner) < half(p->max_queued));
 }
 
-// Under the lock. Behind those whose turn is before its own.
+// Under the lock. A round behind the last of its owner's, and behind those of the same round.
 static void queue(struct loop_pool *p, struct loop_work *w)
 {
 	struct lane *l = lane_of(p, w);
 	struct loop_work **at = &l->first;
-	w->round = l->round + (w->owner ? count(l->first, w->owner) : 0);
+	w->round = l->round;
+	for (const struct loop_work *x = l->first; x && w->owner; x = x->next)
+		if (x->owner == w->owner)
+			w->round = max_u64(w->round, x->round + 1);
 	while (*at && (*at)->round <= w->round)
 		at = &(*at)->next;
 	w->next = *at;

@@ -111,7 +111,6 @@ static struct serve_component *component_new(struct serve_source *source, struct
 {
 	struct serve_component *k = mem_zalloc(sizeof *k);
 	if (!k) {
-		serve__source_unref(source);
 		err_nomem(e);
 		return NULL;
 	}
@@ -207,8 +206,11 @@ static struct serve_component *load_shared(struct serve_source *source, struct t
 	uint8_t key[TIER_KEY_SIZE];
 	const struct wasm_module *const *modules = NULL;
 	struct serve_component *new = component_new(source, e);
-	if (!new)
+	if (!new) {
+		(void)tier_file_key(cached, key);  // until then somebody reads the source's bytes
+		serve__source_unref(source);
 		return NULL;
+	}
 	bool ok = !tier_file_hashes(cached) || decode_modules(new, features, &modules, e);
 	bool has_key = tier_file_key(cached, key);  // in any case: until then somebody reads the source's bytes
 	struct serve_component *there = ok && has_key ? find_loaded(key) : NULL;

@@ -226,6 +226,7 @@ struct http_conn *http__conn_open(struct http_server *s, const struct http_proto
 		sys_close(fd);
 	} else if (open_transport(c, fd, tls, host, e)) {
 		c->client = client;
+		c->is_tls = tls;
 		list(c);
 		return c;
 	}

@@ -306,7 +306,7 @@ static const struct http_wire wire;
 // The beginning of what a client says who knows that we speak HTTP/2 (RFC 9113, 3.4): a head of a version that is not 1. By TLS the handshake tells.
 static bool is_preface(const struct h1_conn *c, unsigned status, struct slice head)
 {
-	return status == 505 && c->requests == 0 && !c->conn.server->config.tls && slice_eq_str(head, "PRI * HTTP/2.0\r\n\r\n");
+	return status == 505 && c->requests == 0 && !c->conn.is_tls && slice_eq_str(head, "PRI * HTTP/2.0\r\n\r\n");
 }
 
 // What was read is read again as HTTP/2. Nothing of c is HTTP/1's afterwards.
@@ -351,7 +351,7 @@ static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 	h->head_end = end;
 	h->must_continue = h->head.expects_continue;
 	h->head.req.peer = c->conn.peer;
-	h->head.req.https |= s->config.tls != NULL;
+	h->head.req.https |= c->conn.is_tls;
 	h1_body_init(&h->body, h->head.chunked, h->head.req.length);
 	c->in_start = end;
 	c->x = h;

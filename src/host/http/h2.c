@@ -192,7 +192,7 @@ static enum h2_refused take_head(struct h2_exchange *h)
 		.has_body = !h->stream.in_ended || h->stream.in,
 		.is_head = slice_eq_str(l->pseudo[H2_METHOD], "HEAD"),
 		.accepts_trailers = true,
-		.https = c->server->config.tls || http_name_eq(scheme, SLICE_LIT("https")),
+		.https = c->is_tls || http_name_eq(scheme, SLICE_LIT("https")),
 		.peer = c->peer,
 	};
 	if (slice_eq_str(r->method, "CONNECT"))

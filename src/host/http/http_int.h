@@ -148,6 +148,7 @@ struct http_conn {
 	const struct http_protocol *protocol;
 	struct http_limits limits;     // that it began with
 	enum conn_state state;
+	bool is_tls;                   // as it began
 	bool read_eof, linger, write_blocked, watches_output;
 	bool is_deaf;                  // what is sent is thrown away
 	uint64_t read_deadline, write_deadline;

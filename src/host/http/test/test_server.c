@@ -722,6 +722,26 @@ static void H17_an_absolute_target_says_its_scheme(void **state)
 	stop_server();
 }
 
+// What speaks in clear goes on so, whatever those speak that come after it.
+static void a_connection_stays_what_it_began_as_when_others_get_tls(void **state)
+{
+	static const uint8_t certificate;
+	start_server(NULL);
+	struct client c = dial();
+	say(&c, GET("/hold"));
+	wait_held(1);
+	answer(held->x, "ok");
+	let_go(held);
+	wait_for(&c, "ok");
+	http_server_change(server, &http_limits_default, UNCONST(&certificate));  // looked at by who comes, and nobody does
+	say(&c, GET("/hold"));
+	wait_held(1);
+	assert_false(http_exchange_request(held->x)->https);
+	let_go(held);
+	hang_up(&c);
+	stop_server();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -758,6 +778,7 @@ int main(void)
 		cmocka_unit_test(H12_a_length_without_a_body_is_kept_or_dropped),
 		cmocka_unit_test(H10_an_exchange_knows_how_it_was_lost),
 		cmocka_unit_test(H17_an_absolute_target_says_its_scheme),
+		cmocka_unit_test(a_connection_stays_what_it_began_as_when_others_get_tls),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -384,6 +384,54 @@ static void what_is_lost_is_lost_further_on(void **state UNUSED)
 	}
 }
 
+// Over two links: a value that has gone on to the second is not lost with who wrote it, whether he drops his end, ends, or is the host.
+static void what_has_come_through_is_not_lost(void **state UNUSED)
+{
+	static struct canon_joint two[2];
+	enum { DROPS, ENDS, HOST, WAYS };
+	for (int how = 0; how < WAYS; how++) {
+		struct canon_instance *a = instance(), *b = instance(), *c = instance();
+		make_text(a);
+		is_plain = how == HOST;
+		uint64_t ends = how == HOST ? call(a, PROMISE, 0, 0, 0) : call(a, TEXT_NEW, 0, 0, 0);
+		uint32_t w = (uint32_t)(ends >> 32), set = (uint32_t)call(c, SET_NEW, 0, 0, 0), set_a = (uint32_t)call(a, SET_NEW, 0, 0, 0);
+		is_plain = false;
+		overs = 0;
+		row = two;
+		call(a, HEAR, (uint32_t)ends, 0, 0);
+		uint32_t r = (uint32_t)call(b, PROMISE, 0, 0, 0);
+		row = two + 1;
+		call(b, HEAR, r, 0, 0);
+		r = (uint32_t)call(c, PROMISE, 0, 0, 0);
+		row = NULL;
+		call(c, JOIN, r, set, 0);
+		assert_int_equal((uint32_t)call(c, TEXT_READ, r, 64, 0), BLOCKED);
+		if (how == HOST) {
+			canon_end_resolve(&given);
+		} else {
+			assert_int_equal((uint32_t)call(a, TEXT_WRITE, w, 96, 0), BLOCKED);
+			canon_joint_run(two + 1);
+			call(a, JOIN, w, set_a, 0);
+			assert_int_equal(call(a, SET_POLL, set_a, 0, 0), 5);
+		}
+		if (how == DROPS)
+			call(a, TEXT_DROP_WRITABLE, w, 0, 0);
+		else if (how == ENDS)
+			canon_instance_free(a);
+		assert_int_equal(call(c, SET_POLL, set, 0, 0), 4);
+		assert_int_equal(load(c, 68), 8);
+		assert_int_equal(load(c, load(c, 64)), 0x6d6f7270);  // "prom"
+		assert_int_equal(traps, 0);
+		if (how == HOST)
+			canon_end_drop(&given);
+		assert_int_equal(overs, 2);
+		if (how != ENDS)
+			canon_instance_free(a);
+		canon_instance_free(b);
+		canon_instance_free(c);
+	}
+}
+
 static void a_value_that_is_none_ends_its_giver_alone(void **state UNUSED)
 {
 	struct canon_instance *a = instance(), *b = instance();
@@ -565,6 +613,7 @@ int main(void)
 		cmocka_unit_test(a_future_that_nobody_will_write_never_comes),
 		cmocka_unit_test(a_value_that_the_host_takes_back_is_none),
 		cmocka_unit_test(what_is_lost_is_lost_further_on),
+		cmocka_unit_test(what_has_come_through_is_not_lost),
 		cmocka_unit_test(a_value_that_is_none_ends_its_giver_alone),
 		cmocka_unit_test(a_value_without_room_is_lost_to_its_taker),
 		cmocka_unit_test(ends_of_the_host_meet_through_it),

@@ -301,6 +301,7 @@ struct canon_joint {
 	uint32_t n, next;           // of those: all, the next to be given
 	uint8_t giving;             // what the taker stores now, whose memory has to last until then
 	bool busy, again, lost;     // lost: of a future that nobody will write any more, for whose value another stands in
+	bool passed;                // of a future: its value went on, to a joint behind it that holds it or gave it
 	bool writer_came;           // last
 	const char *why_lost;       // of a future that was written; NULL: it was not
 	bool has_failed;            // ops->failed was called

@@ -112,6 +112,13 @@ static bool pass(struct canon_joint *j, void *native, const char **ret_why)
 	return (!writer || !writer->twin || pass(joint_of(writer), native, ret_why)) && j->ops->pass(j, native, ret_why);
 }
 
+// Of a future: what becomes of those that its value came through is nothing to it any more.
+static void go_on(const struct canon_joint *j)
+{
+	for (struct canon_end *w = writer_of(j); w && w->twin; w = writer_of(joint_of(w)))
+		joint_of(w)->passed = true;
+}
+
 // At most so many, and not many more than PIECE bytes of them. Those before one that there is no room for pass: it is the first next time. *ret_why: one could
 // not be passed, and is gone; NULL.
 static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n, const char **ret_why)
@@ -127,6 +134,7 @@ static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n, con
 		uint8_t *value = j->values + j->n * size;
 		if (!canon_end_take_values(&j->from, task, 1, value))
 			return j->n && task->trap->trap == TRAP_OUT_OF_MEMORY;
+		go_on(j);
 		if (has_handles(j) && !pass(j, value, ret_why))
 			break;
 	}
@@ -226,7 +234,7 @@ static void part(struct canon_joint *j)
 		canon_end_drop(&j->from);
 	if (!is_future)
 		canon_end_drop(to);
-	else if (!j->lost)
+	else if (!j->lost && !j->passed)
 		lose(j);
 }
 
@@ -266,6 +274,7 @@ static void was_stored(struct canon_joint *j)
 	struct canon_end *writer = j->giving == GIVES_WRITERS ? writer_of(j) : NULL;
 	bool busy = j->busy;
 	j->giving = GIVES_NOTHING;
+	j->passed = true;
 	if (!writer || (!writer->twin && !writer->shared->is_future))
 		return;
 	writer->shared->done |= !writer->twin;

@@ -516,9 +516,6 @@ static void on_addressed(void *ctx, const struct err *e)
 static void on_triggers(void *ctx, const struct err *e)
 {
 	struct change *g = ctx;
-	struct err why = {0};
-	if (g->plan.runs && !ctl_state_crons(g->app->state, g->to, g->process, &why))
-		serve_warn(g->process, "when cron triggers run is not written: %s", why.text);
 	struct serve_addresses *a = g->addresses;
 	g->addresses = NULL;
 	if (a)
@@ -530,6 +527,9 @@ static void on_triggers(void *ctx, const struct err *e)
 static void on_routed(void *ctx, const struct err *e)
 {
 	struct change *g = ctx;
+	struct err why = {0};
+	if (g->plan.runs && !ctl_state_crons(g->app->state, g->to, g->process, &why))  // before one of them runs
+		serve_warn(g->process, "when cron triggers run is not written: %s", why.text);
 	if (g->triggers)
 		serve_triggers_commit(g->triggers, on_triggers, g);
 	else

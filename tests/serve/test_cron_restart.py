@@ -134,3 +134,59 @@ def what_remembers_nothing_is_told_and_runs_on():
         app.memory.write_text("tenon-journal 9\n")
         r = app.run()
         check(r.returncode == 5 and "format 9" in r.stderr and "cron" in r.stderr, (r.returncode, r.stderr))
+
+
+@contextlib.contextmanager
+def _comes_to(app):
+    """Another app runs with the state folder of this one, which comes by `app.tenon("apply", …)`."""
+    with _App({}, "") as other:
+        at = other.folder / "tenon.toml"
+        at.write_text(at.read_text().replace('"jobs"', '"other"').replace('route = "/"', 'route = "/other"'))
+        other.env = app.env
+        with _up(other) as s:
+            yield s
+
+
+def what_was_missed_by_one_that_comes_runs_once():
+    with _Clocked(_once_a_day()) as app:
+        _begins(app, 0)
+        app.day(3)
+        with _comes_to(app) as s:
+            r = app.tenon("apply", str(app.folder))
+            check(r.returncode == 0, r.stderr)
+            _wait(s, "cron tick of jobs was missed: it runs now")
+            _wait(s, "cron tick of jobs ended with 0")
+
+
+def one_that_comes_with_a_damaged_memory_is_refused():
+    with _Clocked("* * * * * *") as app:
+        _begins_at_all(app)
+        whole = app.memory.read_bytes()
+        lines = whole.splitlines(True)
+        for text, why in ((b"tenon-journal 9\n", "format 9"), (lines[0] + b"x" + lines[1] + lines[1], "remove the file")):
+            app.memory.write_bytes(text)
+            with _comes_to(app) as s:
+                for _ in range(2):
+                    r = app.tenon("apply", str(app.folder))
+                    check(r.returncode == 5 and why in r.stderr and "'cron'" in r.stderr, (r.returncode, r.stderr))
+                time.sleep(1.5)
+                check(s.get("/other").status == 200 and not _lines(s, "cron tick of jobs"), s.log_text())
+                app.memory.unlink()
+                check(app.tenon("apply", str(app.folder)).returncode == 0, s.log_text())
+                _wait(s, "cron tick of jobs ended with 0", 2)
+
+
+def _begins_at_all(app):
+    with _up(app) as s:
+        _wait(s, "cron tick of jobs ended with 0")
+        check(until(lambda: "tick" in app.known()), f"{app.known()}")
+
+
+def what_remembers_nothing_is_told_before_anything_runs():
+    with _Clocked(_once_a_day()) as app:
+        app.memory.parent.mkdir(parents=True, mode=0o700)
+        for at in (app.folder / "state", app.folder / "state/default"):
+            at.chmod(0o700)
+        app.memory.with_name("cron.new").mkdir()
+        with _up(app) as s:
+            _wait(s, "when cron triggers ran is not written")

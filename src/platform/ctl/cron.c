@@ -25,6 +25,7 @@ struct ctl__crons {
 	struct row *rows;       // by id
 	uint32_t n;
 	bool changed, writes, started;  // started: the thread is to be joined
+	bool failed;                    // the last write did, and nobody was there to be told
 	struct sys_thread thread;
 };
 
@@ -87,6 +88,14 @@ static bool write_rows(struct ctl__crons *c, const struct buf *rows, struct err 
 	return (c->file || ctl_journal_open_beside(c->beside, file_name, &none, &c->file, e)) && ctl_journal_rewrite(c->file, buf_view(rows), e);
 }
 
+// Within the lock.
+static void tell(struct ctl__crons *c, const char *why)
+{
+	if (c->process)
+		serve_warn(c->process, "when cron triggers ran is not written: %s", why);
+	c->failed = !c->process;
+}
+
 static void *write_all(void *arg)
 {
 	struct ctl__crons *c = arg;
@@ -96,13 +105,13 @@ static void *write_all(void *arg)
 		struct err e = {0};
 		for (uint32_t i = 0; i < c->n; i++)
 			put_row(&b, &c->rows[i]);
-		c->changed = false;
+		c->changed = c->failed = false;
 		sys_mutex_unlock(&c->lock);
 		bool ok = write_rows(c, &b, &e);
 		buf_release(&b);
 		sys_mutex_lock(&c->lock);
-		if (!ok && c->process)
-			serve_warn(c->process, "when cron triggers ran is not written: %s", e.text);
+		if (!ok)
+			tell(c, e.text);
 	}
 	c->writes = false;
 	sys_mutex_unlock(&c->lock);
@@ -118,8 +127,8 @@ static void write_soon(struct ctl__crons *c)
 	if (c->started)
 		sys_thread_join(&c->thread);  // it is at its end
 	c->writes = c->started = sys_thread_new(&c->thread, write_all, c) == 0;
-	if (!c->writes && c->process)
-		serve_warn(c->process, "when cron triggers ran is not written: no thread is to be had for it");
+	if (!c->writes)
+		tell(c, "no thread is to be had for it");
 }
 
 // ---- read ----------------------------------------------------------------------------------------------------------------------------------------
@@ -196,14 +205,20 @@ static bool are_the_same(const struct ctl__crons *c, const struct row *rows, uin
 	return same;
 }
 
+bool ctl__crons_read(struct ctl_state *s, struct err *e)
+{
+	if (!ctl_journal_is_beside(s->journal, file_name))
+		return true;
+	return open_crons(s, true, e) && (!ctl_state_is_stopped(s) || ctl_state_crons(s, NULL, NULL, e));
+}
+
 bool ctl_state_crons(struct ctl_state *s, const struct app *app, const struct serve_process *process, struct err *e)
 {
 	struct row *rows;
 	uint32_t n;
-	bool is_there = s && !s->crons && ctl_journal_is_beside(s->journal, file_name);
-	if (!s || (!s->crons && !is_there && !(app && app->triggers.cron.n)))
+	if (!s || (!s->crons && !(app && app->triggers.cron.n)))
 		return true;
-	if (!s->crons && !open_crons(s, is_there, e))
+	if (!s->crons && !open_crons(s, false, e))
 		return false;
 	struct ctl__crons *c = s->crons;
 	sys_mutex_lock(&c->lock);
@@ -238,6 +253,8 @@ void ctl_state_cron_ran(void *state, const char *id, int64_t at)
 {
 	const struct ctl_state *s = state;
 	struct ctl__crons *c = s->crons;
+	if (!c)
+		return;
 	sys_mutex_lock(&c->lock);
 	struct row *r = find(c, id);
 	if (r) {
@@ -253,6 +270,8 @@ void ctl__crons_tell(const struct ctl_state *s, const struct serve_process *p)
 		return;
 	sys_mutex_lock(&s->crons->lock);
 	s->crons->process = p;
+	if (p && s->crons->failed)
+		write_soon(s->crons);  // who is to be told is there now
 	sys_mutex_unlock(&s->crons->lock);
 }
 

@@ -7,9 +7,11 @@
 #include "sys/sys.h"
 
 struct ctl__crons;
-// NULL does nothing. What is not written yet is.
+// What the file beside the journal says, where there is one. Of an app that is stopped nothing is remembered. ENV.
+NODISCARD bool ctl__crons_read(struct ctl_state *s, struct err *e);
+// NULL does nothing. What is not written yet is, where it can be.
 void ctl__crons_close(struct ctl__crons *c);
-// Who is told of what can't be written; NULL: nobody any more.
+// Who is told of what can't be written, also of what could not be before; NULL: nobody any more.
 void ctl__crons_tell(const struct ctl_state *s, const struct serve_process *p);
 
 #endif

@@ -99,7 +99,7 @@ bool ctl_apply_all(struct ctl *ctl);
 void ctl_taken_back(struct ctl *ctl, const char *app, const char *component, const char *why);
 
 // ---- what lasts (state.c) ----------------------------------------------------------------------------------------------------------------------
-// STATE/TENANT/APP, opened and locked, its releases read. ENV.
+// STATE/TENANT/APP, opened and locked, its releases read, and when its cron triggers ran. ENV.
 NODISCARD bool ctl_state_open(const char *state, const char *tenant, const char *app, struct ctl_state **ret, struct err *e);
 // NULL does nothing.
 void ctl_state_close(struct ctl_state *s);
@@ -122,7 +122,7 @@ NODISCARD bool ctl_state_begin(struct ctl_state *s, struct slice manifest, struc
 
 struct app_cron;
 // From here on it remembers when the cron triggers of this model (NULL: of none) ran last: of those that it knew with the same schedule that stays, others begin now.
-// `s` NULL does nothing. `process`: is told of what can't be written, until ctl_stop; NULL: it isn't there yet. Errors: ENV: what it remembers can't be read.
+// `s` NULL does nothing. `process`: is told of what can't be written, until ctl_stop; NULL: it isn't there yet. Before those triggers begin. Errors: memory.
 NODISCARD bool ctl_state_crons(struct ctl_state *s, const struct app *app, const struct serve_process *process, struct err *e);
 // Seconds since 1970; 0: it isn't known.
 int64_t ctl_state_cron(struct ctl_state *s, const struct app_cron *t);

@@ -18,7 +18,7 @@ static const char first_line[] = "tenon-journal 1\n";
 
 struct ctl_journal {
 	char *state;  // the path of STATE, then the names of the folders beneath it, each with its zero
-	const char *tenant, *app;
+	const char *tenant, *app;  // NULL: it lies beside the journal, and nothing else hangs on it
 	const char *name;  // of its file
 	int folder, lock, file;
 	uint64_t size;
@@ -121,7 +121,7 @@ static bool check_format(struct slice text, bool *ret_is_new, struct err *e)
 }
 
 // *ret_good: bytes up to the end of the last whole record.
-static bool replay(struct slice text, const struct ctl_journal_records *r, uint64_t *ret_good, struct err *e)
+static bool replay(const struct ctl_journal *j, struct slice text, const struct ctl_journal_records *r, uint64_t *ret_good, struct err *e)
 {
 	bool is_new;
 	*ret_good = 0;
@@ -137,7 +137,7 @@ static bool replay(struct slice text, const struct ctl_journal_records *r, uint6
 			if (!has_whole_record(rest))
 				break;
 			err_set_at(e, ERR_ENV, at, "a record of the journal is damaged, and others stand behind it");
-			return err_hint(e, "the disk or somebody's hand did that; to begin anew, move the folder away");
+			return err_hint(e, "the disk or somebody's hand did that; to begin anew, %s", j->tenant ? "move the folder away" : "remove the file");
 		}
 		if (!r->on_record(r->user, record, e))
 			return false;
@@ -336,7 +336,7 @@ static bool load(struct ctl_journal *j, const struct ctl_journal_records *r, str
 	j->file = sys_private_file(j->folder, j->name, true, false);
 	if (j->file < 0)
 		return err_set_errno(e, -j->file, "cannot open the journal");
-	bool ok = read_all(j->file, &text, e) && replay(buf_view(&text), r, &good, e);
+	bool ok = read_all(j->file, &text, e) && replay(j, buf_view(&text), r, &good, e);
 	if (ok && good == 0) {
 		ok = replace(j, SLICE_LIT(first_line), e);
 	} else if (ok) {
@@ -393,7 +393,7 @@ bool ctl_journal_is_beside(const struct ctl_journal *j, const char *name)
 {
 	int fd = sys_private_file(j->folder, name, false, false);
 	sys_close(fd);
-	return fd >= 0;
+	return fd != -ENOENT;  // one that can't be opened is there
 }
 
 uint64_t ctl_journal_size(const struct ctl_journal *j)

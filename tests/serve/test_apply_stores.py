@@ -119,3 +119,21 @@ def a_kill_at_each_step_loses_nothing():
             host.write("shop", _counting('path = "a.db"' if is_new else 'path = "b.db"'))
             host.tenon("apply", app, "--copy")
             _count(host, 5)
+
+
+def an_undo_of_an_undo_brings_back_all_that_came_with_the_store():
+    with Folder() as top, Host(top) as host:
+        app = _counter(top, host)
+        _count(host, 3)
+        host.write("shop", _counting('path = "b.db"', '[variables]\nx = { default = "1" }\n'))
+        host.tenon("apply", app, "--copy")
+        for again, to in enumerate("abab"):
+            _count(host, 4 + again)
+            host.tenon("undo")
+            said = host.tenon("status", "shop", "--manifest")
+            check(f"{to}.db" in said and ("variables" in said) == (to == "b"), f"{again}: {said}")
+            if again == 1:
+                host.kill()
+                host.start()
+        _count(host, 8)
+        check("more than @store" in host.tenon("link", "@store", "--undo", status=6), "what else came with it")

@@ -208,6 +208,8 @@ void ctl__change_publish(struct ctl_op *op, struct ctl__change *c);
 void ctl__change_end(struct ctl_op *op, struct ctl__change *c);
 // The app of the operation is stopped: that is why it is refused. Returns false.
 bool ctl__is_stopped(const struct ctl_op *op, struct err *e);
+// The store moved within a change of more: the link's undo doesn't take it back.
+bool ctl__release_is_whole(struct arena *a, const struct ctl__release *r);
 // What a release replaced of a component, by its bytes, in the arena; `had`: also where the component went with it. false: nothing.
 bool ctl__release_replaced(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret);
 bool ctl__release_had(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret);

@@ -120,6 +120,12 @@ static const struct json *read_members(struct arena *a, const struct ctl__releas
 	return ok ? o : NULL;
 }
 
+bool ctl__release_is_whole(struct arena *a, const struct ctl__release *r)
+{
+	const struct json *o = r->members.len ? read_members(a, r) : NULL;
+	return r->members.len && (!o || json_is_true(o, "whole"));  // out of memory: all of it goes back
+}
+
 bool ctl__release_tried(struct arena *a, const struct ctl__release *newest, struct ctl__tried *ret)
 {
 	for (const struct ctl__release *r = newest; r; r = r->older) {

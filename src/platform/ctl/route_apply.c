@@ -114,7 +114,7 @@ static bool run_undo(struct ctl_op *op, const struct whole *w, struct err *e)
 	if (!r || r == newest)
 		return err_set(e, ERR_REFUSED, r ? "release %llu is in force" : "there is no release %llu to go back to", (unsigned long long)to);
 	bool moved = newest->link[0] && r == newest->older;
-	if (moved && r->manifest == newest->manifest)
+	if (moved && r->manifest == newest->manifest && !ctl__release_is_whole(&op->arena, newest))
 		return ctl__link_undo(op, newest->link, w->discard, w->dry_run, e);
 	if (moved)
 		aim.stores = newest->copy && !w->discard ? CTL_STORES_COPIED : CTL_STORES_LEFT;

@@ -239,9 +239,9 @@ static bool live_of_before(struct ctl_op *op, const struct change_ask *ask, stru
 	const struct ctl__release *r = ctl__state_link(op->app->state, ask->link);
 	if (!r || !r->older)
 		return err_set(e, ERR_REFUSED, "there is no change of @%s to undo", ask->link);
-	if (r->manifest != r->older->manifest) {
-		err_set(e, ERR_REFUSED, "release %llu changed more than @%s: another manifest was applied", (unsigned long long)r->number, ask->link);
-		return err_hint(e, "tenon undo takes all of it back");
+	if (r->manifest != r->older->manifest || ctl__release_is_whole(&op->arena, r)) {
+		err_set(e, ERR_REFUSED, "release %llu changed more than @%s", (unsigned long long)r->number, ask->link);
+		return r == op->app->state->newest ? err_hint(e, "tenon undo takes all of it back") : err_hint(e, "tenon link @%s TARGET leads it to another store", ask->link);
 	}
 	*ret_copy = r->copy;
 	bool ok = find_group(op, ask->link, r, ret_group, e);

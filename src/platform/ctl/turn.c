@@ -324,6 +324,7 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 	if (aim->source)
 		buf_put_slice(&members, buf_view(&bytes->updated));
 	buf_put_slice(&members, buf_view(&bytes->gone));
+	buf_put_str(&members, moves.n ? ",\"whole\":true" : "");
 	const struct ctl__draft d = {.members = buf_view(&members), .manifest = manifest->text, .folder = manifest->folder, .stopped = aim->stops};
 	bool ok = !members.failed || err_nomem(e);
 	if (moves.n)

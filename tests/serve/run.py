@@ -34,7 +34,7 @@ class Watched(subprocess.Popen):
 
 def crashed():
     """Programs that died of what nobody sent them."""
-    return [(p.args[0] if isinstance(p.args, list) else p.args, p.returncode) for p in Watched.all if p.returncode in DEATHS]
+    return [(p.args[0] if isinstance(p.args, list) else p.args, p.returncode) for p in Watched.all if p.poll() in DEATHS]
 
 
 def tests(only, way):
@@ -92,6 +92,8 @@ def results(found, jobs):
                 yield one
     for t, first in again:
         became, why, said = run(*t)
+        if became in ("skip", "by hand"):
+            became, why = "FAILED", ""  # that says nothing of what failed
         yield became, why, (first.replace("FAILED", "UNSTEADY", 1) if became == "ok" else first) + said
 
 

@@ -11,7 +11,7 @@ from test_watch import _Up as Up
 from writing import until
 
 GATE = FILES / "gate.wasm"
-DENIED, INTERNAL = "error 15", "error 38"
+OWN, DENIED, INTERNAL = "error 03", "error 15", "error 38"  # OWN: what it says of what it kept or dropped; INTERNAL: of a trap, or of what could not be handed over
 
 
 class _Upstream:
@@ -139,9 +139,8 @@ def many_go_through_at_once():
 
 def it_says_no():
     with _Upstream() as up, _App() as app, app.up() as s:
-        for how in ("/plain", "/early", "/later", "/wait"):
-            if how != "/wait":
-                check(_ask(s, "/deny" + how, up) == (502, DENIED), how)
+        for how in ("/plain", "/early", "/later"):
+            check(_ask(s, "/deny" + how, up) == (502, DENIED), how)
         check(not up.asked, up.asked)
 
 
@@ -173,24 +172,30 @@ def it_has_its_own_deadline_and_budget():
         check(_ask(s, "/pass/later", up)[0] == 200, "the next")
 
 
-def a_request_that_it_drops_or_holds_for_ever_takes_nothing_more():
-    """What is written to it is held as far as that goes, and then not taken: the caller sees that, or its own deadline."""
+def _is_told(paths, hows, then=lambda up: None):
+    """What each of them ends with, five times, whatever the one who asks does; and what holds afterwards."""
     for policy in POLICIES:
         with _Upstream() as up, _App(f'policy = "{policy}"') as app, app.up() as s:
-            for path in ("/hold", "/drop"):
-                for how in ("/plain", "/early", "/later", "/lost", "/leave"):
+            for path in paths:
+                for how in hows:
                     for _ in range(5):
                         status, text = _ask(s, path + how, up)
-                        check((status, text) == (502, INTERNAL) or (how == "/leave" and status == 500), (policy, path, how, status, text))
-            check(not up.asked and _ask(s, "/pass/later", up)[0] == 200, up.asked)
+                        check((status, text) == (502, OWN) or (how == "/leave" and status == 500), (policy, path, how, status, text))
+            then(up)
+            check(_ask(s, "/pass/later", up)[0] == 200, s.log_text()[-500:])
+
+
+def a_request_that_it_drops_or_holds_for_ever_takes_nothing_more():
+    """What is written to it is held as far as that goes, and then not taken: the caller sees that, or its own deadline."""
+    _is_told(("/hold", "/drop"), ("/plain", "/early", "/later", "/lost", "/leave"), lambda up: check(not up.asked, up.asked))
 
 
 def what_it_held_goes_out_when_its_caller_has_gone():
     """By a later call, to which the answer comes: a body that was whole, none, and one that nobody can end any more."""
     with _Upstream() as up, _App('policy = "keep"') as app, app.up() as s:
-        check(_ask(s, "/hold/early", up) == (502, INTERNAL), "held")
+        check(_ask(s, "/hold/early", up) == (502, OWN), "held")
         check(_ask(s, "/late/plain", up) == (200, f"POST /hold/early?{up.port} None from who asks"), s.log_text()[-500:])
-        check(_ask(s, "/hold/plain", up) == (502, INTERNAL), "held")
+        check(_ask(s, "/hold/plain", up) == (502, OWN), "held")
         check(_ask(s, "/late/later", up) == (200, f"POST /hold/plain?{up.port} None "), s.log_text()[-500:])
         n = len(up.asked)
         for how in ("/later", "/lost", "/leave"):
@@ -201,14 +206,7 @@ def what_it_held_goes_out_when_its_caller_has_gone():
 
 
 def a_future_that_it_keeps_or_drops_is_its_own():
-    for policy in POLICIES:
-        with _Upstream() as up, _App(f'policy = "{policy}"') as app, app.up() as s:
-            for path in ("/keep", "/forget"):
-                for how in ("/plain", "/early", "/later", "/quit", "/leave"):
-                    for _ in range(5):
-                        status, text = _ask(s, path + how, up)
-                        check((status, text) == (502, INTERNAL) or (how == "/leave" and status == 500), (policy, path, how, status, text))
-            check(_ask(s, "/pass/later", up)[0] == 200, s.log_text()[-500:])
+    _is_told(("/keep", "/forget"), ("/plain", "/early", "/later", "/quit", "/leave"))
 
 
 def what_it_still_watches_it_can_not_give_away():
@@ -246,11 +244,12 @@ def who_asks_may_leave_at_any_time():
 def it_has_room_for_so_many_and_then_says_so():
     """One that is kept, and keeps them: as many as its handles are; where its memory ends what it does next may trap, and another takes its place."""
     with _Upstream() as up, _App('policy = "keep"\nlimits = { handles = 20 }') as app, app.up() as s:
-        check([_ask(s, "/drop/early", up) for _ in range(60)] == [(502, INTERNAL)] * 60, s.log_text()[-500:])
+        told = [_ask(s, "/drop/early", up) for _ in range(60)]
+        check(told[0] == (502, OWN) and set(told) == {(502, OWN), (502, INTERNAL)} and told.count((502, INTERNAL)) >= 30, told)
         check(s.logged("no room for what it is given: too many resource handles") >= 30, s.log_text()[-500:])
     with _Upstream() as up, _App('policy = "keep"\nlimits = { memory = "1220KiB" }') as app, app.up() as s:
         for _ in range(200):
-            check(_ask(s, "/drop/early", up) == (502, INTERNAL), s.log_text()[-500:])
+            check(_ask(s, "/drop/early", up) in ((502, OWN), (502, INTERNAL)), s.log_text()[-500:])
             if "(--memory)" in s.log_text():
                 break
         check("(--memory)" in s.log_text(), s.log_text()[-500:])
@@ -261,12 +260,13 @@ def it_has_room_for_so_many_and_then_says_so():
 def nothing_of_it_stays():
     with _Upstream() as up, _App('policy = "keep"') as app, app.up() as s:
         paths = ("/pass/later", "/pass/early", "/pass/leave", "/pass/quit", "/forget/later", "/deny/early", "/ask/later", "/own/early")
-        for i in range(400):
+        for i in range(1200):
             _ask(s, paths[i % len(paths)], up)
             if i == 200:
                 before = s.private_kib()
         grew = s.private_kib() - before
-        check(grew < 1024 or not config.release, f"{grew} KiB more after 200 requests")  # a build with ASan keeps what was freed
+        # The last receipts, calls and lines of the log are kept, and fill in the first thousands; a build with ASan keeps what was freed.
+        check(grew < 1536 or not config.release, f"{grew} KiB more after 1,000 requests")
 
 
 def receipts_have_the_link_call_and_the_request_that_went_out():
@@ -289,8 +289,16 @@ def large_bodies_flow_through_the_example_as_far_as_each_side_takes_them():
             a = s.get("/hello?x=1")
             check((a.status, a.body) == (200, b"GET /hello?x=1 yes "), (a.status, a.body))
             body = bytes(range(256)) * 4096 * 16
-            before = s.private_kib()
+            before, most, over = s.private_kib(), [0], threading.Event()
+
+            def watch():
+                while not over.wait(0.002):
+                    most[0] = max(most[0], s.private_kib())
+            watching = threading.Thread(target=watch)
+            watching.start()
             a = s.post("/echo", body)
+            over.set()
+            watching.join()
             check(a.status == 200 and a.body == b"POST /echo None " + body, (a.status, len(a.body)))
-            grew = s.private_kib() - before
-            check(grew < 8192 or not config.release, f"{grew} KiB for 16 MiB each way")
+            grew = most[0] - before
+            check(0 < most[0] and grew < 8192 or not config.release, f"{grew} KiB for 16 MiB each way")

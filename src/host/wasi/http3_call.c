@@ -103,7 +103,10 @@ static void send_response(struct wasi_http_call *c, struct seam_task *t, struct 
 	uint64_t announced;
 	bool trap;
 	struct err e = {0};
-	if (!wasi__http3_sending_new(m, &t->canon, &c->sending, &trap) || !send_head(c, m, &announced, &e)) {
+	bool ok = wasi__http3_sending_new(m, &t->canon, &c->sending, &trap);
+	if (!ok && !trap)
+		err_nomem(&e);
+	if (!ok || !send_head(c, m, &announced, &e)) {
 		wasi__http3_sending_end(c->sending, &(struct wasi_error){.http_code = WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR});
 		wasi__http_refuse(c, &e);
 		return;

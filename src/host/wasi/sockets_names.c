@@ -82,11 +82,16 @@ static int to_ascii(struct slice text, char into[NAME_MAX_LEN + 1])
 		void (*free)(void *p);
 		int (*lookup)(const uint8_t *name, uint8_t **ret, int flags);
 	} idn2;
+	static bool missing;  // atomic: it is not looked for again
 	char utf8[MOST + 1];
 	uint8_t *ascii;
 	struct err e = {0};
-	if (text.len > MOST || slice_find(text, 0) < text.len || !sys_library_load("libidn2.so.0", names, ARRAY_LEN(names), (void **)&idn2, &e))
+	if (text.len > MOST || slice_find(text, 0) < text.len || __atomic_load_n(&missing, __ATOMIC_RELAXED))
 		return -EINVAL;
+	if (!sys_library_load("libidn2.so.0", names, ARRAY_LEN(names), (void **)&idn2, &e)) {
+		__atomic_store_n(&missing, true, __ATOMIC_RELAXED);
+		return -EINVAL;
+	}
 	memcpy(utf8, text.ptr, text.len);
 	utf8[text.len] = 0;
 	if (idn2.lookup((const uint8_t *)utf8, &ascii, NFC_INPUT | NONTRANSITIONAL) != 0)

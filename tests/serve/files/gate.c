@@ -137,7 +137,7 @@ static uint32_t length(const char *s)
 
 // ---- what stands between ---------------------------------------------------------------------------------------------------------------------
 
-enum { DENIED = 15, INTERNAL = 38 };
+enum { OWN = 3, DENIED = 15 };  // OWN: of what it does with what it was given; no trap and no failure of the link looks so
 static handle held, kept;
 static struct sent result;
 
@@ -204,10 +204,10 @@ struct sent *between(handle request, int has_options, handle options)
 		return fails(DENIED);
 	}
 	if (begins(path.text, "/drop/"))
-		return fails(INTERNAL);  // and its handle stays with nobody who knows it
+		return fails(OWN);  // and its handle stays with nobody who knows it
 	if (begins(path.text, "/hold/")) {
 		held = request;
-		return fails(INTERNAL);
+		return fails(OWN);
 	}
 	if (begins(path.text, "/late/") && held) {
 		handle first = held;
@@ -236,7 +236,7 @@ struct sent *between(handle request, int has_options, handle options)
 			kept = result.future;
 		else
 			future_drop(result.future);
-		return fails(INTERNAL);
+		return fails(OWN);
 	}
 	if (begins(path.text, "/ask/")) {  // another one first
 		pass(like(request), 0, 0);

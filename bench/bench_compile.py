@@ -1,5 +1,5 @@
 """MB of code section a second on one thread, validation included, beside the peer's compilers."""
-import resource, subprocess, tempfile, time
+import resource, subprocess, tempfile
 from pathlib import Path
 
 import measure

@@ -5,7 +5,7 @@ from pathlib import Path
 import bench_serve, measure
 
 sys.path.append(str(measure.TOP / "tests/serve"))
-from assemble import ADD, DROP, I32, I64, MUL, const, const64, get, name, put, s, section, u, vec
+from assemble import ADD, DROP, MUL, const, const64, get, name, put, section, u, vec
 
 ROUNDS = 1
 NODE = 32 + 4  # bytes: a node's cell, and the reference to it

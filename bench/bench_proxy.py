@@ -1,5 +1,5 @@
 """A guest that asks a local nginx and passes the answer on: CPU a request and MB/s, beside the peer with the same guest and nginx's own proxy_pass."""
-import os, tempfile
+import tempfile
 from pathlib import Path
 from urllib.parse import quote
 

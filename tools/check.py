@@ -4,7 +4,7 @@
 The last line is the total: one check each; clang-tidy's is left out where build/release is not configured. A name runs just that check.
 What stood before its wall did is in tools/exceptions.txt, which only shrinks: `check.py --shrink` takes out what is not needed any more.
 """
-import json, os, re, subprocess, sys
+import ast, json, os, re, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -342,6 +342,21 @@ def check_clocks():
         yield f"{CLOCK_PAGE}: {name} reads no clock"
 
 
+def check_imports():
+    """What a Python file imports, it uses. Where another takes it from there, the line says F401."""
+    for f in tracked():
+        if f.suffix != ".py" or not f.exists():
+            continue
+        text = f.read_text()
+        tree, lines = ast.parse(text), text.splitlines()
+        used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        for n in ast.walk(tree):
+            if isinstance(n, (ast.Import, ast.ImportFrom)) and "F401" not in lines[n.lineno - 1]:
+                for name in ((a.asname or a.name).split(".")[0] for a in n.names):
+                    if name not in used and name != "*":
+                        yield f"{rel(f)}:{n.lineno}: {name} is not used"
+
+
 def check_options():
     """Each flag, a row of options.def or limits.def, has a test of what it does in tests/: one that is not about what is refused."""
     rows = [(p, re.findall(form, p.read_text(), re.M)) for p, form in OPTION_ROWS if p.exists()]
@@ -388,7 +403,7 @@ def check_tidy():
 
 CHECKS = {"rooms": check_rooms, "includes": check_includes, "sizes": check_sizes, "callers": check_callers, "system": check_system,
     "processor": check_processor, "allocation": check_allocation, "circles": check_circles, "files": check_files, "words": check_words,
-    "clocks": check_clocks, "options": check_options, "format": check_format, "banned": check_banned, "tidy": check_tidy}
+    "clocks": check_clocks, "imports": check_imports, "options": check_options, "format": check_format, "banned": check_banned, "tidy": check_tidy}
 
 
 def main():

@@ -70,6 +70,7 @@ FAULTS = [
         "--some has no test"),
     ("clocks", "a test that bounds a time", {"src/engine/vm/test/test_run.c": "unsigned long sys_now_ns(void);\n"}, "test_run.c reads a clock"),
     ("clocks", "a row that is not needed", {"docs/testing.md": "## Tests that read a clock\n| tests | reason |\n|---|---|\n| `tests/x.c` | why |\n"}, "tests/x.c reads no clock"),
+    ("imports", "what a file does not use", {"tools/x.py": "import os, sys\nsys.exit()\n"}, "tools/x.py:1: os is not used"),
     ("words", "a note to self", {"src/engine/vm/step.c": "+// TO" "DO: more\n"}, "src/engine/vm/step.c:7: // TO" "DO: more"),
     ("words", "a word misspelt", {"docs/vm.md": "+It was recei" "ved and recie" "ved.\n"}, "docs/vm.md:2: recie" "ved"),
     ("format", "spaces for a tab", {"src/engine/vm/step.c": "+int vm__y(void)\n{\n    return 0;\n}\n"}, "src/engine/vm/step.c: not formatted"),

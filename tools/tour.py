@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """tools/tour.py [-v]: README's tour, typed line by line against the release build, in the checkout, with a state and a control socket of its own. The last line is the total."""
-import os, re, sys, tempfile, time
+import re, sys, tempfile, time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

@@ -1,9 +1,9 @@
 """NATS with JetStream, the real one: each operation, names, values at their limits, increments from several sides, and what happens when the server restarts or stands
 still."""
-import base64, json, os, re, socket, subprocess, threading, time
+import base64, json, re, socket, subprocess, threading, time
 
 from door import Door, loses_nothing_acknowledged, recovers
-from servers import Nats, free_port
+from servers import Nats
 
 ODD = [b"a/b", b"a.b", b"a:b", b"a%b", b"a=b", b"*", b">", b"a b", b"\0", b"a\0b", b"\xff\xfe", "ä ö".encode(), b"..", b".", b"", b"$KV", b"=41", b"A" * 300]
 ARGUMENTS = {"test_a_server_without_jetstream_is_said": [], "test_a_password": ["--user", "u", "--pass", "p\"x"], "test_a_token": ["--auth", "t0ken"]}

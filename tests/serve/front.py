@@ -16,6 +16,42 @@ class Folder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def clock_library(folder):
+    """What moves the clocks of a process that has it in LD_PRELOAD (tests/preload/clock.c)."""
+    library = Path(folder) / "clock.so"
+    compiler = os.environ.get("CC", "clang-19").split()[-1]
+    subprocess.run([compiler, "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-shared", "-fPIC", "-o", library, Path(__file__).resolve().parents[1] / "preload/clock.c"], check=True)
+    return library
+
+
+class Clients:
+    """So many threads that each do `one(i)` again and again while the block lasts. What goes wrong is in `.failed`; so is a connection that a client lost, or one that is not over in
+    a minute."""
+
+    def __init__(self, n):
+        self.over, self.failed, self.lock = threading.Event(), [], threading.Lock()
+        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True) for i in range(n)]
+
+    def _run(self, i):
+        while not self.over.is_set():
+            try:
+                self.one(i)
+            except OSError as e:
+                self.failed.append((0, repr(e)))
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for t in self.threads:
+            t.join(60)
+            if t.is_alive():
+                self.failed.append((0, "not over"))
+
+
 def where(url):
     """What a ready line names, as `connect` takes it."""
     if url.startswith("unix:"):

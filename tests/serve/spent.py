@@ -1,6 +1,6 @@
 """What a server is without: memory, address space, descriptors, threads, disk. Each runs out at its start, while a component is loaded, in a request, at
 a reset and in a drain. TABLE has a function for each: it fails, or says what was seen. `./dev spent` prints it whole."""
-import os, re, resource, shutil, subprocess, tempfile, threading, time
+import os, re, resource, subprocess, tempfile, threading, time
 from collections import Counter
 from pathlib import Path
 

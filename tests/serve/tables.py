@@ -3,7 +3,7 @@
 The last line is the total; exit 0 only if nothing failed."""
 import sys, time
 
-import constructors, crowd, harness, hungry, spent, test_host_memory, work, work3
+import constructors, crowd, harness, spent, test_host_memory, work, work3
 
 
 class Total:

@@ -1,10 +1,10 @@
 """[http] of an app that runs: addresses come and go, TLS, trust_proxy and limits change; what is in flight ends where it began, and as it began."""
-import http.client, os, socket, ssl, subprocess, threading, time
+import http.client, os, socket, ssl, subprocess, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common import free_ports
-from front import Folder, ask, connect, where
+from front import Clients, Folder, ask, connect, where
 from harness import HELLO, MISBEHAVE, check, config, shared_guest
 from test_apply import Host, _component
 from test_tls import _authority, _certificate, _served_name
@@ -55,37 +55,27 @@ class _Kept:
         return r.status, r.getheader("connection"), body
 
 
-class _Moving:
+class _Moving(Clients):
     """Clients that ask all the time, at the first of the addresses that somebody listens on. A connection that was refused, or ended before anything came of it, is tried again; all
     else must be 200."""
 
     def __init__(self, *addresses, path="/", n=6):
-        self.addresses, self.path, self.ends, self.failed, self.answers = addresses, path, False, [], {a: 0 for a in addresses}
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n)]
+        super().__init__(n)
+        self.addresses, self.path, self.answers = addresses, path, {a: 0 for a in addresses}
 
-    def run(self):
-        while not self.ends:
-            for address in self.addresses:
-                try:
-                    a = ask(_at(address), self.path, timeout=60)
-                except OSError:
-                    continue
-                if a.status == 0 or (a.aborted and not a.status):
-                    continue
+    def one(self, i):
+        for address in self.addresses:
+            try:
+                a = ask(_at(address), self.path, timeout=60)
+            except OSError:
+                continue
+            if a.status == 0 or (a.aborted and not a.status):
+                continue
+            with self.lock:
                 self.answers[address] += 1
-                if a.status != 200 or a.aborted:
-                    self.failed.append((address, a.status, a.error))
-                break
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ends = True
-        for t in self.threads:
-            t.join(60)
+            if a.status != 200 or a.aborted:
+                self.failed.append((address, a.status, a.error))
+            break
 
 
 def an_app_moves_to_another_address_under_load_and_back():
@@ -162,42 +152,35 @@ def an_address_that_somebody_has_changes_nothing():
         check(_urls(host) == [other] and ask(_at(other), "/env").status == 200, _urls(host))
 
 
-class _Steady:
+class _Steady(Clients):
     """Clients of one address, half of them on a connection that stays: no answer may be missing. `context`: by TLS."""
 
     def __init__(self, address, context=None, n=6):
-        self.address, self.context, self.ends, self.failed, self.answers = address, context, False, [], 0
-        self.threads = [threading.Thread(target=self.run, args=(i % 2 == 0,), daemon=True) for i in range(n)]
+        super().__init__(n)
+        self.address, self.context, self.answers = address, context, 0
+        self.stay = {i: self.connection() for i in range(0, n, 2)}
 
     def connection(self):
         host, port = _at(self.address)
         return http.client.HTTPSConnection(host, port, timeout=60, context=self.context) if self.context else http.client.HTTPConnection(host, port, timeout=60)
 
-    def run(self, stays):
-        c = self.connection()
-        while not self.ends:
-            try:
-                c.request("GET", "/")
-                r = c.getresponse()
-                r.read()
-                self.answers += 1
-                if r.status != 200 or r.getheader("connection"):
-                    self.failed.append((stays, r.status, r.getheader("connection")))
-            except (OSError, http.client.HTTPException) as e:
-                self.failed.append((stays, repr(e)))
-                return
-            if not stays:
-                c.close()
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
+    def one(self, i):
+        c = self.stay.get(i) or self.connection()
+        try:
+            c.request("GET", "/")
+            r = c.getresponse()
+            r.read()
+        except http.client.HTTPException as e:
+            raise OSError(repr(e)) from e
+        with self.lock:
+            self.answers += 1
+        if r.status != 200 or r.getheader("connection"):
+            self.failed.append((i, r.status, r.getheader("connection")))
+        if i not in self.stay:
+            c.close()
 
     def __exit__(self, kind, *_):
-        self.ends = True
-        for t in self.threads:
-            t.join(60)
+        super().__exit__(kind)
         check(kind or (not self.failed and self.answers > 0), f"{self.failed[:3]} of {self.answers}")
 
 

@@ -1,5 +1,5 @@
 """The admin address: whether the process lives, whether it serves, what it counts."""
-import re, signal, socket, subprocess, tempfile, time
+import re, signal, subprocess, tempfile, time
 
 import component
 from front import Folder, Front, ask, connect, handed, listening, refused

@@ -1,9 +1,9 @@
 """A store that is moved and a version that is updated while async calls are in flight, twenty in each instance: by examples/tally, which keeps names in a store
 that it asks asynchronously (spin:key-value@3.0.0, --policy concurrent)."""
-import threading, time
+import time
 
 import test_link
-from front import Folder, ask
+from front import Clients, Folder, ask
 from harness import TOP, check
 
 TALLY = TOP / "examples/tally/tally.wasm"
@@ -28,38 +28,26 @@ class _App(test_link._App):
         return a.status, int(a.values("x-count")[0]) if a.status == 200 else a.body
 
 
-class _Load:
+class _Load(Clients):
     """Clients that set names of their own all the time; `names`: those acknowledged, `failed`: what was not."""
 
     def __init__(self, app, n=IN_EACH * SHARDS):
-        self.app, self.over, self.names, self.failed, self.most = app, threading.Event(), [], [], 0
-        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True) for i in range(n)]
+        super().__init__(n)
+        self.app, self.next, self.names, self.most = app, [0] * n, [], 0
 
-    def _run(self, i):
-        k = 0
-        while not self.over.is_set():
-            name, k = f"n{i}-{k}", k + 1
-            try:
-                a = ask(self.app.at, f"/set/{name}", timeout=60)
-            except OSError as e:
-                self.failed.append((name, repr(e)))
-                continue
-            if a.status == 200:
-                self.names.append(name)
-                self.most = max(self.most, int(a.values("x-most")[0]))
-            else:
-                self.failed.append((name, a.status, a.body[:200]))
+    def one(self, i):
+        name, self.next[i] = f"n{i}-{self.next[i]}", self.next[i] + 1
+        a = ask(self.app.at, f"/set/{name}", timeout=60)
+        if a.status == 200:
+            self.names.append(name)
+            self.most = max(self.most, int(a.values("x-most")[0]))
+        else:
+            self.failed.append((name, a.status, a.body[:200]))
 
     def __enter__(self):
-        for t in self.threads:
-            t.start()
+        super().__enter__()
         self.goes_on(len(self.threads))
         return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for t in self.threads:
-            t.join(60)
 
     def goes_on(self, more):
         """So many more are acknowledged."""

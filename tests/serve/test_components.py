@@ -3,7 +3,7 @@ import os, re, subprocess, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from assemble import ADD, Component, DROP, I32, RETURN, STRING, U32, UNREACHABLE, const, get, handler, load, loop, name, put, s, section, store, u, vec
+from assemble import ADD, Component, DROP, I32, STRING, U32, UNREACHABLE, const, get, handler, load, loop, name, put, s, section, store, u, vec
 from harness import Server, check, config, exchange
 
 EQ, NE, OR, GLOBAL_GET, GLOBAL_SET, CALL = b"\x46", b"\x47", b"\x72", b"\x23", b"\x24", b"\x10"

@@ -1,5 +1,5 @@
 """Settings of a deployment (wasi:config, under each of its names) and messages of guests (wasi:logging)."""
-import json, subprocess, tempfile, time
+import json, subprocess, tempfile
 from pathlib import Path
 
 from assemble import *

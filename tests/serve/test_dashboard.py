@@ -1,7 +1,7 @@
 """docs/grafana.json and docs/stability.md: what they name is there."""
 import json, re
 
-from harness import TOP, check, shared_guest
+from harness import TOP, check
 from packages import have
 from test_admin import _Admin
 from harness import MISBEHAVE

@@ -1,7 +1,7 @@
 """The end of a server: what is in flight is answered, what is idle is closed, a second signal does not wait."""
-import signal, socket, threading, time
+import signal, socket, time
 
-from harness import HELLO, MISBEHAVE, Arrivals, Many, Server, by_hand, check, exchange
+from harness import HELLO, MISBEHAVE, Arrivals, Many, Server, by_hand, check
 
 
 def _no_request_is_cut(shards):

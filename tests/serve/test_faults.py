@@ -5,8 +5,8 @@ import os, struct, subprocess, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from front import Folder
-from harness import MISBEHAVE, TOP, Skip, check
+from front import Folder, clock_library
+from harness import MISBEHAVE, Skip, check
 from test_link import _App, servers
 from writing import until
 
@@ -219,8 +219,7 @@ def a_disk_that_is_full_takes_nothing_until_there_is_room():
 def clocks_that_jump_fail_nobody():
     """The time of day by a day, there and back; the others by an hour forward, as after a sleep of the machine: what is under way then may be late, and nothing after it."""
     with Folder() as top:
-        library, clocks = Path(top) / "clock.so", Path(top) / "clocks"
-        subprocess.run([os.environ.get("CC", "clang-19").split()[-1], "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-shared", "-fPIC", "-o", library, TOP / "tests/preload/clock.c"], check=True)
+        library, clocks = clock_library(top), Path(top) / "clocks"
         clocks.write_bytes(bytes(16))
 
         def jump(day, other):

@@ -1,5 +1,5 @@
 """Every flag of src/platform/app/limits.def, end to end: below it all is well, beyond it the caller gets what the table in docs/serve.md says."""
-import resource, re, socket, ssl, time
+import resource, re, ssl, time
 
 from harness import FILES, HELLO, MISBEHAVE, TOP, Many, Server, by_hand, check, exchange
 

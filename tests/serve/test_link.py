@@ -3,7 +3,7 @@ step; what can't be changed is refused, and then nothing has changed."""
 import json, os, signal, subprocess, sys, threading, time
 from pathlib import Path
 
-from front import Folder, ask, where
+from front import Clients, Folder, ask, where
 from harness import TOP, Skip, breaks, check, config, shared_guest
 from writing import until
 
@@ -93,37 +93,25 @@ class _App:
         return int(body)
 
 
-class _Load:
+class _Load(Clients):
     """So many clients increment one key all the time."""
 
     def __init__(self, app, clients=16, key="n"):
-        self.app, self.over, self.acknowledged, self.failed, self.key = app, threading.Event(), 0, [], key
-        self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self._client, daemon=True) for _ in range(clients)]
+        super().__init__(clients)
+        self.app, self.acknowledged, self.key = app, 0, key
 
-    def _client(self):
-        while not self.over.is_set():
-            try:
-                status, body = self.app.request(f"/incr/{self.key}", "POST")
-            except OSError as e:
-                status, body = 0, repr(e)
-            with self.lock:
-                if status == 200:
-                    self.acknowledged += 1
-                else:
-                    self.failed.append((status, body[:200]))
+    def one(self, i):
+        status, body = self.app.request(f"/incr/{self.key}", "POST")
+        with self.lock:
+            self.acknowledged += status == 200
+        if status != 200:
+            self.failed.append((status, body[:200]))
 
     def __enter__(self):
-        for t in self.threads:
-            t.start()
+        super().__enter__()
         while self.acknowledged < len(self.threads) and not self.failed:
             time.sleep(0.01)
         return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        for t in self.threads:
-            t.join(60)
 
 
 def _stores(top):

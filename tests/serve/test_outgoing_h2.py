@@ -1,5 +1,5 @@
 """Requests that guests send by HTTP/2: a real nginx, and servers that misbehave, frame by frame."""
-import hashlib, os, shutil, ssl, subprocess, tempfile, threading, time
+import os, shutil, ssl, subprocess, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote

@@ -1,7 +1,6 @@
 """How long instances live: fresh, reuse, keep (docs/serve.md); concurrent is test_concurrent's."""
-import subprocess, tempfile, time
+import subprocess, time
 
-import component
 from harness import MISBEHAVE, Many, Server, check, config
 
 

@@ -1,5 +1,5 @@
 """Behind the proxies of others: nginx and HAProxy in front of a server, large bodies through them. What nginx cuts is in docs/http.md."""
-import os, shutil, subprocess, tempfile, time
+import os, subprocess, tempfile, time
 from contextlib import contextmanager
 from pathlib import Path
 

@@ -2,7 +2,7 @@
 import json, signal, socket, subprocess, tempfile, time
 
 import component
-from harness import FILES, HELLO, MISBEHAVE, TOP, Server, check, config, exchange
+from harness import HELLO, MISBEHAVE, TOP, Server, check, config, exchange
 
 CLI_FILES = TOP / "tests/cli/files"
 

@@ -2,7 +2,7 @@
 import os, subprocess, tempfile
 from pathlib import Path
 
-from assemble import I32, U32, Component, const, handler, name, section, u
+from assemble import I32, U32, Component, const, handler, name
 from harness import TOP, Many, Server, check, config
 from test_many_calls import _func, _outcome, _until
 

@@ -1,9 +1,9 @@
 """tenon update, scale, set, undo: versions of a component and values while it serves. No request fails; each change is a release that lasts over a kill; what
 can't be changed is refused, and then nothing has changed."""
-import hashlib, json, os, pty, signal, subprocess, threading, time
+import hashlib, json, os, pty, signal, subprocess, time
 from pathlib import Path
 
-from front import Folder, ask, connect, where
+from front import Clients, Folder, ask, connect, where
 from harness import HELLO, MISBEHAVE, check, config, shared_guest
 from writing import until
 
@@ -70,33 +70,19 @@ class _App:
             check(self.says() == (200, SAYS[file]), f"it answers {self.says()}")
 
 
-class _Load:
+class _Load(Clients):
     """Requests all the time; `.failed`: those that did not get 200."""
 
     def __init__(self, at, path="/", n=4):
-        self.at, self.path, self.ends, self.failed, self.counts = at, path, False, [], {}
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(n)]
+        super().__init__(n)
+        self.at, self.path, self.counts = at, path, {}
 
-    def run(self):
-        while not self.ends:
-            try:
-                a = ask(self.at, self.path)
-                status, body = a.status, bytes(a.body)
-            except OSError as e:
-                status, body = 0, str(e).encode()
-            self.counts[body] = self.counts.get(body, 0) + 1
-            if status != 200:
-                self.failed.append((status, body))
-
-    def __enter__(self):
-        for t in self.threads:
-            t.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ends = True
-        for t in self.threads:
-            t.join(60)
+    def one(self, i):
+        a = ask(self.at, self.path)
+        with self.lock:
+            self.counts[bytes(a.body)] = self.counts.get(bytes(a.body), 0) + 1
+        if a.status != 200:
+            self.failed.append((a.status, bytes(a.body)))
 
 
 def a_component_gets_another_version_under_load_and_no_request_fails():

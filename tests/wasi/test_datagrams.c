@@ -297,7 +297,7 @@ static void a_name_that_is_not_ascii_is_what_idna_makes_of_it(void **state)
 	grant("10.0.0.0/8");
 	if (!sys_library_load("libidn2.so.0", functions, 1, found, &e)) {
 		assert_int_equal(look_up(rows[0][0], &l), EC(INVALID_ARGUMENT));
-		return;
+		skip();  // libidn2 is not on this machine
 	}
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		assert_int_equal(look_up(rows[i][0], &l), DONE);

@@ -119,17 +119,36 @@ static void hand_over(void)
 	}
 }
 
+// How many descriptors the epolls of this process have (proc(5), fdinfo).
+static unsigned n_watched(void)
+{
+	char path[64], line[256];
+	unsigned n = 0;
+	for (int i = 0; i < 64; i++) {
+		snprintf(path, sizeof path, "/proc/self/fdinfo/%d", i);
+		FILE *f = fopen(path, "re");
+		while (f && fgets(line, sizeof line, f))
+			n += strncmp(line, "tfd:", 4) == 0;
+		if (f)
+			fclose(f);
+	}
+	return n;
+}
+
 // What was handed over stays open when its guest has dropped it: who connects then is nothing that it hears of.
 static void a_socket_that_was_handed_over_is_watched_no_more_when_it_is_dropped(void **state)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(handed_port)};
+	unsigned before = n_watched();
 	process.n_handed = 1;
 	uint32_t s = new_socket(false, false);
 	bind_to(s, "127.0.0.1", handed_port);
 	GIVES(DONE, TCP "start-listen", s);
 	GIVES(DONE, TCP "finish-listen", s);
 	GIVES4(EC(WOULD_BLOCK), TCP "accept", s);
+	assert_int_equal(n_watched(), before + 1);
 	puppet_drop(&p, &wasi_sockets_tcp_tcp_socket_resource, s);
+	assert_int_equal(n_watched(), before);
 	new_socket(false, false);  // where the other one was, most likely
 	int client = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(connect(client, (struct sockaddr *)&at, sizeof at), 0);

@@ -33,7 +33,7 @@ struct tier_file;
 // that generated code can run on.
 NODISCARD bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e);
 void tier_file_close(struct tier_file *f);
-// Another thread hashes the bytes, for which all that follows waits: there is time to decode them.
+// Another thread hashes the bytes, and what asks for an entry of its own code waits for that: there is time to decode them.
 bool tier_file_hashes(const struct tier_file *f);
 // What its entries of code are called by: files of the same key have the same code. false: there is no cache, and nothing was hashed.
 enum { TIER_KEY_SIZE = 32 };

@@ -428,7 +428,7 @@ static void a_head_that_ends_when_its_stream_is_gone_has_ended(void **state)
 {
 	struct http_limits l = http_limits_default;
 	l.streams = 2;
-	l.head_ns = 200 * MS;
+	l.head_ns = 1000 * MS;
 	start_server(&l);
 	struct peer p = greet(65535);
 	get(&p, 1, "/held");

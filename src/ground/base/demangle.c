@@ -458,7 +458,7 @@ static bool is_hash(struct slice s)
 	return true;
 }
 
-// _ZN, parts with their lengths, the last one a hash (else it is C++), E.
+// _ZN, parts with their lengths, at least one, then a hash (else it is C++), E.
 static bool demangle_legacy(struct buf *out, struct slice name)
 {
 	struct v0 d = {.s = slice_sub(name, 3, SIZE_MAX)};
@@ -474,7 +474,7 @@ static bool demangle_legacy(struct buf *out, struct slice name)
 			buf_put_str(out, "::");
 		put_legacy(out, part);
 	}
-	return !d.failed && hashed && !out->failed;
+	return !d.failed && hashed && out->len && !out->failed;
 }
 
 void demangle(struct buf *out, struct slice name)

@@ -103,6 +103,8 @@ static int walk(struct walk *w, uint32_t how)
 			return -ENAMETOOLONG;
 		snprintf(name, sizeof name, "%.*s", SLICE_ARGS(s));
 		bool up = strcmp(name, "..") == 0, here = strcmp(name, ".") == 0;
+		if (is_last && has_slash && !up && !here && how & SYS_OPEN_CREATE)
+			return -EISDIR;  // whatever it is, a link too
 		int r = -EINVAL;  // of readlink: it is no link
 		if (!up && !here && (!is_last || has_slash || !(how & (SYS_OPEN_NO_FOLLOW | SYS_OPEN_EXCLUSIVE))))
 			r = follow(w, name, &at);
@@ -118,7 +120,7 @@ static int walk(struct walk *w, uint32_t how)
 				continue;
 		}
 		if (has_slash && how & SYS_OPEN_CREATE)
-			return (up || here) && how & SYS_OPEN_EXCLUSIVE ? -EEXIST : -EISDIR;
+			return how & SYS_OPEN_EXCLUSIVE ? -EEXIST : -EISDIR;
 		return sys_file.openat(w->stack[w->depth], up ? "." : name, flags_of(how) | O_NOFOLLOW | (has_slash ? O_DIRECTORY : 0), mode_of(how));
 	}
 }

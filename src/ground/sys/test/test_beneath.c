@@ -134,6 +134,8 @@ static void a_path_gives_what_it_names_or_why_not(void **s)
 		{"made", SYS_OPEN_WRITE | SYS_OPEN_CREATE | SYS_OPEN_EXCLUSIVE, 0},
 		{"made", SYS_OPEN_WRITE | SYS_OPEN_TRUNCATE, 0},
 		{"made/", SYS_OPEN_WRITE | SYS_OPEN_CREATE, -EISDIR},
+		{"a/up/", SYS_OPEN_WRITE | SYS_OPEN_CREATE | SYS_OPEN_EXCLUSIVE, -EISDIR},
+		{"parent/", SYS_OPEN_WRITE | SYS_OPEN_CREATE, -EISDIR},
 		{"./", SYS_OPEN_WRITE | SYS_OPEN_CREATE, -EISDIR},
 		{"./", SYS_OPEN_WRITE | SYS_OPEN_CREATE | SYS_OPEN_EXCLUSIVE, -EEXIST},
 		{"fifo", SYS_OPEN_READ, 0},         // returns at once

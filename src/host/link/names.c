@@ -126,6 +126,21 @@ static bool parse_number(struct slice s, int64_t *ret)
 	return true;
 }
 
+static size_t put_number(int64_t v, char text[LINK_COUNT_MAX])
+{
+	char digits[LINK_COUNT_MAX];
+	uint64_t left = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	size_t n = 0, at = 0;
+	do
+		digits[n++] = (char)('0' + left % 10);
+	while (left /= 10);
+	if (v < 0)
+		text[at++] = '-';
+	while (n)
+		text[at++] = digits[--n];
+	return at;
+}
+
 size_t link__count(struct slice old, int64_t delta, int64_t *ret, char text[LINK_COUNT_MAX], char why[160])
 {
 	int64_t v;
@@ -137,6 +152,5 @@ size_t link__count(struct slice old, int64_t delta, int64_t *ret, char text[LINK
 		snprintf(why, 160, "the sum of %lld and %lld is out of range", (long long)v, (long long)delta);
 		return 0;
 	}
-	int n = snprintf(text, LINK_COUNT_MAX, "%lld", (long long)*ret);
-	return (size_t)n;
+	return put_number(*ret, text);
 }

@@ -122,18 +122,24 @@ static void answer_unsent(struct link_op *op, enum link_code code, const char *w
 	op->done(op);
 }
 
-static void send(struct link_shard *s, struct link_op *op)
+static bool open_part(struct link_shard *s, struct link_op *op)
 {
 	struct err e = {0};
+	if ((s->part = link__part(s->store, s->thread, &e)))
+		return true;
+	s->errors++;
+	answer_unsent(op, LINK_UNSENT, e.text);
+	return false;
+}
+
+static void send(struct link_shard *s, struct link_op *op)
+{
 	if (op->epoch && op->epoch != s->epoch) {
 		answer_unsent(op, LINK_STALE, "the store was changed");
 		return;
 	}
-	if (UNLIKELY(!s->part) && !(s->part = link__part(s->store, s->thread, &e))) {
-		s->errors++;
-		answer_unsent(op, LINK_UNSENT, e.text);
+	if (UNLIKELY(!s->part) && !open_part(s, op))
 		return;
-	}
 	op->answered_epoch = s->epoch;
 	op->generation = s->generation;
 	s->in_flight[s->generation]++;

@@ -218,6 +218,27 @@ static void a_file_keeps_what_it_was_given(void **s)
 	drop_folder();
 }
 
+static void counters_are_numbers_up_to_their_bounds(void **s)
+{
+	static const struct {
+		int64_t delta;
+		const char *text;  // NULL: refused
+	} steps[] = {{INT64_MIN, "-9223372036854775808"}, {-1, NULL}, {INT64_MAX, "-1"}, {1, "0"}, {0, "0"}, {-10, "-10"}, {INT64_MAX, "9223372036854775797"}, {11, NULL},
+		{10, "9223372036854775807"}};
+	open_host();
+	struct link *l = open_link("memory:");
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		struct asked a = ask(l, (struct link_op){.kind = LINK_INCREMENT, .key = SLICE_LIT("n"), .delta = steps[i].delta});
+		assert_int_equal(a.op.code, steps[i].text ? LINK_OK : LINK_REFUSED);
+		if (!steps[i].text)
+			continue;
+		assert_int_equal(a.op.ret_number, strtoll(steps[i].text, NULL, 10));
+		assert_string_equal(ask(l, (struct link_op){.kind = LINK_GET, .key = SLICE_LIT("n")}).value, steps[i].text);
+	}
+	link_unref(l);
+	close_host();
+}
+
 // Increments one counter and tells each that was acknowledged, until it is killed.
 _Noreturn static void count_on(int out)
 {
@@ -303,6 +324,7 @@ int main(void)
 		cmocka_unit_test(in_a_raw_space_no_key_of_a_guest_is_one_of_ours),
 		cmocka_unit_test(a_marker_is_read_as_it_was_written),
 		cmocka_unit_test(targets_are_read_and_shown_without_passwords),
+		cmocka_unit_test(counters_are_numbers_up_to_their_bounds),
 		cmocka_unit_test(what_was_acknowledged_survives_a_kill),
 		cmocka_unit_test(a_file_keeps_what_it_was_given),
 		cmocka_unit_test(what_is_no_store_says_what_is_wrong),

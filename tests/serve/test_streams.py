@@ -198,7 +198,7 @@ def streams_want_a_component_for_many_calls():
 
 # ---- handles ---------------------------------------------------------------------------------------------------------------------------
 
-ALL, TAKES_BACK, WRITES_BACK, FIRST, ONE, ENDS, NESTED = range(7)
+ALL, TAKES_BACK, WRITES_BACK, FIRST, ONE, ENDS, NESTED, LADEN = range(8)
 
 
 def _things(routes, **how):
@@ -232,6 +232,13 @@ def a_stream_of_handles_ends_where_there_is_no_room_for_them():
         _all_well(server, ["all", "some"])
         check(_outcome(server, "/ends") == "trap" and server.logged("too many resource handles"), server.log_text()[-2000:])
         _all_well(server, ["some", "all"])
+
+
+def handles_that_come_with_much_beside_them_come_one_by_one():
+    routes = {"laden": _goes(LADEN, 9, 45), "all": _goes(ALL, 10, 55), "closed": _tells("closed", 19)}
+    with _things(routes) as app, app.up() as server:
+        _all_well(server, ["laden", "all"])
+        _until(server, "/closed")
 
 
 def a_handle_of_another_instance_ends_the_stream_that_has_it():

@@ -119,8 +119,16 @@ static void go_on(const struct canon_joint *j)
 		joint_of(w)->passed = true;
 }
 
+// How many are taken at once. One that there is no room for beside others is taken again, alone: what has handles can't be, some of them were taken already.
+// Without a string or list it has as much room beside others as alone.
+static uint32_t batch_of(const struct canon_joint *j)
+{
+	bool is_any_size = has_handles(j) && j->elem->flags & WIT_HAS_PTR;
+	return is_any_size || (j->elem && j->elem->size64 > PIECE / BATCH) ? 1 : BATCH;
+}
+
 // At most so many, and not many more than PIECE bytes of them. Those before one that there is no room for pass: it is the first next time. *ret_why: one could
-// not be passed, and is gone; NULL.
+// not be taken or passed, and is gone; NULL.
 static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n, const char **ret_why)
 {
 	size_t size = j->elem ? j->elem->size64 : 0;
@@ -132,8 +140,10 @@ static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n, con
 	}
 	for (; j->n < n && (!j->n || j->arena.used < PIECE); j->n++) {
 		uint8_t *value = j->values + j->n * size;
-		if (!canon_end_take_values(&j->from, task, 1, value))
+		if (!canon_end_take_values(&j->from, task, 1, value)) {
+			*ret_why = j->n && has_handles(j) ? "there was no memory for the handles of a value of it (--memory)" : NULL;
 			return j->n && task->trap->trap == TRAP_OUT_OF_MEMORY;
+		}
 		go_on(j);
 		if (has_handles(j) && !pass(j, value, ret_why))
 			break;
@@ -168,9 +178,8 @@ static void run(struct canon_joint *j)
 	const char *why;
 	canon_trap_clear(&trap);
 	forget_values(j, true);
-	uint64_t batch = j->elem && j->elem->size64 > PIECE / BATCH ? 1 : BATCH;
 	arena_init_pool(&j->arena, min_u64(i->limits.call_bytes ? i->limits.call_bytes : VALUE_MAX, VALUE_MAX), &i->head.pool);
-	if (take(j, &task, (uint32_t)min_u64(min_u64(canon__remain(src), canon__remain(dst)), batch), &why))
+	if (take(j, &task, (uint32_t)min_u64(min_u64(canon__remain(src), canon__remain(dst)), batch_of(j)), &why))
 		offer(j, why);
 	else
 		failed(j, r, &task);

@@ -58,6 +58,13 @@ static void state_free(struct seam_provider *seam, struct canon_instance *i, voi
 static const struct seam_provider_ops provider_ops = {
 	.name = "test", .close = provider_close, .instance_new = state_new, .instance_reset = state_reset, .instance_free = state_free};
 
+static const struct seam_provider_ops taking_ops = {.name = "taking",
+	.close = provider_close,
+	.instance_new = state_new,
+	.instance_reset = state_reset,
+	.instance_free = state_free,
+	.takes_others = true};
+
 static struct test_provider *of_call(const struct seam_call *c)
 {
 	return CONTAINER_OF(c->binding->provider, struct test_provider, seam);
@@ -137,6 +144,63 @@ static enum seam_result poll(struct seam_call *c, const struct wasi_io_poll_poll
 	return SEAM_OK;
 }
 
+// ---- things: an interface whose provider is also given what others made ------------------------------------------------------------------
+
+static struct arena types;
+static const struct seam_interface things_interface;
+static const struct seam_resource thing = {.wit.name = SLICE_LIT("thing"), .interface = &things_interface};
+static const struct seam_resource *const thing_resources[] = {&thing};
+static const struct canon_resource_ops thing_class = {&thing.wit, "test.thing", object_drop, object_remake};
+static uint32_t used[4], n_used;  // of each call of `use`: its provider
+
+static enum seam_result make_thing(const void *ops, struct seam_call *c, const void *args, void *ret)
+{
+	struct object *o = mem_zalloc(sizeof *o);
+	BUG_ON(!o);
+	look(c, NULL);
+	o->of = of_call(c);
+	__atomic_add_fetch(&o->of->objects, 1, __ATOMIC_RELAXED);
+	BUG_ON(!seam_resource_new(c, &thing_class, o, ret));
+	return SEAM_OK;
+}
+
+static enum seam_result use_thing(const void *ops, struct seam_call *c, const void *args, void *ret)
+{
+	const uint32_t *reps = args;
+	look(c, seam_resource_get(c, &thing, reps[0]));
+	BUG_ON(!seam_resource_get(c, &wasi_io_poll_pollable_resource, reps[1]));
+	used[n_used++] = of_call(c)->number;
+	return SEAM_OK;
+}
+
+static enum seam_result join_things(const void *ops, struct seam_call *c, const void *args, void *ret)
+{
+	const uint32_t *reps = args;
+	look(c, seam_resource_get(c, &thing, reps[0]));
+	look(c, seam_resource_get(c, &thing, reps[1]));
+	return SEAM_OK;
+}
+
+static struct seam_func thing_funcs[] = {{.name = "make", .call = make_thing, .ret_size = 4},
+	{.name = "use", .call = use_thing, .args_size = 8},
+	{.name = "join", .call = join_things, .args_size = 8}};
+static void *const thing_ops[] = {thing_funcs, thing_funcs, thing_funcs};  // served
+static const struct seam_interface things_interface = {
+	.name = "demo:kept/things", .funcs = thing_funcs, .n_funcs = ARRAY_LEN(thing_funcs), .resources = thing_resources, .n_resources = 1};
+
+static void describe_things(void)
+{
+	const struct wit_type *own, *self, *pollable;
+	BUG_ON(!wit_type_own(&types, &thing.wit, &own, NULL) || !wit_type_borrow(&types, &thing.wit, &self, NULL));
+	BUG_ON(!wit_type_borrow(&types, &wasi_io_poll_pollable_resource.wit, &pollable, NULL));
+	const struct wit_member use[] = {{SLICE_LIT("t"), self}, {SLICE_LIT("p"), pollable}}, join[] = {{SLICE_LIT("a"), self}, {SLICE_LIT("b"), self}};
+	BUG_ON(!wit_func_type_make(&types, NULL, 0, own, false, &thing_funcs[0].type, NULL));
+	BUG_ON(!wit_func_type_make(&types, use, 2, NULL, false, &thing_funcs[1].type, NULL));
+	BUG_ON(!wit_func_type_make(&types, join, 2, NULL, false, &thing_funcs[2].type, NULL));
+}
+
+static struct test_provider *base;  // of the other interfaces, whoever has things; NULL: the same
+
 static const struct wasi_clocks_monotonic_clock_ops clock_ops = {.now = now, .subscribe_duration = subscribe};
 static const struct wasi_io_poll_ops poll_ops = {.pollable_block = block, .poll = poll};
 
@@ -145,10 +209,12 @@ static void offer_new(struct seam_registry *r, struct test_provider **ret)
 {
 	struct test_provider *p = mem_zalloc(sizeof *p);
 	BUG_ON(!p);
-	seam_provider_init(&p->seam, &provider_ops);
+	seam_provider_init(&p->seam, base ? &taking_ops : &provider_ops);
 	p->number = __atomic_add_fetch(&opened, 1, __ATOMIC_RELAXED);
-	const struct seam_offer list[] = {
-		{NULL, &wasi_clocks_monotonic_clock_interface, &clock_ops, &p->seam}, {NULL, &wasi_io_poll_interface, &poll_ops, &p->seam}};
+	struct seam_provider *others = base ? &base->seam : &p->seam;
+	const struct seam_offer list[] = {{NULL, &wasi_clocks_monotonic_clock_interface, &clock_ops, others},
+		{NULL, &wasi_io_poll_interface, &poll_ops, others},
+		{NULL, &things_interface, thing_ops, &p->seam}};
 	*r = (struct seam_registry){0};
 	BUG_ON(!seam_registry_add(r, list, ARRAY_LEN(list), NULL));
 	seam_provider_unref(&p->seam, SEAM_HELD_BY_MAKER);
@@ -203,6 +269,23 @@ static void publish_new(struct seam_link *l, struct test_provider **ret)
 #define STARTER                                                                                     \
 	GUEST(CORE("03 [ 02 03 05 ] 06 [ 01 7f 01 i32.const #0 end ] 07 [ 01 'run' 00 05 ] 08 [ 06 ] ", \
 		"02 [ 00 global.get #0 call #0 i32.const #0 end ] [ 00 i64.const #0 call #1 global.set #0 end ] "))
+
+// Imports block, sub, make, use and join; a thing is made before and after a wait, and a pollable before it.
+#define THINGS_TYPE                                                                                                                                 \
+	TYPE "[ 01 42 0b 02 03 02 01 01 04 00 'thing' 03 01 01 69 01 01 40 00 00 02 04 00 'make' 01 03 01 68 01 01 68 00 01 40 02 't' 04 'p' 05 01 00 " \
+		 "04 00 'use' 01 06 01 40 02 'a' 04 'b' 04 01 00 04 00 'join' 01 07 ] "
+#define THINGS(body)                                                                                                                                                                                                        \
+	COMPONENT POLL_TYPE IMPORT                                                                                                                                                                                              \
+		"[ 01 00 'wasi:io/poll@0.2.0' 05 00 ] " ALIAS "[ 01 03 00 00 'pollable' ] " CLOCK_TYPE IMPORT "[ 01 00 'wasi:clocks/monotonic-clock@0.2.0' 05 02 ] " THINGS_TYPE IMPORT "[ 01 00 'demo:kept/things' 05 03 ] " ALIAS \
+		"[ 05 01 00 00 '[method]pollable.block' 01 00 01 'subscribe-duration' 01 00 02 'make' 01 00 02 'use' 01 00 02 'join' ] " CANON                                                                                      \
+		"[ 05 01 00 00 00 01 00 01 00 01 00 02 00 01 00 03 00 01 00 04 00 ] " CORE_MODULE                                                                                                                                   \
+		"[ " MODULE "01 [ 04 60 01 7f 00 60 01 7e 01 7f 60 00 01 7f 60 02 7f 7f 00 ] 02 [ 05 'h' 'block' 00 00 'h' 'sub' 00 01 'h' 'make' 00 02 'h' 'use' 00 03 "                                                           \
+		"'h' 'join' 00 03 ] 03 [ 01 02 ] 07 [ 01 'run' 00 05 ] 0a [ 01 [ 01 03 7f call #2 local.set #0 i64.const #0 call #1 local.tee #2 call #0 "                                                                          \
+		"call #2 local.set #1 " body "i32.const #0 end ] ] ] " CORE_INSTANCE                                                                                                                                                \
+		"[ 02 01 05 'block' 00 00 'sub' 00 01 'make' 00 02 'use' 00 03 'join' 00 04 00 00 01 'h' 12 00 ] " ALIAS "[ 01 00 00 01 01 'run' ] " TYPE                                                                           \
+		"[ 02 6a 00 00 40 00 00 04 ] " CANON "[ 01 00 00 05 00 05 ] " INSTANCE "[ 01 01 01 00 'run' 01 05 ] " EXPORT                                                                                                        \
+		"[ 01 00 'wasi:cli/run@0.2.0' 05 03 00 ] "
+#define USE(what) "local.get " what " local.get #2 call #3 "
 
 struct service {
 	struct buf bytes;
@@ -559,6 +642,48 @@ static void what_shares_resources_has_one_provider(void **state)
 	one_close(&o);
 }
 
+// Who has things is replaced between the two that are made.
+static void things_open(struct one *o, const char *text)
+{
+	struct seam_registry r;
+	offer_new(&r, &base);  // who has the pollables, now and later
+	one_open(o, text);
+	seam_registry_release(&r);
+	n_used = 0;
+	one_call(o);
+	publish_new(o->v.link, NULL);
+	o->first.live = 1;
+	while (o->slot.task)
+		loop_run_once(o->first.loop, UINT64_MAX);
+}
+
+static void things_close(struct one *o)
+{
+	one_close(o);
+	base = NULL;
+}
+
+static void what_is_only_passed_on_does_not_say_whose_a_call_is(void **state)
+{
+	struct one o;
+	things_open(&o, THINGS(USE("#0") USE("#1") USE("#0")));
+	if (!o.slot.ok)
+		fail_msg("%s", o.slot.trap.text);
+	assert_int_equal(n_used, 3);
+	assert_int_equal(used[1], used[0] + 1);
+	assert_int_equal(used[2], used[0]);
+	things_close(&o);
+}
+
+static void what_two_providers_made_does_not_come_into_one_call(void **state)
+{
+	struct one o;
+	things_open(&o, THINGS("local.get #0 local.get #1 call #4 "));
+	assert_false(o.slot.ok);
+	assert_non_null(strstr(o.slot.trap.text, "the handles are of different providers"));
+	things_close(&o);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -567,10 +692,16 @@ int main(void)
 		cmocka_unit_test(objects_of_an_image_keep_their_provider_until_it_is_gone),
 		cmocka_unit_test(what_a_provider_keeps_ends_without_a_reset),
 		cmocka_unit_test(what_shares_resources_has_one_provider),
+		cmocka_unit_test(what_is_only_passed_on_does_not_say_whose_a_call_is),
+		cmocka_unit_test(what_two_providers_made_does_not_come_into_one_call),
 		cmocka_unit_test(bindings_are_replaced_10000_times_under_load),
 	};
 	struct err e = {0};
 	if (!vm_process_init(&e))
 		return 1;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	arena_init(&types, 0);
+	describe_things();
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	arena_release(&types);
+	return failed;
 }

@@ -12,7 +12,7 @@ void seam_instance_init(struct seam_instance *i, struct loop *loop, struct seam_
 static bool find_provider(struct seam_call *c, uint32_t index, const void *args)
 {
 	const struct seam_func *f = c->local->targets[index].func;
-	if (!f->type->params.n || seam__local_of_handles(c->canon, f, args, &c->local))
+	if (!f->type->params.n || seam__local_of_handles(c->canon, index, args, &c->local))
 		return true;
 	c->func = f;
 	seam_trap(c, "%s: the handles are of different providers, since one was replaced", f->name);

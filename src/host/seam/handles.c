@@ -45,30 +45,44 @@ enum seam_result seam_value_copy(const struct wit_type *type, const void *value,
 }
 
 // ---- which provider ----
+// An object of the provider that serves the function says by itself where its call goes. One of somebody else's, which is only passed on, comes along wherever
+// such are taken (seam_provider_ops.takes_others).
 
 struct owners {
 	const struct canon_instance *instance;
-	const struct seam__seat *seat;
+	uint32_t target;
+	const struct seam__seat *own, *passed;
 };
+
+static const struct seam_provider *server_of(const struct seam__local *l, uint32_t target)
+{
+	return l->targets[target].binding->provider;
+}
 
 static bool is_of_the_same(void *ctx, const struct wit_type *type, uint32_t *rep)
 {
 	struct owners *o = ctx;
-	if (is_end(type))
+	const struct seam__seat *seat = is_end(type) ? NULL : canon_host_resource_owner(o->instance, *rep);
+	if (!seat || !seat->local)
 		return true;
-	const struct seam__seat *seat = canon_host_resource_owner(o->instance, *rep);
-	if (o->seat && seat != o->seat)
+	if (server_of(seat->local, o->target) != seat->provider) {
+		o->passed = seat;
+		return true;
+	}
+	if (o->own && seat != o->own)
 		return false;
-	o->seat = seat;
+	o->own = seat;
 	return true;
 }
 
-bool seam__local_of_handles(const struct canon_instance *i, const struct seam_func *f, const void *args, struct seam__local **at)
+bool seam__local_of_handles(const struct canon_instance *i, uint32_t target, const void *args, struct seam__local **at)
 {
-	struct owners o = {.instance = i};
-	if (!each_handle(&f->type->params, UNCONST(args), is_of_the_same, &o))
+	struct owners o = {.instance = i, .target = target};
+	if (!each_handle(&(*at)->targets[target].func->type->params, UNCONST(args), is_of_the_same, &o))
 		return false;
-	if (o.seat && o.seat->local)
-		*at = o.seat->local;
-	return true;
+	if (o.own)
+		*at = o.own->local;
+	else if (o.passed && !server_of(*at, target)->ops->takes_others)
+		*at = o.passed->local;
+	return !o.passed || server_of(*at, target)->ops->takes_others;
 }

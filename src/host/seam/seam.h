@@ -4,7 +4,8 @@
 // Invariants:
 //  1. Each call from a guest to the world goes through seam's dispatcher: it is counted and attributed to its request there.
 //  2. Which provider stands behind an interface is read from the shard's table (immutable, versioned) at each call, never from an instance, an image or
-//     compiled code (design §8). A call that is given handles goes to the provider that made their objects, whatever is bound now.
+//     compiled code (design §8). A call that is given handles goes to the provider that made their objects, whatever is bound now; what it is
+//     only to pass on (takes_others) says nothing about that.
 //  3. A provider lives until its last object, its last call and what it keeps for instances are gone.
 //  4. A host function blocks nothing: it parks its fiber (seam_park); seam_wake only makes the call ready, and it resumes from the loop's ready
 //     queue and from nowhere else. A parked call is always resumed, with SEAM_KILLED if it is to end, and returns.

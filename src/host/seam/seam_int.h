@@ -109,8 +109,9 @@ void seam__seat_settle(struct seam_instance *s, struct seam__seat *seat);
 // Nobody calls through it any more, and it is not the current one.
 void seam__local_idle(struct seam__local *l);
 
-// The table that has the provider of the handles in `args`; without handles *at stays. false: they are of more than one provider. (handles.c)
-bool seam__local_of_handles(const struct canon_instance *i, const struct seam_func *f, const void *args, struct seam__local **at);
+// The table in which the function's provider made the objects that are given, or takes them (`target`: the function's, `args` its arguments); where they say
+// nothing about that *at stays. false: they are of more than one provider. (handles.c)
+bool seam__local_of_handles(const struct canon_instance *i, uint32_t target, const void *args, struct seam__local **at);
 
 // ---- linking (link.c) -----------------------------------------------------------------------------------------------------------------
 // Is `found` a resource that the component imports, and what `expected` means what it was linked to? (For struct wit_compare; ctx: this.)

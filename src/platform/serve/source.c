@@ -206,7 +206,7 @@ void serve__source_copy_beside(struct serve_source *s, const struct wasm_module 
 
 bool serve__source_keep(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n, bool later, struct err *e)
 {
-	if (!s->left_out.len)
+	if (!s->copies && !s->left_out.len)  // else the copier reads them
 		leave_out(s, modules, n);
 	if (later) {
 		__atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);

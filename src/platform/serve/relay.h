@@ -132,6 +132,8 @@ void serve__relay_look_at(struct relay_guest *g);
 enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task);
 // `clean`: the call returned.
 void serve__relay_leave(struct relay_guest *g, bool clean);
+// There was no memory to close an object of its: it can't go on.
+void serve__relay_lose(struct relay_guest *g);
 // What stands for an object of the guest's outside of it. NULL: no memory.
 struct relay_handle *serve__relay_handle_new(struct relay_guest *g, const struct wit_type *t, uint32_t rep);
 // Of a handle's type, which is of one of the component's own resources.

@@ -257,6 +257,12 @@ void serve__relay_let_one_go(struct relay_guest *g)
 		serve__relay_guest_free(g);
 }
 
+void serve__relay_lose(struct relay_guest *g)
+{
+	g->dead = true;
+	serve__relay_look_at(g);
+}
+
 struct relay_handle *serve__relay_handle_new(struct relay_guest *g, const struct wit_type *t, uint32_t rep)
 {
 	struct relay_handle *h = mem_alloc(sizeof *h);
@@ -360,8 +366,7 @@ void serve__relay_close(struct relay_guest *g)
 		seam_task_free(c->task);
 	}
 	mem_free(c);
-	g->dead = true;  // without memory for its destructors it can't go on
-	serve__relay_look_at(g);
+	serve__relay_lose(g);
 }
 
 // ---- in line -----------------------------------------------------------------------------------------------------------------------------------

@@ -95,6 +95,8 @@ static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 		e->why = h ? canon_handles_full(s->outer) : "the host is out of memory";
 	if (h)
 		serve__relay_drop(h);
+	else
+		serve__relay_lose(s->guest);
 	return true;
 }
 
@@ -146,10 +148,8 @@ static bool close_inner(void *ctx, const struct wit_type *t, uint32_t *rep)
 static void close_value(struct canon_joint *j, void *native)
 {
 	struct relay_stream *s = stream_of(j);
-	if (seam_value_handles(j->elem, native, s->is_out ? close_outer : close_inner, s))
-		return;
-	s->guest->dead = true;  // without memory for its destructors it can't go on
-	serve__relay_look_at(s->guest);
+	if (!seam_value_handles(j->elem, native, s->is_out ? close_outer : close_inner, s))
+		serve__relay_lose(s->guest);
 }
 
 static bool pass(struct canon_joint *j, void *native, const char **ret_why)

@@ -134,15 +134,15 @@ static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 		return true;
 	}
 	struct relay_handle *h = serve__relay_handle_new(p->guest, t, *rep);
-	if (!h) {
-		p->full = "the host is out of memory";
+	*rep = 0;  // nothing of the caller's, until it is
+	if (!h)
+		serve__relay_lose(p->guest);
+	if (h && !p->full && seam_resource_new(p->call, serve__relay_class(p->relay, t), h, rep))
 		return true;
-	}
-	if (!p->full && seam_resource_new(p->call, serve__relay_class(p->relay, t), h, rep))
-		return true;
-	p->full = p->full ? p->full : canon_handles_full(p->call->canon);
-	*rep = 0;
-	serve__relay_drop(h);
+	if (!p->full)
+		p->full = h ? canon_handles_full(p->call->canon) : "the host is out of memory";
+	if (h)
+		serve__relay_drop(h);
 	return true;
 }
 

@@ -250,37 +250,36 @@ void *seam__seat_state(struct seam_instance *s, struct seam__seat *seat)
 	return seat->state;
 }
 
-void *seam_instance_state(struct canon_instance *i, const struct seam_provider *p)
+// That is open. NULL: it has none.
+static struct seam__seat *seat_of(const struct seam_instance *s, const struct seam_provider *p)
 {
-	struct seam_instance *s = canon_instance_user(i);
 	for (uint32_t k = 0; k < s->n_seats; k++)
 		if (seam__seat_is_open(s->seats[k]) && s->seats[k]->provider == p)
-			return seam__seat_state(s, s->seats[k]);
+			return s->seats[k];
 	return NULL;
 }
 
-static void hold(struct seam_instance *s, struct seam__seat *seat)
+void *seam_instance_state(struct canon_instance *i, const struct seam_provider *p)
 {
-	seat->objects++;
-	s->mixed |= seat->local != s->local;
+	struct seam_instance *s = canon_instance_user(i);
+	struct seam__seat *seat = seat_of(s, p);
+	return seat ? seam__seat_state(s, seat) : NULL;
 }
 
 struct seam__seat *seam_seat_hold(struct canon_instance *i, const struct seam_provider *p)
 {
 	struct seam_instance *s = canon_instance_user(i);
-	for (uint32_t k = 0; k < s->n_seats; k++)
-		if (seam__seat_is_open(s->seats[k]) && s->seats[k]->provider == p) {
-			hold(s, s->seats[k]);
-			return s->seats[k];
-		}
-	return NULL;
+	struct seam__seat *seat = seat_of(s, p);
+	if (seat)
+		seam__seat_hold(s, seat);
+	return seat;
 }
 
 bool seam_seat_give(struct canon_instance *i, struct seam__seat *seat, const struct canon_resource_ops *of, void *object, uint32_t *ret)
 {
 	if (!canon_host_resource_new(i, of, seat, object, ret))
 		return false;
-	hold(canon_instance_user(i), seat);
+	seam__seat_hold(canon_instance_user(i), seat);
 	return true;
 }
 
@@ -558,8 +557,7 @@ bool seam__object_adopt(struct canon_instance *i, void *owner, void **ret_owner)
 			return false;
 		}
 	}
-	seat->objects++;
-	s->mixed |= seat->local != s->local;
+	seam__seat_hold(s, seat);
 	*ret_owner = seat;
 	return true;
 }

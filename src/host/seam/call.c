@@ -174,19 +174,13 @@ void *seam_state(struct seam_call *c)
 	return seat ? seam__seat_state(c->instance, seat) : NULL;
 }
 
-static void has_object(struct seam_instance *s, struct seam__seat *seat)
-{
-	seat->objects++;
-	s->mixed |= seat->local != s->local;
-}
-
 static bool give(struct seam_instance *s, struct seam__seat *seat, const struct canon_resource_ops *of, void *object, uint32_t *ret)
 {
 	if (!canon_host_resource_new(s->canon, of, seat, object, ret)) {
 		seam__seat_settle(s, seat);
 		return false;
 	}
-	has_object(s, seat);
+	seam__seat_hold(s, seat);
 	return true;
 }
 
@@ -234,7 +228,7 @@ enum canon_move seam_resource_move(struct canon_instance *from, const struct sea
 	}
 	enum canon_move how = canon_host_resource_move(from, rep, to, seat, ret);
 	if (how == CANON_MOVED)
-		has_object(s, seat);
+		seam__seat_hold(s, seat);
 	else
 		seam__seat_settle(s, seat);
 	return how;

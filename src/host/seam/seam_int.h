@@ -102,6 +102,12 @@ static inline struct seam__seat *seam__seat_open(struct seam_instance *s, struct
 	struct seam__seat *seat = slot < s->n_seats ? s->seats[slot] : NULL;
 	return LIKELY(seam__seat_is_open(seat)) ? seat : seam__seat_open_slow(s, local, p, slot);
 }
+// One more is in it, or is to come: whoever has objects of what isn't bound any more is asked whose they are.
+static inline void seam__seat_hold(struct seam_instance *s, struct seam__seat *seat)
+{
+	seat->objects++;
+	s->mixed |= seat->local != s->local;
+}
 // Made if it isn't there. NULL: nothing is kept, or no memory.
 void *seam__seat_state(struct seam_instance *s, struct seam__seat *seat);
 // Nothing was put into it after all.

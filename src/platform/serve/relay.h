@@ -94,7 +94,8 @@ enum seam_result serve__relay_of_handles(struct serve_relay *r, struct seam_call
 // Arguments: handles become the component's own, streams and futures go on to it, and objects of others that it is given. false: the same owned handle is
 // there twice, or (*ret_full says why) the instance has no room for one: what is in the arguments is the component's all the same, to be given up.
 NODISCARD bool serve__relay_take_in(struct relay_guest *g, struct seam_call *c, void *args, const char **ret_full);
-// Of arguments that never came in: streams, futures and what was given away are dropped.
+// What a value in a caller's instance owns is dropped there: objects, streams and futures; 0 is none. And so in arguments that never came in.
+void serve__relay_close_outer(struct canon_instance *i, const struct wit_type *type, void *value);
 void serve__relay_turn_away(struct seam_call *c, const void *args);
 // Does the function pass streams or futures?
 bool serve__relay_has_streams(const struct seam_func *f);

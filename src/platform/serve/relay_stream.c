@@ -122,33 +122,12 @@ static bool is_of_the_guest(void *ctx, const struct wit_type *t, uint32_t *rep)
 	return serve__relay_is_stream(t) || (h && h->guest == s->guest);
 }
 
-// Of the caller's instance.
-static bool close_outer(void *ctx, const struct wit_type *t, uint32_t *rep)
-{
-	const struct relay_stream *s = ctx;
-	if (serve__relay_is_stream(t))
-		canon_end_drop_number(s->outer, *rep);
-	else if (*rep)
-		canon_host_resource_drop(s->outer, *rep);
-	return true;
-}
-
-// Of the guest's.
-static bool close_inner(void *ctx, const struct wit_type *t, uint32_t *rep)
-{
-	const struct relay_stream *s = ctx;
-	struct relay_handle *h = serve__relay_is_stream(t) ? NULL : serve__relay_handle_new(s->guest, t, *rep);
-	if (serve__relay_is_stream(t))
-		canon_end_drop_number(s->guest->slot->canon, *rep);
-	else if (h)
-		serve__relay_drop(h);
-	return serve__relay_is_stream(t) || h;
-}
-
 static void close_value(struct canon_joint *j, void *native)
 {
 	struct relay_stream *s = stream_of(j);
-	if (!seam_value_handles(j->elem, native, s->is_out ? close_outer : close_inner, s))
+	if (s->is_out)
+		serve__relay_close_outer(s->outer, j->elem, native);
+	else if (!serve__relay_give_up(s->guest, j->elem, native))
 		serve__relay_lose(s->guest);
 }
 
@@ -162,7 +141,7 @@ static bool pass(struct canon_joint *j, void *native, const char **ret_why)
 			close_value(j, native);
 	} else {
 		e.why = "it has a handle of another instance than the one that it goes to";
-		seam_value_handles(j->elem, native, close_outer, s);
+		serve__relay_close_outer(s->outer, j->elem, native);
 	}
 	*ret_why = e.why;
 	return !e.why;

@@ -107,19 +107,24 @@ bool serve__relay_take_in(struct relay_guest *g, struct seam_call *c, void *args
 	return ok && !p.full;
 }
 
-static bool turn_away(void *ctx, const struct wit_type *t, uint32_t *number)
+static bool close_outer(void *ctx, const struct wit_type *t, uint32_t *number)
 {
-	const struct seam_call *c = ctx;
+	struct canon_instance *i = ctx;
 	if (serve__relay_is_stream(t))
-		canon_end_drop_number(c->canon, *number);
+		canon_end_drop_number(i, *number);
 	else if (t->kind == WIT_OWN)
-		canon_host_resource_drop(c->canon, *number);
+		canon_host_resource_drop(i, *number);
 	return true;
+}
+
+void serve__relay_close_outer(struct canon_instance *i, const struct wit_type *type, void *value)
+{
+	(void)seam_value_handles(type, value, close_outer, i);
 }
 
 void serve__relay_turn_away(struct seam_call *c, const void *args)
 {
-	(void)seam_value_handles(&c->func->type->params, UNCONST(args), turn_away, c);
+	serve__relay_close_outer(c->canon, &c->func->type->params, UNCONST(args));
 }
 
 static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
@@ -146,17 +151,6 @@ static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 	return true;
 }
 
-// What the caller has of it already.
-static bool take_back(void *ctx, const struct wit_type *t, uint32_t *number)
-{
-	const struct passing *p = ctx;
-	if (serve__relay_is_stream(t))
-		canon_end_drop_number(p->call->canon, *number);
-	else
-		canon_host_resource_drop(p->call->canon, *number);
-	return true;
-}
-
 enum seam_result serve__relay_give_out(struct relay_guest *g, struct seam_call *c, void *ret)
 {
 	const struct wit_type *result = c->func->type->result;
@@ -167,7 +161,7 @@ enum seam_result serve__relay_give_out(struct relay_guest *g, struct seam_call *
 		return SEAM_OK;
 	if (!p.in_use)
 		return seam_trap(c, "%s: no room for the handles that component %s returns: %s", c->func->name, g->relay->service->name, p.full);
-	seam_value_handles(result, ret, take_back, &p);
+	serve__relay_close_outer(c->canon, result, ret);  // what the caller has of it already
 	return serve__relay_fails(g->relay, c, p.full, ret);
 }
 

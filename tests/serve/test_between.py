@@ -246,7 +246,7 @@ def it_has_room_for_so_many_and_then_says_so():
     with _Upstream() as up, _App('policy = "keep"\nlimits = { handles = 20 }') as app, app.up() as s:
         told = [_ask(s, "/drop/early", up) for _ in range(60)]
         check(told[0] == (502, OWN) and set(told) == {(502, OWN), (502, INTERNAL)} and told.count((502, INTERNAL)) >= 30, told)
-        check(s.logged("no room for what it is given: too many resource handles") >= 30, s.log_text()[-500:])
+        check(s.logged("what it is given can't pass: too many resource handles") >= 30, s.log_text()[-500:])
     with _Upstream() as up, _App('policy = "keep"\nlimits = { memory = "1220KiB" }') as app, app.up() as s:
         for _ in range(200):
             check(_ask(s, "/drop/early", up) in ((502, OWN), (502, INTERNAL)), s.log_text()[-500:])

@@ -280,8 +280,8 @@ struct canon_joint_ops {
 	void (*post)(struct canon_joint *j);
 	// Both ends are gone: forget it.
 	void (*over)(struct canon_joint *j);
-	// The stream ends, or the future is lost. `dead`: the giver's instance, which wrote what is no value of the type; NULL: a value was too large, or the taker has
-	// no memory for it, or the giver has ended before it wrote the future.
+	// The stream ends, or the future is lost. `dead`: the giver's instance, which wrote what is no value of the type; NULL: a value was too large, or there is no
+	// memory for it, or a handle in it can't pass, or the giver has ended before it wrote the future.
 	void (*failed)(struct canon_joint *j, const struct canon_instance *dead, const char *why);
 	// Fills in the native value that stands for the one of a future that nobody will write any more. false: its type has none that says so. `native` NULL: only
 	// whether it has. NULL: none has.
@@ -303,7 +303,7 @@ struct canon_joint {
 	bool busy, again, lost;     // lost: of a future that nobody will write any more, for whose value another stands in
 	bool passed;                // of a future: its value went on, to a joint behind it that holds it or gave it
 	bool writer_came;           // last
-	const char *why_lost;       // of a future that was written; NULL: it was not
+	const char *why_lost;       // why the value that was written does not come; NULL: it does, or there was none
 	bool has_failed;            // ops->failed was called
 	uint32_t depth;             // of those that its values come through: itself and the ones before it
 };

@@ -9,7 +9,8 @@
 // 3. Either end may go first: by its guest, or with its instance. A stream is over then. A future that nobody will write any more is lost: another value stands
 //    in for its own where the type has one for that (an error), else it never comes. It is no trap: the reader may share its instance with others.
 //    Handles in them are made the taker's as soon as they were taken (canon_joint_ops.pass), and closed where they are never given.
-// 4. A value that is none of its type ends the giver's instance. One that is too large, or that the taker has no room for, ends the stream; a future is lost.
+// 4. A value that is none of its type ends the giver's instance. One that is too large, or that the taker has no room for, or a handle in which can't pass, ends
+//    the stream; a future is lost.
 // 5. Of several in a row the last one copies: what it has taken lies in the instance where it is read. A row has an end, CANON_JOINTS_MAX: each is looked at, and
 //    on the stack, when an end of it changes.
 #include "canon_async.h"
@@ -29,7 +30,7 @@ static bool has_handles(const struct canon_joint *j)
 	return j->elem && j->elem->flags & WIT_HAS_HANDLE;
 }
 
-// `closes`: the taker's instance, which has what is in them, is there.
+// Those that were taken and are not given yet. `closes`: the taker's instance, which has what is in them, is there; what was given is its guest's.
 static void forget_values(struct canon_joint *j, bool closes)
 {
 	for (uint32_t k = j->next; k < j->n && closes && has_handles(j); k++)

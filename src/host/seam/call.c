@@ -184,12 +184,17 @@ static bool give(struct seam_instance *s, struct seam__seat *seat, const struct 
 	return true;
 }
 
-// The binding of an interface to a provider; the answer to the question before is tried first. NULL: there is none.
-static const struct seam_binding *bound_to(struct seam__local *l, const struct seam_interface *interface, const struct seam_provider *p)
+static bool serves(const struct seam_binding *b, const struct seam_interface *interface, const struct seam_provider *p, bool or_one_like_it)
+{
+	return b->interface == interface && (b->provider == p || (or_one_like_it && b->provider->ops == p->ops));
+}
+
+// The binding of an interface to a provider, or to another of its kind; the answer to the question before is tried first. NULL: there is none.
+static const struct seam_binding *bound_to(struct seam__local *l, const struct seam_interface *interface, const struct seam_provider *p, bool or_one_like_it)
 {
 	const struct seam_table *t = l->table;
 	for (uint32_t k = l->given, n = 0; n < t->n; k = k + 1 < t->n ? k + 1 : 0, n++)
-		if (t->bindings[k].interface == interface && t->bindings[k].provider == p) {
+		if (serves(&t->bindings[k], interface, p, or_one_like_it)) {
 			l->given = k;
 			return &t->bindings[k];
 		}
@@ -200,26 +205,17 @@ bool seam_instance_give(struct canon_instance *i, struct seam_provider *p, const
 {
 	struct seam_instance *s = canon_instance_user(i);
 	const struct seam_resource *r = CONTAINER_OF(UNCONST(of->type), struct seam_resource, wit);
-	const struct seam_binding *b = bound_to(s->local, r->interface, p);
+	const struct seam_binding *b = bound_to(s->local, r->interface, p, false);
 	struct seam__seat *seat = b ? seam__seat_open(s, s->local, p, b->slot) : NULL;
 	return seat && give(s, seat, of, object, ret);
 }
 
 // In another component its provider is another one, of the same kind: by the binding of the interface that defines it.
-static const struct seam_binding *served_by(const struct seam_instance *s, const struct seam_interface *interface, const struct seam_provider *like)
-{
-	const struct seam_table *t = s->local->table;
-	for (uint32_t k = 0; k < t->n; k++)
-		if (t->bindings[k].interface == interface && t->bindings[k].provider->ops == like->ops)
-			return &t->bindings[k];
-	return NULL;
-}
-
 enum canon_move seam_resource_move(struct canon_instance *from, const struct seam_resource *of, uint32_t rep, struct canon_instance *to, uint32_t *ret)
 {
 	const struct seam__seat *was = canon_host_resource_owner(from, rep);
 	struct seam_instance *s = canon_instance_user(to);
-	const struct seam_binding *b = was ? served_by(s, of->interface, was->provider) : NULL;
+	const struct seam_binding *b = was ? bound_to(s->local, of->interface, was->provider, true) : NULL;
 	struct seam__seat *seat = b ? seam__seat_open(s, s->local, b->provider, b->slot) : NULL;
 	*ret = 0;
 	if (!seat) {

@@ -15,12 +15,15 @@ const struct seam_resource *seam_imported(const struct seam_interface *i, const 
 	return index == COMP_NONE ? NULL : i->of->resources[index];
 }
 
-// Of what the component imports itself an object is its own to give away only where that takes it along. NULL: the type has nothing else.
+// What of a type's values can't leave the store; NULL: nothing. Of what the component imports itself an object is its own to give away only where that takes it
+// along.
 static const char *what_stays(const struct describing *g, const struct wit_type *t)
 {
 	const char *what = NULL;
 	if (!t || !(t->flags & WIT_HAS_HANDLE))
 		return NULL;
+	if (t->kind == WIT_ERROR_CONTEXT)
+		return "an error context";
 	const struct seam_resource *imported = t->kind == WIT_OWN || t->kind == WIT_BORROW ? seam_imported(&g->d->interface, t->resource) : NULL;
 	if (imported && !imported->moves)
 		return "a resource that the component imports itself";
@@ -31,27 +34,12 @@ static const char *what_stays(const struct describing *g, const struct wit_type 
 	return what ? what : what_stays(g, t->elem);
 }
 
-// May its values leave the store?
-static bool may_leave(const struct wit_type *t)
-{
-	if (!t || !(t->flags & WIT_HAS_HANDLE))
-		return true;
-	if (t->kind == WIT_ERROR_CONTEXT || (t->elem && !may_leave(t->elem)))
-		return false;
-	for (uint32_t i = 0; t->fields && i < t->n; i++)
-		if (!may_leave(t->fields[i].type))
-			return false;
-	return true;
-}
-
 static bool check_func(struct describing *g, const struct comp_export_func *f)
 {
 	const struct wit_type *params = &f->type->params, *result = f->type->result;
 	const char *what = what_stays(g, params);
 	if (!what)
 		what = what_stays(g, result);
-	if (!may_leave(params) || !may_leave(result))
-		what = "a stream or future of handles, or an error context";
 	if (!what)
 		return true;
 	err_set(g->e, ERR_LINK, "cannot link: %.*s of %.*s passes %s, which stays in its component", SLICE_ARGS(f->name), SLICE_ARGS(g->name), what);

@@ -126,8 +126,8 @@ struct seam_described {
 	struct seam_resource *resources;          // by interface.resources; `means` is the component's own
 };
 // `name`: of the interface, by the rule of imports; `call` is every function's. ERR_LINK: it isn't exported, or what its functions take or return can't leave
-// the store: streams and futures of handles, error contexts, resources that the component itself imports, but for own<T> of those whose objects move. `l`: the
-// component's link.
+// the store: error contexts, resources that the component itself imports, but for own<T> of those whose objects move, and streams and futures of those, or of
+// elements beyond CANON_JOINT_ELEMENT_MAX. `l`: the component's link.
 NODISCARD bool seam_describe(struct arena *a, const struct comp_component *comp, const struct seam_link *l, struct slice name, seam_fn *call,
 	struct seam_described **ret, struct err *e);
 // What a resource that a type of such an interface names stands for, where its component imports it. NULL: it is the component's own.

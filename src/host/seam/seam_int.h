@@ -32,7 +32,7 @@ struct seam__local {
 	struct seam_table *table;  // a reference
 	uint32_t calls;  // under way, and one while new calls go through it
 	uint32_t seats;  // open ones
-	uint32_t given;  // the binding that seam_instance_give found last
+	uint32_t given;  // the binding that an object was last put under, whose it is the next time as well
 	struct seam__part *part;
 	struct seam__local *next;
 	bool waits;  // a seat may stay for nothing but calls that are under way

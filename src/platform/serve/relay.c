@@ -30,7 +30,7 @@ struct relay_call {
 // There is no room for them, and the instance is as it was.
 static bool is_refused(struct relay_call *k, const char *full)
 {
-	snprintf(k->trap.text, sizeof k->trap.text, "no room for what it is given: %s", full);
+	snprintf(k->trap.text, sizeof k->trap.text, "what it is given can't pass: %s", full);
 	k->refused = true;
 	return serve__relay_give_up(k->guest, &k->call->func->type->params, k->args);
 }

@@ -188,7 +188,7 @@ static void on_returned(struct canon_task *t)
 // Nothing of the instance has run: what had come in goes, and its neighbours go on.
 static bool is_refused(struct relay_many *k, const char *full)
 {
-	snprintf(k->trap.text, sizeof k->trap.text, "no room for what it is given: %s", full);
+	snprintf(k->trap.text, sizeof k->trap.text, "what it is given can't pass: %s", full);
 	return serve__relay_give_up(k->guest, &k->func->type->params, k->args);
 }
 

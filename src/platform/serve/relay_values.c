@@ -8,7 +8,7 @@ struct passing {
 	struct seam_call *call;
 	struct relay_guest *guest;
 	bool differ, in_use;
-	const char *full;  // why there is no room for a stream or handle; in_use: why one does not pass
+	const char *full;  // why one can't pass; in_use: for another reason than that there is no room
 };
 
 // Of a resource that the component imports: an object of somebody else's, which goes from instance to instance with its handle.
@@ -160,7 +160,7 @@ enum seam_result serve__relay_give_out(struct relay_guest *g, struct seam_call *
 	if (!p.full)
 		return SEAM_OK;
 	if (!p.in_use)
-		return seam_trap(c, "%s: no room for the handles that component %s returns: %s", c->func->name, g->relay->service->name, p.full);
+		return seam_trap(c, "%s: what component %s returns can't pass: %s", c->func->name, g->relay->service->name, p.full);
 	serve__relay_close_outer(c->canon, result, ret);  // what the caller has of it already
 	return serve__relay_fails(g->relay, c, p.full, ret);
 }

@@ -1,7 +1,7 @@
 """A component before wasi:http/outgoing-handler: requests that go through it to a real server, and what it may do with them instead; either side may end first.
 
 files/gate.c is both sides: /BETWEEN/ASKS?PORT says what each does."""
-import socket, tempfile, threading, time
+import os, socket, subprocess, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -267,6 +267,26 @@ def nothing_of_it_stays():
         grew = s.private_kib() - before
         # The last receipts, calls and lines of the log are kept, and fill in the first thousands; a build with ASan keeps what was freed.
         check(grew < 1536 or not config.release, f"{grew} KiB more after 1,000 requests")
+
+
+def an_answer_that_is_kept_keeps_no_version_of_what_passed_its_request_on():
+    """Seen by the copies of components: of what asks, which never lets go of an answer, of the version in force and of the one before it."""
+    with tempfile.TemporaryDirectory() as ctl, _Upstream() as up, _App('policy = "reuse"', 'policy = "keep"') as app:
+        os.environ.update(TENON_CTL=ctl, TENON_STATE=ctl + "/state")
+        try:
+            with app.up() as s:
+                copies = lambda: sum("tenon-component" in line for line in Path(f"/proc/{s.process.pid}/maps").read_text().splitlines())
+                seen = []
+                for k in range(6):
+                    (Path(app.at.name) / "next.wasm").write_bytes(GATE.read_bytes() + b"\0\3\1n" + bytes([k]))
+                    r = subprocess.run([str(config.tenon), "update", "shop/between", app.at.name + "/next.wasm"], capture_output=True, timeout=120, text=True)
+                    check(r.returncode == 0, r.stderr)
+                    got = _ask(s, "/pass/later", up)
+                    check(got == (200, f"POST /pass/later?{up.port} None from who asks"), (got, s.log_text()[-500:]))
+                    seen.append(copies())
+                check(until(lambda: 0 < copies() <= 3), (seen, copies()))
+        finally:
+            del os.environ["TENON_CTL"], os.environ["TENON_STATE"]
 
 
 def receipts_have_the_link_call_and_the_request_that_went_out():

@@ -15,6 +15,7 @@ struct sent {
 	struct canon_instance *instance;  // that is charged: where its future is
 	struct seam_keeper *keeper;       // of the one that sent it, where that is another one by now
 	bool is_kept;
+	// What says where it may go, until it has got there; NULL then.
 	struct seam_grants *grants;
 	const struct wasi_http_link *by;  // NULL: it goes by what the component was granted
 	enum seam_net_scheme scheme;
@@ -95,16 +96,26 @@ static bool move(struct sent *s, struct canon_instance *to)
 	return true;
 }
 
-static void sent_free(struct sent *s)
+// It has its answer, or will have none: nobody asks any more where it may go.
+static void has_arrived(struct sent *s)
 {
 	struct seam_keeper *keeper = s->is_kept ? s->keeper : NULL;
+	s->keeper = NULL;
+	s->is_kept = false;
+	s->grants = NULL;
+	s->by = NULL;
+	if (keeper)
+		keeper->let_go(keeper);
+}
+
+static void sent_free(struct sent *s)
+{
 	tell(s, SEAM_ENDED, 0);
 	http_exchange_release(s->flow.x);
 	wasi__fields_unref(s->headers);
 	uncharge(s->instance);
+	has_arrived(s);
 	seam_mem_free(s);
-	if (keeper)
-		keeper->let_go(keeper);
 }
 
 // Nothing but the body has it any more, which is written in another instance: it goes there. Where there is no room for it, it is cut.
@@ -212,6 +223,7 @@ static void on_head(void *user, struct http_exchange *x)
 {
 	const struct http_answer *a = http_exchange_answer(x);
 	tell(sent_of(user), SEAM_WENT_WELL, a ? a->status : 0);
+	has_arrived(sent_of(user));
 	wasi__event_fire(&sent_of(user)->answered);
 }
 
@@ -222,6 +234,7 @@ static void on_cancel(void *user, struct http_exchange *x, enum http_cancel why)
 	tell(s, SEAM_WENT_WRONG, 0);
 	if (http_exchange_failure(x) == HTTP_FAILURE_DESTINATION_IP_PROHIBITED)
 		deny(s, SEAM_DENY_PRIVATE, ", which leads to an address that was not named");
+	has_arrived(s);
 	wasi__flow_readable(user, x);
 	wasi__flow_writable(user, x);
 	wasi__event_fire(&s->answered);

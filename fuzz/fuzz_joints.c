@@ -4,13 +4,14 @@
 #include "../tests/canon/async_state.h"
 #include "../tests/canon/endpoints.h"
 
-enum { INSTANCES = 3, MOST = 40, SLOT = 64, LARGEST = 7, LETTERS = 64, STEPS = 3000 };
-enum kind { BYTES, TEXTS, TEXT, KINDS };  // stream<u8>, stream<string>, future<string>
+enum { INSTANCES = 3, MOST = 60, MADE = 40, RING = 256, SLOT = 64, LARGEST = 7, LETTERS = 64, STEPS = 3000 };
+enum kind { BYTES, TEXTS, TEXT, NEST, KINDS };  // stream<u8>, stream<string>, future<string>, stream<stream<u8>>
 
 // What is written and read is known by its place in the stream.
 struct pipe {
 	enum kind kind;
 	uint32_t refs, wrote, got;
+	struct pipe **inner;  // of a stream of streams: what was written at each place, as long as nobody has read it
 };
 struct home;
 // An end in a guest, or (home NULL) the host's.
@@ -20,6 +21,9 @@ struct end {
 	struct pipe *pipe;
 	bool writes, busy, told;  // told: that the other end has gone, or the value has passed
 	uint32_t handle, n, slot;
+	// Of a stream of streams: those that a write has in its buffer, of which each may have gone already; and is it one of those?
+	struct end *sent[LARGEST];
+	bool is_sent;
 };
 struct home {
 	struct canon_instance *i;
@@ -27,7 +31,8 @@ struct home {
 };
 struct link {
 	struct canon_joint joint;
-	struct link *next, **prev;  // of those that are to be run
+	struct link *next, **prev;      // of those that are to be run
+	struct link *other, **at_link;  // of all
 };
 
 static struct subject subject;
@@ -38,7 +43,7 @@ static struct home homes[INSTANCES];
 static struct end *ends[MOST];
 static uint32_t n_ends, n_links, n_pipes;
 static uint64_t slots_used;
-static struct link *to_run, **last_to_run;
+static struct link *to_run, **last_to_run, *links;
 // Of the call that runs: what passes.
 static struct canon_instance *giver;
 static uint32_t number;
@@ -67,14 +72,30 @@ static struct pipe *pipe_new(enum kind kind)
 	struct pipe *p = mem_zalloc(sizeof *p);
 	BUG_ON(!p);
 	p->kind = kind;
+	p->inner = kind == NEST ? mem_zalloc(RING * sizeof *p->inner) : NULL;
 	n_pipes++;
 	return p;
+}
+
+static void pipe_unref(struct pipe *p);
+
+static void put_inner(struct pipe *p, uint32_t place, struct pipe *inner)
+{
+	struct pipe **where = &p->inner[place % RING], *was = *where;
+	if (inner)
+		inner->refs++;
+	*where = inner;
+	if (was)
+		pipe_unref(was);
 }
 
 static void pipe_unref(struct pipe *p)
 {
 	if (--p->refs)
 		return;
+	for (uint32_t k = 0; p->inner && k < RING; k++)
+		put_inner(p, k, NULL);
+	mem_free(p->inner);
 	n_pipes--;
 	mem_free(p);
 }
@@ -160,13 +181,21 @@ static void post(struct canon_joint *j)
 	last_to_run = &l->next;
 }
 
+static void link_free(struct link *l)
+{
+	*l->at_link = l->other;
+	if (l->other)
+		l->other->at_link = l->at_link;
+	n_links--;
+	mem_free(l);
+}
+
 static void over(struct canon_joint *j)
 {
 	struct link *l = CONTAINER_OF(j, struct link, joint);
 	BUG_ON(j->from.shared || j->to.shared);
 	leave_queue(l);
-	n_links--;
-	mem_free(l);
+	link_free(l);
 }
 
 static void failed(struct canon_joint *j UNUSED, const struct canon_instance *dead, const char *why)
@@ -181,7 +210,44 @@ static bool stands_in(struct canon_joint *j UNUSED, const struct wit_type *elem,
 		*(struct wit_string *)native = (struct wit_string){(const uint8_t *)why, 0};
 	return has_error;
 }
-static const struct canon_joint_ops joint_ops = {post, over, failed, stands_in};
+static bool pass_inner(struct canon_joint *j, void *native, const char **ret_why);
+
+static void close_inner(struct canon_joint *j, void *native)
+{
+	canon_end_drop_number(j->to.instance, *(const uint32_t *)native);
+}
+static const struct canon_joint_ops joint_ops = {post, over, failed, stands_in, pass_inner, close_inner};
+
+static bool link_new(struct canon_instance *from, uint32_t n, struct canon_instance *to, const struct wit_type *type, uint32_t *ret, const char **ret_why)
+{
+	struct link *l = mem_zalloc(sizeof *l);
+	BUG_ON(!l);
+	n_links++;
+	l->other = links;
+	l->at_link = &links;
+	if (links)
+		links->at_link = &l->other;
+	links = l;
+	*ret = 0;
+	if (canon_joint_new(&l->joint, &joint_ops, from, n, to, type, ret, ret_why))
+		return true;
+	link_free(l);
+	*ret = 0;
+	return false;
+}
+
+// Now and then one can't.
+static bool pass_inner(struct canon_joint *j, void *native, const char **ret_why)
+{
+	uint32_t *n = native, given = *n;
+	if (take() % 32 == 31) {
+		canon_end_drop_number(j->from.instance, given);
+		*n = 0;
+		*ret_why = "the input says so";
+		return false;
+	}
+	return link_new(j->from.instance, given, j->to.instance, j->elem, n, ret_why);
+}
 
 // ---- what guests call ----------------------------------------------------------------------------------------------------------------------------
 
@@ -190,15 +256,7 @@ static enum trap give(struct canon_instance *i, enum kind kind, uint32_t *ret)
 	const char *why;
 	if (made_by_host)
 		return canon_end_new(i, types[kind], &host_ops, &made_by_host->host, ret) ? TRAP_NONE : TRAP_HOST;
-	struct link *l = mem_zalloc(sizeof *l);
-	BUG_ON(!l);
-	n_links++;
-	if (canon_joint_new(&l->joint, &joint_ops, giver, number, i, types[kind], ret, &why))
-		return TRAP_NONE;
-	n_links--;
-	mem_free(l);
-	*ret = 0;
-	return TRAP_HOST;
+	return link_new(giver, number, i, types[kind], ret, &why) ? TRAP_NONE : TRAP_HOST;
 }
 
 static enum trap get(struct canon_instance *i, uint32_t n)
@@ -223,6 +281,7 @@ static enum trap get(struct canon_instance *i, uint32_t n)
 GIVES(give_bytes, BYTES)
 GIVES(give_texts, TEXTS)
 GIVES(give_text, TEXT)
+GIVES(give_nest, NEST)
 
 static enum trap get_any(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args, void *ret UNUSED)
 {
@@ -241,6 +300,8 @@ static const struct canon_host_func host_funcs[] = {
 	{.fn = nap},
 	{.fn = give_texts},
 	{.fn = get_any},
+	{.fn = give_nest},
+	{.fn = get_any},
 };
 static const struct canon_host host = {.funcs = host_funcs, .n_funcs = ARRAY_LEN(host_funcs)};
 
@@ -252,6 +313,7 @@ static const struct {
 	[BYTES] = {STREAM_NEW, STREAM_READ, STREAM_WRITE, STREAM_CANCEL_READ, STREAM_CANCEL_WRITE, STREAM_DROP_READABLE, STREAM_DROP_WRITABLE, GIVE, TAKE},
 	[TEXTS] = {TEXTS_NEW, TEXTS_READ, TEXTS_WRITE, TEXTS_CANCEL_READ, TEXTS_CANCEL_WRITE, TEXTS_DROP_READABLE, TEXTS_DROP_WRITABLE, GIVE_TEXTS, TAKE_TEXTS},
 	[TEXT] = {TEXT_NEW, TEXT_READ, TEXT_WRITE, TEXT_CANCEL_READ, TEXT_CANCEL_WRITE, TEXT_DROP, TEXT_DROP_WRITABLE, PROMISE, HEAR},
+	[NEST] = {NEST_NEW, NEST_READ, NEST_WRITE, NEST_CANCEL_READ, NEST_CANCEL_WRITE, NEST_DROP_READABLE, NEST_DROP_WRITABLE, GIVE_NEST, TAKE_NEST},
 };
 
 static void free_home(struct home *p)
@@ -272,11 +334,12 @@ static bool call(struct home *p, enum endpoint op, uint32_t a, uint32_t b, uint3
 	uint64_t result = 0;
 	enum trap t = endpoint_call(&subject, p->i, op, a, b, c, &result, &trap);
 	*ret = (uint32_t)result;
-	if (op == STREAM_NEW || op == TEXTS_NEW || op == TEXT_NEW)
+	if (op == STREAM_NEW || op == TEXTS_NEW || op == TEXT_NEW || op == NEST_NEW)
 		ret[1] = (uint32_t)(result >> 32);
 	if (t == TRAP_NONE)
 		return true;
-	if (t != TRAP_HOST)
+	bool may_fail = t == TRAP_HOST && (op == GIVE || op == PROMISE || op == GIVE_TEXTS || op == GIVE_NEST);
+	if (!may_fail)
 		bug_abort(__FILE__, __LINE__, trap.text);
 	free_home(p);
 	return false;
@@ -312,11 +375,34 @@ static void make(struct home *p)
 {
 	enum kind kind = take() % KINDS;
 	uint32_t two[2];
-	if (n_ends + 2 > MOST || !call(p, ops[kind].make, 0, 0, 0, two))
+	if (n_ends + 2 > MADE || !call(p, ops[kind].make, 0, 0, 0, two))
 		return;
 	struct pipe *pipe = pipe_new(kind);
 	end_new(p, pipe, false, two[0]);
 	end_new(p, pipe, true, two[1]);
+}
+
+// The first n of what a write had are its reader's; the others stay.
+static void went(struct end *e, uint32_t n)
+{
+	for (uint32_t k = 0; k < LARGEST && e->sent[k]; k++) {
+		e->sent[k]->is_sent = false;
+		if (k < n)
+			end_forget(e->sent[k]);
+		e->sent[k] = NULL;
+	}
+}
+
+// One has come, or is dropped at once.
+static void arrived(struct end *e, uint32_t place, uint32_t handle)
+{
+	struct pipe *inner = e->pipe->inner[place % RING];
+	BUG_ON(!inner || !handle);
+	if (n_ends < MOST)
+		end_new(e->home, inner, false, handle);
+	else
+		must(e->home, STREAM_DROP_READABLE, handle, 0, 0);
+	put_inner(e->pipe, place, NULL);
 }
 
 // So many came, or went.
@@ -325,10 +411,14 @@ static void advance(struct end *e, uint32_t n)
 	struct pipe *p = e->pipe;
 	if (p->kind == TEXT || e->writes) {
 		p->wrote += e->writes ? n : 0;
+		if (p->kind == NEST)
+			went(e, n);
 		return;
 	}
 	BUG_ON(n > e->n);
-	for (uint32_t k = 0; k < n; k++, p->got++) {
+	for (uint32_t k = 0; p->kind == NEST && k < n; k++, p->got++)
+		arrived(e, p->got, must(e->home, LOAD, buffer_of(e) + k * 4, 0, 0));
+	for (uint32_t k = 0; p->kind != NEST && k < n; k++, p->got++) {
 		uint32_t where = buffer_of(e) + (p->kind == TEXTS ? k * 8 + 4 : k);
 		uint32_t word = must(e->home, LOAD, where & ~3u, 0, 0) >> (where & 3) * 8;
 		BUG_ON(p->kind == TEXTS ? word != length_at(p->got) : (uint8_t)word != byte_at(p->got));
@@ -356,9 +446,29 @@ static void came(struct end *e, uint32_t code)
 	e->told |= result == 1;
 }
 
+// Readable ends that are nobody's otherwise; as many as there are.
+static void fill_nest(struct end *e)
+{
+	uint32_t n = 0, first = n_ends ? take() % n_ends : 0;
+	for (uint32_t k = 0; k < n_ends && n < e->n; k++) {
+		struct end *inner = ends[(first + k) % n_ends];
+		if (inner->home != e->home || inner->pipe->kind != BYTES || inner->writes || inner->busy || inner->told || inner->is_sent)
+			continue;
+		inner->is_sent = true;
+		e->sent[n] = inner;
+		put_inner(e->pipe, e->pipe->wrote + n, inner->pipe);
+		store(e->home, buffer_of(e) + n++ * 4, inner->handle);
+	}
+	e->n = n;
+}
+
 static void fill(struct end *e)
 {
 	uint32_t b = buffer_of(e), from = e->pipe->wrote;
+	if (e->pipe->kind == NEST) {
+		fill_nest(e);
+		return;
+	}
 	if (e->pipe->kind == BYTES) {
 		for (uint32_t w = 0; w < (e->n + 3) / 4; w++) {
 			uint32_t word = 0;
@@ -394,7 +504,7 @@ static void copy(struct end *e)
 		}
 		return;
 	}
-	if (e->told || is_within(e))
+	if (e->told || e->is_sent || is_within(e))
 		return;
 	e->n = take() % (LARGEST + 1);
 	if (e->writes)
@@ -421,7 +531,7 @@ static void poll(struct home *p)
 
 static void drop(struct end *e)
 {
-	if (e->busy || (e->writes && e->pipe->kind == TEXT && !e->told))
+	if (e->busy || e->is_sent || (e->writes && e->pipe->kind == TEXT && !e->told))
 		return;
 	must(e->home, e->writes ? ops[e->pipe->kind].drop_writable : ops[e->pipe->kind].drop_readable, e->handle, 0, 0);
 	end_forget(e);
@@ -432,9 +542,9 @@ static void pass(struct end *e)
 {
 	struct home *p = e->home, *to = &homes[take() % INSTANCES];
 	struct pipe *pipe = e->pipe;
-	bool to_host = take() % 8 == 0;
+	bool to_host = take() % 8 == 0 && pipe->kind != NEST;
 	uint32_t handle;
-	if (e->writes || e->busy || e->told || (!to_host && (to == p || !to->i)))
+	if (e->writes || e->busy || e->told || e->is_sent || (!to_host && (to == p || !to->i)))
 		return;
 	handle = e->handle;
 	pipe->refs++;
@@ -450,9 +560,9 @@ static void pass(struct end *e)
 static void from_host(struct home *p)
 {
 	uint32_t handle;
-	if (n_ends + 2 > MOST)
+	if (n_ends + 2 > MADE)
 		return;
-	struct pipe *pipe = pipe_new(take() % KINDS);
+	struct pipe *pipe = pipe_new(take() % NEST);
 	pipe->refs++;
 	made_by_host = end_new(NULL, pipe, true, 0);
 	if (call(p, ops[pipe->kind].give, 0, 0, 0, &handle))
@@ -584,6 +694,16 @@ static void step(uint8_t what)
 	}
 }
 
+// Streams that are in no table are those that joints have taken and not given.
+static void check_transit(const struct canon_instance *i)
+{
+	uint32_t n = 0;
+	for (const struct link *l = links; l; l = l->other)
+		if (l->joint.to.instance == i && l->joint.elem == types[NEST]->elem)
+			n += l->joint.n - l->joint.next;
+	BUG_ON(i->async && i->async->in_transit.n != n);
+}
+
 static bool open_all(void)
 {
 	struct err e = {0};
@@ -593,6 +713,7 @@ static bool open_all(void)
 	types[BYTES] = subject.l.comp->plan.host_funcs[0].type->result;
 	types[TEXT] = subject.l.comp->plan.host_funcs[2].type->result;
 	types[TEXTS] = subject.l.comp->plan.host_funcs[5].type->result;
+	types[NEST] = subject.l.comp->plan.host_funcs[7].type->result;
 	return true;
 }
 
@@ -608,9 +729,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	has_error = take() & 1;
 	for (unsigned k = 0; at < end_of_input && k < STEPS; k++) {
 		step(take() % 16);
-		for (unsigned p = 0; p < INSTANCES; p++)
-			if (homes[p].i)
-				state_check(homes[p].i);
+		for (unsigned p = 0; p < INSTANCES; p++) {
+			if (!homes[p].i)
+				continue;
+			state_check(homes[p].i);
+			check_transit(homes[p].i);
+		}
 	}
 	for (unsigned p = 0; p < INSTANCES; p++)
 		if (homes[p].i)

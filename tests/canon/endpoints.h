@@ -26,8 +26,8 @@ enum endpoint {
 	JOIN,
 	LOAD,
 	// Of endpoints_load with a host: give: func() -> stream<u8>, take: func(stream<u8>), promise: func() -> future<string>, hear: func(future<string>), nap: async
-	// func(u32), which is lowered async, give-texts: func() -> stream<string>, take-texts: func(stream<string>); and what there is for futures and streams of
-	// strings, and for subtasks.
+	// func(u32), which is lowered async, give-texts: func() -> stream<string>, take-texts: func(stream<string>), give-nest and take-nest of
+	// stream<stream<u8>>; and what there is for futures and streams of strings, for such streams, and for subtasks.
 	GIVE,
 	TAKE,
 	PROMISE,
@@ -51,6 +51,15 @@ enum endpoint {
 	TEXTS_CANCEL_WRITE,
 	TEXTS_DROP_READABLE,
 	TEXTS_DROP_WRITABLE,
+	GIVE_NEST,
+	TAKE_NEST,
+	NEST_NEW,
+	NEST_READ,
+	NEST_WRITE,
+	NEST_CANCEL_READ,
+	NEST_CANCEL_WRITE,
+	NEST_DROP_READABLE,
+	NEST_DROP_WRITABLE,
 	STORE,
 	ENDPOINTS
 };
@@ -102,6 +111,15 @@ static const struct endpoint_row {
 	{"texts-cancel-write", "12 0f 01", 5},
 	{"texts-drop-readable", "13 0f", 6},
 	{"texts-drop-writable", "14 0f", 6},
+	{"give-nest", "01 00 07 00", 8},
+	{"take-nest", "01 00 08 00", 6},
+	{"nest-new", "0e 12", 2},
+	{"nest-read", "0f 12 02 06 03 00", 3},
+	{"nest-write", "10 12 02 06 03 00", 3},
+	{"nest-cancel-read", "11 12 01", 5},
+	{"nest-cancel-write", "12 12 01", 5},
+	{"nest-drop-readable", "13 12", 6},
+	{"nest-drop-writable", "14 12", 6},
 	{"store", NULL, 7},
 };
 
@@ -113,18 +131,18 @@ static const struct endpoint_row {
 #define ENDPOINT_TYPES                                                                                                                \
 	"66 01 7d 65 01 7d 40 00 00 77 40 03 'a' 79 'b' 79 'c' 79 00 79 40 02 'a' 79 'b' 79 00 79 40 01 'a' 79 00 79 40 01 'a' 79 01 00 " \
 	"40 02 'a' 79 'b' 79 01 00 40 00 00 79 "
-#define ENDPOINT_HOST                                                                                                                             \
-	"65 01 73 40 00 00 00 40 01 's' 00 01 00 40 00 00 09 40 01 'f' 09 01 00 43 01 'a' 79 01 00 66 01 73 40 00 00 0f 40 01 's' 0f 01 00 ] " IMPORT \
-	"[ 07 00 'give' 01 0a 00 'take' 01 0b 00 'promise' 01 0c 00 'hear' 01 0d 00 'nap' 01 0e 00 'give-texts' 01 10 00 'take-texts' 01 11 ] "
+#define ENDPOINT_HOST                                                                                                                                                                     \
+	"65 01 73 40 00 00 00 40 01 's' 00 01 00 40 00 00 09 40 01 'f' 09 01 00 43 01 'a' 79 01 00 66 01 73 40 00 00 0f 40 01 's' 0f 01 00 66 01 00 40 00 00 12 40 01 's' 12 01 00 ] " IMPORT \
+	"[ 09 00 'give' 01 0a 00 'take' 01 0b 00 'promise' 01 0c 00 'hear' 01 0d 00 'nap' 01 0e 00 'give-texts' 01 10 00 'take-texts' 01 11 00 'give-nest' 01 13 00 'take-nest' 01 14 ] "
 
 static inline void endpoints_load(struct subject *s, bool has_host)
 {
 	struct buf text = {0};
 	struct err e = {0};
-	unsigned n = has_host ? ENDPOINTS : LOAD + 1, imports = has_host ? 7 : 0, builtins = 0, next = 3;
+	unsigned n = has_host ? ENDPOINTS : LOAD + 1, imports = has_host ? 9 : 0, builtins = 0, next = 3;
 	for (unsigned k = 0; k < n; k++)
 		builtins += endpoint_rows[k].canon != NULL;
-	buf_printf(&text, COMPONENT TYPE "[ #%u " ENDPOINT_TYPES "%s", has_host ? 18 : 9, has_host ? ENDPOINT_HOST : "] ");
+	buf_printf(&text, COMPONENT TYPE "[ #%u " ENDPOINT_TYPES "%s", has_host ? 21 : 9, has_host ? ENDPOINT_HOST : "] ");
 	buf_put_str(&text, CORE_MODULE "[ " ENDPOINT_MODULE "] " CORE_INSTANCE "[ 01 00 00 00 ] " ALIAS "[ 04 00 02 01 00 'm' 00 00 01 00 'load' 00 00 01 00 'realloc' "
 								   "00 00 01 00 'store' ] " CANON "[ ");
 	buf_printf(&text, "#%u ", builtins + n);

@@ -63,7 +63,7 @@ static enum trap never(struct canon_task *t, struct canon_instance *i UNUSED, vo
 {
 	return canon_task_trap(t, "nobody calls it");
 }
-static const struct canon_host_func host_funcs[] = {{.fn = give}, {.fn = take}, {.fn = promise}, {.fn = hear}, {.fn = never}, {.fn = never}, {.fn = never}};
+static const struct canon_host_func host_funcs[] = {{.fn = give}, {.fn = take}, {.fn = promise}, {.fn = hear}, [4 ... 8] = {.fn = never}};
 static const struct canon_host host = {.funcs = host_funcs, .n_funcs = ARRAY_LEN(host_funcs)};
 
 static struct canon_instance *instance(void)

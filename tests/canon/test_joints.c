@@ -8,7 +8,7 @@
 
 static struct subject subject;
 static struct vm_shard *shard;
-static const struct wit_type *stream_type, *future_type;
+static const struct wit_type *stream_type, *future_type, *texts_type;
 
 // What an instance took is given to the next that asks for it: by a joint, or (plain) by the host's own ends.
 static struct canon_joint joint;
@@ -87,6 +87,11 @@ static enum trap promise(struct canon_task *t UNUSED, struct canon_instance *i, 
 	return hand_over(i, future_type, ret);
 }
 
+static enum trap give_texts(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args UNUSED, void *ret)
+{
+	return hand_over(i, texts_type, ret);
+}
+
 static enum trap take(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args, void *ret UNUSED)
 {
 	giver = i;
@@ -98,7 +103,8 @@ static enum trap never(struct canon_task *t, struct canon_instance *i UNUSED, vo
 {
 	return canon_task_trap(t, "nobody calls it");
 }
-static const struct canon_host_func host_funcs[] = {{.fn = give}, {.fn = take}, {.fn = promise}, {.fn = take}, {.fn = never}, {.fn = never}, {.fn = never}};
+static const struct canon_host_func host_funcs[] = {{.fn = give}, {.fn = take}, {.fn = promise}, {.fn = take}, {.fn = never}, {.fn = give_texts}, {.fn = take},
+	[7 ... 8] = {.fn = never}};
 static const struct canon_host host = {.funcs = host_funcs, .n_funcs = ARRAY_LEN(host_funcs)};
 
 static struct canon_instance *instance_with(const struct canon_limits *limits)
@@ -384,11 +390,12 @@ static void what_is_lost_is_lost_further_on(void **state UNUSED)
 	}
 }
 
-// Over two links: a value that has gone on to the second is not lost with who wrote it, whether he drops his end, ends, or is the host.
+// Over two links: a value that has gone on to the second is not lost with who wrote it, whether he drops his end, ends, or is the host; nor with
+// who passed it on, once it was taken.
 static void what_has_come_through_is_not_lost(void **state UNUSED)
 {
 	static struct canon_joint two[2];
-	enum { DROPS, ENDS, HOST, WAYS };
+	enum { DROPS, ENDS, MIDDLE, HOST, WAYS };
 	for (int how = 0; how < WAYS; how++) {
 		struct canon_instance *a = instance(), *b = instance(), *c = instance();
 		make_text(a);
@@ -418,6 +425,8 @@ static void what_has_come_through_is_not_lost(void **state UNUSED)
 			call(a, TEXT_DROP_WRITABLE, w, 0, 0);
 		else if (how == ENDS)
 			canon_instance_free(a);
+		else if (how == MIDDLE)
+			canon_instance_free(b);
 		assert_int_equal(call(c, SET_POLL, set, 0, 0), 4);
 		assert_int_equal(load(c, 68), 8);
 		assert_int_equal(load(c, load(c, 64)), 0x6d6f7270);  // "prom"
@@ -427,8 +436,45 @@ static void what_has_come_through_is_not_lost(void **state UNUSED)
 		assert_int_equal(overs, 2);
 		if (how != ENDS)
 			canon_instance_free(a);
-		canon_instance_free(b);
+		if (how != MIDDLE)
+			canon_instance_free(b);
 		canon_instance_free(c);
+	}
+}
+
+// As many as come at once, one less and one more: each is there once, in its order, and who wrote them is told of all.
+static void values_come_in_batches(void **state UNUSED)
+{
+	enum { ONCE = 64 };
+	static const uint32_t counts[] = {1, ONCE - 1, ONCE, ONCE + 1, 2 * ONCE + 1};
+	for (size_t k = 0; k < ARRAY_LEN(counts); k++) {
+		struct canon_instance *a = instance(), *b = instance();
+		uint32_t n = counts[k], got = 0, set = (uint32_t)call(b, SET_NEW, 0, 0, 0);
+		uint64_t ends = call(a, TEXTS_NEW, 0, 0, 0);
+		call(a, TAKE_TEXTS, (uint32_t)ends, 0, 0);
+		uint32_t w = (uint32_t)(ends >> 32), r = (uint32_t)call(b, GIVE_TEXTS, 0, 0, 0);
+		for (uint32_t x = 0; x < n; x++) {
+			call(a, STORE, 1024 + x * 8, 64, 0);
+			call(a, STORE, 1024 + x * 8 + 4, x, 0);
+		}
+		assert_int_equal((uint32_t)call(a, TEXTS_WRITE, w, 1024, n), BLOCKED);
+		while (got < n) {
+			assert_int_equal((uint32_t)call(b, TEXTS_READ, r, 1024, n + 5), BLOCKED);
+			call(b, JOIN, r, set, 0);
+			canon_joint_run(&joint);
+			assert_int_equal(call(b, SET_POLL, set, 0, 0), 2);
+			uint32_t came = load(b, 4) >> 4;
+			assert_int_equal(came, n - got < ONCE ? n - got : ONCE);
+			for (uint32_t x = 0; x < came; x++)
+				assert_int_equal(load(b, 1024 + x * 8 + 4), got + x);
+			call(b, JOIN, r, 0, 0);
+			got += came;
+		}
+		assert_int_equal((uint32_t)call(a, TEXTS_CANCEL_WRITE, w, 0, 0), n << 4 | 2);
+		canon_instance_free(a);
+		assert_int_equal(call(b, TEXTS_READ, r, 1024, 1), 1);
+		canon_instance_free(b);
+		assert_int_equal(overs, 1);
 	}
 }
 
@@ -614,6 +660,7 @@ int main(void)
 		cmocka_unit_test(a_value_that_the_host_takes_back_is_none),
 		cmocka_unit_test(what_is_lost_is_lost_further_on),
 		cmocka_unit_test(what_has_come_through_is_not_lost),
+		cmocka_unit_test(values_come_in_batches),
 		cmocka_unit_test(a_value_that_is_none_ends_its_giver_alone),
 		cmocka_unit_test(a_value_without_room_is_lost_to_its_taker),
 		cmocka_unit_test(ends_of_the_host_meet_through_it),
@@ -627,6 +674,7 @@ int main(void)
 	endpoints_load(&subject, true);
 	stream_type = subject.l.comp->plan.host_funcs[0].type->result;
 	future_type = subject.l.comp->plan.host_funcs[2].type->result;
+	texts_type = subject.l.comp->plan.host_funcs[5].type->result;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	subject_release(&subject);
 	vm_shard_free(shard);

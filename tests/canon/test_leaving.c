@@ -46,7 +46,7 @@ static void wake(struct canon_task *t UNUSED)
 	wakes++;
 }
 static const struct canon_host_func host_funcs[] = {{.fn = never}, {.fn = never}, {.fn = never}, {.fn = never}, {.fn = nap, .flags = CANON_HOST_LEAVES}, {.fn = never},
-	{.fn = never}};
+	{.fn = never}, {.fn = never}, {.fn = never}};
 static const struct canon_host host = {.funcs = host_funcs, .n_funcs = ARRAY_LEN(host_funcs), .wake = wake};
 
 static struct canon_instance *make(const struct subject *s, const struct canon_host *h, const struct canon_limits *limits)

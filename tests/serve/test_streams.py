@@ -247,3 +247,35 @@ def a_handle_of_another_instance_ends_the_stream_that_has_it():
         _all_well(server, ["takes-back"])
         check(server.logged("it has a handle of another instance than the one that it goes to"), server.log_text()[-2000:])
         _all_well(server, ["one"])
+
+
+def handles_stay_whole_while_their_link_and_versions_change():
+    """What goes back to them may come to another instance, if the link has changed in between: it ends there, and nobody else."""
+    routes = {"all": _goes(ALL, 40, 820), "one": _goes(ONE, 42, 42), "nested": _goes(NESTED, 20, 210), "laden": _goes(LADEN, 5, 15), "first": _goes(FIRST, 50, 6),
+        "takes-back": _goes(TAKES_BACK, 40, 820), "writes-back": _goes(WRITES_BACK, 40, 820), "ends": _goes(ENDS, 50, 0)}
+    may = {"ends": {"trap"}, "takes-back": {"ok", "exit"}, "writes-back": {"ok", "exit", "trap"}}
+    alone, other = 'policy = "concurrent"\nconcurrency = 1\n', f'[component.more]\nsource = "ops.wasm"\n{MANY}'
+    with _things(routes, mid=alone, more=other) as app, tempfile.TemporaryDirectory() as ctl:
+        os.environ.update(TENON_CTL=ctl, TENON_STATE=ctl + "/state")
+        try:
+            with app.up(shards=2) as server:
+                over = []
+
+                def ask(label):
+                    seen = set()
+                    while not over:
+                        seen.add(_outcome(server, f"/{label}"))
+                    return label, seen
+                load = Many([lambda label=label: ask(label) for label in routes])
+                try:
+                    for k in range(12):
+                        (app.top / "next.wasm").write_bytes((FILES / "stream_handles.wasm").read_bytes() + b"\0\3\1n" + bytes([k]))
+                        _change("link", "pipe", f"mid:{OPS}", f"component:{('more', 'ops')[k % 2]}")
+                        _change("update", f"pipe/{('ops', 'more')[k // 2 % 2]}", str(app.top / "next.wasm"))
+                finally:
+                    over.append(True)
+                for label, seen in load.join():
+                    check(seen <= may.get(label, {"ok"}), (label, seen, server.log_text()[-2000:]))
+                _all_well(server, ["all", "takes-back", "laden"])
+        finally:
+            del os.environ["TENON_CTL"], os.environ["TENON_STATE"]

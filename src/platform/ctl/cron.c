@@ -205,11 +205,11 @@ static bool are_the_same(const struct ctl__crons *c, const struct row *rows, uin
 	return same;
 }
 
-bool ctl__crons_read(struct ctl_state *s, struct err *e)
+bool ctl__crons_read(struct ctl_state *s, bool is_stopped, struct err *e)
 {
 	if (!ctl_journal_is_beside(s->journal, file_name))
 		return true;
-	return open_crons(s, true, e) && (!ctl_state_is_stopped(s) || ctl_state_crons(s, NULL, NULL, e));
+	return open_crons(s, true, e) && (!is_stopped || ctl_state_crons(s, NULL, NULL, e));
 }
 
 bool ctl_state_crons(struct ctl_state *s, const struct app *app, const struct serve_process *process, struct err *e)

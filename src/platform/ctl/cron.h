@@ -7,8 +7,8 @@
 #include "sys/sys.h"
 
 struct ctl__crons;
-// What the file beside the journal says, where there is one. Of an app that is stopped nothing is remembered. ENV.
-NODISCARD bool ctl__crons_read(struct ctl_state *s, struct err *e);
+// What the file beside the journal says, where there is one. Of an app that `is_stopped` nothing is remembered. ENV.
+NODISCARD bool ctl__crons_read(struct ctl_state *s, bool is_stopped, struct err *e);
 // NULL does nothing. What is not written yet is, where it can be.
 void ctl__crons_close(struct ctl__crons *c);
 // Who is told of what can't be written, also of what could not be before; NULL: nobody any more.

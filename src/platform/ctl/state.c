@@ -388,7 +388,7 @@ bool ctl_state_open(const char *state, const char *tenant, const char *app, stru
 	s->next_op = s->next_event = 1;
 	snprintf(s->app, sizeof s->app, "%s", app);
 	const struct ctl_journal_records records = {on_record, s};
-	if (ctl_journal_open(state, tenant, app, &records, &s->journal, e) && find_path(s, e) && ctl__crons_read(s, e)) {
+	if (ctl_journal_open(state, tenant, app, &records, &s->journal, e) && find_path(s, e) && ctl__crons_read(s, ctl_state_is_stopped(s), e)) {
 		*ret = s;
 		return true;
 	}

@@ -15,7 +15,7 @@ bool cli__up_link_new(struct up *u, const struct app *app, const struct app_link
 	*l = (struct up_link){.refs = 1, .up = u->whole ? u->whole : u, .of = of, .epoch = u->now && u->now->state ? ctl_state_epoch(u->now->state, of->item.name) : 0};
 	snprintf(l->app, sizeof l->app, "%s", app->about.name.text);
 	snprintf(l->name, sizeof l->name, "%s", of->item.name);
-	l->is_store = of->type.value <= APP_LINK_NATS;
+	l->is_store = app_link_is_store(of);
 	if (of->type.value == APP_LINK_COMPONENT)
 		snprintf(l->component, sizeof l->component, "%s", of->component.text);
 	*ret = l;

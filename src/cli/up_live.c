@@ -212,14 +212,6 @@ static bool take_update(struct up *u, const struct app_component *from, struct s
 	return keep_text(u, &ret->cookie) && keep_text(u, &ret->header);
 }
 
-static const struct app_component *find_component(const struct app *app, const char *name)
-{
-	for (uint32_t i = 0; i < app->components.n; i++)
-		if (strcmp(app->components.list[i].item.name, name) == 0)
-			return &app->components.list[i];
-	return NULL;
-}
-
 static bool is_updated(const struct ctl_turn *t, const char *name)
 {
 	for (uint32_t i = 0; i < t->n_updated; i++)
@@ -238,7 +230,7 @@ static bool prepare_piece(struct change *g, const struct ctl_turn *t, const char
 	}
 	const char *app = g->to->about.name.text;
 	struct live_service *s = ARENA_NEW(&g->batch->arena, struct live_service);
-	*p = (struct piece){.of = g, .from = find_component(g->to, name), .config = s};
+	*p = (struct piece){.of = g, .from = app_component_find(g->to, name), .config = s};
 	if (!s || !take_update(g->up.whole, p->from, &p->update))
 		return err_nomem(e);
 	if (!is_updated(t, name))
@@ -334,7 +326,7 @@ static bool prepare_pieces(struct change *g, const struct ctl_turn *t, struct er
 	for (uint32_t i = 0; i < p->n_leave; i++) {
 		if (g->busy && strcmp(g->busy, p->leave[i]) == 0)
 			return err_set(e, ERR_REFUSED, "component %s: a version of it is tried", p->leave[i]);
-		g->leave[i] = (struct leaving){serve_service_find(g->process, g->app->name, p->leave[i]), find_component(from, p->leave[i])->update.drain.value};
+		g->leave[i] = (struct leaving){serve_service_find(g->process, g->app->name, p->leave[i]), app_component_find(from, p->leave[i])->update.drain.value};
 		if (!serve_service_leave_prepare(g->leave[i].service, e))
 			return false;
 	}

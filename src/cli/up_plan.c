@@ -33,14 +33,6 @@ static void add(const char **names, uint32_t *n, const char *name)
 		names[(*n)++] = name;
 }
 
-static const struct app_link *find_link(const struct app *app, const char *name)
-{
-	for (uint32_t i = 0; app && i < app->links.n; i++)
-		if (strcmp(app->links.list[i].item.name, name) == 0)
-			return &app->links.list[i];
-	return NULL;
-}
-
 static void open_link(struct up_plan *p, const struct app_link *l)
 {
 	for (uint32_t i = 0; i < p->n_open; i++)
@@ -68,11 +60,6 @@ static bool plan_component(struct up_plan *p, const struct app_change *c, struct
 	return true;
 }
 
-static bool is_store(const struct app_link *l)
-{
-	return l && l->type.value <= APP_LINK_NATS;
-}
-
 // Which store it is; what belongs to some types of them goes with it.
 static bool is_of_store(const struct app_change *c)
 {
@@ -81,8 +68,8 @@ static bool is_of_store(const struct app_change *c)
 
 static bool plan_link(struct up_plan *p, const struct ctl_turn *t, const struct app_change *c, struct err *e)
 {
-	const struct app_link *before = find_link(t->from->app, c->name), *after = find_link(t->to->app, c->name);
-	if (c->how == APP_CHANGED && is_store(before) && is_store(after)) {
+	const struct app_link *before = app_link_find(t->from->app, c->name), *after = app_link_find(t->to->app, c->name);
+	if (c->how == APP_CHANGED && app_link_is_store(before) && app_link_is_store(after)) {
 		if (is_among(t->moved, t->n_moved, c->name))
 			return is_of_store(c) || refuse(c, "link", "its store moves: change the rest before or after", e);
 		if (is(c->key, "namespace"))
@@ -104,7 +91,7 @@ static bool check_stores(struct arena *a, const struct app *was, const struct ap
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct app_change *c = &list[i];
-		if (c->part != APP_PART_LINK || c->how != APP_CHANGED || !is_store(find_link(was, c->name)) || !is_store(find_link(to, c->name)))
+		if (c->part != APP_PART_LINK || c->how != APP_CHANGED || !app_link_is_store(app_link_find(was, c->name)) || !app_link_is_store(app_link_find(to, c->name)))
 			continue;
 		if (!is(c->key, "namespace") && (!is_of_store(c) || is(c->key, "pool")))
 			continue;

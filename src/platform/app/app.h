@@ -322,6 +322,12 @@ NODISCARD bool app_load(struct arena *a, struct slice source, const char *path, 
 // The name of the app that a manifest is of, in the arena; nothing else of it is checked. USAGE.
 NODISCARD bool app_name_of(struct arena *a, struct slice source, const char *path, const char **ret, struct err *e);
 
+// By its name. `app` NULL, or it has none: NULL.
+const struct app_component *app_component_find(const struct app *app, const char *name);
+const struct app_link *app_link_find(const struct app *app, const char *name);
+// Does it lead to a store? NULL: no.
+bool app_link_is_store(const struct app_link *l);
+
 // A path of a request, perhaps with a query, as it stands in one.
 bool app_is_target(struct slice s);
 enum { APP_WARM_MAX = 64 };  // of them before an image is taken

@@ -108,7 +108,7 @@ static bool note_shared(struct app__load *l)
 																						 : k->file;
 		bool nomem = false;
 		uintptr_t other = 0;
-		if (!where || k->type.value > APP_LINK_NATS)
+		if (!where || !app_link_is_store(k))
 			continue;
 		const char *key = app__format_text(l, "%llu\n%s\n%s", (unsigned long long)k->type.value, where, k->name_space.text ? k->name_space.text : "\n");
 		if (!key)

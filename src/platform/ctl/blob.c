@@ -217,14 +217,6 @@ const char *ctl__kept_sha256(const struct ctl_app *app, const char *component)
 
 // ---- compared ----------------------------------------------------------------------------------------------------------------------------------
 
-static const struct app_component *find_component(const struct app *app, const char *name)
-{
-	for (uint32_t i = 0; app && i < app->components.n; i++)
-		if (strcmp(app->components.list[i].item.name, name) == 0)
-			return &app->components.list[i];
-	return NULL;
-}
-
 static void put_updated(struct buf *b, const char *component, const char *sha256, const char *replaced)
 {
 	buf_put_str(b, b->len ? "," : ",\"updated\":[");
@@ -243,7 +235,7 @@ static bool keep_file(const struct ctl_app *app, const struct app_component *c, 
 static bool compare(struct ctl_op *op, const struct app_component *c, bool reads, struct ctl__kept *to, struct ctl__bytes *ret, struct err *e)
 {
 	const struct ctl_app *app = op->app;
-	const struct app_component *before = find_component(app->model ? app->model->app : NULL, c->item.name);
+	const struct app_component *before = app_component_find(app->model ? app->model->app : NULL, c->item.name);
 	const char *known = ctl__kept_sha256(app, c->item.name), *had = !before ? NULL : before->sha256.text ? before->sha256.text
 																										 : known;
 	snprintf(to->component, sizeof to->component, "%s", c->item.name);
@@ -269,7 +261,7 @@ static void put_gone(const struct ctl_app *app, const struct app *to, struct buf
 	for (uint32_t i = 0; from && i < from->components.n; i++) {
 		const struct app_component *c = &from->components.list[i];
 		const char *known = c->sha256.text ? NULL : ctl__kept_sha256(app, c->item.name);
-		if (known && !find_component(to, c->item.name))
+		if (known && !app_component_find(to, c->item.name))
 			buf_printf(b, "%s{\"component\":\"%s\",\"replaced\":\"%s\"}", b->len ? "," : ",\"gone\":[", c->item.name, known);
 	}
 	buf_put_str(b, b->len ? "]" : "");

@@ -12,22 +12,6 @@ struct bind {
 	bool copy, dry_run;
 };
 
-static const struct app_component *find_component(const struct app *app, const char *name)
-{
-	for (uint32_t i = 0; i < app->components.n; i++)
-		if (strcmp(app->components.list[i].item.name, name) == 0)
-			return &app->components.list[i];
-	return NULL;
-}
-
-static bool has_link(const struct app *app, const char *name)
-{
-	for (uint32_t i = 0; i < app->links.n; i++)
-		if (strcmp(app->links.list[i].item.name, name) == 0)
-			return true;
-	return false;
-}
-
 // The link that the import's row names now; NULL: it has no row.
 static const char *link_now(const struct app *app, const struct app_component *c, const char *import)
 {
@@ -60,7 +44,7 @@ static void name_of(const struct bind *b, char ret[64])
 static bool is_free(const struct app *app, const char *base, char ret[64])
 {
 	snprintf(ret, 64, "%s", base);
-	for (unsigned i = 2; has_link(app, ret); i++) {
+	for (unsigned i = 2; app_link_find(app, ret); i++) {
 		if (i == 1000)
 			return false;
 		snprintf(ret, 64, "%.56s-%u", base, i);
@@ -126,7 +110,7 @@ static bool run(struct ctl_op *op, struct err *e)
 	if (!op->app->model)
 		return ctl__is_stopped(op, e);
 	const struct app *app = op->app->model->app;
-	const struct app_component *c = find_component(app, b->component);
+	const struct app_component *c = app_component_find(app, b->component);
 	if (!c)
 		return err_set(e, ERR_USAGE, "the app has no component '%s'", b->component);
 	if (!link_target_parse(&op->arena, slice_str(b->target), slice_of("", 0), &t, e))
@@ -137,7 +121,7 @@ static bool run(struct ctl_op *op, struct err *e)
 	if (b->copy)
 		return copy(op, b, &t, now, e);
 	snprintf(name, sizeof name, "%.*s", SLICE_ARGS(slice_sub(t.name, 0, 63)));
-	if (t.kind == LINK_TARGET_LINK && !has_link(app, name))
+	if (t.kind == LINK_TARGET_LINK && !app_link_find(app, name))
 		return err_set(e, ERR_USAGE, "the app has no link @%s", name);
 	if (t.kind == LINK_TARGET_LINK && now && strcmp(now, name) == 0)
 		return err_set(e, ERR_REFUSED, "%s:%s is bound to @%s already", b->component, b->import, name);

@@ -212,14 +212,6 @@ static bool print_with(struct ctl_op *op, const struct group *g, struct slice *r
 
 // ---- what will be in force --------------------------------------------------------------------------------------------------------------------
 
-static const struct app_link *find_link(const struct app *app, const char *name)
-{
-	for (uint32_t i = 0; app && i < app->links.n; i++)
-		if (strcmp(app->links.list[i].item.name, name) == 0)
-			return &app->links.list[i];
-	return NULL;
-}
-
 static bool live_with_target(struct ctl_op *op, const struct change_ask *ask, struct group *ret_group, struct slice *ret, struct err *e)
 {
 	bool ok = find_group(op, ask->link, NULL, ret_group, e);
@@ -254,10 +246,10 @@ static bool live_of_before(struct ctl_op *op, const struct change_ask *ask, stru
 // What all of them will lead to.
 static bool find_target(struct ctl_op *op, const struct app *app, const struct group *g, struct link_target *ret, struct err *e)
 {
-	if (!ctl_link_target(&op->arena, find_link(app, g->link), ret, e))
+	if (!ctl_link_target(&op->arena, app_link_find(app, g->link), ret, e))
 		return false;
 	for (uint32_t i = 1; i <= g->n_with; i++) {
-		const struct app_link *l = find_link(app, name_in(g, i));
+		const struct app_link *l = app_link_find(app, name_in(g, i));
 		struct link_target t;
 		if (!l || !ctl_link_target(&op->arena, l, &t, e))
 			return e->code != ERR_NONE || err_set(e, ERR_REFUSED, "the app has no link @%s any more", name_in(g, i));
@@ -480,7 +472,7 @@ static bool run(struct ctl_op *op, struct err *e)
 	struct slice live;
 	if (!op->app->model)
 		return ctl__is_stopped(op, e);
-	if (!find_link(op->app->model->app, ask->link))
+	if (!app_link_find(op->app->model->app, ask->link))
 		return err_set(e, ERR_USAGE, "the app has no link @%s", ask->link);
 	if (ask->promote && !is_shadow(op, ask->link, ask->target))
 		return err_set(e, ERR_REFUSED, "%s is no shadow of @%s any more", ask->target, ask->link);
@@ -506,17 +498,12 @@ static bool run(struct ctl_op *op, struct err *e)
 
 // ---- within another change -----------------------------------------------------------------------------------------------------------------------
 
-static bool is_store(const struct app_link *l)
-{
-	return l && l->type.value <= APP_LINK_NATS;
-}
-
 // Other credentials are no other store.
 static bool has_moved(struct ctl_op *op, const struct app_link *from, const struct app_link *to, bool *ret, struct err *e)
 {
 	struct link_target before, after;
 	*ret = false;
-	if (!is_store(from) || !is_store(to))
+	if (!app_link_is_store(from) || !app_link_is_store(to))
 		return true;
 	if (!ctl_link_target(&op->arena, from, &before, e) || !ctl_link_target(&op->arena, to, &after, e))
 		return false;
@@ -543,7 +530,7 @@ bool ctl__link_moves(struct ctl_op *op, const struct ctl_model *to, struct ctl__
 	for (uint32_t i = 0; i < n; i++) {
 		const char *name = list[i].name;
 		bool moves = false, known = ret->n && strcmp(ret->names[ret->n - 1], name) == 0;  // what differs of a link stands together
-		if (is_of_store(&list[i]) && !known && !has_moved(op, find_link(from, name), find_link(to->app, name), &moves, e))
+		if (is_of_store(&list[i]) && !known && !has_moved(op, app_link_find(from, name), app_link_find(to->app, name), &moves, e))
 			return false;
 		if (moves)
 			ret->names[ret->n++] = name;
@@ -594,7 +581,7 @@ bool ctl__link_refuse(struct ctl_op *op, struct ctl__moves *moves, struct err *e
 	const struct change_ask ask = {.link = moves->names[0], .target = "", .dry_run = true};
 	struct moving m = {.op = op, .ask = &ask};
 	struct link_target before;
-	const struct app_link *from = find_link(op->app->model->app, moves->names[0]);
+	const struct app_link *from = app_link_find(op->app->model->app, moves->names[0]);
 	if (!be_one_group(op, moves, &m.group, e) || !print_with(op, &m.group, &m.with, e) || !find_target(op, moves->to->app, &m.group, &m.target, e) ||
 		!ctl_link_target(&op->arena, from, &before, e))
 		return false;

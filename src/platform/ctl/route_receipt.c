@@ -231,10 +231,9 @@ static void put_target(struct ctl_request *r, const char *link)
 	struct ctl *ctl = r->ctl;
 	sys_mutex_lock(&ctl->lock);
 	const struct ctl_app *app = ctl__app_find(ctl, r->params[0]);
-	const struct app *a = app && app->model ? app->model->app : NULL;
-	for (uint32_t i = 0; a && i < a->links.n; i++)
-		if (strcmp(a->links.list[i].item.name, link) == 0)
-			app_link_print(&a->links.list[i], &target);
+	const struct app_link *l = app_link_find(app && app->model ? app->model->app : NULL, link);
+	if (l)
+		app_link_print(l, &target);
 	sys_mutex_unlock(&ctl->lock);
 	if (target.len) {
 		buf_put_str(&r->out, ",\"target\":");

@@ -99,7 +99,7 @@ static void put_link(const struct ctl_app *app, const struct app_link *l, struct
 	app_link_print(l, &target);
 	put_string(b, "target", buf_view(&target));
 	buf_release(&target);
-	if (l->type.value <= APP_LINK_NATS && app->state)
+	if (app_link_is_store(l) && app->state)
 		put_number(b, "epoch", ctl_state_epoch(app->state, l->item.name));
 	put_link_facts(app, l, b);
 	buf_put_byte(b, '}');

@@ -20,11 +20,7 @@ struct update {
 
 static const struct app_component *find_component(const struct ctl_op *op, const char *name)
 {
-	const struct app *a = op->app->model->app;
-	for (uint32_t i = 0; i < a->components.n; i++)
-		if (strcmp(a->components.list[i].item.name, name) == 0)
-			return &a->components.list[i];
-	return NULL;
+	return app_component_find(op->app->model->app, name);
 }
 
 // ---- a version -----------------------------------------------------------------------------------------------------------------------------------

@@ -91,9 +91,13 @@ static bool check_stores(struct arena *a, const struct app *was, const struct ap
 		return false;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct app_change *c = &list[i];
-		if (c->part != APP_PART_LINK || c->how != APP_CHANGED || !app_link_is_store(app_link_find(was, c->name)) || !app_link_is_store(app_link_find(to, c->name)))
+		const struct app_link *before = app_link_find(was, c->name), *after = app_link_find(to, c->name);
+		if (c->part != APP_PART_LINK || c->how != APP_CHANGED || !app_link_is_store(before) || !app_link_is_store(after))
 			continue;
-		if (!is(c->key, "namespace") && (!is_of_store(c) || is(c->key, "pool")))
+		bool moved = is(c->key, "namespace");
+		if (!moved && is_of_store(c) && !is(c->key, "pool") && !ctl_link_has_moved(a, before, after, &moved, e))
+			return false;
+		if (!moved)
 			continue;
 		err_set(e, ERR_REFUSED, "link %s: app %s was stopped with another store (%s = %s): what is in that one would stay behind", c->name, was->about.name.text, c->key,
 			c->before ? c->before : "unset");

@@ -1,9 +1,12 @@
 """tenon apply of a manifest in which a link leads to another store: refused with what both hold, or moved with it or without, under load, as one release."""
-import signal, subprocess
+import signal, subprocess, sys
 
 from front import Clients, Folder, ask
-from harness import check, config, shared_guest
+from harness import TOP, check, config, shared_guest
 from test_apply import Host, _count, _counting
+
+sys.path.append(str(TOP / "tests/real"))
+import servers  # noqa: E402
 
 
 def _counter(top, host, *, link='path = "a.db"'):
@@ -129,3 +132,30 @@ def an_undo_of_an_undo_brings_back_all_that_came_with_the_store():
                 host.start()
         _count(host, 8)
         check("more than @store" in host.tenon("link", "@store", "--undo", status=6), "what else came with it")
+
+
+def another_way_to_a_store_is_no_other_store():
+    with Folder() as top, servers.Redis() as redis, Host(top) as host:
+        def url(u):
+            more = '[variables]\nword = { secret = true, default = "any" }\n' if "word" in u else ""
+            return _counting(f'url = "{u}"', more).replace('"file"', '"redis"')
+
+        check(redis.ask("ACL", "SETUSER", "b", "on", "nopass", "~*", "+@all") == "OK", "a user")
+        at = f"127.0.0.1:{redis.port}"
+        app = host.write("shop", url(f"redis://{at}"), a=shared_guest("kv") / "kv-counter-c.wasm")
+        host.start(app)
+        _count(host, 3)
+        for n, other in enumerate((f"redis://{at}/0", f"redis://default:${{word}}@{at}/0", f"redis://b:${{word}}@{at}")):
+            host.write("shop", url(other))
+            host.tenon("apply", app)
+            _count(host, 4 + n)
+        host.write("shop", url(f"redis://b:${{word}}@{at}/1"))
+        said = host.tenon("apply", app, status=6)
+        check("leads to another store" in said, said)
+        host.write("shop", url(f"redis://{at}"))
+        host.tenon("apply", app)
+        _count(host, 7)
+        host.tenon("stop", "shop")
+        host.write("shop", url(f"redis://{at}/0"))
+        host.tenon("apply", app)
+        _count(host, 8)

@@ -62,6 +62,8 @@ NODISCARD bool link_target_parse(struct arena *a, struct slice text, struct slic
 // As a manifest has it: `type`, and its url or its path (of a component or a store in memory: its name); what is not there is empty.
 NODISCARD bool link_target_make(struct arena *a, struct slice type, struct slice url, struct slice path, struct slice dir, struct link_target *ret,
 	struct err *e);  // for tests
+// Do both lead to one place, in whatever way and with whatever credentials? Of files only what is written counts, and of hosts their names. false: perhaps not.
+bool link_target_same(const struct link_target *a, const struct link_target *b);
 
 // What a type of store can do: a row of providers.def.
 #define LINK_CAPS(CAP)                                               \
@@ -82,6 +84,9 @@ struct link_provider {
 	const char *schemes;  // of targets, by spaces
 	uint32_t caps;        // LINK_CAN_…
 	uint64_t max_key, max_value;  // bytes
+	uint16_t port;        // of a URL that names none; 0: it has no URLs
+	const char *path;     // of a URL that has none
+	bool by_user;         // each user may have a store of his own at one place
 	const char *keys, *durability, *consistency;  // for people
 	const struct link_store_ops *ops;
 };

@@ -734,7 +734,7 @@ static bool nats_open(struct link_store *store, struct err *e)
 		return err_hint(e, "nats://HOST[:PORT]/BUCKET");
 	}
 	memcpy(s->bucket, path.ptr, path.len);
-	if (!link__server_init(&s->server, store, 4222, e))
+	if (!link__server_init(&s->server, store, e))
 		return false;
 	s->server.tls = false;  // after the server has spoken
 	s->server.wires = 1;    // answers may come in any order: one is enough

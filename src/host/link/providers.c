@@ -6,8 +6,8 @@
 #undef PROVIDER
 
 const struct link_provider link_providers[] = {
-#define PROVIDER(id, type, schemes, caps, max_key, max_value, keys, durability, consistency) \
-	{type, schemes, caps, max_key, max_value, keys, durability, consistency, &link__##id##_ops},
+#define PROVIDER(id, type, schemes, caps, max_key, max_value, port, path, by_user, keys, durability, consistency) \
+	{type, schemes, caps, max_key, max_value, port, path, by_user, keys, durability, consistency, &link__##id##_ops},
 #include "providers.def"
 #undef PROVIDER
 };

@@ -695,7 +695,7 @@ static bool redis_open(struct link_store *store, struct err *e)
 	}
 	if (database)
 		snprintf(s->database, sizeof s->database, "%llu", (unsigned long long)database);
-	return link__server_init(&s->server, store, 6379, e);
+	return link__server_init(&s->server, store, e);
 }
 
 static void redis_close(struct link_store *store)

@@ -249,3 +249,15 @@ bool link_target_make(struct arena *a, struct slice type, struct slice url, stru
 		return err_set(e, ERR_USAGE, "type = \"%.*s\": its url does not begin with %s", SLICE_ARGS(type), p->schemes);
 	return true;
 }
+
+bool link_target_same(const struct link_target *a, const struct link_target *b)
+{
+	const struct link_provider *p = a->provider;
+	if (a->kind != b->kind || p != b->provider || !slice_eq(a->name, b->name))
+		return false;
+	if (!p)
+		return true;
+	struct slice none = slice_str(p->path);
+	return slice_eq(a->host, b->host) && (a->port ? a->port : p->port) == (b->port ? b->port : p->port) && (!p->by_user || slice_eq(a->user, b->user)) &&
+		slice_eq(a->path.len ? a->path : none, b->path.len ? b->path : none);
+}

@@ -658,7 +658,7 @@ uint32_t link__pool_on_wires(const struct link_pool *p)
 
 // ---- the server ----------------------------------------------------------------------------------------------------------------
 
-bool link__server_init(struct link_server *s, const struct link_store *store, uint16_t port, struct err *e)
+bool link__server_init(struct link_server *s, const struct link_store *store, struct err *e)
 {
 	const struct link_target *t = &store->target;
 	if (t->host.len == 0 || t->host.len > HTTP_HOST_MAX) {
@@ -670,7 +670,7 @@ bool link__server_init(struct link_server *s, const struct link_store *store, ui
 		return err_set(e, ERR_USAGE, "'%.*s': TLS is not to be had here", SLICE_ARGS(slice_sub(t->text, 0, 100)));
 	memcpy(s->host, t->host.ptr, t->host.len);
 	s->host[t->host.len] = 0;
-	s->port = t->port ? t->port : port;
+	s->port = t->port ? t->port : store->provider->port;
 	s->tls = t->tls;
 	s->tls_of = tls;
 	s->wires = store->pool;

@@ -116,8 +116,8 @@ struct link_pool {
 };
 
 struct link_store;
-// From a store's target; `port` where it names none. ERR_USAGE: it has no host, or TLS is asked for and not to be had.
-NODISCARD bool link__server_init(struct link_server *s, const struct link_store *store, uint16_t port, struct err *e);
+// From a store's target. ERR_USAGE: it has no host, or TLS is asked for and not to be had.
+NODISCARD bool link__server_init(struct link_server *s, const struct link_store *store, struct err *e);
 void link__pool_init(struct link_pool *p, struct loop *l, struct loop_pool *names, const struct link_server *server, const struct link_protocol *protocol,
 	void *user);
 // All calls end; none may be begun by what they call.

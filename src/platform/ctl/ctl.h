@@ -135,6 +135,9 @@ NODISCARD bool ctl_folder(char *out, size_t size, bool *ret_named, struct err *e
 
 // What a link of a manifest leads to. In the arena. USAGE; ENV: the current folder.
 NODISCARD bool ctl_link_target(struct arena *a, const struct app_link *l, struct link_target *ret, struct err *e);
+// Do two links lead to two stores, whatever their namespaces? Another way to one store and other credentials are none. *ret false: one of them is no store, too. Errors
+// as above.
+NODISCARD bool ctl_link_has_moved(struct arena *a, const struct app_link *from, const struct app_link *to, bool *ret, struct err *e);
 
 // ---- the client ----------------------------------------------------------------------------------------------------------------------------------
 struct ctl_peer {

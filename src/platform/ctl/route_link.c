@@ -40,6 +40,18 @@ bool ctl_link_target(struct arena *a, const struct app_link *l, struct link_targ
 	return ok;
 }
 
+bool ctl_link_has_moved(struct arena *a, const struct app_link *from, const struct app_link *to, bool *ret, struct err *e)
+{
+	struct link_target before, after;
+	*ret = false;
+	if (!app_link_is_store(from) || !app_link_is_store(to))
+		return true;
+	if (!ctl_link_target(a, from, &before, e) || !ctl_link_target(a, to, &after, e))
+		return false;
+	*ret = !link_target_same(&before, &after);
+	return true;
+}
+
 static void put_row(struct buf *b, const char *key, struct slice value)
 {
 	buf_printf(b, "%s = \"", key);
@@ -498,19 +510,6 @@ static bool run(struct ctl_op *op, struct err *e)
 
 // ---- within another change -----------------------------------------------------------------------------------------------------------------------
 
-// Other credentials are no other store.
-static bool has_moved(struct ctl_op *op, const struct app_link *from, const struct app_link *to, bool *ret, struct err *e)
-{
-	struct link_target before, after;
-	*ret = false;
-	if (!app_link_is_store(from) || !app_link_is_store(to))
-		return true;
-	if (!ctl_link_target(&op->arena, from, &before, e) || !ctl_link_target(&op->arena, to, &after, e))
-		return false;
-	*ret = !slice_eq(before.text, after.text);
-	return true;
-}
-
 static bool is_of_store(const struct app_change *c)
 {
 	return c->part == APP_PART_LINK && c->how == APP_CHANGED && (strcmp(c->key, "type") == 0 || strcmp(c->key, "url") == 0 || strcmp(c->key, "path") == 0);
@@ -530,7 +529,7 @@ bool ctl__link_moves(struct ctl_op *op, const struct ctl_model *to, struct ctl__
 	for (uint32_t i = 0; i < n; i++) {
 		const char *name = list[i].name;
 		bool moves = false, known = ret->n && strcmp(ret->names[ret->n - 1], name) == 0;  // what differs of a link stands together
-		if (is_of_store(&list[i]) && !known && !has_moved(op, app_link_find(from, name), app_link_find(to->app, name), &moves, e))
+		if (is_of_store(&list[i]) && !known && !ctl_link_has_moved(&op->arena, app_link_find(from, name), app_link_find(to->app, name), &moves, e))
 			return false;
 		if (moves)
 			ret->names[ret->n++] = name;

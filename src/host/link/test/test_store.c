@@ -168,6 +168,24 @@ static void targets_are_read_and_shown_without_passwords(void **s)
 	}
 }
 
+static void targets_are_one_place_whoever_asks_there(void **s)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} told[] = {{"redis://h", "redis://h:6379/0", true}, {"redis://h/1", "redis://u:p@H:6379/1", true}, {"redis://h", "rediss://h", true}, {"redis://h", "redis://h/1", false},
+		{"redis://h", "redis://h:6380", false}, {"redis://h", "redis://g", false}, {"nats://h/b", "nats://h:4222/b", true}, {"nats://t@h/b", "nats://o@h/b", true},
+		{"nats://u:p@h/b", "nats://u:q@h/b", true}, {"nats://u:p@h/b", "nats://v:p@h/b", false}, {"nats://h/b", "nats://h/c", false}, {"memory:a", "memory:a", true},
+		{"memory:a", "memory:b", false}, {"memory:", "file:/a", false}, {"file:/a", "file:/a", true}, {"file:/a", "file:/b", false}, {"@a", "@a", true}, {"@a", "@b", false},
+		{"@a", "component:a", false}};
+	for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+		struct link_target a, b;
+		struct err e = {0};
+		assert_true(link_target_parse(&arena, slice_str(told[i].a), SLICE_LIT(""), &a, &e) && link_target_parse(&arena, slice_str(told[i].b), SLICE_LIT(""), &b, &e));
+		assert_true(link_target_same(&a, &b) == told[i].same && link_target_same(&b, &a) == told[i].same);
+	}
+}
+
 // ---- files ----------------------------------------------------------------------------------------------------------------------------------------
 
 static void make_folder(void)
@@ -325,6 +343,7 @@ int main(void)
 		cmocka_unit_test(a_marker_is_read_as_it_was_written),
 		cmocka_unit_test(targets_are_read_and_shown_without_passwords),
 		cmocka_unit_test(counters_are_numbers_up_to_their_bounds),
+		cmocka_unit_test(targets_are_one_place_whoever_asks_there),
 		cmocka_unit_test(what_was_acknowledged_survives_a_kill),
 		cmocka_unit_test(a_file_keeps_what_it_was_given),
 		cmocka_unit_test(what_is_no_store_says_what_is_wrong),

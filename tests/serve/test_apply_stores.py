@@ -1,9 +1,10 @@
 """tenon apply of a manifest in which a link leads to another store: refused with what both hold, or moved with it or without, under load, as one release."""
-import signal, subprocess, sys
+import json, signal, subprocess, sys
 
 from front import Clients, Folder, ask
-from harness import TOP, check, config, shared_guest
-from test_apply import Host, _count, _counting
+from harness import HELLO, TOP, check, config, shared_guest
+from test_apply import Host, _component, _count, _counting
+from writing import until
 
 sys.path.append(str(TOP / "tests/real"))
 import servers  # noqa: E402
@@ -159,3 +160,27 @@ def another_way_to_a_store_is_no_other_store():
         host.write("shop", url(f"redis://{at}/0"))
         host.tenon("apply", app)
         _count(host, 8)
+
+
+def who_waits_for_his_turn_hears_that_he_is_to_end():
+    with Folder() as top, servers.Redis() as redis, Host(top) as host:
+        lines = _component("api", "a", "/...")
+        front = host.write("front", lines, a=HELLO)
+        shop = host.write("shop", lines.replace("/...", "/shop/..."), a=HELLO)
+        host.start(front, shop)
+        redis.freeze()
+        host.write("front", lines + f'[link.store]\ntype = "redis"\nurl = "redis://127.0.0.1:{redis.port}"\n')
+        host.write("shop", lines.replace("/...", "/more/..."))
+
+        def load(name, at):
+            op = json.loads(ask(host.socket, f"/v1/apps/{name}/apply", "POST", body=json.dumps({"path": str(at)})).body)["operation"]
+            check(until(lambda: host.json(f"/v1/operations/{op}")["step"] == "load"), host.json(f"/v1/operations/{op}"))
+            return op
+
+        first, second = load("front", front), load("shop", shop)
+        check(host.json(f"/v1/operations/{first}")["busy"], host.json(f"/v1/operations/{first}"))
+        ask(host.socket, f"/v1/operations/{second}", "DELETE")
+        over = host.json(f"/v1/operations/{second}?wait=30s")
+        check(over["state"] == "cancelled" and "before load" in over["error"]["message"], over)
+        check(host.json(f"/v1/operations/{first}")["busy"], "it was not waited for")
+        redis.thaw()

@@ -363,8 +363,10 @@ bool ctl__op_cancel(struct ctl_op *op)
 		err_set(&op->error, ERR_REFUSED, "cancelled before it began: nothing changed");
 		let_go(op);
 		tell(op);
-	} else if (op->on_cancel) {
-		op->on_cancel(op);
+	} else {
+		if (op->on_cancel)
+			op->on_cancel(op);
+		sys_cond_broadcast(&op->app->ctl->moved);  // it may wait for its turn
 	}
 	return true;
 }

@@ -51,14 +51,17 @@ static void prepare(void *arg)
 	c->ops->prepare(c->user, a->turn, on_ready, a);
 }
 
-// Whose turn it is may wait for disks and for thread 0.
-static void begin_turn(struct ctl *ctl)
+// Whose turn it is may wait for disks, for thread 0 and for stores that are copied. false: it was cancelled meanwhile.
+static bool begin_turn(const struct ctl_op *op, struct err *e)
 {
+	struct ctl *ctl = op->app->ctl;
 	sys_mutex_lock(&ctl->lock);
-	while (ctl->turns)
+	while (ctl->turns && !op->cancel)
 		sys_cond_wait(&ctl->moved, &ctl->lock);
-	ctl->turns = true;
+	bool cancelled = op->cancel;
+	ctl->turns |= !cancelled;
 	sys_mutex_unlock(&ctl->lock);
+	return !cancelled || err_set(e, ERR_REFUSED, "cancelled before load: nothing changed");
 }
 
 static void end_turn(struct ctl *ctl)
@@ -112,9 +115,8 @@ bool ctl__turn_prepare(struct ctl_op *op, const struct ctl_turn *turn, void **re
 	struct ctl_turn t = *turn;
 	struct asked a = {.op = op, .turn = &t};
 	t.more = &more;
-	if (!ctl__op_step(op, "load", e))
+	if (!ctl__op_step(op, "load", e) || !begin_turn(op, e))
 		return false;
-	begin_turn(op->app->ctl);
 	have_done(&a, prepare);
 	bool refused = a.prepared && t.guarded && more.text.len;
 	tell_imports(op, &more, refused);

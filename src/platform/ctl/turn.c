@@ -105,7 +105,9 @@ static void tell_imports(struct ctl_op *op, const struct ctl_imports *more, bool
 
 static bool refuse_imports(const struct ctl_imports *more, struct err *e)
 {
-	err_set(e, ERR_REFUSED, "the version imports what the one in force does not, and reaches something by it: %.*s", SLICE_ARGS(buf_view(&more->text)));
+	err_set(e, ERR_REFUSED, "the version imports what the one in force does not, and reaches something by it: %.*s%s", SLICE_ARGS(buf_view(&more->text)),
+		!more->text.failed ? "" : more->text.len ? ", ..."
+												 : "no memory to say what");
 	return err_hint(e, "--accept takes it");
 }
 
@@ -118,7 +120,7 @@ bool ctl__turn_prepare(struct ctl_op *op, const struct ctl_turn *turn, void **re
 	if (!ctl__op_step(op, "load", e) || !begin_turn(op, e))
 		return false;
 	have_done(&a, prepare);
-	bool refused = a.prepared && t.guarded && more.text.len;
+	bool refused = a.prepared && t.guarded && (more.text.len || more.text.failed);  // failed: not even the first one found memory
 	tell_imports(op, &more, refused);
 	if (refused) {
 		refuse_imports(&more, e);

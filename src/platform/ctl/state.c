@@ -190,7 +190,7 @@ static void forget_old(struct ctl_state *s)
 	}
 }
 
-void ctl__state_publish(struct ctl_state *s, struct ctl__release *r)
+static void put_in_front(struct ctl_state *s, struct ctl__release *r)
 {
 	r->older = s->newest;
 	s->newest = r;
@@ -198,6 +198,11 @@ void ctl__state_publish(struct ctl_state *s, struct ctl__release *r)
 	struct ctl__ended *o = r->operation ? ended_of(s, r->operation) : NULL;
 	if (o)
 		o->release = r->number;
+}
+
+void ctl__state_publish(struct ctl_state *s, struct ctl__release *r)
+{
+	put_in_front(s, r);
 	forget_old(s);
 }
 
@@ -312,9 +317,11 @@ static bool read_release(struct ctl_state *s, struct arena *a, const struct json
 		.copy = json_is_true(o, "copy")};
 	struct ctl__release *r = release_new(s, &d, json_number(o, "release", 0), json_number(o, "time", 0), e);
 	buf_release(&members);
-	if (r)
-		ctl__state_publish(s, r);
-	return r != NULL;
+	if (!r)
+		return false;
+	forget_old(s);  // for the one before: this one may be aborted yet
+	put_in_front(s, r);
+	return true;
 }
 
 static void drop_newest(struct ctl_state *s, uint64_t number)
@@ -326,7 +333,6 @@ static void drop_newest(struct ctl_state *s, uint64_t number)
 	if (o)
 		o->release = 0;
 	s->newest = r->older;
-	s->n--;
 	release_free(r);
 	set_manifest(s, s->newest ? s->newest->manifest : NULL);
 }
@@ -389,6 +395,7 @@ bool ctl_state_open(const char *state, const char *tenant, const char *app, stru
 	snprintf(s->app, sizeof s->app, "%s", app);
 	const struct ctl_journal_records records = {on_record, s};
 	if (ctl_journal_open(state, tenant, app, &records, &s->journal, e) && find_path(s, e) && ctl__crons_read(s, ctl_state_is_stopped(s), e)) {
+		forget_old(s);
 		*ret = s;
 		return true;
 	}

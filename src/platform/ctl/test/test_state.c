@@ -135,6 +135,26 @@ static void what_was_aborted_is_none_and_its_number_is_free(void **state)
 	assert_int_equal(ctl__state_ended(s, 2)->release, 2);
 }
 
+static void what_was_aborted_takes_no_release_of_before_with_it(void **state)
+{
+	const struct ctl__draft d = {.operation = CTL_RELEASES, .what = "link", .link = "a", .epoch = 1000, .live = slice_str("x = 1\n"), .members = slice_of("", 0)};
+	struct err e = {0};
+	for (uint64_t i = 1; i < CTL_RELEASES; i++) {
+		begin_op(i);
+		move_link("a", "", i + 1, "x = 2\n");
+	}
+	begin_op(CTL_RELEASES);
+	must(ctl__state_abort(s, write_release(&d), &e), &e);
+	for (int i = 0; i < 2; i++, again()) {
+		assert_int_equal(s->n, CTL_RELEASES);
+		assert_int_equal(ctl__state_release(s), CTL_RELEASES);
+		const struct ctl__release *r = s->newest;
+		while (r->older)
+			r = r->older;
+		assert_int_equal(r->number, 1);
+	}
+}
+
 static int64_t no_room(int fd, const void *from, size_t n, uint64_t offset, bool append)
 {
 	return -ENOSPC;
@@ -277,6 +297,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_change_of_a_link_is_one_of_all_that_moved_with_it, make, clear),
 		cmocka_unit_test_setup_teardown(what_was_aborted_is_none_and_its_number_is_free, make, clear),
+		cmocka_unit_test_setup_teardown(what_was_aborted_takes_no_release_of_before_with_it, make, clear),
 		cmocka_unit_test_setup_teardown(what_was_aborted_is_none_also_where_the_disk_is_full_by_then, make, clear),
 		cmocka_unit_test_setup_teardown(what_was_written_is_in_force_though_nobody_published_it, make, clear),
 		cmocka_unit_test_setup_teardown(a_journal_is_made_shorter_between_changes_and_never_within_one, make, clear),

@@ -9,7 +9,7 @@
 #include "cron.h"
 #include "sys/sys.h"
 
-enum { REWRITE_BYTES = 1 << 20, REWRITE_MOST = 40 << 20 };
+enum { REWRITE_BYTES = 1 << 20, LONG_BYTES = 40 << 20 };
 
 // ---- what records say ----------------------------------------------------------------------------------------------------------------------------
 
@@ -535,15 +535,23 @@ static bool rewrite(struct ctl_state *s, struct err *e)
 	put_releases(&b, s);
 	put_ends(&b, s);
 	bool ok = !b.failed ? ctl_journal_rewrite(s->journal, buf_view(&b), e) : err_nomem(e);
-	s->rewritten = ctl_journal_size(s->journal);
+	if (ok)
+		s->rewritten = ctl_journal_size(s->journal);
 	buf_release(&b);
 	return ok;
 }
 
-// Before an operation or a start, not in it: calls may wait for what it writes.
+// Before an operation or a start, not in it: calls may wait for what it writes. Where it can't be made shorter (a disk that has room for a record has none for
+// all of them once more) it is used as it is, as long as there is room for what comes.
 static bool keep_short(struct ctl_state *s, struct err *e)
 {
-	return ctl_journal_size(s->journal) <= min_u64(REWRITE_BYTES + 2 * s->rewritten, REWRITE_MOST) || rewrite(s, e);
+	uint64_t size = ctl_journal_size(s->journal);
+	if (size <= REWRITE_BYTES + 2 * s->rewritten || rewrite(s, e))
+		return true;
+	if (size > LONG_BYTES)
+		return err_note(e, "a journal of %llu MiB is to be made shorter", (unsigned long long)(size >> 20));
+	err_clear(e);
+	return true;
 }
 
 bool ctl__state_write(struct ctl_state *s, const struct ctl__draft *d, struct ctl__release **ret, struct err *e)

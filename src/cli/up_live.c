@@ -273,8 +273,9 @@ static void on_version(void *ctx, struct serve_version *v, const struct err *e)
 	p->version = v;
 	p->state = READY;
 	note_failure(g, e);
-	if (v && !serve_imports_more(p->service, v, put_import, p, &g->err))
-		note_failure(g, &g->err);
+	struct err why = {0};
+	if (v && !serve_imports_more(p->service, v, put_import, p, &why))
+		note_failure(g, &why);
 	go_on(g);
 }
 

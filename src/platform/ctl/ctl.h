@@ -24,15 +24,15 @@ struct ctl_model {
 };
 void ctl_model_ref(struct ctl_model *m);
 void ctl_model_unref(struct ctl_model *m);
-// From what runs to what will; NULL: nothing does.
 // What versions that come import and those in force don't.
 struct ctl_imports {
 	struct buf list;  // JSON: objects with a comma between them
 	struct buf text;  // for people: those by which it reaches something outside of itself
 };
+// From what runs to what will.
 struct ctl_turn {
 	struct serve_process *process;
-	struct ctl_model *from, *to;
+	struct ctl_model *from, *to;  // NULL: nothing does
 	struct ctl_model *was;  // of one that is stopped: what was in force last, whose stores may hold something; NULL: nothing is known
 	const char *busy;   // the component that a version is tried of, which stays as it is; NULL: none
 	const char *const *moved;  // links whose store moves meanwhile: that is seen to

@@ -1,5 +1,6 @@
 """tenon apply of a manifest in which a link leads to another store: refused with what both hold, or moved with it or without, under load, as one release."""
 import json, signal, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
 
 from front import Clients, Folder, ask
 from harness import HELLO, TOP, check, config, shared_guest
@@ -184,3 +185,31 @@ def who_waits_for_his_turn_hears_that_he_is_to_end():
         check(over["state"] == "cancelled" and "before load" in over["error"]["message"], over)
         check(host.json(f"/v1/operations/{first}")["busy"], "it was not waited for")
         redis.thaw()
+
+
+def a_store_that_moves_has_the_connections_that_its_manifest_says_by_then():
+    n = 200  # a connection that has 128 calls makes another one come, if there may be one
+    with Folder() as top, servers.Redis() as redis, Host(top, shards=1) as host:
+        def link(db, pool):
+            return _counting(f'url = "redis://127.0.0.1:{redis.port}/{db}"\npool = {pool}\ndeadline = "50s"').replace('"file"', '"redis"')
+
+        def in_flight():
+            row = host.json("/v1/apps/shop/links")["links"][0]
+            return row["in_flight"] + row["waiting"]
+
+        def connections(db):
+            check(ask(host.at[0], "/incr/n", "POST").status == 200, "one is there")
+            redis.freeze()
+            with ThreadPoolExecutor(n) as clients:
+                asked = [clients.submit(ask, host.at[0], "/incr/n", "POST", timeout=60) for _ in range(n)]
+                check(until(lambda: in_flight() == n, 40), in_flight())
+                redis.thaw()
+                check(all(a.result().status == 200 for a in asked), "answers")
+            return sum(f" db={db} " in line for line in redis.ask("CLIENT", "LIST").splitlines())
+
+        app = host.write("shop", link(1, 1), a=shared_guest("kv") / "kv-counter-c.wasm")
+        host.start(app)
+        check(connections(1) == 1, redis.ask("CLIENT", "LIST"))
+        host.write("shop", link(2, 2))
+        host.tenon("apply", app, "--no-copy")
+        check(connections(2) == 2, redis.ask("CLIENT", "LIST"))

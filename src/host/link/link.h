@@ -159,6 +159,7 @@ struct link_move_config {
 	uint32_t n_with;
 	bool copy, replace, dry_run;
 	bool discard;  // without copy: the keys in which the target differs are counted, before anything changes
+	uint32_t pool;                  // connections a thread that the links have by then; 0: as they have them
 	uint64_t max_pause_ns, limit_ns;  // 0: 250 ms, 10 minutes
 	void *ctx;
 	// A step begins. May be NULL.
@@ -176,7 +177,7 @@ NODISCARD bool link_sharers(const struct link *l, struct arena *a, struct slice 
 // Begins a change of the store, in the namespace of the link, on the main loop's thread. false: it is refused, and `done` is not called: another change of
 // this link is under way, links of other apps use its store, or, with a copy, one of this app that doesn't move along, or any the target.
 NODISCARD bool link_move_start(struct link *l, const struct link_move_config *c, struct link_move **ret, struct err *e);
-// Takes the last change back: a plain one plainly, a copy by a copy back, or (`discard`) without what came since. `target`, `copy`, `replace` of the
+// Takes the last change back: a plain one plainly, a copy by a copy back, or (`discard`) without what came since. `target`, `copy`, `replace`, `pool` of the
 // configuration don't count.
 NODISCARD bool link_undo_start(struct link *l, const struct link_move_config *c, bool discard, struct link_move **ret, struct err *e);  // for tests
 // `e`: ERR_NONE, or why it could not be written.

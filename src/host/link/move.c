@@ -418,6 +418,7 @@ static void publish(struct link_move *m)
 		struct link *l = m->links[i];
 		l->store = m->target;
 		l->epoch = m->epoch;
+		l->pool = m->config.pool ? m->config.pool : l->pool;
 		link__store_ref(l->store);
 		link__set_past(l, (struct link__past){.store = m->source, .was_copy = m->config.copy});  // the link's reference of before
 		link__shadow_end(l);
@@ -792,7 +793,7 @@ bool link_move_start(struct link *l, const struct link_move_config *c, struct li
 	struct link_store *target;
 	if (c->target->kind != LINK_TARGET_STORE)
 		return err_set(e, ERR_USAGE, "'%.*s' is no store", SLICE_ARGS(c->target->text));
-	if (!link__store_open(l->host, c->target, &space, l->pool, &target, e))
+	if (!link__store_open(l->host, c->target, &space, c->pool ? c->pool : l->pool, &target, e))
 		return false;
 	if (!start(l, c, target, ret, e)) {
 		link__store_unref(target);
@@ -809,6 +810,7 @@ bool link_undo_start(struct link *l, const struct link_move_config *c, bool disc
 		return err_set(e, ERR_ENV, "there is no change of this link to undo");
 	config.copy = l->past.was_copy && !discard;
 	config.replace = false;
+	config.pool = 0;
 	link__store_ref(l->past.store);
 	if (!start(l, &config, l->past.store, ret, e)) {
 		link__store_unref(l->past.store);

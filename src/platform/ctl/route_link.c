@@ -443,15 +443,17 @@ static bool move(struct ctl_op *op, struct moving *m, struct ctl__change *change
 	return false;
 }
 
-// The group is known.
-static void configure(struct moving *m)
+// The group is known. `to`: the app as it will be.
+static void configure(struct moving *m, const struct app *to)
 {
+	const struct app_link *l = app_link_find(to, m->group.link);
 	const struct change_ask *ask = m->ask;
 	struct link_move_config *c = &m->config;
 	*c = (struct link_move_config){.copy = c->copy && !ask->discard, .replace = ask->replace, .dry_run = ask->dry_run, .discard = ask->discard};
 	c->target = &m->target;
 	c->with = m->group.with;
 	c->n_with = m->group.n_with;
+	c->pool = l ? (uint32_t)min_u64(l->pool.value, UINT32_MAX) : 0;
 	c->max_pause_ns = ask->max_pause_ns;
 	c->limit_ns = ask->limit_ns;
 	c->ctx = m;
@@ -494,7 +496,7 @@ static bool run(struct ctl_op *op, struct err *e)
 		return false;
 	if (!print_with(op, &m.group, &m.with, e) || !ctl__change_load(op, live, &change, e))
 		return false;
-	configure(&m);
+	configure(&m, change.model->app);
 	bool ok = find_target(op, change.model->app, &m.group, &m.target, e);
 	if (ok) {
 		tell_target(op, &m);
@@ -566,7 +568,7 @@ bool ctl__link_move_with(struct ctl_op *op, const struct ctl__moves *moves, stru
 	struct moving m = {.op = op, .ask = &ask, .config.copy = moves->copy, .draft = draft};
 	if (!be_one_group(op, moves, &m.group, e) || !print_with(op, &m.group, &m.with, e) || !find_target(op, moves->to->app, &m.group, &m.target, e))
 		return false;
-	configure(&m);
+	configure(&m, moves->to->app);
 	tell_target(op, &m);
 	if (!move(op, &m, change, e))
 		return false;
@@ -584,7 +586,7 @@ bool ctl__link_refuse(struct ctl_op *op, struct ctl__moves *moves, struct err *e
 	if (!be_one_group(op, moves, &m.group, e) || !print_with(op, &m.group, &m.with, e) || !find_target(op, moves->to->app, &m.group, &m.target, e) ||
 		!ctl_link_target(&op->arena, from, &before, e))
 		return false;
-	configure(&m);
+	configure(&m, moves->to->app);
 	tell_target(op, &m);
 	if (!move(op, &m, NULL, e))
 		return false;

@@ -213,3 +213,23 @@ def a_store_that_moves_has_the_connections_that_its_manifest_says_by_then():
         host.write("shop", link(2, 2))
         host.tenon("apply", app, "--no-copy")
         check(connections(2) == 2, redis.ask("CLIENT", "LIST"))
+
+
+def what_leads_a_link_elsewhere_says_what_is_to_be_typed_before():
+    with Folder() as top, servers.Redis() as redis, Host(top) as host:
+        at = f"redis://127.0.0.1:{redis.port}"
+        text = _counting(f'url = "{at}/${{db}}"', '[variables]\ndb = { default = "1" }\n').replace('"file"', '"redis"')
+        app = host.write("shop", text, a=shared_guest("kv") / "kv-counter-c.wasm")
+        host.start(app)
+        _count(host, 3)
+        for more in ((), ("--dry-run",)):
+            said = host.tenon("set", "db=2", *more, status=6)
+            check(f"tenon link shop @store {at}/2" in said and "--copy" in said and "apply" not in said, said)
+        host.tenon("link", "shop", "@store", f"{at}/2", "--copy")
+        host.tenon("set", "db=2")
+        _count(host, 4)
+        said = host.tenon("undo", "--to", "1", status=6)
+        check(f"tenon link shop @store {at}/1" in said and "apply" not in said, said)
+        host.write("shop", text.replace('"1"', '"3"'))
+        said = host.tenon("apply", app, status=6)
+        check("tenon apply PATH --copy" in said and "--no-copy" in said, said)

@@ -263,6 +263,7 @@ struct ctl__moves {
 	const char **names;  // of links, in the operation's arena
 	uint32_t n;
 	bool copy, replace, dry_run;
+	bool by_manifest;  // of an apply, which can be asked for with and without a copy
 };
 // Fills in which stores are others in that model than in the one in force.
 NODISCARD bool ctl__link_moves(struct ctl_op *op, const struct ctl_model *to, struct ctl__moves *ret, struct err *e);

@@ -266,7 +266,7 @@ static bool find_target(struct ctl_op *op, const struct app *app, const struct g
 		if (!l || !ctl_link_target(&op->arena, l, &t, e))
 			return e->code != ERR_NONE || err_set(e, ERR_REFUSED, "the app has no link @%s any more", name_in(g, i));
 		if (!slice_eq(t.text, ret->text))
-			return err_set(e, ERR_REFUSED, "@%s leads to the store of @%s now, and led to %.*s before", name_in(g, i), g->link, SLICE_ARGS(t.text));
+			return err_set(e, ERR_REFUSED, "@%s leads to the store of @%s, and would lead to %.*s: links to one store move together", name_in(g, i), g->link, SLICE_ARGS(t.text));
 	}
 	return true;
 }
@@ -592,7 +592,10 @@ bool ctl__link_refuse(struct ctl_op *op, struct ctl__moves *moves, struct err *e
 		return false;
 	err_set(e, ERR_REFUSED, "link %s leads to another store: %.*s holds %llu keys, %.*s holds %llu", ask.link, SLICE_ARGS(before.text), (unsigned long long)m.facts.source_keys,
 		SLICE_ARGS(m.target.text), (unsigned long long)m.facts.target_keys);
-	return err_hint(e, "tenon apply --copy takes them along, --no-copy leaves them; tenon link @%s TARGET changes a store", ask.link);
+	if (moves->by_manifest)
+		return err_hint(e, "tenon apply PATH --copy takes them along, --no-copy leaves them");
+	struct slice target = m.target.has_password ? SLICE_LIT("TARGET") : m.target.text;
+	return err_hint(e, "before: tenon link %s @%s %.*s, with --copy to take them along", op->app->name, ask.link, SLICE_ARGS(target));
 }
 
 // Of an operation that was asked for by another route.

@@ -307,7 +307,7 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 	struct ctl_app *app = op->app;
 	struct buf members = {0};
 	void *prepared;
-	struct ctl__moves moves = {.copy = aim->stores == CTL_STORES_COPIED, .replace = aim->replace, .dry_run = aim->dry_run};
+	struct ctl__moves moves = {.copy = aim->stores == CTL_STORES_COPIED, .replace = aim->replace, .dry_run = aim->dry_run, .by_manifest = aim->source != NULL};
 	if (!ctl__link_moves(op, c->model, &moves, e) || (moves.n && aim->stores == CTL_STORES_REFUSED && !ctl__link_refuse(op, &moves, e)))
 		return false;
 	const struct ctl_turn t = {.process = app->ctl->config.process,

@@ -191,6 +191,8 @@ bool ctl_journal_add(struct ctl_journal *j, struct slice json, struct err *e)
 	} else if (ok && !sync_file(j->file, e)) {
 		ok = false;
 		j->broken = true;
+		if (sys_resize(j->file, j->size) < 0)  // who writes is told that it did not come about, so the next start must not find it
+			err_hint(e, "it could not be taken back either: it may be in force after a restart");
 	}
 	if (ok)
 		j->size += b.len;

@@ -396,6 +396,18 @@ def one_import_is_bound_elsewhere_under_load_and_back():
         check(app.count("x") == 1 and app.incr("x") == 2, "a copy takes what is there along")
 
 
+def a_link_of_the_manifest_is_nobodys_own_whatever_its_name():
+    names = "c-wasi-keyvalue", "c-wasi-keyvalue-2", "c-wasi-keyvalue-store"
+    with Folder() as top, _App(top, more="".join(f'[link.{n}]\ntype = "memory"\nurl = "memory:m{i}"\n' for i, n in enumerate(names))) as app:
+        for i, n in enumerate(names):
+            app.tenon("link", "c:wasi:keyvalue", f"@{n}")
+            app.tenon("link", f"@{n}", f"memory:n{i}")
+        app.tenon("link", "c:wasi:keyvalue", "memory:new")  # of the import's own: goes
+        app.tenon("link", "c:wasi:keyvalue", "@store")
+        links = {x["link"]: x["target"] for x in app.status()["links"]}
+        check(links == {"store": "memory:", **{n: f"memory:n{i}" for i, n in enumerate(names)}}, links)
+
+
 # Another component on the same store, by a link of its own; what is read, and one of the keys, is its.
 _TWO = """
 [component.d]

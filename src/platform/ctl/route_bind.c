@@ -52,16 +52,32 @@ static bool is_free(const struct app *app, const char *base, char ret[64])
 	return true;
 }
 
-// A link that was made so, and is nobody else's.
-static bool is_own(const struct app *app, const char *link, const char *base)
+// "BASE" or "BASE-2": what is_free makes of it.
+static bool is_named_so(const char *link, const char *base)
 {
+	size_t n = strlen(base);
+	return strncmp(link, base, n) == 0 && (!link[n] || (link[n] == '-' && link[n + 1] && strspn(link + n + 1, "0123456789") == strlen(link + n + 1)));
+}
+
+// A link that was made so, and not by the manifest, whatever that calls its own; and is nobody else's.
+static bool is_own(struct ctl_op *op, const char *link, const char *base, bool *ret, struct err *e)
+{
+	const struct app *app = op->app->model->app;
+	struct ctl__change plain;
 	unsigned n = 0;
-	if (!link || strncmp(link, base, strlen(base)) != 0)
-		return false;
+	*ret = false;
+	if (!link || !is_named_so(link, base))
+		return true;
 	for (uint32_t i = 0; i < app->components.n; i++)
 		for (uint32_t k = 0; k < app->components.list[i].links.n; k++)
 			n += strcmp(app->links.list[app->components.list[i].link_of[k]].item.name, link) == 0;
-	return n == 1;
+	if (n != 1)
+		return true;
+	if (!ctl__change_load(op, slice_of("", 0), &plain, e))
+		return false;
+	*ret = !app_link_find(plain.model->app, link);
+	ctl__change_end(op, &plain);
+	return true;
 }
 
 // ---- a copy: the store moves, which is a change of its link --------------------------------------------------------------------------------------
@@ -132,8 +148,8 @@ static bool run(struct ctl_op *op, struct err *e)
 	buf_printf(&text, "[component.%s.links]\n", b->component);
 	buf_put_json_string(&text, slice_str(b->import));
 	buf_printf(&text, " = \"%s\"\n", name);
-	bool ok = t.kind == LINK_TARGET_LINK || put_link(op, name, b, &t, &text, e);
-	ok = ok && (!text.failed || err_nomem(e)) && (!is_own(app, now, base) || app_live_take(&op->arena, live, slice_of("", 0), "link", now, &live, e)) &&
+	bool own = false, ok = t.kind == LINK_TARGET_LINK || put_link(op, name, b, &t, &text, e);
+	ok = ok && (!text.failed || err_nomem(e)) && is_own(op, now, base, &own, e) && (!own || app_live_take(&op->arena, live, slice_of("", 0), "link", now, &live, e)) &&
 		app_live_add(&op->arena, live, buf_view(&text), &live, e) && ctl__turn(op, &(struct ctl__aim){.live = live, .dry_run = b->dry_run}, e);
 	buf_release(&text);
 	return ok;

@@ -145,8 +145,8 @@ static int up_manifests(struct cli *c, const char *const *paths, uint32_t n, str
 		status = apps && setup.listeners ? cli__serve(c, &setup, &control, e) : (err_nomem(e), err_exit_status(e->code));
 	} else {
 		status = err_exit_status(e->code);
-		cli__up_beside(&u).end(&u);
 	}
+	cli__up_beside(&u).end(&u);  // a process that did not come as far as to begin with them has left them; else nothing is left to end
 	cli__up_close(&u);
 	return status;
 }

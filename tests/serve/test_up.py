@@ -212,3 +212,10 @@ def links_that_can_not_act_yet_are_refused_by_their_type():
                 _route("/...", "one"))) as apps:
             status, said = apps.refused()
             check(status == 2 and "not served yet" in said, (status, said))
+
+
+def who_does_not_come_as_far_as_to_open_its_links_leaves_nothing_of_them():
+    link = '[link.store]\ntype = "memory"\n'
+    with Apps(_app("shop", _component("api", _hello()), _route("/...", "api"), link)) as apps:
+        status, said = apps.refused("--connections", "900000000")
+        check(status == 5 and "descriptors allow" in said, (status, said))  # with the sanitizer what is lost counts, too

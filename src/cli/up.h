@@ -17,6 +17,7 @@ struct up_link {
 	struct up *up;
 	char app[64], name[64], component[64];  // component: that stands behind it; empty: a store does
 	bool is_store;
+	uint64_t number;            // of no other's in the life of the process; a change of it keeps its number
 	struct link *link;          // of a store, once it is opened
 	const struct app_link *of;  // until it is opened and asked
 	uint64_t epoch;             // of its store; 0: nothing says
@@ -54,6 +55,13 @@ struct up_app {
 	struct up_app *next;           // of those that came
 };
 
+// Connections to servers that an app may have; as long as the process.
+struct up_quota {
+	struct up_quota *next;
+	struct http_quota of;
+	char app[64];
+};
+
 // All apps of one process; its lists lie in the command line's arena.
 struct up {
 	struct cli *c;
@@ -76,6 +84,8 @@ struct up {
 	uint32_t n_coming;
 	VEC(const char *)
 	kept;      // texts that live as long as the process
+	struct up_quota *quotas;   // any thread, by quotas_lock
+	struct spinlock quotas_lock;
 	struct link_host *host;  // NULL: there is no link of a store yet
 	struct link_host_config host_config;
 	struct http_tls *tls;  // of stores; atomic; NULL: none was needed yet
@@ -123,8 +133,9 @@ NODISCARD bool cli__up_find_place(struct up *u, const struct app *app, const cha
 void cli__up_take_place(struct up *u, const char *name, struct up_place *p);
 void cli__up_place_release(struct up_place *p);
 void cli__up_listeners_release(struct up *u);
-// Limits of an app as a whole: those that can't act yet are refused by name.
-NODISCARD bool cli__up_whole_limits(const struct app *app, struct err *e);
+// How many connections an app may have: made where there is none; NULL: no memory. And as its manifest says, from now on.
+struct http_quota *cli__up_quota(struct up *u, const char *app);
+void cli__up_quota_set(struct up *u, const struct app *app);
 // Of the manifest in hand: its links; what a component of it is offered of them.
 NODISCARD bool cli__up_links(struct up *u, const struct app *app, struct err *e);
 NODISCARD bool cli__up_offer(struct up *u, const struct app *app, const struct app_component *from, struct serve_service_config *ret, struct err *e);

@@ -110,6 +110,9 @@ bool cli__up_component(struct up *u, const struct app *app, const struct app_com
 		ret->limits.memory = ret->tree_memory;  // it is of the tree itself
 	if (!cli_check_file(ret, false, e))
 		return cli__up_at(app, from->source.at, e);
+	ret->quota = cli__up_quota(u, app->about.name.text);
+	if (!ret->quota)
+		return err_nomem(e);
 	if (!cli__up_offer(u, app, from, ret, e) || !take_policy(app, from, ret, e) || !take_warm(u, app, from, ret, e))
 		return false;
 	if (ret->asks_https)
@@ -243,12 +246,27 @@ bool cli__up_routes(struct up *u, const struct app *app, struct serve_app_config
 
 // ---- apps ----------------------------------------------------------------------------------------------------------------------------------
 
-bool cli__up_whole_limits(const struct app *app, struct err *e)
+struct http_quota *cli__up_quota(struct up *u, const char *app)
 {
-	const struct app_whole_limits *l = &app->about.limits;
-	if (l->connections.is_given)
-		return cli__up_not_yet(app, l->connections.at, "connections of [app] limits", e);
-	return true;
+	struct up *whole = u->whole ? u->whole : u;
+	spinlock_lock(&whole->quotas_lock);
+	struct up_quota *q = whole->quotas;
+	while (q && strcmp(q->app, app) != 0)
+		q = q->next;
+	if (!q && (q = mem_zalloc(sizeof *q))) {
+		snprintf(q->app, sizeof q->app, "%s", app);
+		q->next = whole->quotas;
+		whole->quotas = q;
+	}
+	spinlock_unlock(&whole->quotas_lock);
+	return q ? &q->of : NULL;
+}
+
+void cli__up_quota_set(struct up *u, const struct app *app)
+{
+	struct http_quota *q = cli__up_quota(u, app->about.name.text);
+	if (q)
+		__atomic_store_n(&q->most, app->about.limits.connections.value, __ATOMIC_RELAXED);
 }
 
 bool cli__up_app(struct up *u, const struct app *app, struct err *e)
@@ -262,6 +280,7 @@ bool cli__up_app(struct up *u, const struct app *app, struct err *e)
 	if (!ret)
 		return err_set(e, ERR_LIMIT, "more than %d apps", UP_MAX_APPS);
 	*ret = (struct serve_app_config){.name = app->about.name.text, .max_calls = app->about.limits.calls.value, .max_memory = app->about.limits.memory.value};
-	return cli__up_whole_limits(app, e) && cli__up_links(u, app, e) && take_components(u, app, ret, e) && cli__up_routes(u, app, ret, e) &&
+	cli__up_quota_set(u, app);
+	return cli__up_links(u, app, e) && take_components(u, app, ret, e) && cli__up_routes(u, app, ret, e) &&
 		cli__up_triggers(u, app, ret, e) && (ret->routes.len == 0 || cli__up_listener(u, app, &ret->listener, e));
 }

@@ -84,9 +84,8 @@ bool cli__up_http(struct up *u, const struct app *app, const struct app_componen
 	struct wasi_http_link *l = *ret = ARENA_NEW(u->arena, struct wasi_http_link);
 	if (!l)
 		return err_nomem(e);
-	if (from->pool.is_given)
-		return cli__up_not_yet(app, from->pool.at, "pool of type = \"http\"", e);
 	l->name = from->item.name;
+	l->pool = from->pool.is_given ? (uint32_t)min_u64(from->pool.value, UINT32_MAX) : 0;
 	l->deadline_ns = from->deadline.value;
 	return take_hosts(u, from, l, e) &&
 		take_ranges(u, &of->private_ranges, &l->to.private_ranges, &l->to.n_private_ranges, e) && take_methods(u, from, l, e) && take_fields(u, app, from, l, e);

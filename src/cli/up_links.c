@@ -5,23 +5,6 @@ enum { LINK_MEMORY = 16 << 20 };
 
 // ---- one -----------------------------------------------------------------------------------------------------------------------------------
 
-bool cli__up_link_new(struct up *u, const struct app *app, const struct app_link *of, struct up_link **ret, struct err *e)
-{
-	if (of->type.value == APP_LINK_COMPONENT && of->deadline.is_given)
-		return cli__up_not_yet(app, of->deadline.at, "deadline of type = \"component\" (that of the component counts)", e);
-	struct up_link *l = mem_zalloc(sizeof *l);
-	if (!l)
-		return err_nomem(e);
-	*l = (struct up_link){.refs = 1, .up = u->whole ? u->whole : u, .of = of, .epoch = u->now && u->now->state ? ctl_state_epoch(u->now->state, of->item.name) : 0};
-	snprintf(l->app, sizeof l->app, "%s", app->about.name.text);
-	snprintf(l->name, sizeof l->name, "%s", of->item.name);
-	l->is_store = app_link_is_store(of);
-	if (of->type.value == APP_LINK_COMPONENT)
-		snprintf(l->component, sizeof l->component, "%s", of->component.text);
-	*ret = l;
-	return true;
-}
-
 static bool is_of(const struct up_link *l, const char *app, const char *name)
 {
 	return strcmp(l->name, name) == 0 && strcmp(l->app, app) == 0;
@@ -36,6 +19,24 @@ struct up_link *cli__up_link_find(const struct up *u, const char *app, const cha
 		if (is_of(u->links.ptr[i], app, name))
 			return u->links.ptr[i];
 	return NULL;
+}
+
+bool cli__up_link_new(struct up *u, const struct app *app, const struct app_link *of, struct up_link **ret, struct err *e)
+{
+	static uint64_t last;
+	const struct up_link *before = cli__up_link_find(u, app->about.name.text, of->item.name);
+	struct up_link *l = mem_zalloc(sizeof *l);
+	if (!l)
+		return err_nomem(e);
+	*l = (struct up_link){.refs = 1, .up = u->whole ? u->whole : u, .of = of, .epoch = u->now && u->now->state ? ctl_state_epoch(u->now->state, of->item.name) : 0};
+	l->number = before ? before->number : __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+	snprintf(l->app, sizeof l->app, "%s", app->about.name.text);
+	snprintf(l->name, sizeof l->name, "%s", of->item.name);
+	l->is_store = app_link_is_store(of);
+	if (of->type.value == APP_LINK_COMPONENT)
+		snprintf(l->component, sizeof l->component, "%s", of->component.text);
+	*ret = l;
+	return true;
 }
 
 bool cli__up_links_reserve(struct up *u, uint32_t n)
@@ -218,18 +219,23 @@ struct serve_beside cli__up_beside(struct up *u)
 
 // ---- offered -------------------------------------------------------------------------------------------------------------------------------
 
-// What a component's `links` say: imports and links of the process, by row.
+// What one of a component's `links` says: a link of the process, and what of it is the manifest's.
+struct row {
+	struct up_link *at;
+	struct wasi_http_link *http;  // where it is of that type
+	uint64_t deadline_ns;         // of a component's; 0: none
+};
 struct rows {
 	const struct app_component *of;
-	struct up_link **at;  // of each
-	struct wasi_http_link **http;  // of each: where it is of that type
+	struct row *list;  // of each
 	bool deny_rest;
 };
 
 static bool offer_component(void *ctx, struct slice interface, struct seam_offer *ret, struct err *e)
 {
-	const struct up_link *l = ctx;
-	if (serve_component_offer(l->up->process, l->app, l->component, interface, ret, e))
+	const struct row *r = ctx;
+	const struct up_link *l = r->at;
+	if (serve_component_offer(l->up->process, l->app, l->component, interface, r->deadline_ns, ret, e))
 		return true;
 	return err_note(e, "link %s of %s", l->name, l->app);
 }
@@ -242,13 +248,15 @@ static bool offer(const struct serve_service_config *c, struct arena *a, const s
 	if (!list)
 		return err_nomem(e);
 	for (uint32_t i = 0; i < pairs->n; i++) {
-		struct up_link *l = r->at[i];
-		list[i] = (struct link_row){.import = slice_str(pairs->list[i].name), .link = l->link, .ctx = l, .name = l->name};
-		if (l->component[0])
+		struct row *row = &r->list[i];
+		list[i] = (struct link_row){.import = slice_str(pairs->list[i].name), .link = row->at->link, .name = row->at->name};
+		if (row->at->component[0]) {
 			list[i].offer = offer_component;
-		if (r->http[i]) {
+			list[i].ctx = row;
+		}
+		if (row->http) {
 			list[i].offer = cli__up_http_offer;
-			list[i].ctx = r->http[i];
+			list[i].ctx = row->http;
 		}
 	}
 	return link_offers(a, comp, list, pairs->n, r->deny_rest, ret, ret_n, e);
@@ -282,21 +290,24 @@ static bool hold(struct up *u, struct up_link *l)
 bool cli__up_offer(struct up *u, const struct app *app, const struct app_component *from, struct serve_service_config *ret, struct err *e)
 {
 	struct rows *r = ARENA_NEW(u->arena, struct rows);
-	struct up_link **at = ARENA_ARRAY(u->arena, struct up_link *, from->links.n + 1);
-	struct wasi_http_link **http = ARENA_ARRAY(u->arena, struct wasi_http_link *, from->links.n + 1);
-	if (!r || !at || !http)
+	struct row *list = ARENA_ARRAY(u->arena, struct row, from->links.n + 1);
+	if (!r || !list)
 		return err_nomem(e);
 	for (uint32_t i = 0; i < from->links.n; i++) {
 		const struct app_link *l = &app->links.list[from->link_of[i]];
-		at[i] = cli__up_link_find(u, app->about.name.text, l->item.name);
-		BUG_ON(!at[i]);  // the manifest names it
-		if (!hold(u, at[i]))
+		struct row *row = &list[i];
+		row->at = cli__up_link_find(u, app->about.name.text, l->item.name);
+		BUG_ON(!row->at);  // the manifest names it
+		if (!hold(u, row->at))
 			return err_nomem(e);
-		if (l->type.value == APP_LINK_HTTP && !cli__up_http(u, app, from, l, &http[i], e))
+		row->deadline_ns = l->type.value == APP_LINK_COMPONENT ? l->deadline.value : 0;
+		if (l->type.value == APP_LINK_HTTP && !cli__up_http(u, app, from, l, &row->http, e))
 			return false;
-		ret->asks_https |= http[i] && cli__up_http_is_tls(http[i]);
+		if (row->http)
+			row->http->number = row->at->number;
+		ret->asks_https |= row->http && cli__up_http_is_tls(row->http);
 	}
-	*r = (struct rows){from, at, http, app->format == APP_SPIN};
+	*r = (struct rows){from, list, app->format == APP_SPIN};
 	ret->offer = offer;
 	ret->links = r;
 	return true;

@@ -364,7 +364,7 @@ static bool route_app(struct change *g, struct err *e)
 	g->routed.max_calls = g->to->about.limits.calls.value;
 	g->routed.max_memory = g->to->about.limits.memory.value;
 	g->routed.listener = before ? before->listener : 0;
-	if (!cli__up_whole_limits(g->to, e) || !cli__up_routes(&g->up, g->to, &g->routed, e))
+	if (!cli__up_routes(&g->up, g->to, &g->routed, e))
 		return false;
 	bool stays = before && before->routes.len && !g->plan.http;
 	if (stays || g->routed.routes.len == 0)
@@ -569,6 +569,8 @@ void cli__up_commit(void *user, void *prepared, unsigned percent, void (*done)(v
 	g->waiting = g->n_pieces + 1;
 	if (g->has_routes)
 		keep_app(g);
+	if (g->to)
+		cli__up_quota_set(&g->up, g->to);
 	if (g->plan.calls && g->to)
 		serve_app_set_limits(g->process, g->app->name, g->routed.max_calls, g->routed.max_memory);
 	for (uint32_t i = 0; i < g->n_pieces; i++) {

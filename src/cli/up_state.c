@@ -292,6 +292,10 @@ bool cli__up_add(void *user, struct slice name, const char *path, struct ctl_app
 void cli__up_close(struct up *u)
 {
 	cli__up_listeners_release(u);
+	for (struct up_quota *q; (q = u->quotas) != NULL;) {
+		u->quotas = q->next;
+		mem_free(q);
+	}
 	for (uint32_t i = 0; i < u->of.len; i++) {
 		ctl_state_close(u->of.ptr[i]->state);
 		drop(u->of.ptr[i]->source);

@@ -1,12 +1,14 @@
 """A component before wasi:http/outgoing-handler: requests that go through it to a real server, and what it may do with them instead; either side may end first.
 
 files/gate.c is both sides: /BETWEEN/ASKS?PORT says what each does."""
-import os, socket, subprocess, tempfile, threading, time
+import os, signal, socket, subprocess, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from front import Folder, ask
 from harness import FILES, TOP, Server, check, config, exchange
+from test_apply import Host
 from test_watch import _Up as Up
 from writing import until
 
@@ -170,6 +172,82 @@ def it_has_its_own_deadline_and_budget():
     with _Upstream() as up, _App(asks='limits = { deadline = "300ms" }') as app, app.up() as s:
         check(_ask(s, "/spin/later", up)[0] == 504, "the rest of the one who asks")
         check(_ask(s, "/pass/later", up)[0] == 200, "the next")
+
+
+def the_deadline_of_the_link_ends_a_call_and_the_wait_for_one():
+    for policy in POLICIES:
+        for deadline, path, want in (("1ms", "/spin/plain", INTERNAL), ("200ms", "/slow/later", INTERNAL), ("200ms", "/spin/early", INTERNAL), ("1h", "/slow/later", None),
+                ("none", "/slow/later", None)):
+            with _Upstream() as up, _App(f'policy = "{policy}"', link=f'deadline = "{deadline}"') as app, app.up() as s:
+                status, text = _ask(s, path, up)
+                check(status == 200 if want is None else (status, text) == (502, want), (policy, deadline, path, status, text))
+                check(want is None or s.logged("deadline"), s.log_text()[-500:])
+    with _Upstream() as up, _App('policy = "keep"', link='deadline = "600ms"') as app, app.up() as s, ThreadPoolExecutor(8) as pool:
+        got = list(pool.map(lambda i: _ask(s, "/slow/later", up), range(8)))  # 400 ms each, one after the other: who waits when one is ended hears of it
+        check(all(status == 200 or text == INTERNAL for status, text in got) and got.count((502, INTERNAL)) >= 6, got)
+    quick = """[component.hurries]
+source = "gate.wasm"
+links = { "wasi:http/outgoing-handler" = "quick" }
+[link.quick]
+type = "component"
+component = "between"
+deadline = "100ms"
+[[trigger.http]]
+host = "quick.example"
+route = "/..."
+component = "hurries"
+"""
+    with _Upstream() as up, _App('policy = "keep"', asks=quick) as app, app.up() as s, ThreadPoolExecutor(1) as pool:
+        check(_ask(s, "/pass/plain", up)[0] == 200, "it is there")
+        slow = pool.submit(_ask, s, "/slow/later", up)
+        time.sleep(0.1)
+        got = _ask(s, "/pass/plain", up, headers=[["Host", "quick.example"]])
+        check(got == (502, INTERNAL) and s.logged("the deadline of the link is over") == 1, got)
+        check(slow.result()[0] == 200 and _ask(s, "/pass/plain", up, headers=[["Host", "quick.example"]])[0] == 200, "who waited no longer leaves the others as they are")
+    with _Upstream() as up, _App('limits = { deadline = "200ms" }', link='deadline = "1h"') as app, app.up() as s:
+        check(_ask(s, "/slow/later", up) == (502, INTERNAL), "the component's own is shorter")
+    with _Upstream() as up, _App(asks='limits = { deadline = "200ms" }', link='deadline = "1h"') as app, app.up() as s:
+        check(_ask(s, "/slow/later", up)[0] == 504, "the rest of the one who asks is shorter")
+
+
+def the_deadline_of_the_link_changes_live():
+    with Folder() as top, Host(top, shards=1) as host, _Upstream() as up:
+        def write(deadline):
+            return host.write("shop", f"""[component.asks]
+source = "gate.wasm"
+links = {{ "wasi:http/outgoing-handler" = "between" }}
+[component.between]
+source = "gate.wasm"
+network = ["http://127.0.0.1:*"]
+[link.between]
+type = "component"
+component = "between"
+{deadline}
+[[trigger.http]]
+route = "/..."
+component = "asks"
+""", gate=GATE)
+
+        def status():
+            return ask(host.at[0], f"/slow/later?{up.port}").status  # 400 ms
+
+        folder = write("")
+        host.start(folder)
+        check(status() == 200, "there is none")
+        write('deadline = "100ms"')
+        out = host.tenon("apply", folder, "--dry-run")
+        check("deadline" in out and status() == 200, out)
+        check("deadline" in host.tenon("apply", folder) and status() == 502, "applied")
+        check('deadline = "100ms"' in host.tenon("status", "--manifest"), "it is shown")
+        host.tenon("undo")
+        check(status() == 200 and "deadline = " not in host.tenon("status", "--manifest"), "taken back")
+        write('deadline = "120ms"')
+        host.process.send_signal(signal.SIGHUP)
+        check(until(lambda: 'deadline = "120ms"' in host.tenon("status", "--manifest")) and status() == 502, "SIGHUP")
+        host.process.send_signal(signal.SIGTERM)
+        host.process.communicate(timeout=60)
+        host.start()
+        check(status() == 502, "after a restart")
 
 
 def _is_told(paths, hows, then=lambda up: None):

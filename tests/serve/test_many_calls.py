@@ -117,11 +117,11 @@ def _async_caller(calls, ms):
 class _App:
     """Callers by route, linked to the provider."""
 
-    def __init__(self, bodies, more='policy = "concurrent"\nconcurrency = 32\n', provider=None, command=None):
+    def __init__(self, bodies, more='policy = "concurrent"\nconcurrency = 32\n', provider=None, command=None, link=""):
         self.at = tempfile.TemporaryDirectory()
         folder = Path(self.at.name)
         (folder / "ops.wasm").write_bytes(provider or _provider())
-        text = f'tenon = 1\n[app]\nname = "shop"\n[component.ops]\nsource = "ops.wasm"\n{more}\n[link.ops]\ntype = "component"\ncomponent = "ops"\n'
+        text = f'tenon = 1\n[app]\nname = "shop"\n[component.ops]\nsource = "ops.wasm"\n{more}\n[link.ops]\ntype = "component"\ncomponent = "ops"\n{link}\n'
         for label, body in bodies.items():
             (folder / f"{label}.wasm").write_bytes(_caller(body))
             text += f'[component.{label}]\nsource = "{label}.wasm"\nlinks = {{ "{OPS}" = "ops" }}\n[[trigger.http]]\nroute = "/{label}/..."\ncomponent = "{label}"\n'
@@ -234,6 +234,21 @@ def a_caller_that_leaves_ends_nothing_there():
         held.reset()
         check(server.receipt("/wait")["status"] == 499, server.log_text()[-2000:])
         _until(server, "/ended")
+
+
+def the_deadline_of_the_link_is_the_callers_and_the_call_goes_on_without_him():
+    bodies = {"late": _waits(1500), "wait": _waits(10), "ended": lambda c: _at_least(c.call("ended"), 1), "begun": lambda c: c.call("begun")}
+    with _App(bodies, link='deadline = "400ms"') as app, app.up() as server:
+        check(server.get("/late").status == 500 and server.logged("the deadline of the link is over"), server.log_text()[-2000:])
+        check(_outcome(server, "/wait") == "ok", "beside it: " + server.log_text()[-2000:])
+        _until(server, "/ended")
+        check(not server.logged("deadline exceeded"), server.log_text()[-2000:])
+    full = 'policy = "concurrent"\nconcurrency = 1\ninstances = { max = 1 }\n'
+    with _App(bodies, full, link='deadline = "400ms"') as app, app.up() as server:
+        got = Many([lambda: server.get("/late") for _ in range(4)]).join()  # one is in it, three wait for its place
+        check([a.status for a in got] == [500] * 4 and server.logged("the deadline of the link is over") >= 4, server.log_text()[-2000:])
+        _until(server, "/ended")
+        check(_outcome(server, "/wait") == "ok", "its place is free: " + server.log_text()[-2000:])
 
 
 def calls_in_flight_end_in_the_version_that_they_began_in():

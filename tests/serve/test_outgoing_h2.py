@@ -64,6 +64,51 @@ def nginx_is_spoken_to_by_http2_and_many_requests_share_a_connection():
             nginx.wait()
 
 
+def a_pool_of_one_is_one_connection_on_which_many_requests_go_by_http2():
+    """The ninth at once, which its server does not take, waits for a stream: there is no place for another connection."""
+    if not shutil.which("nginx"):
+        raise Skip("nginx is not installed")
+    with tempfile.TemporaryDirectory() as t:
+        d, port = Path(t), free_port()
+        (d / "www").mkdir()
+        os.chmod(d, 0o755)
+        (d / "www/small").write_bytes(b"small")
+        (d / "www/large").write_bytes(bytes(1 << 20))
+        ca = _authority(d)
+        cert, key = _certificate(d, "one", "DNS:localhost")
+        (d / "conf").write_text(NGINX.format(d=d, port=port, cert=cert, key=key))
+        (d / "proxy.wasm").write_bytes((shared_guest("http") / "proxy-rust.wasm").read_bytes())
+        (d / "tenon.toml").write_text(f'''tenon = 1
+[app]
+name = "shop"
+[component.proxy]
+source = "proxy.wasm"
+private = ["127.0.0.0/8"]
+links = {{ "wasi:http/outgoing-handler" = "partner" }}
+[link.partner]
+type = "http"
+hosts = ["https://localhost:{port}"]
+pool = 1
+[[trigger.http]]
+route = "/..."
+component = "proxy"
+''')
+        nginx = subprocess.Popen(["nginx", "-c", str(d / "conf"), "-e", str(d / "error.log")], stderr=subprocess.DEVNULL)
+        try:
+            with Server(str(d), "--ca", ca, command="up") as s, ThreadPoolExecutor(24) as pool:
+                for _ in range(400):
+                    if _ask(s, port, "/small").status == 200:
+                        break
+                    time.sleep(0.05)
+                got = list(pool.map(lambda i: len(_ask(s, port, ("/small", "/large")[i % 2]).body), range(120)))
+                check(got == [5, 1 << 20] * 60, got)
+            lines = [x.split() for x in (d / "access.log").read_text().splitlines()]
+            check({x[0] for x in lines} == {"HTTP/2.0"} and len({x[1] for x in lines}) == 1, lines[:30])
+        finally:
+            nginx.terminate()
+            nginx.wait()
+
+
 class _Peer(Peer):
     """Speaks HTTP/2 by TLS: reads the preface, says SETTINGS, then `act(connection, stream, number of the request)` for each head; false: it closes."""
 

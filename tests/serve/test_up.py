@@ -135,9 +135,9 @@ def one_name_twice_or_one_route_twice_is_refused():
 
 
 def what_can_not_act_yet_is_refused_by_its_name_and_place():
-    with Apps('tenon = 1\n[app]\nname = "shop"\n[app.limits]\nconnections = 3\n' + _component("api", MISBEHAVE) + _route("/...", "api")) as apps:
+    with Apps(_app("shop", _component("api", MISBEHAVE), _route("/...", "api") + 'limits = { linger = "1s" }\n')) as apps:
         status, said = apps.refused()
-        check(status == 2 and "connections" in said and "not served yet" in said and ":5:" in said, (status, said))
+        check(status == 2 and "a limit of a route besides" in said and "not served yet" in said, (status, said))
 
 
 def calls_of_an_app_have_a_limit_of_memory_together():
@@ -203,15 +203,6 @@ def a_component_without_its_link_can_not_be_linked():
     with Apps(_app("shop", _component("one", _counter()), _route("/...", "one"))) as apps:
         status, said = apps.refused()
         check(status == 4 and "wasi:keyvalue" in said, (status, said))
-
-
-def links_that_can_not_act_yet_are_refused_by_their_type():
-    for link in ('type = "component"\ncomponent = "two"\ndeadline = "1s"\n', 'type = "http"\nhosts = ["https://a.example"]\npool = 2\n'):
-        row = "wasi:http/outgoing-handler" if "http" in link else "wasi:keyvalue"
-        with Apps(_app("shop", _component("one", _counter(), f'links = {{ "{row}" = "state" }}\n'), "[link.state]\n" + link, _component("two", _counter()),
-                _route("/...", "one"))) as apps:
-            status, said = apps.refused()
-            check(status == 2 and "not served yet" in said, (status, said))
 
 
 def who_does_not_come_as_far_as_to_open_its_links_leaves_nothing_of_them():

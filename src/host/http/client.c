@@ -69,6 +69,7 @@ static bool make_place(struct http_client *cl)
 static void end_dial(struct http_outgoing *o, bool failed)
 {
 	o->client->connections--;
+	http__place_give(o);
 	if (o->dials)
 		http__origin_end_dial(o->origin, failed);
 	o->dials = false;
@@ -85,6 +86,7 @@ static void on_connected(struct http_connect *k, int fd, enum http_failure failu
 	if (fd >= 0 && !o->tls)
 		c = http__client_conn_open(o->origin, &http__h1c_protocol, fd, peer, NULL);
 	if (c) {
+		http__place_pass(o, c);
 		http__h1c_send(c, o);
 		return;
 	}
@@ -99,10 +101,34 @@ static bool may_connect(void *user, const struct http_address *a)
 	return o->may_connect(o->x.user, a);
 }
 
+static void waited_too_long(struct loop_timer *t)
+{
+	http__outgoing_fail(CONTAINER_OF(t, struct http_outgoing, connect.timer), HTTP_FAILURE_CONNECTION_TIMEOUT);
+}
+
+static void wait_until_late(struct http_outgoing *o)
+{
+	o->connect.timer.fn = waited_too_long;
+	loop_timer_set(o->client->loop, &o->connect.timer, o->connect_by_ns);
+}
+
+static void wait_for_place(struct http_outgoing *o)
+{
+	http__line_wait(o);
+	wait_until_late(o);
+}
+
 static void connect_to(struct http_outgoing *o)
 {
 	struct http_client *cl = o->client;
+	if (!http__place_take(o)) {
+		wait_for_place(o);
+		return;
+	}
+	http__line_leave(o);
+	loop_job_cancel(&o->start);  // that an idle one made way has woken it
 	if (!make_place(cl)) {
+		http__place_give(o);
 		http__outgoing_fail(o, HTTP_FAILURE_CONNECTION_LIMIT_REACHED);
 		return;
 	}
@@ -121,17 +147,12 @@ static void connect_to(struct http_outgoing *o)
 	http_connect_start(&o->connect, o->origin->host, o->origin->port);
 }
 
-static void waited_too_long(struct loop_timer *t)
-{
-	http__outgoing_fail(CONTAINER_OF(t, struct http_outgoing, connect.timer), HTTP_FAILURE_CONNECTION_TIMEOUT);
-}
-
 static bool wait_for_others(struct http_outgoing *o)
 {
 	if (!http__origin_wait(o))
 		return false;
-	o->connect.timer.fn = waited_too_long;
-	loop_timer_set(o->client->loop, &o->connect.timer, o->connect_by_ns);
+	http__line_leave(o);
+	wait_until_late(o);
 	return true;
 }
 
@@ -143,7 +164,7 @@ static void start(struct loop_job *t)
 		http__h2c_send(c, o);
 		return;
 	}
-	c = o->again ? NULL : find_idle(o->client, o);
+	c = o->again || http__line_is_ahead(o) ? NULL : find_idle(o->client, o);
 	if (c)
 		http__h1c_send(c, o);
 	else if (!o->tls || o->needs_h1 || !wait_for_others(o))
@@ -339,7 +360,9 @@ static struct http_outgoing *new_outgoing(struct http_client *cl, const struct h
 	o->x.length = plan->has_length ? plan->length : HTTP_LENGTH_UNKNOWN;
 	o->origin = origin;
 	fill(o, cl, r);
-	if (keep_head(o, r, plan->bytes))
+	bool is_bounded = r->line_most || r->quota;
+	o->line = is_bounded ? http__line_get(cl, r) : NULL;
+	if ((o->line || !is_bounded) && keep_head(o, r, plan->bytes))
 		return o;
 	o->x.owned = false;
 	http__exchange_detach(&o->x, false);
@@ -408,5 +431,6 @@ void http_client_free(struct http_client *cl)
 	}
 	http_server_free(cl->hub);
 	http__origins_forget(cl);
+	http__lines_forget(cl);
 	mem_free(cl);
 }

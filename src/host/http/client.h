@@ -1,4 +1,5 @@
 // Requests that go out, inside of the room http, each below what follows:
+//   places        bounds of connections: who has a place, who waits for one
 //   origin        whose connections there are, and who waits to hear what is spoken on them
 //   outgoing      requests and connections, whatever is spoken
 //   h1_client     HTTP/1 on a connection of ours: a protocol for conn, a wire for exchange
@@ -22,7 +23,40 @@ struct http_client {
 	uint32_t idle_count, connections, lookups_left;
 	struct http_outgoing *waiting;    // that have no connection yet
 	struct http_origin *origins[ORIGIN_BUCKETS];
+	struct http_line *lines;
 };
+
+// ---- places.c --------------------------------------------------------------------------------------------------------------------
+// Requests whose connections are bounded together, on one client. It lives while a request or a connection has it.
+struct http_line {
+	struct http_line *next, **prev;
+	struct http_client *client;  // NULL: it has gone
+	uint32_t refs, most, open;   // most: 0: as many as the quota has
+	uint64_t id, said_by;        // said_by: the youngest tenant of its requests, which `most` is of
+	struct http_quota *quota;    // NULL: none
+	struct http_outgoing *first, **last;  // that wait
+	struct loop_timer look;
+};
+// With a reference. NULL: memory is out.
+struct http_line *http__line_get(struct http_client *cl, const struct http_outgoing_request *r);
+void http__line_unref(struct http_line *l);
+// The client goes.
+void http__lines_forget(struct http_client *cl);
+void http__line_wake(struct http_line *l);
+// A request that got no place waits for one, from then on behind those who do; its connect's timer is the caller's to set. Or it does not any more.
+void http__line_wait(struct http_outgoing *o);
+void http__line_leave(struct http_outgoing *o);
+// Others wait there, before it.
+bool http__line_is_ahead(const struct http_outgoing *o);
+// A place for a connection that is begun. false: there is none, or others wait for one.
+bool http__place_take(struct http_outgoing *o);
+void http__place_give(struct http_outgoing *o);
+// It is the connection's, which was lost, or has nothing to do.
+void http__place_pass(struct http_outgoing *o, struct client_conn *c);
+void http__place_lost(struct client_conn *c);
+// The bound is lower by now than what is open.
+bool http__place_is_too_much(const struct client_conn *c);
+void http__place_rests(struct client_conn *c);
 
 // ---- origin.c --------------------------------------------------------------------------------------------------------------------
 // Whose a connection is, and where it leads. It lives while a request or a connection has it.
@@ -70,6 +104,9 @@ struct http_outgoing {
 	struct http_outgoing *wait_next, **wait_prev;  // of those that wait for another's; wait_prev NULL: it does not
 	struct http_request request;         // what exchange.c wants to know
 	struct http_origin *origin;
+	struct http_line *line;     // NULL: nothing bounds its connections
+	struct http_outgoing *line_next, **line_prev;  // line_prev NULL: it does not wait there
+	bool has_place;
 	bool (*may_connect)(void *user, const struct http_address *a);
 	struct http_tls *tls;
 	uint64_t connect_by_ns, answer_by_ns, first_byte_ns, between_ns;
@@ -124,6 +161,7 @@ struct client_conn {
 	struct http_client *client;
 	struct client_conn *idle_next, **idle_prev;
 	struct http_origin *origin;
+	struct http_line *line;     // whose place it has; NULL: none's
 	struct http_outgoing *o;    // that is on it, or waits for its handshake; not on HTTP/2
 	bool dials;              // others may wait to hear what it speaks
 	bool used;              // has brought an answer

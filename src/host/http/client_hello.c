@@ -101,6 +101,7 @@ bool http__client_hello(struct http_outgoing *o, int fd, const struct http_addre
 	struct client_conn *c = http__client_conn_open(o->origin, &protocol, fd, peer, o->tls);
 	if (!c)
 		return false;
+	http__place_pass(o, c);
 	if (o->needs_h1)
 		http__transport_offer_h1(&c->conn.transport);
 	c->o = o;

@@ -563,6 +563,8 @@ bool http__h2c_begin(struct client_conn *c)
 	if (c->session_next)
 		c->session_next->session_prev = &c->session_next;
 	o->sessions = c;
+	if (c->line)
+		http__line_wake(c->line);  // who waits for a place may need none now
 	return true;
 }
 

@@ -282,6 +282,12 @@ const struct http_counters *http_client_counters(const struct http_client *cl);
 // are let go.
 void http_client_free(struct http_client *cl);
 
+// Connections to servers that an app may have, on all threads together. Its maker's, as long as any client. Zeroed but for `most`.
+struct http_quota {
+	uint64_t most;             // any thread; 0: no bound
+	struct shared_count open;
+	bool wanted;               // any thread: somebody waits for a place
+};
 struct http_outgoing_request {
 	struct slice method, authority, target;  // valid by http_method_is_valid and so on; the authority is not empty
 	bool https;
@@ -289,6 +295,11 @@ struct http_outgoing_request {
 	const struct http_field *fields;
 	uint32_t n;
 	uint64_t tenant;  // whose connections: others' are not used
+	// Requests of one `line` have at most so many connections on this client, and those of the quota as many as that says; what finds none waits, as long as for a
+	// connection. 0, NULL: no bound.
+	uint64_t line;
+	uint32_t line_most;
+	struct http_quota *quota;
 	uint64_t connect_ns, first_byte_ns, between_ns;  // 0: as the limits have it
 	uint64_t answer_ns;  // from now to the answer's head, over the two before; 0: as they have it
 	// Asked for each address before anything is sent to it, that of a connection which is used again among them. From the loop.

@@ -21,6 +21,7 @@ void http__client_conn_lost(struct client_conn *c)
 {
 	http__client_conn_leave_idle(c);
 	c->client->connections--;
+	http__place_lost(c);
 	if (c->session_prev) {
 		*c->session_prev = c->session_next;
 		if (c->session_next)
@@ -37,7 +38,7 @@ void http__client_conn_lost(struct client_conn *c)
 bool http__client_conn_rest(struct client_conn *c)
 {
 	struct http_client *cl = c->client;
-	if (c->idle_prev || cl->idle_count >= cl->limits.idle)
+	if (c->idle_prev || cl->idle_count >= cl->limits.idle || http__place_is_too_much(c))
 		return c->idle_prev;
 	c->idle_next = cl->idle;
 	c->idle_prev = &cl->idle;
@@ -45,6 +46,7 @@ bool http__client_conn_rest(struct client_conn *c)
 		c->idle_next->idle_prev = &c->idle_next;
 	cl->idle = c;
 	cl->idle_count++;
+	http__place_rests(c);
 	return true;
 }
 
@@ -82,6 +84,7 @@ void http__outgoing_wait_no_more(struct http_outgoing *o)
 		o->next->prev = o->prev;
 	o->prev = NULL;
 	http__origin_wait_no_more(o);
+	http__line_leave(o);
 	loop_job_cancel(&o->start);
 }
 
@@ -116,6 +119,9 @@ void http__outgoing_recycle(struct http_exchange *x)
 		h2_session_unhold(o->held_by);
 	}
 	http__origin_unref(o->origin);
+	if (o->line)
+		http__line_wake(o->line);  // of HTTP/2: its connection takes one more
+	http__line_unref(o->line);
 	http__spare_put(s, &s->spare_exchanges, o);
 	http__server_forget_exchange(s);
 }

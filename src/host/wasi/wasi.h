@@ -35,6 +35,7 @@ struct wasi {
 	struct wasi_process *process;
 	struct wasi_stdio *stdio;    // the process's own streams are the guest's; NULL: it reads nothing and prints into the log
 	struct http_tls *tls;  // for https; set by the maker, borrowed; NULL: it is not spoken
+	struct http_quota *quota;    // of all of its app; likewise, as long as the process; NULL: none
 	uint64_t id;                 // of no other in the life of the process: whose connections those are that requests go out on, and whose turns in the pools of threads
 };
 void wasi_init(struct wasi *w, const struct wasi_log *log);
@@ -52,6 +53,8 @@ struct wasi_http_link {
 	const struct http_field *fields;  // in place of the guest's of the same names
 	uint32_t n_fields;
 	uint64_t deadline_ns;   // from sending to the answer's head; 0: none
+	uint64_t number;        // of the link: whose connections `pool` counts
+	uint32_t pool;          // connections on a shard; 0: no bound
 	// Filled in by wasi_http_link_offer: what is bound.
 	struct wasi_http_outgoing_handler_ops ops;
 	struct wasi_http3_client_ops ops_3;

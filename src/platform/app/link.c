@@ -14,7 +14,7 @@ static const struct {
 	[APP_LINK_REDIS] = {"redis", {"redis://", "rediss://"}, "url", " url namespace buckets pool keep_old ", 2 * SECOND},
 	[APP_LINK_NATS] = {"nats", {"nats://"}, "url", " url namespace buckets pool keep_old ", 2 * SECOND},
 	[APP_LINK_HTTP] = {"http", {NULL}, "hosts", " hosts methods headers pool ", 30 * SECOND},
-	[APP_LINK_COMPONENT] = {"component", {NULL}, "component", " component ", 30 * SECOND},
+	[APP_LINK_COMPONENT] = {"component", {NULL}, "component", " component ", 0},
 };
 
 struct given {

@@ -153,6 +153,7 @@ bool serve__deployment_load(struct serve_deployment *d, const struct serve_servi
 	}
 	fill_limits(d);
 	wasi_init(&d->wasi, &d->log);
+	d->wasi.quota = c->quota;
 	struct seam_offer *offers = NULL;
 	uint32_t n = 0;
 	if (c->offer && !c->offer(c, &d->arena, d->comp, &offers, &n, e))

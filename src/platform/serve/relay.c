@@ -19,6 +19,7 @@ struct relay_call {
 	struct seam_task *task;
 	struct seam_call *call;  // the caller's, who waits
 	void *args, *ret;
+	uint64_t by_ns;          // of the link; UINT64_MAX: none
 	struct seam_park park;
 	struct loop_job begin;
 	struct loop_timer cpu;   // looks how much of its own time it has spent
@@ -96,15 +97,17 @@ static void on_begin(struct loop_job *j)
 {
 	struct relay_call *k = CONTAINER_OF(j, struct relay_call, begin);
 	struct seam_task *t = k->task;
-	uint64_t deadline = k->guest->slot->version->config->limits.deadline;
+	uint64_t deadline = k->guest->slot->version->config->limits.deadline, by_ns = k->by_ns;
+	if (deadline)
+		by_ns = min_u64(by_ns, sat_add_u64(loop_now_ns(t->loop), deadline));
 	k->begun = seam_task_run(t, call_main, k, VM_BUDGET_NONE, on_done);
 	if (k->begun && !k->over)
 		watch_cpu(k);
 	if (!k->begun) {
 		seam_wake(&k->park);
-	} else if (!k->over && deadline) {
+	} else if (!k->over && by_ns != UINT64_MAX) {
 		t->deadline.fn = on_late;
-		loop_timer_set(t->loop, &t->deadline, sat_add_u64(loop_now_ns(t->loop), deadline));
+		loop_timer_set(t->loop, &t->deadline, by_ns);
 	}
 }
 
@@ -176,47 +179,67 @@ static bool is_many(const struct serve_relay *r, const struct serve_thread *t, c
 	return g ? g->is_many : stable && stable->version->config->policy == SERVE_CONCURRENT;
 }
 
-static enum seam_result call_component(const void *ops, struct seam_call *c, const void *args, void *ret)
+// Of a call to one that takes one at a time. Not SEAM_OK, or without a task (*ret has the interface's error): it can't begin.
+static enum seam_result get_in(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **g,
+	struct seam_task **ret_task, void *ret)
 {
-	const struct relay_func *f = ((const struct relay_func *const *)ops)[c->func - c->binding->interface->funcs];
+	enum seam_result went = *g ? SEAM_OK : serve__relay_guest(r, t, c, by_ns, g);
+	const char *not = *g ? NULL : serve__relay_is_late;
+	struct seam_task *task = went == SEAM_OK && !not ? seam_task_new(c->task->of, c->task) : NULL;
+	if (went == SEAM_OK && !not)
+		went = task ? serve__relay_enter(*g, c, task, by_ns, &not) : seam_trap(c, "the host is out of memory");
+	if (went == SEAM_OK && !not) {
+		*ret_task = task;
+		return SEAM_OK;
+	}
+	seam_task_free(task);
+	return went == SEAM_OK ? serve__relay_fails(r, c, not, ret) : went;
+}
+
+static enum seam_result call_one(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
+	const void *args, void *ret)
+{
 	struct serve_relay *r = f->relay;
-	struct relay_caller *caller = seam_state(c);
-	struct relay_guest *g;
 	struct err e = {0};
-	if (!caller)
-		return seam_no_memory(c);
-	if (!caller->thread)
-		caller->thread = thread_of(r->service->process, c->task->loop);
-	enum seam_result went = serve__relay_of_handles(r, c, args, &g);
-	if (went == SEAM_OK && is_many(r, caller->thread, g))
-		return serve__relay_call_many(f, caller->thread, c, g, args, ret);
-	if (went == SEAM_OK && serve__relay_has_streams(c->func))
-		went = seam_trap(c, "%s passes streams, which component %s takes with policy concurrent only", c->func->name, r->service->name);
-	if (went == SEAM_OK && !g)
-		went = serve__relay_guest(r, caller->thread, c, &g);
-	if (went != SEAM_OK) {
+	struct seam_task *task = NULL;
+	enum seam_result went = get_in(r, t, c, by_ns, &g, &task, ret);
+	const struct comp_export_func *export = task ? serve__relay_find(g, f, &e) : NULL;
+	struct relay_call *k = export ? mem_zalloc(sizeof *k) : NULL;
+	if (!k) {
 		serve__relay_turn_away(c, args);
-		return went;
-	}
-	struct relay_call *k = mem_zalloc(sizeof *k);
-	struct seam_task *task = k ? seam_task_new(c->task->of, c->task) : NULL;
-	went = task ? serve__relay_enter(g, c, task) : seam_trap(c, "the host is out of memory");
-	const struct comp_export_func *export = went == SEAM_OK ? serve__relay_find(g, f, &e) : NULL;
-	if (went == SEAM_OK && !export) {
+		if (!task)
+			return went;
 		serve__relay_leave(g, true);
-		went = seam_trap(c, "%s: component %s: %s", c->func->name, r->service->name, e.text);
-	}
-	if (went != SEAM_OK) {
-		serve__relay_turn_away(c, args);
 		seam_task_free(task);
-		mem_free(k);
-		return went;
+		return export ? seam_trap(c, "the host is out of memory") : seam_trap(c, "%s: component %s: %s", c->func->name, r->service->name, e.text);
 	}
 	task->owner = k;
 	task->instance = &g->slot->seam;
 	task->span = c->span ? c->span : task->span;
-	*k = (struct relay_call){.of = f, .export = export, .guest = g, .task = task, .call = c, .args = UNCONST(args), .ret = ret};
+	*k = (struct relay_call){.of = f, .export = export, .guest = g, .task = task, .call = c, .args = UNCONST(args), .ret = ret, .by_ns = by_ns};
 	return run(c, k);
+}
+
+static enum seam_result call_component(const void *ops, struct seam_call *c, const void *args, void *ret)
+{
+	const struct relay_door *door = CONTAINER_OF(UNCONST(ops), struct relay_door, funcs);
+	const struct relay_func *f = door->funcs[c->func - c->binding->interface->funcs];
+	struct serve_relay *r = f->relay;
+	struct relay_caller *caller = seam_state(c);
+	struct relay_guest *g;
+	if (!caller)
+		return seam_no_memory(c);
+	if (!caller->thread)
+		caller->thread = thread_of(r->service->process, c->task->loop);
+	uint64_t by_ns = door->deadline_ns ? sat_add_u64(loop_now_fresh_ns(c->task->loop), door->deadline_ns) : UINT64_MAX;
+	enum seam_result went = serve__relay_of_handles(r, c, args, &g);
+	bool many = went == SEAM_OK && is_many(r, caller->thread, g);
+	if (went == SEAM_OK && !many && serve__relay_has_streams(c->func))
+		went = seam_trap(c, "%s passes streams, which component %s takes with policy concurrent only", c->func->name, r->service->name);
+	if (went == SEAM_OK)
+		return (many ? serve__relay_call_many : call_one)(f, caller->thread, c, by_ns, g, args, ret);
+	serve__relay_turn_away(c, args);
+	return went;
 }
 
 static void on_drop(struct canon_instance *i UNUSED, void *object)
@@ -339,18 +362,35 @@ static struct relay_face *face_of(struct serve_relay *r, struct slice interface,
 		return NULL;
 	uint32_t n = f->described->interface.n_funcs;
 	struct relay_func *funcs = ARENA_ARRAY(&r->arena, struct relay_func, n + 1);
-	f->funcs = ARENA_ARRAY(&r->arena, const struct relay_func *, n + 1);
-	if (!funcs || !f->funcs) {
+	if (!funcs) {
 		err_nomem(e);
 		return NULL;
 	}
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n; i++)
 		funcs[i] = (struct relay_func){r, f, i};
-		f->funcs[i] = &funcs[i];
-	}
+	f->funcs = funcs;
 	f->next = r->faces;
 	r->faces = f;
 	return f;
+}
+
+static const struct relay_door *door_of(struct serve_relay *r, struct relay_face *f, uint64_t deadline_ns, struct err *e)
+{
+	for (struct relay_door *d = f->doors; d; d = d->next)
+		if (d->deadline_ns == deadline_ns)
+			return d;
+	uint32_t n = f->described->interface.n_funcs;
+	struct relay_door *d = arena_zalloc(&r->arena, sizeof *d + (n + 1) * sizeof(struct relay_func *), _Alignof(struct relay_door));
+	if (!d) {
+		err_nomem(e);
+		return NULL;
+	}
+	d->deadline_ns = deadline_ns;
+	for (uint32_t i = 0; i < n; i++)
+		d->funcs[i] = &f->funcs[i];
+	d->next = f->doors;
+	f->doors = d;
+	return d;
 }
 
 // A stream lasts beyond the call that brought it.
@@ -368,7 +408,8 @@ static bool may_stream(const struct serve_service *s, const struct seam_interfac
 	return true;
 }
 
-static bool offer(struct serve_process *p, const char *app, const char *component, struct slice interface, struct seam_offer *ret, struct err *e)
+static bool offer(struct serve_process *p, const char *app, const char *component, struct slice interface, uint64_t deadline_ns, struct seam_offer *ret,
+	struct err *e)
 {
 	struct serve_service *s = serve_service_find(p, app, component);
 	if (!s || !serve__service_ahead(s)) {
@@ -385,18 +426,20 @@ static bool offer(struct serve_process *p, const char *app, const char *componen
 	struct relay_face *f = face_of(s->relay, interface, e);
 	if (!f)
 		return err_note(e, "component %s of %s", component, app);
-	if (!may_stream(s, &f->described->interface, e))
+	const struct relay_door *d = door_of(s->relay, f, deadline_ns, e);
+	if (!d || !may_stream(s, &f->described->interface, e))
 		return false;
 	ret->interface = &f->described->interface;
-	ret->ops = f->funcs;
+	ret->ops = d->funcs;
 	ret->provider = &s->relay->seam;
 	return true;
 }
 
-bool serve_component_offer(struct serve_process *p, const char *app, const char *component, struct slice interface, struct seam_offer *ret, struct err *e)
+bool serve_component_offer(struct serve_process *p, const char *app, const char *component, struct slice interface, uint64_t deadline_ns,
+	struct seam_offer *ret, struct err *e)
 {
 	pthread_mutex_lock(&p->relays);  // versions are loaded on threads of their own
-	bool ok = offer(p, app, component, interface, ret, e);
+	bool ok = offer(p, app, component, interface, deadline_ns, ret, e);
 	pthread_mutex_unlock(&p->relays);
 	return ok;
 }

@@ -13,11 +13,18 @@ struct relay_class {
 	struct canon_resource_ops ops;
 	struct wit_resource wit;
 };
+// What is bound: an interface by links whose calls have that long.
+struct relay_door {
+	struct relay_door *next;
+	uint64_t deadline_ns;              // 0: as long as the component and the caller have
+	const struct relay_func *funcs[];  // by function
+};
 // An interface that it exports and others import.
 struct relay_face {
 	struct relay_face *next;
 	struct seam_described *described;
-	const struct relay_func **funcs;  // by function: what is bound
+	const struct relay_func *funcs;
+	struct relay_door *doors;
 };
 struct serve_relay {
 	struct seam_provider seam;  // first
@@ -84,8 +91,9 @@ struct relay_guest {
 	struct relay_many *inside;  // calls
 };
 
-// The guest of the call's root, or (policy keep) the one there is; made where there is none, which may wait. Not SEAM_OK: none is to be had, return that.
-enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, struct relay_guest **ret);
+// The guest of the call's root, or (policy keep) the one there is; made where there is none, which may wait, until `by_ns`: NULL then. Not SEAM_OK: none is to
+// be had, return that.
+enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret);
 // What stands for a function, a resource of the base in a version. NULL: nothing does.
 const struct comp_export_func *serve__relay_export(const struct serve_version *v, const struct relay_func *f);
 const struct wit_resource *serve__relay_resource(const struct serve_relay *r, const struct serve_version *v, const struct wit_resource *of_base);
@@ -117,7 +125,11 @@ enum seam_result serve__relay_fails(struct serve_relay *r, struct seam_call *c, 
 // What stands for the function in the guest's version; NULL: nothing does.
 const struct comp_export_func *serve__relay_find(const struct relay_guest *g, const struct relay_func *f, struct err *e);
 // A call where many are in one instance at once (relay_many.c). `g`: of its handles; NULL: any.
-enum seam_result serve__relay_call_many(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, struct relay_guest *g, const void *args, void *ret);
+// Until `by_ns`, as all of it.
+enum seam_result serve__relay_call_many(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
+	const void *args, void *ret);
+// Of a call that can't begin, or is left, because its link's deadline is over.
+extern const char serve__relay_is_late[];
 // A guest of no root yet, without a slot. NULL: no memory.
 struct relay_guest *serve__relay_guest_new(struct serve_relay *r, struct serve_shard *s);
 void serve__relay_guest_free(struct relay_guest *g);
@@ -129,8 +141,9 @@ bool serve__relay_comes_back(const struct seam_instance *i, const struct seam_ta
 // Runs the destructors of what was dropped, on a task of its own.
 void serve__relay_close(struct relay_guest *g);
 void serve__relay_look_at(struct relay_guest *g);
-// Until it is the caller's alone; then it is his, by `task`, until serve__relay_leave. Not SEAM_OK: it is not, return that.
-enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task);
+// Until it is the caller's alone; then it is his, by `task`, until serve__relay_leave. *ret_not: why it is not, as serve__relay_fails wants it; else NULL. Not
+// SEAM_OK: neither, return that.
+enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task, uint64_t by_ns, const char **ret_not);
 // `clean`: the call returned.
 void serve__relay_leave(struct relay_guest *g, bool clean);
 // There was no memory to close an object of its: it can't go on.

@@ -169,8 +169,8 @@ static struct relay_guest *find_guest(const struct serve_relay *r, struct serve_
 	return g;
 }
 
-// NULL with SEAM_OK: none is to be had.
-static enum seam_result make_guest(struct serve_relay *r, struct serve_shard *s, struct seam_call *c, struct relay_guest **ret, struct err *e)
+// NULL with SEAM_OK: none is to be had, or not by then.
+static enum seam_result make_guest(struct serve_relay *r, struct serve_shard *s, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret, struct err *e)
 {
 	struct seam_park park;
 	enum seam_result went = SEAM_OK;
@@ -180,23 +180,23 @@ static enum seam_result make_guest(struct serve_relay *r, struct serve_shard *s,
 		*ret = find_guest(r, s->thread, seam_task_root(c->task)->id);
 		if (*ret || !s->open || s->closing || (*ret = guest_new(r, s, seam_task_root(c->task)->id, e)) != NULL)
 			return SEAM_OK;
-		if (!r->service->on_one_shard)
+		if (!r->service->on_one_shard || loop_now_ns(s->loop) >= by_ns)
 			return SEAM_OK;
-		went = seam_park_until(c, &park, loop_now_ns(s->loop) + KEPT_RETRY, NULL);  // a request has it, or it is too early after a trap
+		went = seam_park_until(c, &park, min_u64(loop_now_ns(s->loop) + KEPT_RETRY, by_ns), NULL);  // a request has it, or it is too early after a trap
 		if (went != SEAM_OK)
 			return went;
 	}
 }
 
-enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, struct relay_guest **ret)
+enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret)
 {
 	struct serve_shard *s = &r->service->shards[t->index];
 	struct err e = {0};
 	*ret = find_guest(r, t, seam_task_root(c->task)->id);
 	if (*ret)
 		return SEAM_OK;
-	enum seam_result went = make_guest(r, s, c, ret, &e);
-	if (went != SEAM_OK)
+	enum seam_result went = make_guest(r, s, c, by_ns, ret, &e);
+	if (went != SEAM_OK || (!*ret && loop_now_ns(s->loop) >= by_ns))
 		return went;
 	if (!*ret)
 		return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, e.code == ERR_NONE ? "the process ends" : e.text);
@@ -371,6 +371,8 @@ void serve__relay_close(struct relay_guest *g)
 
 // ---- in line -----------------------------------------------------------------------------------------------------------------------------------
 
+const char serve__relay_is_late[] = "the deadline of the link is over";
+
 bool serve__relay_comes_back(const struct seam_instance *i, const struct seam_task *caller)
 {
 	for (const struct seam_task *t = caller; t; t = t->parent ? t->parent : t->caller)
@@ -391,13 +393,13 @@ static void leave_line(struct relay_guest *g, const struct relay_wait *w)
 		g->last = at;
 }
 
-static enum seam_result wait_for(struct relay_guest *g, struct seam_call *c)
+static enum seam_result wait_for(struct relay_guest *g, struct seam_call *c, uint64_t by_ns)
 {
 	struct relay_wait w = {0};
 	seam_park_init(&w.park);
 	*g->last = &w;
 	g->last = &w.next;
-	enum seam_result r = seam_park(c, &w.park);
+	enum seam_result r = seam_park_until(c, &w.park, by_ns, NULL);
 	leave_line(g, &w);
 	return r;
 }
@@ -408,17 +410,24 @@ static void wake_next(struct relay_guest *g)
 		seam_wake(&g->first->park);
 }
 
-enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task)
+enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task, uint64_t by_ns, const char **ret_not)
 {
 	enum seam_result r = SEAM_OK;
+	bool waits = g->holder != NULL;
+	*ret_not = NULL;
 	if (g->slot && serve__relay_comes_back(&g->slot->seam, c->task))
 		return seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, g->relay->service->name);
 	g->calls++;
-	while (r == SEAM_OK && g->holder)
-		r = wait_for(g, c);
-	if (r == SEAM_OK && (g->dead || !g->slot))
+	while (r == SEAM_OK && g->holder && loop_now_ns(c->task->loop) < by_ns)
+		r = wait_for(g, c, by_ns);
+	bool has_ended = g->dead || !g->slot;
+	if (loop_now_ns(c->task->loop) >= by_ns)  // also where it would be its turn now
+		*ret_not = serve__relay_is_late;
+	else if (has_ended && waits)
+		*ret_not = "the instance that it waited for has ended";
+	else if (has_ended && r == SEAM_OK)
 		r = seam_trap(c, "%s: its instance of component %s has ended", c->func->name, g->relay->service->name);
-	if (r == SEAM_OK) {
+	if (r == SEAM_OK && !*ret_not) {
 		g->holder = task;
 		return r;
 	}

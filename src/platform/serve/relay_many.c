@@ -19,6 +19,7 @@ struct relay_many {
 	struct seam_task *task;
 	struct seam_call *call;  // its caller's, who waits; NULL: he does not any more
 	void *args, *ret;        // its own
+	uint64_t by_ns;          // of the link: its caller leaves it then
 	struct arena arena;      // that those lie in
 	struct seam_park park;
 	struct loop_job begin;
@@ -62,14 +63,15 @@ static struct relay_guest *guest_of(struct serve_slot *slot, struct relay_guest 
 	return spare;
 }
 
-// A place in any instance, which may be waited for.
-static enum seam_result take_place(struct serve_relay *r, struct serve_shard *s, struct seam_call *c, struct relay_guest **ret)
+// A place in any instance, which may be waited for. NULL: none by then.
+static enum seam_result take_place(struct serve_relay *r, struct serve_shard *s, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret)
 {
 	enum seam_result went = SEAM_OK;
 	struct relay_guest *spare = serve__relay_guest_new(r, s);
+	*ret = NULL;
 	if (!spare)
 		return seam_trap(c, "the host is out of memory");
-	while (went == SEAM_OK) {
+	for (bool late = false; went == SEAM_OK && !late; late = loop_now_ns(s->loop) >= by_ns) {
 		struct seam_park park;
 		struct err e = {0};
 		struct serve_slot *slot = s->open && !s->closing && s->stable ? serve__slot_take(s, s->stable, &e) : NULL;
@@ -84,7 +86,7 @@ static enum seam_result take_place(struct serve_relay *r, struct serve_shard *s,
 								   : "it was taken off");
 		} else {  // all of its instances are full
 			seam_park_init(&park);
-			went = seam_park_until(c, &park, sat_add_u64(loop_now_ns(s->loop), PLACE_RETRY), NULL);
+			went = seam_park_until(c, &park, min_u64(sat_add_u64(loop_now_ns(s->loop), PLACE_RETRY), by_ns), NULL);
 		}
 	}
 	serve__relay_guest_free(spare);
@@ -98,23 +100,32 @@ static bool is_open(const struct relay_guest *g)
 		__atomic_load_n(&g->slot->version->ends_ns, __ATOMIC_RELAXED) > loop_now_ns(g->shard->loop);
 }
 
-// One in the instance that the call's handles are of. The place that those keep is no call's.
-static enum seam_result take_place_in(struct relay_guest *g, struct seam_call *c)
+// The place that its handles keep is no call's.
+static bool is_full(const struct relay_guest *g)
+{
+	return is_open(g) && g->slot->tasks >= g->slot->max_tasks + g->has_place;
+}
+
+// One in the instance that the call's handles are of. *ret: `g`, or NULL: none by then.
+static enum seam_result take_place_in(struct relay_guest *g, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret)
 {
 	enum seam_result went = SEAM_OK;
+	*ret = NULL;
 	g->handles++;  // the guest stays meanwhile
-	while (went == SEAM_OK && is_open(g) && g->slot->tasks >= g->slot->max_tasks + g->has_place) {
+	while (went == SEAM_OK && is_full(g) && loop_now_ns(g->shard->loop) < by_ns) {
 		struct seam_park park;
 		seam_park_init(&park);
-		went = seam_park_until(c, &park, sat_add_u64(loop_now_ns(g->shard->loop), PLACE_RETRY), NULL);
+		went = seam_park_until(c, &park, min_u64(sat_add_u64(loop_now_ns(g->shard->loop), PLACE_RETRY), by_ns), NULL);
 	}
 	g->handles--;
 	if (went == SEAM_OK && !is_open(g))
 		went = seam_trap(c, "%s: its instance of component %s takes no more calls, or has ended", c->func->name, g->relay->service->name);
-	if (went == SEAM_OK)
+	if (went == SEAM_OK && !is_full(g)) {
 		serve__slot_keep(g->slot);
-	else
+		*ret = g;
+	} else {
 		serve__relay_look_at(g);
+	}
 	return went;
 }
 
@@ -335,7 +346,10 @@ static enum seam_result run(struct seam_call *c, struct relay_many *k, void *ret
 	k->begin.fn = on_begin;
 	seam_park_init(&k->park);
 	loop_post(c->task->loop, &k->begin);
-	enum seam_result r = seam_park(c, &k->park);
+	bool late;
+	enum seam_result r = seam_park_until(c, &k->park, k->by_ns, &late);
+	if (r == SEAM_OK && late && !k->returned && !k->over)
+		return serve__relay_fails(k->guest->relay, c, serve__relay_is_late, ret);
 	if (r == SEAM_OK && !k->begun)
 		return serve__relay_fails(k->guest->relay, c, "no memory for a stack", ret);
 	return r == SEAM_OK ? conclude(k, c, ret) : r;
@@ -359,20 +373,21 @@ static enum seam_result begin(struct seam_call *c, struct relay_many *k, const s
 	return r == SEAM_OK ? run(c, k, ret) : r;
 }
 
-enum seam_result serve__relay_call_many(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, struct relay_guest *g, const void *args, void *ret)
+enum seam_result serve__relay_call_many(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
+	const void *args, void *ret)
 {
 	struct relay_many *k = mem_zalloc(sizeof *k);
 	struct seam_task *task = k ? seam_task_new(c->task->of, NULL) : NULL;
 	enum seam_result r = !task ? seam_trap(c, "the host is out of memory")
-		: g                    ? take_place_in(g, c)
-							   : take_place(f->relay, &f->relay->service->shards[t->index], c, &g);
-	if (r != SEAM_OK) {
+		: g                    ? take_place_in(g, c, by_ns, &g)
+							   : take_place(f->relay, &f->relay->service->shards[t->index], c, by_ns, &g);
+	if (r != SEAM_OK || !g) {
 		seam_task_free(task);
 		serve__relay_turn_away(c, args);
 		mem_free(k);
-		return r;
+		return r == SEAM_OK ? serve__relay_fails(f->relay, c, serve__relay_is_late, ret) : r;
 	}
-	*k = (struct relay_many){.func = c->func, .guest = g, .task = task, .call = c};
+	*k = (struct relay_many){.func = c->func, .guest = g, .task = task, .call = c, .by_ns = by_ns};
 	arena_init_pool(&k->arena, g->slot->version->config->limits.memory, canon_instance_pool(g->slot->canon));
 	task->owner = k;
 	enter(k);

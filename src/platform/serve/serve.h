@@ -90,6 +90,7 @@ struct serve_service_config {
 	void *links;  // of who offers
 	const struct seam_offer *offers;  // the same, known before  // for tests
 	uint32_t n_offers;
+	struct http_quota *quota;  // connections to servers that its app has; as long as the process; NULL: no bound
 	bool is_called;  // others may call it: it need not answer requests
 	bool no_cache;
 	bool poison_upper;  // debug mode of the compiler
@@ -306,9 +307,10 @@ void serve_triggers_commit(struct serve_triggers *g, serve_done_fn *done, void *
 void serve_triggers_abandon(struct serve_triggers *g);
 
 // What a component exports, for another's import of that interface: interface, operations and provider of *ret. Instances of it are of the caller's thread and
-// root invocation (docs/serve.md). From any thread, once the component is there. ERR_LINK: it is not, it does not export that, or it can't be called so.
-NODISCARD bool serve_component_offer(struct serve_process *p, const char *app, const char *component, struct slice interface, struct seam_offer *ret,
-	struct err *e);
+// root invocation (docs/serve.md); a call ends after `deadline_ns` (0: by theirs alone). From any thread, once the component is there. ERR_LINK: it is not, it does
+// not export that, or it can't be called so.
+NODISCARD bool serve_component_offer(struct serve_process *p, const char *app, const char *component, struct slice interface, uint64_t deadline_ns,
+	struct seam_offer *ret, struct err *e);
 
 // ---- for what stands beside it, from any thread ---------------------------------------------------------------------------------------------
 // Of a component: counts since the start, times in nanoseconds, sizes in bytes. Strings live as long as the process.

@@ -159,6 +159,11 @@ static inline bool serve__relay_is_stream(const struct wit_type *t)
 {
 	return t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
 }
+// Of a resource that the component imports: an object of somebody else's, which goes from instance to instance with its handle.
+static inline bool serve__relay_is_imported(const struct wit_type *t)
+{
+	return comp_resource_of(t->resource)->host_index != COMP_NONE;
+}
 // A handle of it was dropped, or taken back (then it is not to be closed).
 void serve__relay_drop(struct relay_handle *h);
 void serve__relay_forget(struct relay_handle *h);

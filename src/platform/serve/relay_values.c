@@ -11,12 +11,6 @@ struct passing {
 	const char *full;  // why one can't pass; in_use: for another reason than that there is no room
 };
 
-// Of a resource that the component imports: an object of somebody else's, which goes from instance to instance with its handle.
-static bool is_imported(const struct wit_type *t)
-{
-	return comp_resource_of(t->resource)->host_index != COMP_NONE;
-}
-
 // One that can't pass is dropped, and so is what comes after it.
 static void move(struct passing *p, struct canon_instance *from, struct canon_instance *to, const struct wit_type *t, uint32_t *rep)
 {
@@ -47,7 +41,7 @@ bool serve__relay_has_streams(const struct seam_func *f)
 static bool find_owner(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	struct passing *p = ctx;
-	if (serve__relay_is_stream(t) || is_imported(t))
+	if (serve__relay_is_stream(t) || serve__relay_is_imported(t))
 		return true;
 	const struct relay_handle *h = canon_host_resource_get(p->call->canon, serve__relay_class(p->relay, t)->type, *rep);
 	BUG_ON(!h);  // by its type it is one of ours
@@ -83,7 +77,7 @@ static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 		pass_stream(p, p->call->canon, p->guest->slot->canon, t, rep);
 		return true;
 	}
-	if (is_imported(t)) {
+	if (serve__relay_is_imported(t)) {
 		move(p, p->call->canon, p->guest->slot->canon, t, rep);
 		return true;
 	}
@@ -107,21 +101,6 @@ bool serve__relay_take_in(struct relay_guest *g, struct seam_call *c, void *args
 	return ok && !p.full;
 }
 
-static bool close_outer(void *ctx, const struct wit_type *t, uint32_t *number)
-{
-	struct canon_instance *i = ctx;
-	if (serve__relay_is_stream(t))
-		canon_end_drop_number(i, *number);
-	else if (t->kind == WIT_OWN)
-		canon_host_resource_drop(i, *number);
-	return true;
-}
-
-void serve__relay_close_outer(struct canon_instance *i, const struct wit_type *type, void *value)
-{
-	(void)seam_value_handles(type, value, close_outer, i);
-}
-
 void serve__relay_turn_away(struct seam_call *c, const void *args)
 {
 	serve__relay_close_outer(c->canon, &c->func->type->params, UNCONST(args));
@@ -134,7 +113,7 @@ static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 		pass_stream(p, p->guest->slot->canon, p->call->canon, t, rep);
 		return true;
 	}
-	if (is_imported(t)) {
+	if (serve__relay_is_imported(t)) {
 		move(p, p->guest->slot->canon, p->call->canon, t, rep);
 		return true;
 	}
@@ -163,31 +142,6 @@ enum seam_result serve__relay_give_out(struct relay_guest *g, struct seam_call *
 		return seam_trap(c, "%s: what component %s returns can't pass: %s", c->func->name, g->relay->service->name, p.full);
 	serve__relay_close_outer(c->canon, result, ret);  // what the caller has of it already
 	return serve__relay_fails(g->relay, c, p.full, ret);
-}
-
-static bool give_up(void *ctx, const struct wit_type *t, uint32_t *rep)
-{
-	struct passing *p = ctx;
-	if (serve__relay_is_stream(t)) {
-		canon_end_drop_number(p->guest->slot->canon, *rep);
-		return true;
-	}
-	if (t->kind != WIT_OWN)
-		return true;
-	if (is_imported(t)) {
-		canon_host_resource_drop(p->guest->slot->canon, *rep);
-		return true;
-	}
-	struct relay_handle *h = serve__relay_handle_new(p->guest, t, *rep);
-	if (h)
-		serve__relay_drop(h);
-	return h;
-}
-
-bool serve__relay_give_up(struct relay_guest *g, const struct wit_type *type, void *value)
-{
-	struct passing p = {.relay = g->relay, .guest = g};
-	return !type || seam_value_handles(type, value, give_up, &p);
 }
 
 // ---- what a trap becomes -------------------------------------------------------------------------------------------------------------------------

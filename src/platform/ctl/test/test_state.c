@@ -258,9 +258,6 @@ static void large_changes_leave_room_for_others(void **state)
 	}
 }
 
-<<<<<<< HEAD
-static int64_t little_room(int fd, const void *from, size_t n, uint64_t offset, bool append)
-=======
 static void what_the_disk_did_not_take_is_not_in_force_after_a_restart(void **state)
 {
 	const struct ctl__draft d = {.operation = 1, .what = "set", .live = slice_str("x = 1\n"), .members = slice_of("", 0)};
@@ -277,9 +274,7 @@ static void what_the_disk_did_not_take_is_not_in_force_after_a_restart(void **st
 	assert_int_equal(ctl_state_live(s).len, 0);
 }
 
-// One that can't be made shorter (here: what is to take its place can't be made) is written on as it is.
-static void what_cannot_be_made_shorter_is_written_on(void **state)
->>>>>>> 3465c2d (ctl: a change whose fsync failed is not in force after a restart)
+static int64_t little_room(int fd, const void *from, size_t n, uint64_t offset, bool append)
 {
 	return n > 100000 ? -ENOSPC : sys_file_real.write(fd, from, n, offset, append);
 }
@@ -364,13 +359,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_written_is_in_force_though_nobody_published_it, make, clear),
 		cmocka_unit_test_setup_teardown(a_journal_is_made_shorter_between_changes_and_never_within_one, make, clear),
 		cmocka_unit_test_setup_teardown(large_changes_leave_room_for_others, make, clear),
-<<<<<<< HEAD
 		cmocka_unit_test_setup_teardown(what_cannot_be_made_shorter_is_used_as_it_is, make, clear),
-=======
-		cmocka_unit_test_setup_teardown(what_cannot_be_made_shorter_is_written_on, make, clear),
-		cmocka_unit_test_setup_teardown(a_release_that_failed_has_nothing_forgotten, make, clear),
 		cmocka_unit_test_setup_teardown(what_the_disk_did_not_take_is_not_in_force_after_a_restart, make, clear),
->>>>>>> 3465c2d (ctl: a change whose fsync failed is not in force after a restart)
 		cmocka_unit_test_setup_teardown(starts_make_a_journal_shorter_too, make, clear),
 		cmocka_unit_test_setup_teardown(a_start_with_another_manifest_is_a_release_and_with_the_same_is_none, make, clear),
 		cmocka_unit_test_setup_teardown(an_app_that_never_was_leaves_nothing, make, clear),

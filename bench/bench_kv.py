@@ -3,7 +3,7 @@ import re, subprocess, sys, tempfile
 from pathlib import Path
 
 import bench_serve, measure
-from measure import Server, median
+from measure import Connection, Server, median
 
 sys.path += [str(measure.TOP / "tests/real"), str(measure.TOP / "tests/swaps")]
 import servers  # noqa: E402  of others: redis-server, nats-server
@@ -63,6 +63,24 @@ def load(server, top, call, o, core):
     return {"cpu_us": spent / 1000 / n, "rps": n / o.seconds, "p50_us": latency.get("50", 0), "p99_us": latency.get("99", 0), "errors": 0 if call == "none" else bad}
 
 
+def loops(o, top, core):
+    """ns a call of a store in memory: a guest that makes a thousand a request (kv_calls.c) over the same that makes none, the least of each."""
+    server, least = tenon(top, "loops", measure.TOP / "bench/kv_calls.wasm", ('type = "memory"', ""), core), {}
+    try:
+        asks = Connection(server.port)
+        for _ in range(5 * o.rounds):
+            for call in ("none", "get", "set", "exists", "increment"):
+                before = server.cpu_ns()
+                for _ in range(50):
+                    if asks.ask(f"/{call}")[0] != 200:
+                        sys.exit(f"kv_calls: /{call} failed: build/bench/server.log")
+                least[call] = min(least.get(call, 1e18), (server.cpu_ns() - before) / 50)
+    finally:
+        server.stop()
+    none = least.pop("none")
+    return {call: (ns - none) / 1000 for call, ns in least.items()}
+
+
 def direct(name, s, o):
     """Of each call: CPU of the client and time."""
     argv = ["redis", s.port] if name == "redis" else ["nats", s.port, "direct"]
@@ -88,10 +106,12 @@ def run(o):
                 else:
                     running[name] = kind("--appendonly", "no").start() if name == "redis" else kind().start()
             found = measured(o, top, file, running, server_core, load_core)
+            calls = loops(o, top, server_core)
         finally:
             for s in running.values():
                 s.__exit__(None, None, None)
     show(o, *found)
+    print("a call on memory, ns: " + ", ".join(f"{call} {round(ns)}" for call, ns in calls.items()))
 
 
 def measured(o, top, file, running, server_core, load_core):

@@ -3,7 +3,7 @@ import json, signal, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 
 from front import Clients, Folder, ask
-from harness import HELLO, TOP, check, config, shared_guest
+from harness import HELLO, TOP, Skip, check, config, shared_guest
 from test_apply import Host, _component, _count, _counting
 from writing import until
 
@@ -15,6 +15,12 @@ def _counter(top, host, *, link='path = "a.db"'):
     app = host.write("shop", _counting(link), a=shared_guest("kv") / "kv-counter-c.wasm")
     host.start(app)
     return app
+
+
+def _redis():
+    if why := servers.Redis.lacks():
+        raise Skip(why)
+    return servers.Redis()
 
 
 class _Increments(Clients):
@@ -137,7 +143,7 @@ def an_undo_of_an_undo_brings_back_all_that_came_with_the_store():
 
 
 def another_way_to_a_store_is_no_other_store():
-    with Folder() as top, servers.Redis() as redis, Host(top) as host:
+    with Folder() as top, _redis() as redis, Host(top) as host:
         def url(u):
             more = '[variables]\nword = { secret = true, default = "any" }\n' if "word" in u else ""
             return _counting(f'url = "{u}"', more).replace('"file"', '"redis"')
@@ -164,7 +170,7 @@ def another_way_to_a_store_is_no_other_store():
 
 
 def who_waits_for_his_turn_hears_that_he_is_to_end():
-    with Folder() as top, servers.Redis() as redis, Host(top) as host:
+    with Folder() as top, _redis() as redis, Host(top) as host:
         lines = _component("api", "a", "/...")
         front = host.write("front", lines, a=HELLO)
         shop = host.write("shop", lines.replace("/...", "/shop/..."), a=HELLO)
@@ -189,7 +195,7 @@ def who_waits_for_his_turn_hears_that_he_is_to_end():
 
 def a_store_that_moves_has_the_connections_that_its_manifest_says_by_then():
     n = 200  # a connection that has 128 calls makes another one come, if there may be one
-    with Folder() as top, servers.Redis() as redis, Host(top, shards=1) as host:
+    with Folder() as top, _redis() as redis, Host(top, shards=1) as host:
         def link(db, pool):
             return _counting(f'url = "redis://127.0.0.1:{redis.port}/{db}"\npool = {pool}\ndeadline = "50s"').replace('"file"', '"redis"')
 
@@ -216,7 +222,7 @@ def a_store_that_moves_has_the_connections_that_its_manifest_says_by_then():
 
 
 def what_leads_a_link_elsewhere_says_what_is_to_be_typed_before():
-    with Folder() as top, servers.Redis() as redis, Host(top) as host:
+    with Folder() as top, _redis() as redis, Host(top) as host:
         at = f"redis://127.0.0.1:{redis.port}"
         text = _counting(f'url = "{at}/${{db}}"', '[variables]\ndb = { default = "1" }\n').replace('"file"', '"redis"')
         app = host.write("shop", text, a=shared_guest("kv") / "kv-counter-c.wasm")

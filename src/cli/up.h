@@ -133,7 +133,7 @@ NODISCARD bool cli__up_find_place(struct up *u, const struct app *app, const cha
 void cli__up_take_place(struct up *u, const char *name, struct up_place *p);
 void cli__up_place_release(struct up_place *p);
 void cli__up_listeners_release(struct up *u);
-// How many connections an app may have: made where there is none; NULL: no memory. And as its manifest says, from now on.
+// How many connections an app may have: made where there is none; NULL: no memory. And one that is there as its manifest says, from now on.
 struct http_quota *cli__up_quota(struct up *u, const char *app);
 void cli__up_quota_set(struct up *u, const struct app *app);
 // Of the manifest in hand: its links; what a component of it is offered of them.

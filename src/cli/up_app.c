@@ -280,6 +280,8 @@ bool cli__up_app(struct up *u, const struct app *app, struct err *e)
 	if (!ret)
 		return err_set(e, ERR_LIMIT, "more than %d apps", UP_MAX_APPS);
 	*ret = (struct serve_app_config){.name = app->about.name.text, .max_calls = app->about.limits.calls.value, .max_memory = app->about.limits.memory.value};
+	if (!cli__up_quota(u, app->about.name.text))
+		return err_nomem(e);
 	cli__up_quota_set(u, app);
 	return cli__up_links(u, app, e) && take_components(u, app, ret, e) && cli__up_routes(u, app, ret, e) &&
 		cli__up_triggers(u, app, ret, e) && (ret->routes.len == 0 || cli__up_listener(u, app, &ret->listener, e));

@@ -1,5 +1,5 @@
 """Requests that guests send by HTTP/2: a real nginx, and servers that misbehave, frame by frame."""
-import os, shutil, ssl, subprocess, tempfile, threading, time
+import contextlib, os, shutil, ssl, subprocess, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -28,55 +28,56 @@ def _flags(ca):
     return ("--net", "https://localhost", "--net", "127.0.0.1", "--ca", ca)
 
 
-def nginx_is_spoken_to_by_http2_and_many_requests_share_a_connection():
+@contextlib.contextmanager
+def _nginx(files):
+    """One that serves those over HTTP/2 and TLS: its folder, port and authority."""
     if not shutil.which("nginx"):
         raise Skip("nginx is not installed")
     with tempfile.TemporaryDirectory() as t:
         d, port = Path(t), free_port()
         (d / "www").mkdir()
         os.chmod(d, 0o755)
-        big = os.urandom(1 << 20) * 4
-        (d / "www/big").write_bytes(big)
-        (d / "www/small").write_bytes(b"small")
+        for name, data in files.items():
+            (d / "www" / name).write_bytes(data)
         ca = _authority(d)
         cert, key = _certificate(d, "one", "DNS:localhost")
         (d / "conf").write_text(NGINX.format(d=d, port=port, cert=cert, key=key))
         nginx = subprocess.Popen(["nginx", "-c", str(d / "conf"), "-e", str(d / "error.log")], stderr=subprocess.DEVNULL)
         try:
-            with Server(shared_guest("http/proxy-rust.wasm"), *_flags(ca)) as s:
-                for _ in range(400):
-                    if _ask(s, port, "/small").status == 200:
-                        break
-                    time.sleep(0.05)
-                with ThreadPoolExecutor(24) as pool:
-                    def whole(i):
-                        a = _ask(s, port, "/big" if i % 8 == 0 else "/small")
-                        return a.status == 200 and a.body == (big if i % 8 == 0 else b"small")
-                    check(all(pool.map(whole, range(96))), "an answer was not whole")
-                for path, status in (("/gone", 404), ("/nothing", 204)):
-                    check(_ask(s, port, path).status == status, path)
-            lines = [x.split() for x in (d / "access.log").read_text().splitlines()]
-            check({x[0] for x in lines} == {"HTTP/2.0"}, f"{ {x[0] for x in lines} }")
-            connections = {x[1] for x in lines}
-            check(len(connections) <= 16, f"{len(connections)} connections for {len(lines)} requests, eight of which one takes at once")
+            yield d, port, ca
         finally:
             nginx.terminate()
             nginx.wait()
 
 
+def _wait_for(s, port):
+    for _ in range(400):
+        if _ask(s, port, "/small").status == 200:
+            return
+        time.sleep(0.05)
+
+
+def nginx_is_spoken_to_by_http2_and_many_requests_share_a_connection():
+    big = os.urandom(1 << 20) * 4
+    with _nginx({"big": big, "small": b"small"}) as (d, port, ca):
+        with Server(shared_guest("http/proxy-rust.wasm"), *_flags(ca)) as s:
+            _wait_for(s, port)
+            with ThreadPoolExecutor(24) as pool:
+                def whole(i):
+                    a = _ask(s, port, "/big" if i % 8 == 0 else "/small")
+                    return a.status == 200 and a.body == (big if i % 8 == 0 else b"small")
+                check(all(pool.map(whole, range(96))), "an answer was not whole")
+            for path, status in (("/gone", 404), ("/nothing", 204)):
+                check(_ask(s, port, path).status == status, path)
+        lines = [x.split() for x in (d / "access.log").read_text().splitlines()]
+        check({x[0] for x in lines} == {"HTTP/2.0"}, f"{ {x[0] for x in lines} }")
+        connections = {x[1] for x in lines}
+        check(len(connections) <= 16, f"{len(connections)} connections for {len(lines)} requests, eight of which one takes at once")
+
+
 def a_pool_of_one_is_one_connection_on_which_many_requests_go_by_http2():
     """The ninth at once, which its server does not take, waits for a stream: there is no place for another connection."""
-    if not shutil.which("nginx"):
-        raise Skip("nginx is not installed")
-    with tempfile.TemporaryDirectory() as t:
-        d, port = Path(t), free_port()
-        (d / "www").mkdir()
-        os.chmod(d, 0o755)
-        (d / "www/small").write_bytes(b"small")
-        (d / "www/large").write_bytes(bytes(1 << 20))
-        ca = _authority(d)
-        cert, key = _certificate(d, "one", "DNS:localhost")
-        (d / "conf").write_text(NGINX.format(d=d, port=port, cert=cert, key=key))
+    with _nginx({"small": b"small", "large": bytes(1 << 20)}) as (d, port, ca):
         (d / "proxy.wasm").write_bytes((shared_guest("http") / "proxy-rust.wasm").read_bytes())
         (d / "tenon.toml").write_text(f'''tenon = 1
 [app]
@@ -93,20 +94,12 @@ pool = 1
 route = "/..."
 component = "proxy"
 ''')
-        nginx = subprocess.Popen(["nginx", "-c", str(d / "conf"), "-e", str(d / "error.log")], stderr=subprocess.DEVNULL)
-        try:
-            with Server(str(d), "--ca", ca, command="up") as s, ThreadPoolExecutor(24) as pool:
-                for _ in range(400):
-                    if _ask(s, port, "/small").status == 200:
-                        break
-                    time.sleep(0.05)
-                got = list(pool.map(lambda i: len(_ask(s, port, ("/small", "/large")[i % 2]).body), range(120)))
-                check(got == [5, 1 << 20] * 60, got)
-            lines = [x.split() for x in (d / "access.log").read_text().splitlines()]
-            check({x[0] for x in lines} == {"HTTP/2.0"} and len({x[1] for x in lines}) == 1, lines[:30])
-        finally:
-            nginx.terminate()
-            nginx.wait()
+        with Server(str(d), "--ca", ca, command="up") as s, ThreadPoolExecutor(24) as pool:
+            _wait_for(s, port)
+            got = list(pool.map(lambda i: len(_ask(s, port, ("/small", "/large")[i % 2]).body), range(120)))
+            check(got == [5, 1 << 20] * 60, got)
+        lines = [x.split() for x in (d / "access.log").read_text().splitlines()]
+        check({x[0] for x in lines} == {"HTTP/2.0"} and len({x[1] for x in lines}) == 1, lines[:30])
 
 
 class _Peer(Peer):

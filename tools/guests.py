@@ -182,7 +182,7 @@ def type_page(page, short, verbose):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(prog="./dev guests", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--short", action="store_true")
     p.add_argument("-v", action="store_true", help="show what is typed")
     p.add_argument("page", nargs="*")

@@ -177,7 +177,7 @@ async def whole(args, top):
 
 
 def main():
-    p = argparse.ArgumentParser()
+    p = argparse.ArgumentParser(prog="./dev crashes", )
     p.add_argument("--short", action="store_true")
     p.add_argument("--kills", type=int, default=1000)
     p.add_argument("--losses", type=int, default=1000)

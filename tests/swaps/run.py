@@ -188,7 +188,7 @@ async def whole(args, top, running):
 
 
 def main():
-    p = argparse.ArgumentParser()
+    p = argparse.ArgumentParser(prog="./dev swaps", )
     p.add_argument("--short", action="store_true")
     p.add_argument("--swaps", type=int, default=200)
     p.add_argument("--kills", type=int, default=50)

@@ -148,7 +148,7 @@ async def whole(args, top):
 
 
 def main():
-    p = argparse.ArgumentParser()
+    p = argparse.ArgumentParser(prog="./dev updates", )
     p.add_argument("--short", action="store_true")
     p.add_argument("--updates", type=int, default=1000)
     p.add_argument("--requests", type=int, default=100000, help="for each share")

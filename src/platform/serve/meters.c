@@ -36,7 +36,7 @@ void serve__meter_inner(struct serve_shard *s, const struct canon_instance *i, u
 	count_memory(m, i);
 }
 
-void serve__meter_call(const struct serve_request *c, unsigned status)
+uint64_t serve__meter_call(const struct serve_request *c, unsigned status)
 {
 	struct serve_meters *m = &c->shard->meters;
 	uint64_t took = sys_now_ns() - c->started_ns;
@@ -46,11 +46,12 @@ void serve__meter_call(const struct serve_request *c, unsigned status)
 	serve__receipt_keep(c, status, took);
 	serve__trace_end(c, status, took);
 	if (!c->task)
-		return;
+		return took;
 	serve__count(&m->cpu_ns, c->task->cpu_ns);
 	if (!c->ok && !(c->trap.trap == TRAP_EXIT && c->trap.exit_code == 0))
 		serve__count(&m->traps[c->trap.trap], 1);
 	count_memory(m, c->slot->canon);
+	return took;
 }
 
 void serve__meter_refused(struct serve_shard *s, unsigned status)

@@ -601,8 +601,7 @@ static void end(struct serve_request *c, bool keeps)
 	unsigned got = log_end(c, status);
 	wasi_http_answer(&c->http, clean || exited, status);
 	serve__access_call(c, got);
-	serve__meter_call(c, got);
-	serve__version_count(c->slot->version, s->index, got, sys_now_ns() - c->started_ns);
+	serve__version_count(c->slot->version, s->index, got, serve__meter_call(c, got));
 	wasi_http_end(&c->http, clean || exited, status);
 	serve__slot_leave(c->slot, c->shard, &c->inside, keeps);
 	unlist_running(c);

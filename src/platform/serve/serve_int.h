@@ -219,8 +219,8 @@ bool serve__link_sum(const struct serve_service *s, unsigned i, struct serve_lin
 // The bound of the bucket that the call of that rank is in.
 uint64_t serve__quantile(const uint64_t buckets[SERVE_BUCKETS], uint64_t rank);
 unsigned serve__bucket(uint64_t took_ns);
-// A request that is over with that status (499: its client left), before its slot goes.
-void serve__meter_call(const struct serve_request *c, unsigned status);
+// A request that is over with that status (499: its client left), before its slot goes. Returns how long it took, in nanoseconds.
+uint64_t serve__meter_call(const struct serve_request *c, unsigned status);
 // A call by a trigger or another component that is over; TRAP_NONE: it returned.
 void serve__meter_inner(struct serve_shard *s, const struct canon_instance *i, uint64_t cpu_ns, enum trap trap);
 // One that never became a call.

@@ -165,6 +165,7 @@ static void wait_on(struct canon_instance *i, struct canon__thread *th)
 		leave_list(i, th);
 		th->woken = true;
 		gate_put(&c->going_on, th);
+		canon__set_wake(i, th->on.set);  // another of its waiters may go on at once
 	} else if (th->wait == WAIT_SET_EXCLUSIVE && !th->on.set->first && th->woken) {  // somebody else took the event
 		leave_list(i, th);
 		th->woken = false;
@@ -492,7 +493,10 @@ enum trap canon__thread_resume(struct canon_instance *i, struct canon__thread *t
 	struct canon_task *by = canon__running(i);
 	struct turn turn = {0};
 	for (;;) {
+		struct canon__set *left = cancelled && (th->wait == WAIT_SET || th->wait == WAIT_SET_EXCLUSIVE) ? th->on.set : NULL;
 		stop_waiting(i, th);
+		if (left && left->first)  // it may have been woken for that
+			canon__set_wake(i, left);
 		th->cancelled = cancelled;
 		if (th->is_inline)  // whoever runs its stack sees it
 			return TRAP_NONE;

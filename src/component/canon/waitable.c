@@ -2,7 +2,7 @@
 //
 // 1. An event is pending until it is delivered; whatever it changes is changed then (canon__deliver_fn), so that a newer one may take its place before.
 // 2. A set keeps those of its waitables that have an event in the order in which they got it, and its waiters in the order of coming: whichever event comes
-//    wakes one of them.
+//    wakes one of them. One that was woken and does not take it (it was cancelled, or may not run yet) leaves it to the next.
 #include "canon_async.h"
 
 static void leave_pending(struct canon__waitable *w)
@@ -17,15 +17,8 @@ static void leave_pending(struct canon__waitable *w)
 	w->prev = NULL;
 }
 
-static void enter_pending(struct canon_instance *i, struct canon__waitable *w)
+void canon__set_wake(struct canon_instance *i, struct canon__set *s)
 {
-	struct canon__set *s = w->set;
-	if (!s->first)
-		s->last = &s->first;
-	w->next = NULL;
-	w->prev = s->last;
-	*s->last = w;
-	s->last = &w->next;
 	struct canon__thread *th = s->waiters;
 	if (!th)
 		return;
@@ -39,6 +32,18 @@ static void enter_pending(struct canon_instance *i, struct canon__waitable *w)
 		s->last_waiter = &th->next_waiter;
 	}
 	canon__thread_wake(i, th);
+}
+
+static void enter_pending(struct canon_instance *i, struct canon__waitable *w)
+{
+	struct canon__set *s = w->set;
+	if (!s->first)
+		s->last = &s->first;
+	w->next = NULL;
+	w->prev = s->last;
+	*s->last = w;
+	s->last = &w->next;
+	canon__set_wake(i, s);
 }
 
 void canon__set_pending_event(struct canon_instance *i, struct canon__waitable *w, enum canon__event event)

@@ -12,7 +12,7 @@
 #include "h1.h"
 #include "h2.h"
 
-enum { ORIGIN_BUCKETS = 64, STREAMS_MOST = 100 };
+enum { ORIGIN_BUCKETS = 64, LINE_BUCKETS = 1024, STREAMS_MOST = 100 };
 
 struct http_client {
 	struct loop *loop;
@@ -23,7 +23,7 @@ struct http_client {
 	uint32_t idle_count, connections, lookups_left;
 	struct http_outgoing *waiting;    // that have no connection yet
 	struct http_origin *origins[ORIGIN_BUCKETS];
-	struct http_line *lines;
+	struct http_line *lines[LINE_BUCKETS];  // a thousand links in use are found as one is
 };
 
 // ---- places.c --------------------------------------------------------------------------------------------------------------------

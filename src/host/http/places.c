@@ -13,19 +13,24 @@
 
 static void on_look(struct loop_timer *t);
 
+static struct http_line **bucket(struct http_client *cl, const struct http_outgoing_request *r)
+{
+	return &cl->lines[map_hash_word(r->line ^ map_hash_word((uintptr_t)r->quota)) % LINE_BUCKETS];
+}
+
 struct http_line *http__line_get(struct http_client *cl, const struct http_outgoing_request *r)
 {
-	struct http_line *l = cl->lines;
+	struct http_line **list = bucket(cl, r), *l = *list;
 	while (l && !(l->id == r->line && l->quota == r->quota))
 		l = l->next;
 	if (!l) {
 		l = mem_zalloc(sizeof *l);
 		if (!l)
 			return NULL;
-		*l = (struct http_line){.client = cl, .id = r->line, .quota = r->quota, .last = &l->first, .look.fn = on_look, .next = cl->lines, .prev = &cl->lines};
+		*l = (struct http_line){.client = cl, .id = r->line, .quota = r->quota, .last = &l->first, .look.fn = on_look, .next = *list, .prev = list};
 		if (l->next)
 			l->next->prev = &l->next;
-		cl->lines = l;
+		*list = l;
 	}
 	if (r->tenant >= l->said_by) {  // what leaves meanwhile has it as it was
 		l->said_by = r->tenant;
@@ -50,12 +55,12 @@ void http__line_unref(struct http_line *l)
 
 void http__lines_forget(struct http_client *cl)
 {
-	for (struct http_line *l = cl->lines, *next; l; l = next) {
-		next = l->next;
-		loop_timer_cancel(cl->loop, &l->look);
-		l->client = NULL;
-	}
-	cl->lines = NULL;
+	for (size_t i = 0; i < LINE_BUCKETS; i++)
+		for (struct http_line *l = cl->lines[i], *next; l; l = next) {
+			next = l->next;
+			loop_timer_cancel(cl->loop, &l->look);
+			l->client = NULL;
+		}
 }
 
 // ---- waiting ---------------------------------------------------------------------------------------------------------------------

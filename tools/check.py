@@ -342,6 +342,36 @@ def check_clocks():
         yield f"{CLOCK_PAGE}: {name} reads no clock"
 
 
+LESSONS = "docs/lessons.md"
+TEST_FILE = re.compile(r"\b([\w-]+/)?(test_\w+)")
+TEST_NAME = re.compile(r"(?<![\w/…-])[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+\b")
+ROW_IDS = re.compile(r"\b([A-Z])(\d+)\b")
+
+
+def check_lessons():
+    """The page of lessons has each row once, and tests that a row names are in a file that it names (their rows' numbers may stand behind their names there)."""
+    page = TOP / LESSONS
+    rows = re.findall(r"^\| ([A-Z]\d[^|]*) \|(.*)\|$", page.read_text(), re.M) if page.exists() else []
+    files = [f for d in ("src", "tests") for f in (TOP / d).rglob("test_*") if f.suffix in (".c", ".py")]
+    texts = {f"{(f.parents[1] if f.parent.name == 'test' else f.parent).name}/{f.stem}": f.read_text() for f in files}
+    numbers = {}
+    for ids, cell in rows:
+        for letter, number in ROW_IDS.findall(ids):
+            numbers.setdefault(letter, []).append(int(number))
+        cell, folder, found = re.sub(r"`[^`]*`", "", cell), "", []
+        for at, file in TEST_FILE.findall(cell):
+            folder = at or folder  # of the one before
+            if folder + file not in texts:
+                yield f"{LESSONS}: {ids}: there is no {folder}{file}"
+            found.append(texts.get(folder + file, ""))
+        for name in TEST_NAME.findall(TEST_FILE.sub("", cell)):
+            if not any(re.search(rf"\b{name}(_[A-Za-z]\d+)*\b", t) for t in found):
+                yield f"{LESSONS}: {ids}: there is no test {name}"
+    for letter, of in numbers.items():
+        if sorted(of) != list(range(1, len(of) + 1)):
+            yield f"{LESSONS}: rows {letter}1 to {letter}{max(of)} are not there once each"
+
+
 def check_imports():
     """What a Python file imports, it uses. Where another takes it from there, the line says F401."""
     for f in tracked():
@@ -403,7 +433,7 @@ def check_tidy():
 
 CHECKS = {"rooms": check_rooms, "includes": check_includes, "sizes": check_sizes, "callers": check_callers, "system": check_system,
     "processor": check_processor, "allocation": check_allocation, "circles": check_circles, "files": check_files, "words": check_words,
-    "clocks": check_clocks, "imports": check_imports, "options": check_options, "format": check_format, "banned": check_banned, "tidy": check_tidy}
+    "clocks": check_clocks, "lessons": check_lessons, "imports": check_imports, "options": check_options, "format": check_format, "banned": check_banned, "tidy": check_tidy}
 
 
 def main():

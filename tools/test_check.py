@@ -22,6 +22,8 @@ HOUSE = {
     "src/host/wasi/wasi.h": "int wasi_start(void);\n",
     "src/host/wasi/wasi.c": '#include "wasi.h"\n\n#include "vm/vm.h"\n\nint wasi_start(void)\n{\n\treturn vm_run();\n}\n',
     "src/main.c": '#include "wasi/wasi.h"\n\nint main(void)\n{\n\treturn wasi_start();\n}\n',
+    "src/engine/vm/test/test_step.c": "// Steps.\nvoid it_goes_on_L1(void);\n",
+    "docs/lessons.md": "| row | test |\n|---|---|\n| L1, L2 | vm/test_step: it_goes_on; `spec/some_script` |\n",
     "docs/vm.md": "The room `vm` begins in `run.c`, which is src/engine/vm/run.c.\n",
 }
 WHY = "  # why\n"
@@ -70,6 +72,10 @@ FAULTS = [
         "--some has no test"),
     ("clocks", "a test that bounds a time", {"src/engine/vm/test/test_run.c": "unsigned long sys_now_ns(void);\n"}, "test_run.c reads a clock"),
     ("clocks", "a row that is not needed", {"docs/testing.md": "## Tests that read a clock\n| tests | reason |\n|---|---|\n| `tests/x.c` | why |\n"}, "tests/x.c reads no clock"),
+    ("lessons", "a test that is gone", {"docs/lessons.md": "+| L3 | vm/test_step: it_goes_on, it_stops |\n"}, "docs/lessons.md: L3: there is no test it_stops"),
+    ("lessons", "a file that is gone", {"docs/lessons.md": "+| L3 | vm/test_run: it_goes_on |\n"}, "docs/lessons.md: L3: there is no vm/test_run"),
+    ("lessons", "a test in another file", {"docs/lessons.md": "+| L3 | tests/test_x |\n| L4 | vm/test_x: it_goes_on |\n"}, "docs/lessons.md: L4: there is no test it_goes_on"),
+    ("lessons", "a row that is missing", {"docs/lessons.md": "+| L4 | vm/test_step |\n"}, "docs/lessons.md: rows L1 to L4 are not there once each"),
     ("imports", "what a file does not use", {"tools/x.py": "import os, sys\nsys.exit()\n"}, "tools/x.py:1: os is not used"),
     ("words", "a note to self", {"src/engine/vm/step.c": "+// TO" "DO: more\n"}, "src/engine/vm/step.c:7: // TO" "DO: more"),
     ("words", "a word misspelt", {"docs/vm.md": "+It was recei" "ved and recie" "ved.\n"}, "docs/vm.md:2: recie" "ved"),

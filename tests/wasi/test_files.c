@@ -228,6 +228,84 @@ static void what_a_splice_has_written_is_not_permitted_again(void **s)
 	TRAPS(&p, TRAP_HOST, "check-write permits 0", "[method]output-stream.write", out, PUPPET_HEAP, STREAM_PIECE);
 }
 
+static uint64_t number_at(uint32_t at)
+{
+	return puppet_word(&p, at) | (uint64_t)puppet_word(&p, at + 4) << 32;
+}
+
+struct hash {
+	uint64_t low, high;
+};
+
+static struct hash hash_of(const char *call, const uint64_t *args, uint32_t n)
+{
+	assert_int_equal(outcome(call, 8, args, n), 0);
+	return (struct hash){number_at(PUPPET_RESULT + 8), number_at(PUPPET_RESULT + 16)};
+}
+
+// Guests take it for the number of an inode.
+static void a_hash_is_that_of_the_file_whatever_it_is_called_W22(void **s)
+{
+	uint32_t dir = granted(0), f, again, g;
+	put_file("f", "text");
+	put_file("g", "text");
+	assert_int_equal(open_at(dir, "f", 0, 0, READ | WRITE, &f), 0);
+	assert_int_equal(open_at(dir, "f", 0, 0, READ, &again), 0);
+	assert_int_equal(open_at(dir, "g", 0, 0, READ, &g), 0);
+	struct hash one = hash_of(D "metadata-hash", WORDS(f)), other = hash_of(D "metadata-hash", WORDS(g)), of_dir = hash_of(D "metadata-hash", WORDS(dir));
+	assert_true(one.low && one.high && one.low != one.high);
+	assert_true(one.low != other.low && one.high != other.high && one.low != of_dir.low && one.high != of_dir.high);
+	assert_int_equal(RESULT("write", 8, f, text(0, "more"), 4, 4), 0);
+	assert_int_equal(renameat(folders[0].fd, "f", folders[0].fd, "h"), 0);
+	struct hash same = hash_of(D "metadata-hash", WORDS(again)), named = hash_of(D "metadata-hash-at", WORDS(granted(1), 0, text(0, "h"), 1));
+	assert_memory_equal(&same, &one, sizeof one);
+	assert_memory_equal(&named, &one, sizeof one);
+	named = hash_of(D "metadata-hash-at", WORDS(dir, 0, text(0, "."), 1));
+	assert_memory_equal(&named, &of_dir, sizeof of_dir);
+	canon_instance_free(p.instance);
+	puppet_restart(&p);
+	named = hash_of(D "metadata-hash-at", WORDS(granted(0), 0, text(0, "h"), 1));
+	assert_memory_equal(&named, &one, sizeof one);
+}
+
+// What was set from outside or by the guest, in any 64 bits.
+static void times_of_files_may_be_extreme_L78(void **s)
+{
+	static const int64_t seconds[] = {INT64_MIN, -1, 0, 1LL << 31, 1LL << 34, INT64_MAX};
+	uint32_t dir = granted(0), f;
+	put_file("f", "text");
+	assert_int_equal(open_at(dir, "f", 0, 0, READ | WRITE, &f), 0);
+	for (size_t i = 0; i < 2 * ARRAY_LEN(seconds); i++) {
+		int64_t at = seconds[i / 2];
+		struct timespec times[2] = {{at, 999999999}, {at, 999999999}};
+		struct stat st;
+		if (i % 2 == 0)
+			assert_int_equal(utimensat(folders[0].fd, "f", times, 0), 0);
+		else if (at >= 0)
+			assert_int_equal(RESULT("set-times", 1, f, 2, (uint64_t)at, 999999999, 2, (uint64_t)at, 999999999), 0);
+		assert_int_equal(fstatat(folders[0].fd, "f", &st, 0), 0);  // as far as the file system has it
+		assert_int_equal(RESULT("stat", 8, f), 0);
+		bool is_told = puppet_peek(&p, PUPPET_RESULT + 8 + 48);
+		assert_int_equal(is_told, st.st_mtim.tv_sec >= 0);
+		if (is_told) {
+			assert_int_equal(number_at(PUPPET_RESULT + 8 + 56), st.st_mtim.tv_sec);
+			assert_int_equal(puppet_word(&p, PUPPET_RESULT + 8 + 64), st.st_mtim.tv_nsec);
+		}
+	}
+	static const uint64_t none[][2] = {{UINT64_MAX, 0}, {1ull << 63, 0}, {0, 1000000000}, {0, SYS_TIME_NOW}, {0, SYS_TIME_KEEP}, {0, UINT32_MAX}};
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		assert_int_equal(RESULT("set-times", 1, f, 2, none[i][0], none[i][1], 0, 0, 0), WHY(INVALID));
+}
+
+static void each_asking_gives_folders_of_its_own_W5(void **s)
+{
+	uint32_t one = granted(0), other = granted(0);
+	assert_int_not_equal(one, other);
+	puppet_drop(&p, &wasi_filesystem_types_descriptor_resource, one);
+	assert_int_equal(RESULT("get-type", 1, other), 0);
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT + 1), SYS_FILE_FOLDER);
+}
+
 static void a_list_has_what_is_there(void **s)
 {
 	uint32_t dir = granted(0), n = 0;
@@ -434,6 +512,9 @@ int main(void)
 		TEST(what_is_written_is_read),
 		TEST(streams_have_offsets_of_their_own),
 		TEST(what_a_splice_has_written_is_not_permitted_again),
+		TEST(a_hash_is_that_of_the_file_whatever_it_is_called_W22),
+		TEST(times_of_files_may_be_extreme_L78),
+		TEST(each_asking_gives_folders_of_its_own_W5),
 		TEST(a_list_has_what_is_there),
 		TEST(nothing_beneath_a_folder_to_be_read_is_changed),
 		TEST(what_is_neither_file_nor_folder_is_not_opened_and_nothing_waits),

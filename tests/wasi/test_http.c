@@ -29,6 +29,12 @@
 #define NEW_REQUEST "[constructor]outgoing-request"
 #define REQUEST_BODY "[method]outgoing-request.body"
 #define SET_SCHEME "[method]outgoing-request.set-scheme"
+#define SET_METHOD "[method]outgoing-request.set-method"
+#define SET_PATH "[method]outgoing-request.set-path-with-query"
+#define SET_AUTHORITY "[method]outgoing-request.set-authority"
+#define PATH "[method]incoming-request.path-with-query"
+#define SCHEME "[method]incoming-request.scheme"
+#define AUTHORITY "[method]incoming-request.authority"
 #define ERROR_CODE "http-error-code"
 #define SEED "insecure-seed"
 #define CHECK_WRITE "[method]output-stream.check-write"
@@ -88,6 +94,18 @@ static const char *const functions[] = {
 	REQUEST_BODY,
 	TYPES_,
 	SET_SCHEME,
+	TYPES_,
+	SET_METHOD,
+	TYPES_,
+	SET_PATH,
+	TYPES_,
+	SET_AUTHORITY,
+	TYPES_,
+	PATH,
+	TYPES_,
+	SCHEME,
+	TYPES_,
+	AUTHORITY,
 	TYPES_,
 	ERROR_CODE,
 	"wasi:random/insecure-seed",
@@ -447,6 +465,30 @@ static void schemes_are_checked(void **s)
 		assert_int_equal(CALL(&p, SET_SCHEME, out, 1, 2, puppet_poke(&p, 0, slice_str(rows[i].text)), strlen(rows[i].text)) == 0, rows[i].ok);
 }
 
+// Every byte in every text of a request's head: nothing that would end a line, a word or the target.
+static void texts_of_a_request_have_no_ends_of_lines_L82(void **s)
+{
+	uint32_t out = (uint32_t)CALL(&p, NEW_REQUEST, new_fields());
+	for (unsigned c = 0; c < 0x80; c++) {
+		const char text[] = {'/', 'a', (char)c, 'b'};
+		uint32_t at = puppet_poke(&p, 0, slice_of(text, sizeof text));
+		bool is_letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z', is_digit = c >= '0' && c <= '9';
+		bool method = CALL(&p, SET_METHOD, out, WASI_HTTP_TYPES_METHOD_OTHER, at + 1, 3) == 0, path = CALL(&p, SET_PATH, out, 1, at, 4) == 0;
+		bool authority = CALL(&p, SET_AUTHORITY, out, 1, at + 1, 3) == 0, scheme = CALL(&p, SET_SCHEME, out, 1, 2, at + 1, 3) == 0;
+		if (c <= ' ' || c == 0x7f)
+			assert_false(method || path || authority || scheme);
+		if (is_letter || is_digit)
+			assert_true(method && path && authority && scheme);
+	}
+	static const char *const authorities[] = {":80", "a:b", "a:80:90", "user@a", "[::1", "a/b", "a?b", "a#b", "a\\b"};
+	for (size_t i = 0; i < ARRAY_LEN(authorities); i++)
+		if (CALL(&p, SET_AUTHORITY, out, 1, puppet_poke(&p, 0, slice_str(authorities[i])), strlen(authorities[i])) == 0)
+			fail_msg("the authority '%s' was taken", authorities[i]);
+	static const char *const paths[] = {"", "a", "*", "//", "/#", "http://a/"};
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+		assert_int_equal(CALL(&p, SET_PATH, out, 1, puppet_poke(&p, 0, slice_str(paths[i])), strlen(paths[i])) == 0, strcmp(paths[i], "//") == 0);
+}
+
 static void the_insecure_seed_stays_with_the_instance(void **s)
 {
 	CALL(&p, SEED);
@@ -639,6 +681,22 @@ static void a_client_that_goes_closes_the_streams(void **s)
 
 // ---- fields ----------------------------------------------------------------------------------------------------------------------------------
 
+// The entry of that index of a list of them at PUPPET_RESULT.
+static bool entry_is(struct puppet *q, uint32_t index, const char *name, const char *value)
+{
+	uint32_t at = puppet_word(q, PUPPET_RESULT) + index * 16;
+	const char *const texts[] = {name, value};
+	for (uint32_t k = 0; k < 2; k++) {
+		uint32_t from = puppet_word(q, at + 8 * k), n = puppet_word(q, at + 8 * k + 4);
+		if (n != strlen(texts[k]))
+			return false;
+		for (uint32_t i = 0; i < n; i++)
+			if (puppet_peek(q, from + i) != (uint8_t)texts[k][i])
+				return false;
+	}
+	return true;
+}
+
 static void fields_take_what_fits_and_refuse_the_rest(void **s)
 {
 	uint32_t fields = new_fields();
@@ -657,6 +715,83 @@ static void fields_take_what_fits_and_refuse_the_rest(void **s)
 	assert_int_equal(puppet_word(&p, PUPPET_RESULT + 4), 0);
 	CALL(&p, APPEND, fields, name, 6, PUPPET_ARGS + 4096, 0);
 	assert_false(is_err());
+}
+
+static uint32_t set(uint32_t fields, const char *name, const char *const *values, uint32_t n)
+{
+	uint32_t at = puppet_poke(&p, 0, slice_str(name)), text = PUPPET_ARGS + 8192, list[16];
+	for (uint32_t i = 0; i < n; i++) {
+		list[2 * i] = puppet_poke(&p, text - PUPPET_ARGS, slice_str(values[i]));
+		list[2 * i + 1] = (uint32_t)strlen(values[i]);
+		text += list[2 * i + 1];
+	}
+	CALL(&p, SET, fields, at, strlen(name), puppet_poke(&p, 4096, slice_of(list, 8 * n)), n);
+	return puppet_peek(&p, PUPPET_RESULT);
+}
+
+// How many there are; the one of that index is compared.
+static uint32_t entries(uint32_t fields, uint32_t index, const char *name, const char *value)
+{
+	CALL(&p, ENTRIES, fields);
+	uint32_t n = puppet_word(&p, PUPPET_RESULT + 4);
+	assert_true(index >= n || entry_is(&p, index, name, value));
+	return n;
+}
+
+static void what_is_set_takes_the_place_of_all_and_an_empty_list_of_none_W27(void **s)
+{
+	uint32_t fields = new_fields();
+	append(fields, SLICE_LIT("X-a"), SLICE_LIT("1"));
+	append(fields, SLICE_LIT("b"), SLICE_LIT("2"));
+	append(fields, SLICE_LIT("x-A"), SLICE_LIT("1"));  // duplicates are kept, in their order, as they are written
+	assert_int_equal(entries(fields, 0, "X-a", "1"), 3);
+	assert_int_equal(entries(fields, 1, "b", "2"), 3);
+	assert_int_equal(entries(fields, 2, "x-A", "1"), 3);
+	assert_int_equal(set(fields, "x-a", (const char *const[]){"3", "4"}, 2), 0);
+	assert_int_equal(entries(fields, 0, "b", "2"), 3);
+	assert_int_equal(entries(fields, 2, "x-a", "4"), 3);
+	assert_int_equal(set(fields, "X-A", (const char *const[]){"5", "a\nb"}, 2), 1);  // all or nothing
+	assert_int_equal(entries(fields, 1, "x-a", "3"), 3);
+	assert_int_equal(set(fields, "X-A", NULL, 0), 0);
+	assert_int_equal(entries(fields, 0, "b", "2"), 1);
+	assert_int_equal(set(fields, "host", NULL, 0), 1);
+}
+
+static bool text_is(uint32_t at, const char *want)
+{
+	uint32_t from = puppet_word(&p, at), n = puppet_word(&p, at + 4);
+	bool same = n == strlen(want);
+	for (uint32_t i = 0; same && i < n; i++)
+		same = puppet_peek(&p, from + i) == (uint8_t)want[i];
+	return same;
+}
+
+static void a_request_has_a_path_a_scheme_and_an_authority_W26_W28(void **s)
+{
+	static const char *const rows[][3] = {{"GET /p?q HTTP/1.1\r\nHost: Shop.example:80\r\n", "/p?q", "Shop.example:80"},
+		{"GET http://b:1?q HTTP/1.1\r\nHost: b:1\r\n", "/?q", "b:1"}, {"GET http://b HTTP/1.1\r\nHost: b\r\n", "/", "b"},
+		{"GET / HTTP/1.0\r\n", "/", "localhost"}};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char text[512];
+		snprintf(text, sizeof text, "%sX: 1\r\nConnection: keep-alive, y\r\nKeep-Alive: 5\r\nProxy-Connection: close\r\nTE: trailers\r\nUpgrade: z\r\nX: 1\r\n\r\n",
+			rows[i][0]);
+		begin(text);
+		CALL(&p, PATH, request);
+		assert_true(puppet_peek(&p, PUPPET_RESULT) == 1 && text_is(PUPPET_RESULT + 4, rows[i][1]));
+		CALL(&p, SCHEME, request);
+		assert_true(puppet_peek(&p, PUPPET_RESULT) == 1 && puppet_peek(&p, PUPPET_RESULT + 4) == WASI_HTTP_TYPES_SCHEME_HTTP);
+		CALL(&p, AUTHORITY, request);
+		assert_true(puppet_peek(&p, PUPPET_RESULT) == 1 && text_is(PUPPET_RESULT + 4, rows[i][2]));
+		uint32_t fields = (uint32_t)CALL(&p, REQUEST_HEADERS, request);
+		assert_int_equal(entries(fields, 0, "x", "1"), 2);
+		assert_int_equal(entries(fields, 1, "x", "1"), 2);
+		append(fields, SLICE_LIT("a"), SLICE_LIT("b"));
+		assert_true(is_err());
+		end(false);
+		close(client);
+		client = -1;
+		turn();
+	}
 }
 
 static void names_and_values_are_checked(void **s)
@@ -688,22 +823,6 @@ static void a_list_of_fields_outside_the_memory_traps(void **s)
 }
 
 // ---- fields of 0.3 ---------------------------------------------------------------------------------------------------------------------------
-
-// The entry of that index of a list of them at PUPPET_RESULT.
-static bool entry_is(struct puppet *q, uint32_t index, const char *name, const char *value)
-{
-	uint32_t at = puppet_word(q, PUPPET_RESULT) + index * 16;
-	const char *const texts[] = {name, value};
-	for (uint32_t k = 0; k < 2; k++) {
-		uint32_t from = puppet_word(q, at + 8 * k), n = puppet_word(q, at + 8 * k + 4);
-		if (n != strlen(texts[k]))
-			return false;
-		for (uint32_t i = 0; i < n; i++)
-			if (puppet_peek(q, from + i) != (uint8_t)texts[k][i])
-				return false;
-	}
-	return true;
-}
 
 static void of_0_3_a_name_has_one_casing_and_values_may_have_blanks_around_them(void **s)
 {
@@ -753,6 +872,7 @@ int main(void)
 		TEST(less_than_was_announced_is_no_clean_end),
 		TEST(a_body_that_was_never_sent_is_held_to_its_length_too),
 		TEST(schemes_are_checked),
+		TEST(texts_of_a_request_have_no_ends_of_lines_L82),
 		TEST(the_insecure_seed_stays_with_the_instance),
 		TEST(a_status_is_from_200_to_599),
 		TEST(streams_outlive_their_parents),
@@ -763,6 +883,8 @@ int main(void)
 		TEST(bodies_of_a_call_that_is_over_are_at_their_end),
 		TEST(a_client_that_goes_closes_the_streams),
 		TEST(fields_take_what_fits_and_refuse_the_rest),
+		TEST(what_is_set_takes_the_place_of_all_and_an_empty_list_of_none_W27),
+		TEST(a_request_has_a_path_a_scheme_and_an_authority_W26_W28),
 		TEST(names_and_values_are_checked),
 		TEST(a_list_of_fields_outside_the_memory_traps),
 		cmocka_unit_test(of_0_3_a_name_has_one_casing_and_values_may_have_blanks_around_them),

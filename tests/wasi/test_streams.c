@@ -1,4 +1,4 @@
-// Guests that misuse wasi:io: more than was permitted, wrong orders of drops, polls on nothing, handles that are gone (W10 to W16).
+// Guests that misuse wasi:io: more than was permitted, wrong orders of drops, polls on nothing, handles that are gone (W7 to W16); random bytes (W4).
 // PROGRAM(test_wasi_streams, "wasi tier cmocka", "")
 #include "puppet.h"
 
@@ -20,6 +20,8 @@
 #define BLOCK "[method]pollable.block"
 #define READY "[method]pollable.ready"
 
+enum { RANDOM_MAX = 1 << 20 };  // bytes a call
+
 static struct loop *loop;
 static char printed[65536];
 static size_t n_printed;
@@ -35,7 +37,7 @@ static int open_one(void **s)
 {
 	static const char *const functions[] = {"wasi:cli/stdout", "get-stdout", "wasi:cli/stdin", "get-stdin", STREAMS, CHECK_WRITE, STREAMS, WRITE, STREAMS,
 		BLOCKING_WRITE, STREAMS, WRITE_ZEROES, STREAMS, BLOCKING_ZEROES, STREAMS, SUBSCRIBE_OUT, STREAMS, SPLICE, STREAMS, BLOCKING_SPLICE, STREAMS, READ, STREAMS,
-		BLOCKING_READ, STREAMS, SKIP, STREAMS, SUBSCRIBE_IN, POLL, "poll", POLL, BLOCK, POLL, READY, CLOCK, "subscribe-duration", NULL};
+		BLOCKING_READ, STREAMS, SKIP, STREAMS, SUBSCRIBE_IN, POLL, "poll", POLL, BLOCK, POLL, READY, CLOCK, "subscribe-duration", CLOCK, "subscribe-instant", "wasi:random/random", "get-random-bytes", NULL};
 	n_printed = 0;
 	p = (struct puppet){.loop = loop, .log = {.line = on_line}};
 	puppet_open(&p, functions);
@@ -239,6 +241,34 @@ static void a_time_that_never_comes_is_not_ready(void **s)
 	assert_int_equal(puppet_word(&p, puppet_word(&p, PUPPET_RESULT)), 1);
 }
 
+static void a_time_that_is_past_is_ready_at_once_and_for_ever_W9(void **s)
+{
+	uint32_t past[] = {(uint32_t)CALL(&p, "subscribe-duration", 0), (uint32_t)CALL(&p, "subscribe-instant", 0), (uint32_t)CALL(&p, "subscribe-instant", 1)};
+	for (int round = 0; round < 3; round++) {
+		for (uint32_t i = 0; i < ARRAY_LEN(past); i++) {
+			assert_int_equal(CALL(&p, READY, past[i]), 1);
+			CALL(&p, BLOCK, past[i]);
+		}
+		CALL(&p, "poll", list_of(past, 3), 3);
+		assert_int_equal(puppet_word(&p, PUPPET_RESULT + 4), 3);
+	}
+	assert_int_equal(CALL(&p, READY, CALL(&p, "subscribe-instant", UINT64_MAX)), 0);
+	assert_int_equal(CALL(&p, READY, CALL(&p, "subscribe-duration", UINT64_MAX - 1)), 0);
+}
+
+static void what_a_poll_says_may_lie_where_it_was_asked_W7(void **s)
+{
+	uint32_t never = (uint32_t)CALL(&p, "subscribe-duration", UINT64_MAX), now = (uint32_t)CALL(&p, "subscribe-duration", 0);
+	uint32_t list[] = {never, now, now, now};
+	CALL(&p, "poll", list_of(list, 4), 4);
+	uint32_t next = puppet_word(&p, PUPPET_RESULT) + 4 * puppet_word(&p, PUPPET_RESULT + 4);  // what realloc gives then
+	CALL(&p, "poll", puppet_poke(&p, next - PUPPET_ARGS, slice_of(list, sizeof list)), 4);
+	assert_int_equal(puppet_word(&p, PUPPET_RESULT), next);
+	assert_int_equal(puppet_word(&p, PUPPET_RESULT + 4), 3);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(puppet_word(&p, next + 4 * i), 1 + i);
+}
+
 static void a_wait_for_what_never_comes_ends_when_the_task_is_killed(void **s)
 {
 	uint32_t never = (uint32_t)CALL(&p, "subscribe-duration", UINT64_MAX);
@@ -275,6 +305,25 @@ static void lines_without_end_are_cut(void **s)
 	for (int i = 0; i < 5; i++)
 		CALL(&p, BLOCKING_ZEROES, out, 4096);
 	assert_string_equal(printed, "1:\n1:\n1:\n1:\n");  // the fifth is not full yet
+}
+
+// ---- random bytes ----------------------------------------------------------------------------------------------------------------------------
+
+static void a_call_gives_as_many_random_bytes_as_were_asked_for_W4(void **s)
+{
+	static const uint32_t lengths[] = {0, 1, 255, 256, 257, 65535, 65536, 65537, RANDOM_MAX};
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		CALL(&p, "get-random-bytes", lengths[i]);
+		assert_int_equal(puppet_word(&p, PUPPET_RESULT + 4), lengths[i]);
+		uint32_t end = puppet_word(&p, PUPPET_RESULT) + lengths[i], zeros = 0;
+		for (uint32_t k = 1; lengths[i] > 16 && k <= 16; k++)
+			zeros += puppet_peek(&p, end - k) == 0;
+		assert_true(zeros < 16);  // filled to the last
+	}
+	TRAPS(&p, TRAP_HOST, "random bytes in one call", "get-random-bytes", RANDOM_MAX + 1);
+	close_one(NULL);
+	open_one(NULL);
+	TRAPS(&p, TRAP_HOST, "random bytes in one call", "get-random-bytes", UINT64_MAX);
 }
 
 static int setup(void **s)
@@ -319,6 +368,9 @@ int main(void)
 		TEST(a_poll_on_an_unaligned_list_traps),
 		TEST(a_pollable_may_stand_twice_in_a_list),
 		TEST(a_time_that_never_comes_is_not_ready),
+		TEST(a_time_that_is_past_is_ready_at_once_and_for_ever_W9),
+		TEST(what_a_poll_says_may_lie_where_it_was_asked_W7),
+		TEST(a_call_gives_as_many_random_bytes_as_were_asked_for_W4),
 		TEST(a_wait_for_what_never_comes_ends_when_the_task_is_killed),
 		TEST(output_is_cut_at_its_limit_and_says_so_once),
 		TEST(lines_without_end_are_cut),

@@ -1,6 +1,7 @@
 // Sockets to listen on: of two that want one place, one gets it.
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -107,11 +108,41 @@ static void others_of_the_same_process_may_share_a_port_that_was_had_alone(void 
 	close(second);
 }
 
+static bool leaves_at_once(int fd)
+{
+	int value = 0;
+	socklen_t len = sizeof value;
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &len), 0);
+	return value;
+}
+
+// U26: listened on and accepted, asked for, a guest's, handed over.
+static void no_socket_waits_for_more_to_send_U26(void **state)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	uint32_t len = sizeof address;
+	struct sys_address to;
+	char at[SYS_SOCKET_PATH_MAX + 2];
+	int listener, handed = socket(AF_INET, SOCK_STREAM, 0);
+	assert_true(sys_listen(&address, &len, true, false, 8, &listener, NULL));
+	assert_true(sys_address_parse("127.0.0.1", ntohs(address.sin_port), &to));
+	int out = sys_net.connect(&to), in = accept(listener, NULL, NULL), v4 = sys_socket(false, false);
+	assert_true(out >= 0 && in >= 0 && v4 >= 0 && handed >= 0);
+	assert_true(leaves_at_once(out) && leaves_at_once(in) && leaves_at_once(v4));
+	assert_int_equal(listen(handed, 8), 0);
+	assert_false(leaves_at_once(handed));
+	assert_true(sys_handed_socket(handed, &to, at, NULL) && leaves_at_once(handed));
+	const int all[] = {out, in, v4, handed, listener};
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		close(all[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_servers_never_have_one_port),
 		cmocka_unit_test(nor_one_path),
+		cmocka_unit_test(no_socket_waits_for_more_to_send_U26),
 		cmocka_unit_test(others_of_the_same_process_may_share_a_port_that_was_had_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

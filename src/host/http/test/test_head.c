@@ -168,6 +168,49 @@ static void authorities_are_split(void **state)
 	assert_false(http_authority_is_valid(SLICE_LIT("[g::]"), &host, &port));
 }
 
+// What routes are found by and connections are made to.
+static void a_host_is_one_however_it_is_written_U27(void **state)
+{
+	static const struct {
+		const char *authority;
+		bool https;
+		const char *host;  // NULL: none
+		uint16_t port;
+	} rows[] = {
+		{"shop.example", false, "shop.example", 80},
+		{"Shop.EXAMPLE", true, "shop.example", 443},
+		{"shop.example:80", false, "shop.example", 80},
+		{"shop.example:443", false, "shop.example", 443},
+		{"shop.example.", false, "shop.example", 80},
+		{"SHOP.example.:8080", false, "shop.example", 8080},
+		{"[::1]", false, "::1", 80},
+		{"[2001:DB8::A]:8443", true, "2001:db8::a", 8443},
+		{"127.0.0.1:1", false, "127.0.0.1", 1},
+		{"shop.example:", false, "shop.example", 80},
+		{"shop.example:0", false, NULL, 0},
+		{"shop.example:65536", false, NULL, 0},
+		{"shop.example:99999999999999999999", false, NULL, 0},
+		{"shop.example:+80", false, NULL, 0},
+		{"shop.example:80:80", false, NULL, 0},
+		{"::1", false, NULL, 0},
+		{"[::1", false, NULL, 0},
+		{"[::1]x", false, NULL, 0},
+		{"user@shop.example", false, NULL, 0},
+		{"shop%2eexample", false, NULL, 0},
+		{"shop.example/", false, NULL, 0},
+		{"shop.example\r\n", false, NULL, 0},
+		{"", false, NULL, 0},
+		{":80", false, NULL, 0},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char host[HTTP_HOST_MAX + 1];
+		uint16_t port = 0;
+		bool is_one = http_authority_split(slice_str(rows[i].authority), rows[i].https, host, &port);
+		if (is_one != (rows[i].host != NULL) || (is_one && (strcmp(host, rows[i].host) != 0 || port != rows[i].port)))
+			fail_msg("'%s': %s:%u", rows[i].authority, is_one ? host : "none", port);
+	}
+}
+
 static void W32_lengths_are_digits_only(void **state)
 {
 	uint64_t n;
@@ -213,6 +256,7 @@ int main(void)
 		cmocka_unit_test(L82_names_and_values_with_line_ends_are_invalid),
 		cmocka_unit_test(W28_connection_fields_are_forbidden),
 		cmocka_unit_test(authorities_are_split),
+		cmocka_unit_test(a_host_is_one_however_it_is_written_U27),
 		cmocka_unit_test(W32_lengths_are_digits_only),
 		cmocka_unit_test(reasons_are_those_of_the_registry),
 		cmocka_unit_test(addresses_round_trip),

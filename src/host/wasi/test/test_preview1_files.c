@@ -271,6 +271,26 @@ static void times_are_nanoseconds_since_1970(void **state)
 	assert_true(u64_at(848) > UINT64_C(1000000000000000000));
 }
 
+// Others may have set any time; what fits no number of nanoseconds is an error, and what lies before 1970 is 0.
+static void times_of_others_may_be_extreme_L78(void **state)
+{
+	static const int64_t seconds[] = {INT64_MIN, -1, 0, 1LL << 33, 18446744073, 18446744074, INT64_MAX};
+	uint64_t n = text(1024, "f");
+	make("f", "");
+	for (size_t i = 0; i < ARRAY_LEN(seconds); i++) {
+		struct timespec times[2] = {{0, 0}, {seconds[i], 700000000}};
+		struct stat st;
+		assert_int_equal(utimensat(AT_FDCWD, "f", times, 0) | stat("f", &st), 0);
+		uint64_t s = (uint64_t)st.st_mtim.tv_sec, most = (UINT64_MAX - (uint64_t)st.st_mtim.tv_nsec) / SECOND;
+		bool before = st.st_mtim.tv_sec < 0, fits = before || s <= most;
+		gives(fits ? P1_SUCCESS : P1_OVERFLOW, path_filestat_get, 3, 0, 1024, n, 800);
+		if (fits)
+			assert_int_equal(u64_at(848), before ? 0 : s * SECOND + (uint64_t)st.st_mtim.tv_nsec);
+	}
+	gives(P1_SUCCESS, path_filestat_set_times, 3, 0, 1024, n, UINT64_MAX, UINT64_MAX, P1_ATIM | P1_MTIM);
+	gives(P1_SUCCESS, path_filestat_get, 3, 0, 1024, n, 800);
+}
+
 // The names, in their order, from a cookie on, with a buffer of `room` bytes; *next: the cookie of the last whole one.
 static uint32_t list(uint64_t cookie, uint32_t room, char names_of[][32], uint32_t max, uint64_t *next)
 {
@@ -373,6 +393,29 @@ static void files_are_given_back_when_the_guest_ends(void **state)
 	close_guest();
 	assert_int_equal(process.files.n, 0);
 	open_guest();
+}
+
+static void a_folder_that_was_given_is_renumbered_as_any_other_L73(void **state)
+{
+	make("f", "12345");
+	gives(P1_SUCCESS, fd_renumber, 3, 3);
+	uint32_t fd = open_at(3, "f", 0, RW, 0);
+	assert_int_equal(fd, 5);
+	gives(P1_BADF, fd_renumber, 3, 6);
+	gives(P1_SUCCESS, fd_renumber, fd, 4);
+	gives(P1_BADF, fd_prestat_get, 4, 256);
+	gives(P1_BADF, fd_close, fd);
+	IOVS(512, {600, 5});
+	gives(P1_SUCCESS, fd_read, 4, 512, 1, 256);
+	assert_memory_equal(at(600), "12345", 5);
+	gives(P1_SUCCESS, fd_renumber, 3, 4);  // the file is closed
+	assert_int_equal(guest.p->fs.n_open, 0);
+	gives(P1_BADF, path_open, 3, 0, 1024, 1, 0, 0, 0, 0, 256);
+	gives(P1_SUCCESS, fd_prestat_get, 4, 256);
+	assert_int_equal(open_at(4, "f", 0, RW, 0), 3);
+	gives(P1_SUCCESS, fd_renumber, 3, 3);
+	gives(P1_SUCCESS, fd_read, 3, 512, 1, 256);
+	assert_int_equal(u32_at(256), 5);
 }
 
 static void a_file_is_polled_as_ready_with_what_is_behind_its_position(void **state)
@@ -502,6 +545,8 @@ int main(void)
 		HERE(what_a_path_may_not_be_is_told),
 		HERE(nothing_is_changed_in_a_folder_to_be_read),
 		HERE(times_are_nanoseconds_since_1970),
+		HERE(times_of_others_may_be_extreme_L78),
+		HERE(a_folder_that_was_given_is_renumbered_as_any_other_L73),
 		HERE(entries_are_given_once_each_however_small_the_buffer),
 		HERE(a_cookie_leads_back_also_after_the_end),
 		HERE(a_link_is_read_as_far_as_there_is_room),

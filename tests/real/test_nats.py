@@ -263,3 +263,8 @@ def test_by_tls(nats):
         with Door(f"nats://127.0.0.1:{other.port}/links") as d:
             r = d.set(b"k", b"v")
             assert r.code == "unsent" and "TLS" in r.rest, r
+        with Door(f"tls://localhost:{other.port}/links", "--ca", f"{folder}/cert.pem", "--deadline-ms", "20000") as d:
+            assert d.get(b"k").value == "#1000000"
+    with Door(nats.target.replace("nats://", "tls://"), "--ca", f"{folder}/cert.pem") as d:  # one that has no TLS
+        r = d.set(b"k", b"v")
+        assert r.code == "unsent", r

@@ -174,7 +174,7 @@ static void targets_are_one_place_whoever_asks_there(void **s)
 		const char *a, *b;
 		bool same;
 	} told[] = {{"redis://h", "redis://h:6379/0", true}, {"redis://h/1", "redis://u:p@H:6379/1", true}, {"redis://h", "rediss://h", true}, {"redis://h", "redis://h/1", false},
-		{"redis://h", "redis://h:6380", false}, {"redis://h", "redis://g", false}, {"nats://h/b", "nats://h:4222/b", true}, {"nats://t@h/b", "nats://o@h/b", true},
+		{"redis://h", "redis://h:6380", false}, {"redis://h", "redis://g", false}, {"nats://h/b", "nats://h:4222/b", true}, {"nats://h/b", "tls://t@H/b", true}, {"nats://t@h/b", "nats://o@h/b", true},
 		{"nats://u:p@h/b", "nats://u:q@h/b", true}, {"nats://u:p@h/b", "nats://v:p@h/b", false}, {"nats://h/b", "nats://h/c", false}, {"memory:a", "memory:a", true},
 		{"memory:a", "memory:b", false}, {"memory:", "file:/a", false}, {"file:/a", "file:/a", true}, {"file:/a", "file:/b", false}, {"@a", "@a", true}, {"@a", "@b", false},
 		{"@a", "component:a", false}};

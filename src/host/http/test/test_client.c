@@ -672,6 +672,49 @@ static void a_name_that_nobody_answers_for_ends_in_time_and_so_does_who_lets_go(
 	slow_names = false;
 }
 
+enum { SILENT = 4 };
+static int others[SILENT];
+static unsigned n_asked;
+static uint64_t asked_ns[SILENT];
+
+static int resolve_to_many(const char *host, uint16_t port, bool numeric, struct sys_address *ret, uint32_t max)
+{
+	if (numeric)
+		return sys_net_real.resolve(host, port, true, ret, max);
+	for (uint32_t i = 0; i < SILENT; i++)
+		assert_int_equal(sys_net_real.resolve("127.0.0.1", (uint16_t)(port + i), true, &ret[i], 1), 1);
+	return SILENT;
+}
+
+// A socket that never says that it is connected.
+static int connect_to_nobody(const struct sys_address *to)
+{
+	int pair[2];
+	assert_true(n_asked < SILENT);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	while (write(pair[0], asked.body, sizeof asked.body) > 0)
+		;
+	asked_ns[n_asked] = loop_now_fresh_ns(loop);
+	others[n_asked++] = pair[1];
+	return pair[0];
+}
+
+// A second for all of them, not for each: had each its own, the last would be asked after three.
+static void all_addresses_of_a_name_have_one_time_U6(void **state)
+{
+	sys_net.resolve = resolve_to_many;
+	sys_net.connect = connect_to_nobody;
+	ask((struct http_outgoing_request){.authority = SLICE_LIT("silent.example"), .connect_ns = 1000 * MS});
+	for (int i = 0; i < 10000 && !asked.over; i++)
+		turn();
+	assert_int_equal(asked.failure, HTTP_FAILURE_CONNECTION_TIMEOUT);
+	assert_int_equal(n_asked, SILENT);
+	assert_true(asked_ns[SILENT - 1] - asked_ns[0] < 2900 * MS);
+	let_go();
+	for (unsigned i = 0; i < n_asked; i++)
+		close(others[i]);
+}
+
 static void a_client_that_is_freed_tells_those_that_wait(void **state)
 {
 	ask((struct http_outgoing_request){0});
@@ -712,6 +755,7 @@ int main(void)
 		TEST(nobody_listens),
 		TEST(names_are_looked_up_elsewhere_and_vetted_before_they_are_connected_to),
 		TEST(a_name_that_nobody_answers_for_ends_in_time_and_so_does_who_lets_go),
+		TEST(all_addresses_of_a_name_have_one_time_U6),
 		TEST(a_client_that_is_freed_tells_those_that_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

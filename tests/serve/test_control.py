@@ -209,6 +209,20 @@ def wrong_requests_get_an_error_with_its_parts():
         check(s.ask("/v1/status", "HEAD").body == b"" and s.ask("/v1/status?x=%zz").status == 200, "HEAD, a query that nobody asks for")
 
 
+def ids_that_nobody_has_are_an_error_or_nothing_U36():
+    with Folder() as folder, _Control(folder) as s:
+        for n in (0, 1, 2**32, 2**63, 2**64 - 1):
+            check(s.json(f"/v1/apps/hello/receipts?id={n}")["receipts"] == [], n)
+        for path, method in (("/v1/apps/hello/explain?request=77", "GET"), ("/v1/apps/hello/explain?component=other", "GET"), ("/v1/apps/other/status", "GET"),
+                ("/v1/apps/other/logs", "GET"), ("/v1/operations/hello-77", "GET"), ("/v1/operations/hello-77", "DELETE"), ("/v1/apps/other/links/store", "POST")):
+            e = s.json(path, method, 404)["error"]
+            check(e["code"] == "usage" and e["message"], f"{path}: {e}")
+        for path in ("/v1/apps/hello/explain?request=-1", "/v1/apps/hello/explain?request=x", "/v1/apps/hello/receipts?id=18446744073709551616", "/v1/apps/hello/receipts?id=x"):
+            e = s.json(path, "GET", 400)["error"]
+            check(e["code"] == "usage" and e["message"], f"{path}: {e}")
+        check(ask(s.at[0], "/").status == 200, "it serves on")
+
+
 def it_survives_whoever_means_ill():
     with Folder() as folder, _Control(folder) as s:
         for junk in (b"\0" * 1000, b"GET / HTTP/1.1\r\n" + b"a: " + b"x" * 100000, b"GET /v1/status HTTP/9.9\r\n\r\n", b"POST /v1/status HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",

@@ -190,6 +190,14 @@ def ids_of_proxies_are_taken_over():
 
 # ---- signals ----------------------------------------------------------------------------------------------------------------------------
 
+def what_is_reserved_is_no_memory_U20():
+    with Server(HELLO) as s:
+        s.get("/")
+        kib = {k: int(v.split()[0]) for k, v in (line.split(":") for line in Path(f"/proc/{s.process.pid}/status").read_text().splitlines()) if k in ("VmSize", "VmData", "VmRSS")}
+    check(kib["VmSize"] > 6 << 20, f"no cells: {kib}")
+    check(kib["VmData"] < 256 << 10 and kib["VmRSS"] < 64 << 10, kib)  # what may be written to, what is there
+
+
 def signals_that_mean_nothing_to_a_server_do_not_end_it():
     with Server(MISBEHAVE, shards=2) as s:
         flying = Many([lambda: s.get("/delay") for _ in range(10)])

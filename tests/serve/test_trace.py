@@ -1,5 +1,5 @@
 """Traces: what a collector gets (a receiver of ours, read by opentelemetry-proto of PyPI), whose context goes on, and that nobody waits for a collector."""
-import threading, time
+import json, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
@@ -145,6 +145,26 @@ def what_failed_is_an_error():
             s.get("/trap")
         span = next(x for _, x in to.spans())
         check(span.status.code == 2 and _facts(span)["tenon.outcome"] == "trap" and _facts(span)["http.response.status_code"] == 500, span)
+
+
+def no_value_and_no_credential_is_in_a_span_U31():
+    secret = "of-nobody-elses"
+    link = f'type = "redis"\nurl = "redis://user:{secret}@127.0.0.1:1/0"\nstart = "lazy"\ndeadline = "300ms"'
+    with _Collector() as to, Folder() as top:
+        for n, (store, status) in enumerate((('type = "memory"', 200), (link, 500)), 1):
+            with _counter(top, store, flags=("--otlp", to.url)) as app:
+                for path, method in ((f"/set/k?token={secret}", "PUT"), ("/get/k", "GET")):
+                    a = ask(app.at, path, method, headers=[["authorization", f"Bearer {secret}"], ["cookie", secret]], body=secret if method == "PUT" else "")
+                    check(a.status == status, (path, a.status))
+                _until(to.spans, lambda found: sum(x.kind == 2 for _, x in found) == 2 * n)
+                told = json.dumps([app.control("status"), app.control("links"), [app.control(f"receipts?id={r['id']}") for r in app.receipts(2)]])
+                said = ask(str(next((top / "ctl").glob("*.sock"))), "/v1/apps/counter/logs?follow=false").body.decode()
+                check(secret not in told + said and "[method]bucket." in told, told + said)
+        check({s.name for _, s in to.spans()} >= {"PUT /...", "wasi:keyvalue/store#[method]bucket.set", "wasi:keyvalue/store#[method]bucket.get"}, to.spans())
+        with Server(shared_guest("http") / "proxy-rust.wasm", "--net", "127.0.0.1", "--otlp", to.url) as s:
+            s.get("/fetch?url=" + quote(f"{to.url}/peer?key={secret}", safe=""))
+            _until(lambda: [x for _, x in to.spans() if x.kind == 3], lambda found: found)
+        check(not any(secret.encode() in body for body in to.bodies), "it is in a span")
 
 
 def a_collector_that_does_not_answer_holds_nobody_up():

@@ -81,6 +81,21 @@ def several_apps_share_a_listener():
         check(s.get("/host").status == 404, "another host's route")
 
 
+def a_host_is_found_however_it_is_written_U27():
+    hosts = ("Shop.example", "dotted.example.", "[::1]", "127.0.0.1")
+    with Apps(_app("shop", *(_route("/", None, f'host = "{h}"\nstatic = {{ body = "{n}" }}\n') for n, h in enumerate(hosts)))) as apps, apps.up() as s:
+        for host, want in (("shop.example", 0), ("SHOP.example", 0), ("shop.example:80", 0), (f"shop.example:{s.addr[1]}", 0), ("shop.example.", 0), ("Shop.Example.:8443", 0),
+                ("dotted.example", 1), ("dotted.example.:80", 1), ("[::1]", 2), ("[::1]:3000", 2), ("127.0.0.1", 3), (f"127.0.0.1:{s.addr[1]}", 3),
+                ("a.shop.example", None), ("shop.example.org", None), ("shopxexample", None), ("[::2]", None), ("shop.example..", None)):
+            r = s.get("/", headers=[["Host", host]])
+            check((r.status, r.body) == (200, b"%d" % want) if want is not None else r.status == 404, f"{host}: {r.status} {r.body}")
+        for host in ("shop.example:80:80", "user@shop.example", "::1", "[::1", "shop.example/", "shop example"):
+            r = s.get("/", headers=[["Host", host]])
+            check(r.status == 400, f"{host}: {r.status} {r.body}")
+        curl = subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-H", "Host: SHOP.example.:80", f"http://127.0.0.1:{s.addr[1]}/"], capture_output=True, timeout=60)
+        check(curl.stdout == b"0", f"over HTTP/2: {curl.stdout}")
+
+
 def a_text_of_any_length_goes_whole_also_to_who_reads_late_and_over_http2():
     lengths = (0, 1, 65535, 65536, 65537, 700_000)
     with Apps(_app("shop", *(_route(f"/{n}", None, f'static = {{ body = "{"x" * n}" }}\n') for n in lengths))) as apps, apps.up() as s:

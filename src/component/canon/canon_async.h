@@ -49,8 +49,6 @@ enum trap canon__get_pending_event(struct canon_instance *i, struct canon__waita
 // It is not pending any more.
 void canon__forget_pending_event(struct canon__waitable *w);
 enum trap canon__set_get_pending_event(struct canon_instance *i, struct canon__set *s, struct canon__event_tuple *ret);
-// It has an event: for the next of its waiters, if it has one.
-void canon__set_wake(struct canon_instance *i, struct canon__set *s);
 void canon__waitable_join(struct canon_instance *i, struct canon__waitable *w, struct canon__set *s);
 // wait_for_pending_event: the thread that runs waits.
 enum trap canon__wait_for_pending_event(struct canon_instance *i, struct canon__waitable *w);
@@ -163,6 +161,8 @@ enum trap canon__thread_another(struct canon_instance *i, const struct canon__th
 bool canon__thread_is_ready(const struct canon_instance *i, const struct canon__thread *th);
 // What it waits for may be there.
 void canon__thread_wake(struct canon_instance *i, struct canon__thread *th);
+// It has an event: for the next of its waiters, if it has one.
+void canon__set_wake(struct canon_instance *i, struct canon__set *s);
 // A suspended thread is ready from now on.
 void canon__thread_resume_later(struct canon_instance *i, struct canon__thread *th);
 // current_thread; of a sync-typed call made when it is asked for. NULL: no memory.

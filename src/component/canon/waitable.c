@@ -17,23 +17,6 @@ static void leave_pending(struct canon__waitable *w)
 	w->prev = NULL;
 }
 
-void canon__set_wake(struct canon_instance *i, struct canon__set *s)
-{
-	struct canon__thread *th = s->waiters;
-	if (!th)
-		return;
-	// The next event wakes the next of them.
-	if (th->next_waiter) {
-		s->waiters = th->next_waiter;
-		s->waiters->prev_waiter = &s->waiters;
-		th->next_waiter = NULL;
-		th->prev_waiter = s->last_waiter;
-		*s->last_waiter = th;
-		s->last_waiter = &th->next_waiter;
-	}
-	canon__thread_wake(i, th);
-}
-
 static void enter_pending(struct canon_instance *i, struct canon__waitable *w)
 {
 	struct canon__set *s = w->set;

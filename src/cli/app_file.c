@@ -117,6 +117,7 @@ bool cli__manifest_load(const struct cli *c, struct arena *a, const struct cli_m
 	struct app_inputs in = {.sets = c->sets.ptr, .n_sets = c->sets.len, .live = live, .root = m->root, .ctx = a, .env = read_env, .read = read_file};
 	in.profile = m->is_written ? NULL : c->profile;
 	in.sets_may_miss = m->is_written;
+	in.secrets_of = m->secrets_of;
 	in.check_address = check_address;
 	in.check_network = check_network;
 	in.check_range = check_range;

@@ -80,13 +80,18 @@ void cli__put_version(struct buf *to, const char *path, const char *sha256)
 	ctl_encode(to, slice_str(path));
 }
 
+static bool is_stopped(const struct json *app)
+{
+	return slice_eq_str(json_text(app, "state"), "stopped");
+}
+
 static void hint_apps(const struct ask_tenon *all, uint32_t n, struct err *e)
 {
 	struct buf names = {.max = 800};
 	for (uint32_t i = 0; i < n; i++)
 		for (const struct json *a = json_member(all[i].status, "apps")->first; a; a = a->next)
-			buf_printf(&names, "%s%.*s", names.len ? ", " : "", SLICE_ARGS(json_text(a, "app")));
-	err_hint(e, "there run: %.*s", SLICE_ARGS(buf_view(&names)));
+			buf_printf(&names, "%s%.*s%s", names.len ? ", " : "", SLICE_ARGS(json_text(a, "app")), is_stopped(a) ? " (stopped)" : "");
+	err_hint(e, "there %s: %.*s", slice_find(buf_view(&names), '(') < names.len ? "are" : "run", SLICE_ARGS(buf_view(&names)));
 	buf_release(&names);
 }
 
@@ -98,7 +103,7 @@ bool cli__ask_app(struct cli *c, const char *app, struct ask_tenon *ret, const s
 		return false;
 	for (uint32_t i = 0; i < n; i++)
 		for (const struct json *a = json_member(all[i].status, "apps")->first; a; a = a->next)
-			if (app ? slice_eq_str(json_text(a, "app"), app) : !slice_eq_str(json_text(a, "state"), "stopped")) {
+			if (app ? slice_eq_str(json_text(a, "app"), app) : !is_stopped(a)) {
 				*ret = all[i];
 				*ret_app = a;
 				found++;

@@ -14,6 +14,7 @@ struct cli_manifest {
 	const char *root;  // of app_inputs, as it was then; NULL: the folder has no name any more
 	struct slice text;
 	bool is_written;  // by app_print: the profile and the values of --set are in it already
+	const struct app *secrets_of;  // of one that is written, as app_inputs has it
 };
 // The manifest at a path, or the tenon.toml or spin.toml of a folder. In the arena.
 NODISCARD bool cli__manifest_read(struct arena *a, const char *path, struct cli_manifest *ret, struct err *e);

@@ -188,11 +188,26 @@ static void forget(void *user)
 	mem_free(of);
 }
 
+// What was in force once and is laid out again knows no secrets: those whose only value is a manifest's default have that of the app's manifest now.
+static bool load_written(const struct up_app *of, struct arena *a, struct cli_manifest m, struct slice live, struct app **ret, struct err *e)
+{
+	struct arena scratch;
+	struct app *now;
+	struct err why = {0};
+	arena_init(&scratch, MODEL_MEMORY);
+	if (!of->manifest.is_written && cli__manifest_load(of->up->c, &scratch, &of->manifest, slice_of("", 0), &now, &why))
+		m.secrets_of = now;
+	bool ok = cli__manifest_load(of->up->c, a, &m, live, ret, e);
+	arena_release(&scratch);
+	return ok;
+}
+
 static bool load(void *user, struct arena *a, const struct ctl_source *s, struct slice live, const struct app **ret, struct err *e)
 {
 	const struct up_app *of = user;
+	const struct cli_manifest *m = s ? &s->manifest : &of->manifest;
 	struct app *app;
-	if (!cli__manifest_load(of->up->c, a, s ? &s->manifest : &of->manifest, live, &app, e))
+	if (!(m->is_written ? load_written(of, a, *m, live, &app, e) : cli__manifest_load(of->up->c, a, m, live, &app, e)))
 		return false;
 	if (strcmp(app->about.name.text, of->name) != 0) {
 		err_set(e, ERR_USAGE, "this is the manifest of app %s, not of %s", app->about.name.text, of->name);

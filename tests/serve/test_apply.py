@@ -454,6 +454,40 @@ def a_secret_is_set_by_a_file_whose_name_alone_is_kept():
         host.tenon("set", f"token=@{file}", status=5)
 
 
+def a_secret_of_a_default_is_that_of_the_manifest_now_where_what_was_is_made_again():
+    """It is written nowhere: an undo of an apply, and an apply of what was stopped, have it from the manifest."""
+    with Folder() as top, Host(top) as host:
+        def write(name, secret, greeting):
+            folder = host.write(name, f'[variables]\ngreeting = {{ default = "{greeting}" }}\ntoken = {{ secret = true, default = "{secret}" }}\n'
+                + _component("api", "a", "/...", 'expose = true\nenv = { TOKEN = "${token}", GREETING = "${greeting}" }'), a=MISBEHAVE)
+            (folder / "tenon.toml").write_text((folder / "tenon.toml").read_text().replace(f'"{name}"', '"shop"'))
+            return folder
+
+        def says(*what):
+            body = ask(host.at[0], "/env").body
+            check(all(w in body for w in what), body)
+
+        one, two = write("one", "first", "hello"), write("two", "second", "good day")
+        host.start(one)
+        host.tenon("apply", two)
+        says(b"TOKEN=second\n", b"GREETING=good day\n")
+        host.tenon("undo")
+        says(b"TOKEN=second\n", b"GREETING=hello\n")
+        host.tenon("apply", one)
+        says(b"TOKEN=first\n", b"GREETING=hello\n")
+        for how in (lambda: None, lambda: (host.kill(), host.start(ready=1))):
+            host.tenon("stop")
+            how()
+            host.tenon("apply", one)
+            says(b"TOKEN=first\n", b"GREETING=hello\n")
+            host.tenon("stop")
+            check("there are: shop (stopped)" in host.tenon("undo", status=5), "which one there is")
+            host.tenon("undo", "shop")
+            says(b"TOKEN=first\n", b"GREETING=hello\n")
+        kept = (one / ".tenon/default/shop/journal").read_text()
+        check("second" not in kept and "first" not in kept, kept)
+
+
 def clients_that_change_at_once_take_turns():
     with Folder() as top, Host(top) as host:
         app = host.write("shop", '[variables]\ngreeting = { default = "a" }\n' + _component("api", "a", "/...", 'env = { GREETING = "${greeting}" }'), a=HELLO, b=MISBEHAVE)

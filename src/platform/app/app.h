@@ -308,6 +308,8 @@ struct app_inputs {
 	bool sets_may_miss;        // a name that is no variable is passed over
 	// Live changes: a manifest's text that is laid over the file and the profile by the rules of a profile. What is in force is one text again (app_print).
 	struct slice live;
+	// Of a manifest that app_print wrote: a secret variable that nothing gives a value has that of this app's, by its name. NULL: it has none.
+	const struct app *secrets_of;
 	void *ctx;
 	app_env_fn *env;           // TENON_VAR_X, CREDENTIALS_DIRECTORY
 	app_read_fn *read;         // @FILE, credentials

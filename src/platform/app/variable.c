@@ -74,13 +74,20 @@ static bool apply_set(struct app__load *l, const char *set, bool *seen)
 		err_set(l->e, ERR_ENV, "--set %s: there is no such file", set);
 }
 
-static bool apply_env(struct app__load *l, struct app_variable *v)
+// NULL: memory is out.
+static const char *env_name(struct app__load *l, const struct app_variable *v)
 {
 	char *name = app__format_text(l, "TENON_VAR_%s", v->item.name);
+	for (char *c = name; c && *c; c++)
+		*c = (char)toupper((unsigned char)*c);
+	return name;
+}
+
+static bool apply_env(struct app__load *l, struct app_variable *v)
+{
+	const char *name = env_name(l, v);
 	if (!name)
 		return false;
-	for (char *c = name; *c; c++)
-		*c = (char)toupper((unsigned char)*c);
 	const char *value = l->in->env ? l->in->env(l->in->ctx, name) : NULL;
 	return !value || take(l, v, slice_str(value), APP_FROM_ENV, name);
 }
@@ -101,6 +108,19 @@ static bool apply_file(struct app__load *l, struct app_variable *v)
 	if (l->e && l->e->code == ERR_NONE)
 		err_set(l->e, ERR_ENV, "'%s': there is no such file", v->path);
 	return l->e && err_note(l->e, "the variable '%s'", v->item.name);
+}
+
+// What a manifest's own default was isn't written with what was in force: it is what the manifest says now.
+static void apply_known_secret(struct app__load *l, struct app_variable *v)
+{
+	const struct app *of = l->in->secrets_of;
+	for (uint32_t i = 0; of && !v->value && v->secret.value && i < of->variables.n; i++) {
+		const struct app_variable *known = &of->variables.list[i];
+		if (!known->secret.value || !known->value || strcmp(known->item.name, v->item.name) != 0)
+			continue;
+		v->value = app__copy(l, slice_str(known->value));
+		v->from = APP_FROM_DEFAULT;
+	}
 }
 
 static bool resolve_one(struct app__load *l, struct app_variable *v)
@@ -125,10 +145,12 @@ static bool resolve_one(struct app__load *l, struct app_variable *v)
 		v->from = v->fallback.at.in == APP_IN_MANIFEST ? APP_FROM_DEFAULT : APP_FROM_PROFILE;
 		v->source = v->fallback.at.in == APP_IN_PROFILE ? l->app->profile : NULL;
 	}
+	apply_known_secret(l, v);
 	if (v->value || !v->required.value)
 		return true;
 	app__fail(l, v->item.at, "the variable '%s' has no value", v->item.name);
-	return l->e ? err_hint(l->e, "--set %s=VALUE, --set %s=@FILE, or TENON_VAR_… in the environment", v->item.name, v->item.name) : false;
+	const char *name = env_name(l, v);
+	return l->e && name ? err_hint(l->e, "--set %s=VALUE, --set %s=@FILE, or %s in the environment", v->item.name, v->item.name, name) : false;
 }
 
 bool app__resolve(struct app__load *l)

@@ -450,6 +450,8 @@ def links_of_an_app_on_one_store_move_together():
             check(targets() == ["memory:plain"] * 2 and counts() == (0, 0), targets())
             app.tenon("undo")
             check(targets() == ["memory:b"] * 2 and counts() == wanted, targets())
+            said = app.tenon("undo", "--to", "1", status=6)  # their one store, of which what differs is its type and its path
+            check("link store leads to another store" in said or "link other leads to another store" in said, said)
             releases = json.loads(ask(f"{top}/ctl/{app.process.pid}.sock", "/v1/apps/counter/releases").body)["releases"]
             check([(r["link"], *r["with"]) for r in releases[:-1]] == [("store", "other")] * 2 + [("other", "store")] + [("store", "other")] * 4, releases)
             app.stop()

@@ -521,7 +521,9 @@ bool ctl__link_moves(struct ctl_op *op, const struct ctl_model *to, struct ctl__
 {
 	const struct app *from = op->app->model ? op->app->model->app : NULL;
 	const struct app_change *list;
+	struct map seen;
 	uint32_t n = 0;
+	map_init(&seen, &op->arena);
 	ret->to = to;
 	if (from && to && !app_diff(&op->arena, from, to->app, &list, &n, e))
 		return false;
@@ -530,8 +532,13 @@ bool ctl__link_moves(struct ctl_op *op, const struct ctl_model *to, struct ctl__
 		return err_nomem(e);
 	for (uint32_t i = 0; i < n; i++) {
 		const char *name = list[i].name;
-		bool moves = false, known = ret->n && strcmp(ret->names[ret->n - 1], name) == 0;  // what differs of a link stands together
-		if (is_of_store(&list[i]) && !known && !ctl_link_has_moved(&op->arena, app_link_find(from, name), app_link_find(to->app, name), &moves, e))
+		bool moves = false, nomem = false;
+		if (!is_of_store(&list[i]) || !map_insert(&seen, slice_str(name), 1, &nomem)) {  // its type and its path
+			if (nomem)
+				return err_nomem(e);
+			continue;
+		}
+		if (!ctl_link_has_moved(&op->arena, app_link_find(from, name), app_link_find(to->app, name), &moves, e))
 			return false;
 		if (moves)
 			ret->names[ret->n++] = name;

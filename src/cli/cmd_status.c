@@ -45,17 +45,67 @@ static void put_component(struct buf *b, const struct json *f)
 	buf_put_byte(b, '\n');
 }
 
+static void put_shadow(struct buf *b, const struct json *s)
+{
+	buf_printf(b, "    of what is read %llu %% is asked of %.*s, too: %llu equal, %llu different, %llu failed, %llu left out; it takes", (unsigned long long)json_number(s, "percent", 0),
+		SLICE_ARGS(json_text(s, "target")), (unsigned long long)json_number(s, "equal", 0), (unsigned long long)json_number(s, "different", 0),
+		(unsigned long long)json_number(s, "failed", 0), (unsigned long long)json_number(s, "left_out", 0));
+	put_time(b, json_number(s, "shadow_mean_us", 0));
+	buf_put_str(b, ", the store");
+	put_time(b, json_number(s, "mean_us", 0));
+	buf_put_byte(b, '\n');
+}
+
+// What it leads to is the last: it may be long. Calls are those of stores; what others do stands with the components.
+static void put_link(struct buf *b, const struct json *l)
+{
+	char name[40];
+	const struct json *shadow = json_member(l, "shadow");
+	struct slice state = json_text(l, "state");
+	snprintf(name, sizeof name, "@%.*s", SLICE_ARGS(json_text(l, "link")));
+	if (state.len) {
+		buf_printf(b, "  %-18.18s %-7.*s %9llu %7llu %6llu", name, SLICE_ARGS(state), (unsigned long long)json_number(l, "calls", 0), (unsigned long long)json_number(l, "errors", 0),
+			(unsigned long long)json_number(l, "in_flight", 0));
+		put_time(b, json_number(l, "mean_us", 0));
+	} else {
+		buf_printf(b, "  %-18.18s %-39s", name, "");
+	}
+	buf_put_str(b, "  ");
+	put_slice(b, json_text(l, "target"));
+	buf_put_byte(b, '\n');
+	if (shadow)
+		put_shadow(b, shadow);
+}
+
+// A version that is tried stands beneath its component.
+static void put_tried(struct buf *b, const struct json *app, struct slice component)
+{
+	const struct json *tried = json_member(app, "tried");
+	if (tried && slice_eq(json_text(tried, "component"), component))
+		buf_printf(b, "    %llu %% of its requests go to a version that is tried, %.*s\n", (unsigned long long)json_number(tried, "percent", 0),
+			SLICE_ARGS(slice_sub(json_text(tried, "sha256"), 0, 12)));
+}
+
 static void put_app(struct buf *b, const struct json *app)
 {
-	const struct json *components = json_member(app, "components");
+	const struct json *components = json_member(app, "components"), *links = json_member(app, "links");
+	uint64_t release = json_number(app, "release", 0);
 	put_slice(b, json_text(app, "app"));
+	if (release)
+		buf_printf(b, ", release %llu", (unsigned long long)release);
 	if (slice_eq_str(json_text(app, "state"), "stopped"))
 		buf_put_str(b, " (stopped)");
 	buf_put_str(b, json_is_true(app, "busy") ? " (a change is under way)\n" : "\n");
 	if (components && components->n)
 		buf_printf(b, "  %-18s %-7s %9s %7s %6s%8s%8s%9s\n", "component", "policy", "requests", "errors", "now", "p50", "p99", "memory");
-	for (const struct json *f = components ? components->first : NULL; f; f = f->next)
+	for (const struct json *f = components ? components->first : NULL; f; f = f->next) {
 		put_component(b, f);
+		put_tried(b, app, json_text(f, "component"));
+	}
+	if (links && links->n)
+		buf_printf(b, "  %-18s %-7s %9s %7s %6s%8s  %s\n", "link", "state", "calls", "errors", "now", "mean", "leads to");
+	for (const struct json *l = links ? links->first : NULL; l; l = l->next)
+		put_link(b, l);
 }
 
 static void put_process(struct buf *b, const struct json *s)

@@ -435,6 +435,8 @@ def links_of_an_app_on_one_store_move_together():
                 for target in ("memory:a", f"file:{top}/1.db", "memory:b", f"file:{top}/2.db"):
                     o = app.link(target, "--copy", *PATIENT)
                     check(o["with"] == ["other"] and targets() == [target] * 2, f"{o} {targets()}")
+            said = app.tenon("status")
+            check("counter, release 5\n" in said and said.count(f"{top}/2.db") == 2 and all(word in said for word in ("@store ", "@other ", "open")), said)
             counts = lambda: (app.count("n"), app.count("d"))
             check(not mine.failed and not theirs.failed, [*mine.failed, *theirs.failed][:3])
             wanted = (mine.acknowledged, theirs.acknowledged)

@@ -317,6 +317,8 @@ def a_shadow_is_asked_too_and_nobody_waits_for_it():
         check(app.target() == "memory:" and app.status()["release"] == 3, "the store stays")
         read_all()
         s = shadow(lambda s: s["equal"] + s["different"] == 200)
+        said = app.tenon("status")
+        check(f"100 % is asked of {url}, too: {s['equal']} equal, {s['different']} different, 0 failed" in said, said)
         check((s["equal"], s["different"], s["failed"], s["percent"], s["target"]) == (100, 100, 0, 100, url), s)
         app.link(url, "--shadow", "10%")
         read_all()

@@ -117,6 +117,7 @@ def a_rollback_has_the_bytes_of_before_also_where_their_file_was_written_over():
         app.must_say(MISBEHAVE)
         app.tenon("update", "api", "--rollback")
         app.must_say(HELLO)
+        check("tried" not in app.tenon("status") and "tried" not in app.tenon("status", "--json"), "it is tried no more")
         check("no version to go back to" not in app.tenon("undo"), "undo")
         app.must_say(MISBEHAVE)
         app.tenon("undo", "--to", 1)
@@ -133,6 +134,8 @@ def a_share_of_the_requests_is_exact_until_it_is_promoted_or_rolled_back():
         check(got.count(SAYS[MISBEHAVE]) == 20, got.count(SAYS[MISBEHAVE]))
         check("is tried" in app.tenon("update", "api", HELLO, status=6), "another one was taken beside it")
         app.tenon("update", "api", "--percent", 50)
+        tried = json.loads(app.tenon("status", "--json"))["apps"][0]["tried"]
+        check(tried["component"] == "api" and tried["percent"] == 50 and f"50 % of its requests go to a version that is tried, {tried['sha256'][:12]}" in app.tenon("status"), tried)
         check([app.says()[1] for _ in range(100)].count(SAYS[MISBEHAVE]) == 50, "not half of them")
         app.tenon("update", "api", "--rollback")
         app.must_say(HELLO)

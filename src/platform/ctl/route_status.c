@@ -7,6 +7,8 @@
 #include "link/link.h"
 #include "serve/serve.h"
 
+enum { TRIED_MEMORY = 16 << 20 };  // of what releases say
+
 static void put_string(struct buf *b, const char *name, struct slice text)
 {
 	buf_printf(b, ",\"%s\":", name);
@@ -196,6 +198,17 @@ static const struct of_app *first_of(const struct by_app *all, const char *app)
 	return &all->list[low];
 }
 
+// A version that is tried on a share of the requests.
+static void put_tried(const struct ctl_app *app, struct buf *b)
+{
+	struct ctl__tried tried;
+	struct arena a;
+	arena_init(&a, TRIED_MEMORY);
+	if (app->state && app->model && ctl__release_tried(&a, app->state->newest, &tried))
+		buf_printf(b, ",\"tried\":{\"component\":\"%s\",\"sha256\":\"%s\",\"percent\":%u}", tried.component, tried.sha256, tried.percent);
+	arena_release(&a);
+}
+
 static void put_app(struct ctl *ctl, const struct ctl_app *app, const struct by_app *all, struct buf *b)
 {
 	struct serve_component_facts f;
@@ -212,6 +225,7 @@ static void put_app(struct ctl *ctl, const struct ctl_app *app, const struct by_
 	}
 	buf_put_byte(b, ']');
 	put_app_links(app, b);
+	put_tried(app, b);
 	buf_printf(b, ",\"pid\":%d}", sys_process_id());
 }
 

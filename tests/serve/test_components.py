@@ -136,7 +136,7 @@ component = "caller"
 
 def _outcome(server, path):
     server.get(path)
-    return server.receipt(path)["outcome"]
+    return server.outcome(path)
 
 
 def _differs(c, call, want):

@@ -2,6 +2,7 @@
 import shutil, socket, subprocess, tempfile, time
 from pathlib import Path
 
+import work
 from assemble import I32, I64, RETURN, U64, UNREACHABLE, Component, const, const64, get, handler, load, loop, put
 from harness import HELLO, MISBEHAVE, SHARED, Server, Skip, by_hand, check, config, in_clear, shared_guest
 
@@ -284,3 +285,25 @@ def curl_gets_whole_answers_and_its_100():
             "-H", "Transfer-Encoding: chunked", "--data-binary", f"@{body}", base + "/splice", "--next", *show, "-I", base + "/", "--next", *show, "-0",
             "--data-binary", "hello", base + "/echo")
         check(out == f"200 13\n200 {3 << 20}\n200 {3 << 20}\n200 0\n200 5\n", out)
+
+
+class _Exits(work.Handler):
+    """Of what is posted to it: answers, or not, then ends by wasi:cli/exit."""
+
+    def __init__(self, answers, code):
+        super().__init__(work.Wit())
+        self._need(self._func("wasi:cli/exit", "exit"))
+        self._import()
+        self.made = self._component((self._answer().removesuffix(RETURN) if answers else b"") + const(code) + self.c.call("exit") + UNREACHABLE)
+
+
+def an_exit_behind_the_answer_is_a_success_W19():
+    for answers, code, status, outcome in ((True, 0, 200, "ok"), (False, 0, 500, "no response"), (False, 1, 500, "exit")):
+        with tempfile.TemporaryDirectory() as d:
+            guest = Path(d) / "guest.wasm"
+            guest.write_bytes(_Exits(answers, code).made)
+            with Server(guest) as s:
+                a = s.post("/")
+                check((a.status, a.aborted) == (status, False), f"{answers}, {code}: {a.status} {a.error}")
+                check(s.receipt("/")["outcome"] == outcome, f"{answers}, {code}: {s.receipt('/')}")
+                check(s.get("/").status == 200, "the next one")

@@ -143,7 +143,7 @@ class _App:
 def _outcome(server, path, numbers=itertools.count()):
     path = f"{path}/{next(numbers)}"
     server.get(path)
-    return server.receipt(path)["outcome"]
+    return server.outcome(path)
 
 
 def _at_least(call, want):
@@ -163,7 +163,7 @@ def _until(server, path, seconds=60):
 
 def _ended(server, path, n):
     """How the first n requests of a path ended."""
-    return [server.receipt(path, k)["outcome"] for k in range(1, n + 1)]
+    return [server.outcome(path, k) for k in range(1, n + 1)]
 
 
 def calls_of_many_roots_are_in_one_instance_at_once():

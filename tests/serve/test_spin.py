@@ -62,7 +62,7 @@ def what_is_not_granted_answers_access_denied_where_the_interface_can_say_so():
         with _App(_guest("fermyon:spin/anything@2.0.0", cases, result)) as app, app.up() as s:
             for n in range(3):
                 s.get(f"/{n}")
-                check(s.receipt(f"/{n}")["outcome"] == "ok", s.log_text())
+                check(s.outcome(f"/{n}") == "ok", s.log_text())
             check(s.logged("denied: fermyon:spin/anything@2.0.0; a link would grant it") == 1, s.log_text())
 
 
@@ -75,7 +75,7 @@ def where_it_can_not_the_call_traps():
 def stores_that_it_names_and_does_not_import_do_no_harm():
     with _App(_guest("fermyon:spin/anything@2.0.0", [("other", STRING)], "number"), 'key_value_stores = ["default"]') as app, app.up() as s:
         s.get("/")
-        check(s.receipt("/")["outcome"] == "ok", s.log_text())
+        check(s.outcome("/") == "ok", s.log_text())
 
 def keys_come_as_a_stream_of_several_pages():
     """spin:key-value@3.0.0: what is listed is all of it, once; a list of one that is open for another is another."""

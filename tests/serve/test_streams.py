@@ -184,7 +184,7 @@ def an_open_stream_goes_on_with_the_version_and_the_link_that_it_began_with():
                         _change("link", "pipe", f"mid:{OPS}", "component:more")
                     _all_well(server, ["count"])
                     slow.join()
-                    check(server.receipt("/slow")["outcome"] == "ok", server.log_text()[-2000:])
+                    check(server.outcome("/slow") == "ok", server.log_text()[-2000:])
                     _all_well(server, ["count"])
             finally:
                 del os.environ["TENON_CTL"], os.environ["TENON_STATE"]

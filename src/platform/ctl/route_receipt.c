@@ -176,7 +176,7 @@ static const struct {
 	const char *outcome, *means;
 } meanings[] = {
 	{"ok", "the guest answered and returned"},
-	{"no response", "the guest returned without an answer"},
+	{"no response", "the guest returned or exited without an answer"},
 	{"trap", "the guest trapped; the log has where (tenon logs)"},
 	{"exit", "the guest exited with an error"},
 	{"cpu budget spent", "the guest computed longer than --cpu allows"},

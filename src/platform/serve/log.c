@@ -170,12 +170,12 @@ const char *serve__outcome(const struct serve_request *c)
 		return lost(why, answered != 0);
 	if (c->inside.overdue)
 		return c->http.flow.finished ? "linger over" : "deadline exceeded";
-	if (c->ok)
+	if (c->ok || (c->trap.trap == TRAP_EXIT && c->trap.exit_code == 0))
 		return c->http.set_error ? "error" : c->http.head_set ? "ok"
 															  : "no response";
 	switch (c->trap.trap) {
 	case TRAP_EXIT:
-		return c->trap.exit_code == 0 ? "ok" : "exit";
+		return "exit";
 	case TRAP_CPU_BUDGET:
 		return "cpu budget spent";
 	case TRAP_DEADLINE:

@@ -49,6 +49,7 @@ static void each_call_and_each_realloc_has_slots_of_its_own_C62(void **state UNU
 	struct subject_call c = {.s = &subject, .name = "run"};
 	struct canon_trap trap;
 	struct err e = {0};
+	assert_true(vm_process_handle_signals(NULL));  // cmocka has taken them
 	assert_true(canon_instance_new(shard, subject.l.canon, &host, NULL, NULL, &c.i, &e));
 	assert_true(canon_instance_initialize(c.i, 0, canon_component_steps(subject.l.canon), NULL, &trap));
 	for (int n = 0; n < 3; n++) {

@@ -173,6 +173,8 @@ static bool split_port(struct slice text, struct slice *host, struct seam_net_ru
 		size_t end = slice_find(*host, ']');
 		if (end == host->len || (end + 1 < host->len && host->ptr[end + 1] != ':'))
 			return bad_rule(e, text, "the brackets are not closed before the port");
+		if (slice_find(slice_sub(*host, 0, end), ':') == end)
+			return bad_rule(e, text, "only an address of IPv6 stands in brackets");
 		last = end + 1;
 		colons = last < host->len;
 	}

@@ -12,6 +12,7 @@
 
 #define FILES "wasi:filesystem/types"
 #define D "[method]descriptor."
+#define D_IN "[method]input-stream."
 #define FS_CODE(name) WASI_FILESYSTEM_TYPES_ERROR_CODE_##name
 enum { READ = 1, WRITE = 2, MUTATE = 32, CREATE = 1, FOLDER = 2, EXCLUSIVE = 4, TRUNCATE = 8, FOLLOW = 1 };
 enum { STREAM_PIECE = 64 << 10 };  // bytes that an output of a file takes at once
@@ -213,6 +214,33 @@ static void streams_have_offsets_of_their_own(void **s)
 		fstatat(folders[0].fd, "f", &st, 0);
 	}
 	assert_int_equal(st.st_size, 17);
+}
+
+// However much is asked for; at the end it is closed, and says so again.
+static void a_read_gives_what_is_there_and_a_piece_at_most_W14(void **s)
+{
+	enum { SIZE = 3 * STREAM_PIECE + 7 };
+	static char data[SIZE + 1];
+	uint32_t dir = granted(0), f, got = 0;
+	memset(data, 'x', SIZE);
+	put_file("f", data);
+	assert_int_equal(open_at(dir, "f", 0, 0, READ, &f), 0);
+	uint32_t in = stream_of(D "read-via-stream", WORDS(f, 0)), ready = (uint32_t)CALL(&p, "[method]input-stream.subscribe", in);
+	CALL(&p, "[method]input-stream.read", in, 0);
+	assert_true(code_at(4) == 0 && puppet_word(&p, PUPPET_RESULT + 8) == 0);
+	while (outcome(D_IN "blocking-read", 4, WORDS(in, UINT64_MAX)) == 0) {
+		uint32_t n = puppet_word(&p, PUPPET_RESULT + 8);
+		assert_true(n > 0 && n <= STREAM_PIECE);
+		got += n;
+	}
+	assert_int_equal(got, SIZE);
+	static const char *const reads[] = {D_IN "blocking-read", D_IN "read", D_IN "skip"};
+	for (size_t i = 0; i < ARRAY_LEN(reads); i++) {
+		assert_int_equal(CALL(&p, "[method]pollable.ready", ready), 1);
+		CALL(&p, reads[i], in, UINT64_MAX);
+		uint32_t why = i == 2 ? 8 : 4;  // behind a u64
+		assert_true(puppet_peek(&p, PUPPET_RESULT) == 1 && puppet_peek(&p, PUPPET_RESULT + why) == WASI_IO_STREAMS_STREAM_ERROR_CLOSED);
+	}
 }
 
 static void what_a_splice_has_written_is_not_permitted_again(void **s)
@@ -464,6 +492,27 @@ static void a_slow_disk_holds_up_no_other_call(void **s)
 	}
 }
 
+static void after_a_flush_nothing_is_permitted_until_it_is_done_W12(void **s)
+{
+	put_file("f", "");
+	be_slow(false);
+	uint32_t dir = granted(0), f;
+	assert_int_equal(open_at(dir, "f", 0, 0, READ | WRITE, &f), 0);
+	uint32_t out = stream_of(D "append-via-stream", WORDS(f)), ready = (uint32_t)CALL(&p, "[method]output-stream.subscribe", out);
+	CALL(&p, "[method]output-stream.check-write", out);
+	assert_true(puppet_peek(&p, PUPPET_RESULT) == 0 && puppet_word(&p, PUPPET_RESULT + 8) >= 4096);
+	assert_int_equal(unfinished("[method]output-stream.write", out, "text"), 0);
+	assert_int_equal(outcome("[method]output-stream.flush", 4, WORDS(out)), 0);
+	CALL(&p, "[method]output-stream.check-write", out);
+	assert_true(puppet_peek(&p, PUPPET_RESULT) == 0 && puppet_word(&p, PUPPET_RESULT + 8) == 0);
+	assert_int_equal(CALL(&p, "[method]pollable.ready", ready), 0);
+	CALL(&p, "[method]pollable.block", ready);
+	struct stat st;
+	assert_true(fstatat(folders[0].fd, "f", &st, 0) == 0 && st.st_size == 4);
+	CALL(&p, "[method]output-stream.check-write", out);
+	assert_true(puppet_peek(&p, PUPPET_RESULT) == 0 && puppet_word(&p, PUPPET_RESULT + 8) >= 4096);
+}
+
 static void a_call_that_is_killed_does_not_wait_for_the_disk(void **s)
 {
 	put_file("f", "text");
@@ -511,6 +560,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_written_is_read),
 		TEST(streams_have_offsets_of_their_own),
+		TEST(a_read_gives_what_is_there_and_a_piece_at_most_W14),
 		TEST(what_a_splice_has_written_is_not_permitted_again),
 		TEST(a_hash_is_that_of_the_file_whatever_it_is_called_W22),
 		TEST(times_of_files_may_be_extreme_L78),
@@ -522,6 +572,7 @@ int main(void)
 		TEST(open_files_and_sizes_have_limits),
 		TEST(of_all_guests_together_files_have_a_limit_too),
 		TEST(a_slow_disk_holds_up_no_other_call),
+		TEST(after_a_flush_nothing_is_permitted_until_it_is_done_W12),
 		TEST(a_call_that_is_killed_does_not_wait_for_the_disk),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

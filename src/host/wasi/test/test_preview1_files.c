@@ -245,6 +245,9 @@ static void nothing_is_changed_in_a_folder_to_be_read(void **state)
 	gives(P1_PERM, path_create_directory, 4, 1100, 1);
 	gives(P1_PERM, path_rename, 4, 1024, n, 3, 1100, 1);
 	gives(P1_PERM, path_link, 4, 0, 1024, n, 3, 1100, 1);
+	make("f", "");
+	gives(P1_PERM, path_rename, 3, 1024, n, 4, 1100, 1);  // into it
+	gives(P1_PERM, path_link, 3, 0, 1024, n, 4, 1100, 1);
 	gives(P1_PERM, path_symlink, 1024, n, 4, 1100, 1);
 	gives(P1_PERM, path_filestat_set_times, 4, 0, 1024, n, 1, 1, P1_MTIM);
 	uint32_t fd = open_at(4, "f", 0, P1_RIGHT_FD_READ, 0);

@@ -1,42 +1,20 @@
 // Streams and futures between instances: made, written, read, cancelled, passed on by joints in rows and back, to the host and from it, while instances end. The
 // input is the schedule. Whatever it is: what is read is what was written, in its order, a joint is over once, and what each instance has agrees with itself.
-// PROGRAM(fuzz_joints, "canon tier cmocka", "")
+// PROGRAM(fuzz_joints, "canon tier cmocka", "joint_things.c")
 #include "../tests/canon/async_state.h"
-#include "../tests/canon/endpoints.h"
+#include "joints.h"
 
-enum { INSTANCES = 3, MOST = 60, MADE = 40, RING = 256, SLOT = 64, LARGEST = 7, LETTERS = 64, STEPS = 3000 };
-enum kind { BYTES, TEXTS, TEXT, NEST, KINDS };  // stream<u8>, stream<string>, future<string>, stream<stream<u8>>
+enum { INSTANCES = 3, MOST = 60, MADE = 40, SLOT = 64, LETTERS = 64, STEPS = 3000 };
 
-// What is written and read is known by its place in the stream.
-struct pipe {
-	enum kind kind;
-	uint32_t refs, wrote, got;
-	struct pipe **inner;  // of a stream of streams: what was written at each place, as long as nobody has read it
-};
-struct home;
-// An end in a guest, or (home NULL) the host's.
-struct end {
-	struct canon_end host;
-	struct home *home;
-	struct pipe *pipe;
-	bool writes, busy, told;  // told: that the other end has gone, or the value has passed
-	uint32_t handle, n, slot;
-	// Of a stream of streams: those that a write has in its buffer, of which each may have gone already; and is it one of those?
-	struct end *sent[LARGEST];
-	bool is_sent;
-};
-struct home {
-	struct canon_instance *i;
-	uint32_t set;
-};
 struct link {
 	struct canon_joint joint;
+	enum way way;
 	struct link *next, **prev;      // of those that are to be run
 	struct link *other, **at_link;  // of all
 };
 
 static struct subject subject;
-static struct vm_shard *shard;
+struct vm_shard *joints_shard;
 static const struct wit_type *types[KINDS];
 static const uint8_t *at, *end_of_input;
 static struct home homes[INSTANCES];
@@ -47,10 +25,11 @@ static struct link *to_run, **last_to_run, *links;
 // Of the call that runs: what passes.
 static struct canon_instance *giver;
 static uint32_t number;
+static enum way way;
 static bool has_error;
 static struct end *made_by_host, *taken_by_host;
 
-static uint8_t take(void)
+uint8_t joints_take(void)
 {
 	return at < end_of_input ? *at++ : 0;
 }
@@ -106,7 +85,7 @@ static struct end *end_new(struct home *p, struct pipe *pipe, bool writes, uint3
 {
 	struct end *e = mem_zalloc(sizeof *e);
 	BUG_ON(!e || n_ends == MOST);
-	*e = (struct end){.home = p, .pipe = pipe, .writes = writes, .handle = handle};
+	*e = (struct end){.home = p, .pipe = pipe, .kind = pipe->kind, .writes = writes, .handle = handle};
 	while (slots_used >> e->slot & 1)
 		e->slot++;
 	slots_used |= UINT64_C(1) << e->slot;
@@ -126,7 +105,7 @@ static void end_forget(struct end *e)
 	mem_free(e);
 }
 
-static uint32_t buffer_of(const struct end *e)
+uint32_t joints_buffer(const struct end *e)
 {
 	return 1024 + e->slot * SLOT;
 }
@@ -143,7 +122,7 @@ static bool value(struct canon_end *h, struct canon_task *t UNUSED, void *native
 	struct end *e = CONTAINER_OF(h, struct end, host);
 	if (!e->writes)  // it is a guest's
 		e->told = true;
-	else if (e->pipe->kind == TEXTS)
+	else if (e->kind == TEXTS)
 		*(struct wit_string *)native = (struct wit_string){letters, length_at(e->pipe->wrote++)};
 	else
 		*(struct wit_string *)native = (struct wit_string){letters, length_at(0)};
@@ -200,28 +179,38 @@ static void over(struct canon_joint *j)
 
 static void failed(struct canon_joint *j UNUSED, const struct canon_instance *dead, const char *why)
 {
-	BUG_ON(dead || !why[0]);  // no guest writes what is no value
+	BUG_ON(!why[0] || (dead && !dead->dead));
+	for (unsigned k = 0; dead && k < INSTANCES; k++)
+		homes[k].is_doomed |= homes[k].i == dead;
 }
 
 static bool stands_in(struct canon_joint *j UNUSED, const struct wit_type *elem, const char *why, void *native)
 {
-	BUG_ON(elem->kind != WIT_STRING || !why[0]);
+	BUG_ON(!why[0]);
+	if (elem->kind != WIT_STRING)
+		return false;
 	if (native)
 		*(struct wit_string *)native = (struct wit_string){(const uint8_t *)why, 0};
 	return has_error;
 }
-static bool pass_inner(struct canon_joint *j, void *native, const char **ret_why);
+static bool pass(struct canon_joint *j, void *native, const char **ret_why);
 
-static void close_inner(struct canon_joint *j, void *native)
+static void close(struct canon_joint *j, void *native)
 {
-	canon_end_drop_number(j->to.instance, *(const uint32_t *)native);
+	enum way w = CONTAINER_OF(j, struct link, joint)->way;
+	if (w)
+		things_close(j, w, native);
+	else
+		canon_end_drop_number(j->to.instance, *(const uint32_t *)native);
 }
-static const struct canon_joint_ops joint_ops = {post, over, failed, stands_in, pass_inner, close_inner};
+static const struct canon_joint_ops joint_ops = {post, over, failed, stands_in, pass, close};
 
-static bool link_new(struct canon_instance *from, uint32_t n, struct canon_instance *to, const struct wit_type *type, uint32_t *ret, const char **ret_why)
+static bool link_new(struct canon_instance *from, uint32_t n, struct canon_instance *to, const struct wit_type *type, enum way w, uint32_t *ret,
+	const char **ret_why)
 {
 	struct link *l = mem_zalloc(sizeof *l);
 	BUG_ON(!l);
+	l->way = w;
 	n_links++;
 	l->other = links;
 	l->at_link = &links;
@@ -237,16 +226,19 @@ static bool link_new(struct canon_instance *from, uint32_t n, struct canon_insta
 }
 
 // Now and then one can't.
-static bool pass_inner(struct canon_joint *j, void *native, const char **ret_why)
+static bool pass(struct canon_joint *j, void *native, const char **ret_why)
 {
 	uint32_t *n = native, given = *n;
-	if (take() % 32 == 31) {
+	enum way w = CONTAINER_OF(j, struct link, joint)->way;
+	if (w)
+		return things_pass(j, w, n, ret_why);
+	if (joints_take() % 32 == 31) {
 		canon_end_drop_number(j->from.instance, given);
 		*n = 0;
 		*ret_why = "the input says so";
 		return false;
 	}
-	return link_new(j->from.instance, given, j->to.instance, j->elem, n, ret_why);
+	return link_new(j->from.instance, given, j->to.instance, j->elem, NO_OBJECT, n, ret_why);
 }
 
 // ---- what guests call ----------------------------------------------------------------------------------------------------------------------------
@@ -256,7 +248,7 @@ static enum trap give(struct canon_instance *i, enum kind kind, uint32_t *ret)
 	const char *why;
 	if (made_by_host)
 		return canon_end_new(i, types[kind], &host_ops, &made_by_host->host, ret) ? TRAP_NONE : TRAP_HOST;
-	return link_new(giver, number, i, types[kind], ret, &why) ? TRAP_NONE : TRAP_HOST;
+	return link_new(giver, number, i, types[kind], way, ret, &why) ? TRAP_NONE : TRAP_HOST;
 }
 
 static enum trap get(struct canon_instance *i, uint32_t n)
@@ -265,7 +257,7 @@ static enum trap get(struct canon_instance *i, uint32_t n)
 	number = n;
 	if (!taken_by_host)
 		return TRAP_NONE;
-	bool waits = taken_by_host->pipe->kind == TEXT && take() & 1;
+	bool waits = taken_by_host->kind == TEXT && joints_take() & 1;
 	if (canon_end_take(i, n, waits ? &waiting_ops : &host_ops, &taken_by_host->host))
 		return TRAP_NONE;
 	end_forget(taken_by_host);  // a future that comes through a joint, or is lost
@@ -282,6 +274,8 @@ GIVES(give_bytes, BYTES)
 GIVES(give_texts, TEXTS)
 GIVES(give_text, TEXT)
 GIVES(give_nest, NEST)
+GIVES(give_hands, HANDS)
+GIVES(give_hand, HAND)
 
 static enum trap get_any(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args, void *ret UNUSED)
 {
@@ -292,7 +286,7 @@ static enum trap nap(struct canon_task *t, struct canon_instance *i UNUSED, void
 {
 	return canon_task_trap(t, "nobody calls it");
 }
-static const struct canon_host_func host_funcs[] = {
+static struct canon_host_func host_funcs[17] = {
 	{.fn = give_bytes},
 	{.fn = get_any},
 	{.fn = give_text},
@@ -301,6 +295,10 @@ static const struct canon_host_func host_funcs[] = {
 	{.fn = give_texts},
 	{.fn = get_any},
 	{.fn = give_nest},
+	{.fn = get_any},
+	{.fn = give_hands},
+	{.fn = get_any},
+	{.fn = give_hand},
 	{.fn = get_any},
 };
 static const struct canon_host host = {.funcs = host_funcs, .n_funcs = ARRAY_LEN(host_funcs)};
@@ -314,6 +312,9 @@ static const struct {
 	[TEXTS] = {TEXTS_NEW, TEXTS_READ, TEXTS_WRITE, TEXTS_CANCEL_READ, TEXTS_CANCEL_WRITE, TEXTS_DROP_READABLE, TEXTS_DROP_WRITABLE, GIVE_TEXTS, TAKE_TEXTS},
 	[TEXT] = {TEXT_NEW, TEXT_READ, TEXT_WRITE, TEXT_CANCEL_READ, TEXT_CANCEL_WRITE, TEXT_DROP, TEXT_DROP_WRITABLE, PROMISE, HEAR},
 	[NEST] = {NEST_NEW, NEST_READ, NEST_WRITE, NEST_CANCEL_READ, NEST_CANCEL_WRITE, NEST_DROP_READABLE, NEST_DROP_WRITABLE, GIVE_NEST, TAKE_NEST},
+	[HANDS] = {HANDS_NEW, HANDS_READ, HANDS_WRITE, HANDS_CANCEL_READ, HANDS_CANCEL_WRITE, HANDS_DROP_READABLE, HANDS_DROP_WRITABLE, GIVE_HANDS, TAKE_HANDS},
+	[HAND] = {HAND_NEW, HAND_READ, HAND_WRITE, HAND_CANCEL_READ, HAND_CANCEL_WRITE, HAND_DROP_READABLE, HAND_DROP_WRITABLE, GIVE_HAND, TAKE_HAND},
+	[OWNS] = {OWNS_NEW, OWNS_READ, OWNS_WRITE, OWNS_CANCEL_READ, OWNS_CANCEL_WRITE, OWNS_DROP_READABLE, OWNS_DROP_WRITABLE, KEEP_OWNS, HAND_OWNS},
 };
 
 static void free_home(struct home *p)
@@ -323,34 +324,53 @@ static void free_home(struct home *p)
 			end_forget(ends[k]);
 		else
 			k++;
+	things_forget(p);
 	canon_instance_free(p->i);
 	p->i = NULL;
+	p->is_doomed = false;
 }
 
-// A trap, of the few that may come, ends its instance.
-static bool call(struct home *p, enum endpoint op, uint32_t a, uint32_t b, uint32_t c, uint32_t *ret)
+static bool makes_two(enum endpoint op)
+{
+	for (unsigned k = 0; k < KINDS; k++)
+		if (ops[k].make == op)
+			return true;
+	return false;
+}
+
+// `may_trap`: false is answered then, and its instance is no more.
+static bool call(struct home *p, enum endpoint op, uint32_t a, uint32_t b, uint32_t c, bool may_trap, uint32_t *ret)
 {
 	struct canon_trap trap;
 	uint64_t result = 0;
 	enum trap t = endpoint_call(&subject, p->i, op, a, b, c, &result, &trap);
 	*ret = (uint32_t)result;
-	if (op == STREAM_NEW || op == TEXTS_NEW || op == TEXT_NEW || op == NEST_NEW)
+	if (makes_two(op))
 		ret[1] = (uint32_t)(result >> 32);
 	if (t == TRAP_NONE)
 		return true;
-	bool may_fail = t == TRAP_HOST && (op == GIVE || op == PROMISE || op == GIVE_TEXTS || op == GIVE_NEST);
-	if (!may_fail)
-		bug_abort(__FILE__, __LINE__, trap.text);
+	if (!may_trap) {
+		fprintf(stderr, "%s: %s\n", endpoint_rows[op].name, trap.text);
+		abort();
+	}
 	free_home(p);
 	return false;
 }
 
-static uint32_t must(struct home *p, enum endpoint op, uint32_t a, uint32_t b, uint32_t c)
+uint32_t joints_must(struct home *p, enum endpoint op, uint32_t a, uint32_t b, uint32_t c)
 {
 	uint32_t ret[2];
-	bool ok = call(p, op, a, b, c, ret);
+	bool ok = call(p, op, a, b, c, false, ret);
 	BUG_ON(!ok);
 	return ret[0];
+}
+
+bool joints_may(struct home *p, enum endpoint op, uint32_t a, uint32_t *ret)
+{
+	uint32_t both[2];
+	bool ok = call(p, op, a, 0, 0, true, both);
+	*ret = both[0];
+	return ok;
 }
 
 static void new_home(struct home *p)
@@ -358,24 +378,24 @@ static void new_home(struct home *p)
 	static const struct canon_limits limits = {.handles = 200, .memory_bytes = 8 << 20, .call_bytes = 1 << 20};
 	struct canon_trap trap;
 	struct err e = {0};
-	bool ok = canon_instance_new(shard, subject.l.canon, &host, &limits, NULL, &p->i, &e) &&
+	bool ok = canon_instance_new(joints_shard, subject.l.canon, &host, &limits, NULL, &p->i, &e) &&
 		canon_instance_initialize(p->i, 0, canon_component_steps(subject.l.canon), NULL, &trap);
 	BUG_ON(!ok);
-	p->set = must(p, SET_NEW, 0, 0, 0);
+	p->set = joints_must(p, SET_NEW, 0, 0, 0);
 }
 
 static void store(struct home *p, uint32_t where, uint32_t what)
 {
-	must(p, STORE, where, what, 0);
+	joints_must(p, STORE, where, what, 0);
 }
 
 // ---- steps ---------------------------------------------------------------------------------------------------------------------------------------
 
 static void make(struct home *p)
 {
-	enum kind kind = take() % KINDS;
+	enum kind kind = joints_take() % KINDS;
 	uint32_t two[2];
-	if (n_ends + 2 > MADE || !call(p, ops[kind].make, 0, 0, 0, two))
+	if (n_ends + 2 > MADE || !call(p, ops[kind].make, 0, 0, 0, false, two))
 		return;
 	struct pipe *pipe = pipe_new(kind);
 	end_new(p, pipe, false, two[0]);
@@ -401,7 +421,7 @@ static void arrived(struct end *e, uint32_t place, uint32_t handle)
 	if (n_ends < MOST)
 		end_new(e->home, inner, false, handle);
 	else
-		must(e->home, STREAM_DROP_READABLE, handle, 0, 0);
+		joints_must(e->home, STREAM_DROP_READABLE, handle, 0, 0);
 	put_inner(e->pipe, place, NULL);
 }
 
@@ -409,18 +429,20 @@ static void arrived(struct end *e, uint32_t place, uint32_t handle)
 static void advance(struct end *e, uint32_t n)
 {
 	struct pipe *p = e->pipe;
-	if (p->kind == TEXT || e->writes) {
-		p->wrote += e->writes ? n : 0;
-		if (p->kind == NEST)
-			went(e, n);
+	if (e->writes) {
+		p->wrote += n;
+		went(e, n);
+		things_went(e, n);
 		return;
 	}
 	BUG_ON(n > e->n);
 	for (uint32_t k = 0; p->kind == NEST && k < n; k++, p->got++)
-		arrived(e, p->got, must(e->home, LOAD, buffer_of(e) + k * 4, 0, 0));
-	for (uint32_t k = 0; p->kind != NEST && k < n; k++, p->got++) {
-		uint32_t where = buffer_of(e) + (p->kind == TEXTS ? k * 8 + 4 : k);
-		uint32_t word = must(e->home, LOAD, where & ~3u, 0, 0) >> (where & 3) * 8;
+		arrived(e, p->got, joints_must(e->home, LOAD, joints_buffer(e) + k * 4, 0, 0));
+	for (uint32_t k = 0; kind_is_of_things(p->kind) && k < n; k++, p->got++)
+		things_arrived(e, k, p->got);
+	for (uint32_t k = 0; p->kind < NEST && k < n; k++, p->got++) {
+		uint32_t where = joints_buffer(e) + (p->kind == TEXTS ? k * 8 + 4 : k);
+		uint32_t word = joints_must(e->home, LOAD, where & ~3u, 0, 0) >> (where & 3) * 8;
 		BUG_ON(p->kind == TEXTS ? word != length_at(p->got) : (uint8_t)word != byte_at(p->got));
 	}
 }
@@ -433,10 +455,12 @@ static void came(struct end *e, uint32_t code)
 		return;
 	uint32_t result = code & 15, n = code >> 4;
 	BUG_ON(result > 2);
-	if (e->pipe->kind == TEXT) {
+	if (kind_is_future(e->kind)) {
 		BUG_ON(n || (result == 1 && !e->writes));
-		if (result == 0 && !e->writes) {
-			uint32_t len = must(e->home, LOAD, buffer_of(e) + 4, 0, 0);
+		if (e->kind == HAND) {
+			advance(e, result == 0);
+		} else if (result == 0 && !e->writes) {
+			uint32_t len = joints_must(e->home, LOAD, joints_buffer(e) + 4, 0, 0);
 			BUG_ON(len != length_at(0) && !(has_error && len == 0));
 		}
 		e->told |= result != 2;
@@ -449,27 +473,31 @@ static void came(struct end *e, uint32_t code)
 // Readable ends that are nobody's otherwise; as many as there are.
 static void fill_nest(struct end *e)
 {
-	uint32_t n = 0, first = n_ends ? take() % n_ends : 0;
+	uint32_t n = 0, first = n_ends ? joints_take() % n_ends : 0;
 	for (uint32_t k = 0; k < n_ends && n < e->n; k++) {
 		struct end *inner = ends[(first + k) % n_ends];
-		if (inner->home != e->home || inner->pipe->kind != BYTES || inner->writes || inner->busy || inner->told || inner->is_sent)
+		if (inner->home != e->home || inner->kind != BYTES || inner->writes || inner->busy || inner->told || inner->is_sent)
 			continue;
 		inner->is_sent = true;
 		e->sent[n] = inner;
 		put_inner(e->pipe, e->pipe->wrote + n, inner->pipe);
-		store(e->home, buffer_of(e) + n++ * 4, inner->handle);
+		store(e->home, joints_buffer(e) + n++ * 4, inner->handle);
 	}
 	e->n = n;
 }
 
 static void fill(struct end *e)
 {
-	uint32_t b = buffer_of(e), from = e->pipe->wrote;
-	if (e->pipe->kind == NEST) {
+	uint32_t b = joints_buffer(e), from = e->pipe->wrote;
+	if (e->kind == NEST) {
 		fill_nest(e);
 		return;
 	}
-	if (e->pipe->kind == BYTES) {
+	if (kind_is_of_things(e->kind)) {
+		things_fill(e);
+		return;
+	}
+	if (e->kind == BYTES) {
 		for (uint32_t w = 0; w < (e->n + 3) / 4; w++) {
 			uint32_t word = 0;
 			for (uint32_t k = 0; k < 4; k++)
@@ -478,10 +506,19 @@ static void fill(struct end *e)
 		}
 		return;
 	}
-	for (uint32_t k = 0; k < (e->pipe->kind == TEXT ? 1 : e->n); k++) {
+	for (uint32_t k = 0; k < (e->kind == TEXT ? 1 : e->n); k++) {
 		store(e->home, b + k * 8, 64);
-		store(e->home, b + k * 8 + 4, length_at(e->pipe->kind == TEXT ? 0 : from + k));
+		store(e->home, b + k * 8 + 4, length_at(e->kind == TEXT ? 0 : from + k));
 	}
+}
+
+// What it has in common with its other end, where no joint is between them.
+static const struct canon__shared *shared_of(const struct end *e)
+{
+	const struct canon__object *o = e->home->i->async->ends;
+	while (CONTAINER_OF(UNCONST(o), struct canon__end, object)->waitable.index != e->handle)
+		o = o->next;
+	return CONTAINER_OF(UNCONST(o), struct canon__end, object)->shared;
 }
 
 // Both ends in one instance, and elements that are no numbers: a trap (the specification's "temporary" one).
@@ -489,71 +526,92 @@ static bool is_within(const struct end *e)
 {
 	for (uint32_t k = 0; k < n_ends; k++)
 		if (ends[k] != e && ends[k]->pipe == e->pipe && ends[k]->home == e->home && ends[k]->busy)
-			return e->pipe->kind != BYTES;
+			return e->kind != BYTES && shared_of(e) == shared_of(ends[k]);
 	return false;
 }
 
 static void copy(struct end *e)
 {
 	struct home *p = e->home;
-	uint32_t code;
 	if (e->busy) {
-		if (call(p, e->writes ? ops[e->pipe->kind].cancel_write : ops[e->pipe->kind].cancel_read, e->handle, 0, 0, &code)) {
-			came(e, code);
-			must(p, JOIN, e->handle, 0, 0);
-		}
+		came(e, joints_must(p, e->writes ? ops[e->kind].cancel_write : ops[e->kind].cancel_read, e->handle, 0, 0));
+		joints_must(p, JOIN, e->handle, 0, 0);
 		return;
 	}
 	if (e->told || e->is_sent || is_within(e))
 		return;
-	e->n = take() % (LARGEST + 1);
+	e->n = joints_take() % (LARGEST + 1);
+	if (kind_is_future(e->kind))
+		e->n = 1;
 	if (e->writes)
 		fill(e);
-	if (!call(p, e->writes ? ops[e->pipe->kind].write : ops[e->pipe->kind].read, e->handle, buffer_of(e), e->n, &code))
+	if (e->kind == HAND && !e->n)  // it has none
 		return;
-	came(e, code);
+	came(e, joints_must(p, e->writes ? ops[e->kind].write : ops[e->kind].read, e->handle, joints_buffer(e), e->n));
 	if (e->busy)
-		must(p, JOIN, e->handle, p->set, 0);
+		joints_must(p, JOIN, e->handle, p->set, 0);
 }
 
 static void poll(struct home *p)
 {
-	uint32_t event;
-	if (!call(p, SET_POLL, p->set, 0, 0, &event) || !event)
+	if (!joints_must(p, SET_POLL, p->set, 0, 0))
 		return;
-	uint32_t handle = must(p, LOAD, 0, 0, 0), payload = must(p, LOAD, 4, 0, 0), k = 0;
+	uint32_t handle = joints_must(p, LOAD, 0, 0, 0), payload = joints_must(p, LOAD, 4, 0, 0), k = 0;
 	while (ends[k]->home != p || ends[k]->handle != handle)
 		BUG_ON(++k == n_ends);
 	BUG_ON(!ends[k]->busy);
 	came(ends[k], payload);
-	must(p, JOIN, handle, 0, 0);
+	joints_must(p, JOIN, handle, 0, 0);
 }
 
 static void drop(struct end *e)
 {
-	if (e->busy || e->is_sent || (e->writes && e->pipe->kind == TEXT && !e->told))
+	if (e->busy || e->is_sent || (e->writes && kind_is_future(e->kind) && !e->told))
 		return;
-	must(e->home, e->writes ? ops[e->pipe->kind].drop_writable : ops[e->pipe->kind].drop_readable, e->handle, 0, 0);
+	joints_must(e->home, e->writes ? ops[e->kind].drop_writable : ops[e->kind].drop_readable, e->handle, 0, 0);
 	end_forget(e);
 }
 
-// To another guest, or to the host.
-static void pass(struct end *e)
+// It is given to a guest, as an end of that kind.
+static void give_to(struct home *to, struct pipe *pipe, enum kind kind, enum way w)
 {
-	struct home *p = e->home, *to = &homes[take() % INSTANCES];
+	uint32_t handle = number;
+	bool ok;
+	way = w;
+	if (kind == OWNS) {
+		const char *why;
+		ok = link_new(giver, number, to->i, types[OWNS], w, &handle, &why) && joints_may(to, KEEP_OWNS, handle, &handle);
+	} else {
+		ok = joints_may(to, ops[kind].give, 0, &handle);
+	}
+	if (ok)
+		end_new(to, pipe, false, handle)->kind = kind;
+}
+
+// To another guest, or to the host.
+static void hand_on(struct end *e)
+{
+	struct home *p = e->home, *to = &homes[joints_take() % INSTANCES];
 	struct pipe *pipe = e->pipe;
-	bool to_host = take() % 8 == 0 && pipe->kind != NEST;
-	uint32_t handle;
+	enum kind kind = e->kind;
+	bool to_host = joints_take() % 8 == 0 && kind < NEST, becomes_own = kind == HANDS && joints_take() % 4 == 0;
 	if (e->writes || e->busy || e->told || e->is_sent || (!to_host && (to == p || !to->i)))
 		return;
-	handle = e->handle;
+	uint32_t handle = e->handle;
 	pipe->refs++;
 	end_forget(e);
 	taken_by_host = to_host ? end_new(NULL, pipe, false, 0) : NULL;
-	must(p, ops[pipe->kind].take, handle, 0, 0);
+	giver = p->i;
+	handle = joints_must(p, ops[kind].take, handle, 0, 0);
+	if (kind == OWNS)
+		number = handle;
 	taken_by_host = NULL;
-	if (!to_host && call(to, ops[pipe->kind].give, 0, 0, 0, &handle))
-		end_new(to, pipe, false, handle);
+	if (!to_host)
+		give_to(to, pipe, kind == OWNS ? HANDS : becomes_own ? OWNS
+															 : kind,
+			kind == OWNS ? OUT : becomes_own ? IN
+				: kind_is_of_things(kind)    ? ON
+											 : NO_OBJECT);
 	pipe_unref(pipe);
 }
 
@@ -562,10 +620,10 @@ static void from_host(struct home *p)
 	uint32_t handle;
 	if (n_ends + 2 > MADE)
 		return;
-	struct pipe *pipe = pipe_new(take() % NEST);
+	struct pipe *pipe = pipe_new(joints_take() % NEST);
 	pipe->refs++;
 	made_by_host = end_new(NULL, pipe, true, 0);
-	if (call(p, ops[pipe->kind].give, 0, 0, 0, &handle))
+	if (joints_may(p, ops[pipe->kind].give, 0, &handle))
 		end_new(p, pipe, false, handle);
 	else
 		end_forget(made_by_host);
@@ -575,7 +633,7 @@ static void from_host(struct home *p)
 
 static bool is_free_to_go(const struct end *e)
 {
-	return !e->writes || e->pipe->kind != TEXT || canon_end_is_over(&e->host) || e->host.shared->done;
+	return !e->writes || e->kind != TEXT || canon_end_is_over(&e->host) || e->host.shared->done;
 }
 
 // The host's end of a future: its value, and the end.
@@ -583,7 +641,7 @@ static void host_future(struct end *e)
 {
 	if (e->writes && !e->host.is_ready && !canon_end_is_over(&e->host) && !canon_end_peer(&e->host)) {
 		canon_end_resolve(&e->host);
-	} else if (e->writes && take() & 1 && !e->host.shared->done) {
+	} else if (e->writes && joints_take() & 1 && !e->host.shared->done) {
 		if (!e->host.is_ready) {
 			canon__end_lose(&e->host);
 			end_forget(e);
@@ -596,7 +654,7 @@ static void host_future(struct end *e)
 
 static void host_bytes(struct end *e, uint8_t *room, size_t len)
 {
-	size_t n = min_u64(len, take() % (LARGEST + 1));
+	size_t n = min_u64(len, joints_take() % (LARGEST + 1));
 	for (size_t k = 0; k < n && e->writes; k++)
 		room[k] = byte_at(e->pipe->wrote++);
 	for (size_t k = 0; k < n && !e->writes; k++)
@@ -607,7 +665,7 @@ static void host_bytes(struct end *e, uint8_t *room, size_t len)
 
 static void host_texts(struct end *e, size_t len)
 {
-	size_t n = min_u64(len, take() % (LARGEST + 1));
+	size_t n = min_u64(len, joints_take() % (LARGEST + 1));
 	struct wit_string texts[LARGEST];
 	struct canon_trap trap;
 	struct canon_task task = {.instance = e->host.instance, .trap = &trap};
@@ -648,17 +706,17 @@ static void host_step(struct end *e)
 {
 	uint8_t *room;
 	size_t len;
-	uint8_t what = take() % 8;
-	if (e->pipe->kind == TEXT) {
+	uint8_t what = joints_take() % 8;
+	if (e->kind == TEXT) {
 		host_future(e);
 	} else if (canon_end_is_over(&e->host) || canon_end_peer(&e->host) || what == 0) {
-		if (e->writes && e->pipe->kind == TEXTS && !canon_end_is_over(&e->host) && offers(e))
+		if (e->writes && e->kind == TEXTS && !canon_end_is_over(&e->host) && offers(e))
 			return;
 		canon_end_drop(&e->host);
 		end_forget(e);
 	} else if (!canon_end_room(&e->host, &room, &len)) {
 		return;
-	} else if (e->pipe->kind == BYTES) {
+	} else if (e->kind == BYTES) {
 		host_bytes(e, room, len);
 	} else {
 		host_texts(e, len);
@@ -667,19 +725,21 @@ static void host_step(struct end *e)
 
 static void step(uint8_t what)
 {
-	struct home *p = &homes[take() % INSTANCES];
-	struct end *e = n_ends ? ends[take() % n_ends] : NULL;
+	struct home *p = &homes[joints_take() % INSTANCES];
+	struct end *e = n_ends ? ends[joints_take() % n_ends] : NULL;
 	if (!p->i)
 		new_home(p);
-	if (what >= 12 && to_run) {
+	if (what >= 13 && to_run) {
 		struct link *l = to_run;
 		leave_queue(l);
 		canon_joint_run(&l->joint);
-	} else if (what >= 10) {
+	} else if (what >= 11) {
 		poll(p);
-	} else if (what == 0 && take() % 8 == 0) {
+	} else if (what == 0 && joints_take() % 8 == 0) {
 		free_home(p);
-	} else if (what == 1 && take() % 2 == 0) {
+	} else if (what == 9) {
+		things_step(p, &homes[joints_take() % INSTANCES]);
+	} else if (what == 1 && joints_take() % 2 == 0) {
 		from_host(p);
 	} else if (what <= 2 || !e) {
 		make(p);
@@ -688,10 +748,13 @@ static void step(uint8_t what)
 	} else if (what <= 6) {
 		copy(e);
 	} else if (what <= 8) {
-		pass(e);
+		hand_on(e);
 	} else {
 		drop(e);
 	}
+	for (unsigned k = 0; k < INSTANCES; k++)
+		if (homes[k].is_doomed)
+			free_home(&homes[k]);
 }
 
 // Streams that are in no table are those that joints have taken and not given.
@@ -707,28 +770,35 @@ static void check_transit(const struct canon_instance *i)
 static bool open_all(void)
 {
 	struct err e = {0};
-	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e))
+	if (!vm_process_init(&e) || !vm_shard_new(&joints_shard, &e))
 		return false;
-	endpoints_load(&subject, true);
+	endpoints_load(&subject, ENDPOINTS_OF_HANDLES);
 	types[BYTES] = subject.l.comp->plan.host_funcs[0].type->result;
 	types[TEXT] = subject.l.comp->plan.host_funcs[2].type->result;
 	types[TEXTS] = subject.l.comp->plan.host_funcs[5].type->result;
 	types[NEST] = subject.l.comp->plan.host_funcs[7].type->result;
+	types[HANDS] = subject.l.comp->plan.host_funcs[9].type->result;
+	types[HAND] = subject.l.comp->plan.host_funcs[11].type->result;
+	types[OWNS] = subject_func(&subject, endpoint_rows[HAND_OWNS].name)->type->result;
+	host_funcs[13] = things_give;
+	host_funcs[14] = things_take;
+	host_funcs[15] = things_lend;
+	host_funcs[16] = things_who;
 	return true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	if (!shard && !open_all())
+	if (!joints_shard && !open_all())
 		abort();
 	at = data;
 	end_of_input = data + size;
 	to_run = NULL;
 	last_to_run = &to_run;
-	has_error = take() & 1;
+	has_error = joints_take() & 1;
 	for (unsigned k = 0; at < end_of_input && k < STEPS; k++) {
-		step(take() % 16);
+		step(joints_take() % 16);
 		for (unsigned p = 0; p < INSTANCES; p++) {
 			if (!homes[p].i)
 				continue;
@@ -739,6 +809,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned p = 0; p < INSTANCES; p++)
 		if (homes[p].i)
 			free_home(&homes[p]);
-	BUG_ON(n_ends || n_links || n_pipes || to_run);
+	BUG_ON(n_ends || n_links || n_pipes || to_run || !things_are_gone());
 	return 0;
 }

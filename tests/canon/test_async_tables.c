@@ -388,7 +388,7 @@ int main(void)
 	struct err e = {0};
 	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e))
 		return 1;
-	endpoints_load(&subject, false);
+	endpoints_load(&subject, ENDPOINTS_ALONE);
 	const struct CMUnitTest tests[] = {cmocka_unit_test(random_programs_answer_as_the_twin_does)};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	subject_release(&subject);

@@ -303,7 +303,7 @@ int main(void)
 	struct err e = {0};
 	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e))
 		return 1;
-	endpoints_load(&subject, true);
+	endpoints_load(&subject, ENDPOINTS_WITH_HOST);
 	stream_type = subject.l.comp->plan.host_funcs[0].type->result;
 	future_type = subject.l.comp->plan.host_funcs[2].type->result;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -671,7 +671,7 @@ int main(void)
 	struct err e = {0};
 	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e))
 		return 1;
-	endpoints_load(&subject, true);
+	endpoints_load(&subject, ENDPOINTS_WITH_HOST);
 	stream_type = subject.l.comp->plan.host_funcs[0].type->result;
 	future_type = subject.l.comp->plan.host_funcs[2].type->result;
 	texts_type = subject.l.comp->plan.host_funcs[5].type->result;

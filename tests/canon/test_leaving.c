@@ -195,7 +195,7 @@ int main(void)
 	struct err e = {0};
 	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e) || !subject_try(&caller, CALLER(IMPORTS_H, "00"), &e))
 		return 1;
-	endpoints_load(&subject, true);
+	endpoints_load(&subject, ENDPOINTS_WITH_HOST);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	subject_release(&subject);
 	subject_release(&caller);

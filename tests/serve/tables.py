@@ -50,7 +50,7 @@ def host_work():
         print(f"  {what:76} {'no ' + guest if isinstance(guest, str) else cell(lambda: work.measure(guest, 100, 20, 64))}", flush=True)
     print("of WASI 0.3, by tenon run and alone")
     for what, guest in work3.guests().items():
-        print(f"  {what:76} {'wants ' + guest if isinstance(guest, str) else cell(lambda: work3.measure(guest, 100, 20))}", flush=True)
+        print(f"  {what:76} {'no ' + guest if isinstance(guest, str) else cell(lambda: work3.measure(guest, 100, 20))}", flush=True)
 
 
 TABLES = {"resources": resources, "memory": memory, "work": host_work, "connections": connections}

@@ -469,9 +469,10 @@ uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f)
 	return runs && runs->meter == f->meter ? f->meter->cpu_used + (sys_now_ns() - runs->run_since) : f->meter->cpu_used;
 }
 
-void vm_fiber_charge(struct vm_fiber *f, uint64_t cpu_ns)
+bool vm_fiber_charge(struct vm_fiber *f, uint64_t cpu_ns)
 {
 	f->meter->cpu_used = sat_add_u64(f->meter->cpu_used, cpu_ns);
+	return f->meter->cpu_used >= f->meter->budget.cpu_ns;
 }
 
 uint64_t vm_fiber_preemptions(const struct vm_fiber *f)

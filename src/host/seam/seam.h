@@ -357,6 +357,8 @@ NODISCARD bool seam_task_run(struct seam_task *t, void (*fn)(void *arg), void *a
 NODISCARD bool seam_task_run_to_end(struct seam_task *t, void (*fn)(void *arg), void *arg, struct vm_budget budget, const bool *stop);
 // From now on. Of a task that runs.
 void seam_task_set_budget(struct seam_task *t, struct vm_budget budget);
+// CPU time that the loop, or another thread, spent for it: on its budget. Where that was the last of it the task is ended, also while it waits.
+void seam_task_charge(struct seam_task *t, uint64_t cpu_ns);
 // Ends a task, and its children, from the loop (deadline, client gone, shutdown): a parked or preempted one is resumed (from the ready queue) to end. The guest's call
 // ends with `trap`.
 void seam_task_kill(struct seam_task *t, enum trap trap);

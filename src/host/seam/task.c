@@ -353,6 +353,12 @@ void seam_task_kill(struct seam_task *t, enum trap trap)
 	}
 }
 
+void seam_task_charge(struct seam_task *t, uint64_t cpu_ns)
+{
+	if (t->fiber && vm_fiber_charge(t->fiber, cpu_ns))
+		seam_task_kill(t, TRAP_CPU_BUDGET);
+}
+
 static void on_end(struct seam_task *t)
 {
 }

@@ -1,5 +1,6 @@
 // Host ends of streams and futures.
 #include "end_int.h"
+#include "sys/sys.h"
 
 enum { AT_ONCE = 64 };  // pieces that a sink takes where nobody can be given a turn
 
@@ -154,6 +155,24 @@ void wasi__reader_drop(struct wasi_reader *r)
 
 // ---- sources --------------------------------------------------------------------------------------------------------------------------
 
+static struct wasi_payer payer_of(struct seam_task *t)
+{
+	return t ? (struct wasi_payer){t->of, t->id} : (struct wasi_payer){0};
+}
+
+static struct seam_task *find(const struct wasi_payer *p)
+{
+	return p->tasks ? seam_task_find(p->tasks, p->id) : NULL;
+}
+
+// What this thread has done since then.
+static void charge(const struct wasi_payer *p, uint64_t since)
+{
+	struct seam_task *t = find(p);
+	if (t)
+		seam_task_charge(t, sys_thread_cpu_ns() - since);
+}
+
 static bool is_over(enum wasi_io io)
 {
 	return io == WASI_IO_CLOSED || io == WASI_IO_FAILED;
@@ -253,12 +272,22 @@ static void source_gone(struct canon_end *e)
 
 static void on_source_job(struct loop_job *j)
 {
-	source_run(CONTAINER_OF(j, struct wasi_source, job));
+	struct wasi_source *s = CONTAINER_OF(j, struct wasi_source, job);
+	struct wasi_payer payer = s->payer;
+	uint64_t since = sys_thread_cpu_ns();
+	source_run(s);
+	charge(&payer, since);
 }
 
 static struct loop *loop_of(struct canon_instance *i)
 {
 	return ((struct seam_instance *)canon_instance_user(i))->loop;
+}
+
+static struct seam_task *running_task(struct canon_instance *i)
+{
+	struct canon_task *t = canon_instance_running(i);
+	return t ? CONTAINER_OF(canon_task_root(t), struct seam_task, canon) : NULL;
 }
 
 bool wasi__source_new(struct canon_instance *i, struct wasi_input *in, wasi_over_fn *over, void *of, uint32_t *ret_number)
@@ -272,6 +301,7 @@ bool wasi__source_new(struct canon_instance *i, struct wasi_input *in, wasi_over
 		return false;
 	}
 	s->in = in;
+	s->payer = payer_of(running_task(i));
 	s->loop = loop_of(i);
 	s->job.fn = on_source_job;
 	s->over = over;
@@ -385,17 +415,11 @@ static bool finish(struct wasi_sink *s)
 	return io != WASI_IO_AGAIN;
 }
 
-// Who prints, where what comes is written by a guest of another instance.
-static struct seam_task *printer(const struct wasi_sink *s)
-{
-	return s->tasks ? seam_task_find(s->tasks, s->by) : NULL;
-}
-
 // Those that take long per byte (the log) are nobody's but the instance's, and may give others a turn where it is the one that runs (`task`). false: it must
 // wait, or is gone (*ret_gone).
 static bool move_some(struct wasi_sink *s, struct seam_task *task, bool *ret_gone)
 {
-	struct seam_task *by = task || !s->out->ops->piece ? task : printer(s);
+	struct seam_task *by = task || !s->out->ops->piece ? task : find(&s->by);  // of the loop: what comes is written by a guest of another instance
 	size_t permit = 0;
 	struct slice data = {0};
 	enum wasi_io io = s->out->ops->permit(s->out, &permit);
@@ -454,12 +478,6 @@ static void sink_run(struct wasi_sink *s, struct seam_task *task)
 		s->idle(s->of);
 }
 
-static struct seam_task *running_task(struct canon_instance *i)
-{
-	struct canon_task *t = canon_instance_running(i);
-	return t ? CONTAINER_OF(canon_task_root(t), struct seam_task, canon) : NULL;
-}
-
 static void sink_changed(struct canon_end *e)
 {
 	struct wasi_sink *s = CONTAINER_OF(e, struct wasi_sink, end);
@@ -475,7 +493,11 @@ static void sink_gone(struct canon_end *e)
 
 static void on_sink_job(struct loop_job *j)
 {
-	sink_run(CONTAINER_OF(j, struct wasi_sink, job), NULL);
+	struct wasi_sink *s = CONTAINER_OF(j, struct wasi_sink, job);
+	struct wasi_payer payer = s->from ? (struct wasi_payer){0} : s->by;
+	uint64_t since = sys_thread_cpu_ns();
+	sink_run(s, NULL);
+	charge(&payer, since);
 }
 
 bool wasi__sink_new(struct canon_instance *i, uint32_t number, struct wasi_output *out, wasi_over_fn *over, void *of, struct wasi_sink **ret)
@@ -504,10 +526,7 @@ bool wasi__sink_new(struct canon_instance *i, uint32_t number, struct wasi_outpu
 
 void wasi__sink_start(struct wasi_sink *s, struct seam_task *task)
 {
-	if (task) {
-		s->tasks = task->of;
-		s->by = task->id;
-	}
+	s->by = payer_of(task);
 	sink_run(s, task);
 }
 

@@ -7,6 +7,7 @@
 // 1. Bytes are moved when the guest comes with a buffer, in its own call, and when the input or output has become ready, from the loop. Nothing is kept in
 //    between: a stream that is handed on goes on where it was.
 // 2. Where both ends are the host's (a guest handed a stream on) the sink takes from the source, and no byte goes through the guest.
+//    What the loop does between a guest's memory and an input or output is on the budget of the task that the stream was made for, as what is done in its call.
 // 3. Whoever owns one of these hears that it is over once, and it is gone then: by its own end, the other side's, or the instance's.
 #ifndef TENON_WASI_END_INT_H
 #define TENON_WASI_END_INT_H
@@ -63,10 +64,15 @@ enum wasi_over {
 typedef void wasi_over_fn(void *of, enum wasi_over how, const struct wasi_error *why);
 
 struct wasi_sink;
+struct wasi_payer {
+	struct seam_tasks *tasks;  // NULL: nobody
+	struct seam_task_id id;
+};
 struct wasi_source {
 	struct canon_end end;
 	struct wasi_input *in;
 	struct wasi_sink *to;  // that takes what is here
+	struct wasi_payer payer;
 	struct wasi_waiter waiter;
 	struct loop_job job;
 	struct loop *loop;
@@ -78,8 +84,7 @@ struct wasi_sink {
 	struct canon_instance *instance;
 	struct wasi_output *out;
 	struct wasi_source *from;
-	struct seam_tasks *tasks;  // of who started it: whose lines it prints where nobody of the instance runs
-	struct seam_task_id by;
+	struct wasi_payer by;  // who started it: whose lines it prints where nobody of the instance runs
 	struct wasi_waiter waiter;
 	struct loop_job job;
 	struct loop *loop;

@@ -174,9 +174,9 @@ class Component:
         self.n_calls += 1
         return b"\x10" + u(next(k for k, (_, l, _) in enumerate(self.lowered) if l == label))
 
-    def code(self, export, core_type, locals_, body, lifted, interface=None):
+    def code(self, export, core_type, locals_, body, lifted, interface=None, is_async=False):
         """A core function of (params, results), its body (or a function of the number of imported ones, which its own follow) and what it is lifted as: the definition of a component function type, of types of `alias_type`."""
-        self.exports.append((export, core_type, locals_, body, lifted, interface))
+        self.exports.append((export, core_type, locals_, body, lifted, interface, is_async))
 
     # ---- the whole
     def assemble(self, fill=None, start=b""):
@@ -210,7 +210,7 @@ class Component:
         n = len(self.lowered)
         imports = vec([name("h") + name(str(k)) + b"\0" + u(k) for k in range(n)] + [name("h") + name("m") + b"\2\0" + u(self.pages)])
         bodies = []
-        for _, _, locals_, body, _, _ in self.exports:
+        for _, _, locals_, body, *_ in self.exports:
             code = vec([u(1) + bytes([t]) for t in locals_]) + (body(n) if callable(body) else body) + b"\x0b"
             bodies.append(u(len(code)) + code)
         main = (b"\0asm\1\0\0\0" + section(1, types) + section(2, imports) + section(3, vec(u(n + k) for k in range(len(self.exports)))) +
@@ -219,12 +219,12 @@ class Component:
         out += section(2, vec([b"\x01" + vec([name(str(k)) + b"\0" + u(1 + k) for k in range(n)] + [name("m") + b"\2\0"]),
                                b"\0\x01" + vec([name("h") + b"\x12\x01"])]))                          # core instances 1, 2
         n_instances = len(self.interfaces)
-        for k, (export, _, _, _, lifted, interface) in enumerate(self.exports):
+        for k, (export, _, _, _, lifted, interface, is_async) in enumerate(self.exports):
             types = lifted if isinstance(lifted, list) else [lifted]  # the last is the function's; those before it are at n_types…
             out += section(7, vec(t(self.n_types) if callable(t) else t for t in types))
             self.n_types += len(types)
             out += section(6, vec([b"\0\0\x01\x02" + name(str(k))]))
-            out += section(8, vec([b"\0\0" + u(1 + n + k) + vec([b"\x03\0", b"\x04\0"]) + u(self.n_types - 1)]))
+            out += section(8, vec([b"\0\0" + u(1 + n + k) + vec([b"\x03\0", b"\x04\0"] + [b"\x06"] * is_async) + u(self.n_types - 1)]))
             if interface:
                 out += section(5, vec([b"\x01" + vec([b"\0" + name(export) + b"\x01" + u(n_funcs)])]))
                 out += section(11, vec([b"\0" + name(interface) + b"\x05" + u(n_instances) + b"\0"]))

@@ -1,6 +1,8 @@
 """HTTP as a guest of WASI 0.3 and its client see it: what test_bodies, test_drain and test_limits ask of 0.2, fresh and with many in one instance."""
-import os, signal, socket, time
+import os, signal, socket, tempfile, time
+from pathlib import Path
 
+import spoilt
 from harness import MANY, Arrivals, Many, Server, check, exchange, shared_guest, unfinished
 from test_bodies import _is_not_read, _slow_readers
 
@@ -37,6 +39,20 @@ def an_answer_whose_trailers_fail_or_whose_writer_traps_is_never_ended_cleanly()
                     a = s.get(path)
                     check(a.status in unfinished() and a.aborted, f"{path}: {a.status}, whole: {not a.aborted}, {a.body!r}")
             check(s.get("/").body == b"Hello from the edge!\n", "who comes after it")
+
+
+def an_answer_with_trailers_that_are_none_is_a_trap_of_its_own_request_whatever_its_guest_goes_on_to_do():
+    with tempfile.TemporaryDirectory() as d:
+        at = Path(d) / "guest.wasm"
+        for what, then in spoilt.GONE_ON.items():
+            at.write_bytes(spoilt.handler(then))
+            for policy in POLICIES:
+                with Server(at, *policy) as s:
+                    for k in range(3):
+                        a = s.get(f"/{k}")
+                        check(a.status == 500, f"{what}, {policy}: {a.status} {a.error}")
+                        r = s.receipt(f"/{k}")
+                        check(r["outcome"] == "trap" and "invalid result discriminant: 7" in r["trap"], f"{what}, {policy}: {r}")
 
 
 def a_body_comes_back_whole_by_the_guest_and_by_the_host():

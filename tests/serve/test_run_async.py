@@ -2,6 +2,7 @@
 import subprocess, tempfile
 from pathlib import Path
 
+import spoilt
 from harness import FILES, TOP, check, config
 from peers import Peer
 
@@ -85,3 +86,11 @@ def a_request_whose_body_is_not_as_long_as_announced_ends_and_both_who_wait_hear
         p = _run(file, "--net", "127.0.0.1", "--deadline", "60s")
         check(p.returncode == 0 and not p.stderr, f"{p}")
         check(peer.bodies == [b"more than 1"] * 3, f"{peer.bodies}")
+
+
+def who_sends_a_request_with_trailers_that_are_none_traps_and_nothing_of_the_request_is_written_to_afterwards():
+    with tempfile.TemporaryDirectory() as d:
+        at = Path(d) / "guest.wasm"
+        at.write_bytes(spoilt.sender())
+        p = _run(at, "--net", "127.0.0.1")
+        check(p.returncode == 134 and "invalid result discriminant: 7" in p.stderr, f"{p.returncode}: {p.stderr}")

@@ -32,7 +32,7 @@ class Command(Guest):
             # A future of trailers that nobody completes: what a request and a response are made of.
             at = self.objects[HTTP]
             own = self.c.define(b"\x69" + u(self.c.alias_type(at, "fields")))
-            self._import_future("future.new", at, b"\x01" + s(self.c.define(b"\x6b" + s(own))))
+            self.trailers = self._import_future("future.new", at, b"\x01" + s(self.c.define(b"\x6b" + s(own))))
         if "stream" in taken:
             stream = self.c.define(b"\x66\x01" + U8)
             self.c.builtin("stream.new", ([], [I64]), b"\x0e" + u(stream))
@@ -67,13 +67,16 @@ class Command(Guest):
             return
         label = f"[static]{resource[1]}.new"
         rest = const(0) * (2 if resource == REQUEST else 0)
-        self._recipe(resource, lambda: (self.c.call("[constructor]fields") + const(0) * 2 + self.c.call("future.new") + b"\xa7" + rest + self._given(label, resource)),
+        self._recipe(resource, lambda: (self.c.call("[constructor]fields") + const(0) * 2 + self._trailers() + rest + self._given(label, resource)),
             "[constructor]fields", label)
 
     def _connect(self):
         """To the peer, which takes all that is sent."""
         port = int(self.authority.split(":")[1])
         return const(0) + b"".join(const(n) for n in (port, 127, 0, 0, 1)) + const(0) * 6 + const(RESULT) + self.c.call(CONNECT)
+
+    def _trailers(self):
+        return self.c.call("future.new") + b"\xa7"
 
     def _values(self, t, most=None):
         t = self.wit.resolve(t)

@@ -140,7 +140,7 @@ const struct comp_export_func *canon_find_export(const struct canon_component *c
 NODISCARD bool canon_call_export(struct canon_instance *i, const struct comp_export_func *f, struct canon_task *t, const void *args, void *ret,
 	struct arena *arena, struct canon_trap *trap);
 // The same, and what an async-typed export goes on with once it has returned, to its end: `returned` (NULL: nobody asks) is called in between, on the fiber,
-// with the result in `ret`. false: the call has trapped, perhaps after it returned.
+// with the result in `ret`. What it takes as task `t` (canon_end_fetch) may trap: the call does then. false: the call has trapped, perhaps after it returned.
 NODISCARD bool canon_call_export_whole(struct canon_instance *i, const struct comp_export_func *f, struct canon_task *t, const void *args, void *ret,
 	struct arena *arena, void (*returned)(struct canon_task *t), struct canon_trap *trap);
 // Would a call of it begin at once, beside those that are in the instance? Not where the guest holds calls back, or a task keeps others out while it waits.
@@ -243,8 +243,8 @@ NODISCARD bool canon_end_new(struct canon_instance *i, const struct wit_type *ty
 NODISCARD bool canon_end_take(struct canon_instance *i, uint32_t number, const struct canon_end_ops *ops, struct canon_end *e);
 // A readable end that a guest passed and that nobody took is dropped.
 void canon_end_drop_number(struct canon_instance *i, uint32_t number);
-// Of a future that was taken: where the guest has written it already, its value goes to ops->value now. In a guest's call, as task `t`. false: it traps, and
-// was told why.
+// Of a future that was taken: where the guest has written it already, its value goes to ops->value now. In a guest's call, as task `t`, or where that has
+// returned (canon_call_export_whole). false: it traps, and was told why.
 NODISCARD bool canon_end_fetch(struct canon_end *e, struct canon_task *t);
 // The other end, in this instance or behind joints, where it is the host's as well; NULL: a guest has it, or it is gone.
 struct canon_end *canon_end_peer(const struct canon_end *e);

@@ -27,8 +27,12 @@ static enum trap call(struct canon_instance *i, struct canon_task *t, const stru
 
 static enum trap rest_of_call(struct canon_instance *i, struct canon_task *t, void (*returned)(struct canon_task *t))
 {
-	if (returned)
+	if (returned) {
+		canon_trap_clear(t->trap);
 		returned(t);
+		if (t->trap->trap != TRAP_NONE)  // what it took was no value of its type
+			return t->trap->trap;
+	}
 	return i->async ? canon__run_threads(i, t, NULL) : TRAP_NONE;
 }
 

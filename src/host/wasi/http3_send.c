@@ -47,6 +47,8 @@ static void sending_free(struct wasi_http3_sending *s)
 {
 	if (s->of)
 		*s->of = NULL;
+	if (s->sent)  // nobody tells it any more
+		s->sent->of = NULL;
 	if (s->contents)
 		canon_end_drop_number(s->instance, s->contents);
 	wasi__body_unref(s->came);
@@ -80,9 +82,7 @@ static void end(struct wasi_http3_sending *s, bool is_gone, const struct wasi_er
 	s->sink = NULL;
 	wasi__sink_free(sink);
 	wasi__reader_drop(&s->reader);
-	if (is_gone && s->sent)
-		s->sent->of = NULL;
-	else
+	if (!is_gone)
 		wasi__http3_tell_sent(&s->sent, why);
 	sending_free(s);
 }
@@ -294,5 +294,8 @@ bool wasi__http3_liked(struct seam_call *c, uint32_t res, struct wasi_promise **
 	*sent = NULL;
 	if (l->sent)
 		l->sent->of = &l->sent;
-	return wasi__reader_take(c->canon, c->thread, res, &ops, &l->reader);
+	if (wasi__reader_take(c->canon, c->thread, res, &ops, &l->reader))
+		return true;
+	liked_over(&l->reader, false);
+	return false;
 }

@@ -121,6 +121,7 @@ class Component:
         self.n_types = self.n_calls = 0
         self.pages, self.realloc, self.apart = pages, realloc, apart
         self.encoding = UTF8
+        self.lowered_async = set()  # labels of those that are lowered async
         self.builtins = {}    # label: the definition of a core function that is the component model's own
         self.more_types = []  # of the core module, behind those of its imports and its functions
 
@@ -199,7 +200,7 @@ class Component:
         n_funcs, canons = 0, []
         for i, label, _ in self.lowered:  # core funcs 1…
             if i:
-                canons.append(b"\x01\0" + u(n_funcs) + vec([self.encoding, b"\x03\0", b"\x04\0"]))
+                canons.append(b"\x01\0" + u(n_funcs) + vec([self.encoding, b"\x03\0", b"\x04\0"] + [b"\x06"] * (label in self.lowered_async)))
                 n_funcs += 1
             else:
                 canons.append(self.builtins[label])

@@ -2,7 +2,7 @@
 import os, signal, socket, tempfile, time
 from pathlib import Path
 
-import spoilt
+import chaos3, spoilt
 from harness import MANY, Arrivals, Many, Server, check, exchange, shared_guest, unfinished
 from test_bodies import _is_not_read, _slow_readers
 
@@ -53,6 +53,11 @@ def an_answer_with_trailers_that_are_none_is_a_trap_of_its_own_request_whatever_
                         check(a.status == 500, f"{what}, {policy}: {a.status} {a.error}")
                         r = s.receipt(f"/{k}")
                         check(r["outcome"] == "trap" and "invalid result discriminant: 7" in r["trap"], f"{what}, {policy}: {r}")
+
+
+def whatever_a_guest_does_with_streams_and_futures_the_host_is_there_afterwards():
+    ends = [chaos3.program(seed) for seed in (*range(1, 40), 73)]
+    check({"well", 200} <= set(ends), f"{ends}")
 
 
 def a_body_comes_back_whole_by_the_guest_and_by_the_host():

@@ -3,7 +3,7 @@ import contextlib, os, re, shutil, subprocess, tempfile, time
 from pathlib import Path
 
 from assemble import section, u, vec
-from harness import HELLO, Server, check, config, exchange, needs, shared_guest
+from harness import HELLO, Server, Skip, check, config, exchange, needs, shared_guest
 
 
 @contextlib.contextmanager
@@ -135,10 +135,10 @@ def a_start_without_a_cache_leaves_no_file():
 
 
 @contextlib.contextmanager
-def _with_much_code():
-    """The component with 600 KB of code that nobody calls: all of its modules are compiled when they are called."""
+def _with_much_code(n=3000):
+    """The component with n times 200 bytes of code that nobody calls: all of its modules are compiled when they are called."""
     body = b"\x00" + b"\x41\x01\x1a" * 66 + b"\x0b"
-    funcs = section(1, vec([b"\x60\x00\x00"])) + section(3, vec([b"\x00"] * 3000)) + section(10, vec([u(len(body)) + body] * 3000))
+    funcs = section(1, vec([b"\x60\x00\x00"])) + section(3, vec([b"\x00"] * n)) + section(10, vec([u(len(body)) + body] * n))
     with tempfile.TemporaryDirectory(prefix="tenon-test-") as folder:
         at = Path(folder) / "large.wasm"
         at.write_bytes(HELLO.read_bytes() + section(1, b"\0asm\x01\0\0\0" + funcs))
@@ -183,6 +183,31 @@ def a_process_that_ends_at_once_has_compiled_for_the_next():
     with _cache() as cache, _with_much_code() as file:
         _fill(file, "--no-cache")
         check(not list(cache.iterdir()), f"{list(cache.iterdir())}")
+
+
+def a_start_that_compiled_comes_to_the_memory_of_a_warm_one():
+    if not config.release:
+        raise Skip("only the release build is measured")
+    for policy in ("fresh", "keep"):
+        with _cache() as cache, _with_much_code(40000) as file:
+            with Server(file, "--policy", policy) as s:
+                check(s.get("/").status == 200, "no answer")
+                for _ in range(3000):
+                    if list(cache.glob("*.code")):
+                        break
+                    time.sleep(0.02)
+                s.settle()
+                with Server(file, "--policy", policy) as w:
+                    check(w.get("/").status == 200, "no answer from the cache")
+                    w.settle()
+                    warm = w.private_kib()
+                for _ in range(600):  # a second or two; who nobody calls is looked at by a timer
+                    cold = s.private_kib()
+                    if cold < 1.25 * warm:
+                        break
+                    time.sleep(0.1)
+                check(cold < 1.25 * warm, f"{policy}: {cold} KiB, after a warm start {warm}")
+                check(s.get("/").body == b"Hello from a component!\n", "another answer of what was compiled as a whole")
 
 
 def what_is_compiled_when_called_can_be_compiled_before():

@@ -360,6 +360,8 @@ NODISCARD bool canon_slot_start(struct canon_instance *i, struct canon_task *t, 
 bool canon_slot_is_ready(const struct canon_instance *i);
 // Equal to the image again: host resources are dropped, nothing of the guest runs. No task is in it. false: the slot can't be trusted (it trapped): free it.
 NODISCARD bool canon_slot_reset(struct canon_instance *i);
+// Code that was compiled behind the first answer takes the place of what it runs, as it does at a reset. false: somebody is in it, and nothing happened.
+NODISCARD bool canon_slot_relink(struct canon_instance *i);
 
 // ---- for the seam and tests -------------------------------------------------------------------------------------------------------
 // Strings between components: native len = code units | encoding << CANON_STRING_SHIFT. Never seen by host functions.

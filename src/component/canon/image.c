@@ -283,6 +283,14 @@ static void check_equal(const struct canon_instance *i)
 		BUG_ON(i->host_table.array[rep].ops != from->host_table.array[rep].ops || i->host_table.array[rep].next != from->host_table.array[rep].next);
 }
 
+bool canon_slot_relink(struct canon_instance *i)
+{
+	bool is_free = !i->n_tasks && !(i->async && i->async->n_threads);
+	if (is_free)
+		vm_store_relink(i->store);
+	return is_free;
+}
+
 bool canon_slot_reset(struct canon_instance *i)
 {
 	BUG_ON(!i->image || i->n_tasks);

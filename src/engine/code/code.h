@@ -143,6 +143,8 @@ NODISCARD bool code_publish(const struct code_artifact *a, const struct wasm_mod
 // nobody but us can write, whose content was checked. Takes the descriptor over in any case.
 struct code_mapping;
 NODISCARD bool code_mapping_new(int fd, uint64_t size, struct code_mapping **ret, struct err *e);
+// The same of bytes that are copied into sealed memory at once: there is nothing to be sealed later.
+NODISCARD bool code_mapping_of(struct slice bytes, struct code_mapping **ret, struct err *e);
 struct slice code_mapping_bytes(const struct code_mapping *m);
 struct code_mapping *code_mapping_ref(struct code_mapping *m);
 void code_mapping_unref(struct code_mapping *m);

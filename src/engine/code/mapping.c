@@ -1,4 +1,4 @@
-// A file of the cache whose code runs from the file's own pages, until a sealed copy takes their place.
+// A file of the cache whose code runs from the file's own pages, until a sealed copy takes their place; or such a copy from the beginning.
 //
 // 1. The mapping is one piece of address space, read-only; the parts that hold text are read + execute. Addresses never change, so that objects,
 //    registry and return addresses stay right when the copy is put in.
@@ -15,25 +15,46 @@ struct text_part {
 };
 struct code_mapping {
 	uint32_t refs;
-	int fd;  // -1 once sealed
+	int fd;  // -1: sealed
+	bool is_closed;  // no text is added any more
 	uint8_t *base;
 	uint64_t size;
 	VEC(struct text_part)
 	texts;  // ascending
 };
 
-bool code_mapping_new(int fd, uint64_t size, struct code_mapping **ret, struct err *e)
+static bool mapping_new(uint8_t *base, uint64_t size, int fd, struct code_mapping **ret, struct err *e)
 {
-	struct code_mapping *m = mem_zalloc(sizeof *m);
-	uint8_t *base = m && size ? sys_map_file(fd, size) : NULL;
-	if (!base) {
-		mem_free(m);
-		sys_close(fd);
+	struct code_mapping *m = base ? mem_zalloc(sizeof *m) : NULL;
+	if (!m) {
+		if (base)
+			sys_unmap(base, size);
 		return err_set(e, ERR_ENV, "compiled code can't be mapped");
 	}
 	*m = (struct code_mapping){.refs = 1, .fd = fd, .base = base, .size = size};
 	*ret = m;
 	return true;
+}
+
+bool code_mapping_new(int fd, uint64_t size, struct code_mapping **ret, struct err *e)
+{
+	if (mapping_new(size ? sys_map_file(fd, size) : NULL, size, fd, ret, e))
+		return true;
+	sys_close(fd);
+	return false;
+}
+
+bool code_mapping_of(struct slice bytes, struct code_mapping **ret, struct err *e)
+{
+	int fd = sys_memfd("tenon-code", bytes.len);
+	if (fd < 0)
+		return err_set_errno(e, -fd, "cannot make room for %zu bytes of code", bytes.len);
+	int r = sys_write_at(fd, bytes.ptr, bytes.len, 0);
+	if (!r)
+		r = sys_memfd_seal(fd);
+	bool ok = r ? err_set_errno(e, -r, "cannot write code") : mapping_new(bytes.len ? sys_map_shared_read(fd, bytes.len) : NULL, bytes.len, -1, ret, e);
+	sys_close(fd);
+	return ok;
 }
 
 struct slice code_mapping_bytes(const struct code_mapping *m)
@@ -61,7 +82,7 @@ void code_mapping_unref(struct code_mapping *m)
 bool code__mapping_add_text(struct code_mapping *m, const uint8_t *text, size_t size, struct err *e)
 {
 	uint64_t offset = (uint64_t)(text - m->base), pages = align_up_u64(size, SYS_PAGE);
-	if (m->fd < 0 || offset % SYS_PAGE || offset > m->size || size > m->size - offset)
+	if (m->is_closed || offset % SYS_PAGE || offset > m->size || size > m->size - offset)
 		return err_set(e, ERR_ENV, "compiled code does not lie at a page of its file");
 	if (!size)
 		return true;
@@ -89,6 +110,7 @@ static int put_in(struct code_mapping *m, int fd)
 
 bool code_mapping_seal(struct code_mapping *m, bool (*is_sound)(struct slice bytes), struct err *e)
 {
+	BUG_ON(m->fd < 0);
 	int fd = sys_memfd("tenon-code", m->size);
 	if (fd < 0)
 		return err_set_errno(e, -fd, "cannot make room for %llu bytes of code", (unsigned long long)m->size);
@@ -110,5 +132,6 @@ bool code_mapping_seal(struct code_mapping *m, bool (*is_sound)(struct slice byt
 		return err_set(e, ERR_INVALID, "compiled code has changed in the cache since it was loaded");
 	sys_close(m->fd);
 	m->fd = -1;
+	m->is_closed = true;
 	return true;
 }

@@ -105,8 +105,11 @@ static void *work(void *arg)
 	pause_first();
 	for (struct tier__job *job; (job = take());) {
 		bool skip = ending ? !job->must || (job->is_long && tier__is_over()) : is_unwanted(job);
+		bool is_long = job->is_long;
 		sys_mutex_unlock(&lock);
 		(skip ? job->drop : job->fn)(job);
+		if (is_long)
+			sys_heap_trim_thread();  // it compiled
 		sys_mutex_lock(&lock);
 	}
 	running = false;

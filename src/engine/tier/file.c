@@ -432,12 +432,9 @@ static bool write_buf(int fd, void *arg)
 	return sys_write_at(fd, b->ptr, b->len, 0) == 0;
 }
 
-static void put_code(int cache, const struct tier_key *key, const struct code_artifact *artifacts, uint32_t n)
+static void put_code(int cache, const struct tier_key *key, struct buf *entry)
 {
-	struct buf out = {0};
-	if (serialize(key, artifacts, n, &out))
-		tier__cache_put(cache, key, "code", write_buf, &out, TIER__CACHE_MAX);
-	buf_release(&out);
+	tier__cache_put(cache, key, "code", write_buf, entry, TIER__CACHE_MAX);
 }
 
 static void write_code_drop(struct tier__job *job)
@@ -451,7 +448,10 @@ static void write_code_drop(struct tier__job *job)
 static void write_code(struct tier__job *job)
 {
 	struct write_code *w = CONTAINER_OF(job, struct write_code, job);
-	put_code(w->cache, &w->key, w->artifacts, w->n);
+	struct buf entry = {0};
+	if (serialize(&w->key, w->artifacts, w->n, &entry))
+		put_code(w->cache, &w->key, &entry);
+	buf_release(&entry);
 	write_code_drop(job);
 }
 
@@ -579,16 +579,37 @@ static void compile_rest_drop(struct tier__job *job)
 	mem_free(r);
 }
 
-// Without memory for the whole it goes on as it is.
-static void publish_rest(const struct compile_rest *r, const struct code_artifact *artifacts)
+// Runs from the entry's bytes in sealed memory, as after a warm start. Without memory for the whole it goes on as it is.
+static void publish_rest(const struct compile_rest *r, struct code_mapping *mapping)
 {
-	for (uint32_t k = 0; k < r->called->n; k++) {
+	uint32_t n = r->called->n;
+	struct code_artifact *views = mem_zalloc((n + 1) * sizeof *views);
+	bool ok = views && view_artifacts(code_mapping_bytes(mapping), r->called->modules, n, views);
+	for (uint32_t k = 0; ok && k < n; k++) {
 		struct code_object *code;
-		if (!code_publish(&artifacts[k], r->compiled[k]->m, NULL, &code, NULL))
-			return;
+		ok = code_publish_mapped(mapping, &views[k], r->compiled[k]->m, NULL, &code, NULL);
+		if (!ok)
+			break;
 		vm_module_set_code(r->compiled[k], code);
 		code_object_unref(code);
 	}
+	mem_free(views);
+}
+
+// Frees the artifacts: they are the largest of what this takes.
+static void use_rest(const struct compile_rest *r, struct code_artifact *artifacts, bool publishes)
+{
+	struct buf entry = {0};
+	struct code_mapping *mapping;
+	bool ok = serialize(&r->key, artifacts, r->called->n, &entry);
+	release_artifacts(artifacts, r->called->n);
+	if (ok && publishes && code_mapping_of(buf_view(&entry), &mapping, NULL)) {
+		publish_rest(r, mapping);
+		code_mapping_unref(mapping);
+	}
+	if (ok && r->cache >= 0)
+		put_code(r->cache, &r->key, &entry);
+	buf_release(&entry);
 }
 
 static void compile_rest(struct tier__job *job)
@@ -601,15 +622,12 @@ static void compile_rest(struct tier__job *job)
 	bool (*is_over)(void) = r->cache < 0 ? tier__is_ending : tier__is_over;  // without a cache it is of use to this process only
 	struct err e;
 	err_clear(&e);
-	if (artifacts && tier__compile(r->called->modules, n, &r->opt, r->cpu, is_over, artifacts, &e)) {
-		if (!ends)
-			publish_rest(r, artifacts);
-		if (r->cache >= 0)
-			put_code(r->cache, &r->key, artifacts, n);
-	}
+	if (artifacts && tier__compile(r->called->modules, n, &r->opt, r->cpu, is_over, artifacts, &e))
+		use_rest(r, artifacts, !ends);
+	else
+		release_artifacts(artifacts, n);
 	if (e.code != ERR_NONE)
 		fprintf(stderr, "warning: not all could be compiled behind the first answer, and functions go on being compiled when they are called: %s\n", e.text);
-	release_artifacts(artifacts, n);
 	compile_rest_drop(job);
 }
 

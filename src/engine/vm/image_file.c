@@ -171,6 +171,8 @@ bool vm_image_write(const struct vm_image *img, struct slice extra, int fd, stru
 	if (!w.r)
 		w.r = sys_set_size(fd, h->data_offset + img->size);
 	buf_release(&b);
+	if (img->map)
+		(void)sys_discard(UNCONST(img->map), img->size);  // all of it was mapped to be read, which resets do rarely
 	return !w.r || err_set_errno(e, -w.r, "cannot write an image");
 }
 

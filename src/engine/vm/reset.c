@@ -228,6 +228,11 @@ bool vm_store_reset(struct vm_store *st)
 	return true;
 }
 
+void vm_store_relink(struct vm_store *st)
+{
+	vm__relink(st);
+}
+
 bool vm_store_trim(struct vm_store *st)
 {
 	if (st->poisoned || !st->image)

@@ -323,6 +323,8 @@ struct vm_image *vm_store_image(const struct vm_store *st);  // for tests
 NODISCARD bool vm_store_reset(struct vm_store *st);
 // Gives back the store's private pages (an idle slot). It stays equal to the image.
 NODISCARD bool vm_store_trim(struct vm_store *st);  // for tests
+// Instances whose module has other code by now get it, as they do at a reset. No call is in the store.
+void vm_store_relink(struct vm_store *st);
 // Private pages at the last reset, and how many of them differed.
 struct vm_reset_stats {
 	uint64_t resets, scans, trims;

@@ -287,6 +287,8 @@ void sys_prefer_huge(void *at, uint64_t size);
 int sys_discard(void *at, uint64_t size);
 // Gives back whole pages that malloc keeps of what was freed, of all threads: a millisecond for some ten MiB of them.
 void sys_heap_trim(void);
+// What that leaves: the free end of what the calling thread allocates from.
+void sys_heap_trim_thread(void);
 // A memory-only file that can be sealed / seals it: no growing, shrinking, writing.
 int sys_memfd(const char *name, uint64_t size);
 int sys_memfd_seal(int fd);

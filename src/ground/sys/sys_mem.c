@@ -118,6 +118,18 @@ void sys_heap_trim(void)
 	malloc_trim(0);
 }
 
+// The end of an arena that is not the main one is given back only by a large free, and only where it is larger than a threshold, which grows with the blocks
+// that were mapped and freed: to more than a compilation takes. While it is low others give back more than they should, and take it again. That it doesn't grow
+// any more afterwards is why it is the largest that it would have come to then.
+void sys_heap_trim_thread(void)
+{
+	enum { LARGE = 96 << 10, LOW = 128 << 10, HIGH = 64 << 20 };
+	mallopt(M_TRIM_THRESHOLD, LOW);
+	void *volatile large = malloc(LARGE);
+	free(large);
+	mallopt(M_TRIM_THRESHOLD, HIGH);
+}
+
 int sys_memfd(const char *name, uint64_t size)
 {
 	if (sys__fault())

@@ -185,14 +185,23 @@ static bool is_wanted(void *arg)
 	return yes;
 }
 
+bool serve__component_compiles(const struct serve_component *k)
+{
+	return __atomic_load_n(&k->compiles, __ATOMIC_ACQUIRE);
+}
+
 static void release(void *arg)
 {
-	serve__component_unref(arg);
+	struct serve_component *k = arg;
+	__atomic_store_n(&k->compiles, false, __ATOMIC_RELEASE);
+	serve__source_rests(k->source);
+	serve__component_unref(k);
 }
 
 // What was not called when it was loaded is compiled behind, and holds the component until then.
 static void compile_rest(struct serve_component *k, struct tier_file *cached)
 {
+	__atomic_store_n(&k->compiles, true, __ATOMIC_RELEASE);
 	struct tier_owner owner = {.arg = k, .is_wanted = is_wanted, .release = release};
 	sys_mutex_lock(&lock);
 	k->refs++;

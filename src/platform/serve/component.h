@@ -24,6 +24,7 @@ struct serve_component {
 	struct canon_component *canon;  // NULL: a core module, or it can't be linked
 	struct tier_stats tier;
 	struct arena arena;
+	bool compiles;  // any thread: behind the first answer, what was not called
 	// Under the lock of component.c.
 	struct serve_component *next;
 	bool in_list;
@@ -34,6 +35,8 @@ struct serve_component {
 // From any thread. *ret holds a reference; *ret_cached (also where it fails; NULL: it came not so far) is closed by the caller.
 NODISCARD bool serve__component_load(const struct serve_service_config *c, struct tier_file **ret_cached, struct serve_component **ret, struct err *e);
 void serve__component_unref(struct serve_component *k);
+// Instances that are made now are to get other code later (canon_slot_relink). From any thread.
+bool serve__component_compiles(const struct serve_component *k);
 // An image of it that equals what would be taken or loaded; ret->vm is counted for the caller. false: there is none. `sealed`: as tier_file_load_image.
 bool serve__component_image(struct serve_component *k, struct slice variant, bool sealed, struct serve_component_image *ret);
 void serve__component_keep_image(struct serve_component *k, struct slice variant, bool sealed, struct vm_image *vm, struct slice extra);

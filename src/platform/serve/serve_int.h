@@ -298,6 +298,8 @@ struct serve_shard {
 	unsigned turn;                  // hundredths of a request that the one that is tried is owed
 	struct loop_timer retire_timer; // armed while something runs in versions that have left
 	struct loop_timer idle_timer;   // policy reuse: armed while one of them has been used
+	struct loop_timer relink_timer; // armed while some run code that is to be replaced by what is compiled behind
+	uint64_t relink_after_ns;       // since it was armed
 	struct serve_request *free_requests;
 	struct serve_request *queue_head, **queue_end;  // end: where the next is hung in
 	struct loop_job queue_turn;     // posted: the head of the queue is tried
@@ -446,6 +448,8 @@ void serve__slot_leave(struct serve_slot *slot, struct serve_shard *s, struct se
 void serve__slot_late(struct serve_slot *slot, struct serve_inside *i);
 // Those without a request, but for those that are kept ready, and the last.
 void serve__slots_trim(struct serve_shard *s);
+// None of them is looked at any more.
+void serve__slots_let_be(struct serve_shard *s);
 // As many as are kept ready are there again, soon.
 void serve__slots_refill(struct serve_shard *s);
 // Those that are being emptied, at once.

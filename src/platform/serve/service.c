@@ -18,7 +18,7 @@ void serve__shard_close(struct serve_shard *s)
 	bool open = s->open;
 	s->open = s->comes = false;
 	if (open)
-		loop_timer_cancel(s->loop, &s->idle_timer);
+		serve__slots_let_be(s);
 	if (open)
 		serve__relays_close(s);
 	serve__choice_close(s);

@@ -52,6 +52,7 @@ static void discard(struct serve_slot *slot, struct serve_shard *s)
 }
 
 static void on_idle(struct loop_timer *t);
+static void relinks_later(struct serve_shard *s);
 
 // Nobody calls it from now on: it is looked at when it has been so long without; 0: never.
 static void rests(struct serve_slot *slot, struct serve_shard *s, uint64_t idle_ns)
@@ -94,6 +95,8 @@ static struct serve_slot *make(struct serve_shard *s, struct serve_stock *stock,
 	serve__count(&s->meters.made, 1);
 	list_free(slot);
 	rests(slot, s, v->config->idle_fresh);
+	if (serve__component_compiles(v->deployment.component) && !loop_timer_is_armed(&s->relink_timer))
+		relinks_later(s);
 	return slot;
 }
 
@@ -335,6 +338,44 @@ void serve__slots_emptied(struct serve_shard *s)
 		s->emptying = slot->next;
 		discard(slot, s);
 	}
+}
+
+// ---- other code: what a cold start compiled behind takes the place of what was compiled when it was called, with all that this keeps. A slot gets it at its
+// next reset; one that nobody calls, and one that is never reset, when it is empty --------------------------------------------------------------------
+
+// false: it is to be looked at again.
+static bool relinks(struct serve_slot *slot)
+{
+	return !serve__component_compiles(slot->version->deployment.component) && canon_slot_relink(slot->canon);
+}
+
+static void on_relink(struct loop_timer *t)
+{
+	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, relink_timer);
+	bool all = true;
+	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
+		for (struct serve_slot *slot = s->stocks[i].free_slots; slot; slot = slot->next)
+			all &= relinks(slot);
+	if (all) {
+		s->relink_after_ns = 0;
+		serve__memory_give_back(s->thread);
+	} else {
+		relinks_later(s);
+	}
+}
+
+// Once a second at first; rarely where that takes long.
+static void relinks_later(struct serve_shard *s)
+{
+	s->relink_after_ns = s->relink_after_ns ? min_u64(2 * s->relink_after_ns, 60 * SECOND) : SECOND;
+	s->relink_timer.fn = on_relink;
+	loop_timer_set(s->loop, &s->relink_timer, sat_add_u64(loop_now_ns(s->loop), s->relink_after_ns));
+}
+
+void serve__slots_let_be(struct serve_shard *s)
+{
+	loop_timer_cancel(s->loop, &s->idle_timer);
+	loop_timer_cancel(s->loop, &s->relink_timer);
 }
 
 // ---- policies ------------------------------------------------------------------------------------------------------------------------

@@ -198,6 +198,12 @@ static void drop(void *arg)
 	serve__source_unref(arg);
 }
 
+void serve__source_rests(const struct serve_source *s)
+{
+	if (s->bytes.len)
+		(void)sys_discard(UNCONST(s->bytes.ptr), s->bytes.len);
+}
+
 void serve__source_copy_beside(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n)
 {
 	leave_out(s, modules, n);

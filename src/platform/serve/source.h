@@ -16,6 +16,8 @@ void serve__source_copy_beside(struct serve_source *s, const struct wasm_module 
 // or (`later`) behind the first answer, until when the file must stay as it is. false: the file has changed since it was opened. Without memory for a copy the
 // file goes on being used.
 NODISCARD bool serve__source_keep(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n, bool later, struct err *e);
+// Nobody reads much of it from here on: what is mapped of it is read in again where it is wanted.
+void serve__source_rests(const struct serve_source *s);
 // false: its file has changed before it was kept, and its bytes are not what was loaded.
 bool serve__source_is_sound(struct serve_source *s);
 bool serve__source_is_kept(struct serve_source *s);  // for tests

@@ -203,6 +203,38 @@ static void published_code_cannot_be_written_L48(void **state)
 	unmake(&m);
 }
 
+// As an entry of the cache: bytes at a page, whose code runs where they lie.
+static void code_runs_from_sealed_bytes_L48(void **state)
+{
+	struct made m;
+	AUTO(buf)
+	bytes = {0};
+	struct code_mapping *map;
+	struct code_artifact view;
+	struct code_object *o;
+	struct err e = {0};
+	make(&m, 41);
+	assert_true(code_artifact_to_bytes(&m.a, &bytes));
+	assert_true(code_mapping_of(buf_view(&bytes), &map, &e));
+	memset(bytes.ptr, 0, bytes.len);  // they were copied
+	assert_true(code_artifact_from_bytes(code_mapping_bytes(map), &view, &e));
+	assert_true(code_publish_mapped(map, &view, NULL, NULL, &o, &e));
+	code_mapping_unref(map);
+	volatile uint8_t *p = (uint8_t *)(uintptr_t)code_object_func(o, 1);
+	assert_int_equal(run(o, 1), 42);
+	assert_ptr_equal(code_find((const void *)(uintptr_t)p), o);
+	void (*before)(int) = signal(SIGSEGV, on_fault);
+	if (!sigsetjmp(fault, 1)) {
+		*p = 0xc3;
+		fail_msg("code was written to");
+	}
+	signal(SIGSEGV, before);
+	code_object_unref(o);
+	assert_null(code_find((const void *)(uintptr_t)p));
+	assert_false(code_mapping_of((struct slice){0}, &map, &e));
+	unmake(&m);
+}
+
 static void bytes_and_back_are_the_same_and_damage_is_refused_L49(void **state)
 {
 	struct made m;
@@ -330,6 +362,7 @@ int main(void)
 		cmocka_unit_test(rows_of_other_kinds_are_skipped),
 		cmocka_unit_test(sites_of_a_huge_function_are_found_by_their_marks),
 		cmocka_unit_test(published_code_cannot_be_written_L48),
+		cmocka_unit_test(code_runs_from_sealed_bytes_L48),
 		cmocka_unit_test(bytes_and_back_are_the_same_and_damage_is_refused_L49),
 		cmocka_unit_test(what_is_held_is_found_while_others_come_and_go),
 		cmocka_unit_test(a_jump_to_the_next_instruction_is_taken_back),

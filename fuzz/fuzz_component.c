@@ -24,6 +24,9 @@ static void check_core(const struct comp_component *c, const struct comp_core_re
 	case COMP_CORE_BUILTIN:
 		BUG_ON(r->index >= p->nbuiltins);
 		return;
+	case COMP_CORE_HOST:
+		BUG_ON(r->index >= p->ncore_funcs);
+		return;
 	}
 	BUG_ON(true);
 }
@@ -77,6 +80,8 @@ static void check_plan(const struct comp_component *c)
 		check_options(c, &p->lowers[i].options);
 		check_type(p, p->lowers[i].type);
 	}
+	for (uint32_t i = 0; i < p->ncore_funcs; i++)
+		check_core(c, &p->core_funcs[i].memory);
 	for (uint32_t i = 0; i < p->nresources; i++)
 		check_core(c, &p->resources[i]->dtor);
 	for (uint32_t i = 0; i < p->nexport_funcs; i++) {

@@ -67,7 +67,7 @@ bool cli__component_read(const char *path, struct buf *ret, char ret_sha256[65],
 	if (!f)
 		return false;
 	ret->max = COMPONENT_MAX;
-	bool ok = buf_read(ret, f, path, e) && cli_check_head(path, buf_view(ret), false, e);
+	bool ok = buf_read(ret, f, path, e) && cli_check_head(path, buf_view(ret), comp_module_has_world(buf_view(ret)), e);
 	fclose(f);
 	if (ok)
 		tier_sha256(buf_view(ret), ret_sha256);

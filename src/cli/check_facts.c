@@ -188,7 +188,7 @@ bool check_component(struct cli *c, const struct app *app, const struct app_comp
 	options.features = COMP_FEATURES_ALL;
 	if (!read_component(c, ret, &bytes))
 		return true;
-	ret->is_module = wasm_is_module(bytes);
+	ret->is_module = wasm_is_module(bytes) && !comp_module_has_world(bytes);
 	if (ret->is_module || !comp_decode(&c->arena, bytes, &options, &comp, &ret->why_not) || !comp_can_run(comp, &ret->why_not))
 		return true;
 	ret->is_read = true;

@@ -98,5 +98,5 @@ bool cli_check_file(struct serve_service_config *service, bool modules_too, stru
 	ssize_t n = pread(fd, head, sizeof head, 0);
 	if (n < 0)
 		return err_set_errno(e, errno, "cannot read '%s'", path);
-	return cli_check_head(path, slice_of(head, (size_t)n), modules_too, e);
+	return cli_check_head(path, slice_of(head, (size_t)n), modules_too || serve_file_has_world(fd), e);
 }

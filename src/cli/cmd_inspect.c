@@ -96,7 +96,8 @@ static bool decode(struct inspect *x, struct err *e)
 	const struct comp_options all = {.features = COMP_FEATURES_ALL, .core_features = WASM_FEATURES_ALL};
 	struct comp_component *comp = NULL;
 	struct wasm_module *module = NULL;
-	bool ok = wasm_is_module(x->bytes) ? wasm_decode(x->arena, x->bytes, all.core_features, 0, &module, e) : comp_decode(x->arena, x->bytes, &all, &comp, e);
+	bool is_module = wasm_is_module(x->bytes) && !comp_module_has_world(x->bytes);
+	bool ok = is_module ? wasm_decode(x->arena, x->bytes, all.core_features, 0, &module, e) : comp_decode(x->arena, x->bytes, &all, &comp, e);
 	x->comp = comp;
 	x->module = module;
 	return ok;

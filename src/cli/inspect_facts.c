@@ -128,7 +128,7 @@ bool inspect_walk(struct inspect *x, struct err *e)
 {
 	struct map by_name;
 	map_init(&by_name, x->arena);
-	if (!walk(x, &by_name, (struct wasm_reader){x->bytes.ptr, x->bytes.ptr + x->bytes.len}, x->module != NULL))
+	if (!walk(x, &by_name, (struct wasm_reader){x->bytes.ptr, x->bytes.ptr + x->bytes.len}, x->module || x->comp->is_module))
 		return err_set(e, ERR_LIMIT, "the file has more than %u kinds of sections, or memory is out", MAX_FACTS);
 	for (uint32_t i = 0, n = x->languages.len; n == 0 && i < x->producers.len; i++)
 		if (!guess_language(x, x->producers.ptr[i].name))

@@ -156,7 +156,8 @@ static void put_exports(struct buf *b, const struct inspect *x)
 void inspect_put_comments(struct buf *b, const struct inspect *x)
 {
 	const char *mark = x->comp ? "//" : ";;";
-	buf_printf(b, "%s %s, ", mark, x->comp ? "component" : "core module");
+	buf_printf(b, "%s %s, ", mark, !x->comp ? "core module" : x->comp->is_module ? "core module with a world, served as a component"
+																				 : "component");
 	put_size(b, x->bytes.len);
 	if (x->comp)
 		buf_printf(b, ", core modules: %u", x->n_modules);

@@ -65,15 +65,20 @@ static void *zeroed_room(struct canon__cx *cx, void *small, uint32_t size)
 
 // ---- canon lower of a host function ----
 
-bool canon__call_host(struct canon__lower *l, struct canon__cx *cx, const void *args, void *ret)
+// Before a host function is called. false: an image is being learned, which ends here.
+static bool begin_host(struct canon_instance *i, struct canon__cx *cx, const char *name, uint32_t flags)
 {
-	struct canon_instance *i = l->inst;
-	if (UNLIKELY(i->learning && (l->host->flags & CANON_HOST_CUTS))) {
-		i->cut_by = l->name;
-		return canon__fail(cx, TRAP_KILLED, "the image is cut before %s", l->name);
+	if (UNLIKELY(i->learning && (flags & CANON_HOST_CUTS))) {
+		i->cut_by = name;
+		return canon__fail(cx, TRAP_KILLED, "the image is cut before %s", name);
 	}
 	i->called_host = true;
-	cx->trap = l->host->fn(cx->task, i, l->host->data, args, ret);
+	return true;
+}
+
+// It has returned cx->trap.
+static bool end_host(struct canon_instance *i, struct canon__cx *cx)
+{
 	struct canon_trap *report = cx->task->trap;  // now: who resumed it may be another than before it parked
 	if (UNLIKELY(i->dead && cx->trap == TRAP_NONE))  // another task trapped while this one was parked
 		return canon__fail(cx, TRAP_POISONED, "%s", trap_text(TRAP_POISONED));
@@ -84,6 +89,14 @@ bool canon__call_host(struct canon__lower *l, struct canon__cx *cx, const void *
 	else if (report->trap == TRAP_NONE)
 		canon__report(cx->task, cx->trap, "%s", trap_text(cx->trap));
 	return cx->trap == TRAP_NONE;
+}
+
+bool canon__call_host(struct canon__lower *l, struct canon__cx *cx, const void *args, void *ret)
+{
+	if (!begin_host(l->inst, cx, l->name, l->host->flags))
+		return false;
+	cx->trap = l->host->fn(cx->task, l->inst, l->host->data, args, ret);
+	return end_host(l->inst, cx);
 }
 
 static bool lower_host(struct canon__lower *l, struct canon__cx *cx, const uint64_t *args, uint64_t *results)
@@ -123,6 +136,26 @@ enum trap canon__lower_host(struct vm_call *call, const uint64_t *args, uint64_t
 	cx.copy = !(l->host->flags & CANON_HOST_NEVER_PARKS);
 	struct arena_mark mark = arena_mark(&task->arena);
 	bool ok = lower_host(l, &cx, args, results);
+	arena_rewind(&task->arena, mark);
+	return ok ? TRAP_NONE : canon__trap_to_guest(call, task, cx.trap);
+}
+
+// A core function of the host has no part in the canonical ABI but for the rule that nobody leaves from realloc or post-return. What gives the same in each
+// instance may be called from there as well: a linker may have put constructors before `cabi_realloc`, and those ask for the environment.
+enum trap canon__core_host(struct vm_call *call, const uint64_t *args, uint64_t *results)
+{
+	struct canon__core_func *f = call->data;
+	struct canon_instance *i = f->inst;
+	if (UNLIKELY(!i->components[0].may_leave && (f->host->flags & CANON_HOST_CUTS)))
+		return vm_trapf(call->shard, TRAP_CANNOT_LEAVE, "cannot leave component instance: %s was called from realloc or post-return", f->name);
+	struct canon_task *task = call->exec->task;
+	struct canon__cx cx = {.inst = i, .task = task};
+	struct arena_mark mark = arena_mark(&task->arena);
+	bool ok = begin_host(i, &cx, f->name, f->host->flags);
+	if (ok) {
+		cx.trap = f->host->fn(task, i, f->host->data, f->memory, args, results);
+		ok = end_host(i, &cx);
+	}
 	arena_rewind(&task->arena, mark);
 	return ok ? TRAP_NONE : canon__trap_to_guest(call, task, cx.trap);
 }

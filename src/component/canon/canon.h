@@ -44,6 +44,14 @@ struct canon_host_func {
 	void *data;
 	uint32_t flags;
 };
+// The same of a core function that the host provides as it is (comp_core_func): `args` and `results` are cells, as a host function of vm has them; pointers are into
+// `memory` (NULL: the module exports none). TRAP_HOST and the other ends: as above.
+typedef enum trap canon_core_fn(struct canon_task *t, struct canon_instance *i, void *data, struct abi_memory *memory, const uint64_t *args, uint64_t *results);
+struct canon_core_func {
+	canon_core_fn *fn;
+	void *data;
+	uint32_t flags;  // CANON_HOST_CUTS; what hasn't it never waits
+};
 // Objects of one kind as one provider makes them. What kind they are of is told by `type`, by identity; two providers have two of these.
 enum canon_move { CANON_MOVED, CANON_MOVE_IN_USE, CANON_MOVE_NO_ROOM };
 struct canon_resource_ops {
@@ -60,6 +68,7 @@ struct canon_resource_ops {
 struct canon_host {
 	const struct canon_host_func *funcs;  // by index in plan->host_funcs; fn NULL where not `used`
 	uint32_t n_funcs;
+	const struct canon_core_func *core_funcs;  // by index in plan->core_funcs
 	// Each may be NULL; none is called for an instance without `user`.
 	// An instance begins (before anything else is called for it). false: no memory.
 	bool (*open)(const struct canon_host *h, struct canon_instance *i);
@@ -130,6 +139,7 @@ static inline struct pool *canon_instance_pool(struct canon_instance *i)
 	return &((struct canon_instance_head *)(void *)i)->pool;
 }
 bool canon_instance_is_dead(const struct canon_instance *i);  // for tests
+uint32_t canon_instance_max_handles(const struct canon_instance *i);  // 0: no limit
 
 // ---- calls ------------------------------------------------------------------------------------------------------------------------
 // An export that is a function: by the export's name, and the instance's name it lies in (empty: root; a version is matched as in design §6: an

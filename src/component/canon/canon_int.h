@@ -221,6 +221,13 @@ struct canon__builtin {
 	struct vm_table *table;  // thread.new-indirect
 };
 
+struct canon__core_func {
+	struct canon_instance *inst;
+	const struct canon_core_func *host;
+	const char *name;
+	struct abi_memory *memory;  // NULL: the module exports none
+};
+
 enum { CANON__SEGMENTS, CANON__START };
 struct canon__step {
 	uint32_t core_instance;
@@ -235,6 +242,7 @@ struct canon_component {
 	const struct canon__step *steps;
 	uint32_t n_steps;
 	const char *const *host_names;  // by host_funcs, ending in zero
+	const char *const *core_names;  // by core_funcs, likewise
 	const uint32_t *depths;         // of component instances
 };
 
@@ -258,6 +266,7 @@ struct canon_instance {
 	struct canon__lift *lifts;
 	struct canon__lower *lowers;
 	struct canon__builtin *builtins;
+	struct canon__core_func *core_funcs;
 	struct vm_instance **core;  // by plan->core_instances
 	struct canon__host_table host_table;
 	uint32_t n_tasks;           // that are in it
@@ -341,6 +350,7 @@ void canon__async_leave(struct canon_instance *i, struct canon_task *root);
 
 // ---- calls (call.c) ----
 enum trap canon__lower_host(struct vm_call *call, const uint64_t *args, uint64_t *results);
+enum trap canon__core_host(struct vm_call *call, const uint64_t *args, uint64_t *results);
 enum trap canon__lower_component(struct vm_call *call, const uint64_t *args, uint64_t *results);
 struct canon__cx canon__context(struct canon_instance *i, struct canon_task *task, const struct canon__options *o, uint32_t component);
 // Room for a native value: `small`, of 256 bytes, or the arena's. NULL: cx->trap.

@@ -32,10 +32,16 @@ static bool make_steps(struct canon_component *cc)
 static bool make_names(struct canon_component *cc)
 {
 	const struct comp_plan *plan = cc->plan;
-	const char **names = ARENA_ARRAY(&cc->arena, const char *, plan->nhost_funcs + 1);
+	const char **names = ARENA_ARRAY(&cc->arena, const char *, plan->nhost_funcs + 1), **core = ARENA_ARRAY(&cc->arena, const char *, plan->ncore_funcs + 1);
 	uint32_t *depths = ARENA_ARRAY(&cc->arena, uint32_t, plan->ninstances + 1);
-	if (!names || !depths)
+	if (!names || !core || !depths)
 		return false;
+	for (uint32_t i = 0; i < plan->ncore_funcs; i++) {
+		struct slice copy;
+		if (!slice_dup(&cc->arena, plan->core_funcs[i].name, &copy))
+			return false;
+		core[i] = (const char *)copy.ptr;
+	}
 	for (uint32_t i = 0; i < plan->nhost_funcs; i++) {
 		const struct comp_host_func *f = &plan->host_funcs[i];
 		struct buf b = {.max = 4096};
@@ -51,6 +57,7 @@ static bool make_names(struct canon_component *cc)
 	for (uint32_t i = 1; i < plan->ninstances; i++)
 		depths[i] = depths[plan->instances[i].parent] + 1;
 	cc->host_names = names;
+	cc->core_names = core;
 	cc->depths = depths;
 	return true;
 }
@@ -97,8 +104,9 @@ static bool allocate_tables(struct canon_instance *i)
 	i->lifts = ARENA_ARRAY(&i->own, struct canon__lift, plan->nlifts + 1);
 	i->lowers = ARENA_ARRAY(&i->own, struct canon__lower, plan->nlowers + 1);
 	i->builtins = ARENA_ARRAY(&i->own, struct canon__builtin, plan->nbuiltins + 1);
+	i->core_funcs = ARENA_ARRAY(&i->own, struct canon__core_func, plan->ncore_funcs + 1);
 	i->core = ARENA_ARRAY(&i->own, struct vm_instance *, plan->ncore_instances + 1);
-	if (!i->components || !i->resources || !i->lifts || !i->lowers || !i->builtins || !i->core)
+	if (!i->components || !i->resources || !i->lifts || !i->lowers || !i->builtins || !i->core_funcs || !i->core)
 		return false;
 	for (uint32_t k = 0; k < plan->ninstances; k++)
 		i->components[k] = (struct canon__component_instance){
@@ -116,8 +124,35 @@ static vm_host_fn lower_fn(const struct canon__lower *l)
 	return l->plan->type->is_async ? canon__lower_async_component : canon__lower_component;
 }
 
+// Functions of the store, by index in the plan's tables.
+struct functions {
+	uint32_t *lowers, *builtins, *core;
+};
+
+static bool functions_new(struct canon_instance *i, struct functions *ret)
+{
+	const struct comp_plan *plan = i->cc->plan;
+	ret->lowers = ARENA_ARRAY(&i->own, uint32_t, plan->nlowers + 1);
+	ret->builtins = ARENA_ARRAY(&i->own, uint32_t, plan->nbuiltins + 1);
+	ret->core = ARENA_ARRAY(&i->own, uint32_t, plan->ncore_funcs + 1);
+	return ret->lowers && ret->builtins && ret->core;
+}
+
+// Functions of the host that are core functions already.
+static bool make_core(struct canon_instance *i, const struct functions *f, struct err *e)
+{
+	const struct comp_plan *plan = i->cc->plan;
+	for (uint32_t k = 0; k < plan->ncore_funcs; k++) {
+		const struct comp_core_func *p = &plan->core_funcs[k];
+		i->core_funcs[k] = (struct canon__core_func){.inst = i, .host = &i->host->core_funcs[k], .name = i->cc->core_names[k]};
+		if (!vm_host_func_new_id(i->store, p->core_type, canon__core_host, &i->core_funcs[k], i->core_funcs[k].name, &f->core[k], e))
+			return false;
+	}
+	return true;
+}
+
 // Functions of the store for the plan's lowers and built-ins; their data is filled by resolve_*.
-static bool make_functions(struct canon_instance *i, uint32_t *lowers, uint32_t *builtins, struct err *e)
+static bool make_functions(struct canon_instance *i, const struct functions *f, struct err *e)
 {
 	const struct comp_plan *plan = i->cc->plan;
 	for (uint32_t k = 0; k < plan->nlowers; k++) {
@@ -135,102 +170,106 @@ static bool make_functions(struct canon_instance *i, uint32_t *lowers, uint32_t 
 		l->result_size = p->type->result ? p->type->result->size64 : 0;
 		l->out_param = p->type->params.n_flat <= MAX_FLAT_PARAMS ? p->type->params.n_flat : 1;
 		l->n_params = wasm_interned_func_type(p->core_type)->nparams;
-		if (!vm_host_func_new_id(i->store, p->core_type, lower_fn(l), l, l->name, &lowers[k], e))
+		if (!vm_host_func_new_id(i->store, p->core_type, lower_fn(l), l, l->name, &f->lowers[k], e))
 			return false;
 	}
 	for (uint32_t k = 0; k < plan->nbuiltins; k++) {
 		const struct comp_builtin *p = &plan->builtins[k];
 		i->builtins[k] = (struct canon__builtin){.inst = i, .plan = p};
-		if (!vm_host_func_new_id(i->store, p->core_type, canon__builtin_fn(p->kind), &i->builtins[k], comp_builtin_text(p->kind), &builtins[k], e))
+		if (!vm_host_func_new_id(i->store, p->core_type, canon__builtin_fn(p->kind), &i->builtins[k], comp_builtin_text(p->kind), &f->builtins[k], e))
 			return false;
 	}
 	return true;
 }
 
-static struct vm_extern resolve(struct canon_instance *i, const struct comp_core_ref *r, const uint32_t *lowers, const uint32_t *builtins)
+static struct vm_extern resolve(struct canon_instance *i, const struct comp_core_ref *r, const struct functions *f)
 {
 	switch ((enum comp_core_ref_kind)r->kind) {
 	case COMP_CORE_EXPORT:
 		return vm_instance_extern(i->core[r->instance], r->extern_kind, r->index);
 	case COMP_CORE_LOWER:
-		return (struct vm_extern){.kind = WASM_EXTERN_FUNC, .func = lowers[r->index]};
+		return (struct vm_extern){.kind = WASM_EXTERN_FUNC, .func = f->lowers[r->index]};
 	case COMP_CORE_BUILTIN:
-		return (struct vm_extern){.kind = WASM_EXTERN_FUNC, .func = builtins[r->index]};
+		return (struct vm_extern){.kind = WASM_EXTERN_FUNC, .func = f->builtins[r->index]};
+	case COMP_CORE_HOST:
+		return (struct vm_extern){.kind = WASM_EXTERN_FUNC, .func = f->core[r->index]};
 	case COMP_CORE_NONE:
 		break;
 	}
 	return (struct vm_extern){.kind = WASM_EXTERN_FUNC};
 }
 
-static bool allocate_one(struct canon_instance *i, uint32_t index, const uint32_t *lowers, const uint32_t *builtins, struct arena *scratch, struct err *e)
+static bool allocate_one(struct canon_instance *i, uint32_t index, const struct functions *f, struct arena *scratch, struct err *e)
 {
 	const struct comp_core_instance *p = &i->cc->plan->core_instances[index];
 	struct vm_extern *imports = ARENA_ARRAY(scratch, struct vm_extern, p->nimports + 1);
 	if (!imports)
 		return err_nomem(e);
 	for (uint32_t n = 0; n < p->nimports; n++)
-		imports[n] = resolve(i, &p->imports[n], lowers, builtins);
+		imports[n] = resolve(i, &p->imports[n], f);
 	return vm_instance_allocate(i->store, i->cc->modules[p->module], imports, p->nimports, &i->core[index], e) || err_note(e, "core instance %u", index);
 }
 
-static bool allocate_core(struct canon_instance *i, const uint32_t *lowers, const uint32_t *builtins, struct err *e)
+static bool allocate_core(struct canon_instance *i, const struct functions *f, struct err *e)
 {
 	const struct comp_plan *plan = i->cc->plan;
 	struct arena scratch;
 	arena_init(&scratch, 0);
 	bool ok = true;
 	for (uint32_t k = 0; ok && k < plan->nsteps; k++) {
-		ok = allocate_one(i, plan->steps[k].index, lowers, builtins, &scratch, e);
+		ok = allocate_one(i, plan->steps[k].index, f, &scratch, e);
 		arena_clear(&scratch);
 	}
 	arena_release(&scratch);
 	return ok;
 }
 
-static void resolve_options(struct canon_instance *i, const struct comp_canon_options *p, const uint32_t *lowers, const uint32_t *builtins,
+static void resolve_options(struct canon_instance *i, const struct comp_canon_options *p, const struct functions *f,
 	struct canon__options *ret)
 {
 	static const uint8_t encodings[] = {[COMP_UTF8] = CANON_UTF8, [COMP_UTF16] = CANON_UTF16, [COMP_LATIN1_UTF16] = CANON_LATIN1_UTF16};
 	ret->encoding = encodings[p->encoding];
 	ret->wide = p->memory64;
 	if (p->memory.kind == COMP_CORE_EXPORT)
-		ret->memory = vm_memory_abi(resolve(i, &p->memory, lowers, builtins).memory);
-	ret->realloc = resolve(i, &p->realloc, lowers, builtins).func;
-	ret->post_return = resolve(i, &p->post_return, lowers, builtins).func;
+		ret->memory = vm_memory_abi(resolve(i, &p->memory, f).memory);
+	ret->realloc = resolve(i, &p->realloc, f).func;
+	ret->post_return = resolve(i, &p->post_return, f).func;
 }
 
-static void resolve_all(struct canon_instance *i, const uint32_t *lowers, const uint32_t *builtins)
+static void resolve_all(struct canon_instance *i, const struct functions *f)
 {
 	const struct comp_plan *plan = i->cc->plan;
 	for (uint32_t k = 0; k < plan->nlowers; k++)
-		resolve_options(i, &plan->lowers[k].options, lowers, builtins, &i->lowers[k].options);
+		resolve_options(i, &plan->lowers[k].options, f, &i->lowers[k].options);
 	for (uint32_t k = 0; k < plan->nlifts; k++) {
 		const struct comp_lift *p = &plan->lifts[k];
 		struct canon__lift *l = &i->lifts[k];
 		l->plan = p;
-		l->func = resolve(i, &p->func, lowers, builtins).func;
+		l->func = resolve(i, &p->func, f).func;
 		l->n_results = wasm_interned_func_type(p->core_type)->nresults;
-		resolve_options(i, &p->options, lowers, builtins, &l->options);
-		l->callback = resolve(i, &p->options.callback, lowers, builtins).func;
+		resolve_options(i, &p->options, f, &l->options);
+		l->callback = resolve(i, &p->options.callback, f).func;
 	}
 	for (uint32_t k = 0; k < plan->nbuiltins; k++) {
-		resolve_options(i, &plan->builtins[k].options, lowers, builtins, &i->builtins[k].options);
+		resolve_options(i, &plan->builtins[k].options, f, &i->builtins[k].options);
 		if (plan->builtins[k].table.kind == COMP_CORE_EXPORT)
-			i->builtins[k].table = resolve(i, &plan->builtins[k].table, lowers, builtins).table;
+			i->builtins[k].table = resolve(i, &plan->builtins[k].table, f).table;
 	}
+	for (uint32_t k = 0; k < plan->ncore_funcs; k++)
+		if (plan->core_funcs[k].memory.kind == COMP_CORE_EXPORT)
+			i->core_funcs[k].memory = vm_memory_abi(resolve(i, &plan->core_funcs[k].memory, f).memory);
 	for (uint32_t k = 0; k < plan->nresources; k++) {
 		const struct comp_resource *p = plan->resources[k];
 		struct canon__resource *r = &i->resources[k];
 		r->component = p->instance == COMP_NONE ? CANON__HOST : p->instance;
 		r->wide = p->rep64;
 		if (p->instance != COMP_NONE)
-			r->dtor = resolve(i, &p->dtor, lowers, builtins).func;
+			r->dtor = resolve(i, &p->dtor, f).func;
 	}
 }
 
 static bool allocate(struct canon_instance *i, struct err *e)
 {
-	const struct comp_plan *plan = i->cc->plan;
 	struct vm_limits limits = VM_LIMITS_DEFAULT;
 	limits.memory = i->limits.memory_bytes ? i->limits.memory_bytes : UINT64_MAX;
 	limits.table_elements = i->limits.table_elements ? i->limits.table_elements : UINT64_MAX;
@@ -241,13 +280,12 @@ static bool allocate(struct canon_instance *i, struct err *e)
 	pool_init(&i->head.pool, vm_store_account(i->store));
 	if (!allocate_tables(i))
 		return err_nomem(e);
-	uint32_t *lowers = ARENA_ARRAY(&i->own, uint32_t, plan->nlowers + 1);
-	uint32_t *builtins = ARENA_ARRAY(&i->own, uint32_t, plan->nbuiltins + 1);
-	if (!lowers || !builtins)
+	struct functions f;
+	if (!functions_new(i, &f))
 		return err_nomem(e);
-	if (!make_functions(i, lowers, builtins, e) || !allocate_core(i, lowers, builtins, e))
+	if (!make_functions(i, &f, e) || !make_core(i, &f, e) || !allocate_core(i, &f, e))
 		return false;
-	resolve_all(i, lowers, builtins);
+	resolve_all(i, &f);
 	return true;
 }
 
@@ -297,6 +335,11 @@ void canon_instance_free(struct canon_instance *i)
 struct vm_store *canon_instance_store(const struct canon_instance *i)
 {
 	return i->store;
+}
+
+uint32_t canon_instance_max_handles(const struct canon_instance *i)
+{
+	return i->limits.handles;
 }
 
 bool canon_instance_is_dead(const struct canon_instance *i)

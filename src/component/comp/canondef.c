@@ -191,7 +191,7 @@ static bool check_memory(struct dec *d, const struct scope *s, struct canon *c)
 	return !c->is64 || comp__need(d, COMP_FEATURE_MEMORY64, comp__offset(d) - 1, "a 64-bit memory for values");
 }
 
-static bool check_options(struct dec *d, const struct scope *s, struct canon *c)
+bool comp__canon_check(struct dec *d, const struct scope *s, struct canon *c)
 {
 	struct signature sig;
 	if (!check_memory(d, s, c))
@@ -223,7 +223,7 @@ static bool options(struct dec *d, const struct scope *s, struct canon *c)
 	for (uint32_t i = 0; i < n; i++)
 		if (!option(d, s, c))
 			return false;
-	return check_options(d, s, c);
+	return comp__canon_check(d, s, c);
 }
 
 static bool require(struct dec *d, bool needed, uint32_t index, const char *option)
@@ -248,7 +248,7 @@ static unsigned n_flat(const struct wit_type *t)
 
 // ---- lift, lower ----
 
-static struct canon *canon_new(struct dec *d)
+struct canon *comp__canon_new(struct dec *d)
 {
 	struct canon *c = NEW(d, struct canon);
 	if (!c) {
@@ -288,16 +288,9 @@ static bool lift_func_matches(struct dec *d, const struct scope *s, struct canon
 	return func_is(d, s, c->post_return, &post, "post-return");
 }
 
-static bool lift(struct dec *d, struct scope *s, uint64_t at)
+bool comp__lift(struct dec *d, struct scope *s, struct canon *c, uint32_t func, uint64_t at)
 {
-	uint32_t func, type;
-	struct canon *c = canon_new(d);
-	if (!c || !comp__byte_is(d, 0, "canonical function lift") || !comp__u32(d, &func) || !comp__index(d, s, SORT_CORE_FUNC, func) ||
-		!options(d, s, c) || !comp__u32(d, &type) || !comp__index(d, s, SORT_TYPE, type))
-		return false;
-	if (s->types.ptr[type].kind != TY_FUNC)
-		return FAIL(d, INVALID, "type index %u is not a function type", type);
-	const struct wit_func_type *f = c->func = s->types.ptr[type].func;
+	const struct wit_func_type *f = c->func;
 	bool spilled = f->params.n_flat > WIT_MAX_FLAT;
 	unsigned max_results = c->is_async ? WIT_MAX_FLAT : 1;
 	if (!check_async(d, c, f) || !require(d, has_pointer(&f->params) || has_pointer(f->result) || spilled || n_flat(f->result) > max_results, c->memory, "memory") ||
@@ -311,20 +304,28 @@ static bool lift(struct dec *d, struct scope *s, uint64_t at)
 	return PUSH(d, &s->funcs, f);
 }
 
+static bool lift(struct dec *d, struct scope *s, uint64_t at)
+{
+	uint32_t func, type;
+	struct canon *c = comp__canon_new(d);
+	if (!c || !comp__byte_is(d, 0, "canonical function lift") || !comp__u32(d, &func) || !comp__index(d, s, SORT_CORE_FUNC, func) ||
+		!options(d, s, c) || !comp__u32(d, &type) || !comp__index(d, s, SORT_TYPE, type))
+		return false;
+	if (s->types.ptr[type].kind != TY_FUNC)
+		return FAIL(d, INVALID, "type index %u is not a function type", type);
+	c->func = s->types.ptr[type].func;
+	return comp__lift(d, s, c, func, at);
+}
+
 static bool push_core_func(struct dec *d, struct scope *s, uint32_t type)
 {
 	struct core_extern x = {.kind = WASM_EXTERN_FUNC, .func = type};
 	return type ? PUSH(d, &s->core[SORT_CORE_FUNC], x) : err_nomem(d->e);
 }
 
-static bool lower(struct dec *d, struct scope *s, uint64_t at)
+bool comp__lower(struct dec *d, struct scope *s, struct canon *c, uint32_t func, uint64_t at)
 {
-	uint32_t func;
 	struct signature sig;
-	struct canon *c = canon_new(d);
-	if (!c || !comp__byte_is(d, 0, "canonical function lower") || !comp__u32(d, &func) || !comp__index(d, s, SORT_FUNC, func) || !options(d, s, c) ||
-		!not_for(d, c->post_return, "post-return", "lowerings") || !not_for(d, c->callback, "callback", "lowerings"))
-		return false;
 	const struct wit_func_type *f = c->func = s->funcs.ptr[func];
 	unsigned max_params = c->is_async ? MAX_FLAT_ASYNC : WIT_MAX_FLAT, max_results = c->is_async ? 0 : 1;
 	if (!check_async(d, c, f) ||
@@ -341,6 +342,14 @@ static bool lower(struct dec *d, struct scope *s, uint64_t at)
 	op->a = func;
 	op->p = c;
 	return push_core_func(d, s, c->core_type);
+}
+
+static bool lower(struct dec *d, struct scope *s, uint64_t at)
+{
+	uint32_t func;
+	struct canon *c = comp__canon_new(d);
+	return c && comp__byte_is(d, 0, "canonical function lower") && comp__u32(d, &func) && comp__index(d, s, SORT_FUNC, func) && options(d, s, c) &&
+		not_for(d, c->post_return, "post-return", "lowerings") && not_for(d, c->callback, "callback", "lowerings") && comp__lower(d, s, c, func, at);
 }
 
 // ---- built-ins ----
@@ -488,11 +497,26 @@ static bool builtin_options(struct dec *d, const struct canon *c)
 	return not_for(d, c->post_return, "post-return", "built-ins") && not_for(d, c->callback, "callback", "built-ins");
 }
 
+bool comp__builtin(struct dec *d, struct scope *s, struct canon *c, uint64_t at)
+{
+	const char *text = builtins[c->builtin].signature;
+	struct signature sig = {0};
+	if (text[0] != '*')
+		parse_signature(c, text, &sig);
+	else if (c->type && !add_params(d, c, &sig, c->type, WIT_MAX_FLAT))
+		return false;
+	c->core_type = intern(&sig);
+	struct op *op = comp__op(d, s, OP_BUILTIN, at);
+	if (!op)
+		return false;
+	op->p = c;
+	return push_core_func(d, s, c->core_type);
+}
+
 static bool builtin(struct dec *d, struct scope *s, unsigned kind, uint64_t at)
 {
 	const struct builtin *b = &builtins[kind];
-	struct signature sig;
-	struct canon *c = canon_new(d);
+	struct canon *c = comp__canon_new(d);
 	if (!c)
 		return false;
 	char what[64];
@@ -503,21 +527,7 @@ static bool builtin(struct dec *d, struct scope *s, unsigned kind, uint64_t at)
 	for (const char *i = b->immediates; *i; i++)
 		if (!immediate(d, s, *i, c))
 			return false;
-	if (!builtin_options(d, c))
-		return false;
-	if (b->signature[0] == '*') {
-		sig = (struct signature){0};
-		if (c->type && !add_params(d, c, &sig, c->type, WIT_MAX_FLAT))
-			return false;
-	} else {
-		parse_signature(c, b->signature, &sig);
-	}
-	c->core_type = intern(&sig);
-	struct op *op = comp__op(d, s, OP_BUILTIN, at);
-	if (!op)
-		return false;
-	op->p = c;
-	return push_core_func(d, s, c->core_type);
+	return builtin_options(d, c) && comp__builtin(d, s, c, at);
 }
 
 bool comp__canon(struct dec *d, struct scope *s)

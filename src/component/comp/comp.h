@@ -46,6 +46,7 @@ enum comp_core_ref_kind {
 	COMP_CORE_EXPORT,   // of core instance `instance`: item `index` of its module's index space of kind `extern_kind`
 	COMP_CORE_LOWER,    // function plan->lowers[index]
 	COMP_CORE_BUILTIN,  // function plan->builtins[index]
+	COMP_CORE_HOST,     // function plan->core_funcs[index]
 };
 struct comp_core_ref {
 	uint8_t kind;         // enum comp_core_ref_kind
@@ -147,6 +148,14 @@ struct comp_builtin {
 };
 const char *comp_builtin_text(enum comp_builtin_kind kind);
 
+// A core function that the host provides as it is, without the canonical ABI: preview 1, to a core module with worlds. The linker of the host says which ones there are.
+struct comp_core_func {
+	struct slice module, name;    // "wasi_snapshot_preview1", "fd_write"
+	uint32_t core_type;           // canonical id
+	struct comp_core_ref memory;  // that its pointers are into; COMP_CORE_NONE: the module exports none
+	uint64_t offset;              // of the import in the input
+};
+
 // What the root imports, in order. Instances and functions are what a host serves; core modules and components are never served.
 enum comp_extern_kind { COMP_EXTERN_MODULE, COMP_EXTERN_FUNC, COMP_EXTERN_VALUE, COMP_EXTERN_TYPE, COMP_EXTERN_COMPONENT, COMP_EXTERN_INSTANCE };
 struct comp_import {
@@ -181,7 +190,7 @@ struct comp_step {
 };
 
 struct comp_plan {
-	uint32_t nsteps, ninstances, nresources, ncore_instances, nlifts, nlowers, nbuiltins, nimports, nhost_funcs, nhost_resources, nexport_funcs;
+	uint32_t nsteps, ninstances, nresources, ncore_instances, nlifts, nlowers, nbuiltins, ncore_funcs, nimports, nhost_funcs, nhost_resources, nexport_funcs;
 	const struct comp_step *steps;
 	const struct comp_instance *instances;
 	const struct comp_resource *const *resources;       // all, by index
@@ -189,6 +198,7 @@ struct comp_plan {
 	const struct comp_lift *lifts;
 	const struct comp_lower *lowers;
 	const struct comp_builtin *builtins;
+	const struct comp_core_func *core_funcs;
 	const struct comp_import *imports;
 	const struct comp_host_func *host_funcs;
 	const struct comp_resource *const *host_resources;  // by host_index
@@ -204,7 +214,7 @@ struct comp_plan {
 struct comp_module {
 	const struct wasm_module *wasm;
 	struct slice bytes;
-	uint64_t offset;  // of bytes in the input
+	uint64_t offset;  // of bytes in the input; 0 of what is made for a core module with worlds, whose bytes lie elsewhere
 };
 
 // The root's interface as declared: for printing and for compatibility checks of whoever links.
@@ -233,6 +243,7 @@ struct comp_need {
 struct comp_component {
 	struct arena *arena;
 	struct slice bytes;
+	bool is_module;  // a core module with worlds
 	uint32_t nneeds;
 	struct comp_need needs[COMP_MAX_NEEDS];  // in the order of the binary
 	uint32_t nmodules, ndefinitions;
@@ -242,8 +253,15 @@ struct comp_component {
 	struct comp_plan plan;
 };
 
-// Decodes, validates and links. Errors: MALFORMED, INVALID, UNSUPPORTED (a feature that is off), LIMIT, NOMEM; all with an offset.
+// Decodes, validates and links a component, or a core module with worlds. Errors: MALFORMED, INVALID, UNSUPPORTED (a feature that is off), LIMIT, NOMEM; all with an offset.
 NODISCARD bool comp_decode(struct arena *a, struct slice bytes, const struct comp_options *opt, struct comp_component **ret, struct err *e);
+
+// A core module with worlds (custom sections `component-type…`, as wit-bindgen's generators leave them) stands for the component that `wasm-tools component new`
+// would make of it; its functions of preview 1 are core functions of the host. comp_decode takes it as that component. Looks at the sections' heads only; where
+// `bytes` end before they do it has none.
+bool comp_module_has_world(struct slice bytes);
+// The same of what `read` gives: as many bytes from `at` on as there are, at most `n`.
+bool comp_module_has_world_by(size_t (*read)(void *ctx, uint64_t at, uint8_t *to, size_t n), void *ctx);
 
 // Can what was decoded be run here? Else UNSUPPORTED: the first thing that can't, as comp_decode with COMP_OPTIONS_DEFAULT would have refused it.
 NODISCARD bool comp_can_run(const struct comp_component *c, struct err *e);

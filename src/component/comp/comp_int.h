@@ -152,6 +152,10 @@ enum op_kind {
 	OP_LOWER,             // a: function, p: struct canon
 	OP_BUILTIN,           // p: struct canon
 	OP_IMPORT,            // name, entity
+	// Of a core module with worlds (module.c): its own instances in the plan are numbered as they will be, so that what it imports may name what it exports.
+	OP_FORWARD,           // sort, a: core instance of the plan, b: index of the item in its module
+	OP_CORE_HOST,         // p: struct core_host
+	OP_CORE_DIRECT,       // a: module, args: by import
 	OP_EXPORT,            // sort, a: index, entity: as exported
 };
 struct arg {
@@ -170,6 +174,12 @@ struct canon {
 	const struct wit_func_type *func;
 	const struct wit_type *type;
 	const struct res *res;
+};
+// A core function that the host provides.
+struct core_host {
+	struct slice module, name;
+	uint32_t core_type, memory;  // COMP_NONE: absent
+	uint64_t offset;
 };
 struct op {
 	uint8_t kind, sort;
@@ -235,6 +245,7 @@ struct dec {
 	const uint8_t *start, *p, *end;  // input; the window that is read
 	uint64_t steps;
 	uint32_t nesting, ndefs;
+	struct slice encoding;  // contents of the root's section `wit-component-encoding`; NULL: there was none
 	VEC(struct comp_module)
 	modules;
 	VEC(struct comp__subtype)
@@ -312,6 +323,10 @@ bool comp__ty_rename(struct dec *d, const struct ty *t, struct slice name, struc
 // The type with its bound resources replaced by fresh ones of `into`.
 bool comp__open(struct dec *d, const struct itype *t, struct binder *into, bool is_import, const struct itype **ret);
 bool comp__match(struct dec *d, const struct entity *found, const struct entity *expected);
+struct subst;
+// The same where the expected type's resources are bound by `s`, or are now (those that imports introduced, or else the others): as those found. `s` replaces
+// names that were expected by those found from then on.
+bool comp__match_bound(struct dec *d, struct subst *s, bool imports, const struct entity *found, const struct entity *expected);
 struct named_entity {
 	struct slice name;
 	struct entity e;
@@ -348,6 +363,8 @@ bool comp__extern_type(struct dec *d, struct scope *s, struct entity *ret);
 bool comp__scope_init(struct dec *d, struct scope *s, unsigned kind, struct scope *outer);
 bool comp__index(struct dec *d, const struct scope *s, unsigned sort, uint32_t index);
 uint32_t comp__space(const struct scope *s, unsigned sort);
+// Has the core function the type of a destructor?
+bool comp__dtor_check(struct dec *d, const struct scope *s, uint32_t func, bool is_rep64);
 
 // extern.c: names, imports, exports, aliases
 bool comp__import(struct dec *d, struct scope *s);
@@ -360,8 +377,23 @@ bool comp__entity_at(struct dec *d, const struct scope *s, unsigned sort, uint32
 bool comp__push_entity(struct dec *d, struct scope *s, const struct entity *e);
 struct op *comp__op(struct dec *d, struct scope *s, unsigned kind, uint64_t offset);
 
+// decode.c
+// One definition, from its preamble to the end of the window.
+bool comp__component(struct dec *d, struct scope *outer, struct def **ret);
+bool comp__add_module(struct dec *d, struct scope *s, const struct comp_module *m, uint64_t at);
+
 // canondef.c
 bool comp__canon(struct dec *d, struct scope *s);
+// Made by hand: without options, which comp__canon_check looks at when they are there. NULL: the error is set.
+struct canon *comp__canon_new(struct dec *d);
+bool comp__canon_check(struct dec *d, const struct scope *s, struct canon *c);
+// The definitions themselves. c->func of a lift is what it gives; a builtin's kind and immediates stand in `c`.
+bool comp__lift(struct dec *d, struct scope *s, struct canon *c, uint32_t func, uint64_t at);
+bool comp__lower(struct dec *d, struct scope *s, struct canon *c, uint32_t func, uint64_t at);
+bool comp__builtin(struct dec *d, struct scope *s, struct canon *c, uint64_t at);
+
+// module.c: a core module with worlds as the definition of the component that it stands for.
+bool comp__module(struct dec *d, struct def **ret);
 
 // link.c
 bool comp__link(struct dec *d, struct def *root);

@@ -8,6 +8,18 @@
 
 // ---- core modules and instances ----
 
+bool comp__add_module(struct dec *d, struct scope *s, const struct comp_module *m, uint64_t at)
+{
+	const struct mtype *t;
+	struct op *op = comp__op(d, s, OP_MODULE, at);
+	if (!op)
+		return false;
+	op->a = d->modules.len;
+	if (d->modules.len >= MAX_CORE_MODULES)
+		return FAIL(d, LIMIT, "the component has more than %u core modules", MAX_CORE_MODULES);
+	return PUSH(d, &d->modules, *m) && comp__mtype_of(d, m->wasm, &t) && PUSH(d, &s->modules, t);
+}
+
 static bool core_module(struct dec *d, struct scope *s)
 {
 	struct slice bytes = slice_of(d->p, (size_t)(d->end - d->p));
@@ -19,16 +31,9 @@ static bool core_module(struct dec *d, struct scope *s)
 		comp__at(d, at);
 		return err_note(d->e, "core module %u", d->modules.len);
 	}
-	const struct mtype *t;
-	struct op *op = comp__op(d, s, OP_MODULE, at);
-	if (!op)
-		return false;
-	op->a = d->modules.len;
 	d->p = d->end;
 	struct comp_module entry = {.wasm = m, .bytes = bytes, .offset = at};
-	if (d->modules.len >= MAX_CORE_MODULES)
-		return FAIL(d, LIMIT, "the component has more than %u core modules", MAX_CORE_MODULES);
-	return PUSH(d, &d->modules, entry) && comp__mtype_of(d, m, &t) && PUSH(d, &s->modules, t);
+	return comp__add_module(d, s, &entry, at);
 }
 
 static bool arg_names_differ(struct dec *d, const struct arg *args, uint32_t n, const char *what, struct map *ret)
@@ -214,13 +219,11 @@ static bool instance(struct dec *d, struct scope *s)
 
 // ---- sections ----
 
-static bool component(struct dec *d, struct scope *outer, struct def **ret);
-
 static bool nested_component(struct dec *d, struct scope *s)
 {
 	uint64_t at = comp__offset(d);
 	struct def *def;
-	if (!component(d, s, &def))
+	if (!comp__component(d, s, &def))
 		return false;
 	struct op *op = comp__op(d, s, OP_COMPONENT, at);
 	if (!op)
@@ -234,6 +237,8 @@ static bool custom(struct dec *d)
 	struct slice name;
 	if (!comp__name(d, &name))
 		return false;
+	if (d->nesting == 1 && slice_eq_str(name, "wit-component-encoding"))
+		d->encoding = slice_of(d->p, (size_t)(d->end - d->p));
 	d->p = d->end;
 	return true;
 }
@@ -323,8 +328,7 @@ static bool preamble(struct dec *d)
 	return true;
 }
 
-// One definition, from its preamble to the end of the window.
-static bool component(struct dec *d, struct scope *outer, struct def **ret)
+bool comp__component(struct dec *d, struct scope *outer, struct def **ret)
 {
 	struct scope s;
 	struct def *def = NEW(d, struct def);
@@ -353,7 +357,8 @@ static bool component(struct dec *d, struct scope *outer, struct def **ret)
 static bool decode(struct dec *d, struct comp_component *c)
 {
 	struct def *root;
-	if (!component(d, NULL, &root))
+	c->is_module = comp_module_has_world(slice_of(d->p, (size_t)(d->end - d->p)));
+	if (!(c->is_module ? comp__module(d, &root) : comp__component(d, NULL, &root)))
 		return false;
 	c->nmodules = d->modules.len;
 	c->ndefinitions = d->ndefs;

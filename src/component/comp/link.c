@@ -73,6 +73,8 @@ struct linker {
 	lowers;
 	VEC(struct comp_builtin)
 	builtins;
+	VEC(struct comp_core_func)
+	core_funcs;
 	VEC(struct comp_import)
 	imports;
 	VEC(struct comp_host_func)
@@ -246,12 +248,40 @@ static bool core_alias(struct linker *l, struct frame *f, const struct op *op)
 	return push(f, op->sort, v);
 }
 
-// ---- canonical definitions ----
-
 static struct comp_core_ref core_at(const struct frame *f, unsigned sort, uint32_t index)
 {
 	return index == COMP_NONE ? (struct comp_core_ref){0} : f->space[sort][index].core;
 }
+
+static bool forward(struct linker *l, struct frame *f, const struct op *op)
+{
+	return push(f, op->sort, (struct fval){.core = {.kind = COMP_CORE_EXPORT, .extern_kind = op->sort, .instance = op->a, .index = op->b}});
+}
+
+static bool core_host(struct linker *l, struct frame *f, const struct op *op)
+{
+	const struct core_host *h = op->p;
+	struct comp_core_func x = {.module = h->module, .name = h->name, .core_type = h->core_type, .memory = core_at(f, SORT_CORE_MEMORY, h->memory), .offset = h->offset};
+	struct fval v = {.core = {.kind = COMP_CORE_HOST, .index = l->core_funcs.len}};
+	return PUSH(l->d, &l->core_funcs, x) && push(f, SORT_CORE_FUNC, v);
+}
+
+static bool core_direct(struct linker *l, struct frame *f, const struct op *op)
+{
+	struct comp_core_ref *refs = ARENA_ARRAY(l->d->a, struct comp_core_ref, op->nargs);
+	if (!refs)
+		return err_nomem(l->d->e);
+	if (!comp__steps(l->d, op->nargs))
+		return false;
+	for (uint32_t i = 0; i < op->nargs; i++)
+		refs[i] = f->space[op->args[i].sort][op->args[i].index].core;
+	struct comp_step step = {COMP_STEP_CORE_INSTANCE, l->core_instances.len};
+	struct comp_core_instance entry = {
+		.module = f->space[SORT_MODULE][op->a].module, .instance = f->instance, .nimports = op->nargs, .imports = refs, .offset = op->offset};
+	return PUSH(l->d, &l->core_instances, entry) && PUSH(l->d, &l->steps, step);
+}
+
+// ---- canonical definitions ----
 
 static struct comp_canon_options canon_options(const struct frame *f, const struct canon *c)
 {
@@ -522,6 +552,12 @@ static bool execute(struct linker *l, struct frame *f, const struct op *op)
 		return builtin(l, f, op);
 	case OP_IMPORT:
 		return import(l, f, op);
+	case OP_FORWARD:
+		return forward(l, f, op);
+	case OP_CORE_HOST:
+		return core_host(l, f, op);
+	case OP_CORE_DIRECT:
+		return core_direct(l, f, op);
 	default:
 		return export(l, f, op);
 	}
@@ -691,7 +727,7 @@ bool comp__link(struct dec *d, struct def *root)
 	if (!describe_root(&l, f, c))
 		return comp__at(d, root->offset);
 	bool ok = KEEP(&l, p, steps) && KEEP(&l, p, instances) && KEEP(&l, p, resources) && KEEP(&l, p, core_instances) && KEEP(&l, p, lifts) &&
-		KEEP(&l, p, lowers) && KEEP(&l, p, builtins) && KEEP(&l, p, imports) && KEEP(&l, p, host_funcs) && KEEP(&l, p, host_resources) &&
+		KEEP(&l, p, lowers) && KEEP(&l, p, builtins) && KEEP(&l, p, core_funcs) && KEEP(&l, p, imports) && KEEP(&l, p, host_funcs) && KEEP(&l, p, host_resources) &&
 		KEEP(&l, p, export_funcs);
 	return ok || err_nomem(d->e);
 }

@@ -205,6 +205,13 @@ bool comp__match(struct dec *d, const struct entity *found, const struct entity 
 	return match_entity(&m, found, expected);
 }
 
+bool comp__match_bound(struct dec *d, struct subst *s, bool imports, const struct entity *found, const struct entity *expected)
+{
+	struct env env = {.binder = s->from, .targets = s->targets, .imports = imports, .pairs = s};
+	struct matcher m = {.d = d, .expected = &env};
+	return match_entity(&m, found, expected);
+}
+
 static const struct named_entity *arg_find(const struct map *by_name, const struct named_entity *args, struct slice name)
 {
 	uintptr_t i;

@@ -285,6 +285,12 @@ static bool resource_rep(struct dec *d, bool *ret_is64)
 	return !*ret_is64 || comp__need(d, COMP_FEATURE_MEMORY64, comp__offset(d) - 1, "a resource that is represented by `i64`");
 }
 
+bool comp__dtor_check(struct dec *d, const struct scope *s, uint32_t func, bool is_rep64)
+{
+	return comp__core_func_is(d, s->core[SORT_CORE_FUNC].ptr[func].func, dtor_type(is_rep64)) ||
+		FAIL(d, INVALID, "wrong signature for a destructor: core function %u is not (func (param %s))", func, is_rep64 ? "i64" : "i32");
+}
+
 static bool resource_dtor(struct dec *d, struct scope *s, bool is_rep64, uint32_t *ret)
 {
 	uint8_t has_dtor;
@@ -297,8 +303,7 @@ static bool resource_dtor(struct dec *d, struct scope *s, bool is_rep64, uint32_
 		return true;
 	if (!comp__u32(d, ret) || !comp__index(d, s, SORT_CORE_FUNC, *ret))
 		return false;
-	return comp__core_func_is(d, s->core[SORT_CORE_FUNC].ptr[*ret].func, dtor_type(is_rep64)) ||
-		FAIL(d, INVALID, "wrong signature for a destructor: core function %u is not (func (param %s))", *ret, is_rep64 ? "i64" : "i32");
+	return comp__dtor_check(d, s, *ret, is_rep64);
 }
 
 static bool resource_type(struct dec *d, struct scope *s, uint64_t at, struct ty *ret)

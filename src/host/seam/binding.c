@@ -114,7 +114,7 @@ void seam_link_bindings(struct seam_link *l, void (*fn)(void *user, const struct
 	struct seam_table *t = l->table;
 	t->refs++;
 	spinlock_unlock(&l->lock);
-	for (uint32_t i = 0; i < t->n; i++)
+	for (uint32_t i = 0; i < l->comp->plan.nimports; i++)
 		fn(user, &l->comp->plan.imports[i], &t->bindings[i]);
 	seam__table_unref(t);
 }

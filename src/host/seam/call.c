@@ -51,6 +51,23 @@ static enum seam_result call_link(struct seam_call *c, const struct seam__target
 	return r;
 }
 
+static enum trap end_call(struct seam_call *c, enum seam_result r)
+{
+	if (UNLIKELY(--c->local->calls == 0))
+		seam__local_idle(c->local);
+	switch (r) {
+	case SEAM_OK:
+		return TRAP_NONE;
+	case SEAM_EXIT:
+		return TRAP_EXIT;
+	case SEAM_KILLED:
+		return c->task->kill_trap ? c->task->kill_trap : TRAP_KILLED;
+	case SEAM_TRAP:
+		break;
+	}
+	return TRAP_HOST;
+}
+
 // canon_host_fn of all host functions: count, find the provider in the shard's table, call it.
 enum trap seam__dispatch(struct canon_task *canon_task, struct canon_instance *i, void *data, const void *args, void *ret)
 {
@@ -68,19 +85,21 @@ enum trap seam__dispatch(struct canon_task *canon_task, struct canon_instance *i
 	c.func = target->func;
 	c.local->calls++;
 	enum seam_result r = UNLIKELY(target->binding->link) ? call_link(&c, target, args, ret) : target->call(target->ops, &c, args, ret);
-	if (UNLIKELY(--c.local->calls == 0))
-		seam__local_idle(c.local);
-	switch (r) {
-	case SEAM_OK:
-		return TRAP_NONE;
-	case SEAM_EXIT:
-		return TRAP_EXIT;
-	case SEAM_KILLED:
-		return c.task->kill_trap ? c.task->kill_trap : TRAP_KILLED;
-	case SEAM_TRAP:
-		break;
-	}
-	return TRAP_HOST;
+	return end_call(&c, r);
+}
+
+enum trap seam__dispatch_core(struct canon_task *canon_task, struct canon_instance *i, void *data, struct abi_memory *memory, const uint64_t *args,
+	uint64_t *results)
+{
+	struct seam_instance *instance = canon_instance_user(i);
+	struct seam_task *task = CONTAINER_OF(canon_task_root(canon_task), struct seam_task, canon);
+	const struct seam_table *t = instance->local->table;
+	const struct seam_link *l = t->link;
+	task->n_calls++;
+	struct seam_call c = {.task = task, .thread = canon_task, .canon = i, .instance = instance, .local = instance->local};
+	c.binding = &t->bindings[l->comp->plan.nimports];
+	c.local->calls++;
+	return end_call(&c, l->core.call(&c, l->core_funcs[(uintptr_t)data], memory, args, results));
 }
 
 enum seam_result seam_work(struct seam_call *c, uint64_t bytes)

@@ -215,6 +215,29 @@ static void link_func(struct linker *k, uint32_t index, struct canon_host_func *
 	*ret = (struct canon_host_func){.fn = seam__dispatch, .data = (void *)(uintptr_t)index, .flags = cuts | parks | leaves};
 }
 
+static bool describe_core(struct linker *k)
+{
+	struct seam_link *l = k->link;
+	uint32_t n = k->plan->ncore_funcs;
+	struct canon_core_func *funcs = ARENA_ARRAY(&l->arena, struct canon_core_func, n + 1);
+	l->core = k->registry->core;
+	l->core_funcs = ARENA_ARRAY(&l->arena, const void *, n + 1);
+	if (!funcs || !l->core_funcs)
+		return err_nomem(k->e);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct comp_core_func *f = &k->plan->core_funcs[i];
+		uint32_t flags = 0;
+		if (!l->core.module || !slice_eq_str(f->module, l->core.module))
+			return err_set_at(k->e, ERR_LINK, f->offset, "cannot link: nothing provides the core function %.*s of %.*s", SLICE_ARGS(f->name), SLICE_ARGS(f->module)) ||
+				err_hint(k->e, "a component has none: make one of the module by `wasm-tools component new`");
+		if (!l->core.find(f->name, wasm_interned_func_type(f->core_type), &l->core_funcs[i], &flags, k->e))
+			return err_note(k->e, "import %.*s of %.*s", SLICE_ARGS(f->name), SLICE_ARGS(f->module));
+		funcs[i] = (struct canon_core_func){seam__dispatch_core, (void *)(uintptr_t)i, flags & SEAM_FIXED ? 0 : CANON_HOST_CUTS};
+	}
+	l->host.core_funcs = funcs;
+	return true;
+}
+
 static bool describe(struct linker *k)
 {
 	struct seam_link *l = k->link;
@@ -240,7 +263,7 @@ static bool describe(struct linker *k)
 		.adopt = seam__object_adopt,
 		.gone = seam__object_gone,
 		.wake = seam__wake_task};
-	return tell_missing(k);
+	return tell_missing(k) && describe_core(k);
 }
 
 // ---- each time: who serves them ----------------------------------------------------------------------------------------------------------
@@ -279,6 +302,8 @@ static bool fill_bindings(struct linker *k, struct seam_table *t)
 		if (!keep_text(t, o->link, &t->bindings[i].link) || !keep_text(t, o->rule, &t->bindings[i].rule))
 			return err_nomem(k->e);
 	}
+	if (k->plan->ncore_funcs)
+		t->bindings[k->plan->nimports].provider = k->registry->core.provider;
 	return true;
 }
 
@@ -339,7 +364,7 @@ static bool table_new(struct linker *k, struct seam_table **ret)
 		seam_table_free(t);
 		return false;
 	}
-	seam__table_place(t, k->plan->nimports);
+	seam__table_place(t, k->plan->nimports + 1);
 	*ret = t;
 	return true;
 }

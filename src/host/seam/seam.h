@@ -108,9 +108,19 @@ struct seam_offer {
 	// Of a link: its name, and by which rule it is the import's. Calls through it are watched (seam_watch). Tables copy both. NULL: it is none.
 	const char *link, *rule;
 };
+// Core functions as the host provides them to core modules with worlds (comp_core_func), all of one module name, by one provider.
+struct seam_core {
+	const char *module;  // NULL: there are none
+	// ERR_LINK: there is no such function, or it is of another type. *ret: what `call` gets.
+	bool (*find)(struct slice name, const struct wasm_func_type *type, const void **ret, uint32_t *ret_flags, struct err *e);
+	// `args` and `results` are cells (canon_core_fn); SEAM_FIXED functions never wait.
+	enum seam_result (*call)(struct seam_call *c, const void *func, struct abi_memory *memory, const uint64_t *args, uint64_t *results);
+	struct seam_provider *provider;  // one that offers interfaces too, which hold it
+};
 struct seam_registry {
 	VEC(struct seam_offer)
 	offers;
+	struct seam_core core;
 };
 // Holds the providers until release.
 NODISCARD bool seam_registry_add(struct seam_registry *r, const struct seam_offer *list, uint32_t n, struct err *e);

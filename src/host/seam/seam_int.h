@@ -20,7 +20,7 @@ struct seam_table {
 	uint64_t version;
 	uint32_t refs;  // under the link's lock: of the link or the maker, of each shard that is not done with it, of images
 	uint32_t n;     // bindings
-	struct seam_binding *bindings;  // by import
+	struct seam_binding *bindings;  // by import; behind them the one of core functions
 	struct seam__target *targets;   // by host function
 	struct seam_table *next;        // of the link's, under its lock
 	struct arena arena;
@@ -71,6 +71,8 @@ struct seam_link {
 	const struct seam_interface **interfaces;  // by import; NULL: the import is no instance
 	const struct seam_resource **resources;    // by host_index: ours that the import stands for
 	struct seam__import *imports;              // by host function
+	struct seam_core core;
+	const void **core_funcs;  // by plan->core_funcs: what core.find gave
 	struct canon_host host;
 	struct spinlock lock;  // of what follows
 	uint64_t version;
@@ -133,5 +135,8 @@ struct seam_task *seam__task_of(struct seam_tasks *p, struct canon_task *thread)
 void seam__wake_task(struct canon_task *canon);
 // canon_host_fn of all functions; data: the number of the host function.
 enum trap seam__dispatch(struct canon_task *canon_task, struct canon_instance *i, void *data, const void *args, void *ret);
+// canon_core_fn of all core functions; data: the number of the core function.
+enum trap seam__dispatch_core(struct canon_task *canon_task, struct canon_instance *i, void *data, struct abi_memory *memory, const uint64_t *args,
+	uint64_t *results);
 
 #endif

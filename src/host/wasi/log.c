@@ -19,6 +19,8 @@ static void state_reset(struct seam_provider *p, struct canon_instance *i, void 
 	}
 	s->lines = NULL;
 	s->has_seed = false;
+	wasi__preview1_close(s->preview1);
+	s->preview1 = NULL;
 	wasi__sockets_clear(s->sockets);
 }
 

@@ -1,7 +1,7 @@
 // wasi_snapshot_preview1: which functions there are, of which types; how one is called.
 #include "preview1.h"
 
-#define PREVIEW1(name, sig, ...)                                             \
+#define PREVIEW1(name, ...)                                                  \
 	static enum seam_result call_##name(struct p1_call *c, const void *args) \
 	{                                                                        \
 		return wasi__p1_##name(c, args);                                     \
@@ -10,7 +10,7 @@
 #undef PREVIEW1
 
 static const struct p1_func functions[P1_FUNCS] = {
-#define PREVIEW1(name, sig, ...) {#name, sig, call_##name},
+#define PREVIEW1(name, sig, how, ...) {#name, sig, P1_IS_##how, call_##name},
 #include "preview1.def"
 #undef PREVIEW1
 };
@@ -49,15 +49,9 @@ bool wasi_preview1_check(struct slice name, const struct wasm_func_type *type, s
 
 // ---- calls -------------------------------------------------------------------------------------------------------------------------------
 
-// poll_oneoff takes and gives the table itself: it waits in between.
-static bool looks_at_descriptors(const struct p1_func *f)
+static enum seam_result perform(struct p1_call *c, const void *args)
 {
-	return !strncmp(f->name, "fd_", 3) || !strncmp(f->name, "path_", 5) || !strncmp(f->name, "sock_", 5);
-}
-
-static enum seam_result perform(struct p1_call *c, bool takes_table, const void *args)
-{
-	if (!takes_table)
+	if (c->func->how != P1_IS_TABLE)
 		return c->func->call(c, args);
 	enum seam_result r = wasi__p1_take(c);
 	if (r != SEAM_OK)
@@ -71,7 +65,7 @@ static enum trap call_function(const struct p1_import *i, struct seam_task *task
 {
 	struct p1_call c = {.seam = {.task = task, .thread = &task->canon, .instance = &i->p->seam}, .p = i->p, .func = i->func};
 	task->n_calls++;
-	switch (perform(&c, i->takes_table, args)) {
+	switch (perform(&c, args)) {
 	case SEAM_OK:
 		results[0] = c.error;
 		return TRAP_NONE;
@@ -105,7 +99,7 @@ bool wasi_preview1_import(struct wasi_preview1 *p, struct slice name, const stru
 {
 	const struct p1_func *f = find(name);
 	struct p1_import *import = &p->imports[f - functions];
-	*import = (struct p1_import){p, f, looks_at_descriptors(f)};
+	*import = (struct p1_import){p, f};
 	ret->kind = WASM_EXTERN_FUNC;
 	return vm_host_func_new(p->store, type, dispatch, import, f->name, &ret->func, e);
 }
@@ -119,10 +113,11 @@ bool wasi_preview1_new(struct wasi *w, const struct wasi_preview1_given *given, 
 	p->task = given->task;
 	p->max_files = given->max_files;
 	seam_instance_init(&p->seam, given->task->loop, given->grants, NULL);
-	pool_init(&p->pool, vm_store_account(given->store));
-	p->fs = (struct wasi_fs){.wasi = w, .memory = &p->pool, .grants = given->grants};
+	pool_init(&p->own, vm_store_account(given->store));
+	p->pool = &p->own;
+	p->fs = (struct wasi_fs){.wasi = w, .memory = p->pool, .grants = given->grants};
 	*ret = p;
-	if (!wasi__p1_streams_open(p, w))
+	if (!wasi__p1_streams_open(p, w, NULL))
 		return err_nomem(e);
 	return wasi__p1_listeners_open(p, w, e) && (wasi__p1_folders_open(p) || err_nomem(e));
 }
@@ -139,6 +134,66 @@ void wasi_preview1_free(struct wasi_preview1 *p)
 	wasi__p1_files_close(p);
 	wasi__sockets_free(p->sockets);
 	wasi__stdio_keep(p->fs.wasi->stdio);
-	pool_release(&p->pool);
+	pool_release(&p->own);
 	pool_free(p);
+}
+
+// ---- of a core module with worlds ----------------------------------------------------------------------------------------------------------
+// It is in the state that the provider keeps for the instance: made at its first call, gone at each reset. Its memory is the instance's.
+
+static bool find_core(struct slice name, const struct wasm_func_type *type, const void **ret, uint32_t *ret_flags, struct err *e)
+{
+	if (!wasi_preview1_check(name, type, e))
+		return false;
+	const struct p1_func *f = find(name);
+	*ret = f;
+	*ret_flags = f->how == P1_IS_FIXED ? SEAM_FIXED : 0;
+	return true;
+}
+
+// NULL: no memory.
+static struct wasi_preview1 *open_in_instance(struct seam_call *c, struct wasi_state *s)
+{
+	struct wasi_preview1 *p = SEAM_MEM_NEW(c->canon, struct wasi_preview1);
+	if (!p)
+		return NULL;
+	p->max_files = canon_instance_max_handles(c->canon);
+	p->pool = canon_instance_pool(c->canon);
+	seam_instance_init(&p->seam, c->instance->loop, c->instance->grants, NULL);
+	p->fs = (struct wasi_fs){.wasi = s->wasi, .memory = p->pool, .grants = c->instance->grants};
+	if (wasi__p1_streams_open(p, s->wasi, c) && wasi__p1_folders_open(p))
+		return p;
+	wasi__preview1_close(p);
+	return NULL;
+}
+
+void wasi__preview1_close(struct wasi_preview1 *p)
+{
+	if (!p)
+		return;
+	wasi__p1_files_close(p);
+	wasi__sockets_free(p->sockets);
+	seam_mem_free(p);
+}
+
+static enum seam_result call_core(struct seam_call *c, const void *func, struct abi_memory *memory, const uint64_t *args, uint64_t *results)
+{
+	struct wasi_state *s = seam_state(c);
+	struct p1_call call = {.seam = *c, .func = func};
+	if (s && !s->preview1)
+		s->preview1 = open_in_instance(c, s);
+	if (!s || !s->preview1)
+		return seam_trap(c, "%s: no memory for the descriptors of the instance (--memory)", call.func->name);
+	call.p = s->preview1;
+	call.p->memory = memory;
+	enum seam_result r = perform(&call, args);
+	c->task = call.seam.task;  // another's, where it waited
+	if (r == SEAM_OK)
+		results[0] = call.error;
+	return r;
+}
+
+struct seam_core wasi__preview1_core(struct wasi *w)
+{
+	return (struct seam_core){.module = "wasi_snapshot_preview1", .find = find_core, .call = call_core, .provider = &w->seam};
 }

@@ -176,9 +176,9 @@ _Static_assert(sizeof(struct p1_iovec) == 8 && sizeof(struct p1_fdstat) == 24 &&
 	"the sizes that witx gives");
 
 // Parameters as cells (vm.h, rule 6): struct p1_NAME_args.
-#define PREVIEW1(name, sig, ...) \
-	struct p1_##name##_args {    \
-		uint64_t __VA_ARGS__;    \
+#define PREVIEW1(name, sig, how, ...) \
+	struct p1_##name##_args {         \
+		uint64_t __VA_ARGS__;         \
 	};
 #include "preview1.def"
 #undef PREVIEW1
@@ -211,8 +211,10 @@ struct p1_call {
 	const struct p1_func *func;
 	enum p1_errno error;  // what it returns
 };
+enum p1_how { P1_IS_PLAIN, P1_IS_FIXED, P1_IS_TABLE };  // preview1.def
 struct p1_func {
 	const char *name, *sig;
+	enum p1_how how;
 	enum seam_result (*call)(struct p1_call *c, const void *args);
 };
 // Who waits until the table is nobody's.
@@ -224,7 +226,6 @@ struct p1_turn {
 struct p1_import {
 	struct wasi_preview1 *p;
 	const struct p1_func *func;
-	bool takes_table;  // of descriptors, while it is carried out
 };
 enum {
 #define PREVIEW1(name, ...) P1_##name##_index,
@@ -234,10 +235,10 @@ enum {
 };
 struct wasi_preview1 {
 	struct seam_instance seam;
-	struct seam_task *task;
+	struct seam_task *task;           // of a module alone, as its store: all its calls
 	struct vm_store *store;
 	const struct abi_memory *memory;  // NULL: the module exports none
-	struct pool pool;                 // charged to the store
+	struct pool own, *pool;           // what is charged: the store, or the component instance's
 	struct wasi_fs fs;
 	struct wasi_sockets *sockets;     // NULL: nothing was given
 	struct p1_file *files;
@@ -295,7 +296,8 @@ static inline void wasi__p1_iovs_skip(struct p1_iovs *v, uint64_t n)
 
 // ---- descriptors -------------------------------------------------------------------------------------------------------------------------
 // Opens the standard streams / the folders that were given. false: no memory.
-NODISCARD bool wasi__p1_streams_open(struct wasi_preview1 *p, const struct wasi *w);
+// `c`: of a component instance, which has its own; NULL: the process's.
+NODISCARD bool wasi__p1_streams_open(struct wasi_preview1 *p, const struct wasi *w, struct seam_call *c);
 NODISCARD bool wasi__p1_folders_open(struct wasi_preview1 *p);
 // The sockets that were given to listen (preview1_sock.c).
 NODISCARD bool wasi__p1_listeners_open(struct wasi_preview1 *p, struct wasi *w, struct err *e);

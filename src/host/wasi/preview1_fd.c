@@ -22,7 +22,7 @@ static bool is_open(const struct wasi_preview1 *p, uint64_t fd)
 static bool grow(struct wasi_preview1 *p)
 {
 	uint32_t cap = p->cap_files ? p->cap_files * 2 : 16;
-	struct p1_file *files = pool_realloc(&p->pool, p->files, cap * sizeof *files);
+	struct p1_file *files = pool_realloc(p->pool, p->files, cap * sizeof *files);
 	if (!files)
 		return false;
 	p->files = files;
@@ -64,15 +64,15 @@ static void release(struct p1_file *f)
 	pool_free(f->list);
 }
 
-static bool open_stream(struct wasi_preview1 *p, const struct wasi *w, int fd)
+static bool open_stream(struct wasi_preview1 *p, const struct wasi *w, struct seam_call *c, int fd)
 {
 	struct p1_file f = {.filetype = wasi__stdio_is_terminal(w->stdio, fd) ? P1_CHARACTER_DEVICE : P1_UNKNOWN};
 	uint32_t got;
 	f.rights = f.inheriting = STREAM_RIGHTS | (fd ? P1_RIGHT_FD_WRITE : P1_RIGHT_FD_READ);
 	if (fd == 0)
-		f.in = wasi__stdin(w->stdio, &p->pool);
+		f.in = c ? wasi__cli_input(c) : wasi__stdin(w->stdio, p->pool);
 	else
-		f.out = wasi__stdout(w->stdio, &p->pool, fd);
+		f.out = c ? wasi__cli_output(c, fd) : wasi__stdout(w->stdio, p->pool, fd);
 	if (!f.in && !f.out)
 		return false;
 	f.kind = fd ? P1_OUTPUT : P1_INPUT;
@@ -93,9 +93,9 @@ static bool open_given(struct wasi_preview1 *p, const struct seam_folder *folder
 	return false;
 }
 
-bool wasi__p1_streams_open(struct wasi_preview1 *p, const struct wasi *w)
+bool wasi__p1_streams_open(struct wasi_preview1 *p, const struct wasi *w, struct seam_call *c)
 {
-	return open_stream(p, w, 0) && open_stream(p, w, 1) && open_stream(p, w, 2);
+	return open_stream(p, w, c, 0) && open_stream(p, w, c, 1) && open_stream(p, w, c, 2);
 }
 
 bool wasi__p1_folders_open(struct wasi_preview1 *p)

@@ -216,7 +216,7 @@ static enum seam_result write_file(struct p1_call *c, const struct p1_file *f, s
 	int why = wasi__fs_may_write(f->fs);
 	if (why || all == 0)
 		return wasi__p1_settle(c, SEAM_OK, why);
-	uint8_t *buffer = pool_alloc(&c->p->pool, min_u64(all, WASI_FS_PIECE));
+	uint8_t *buffer = pool_alloc(c->p->pool, min_u64(all, WASI_FS_PIECE));
 	if (!buffer)
 		return wasi__p1_fail(c, P1_NOMEM);
 	r = write_pieces(c, f, v, offset, all, buffer, ret);

@@ -6,7 +6,7 @@
 static enum seam_result open_list(struct p1_call *c, struct p1_file *f)
 {
 	int why;
-	struct p1_list *l = pool_zalloc(&c->p->pool, sizeof *l);
+	struct p1_list *l = pool_zalloc(c->p->pool, sizeof *l);
 	if (!l)
 		return wasi__p1_fail(c, P1_NOMEM);
 	enum seam_result r = wasi__p1_settle(c, wasi__fs_list_open(&c->seam, f->fs, &l->entries, &why), why);

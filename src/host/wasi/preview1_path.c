@@ -133,7 +133,7 @@ enum seam_result wasi__p1_path_readlink(struct p1_call *c, const struct p1_path_
 	const struct p1_file *in = folder(c, a->fd, P1_RIGHT_PATH_READLINK);
 	if (!in || !read_path(c, a->path, a->path_len, &path, &r))
 		return r;
-	char *text = pool_alloc(&c->p->pool, PATH_MAX);
+	char *text = pool_alloc(c->p->pool, PATH_MAX);
 	if (!text)
 		return wasi__p1_fail(c, P1_NOMEM);
 	r = wasi__p1_settle(c, wasi__fs_readlink(&c->seam, in->fs, path, text, &n, &why), why);

@@ -144,9 +144,9 @@ static enum seam_result in_turn(struct p1_call *c, struct p1_poll *p, uint64_t a
 
 static bool open_poll(struct p1_call *c, struct p1_poll *p)
 {
-	p->waits = pool_zalloc(&c->p->pool, p->n * sizeof *p->waits);
-	p->list = pool_zalloc(&c->p->pool, p->n * sizeof(struct wasi_pollable *));
-	p->waiters = pool_zalloc(&c->p->pool, p->n * sizeof *p->waiters);
+	p->waits = pool_zalloc(c->p->pool, p->n * sizeof *p->waits);
+	p->list = pool_zalloc(c->p->pool, p->n * sizeof(struct wasi_pollable *));
+	p->waiters = pool_zalloc(c->p->pool, p->n * sizeof *p->waiters);
 	return p->waits && p->list && p->waiters;
 }
 

@@ -68,7 +68,7 @@ bool wasi__p1_listeners_open(struct wasi_preview1 *p, struct wasi *w, struct err
 	unsigned n_handed = w->process->n_handed;
 	if (g->n_listens == 0 && n_handed == 0)
 		return true;
-	p->sockets = wasi__sockets_new(w, &p->pool, p->seam.grants, p->seam.loop);
+	p->sockets = wasi__sockets_new(w, p->pool, p->seam.grants, p->seam.loop);
 	if (!p->sockets)
 		return err_nomem(e);
 	for (uint32_t i = 0; i < g->n_listens; i++)

@@ -30,5 +30,6 @@ bool wasi_register(struct wasi *w, struct seam_registry *r, struct err *e)
 	struct seam_offer list[ARRAY_LEN(wasi_provider)];
 	for (size_t i = 0; i < ARRAY_LEN(wasi_provider); i++)
 		list[i] = (struct seam_offer){NULL, wasi_provider[i].interface, wasi_provider[i].ops, &w->seam};
+	r->core = wasi__preview1_core(w);
 	return seam_registry_add(r, list, ARRAY_LEN(list), e);
 }

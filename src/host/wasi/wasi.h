@@ -39,7 +39,7 @@ struct wasi {
 	uint64_t id;                 // of no other in the life of the process: whose connections those are that requests go out on, and whose turns in the pools of threads
 };
 void wasi_init(struct wasi *w, const struct wasi_log *log);
-// Offers all of them.
+// Offers all of them, and preview 1 to core modules with worlds.
 NODISCARD bool wasi_register(struct wasi *w, struct seam_registry *r, struct err *e);
 
 // ---- outgoing requests by a link (http_link.c) ----------------------------------------------------------------------------------------

@@ -164,6 +164,7 @@ struct wasi_line {
 };
 struct wasi_fs;
 struct wasi_sockets;
+struct wasi_preview1;
 struct wasi_state {
 	struct wasi *wasi;
 	struct canon_instance *instance;
@@ -172,7 +173,11 @@ struct wasi_state {
 	uint64_t seed[2];         // once it was asked for
 	struct wasi_fs *fs;       // once files were asked for
 	struct wasi_sockets *sockets;  // likewise
+	struct wasi_preview1 *preview1;  // of a core module with worlds, once it called a function of it
 };
+// Preview 1 as core functions of such modules; what it has of an instance goes. NULL does nothing.
+struct seam_core wasi__preview1_core(struct wasi *w);
+void wasi__preview1_close(struct wasi_preview1 *p);
 extern const struct seam_provider_ops wasi__provider_ops;
 // Text that a guest printed, cut into lines. Without memory for a line it is lost.
 void wasi__log_write(struct wasi_state *s, struct seam_task *task, int fd, struct slice data);

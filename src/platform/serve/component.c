@@ -31,7 +31,7 @@ static bool check_hash(const struct serve_service_config *c, struct slice file, 
 // A core module alone is compiled as a component's would be.
 static bool decode(struct serve_component *k, uint32_t features, const struct wasm_module *const **ret_modules, struct err *e)
 {
-	if (wasm_is_module(k->file)) {
+	if (wasm_is_module(k->file) && !comp_module_has_world(k->file)) {
 		struct wasm_module *m;
 		const struct wasm_module **modules = ARENA_ARRAY(&k->arena, const struct wasm_module *, 1);
 		if (!modules)

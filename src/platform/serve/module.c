@@ -23,15 +23,27 @@ struct module_job {
 	struct err *e;
 };
 
+static size_t read_file(void *ctx, uint64_t at, uint8_t *to, size_t n)
+{
+	int64_t got = sys_file.read(*(int *)ctx, to, n, at, false);
+	return got > 0 ? (size_t)got : 0;
+}
+
+bool serve_file_has_world(int fd)
+{
+	return comp_module_has_world_by(read_file, &fd);
+}
+
 bool serve__is_module(const struct serve_service_config *c)
 {
 	uint8_t head[8];
 	FILE *f = c->file ? NULL : fopen(c->path, "re");
-	int64_t n = c->file ? sys_file.read(c->file - 1, head, sizeof head, 0, false) : f ? (int64_t)fread(head, 1, sizeof head, f)
-																					  : 0;
+	int fd = c->file ? c->file - 1 : f ? fileno(f)
+									   : -1;
+	bool is = fd >= 0 && wasm_is_module(slice_of(head, read_file(&fd, 0, head, sizeof head))) && !serve_file_has_world(fd);
 	if (f)
 		fclose(f);
-	return n > 0 && wasm_is_module(slice_of(head, (size_t)n));
+	return is;
 }
 
 // ---- what it imports and exports -------------------------------------------------------------------------------------------------------

@@ -403,6 +403,8 @@ struct serve_outcome {
 };
 // Calls `invoke` (WAVE), prints its result in WAVE on stdout. Returns the exit status.
 int serve_invoke(const struct serve_config *c, const char *invoke, struct serve_outcome *ret, struct err *e);
+// Is the file a core module with worlds, which is served as a component (comp_module_has_world)?
+bool serve_file_has_world(int fd);
 // Runs the command that a component exports (wasi:cli/run). Returns the exit status.
 int serve_command(const struct serve_config *c, struct serve_outcome *ret, struct err *e);
 // What stands behind an import: an interface, and who has it. NULL: nothing does.

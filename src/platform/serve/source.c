@@ -123,14 +123,15 @@ bool serve__source_is_sound(struct serve_source *s)
 	return is;
 }
 
-// What there is no memory for is copied.
+// What there is no memory for is copied. A module that was made for another (comp.h) lies elsewhere.
 static void leave_out(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n)
 {
 	uint64_t end = 0;
 	for (uint32_t i = 0; i < n; i++) {
 		struct slice code = modules[i]->code_section;
-		uint64_t at = code.len ? (uint64_t)(code.ptr - s->bytes.ptr) : 0;
-		if (code.len && at >= end && VEC_PUSH(NULL, &s->left_out, ((struct range){at, code.len}), UINT32_MAX))
+		uint64_t at = (uintptr_t)code.ptr - (uintptr_t)s->bytes.ptr;
+		bool is_here = code.len && at < s->bytes.len;
+		if (is_here && at >= end && VEC_PUSH(NULL, &s->left_out, ((struct range){at, code.len}), UINT32_MAX))
 			end = at + code.len;
 	}
 }

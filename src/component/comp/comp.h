@@ -148,7 +148,7 @@ struct comp_builtin {
 };
 const char *comp_builtin_text(enum comp_builtin_kind kind);
 
-// A core function that the host provides as it is, without the canonical ABI: preview 1, to a core module with worlds. The linker of the host says which ones there are.
+// A core function that the host provides as it is, without the canonical ABI: preview 1, to a core module with worlds. Who links says which ones there are.
 struct comp_core_func {
 	struct slice module, name;    // "wasi_snapshot_preview1", "fd_write"
 	uint32_t core_type;           // canonical id
@@ -253,7 +253,8 @@ struct comp_component {
 	struct comp_plan plan;
 };
 
-// Decodes, validates and links a component, or a core module with worlds. Errors: MALFORMED, INVALID, UNSUPPORTED (a feature that is off), LIMIT, NOMEM; all with an offset.
+// Decodes, validates and links a component, or a core module with worlds. Errors: MALFORMED, INVALID, UNSUPPORTED (a feature that is off), LIMIT, NOMEM; all
+// with an offset.
 NODISCARD bool comp_decode(struct arena *a, struct slice bytes, const struct comp_options *opt, struct comp_component **ret, struct err *e);
 
 // A core module with worlds (custom sections `component-type…`, as wit-bindgen's generators leave them) stands for the component that `wasm-tools component new`

@@ -161,6 +161,16 @@ static struct world_part *find_func(struct build *b, const struct place *p, stru
 	return part ? part : &e->parts.ptr[0];
 }
 
+// A function of a resource names it, whatever its type has.
+static bool use_named(struct build *b, const struct place *p, struct slice name)
+{
+	struct wit_name n;
+	if (!wit_name_parse(name, false, &n, NULL) || !n.resource.len)
+		return true;
+	const struct res *r = find_resource(b, p, n.resource);
+	return !r || comp__world_use(&b->w, &(struct ty){.kind = TY_RESOURCE, .res = r});
+}
+
 static bool not_found(struct build *b, const struct wasm_import *x, const struct place *p)
 {
 	struct dec *d = b->d;
@@ -192,15 +202,21 @@ static bool find_target(struct build *b, const struct wasm_import *x, struct tar
 	struct world_part *part = find_func(b, p, x->name, t, &f);
 	if (part) {
 		part->is_used = true;
-		return comp__world_use_func(&b->w, f);
+		return comp__world_use_func(&b->w, f) && use_named(b, p, x->name);
 	}
 	if (!find_builtin(b, p, x->name, t))
 		return not_found(b, x, p);
 	return comp__world_use(&b->w, &(struct ty){.kind = TY_RESOURCE, .res = t->res});
 }
 
-static bool use_exports(struct build *b)
+// What a world exports, and the types that it names itself, is there whether the module makes use of it or not.
+static bool use_declared(struct build *b)
 {
+	for (uint32_t i = 0; i < b->w.imports.list.len; i++) {
+		const struct world_entry *e = b->w.imports.list.ptr[i];
+		if (e->item.e.kind == COMP_EXTERN_TYPE && !comp__world_use(&b->w, &e->item.e.ty))
+			return false;
+	}
 	for (uint32_t i = 0; i < b->w.exports.list.len; i++) {
 		const struct world_entry *e = b->w.exports.list.ptr[i];
 		if (!e->inst && !comp__world_use(&b->w, &e->item.e.ty))
@@ -223,7 +239,7 @@ static bool find_targets(struct build *b)
 	for (uint32_t i = 0; i < b->m->nimports; i++)
 		if (!find_target(b, &b->m->imports[i], &b->targets[i]))
 			return false;
-	return use_exports(b);
+	return use_declared(b);
 }
 
 // ---- imports of the component ------------------------------------------------------------------------------------------------------------
@@ -594,7 +610,8 @@ static bool find_export(struct build *b, const struct world_entry *e, struct sli
 			err_hint(b->d->e, "make a component of it: wasm-tools component new, with an adapter for wasi_snapshot_preview1");
 	struct slice wanted;
 	return export_name(b, &namings[0], e, name, none, none, &wanted) &&
-		FAIL(b->d, INVALID, "a world of the module exports `%.*s`, which the module does not", SLICE_ARGS(wanted));
+		(FAIL(b->d, INVALID, "a world of the module exports `%.*s`, which the module does not", SLICE_ARGS(wanted)) ||
+			err_hint(b->d->e, "link the module with that export, or without the section that names it"));
 }
 
 static bool lift(struct build *b, const struct world_entry *e, const struct item *x, uint8_t encoding, uint32_t *ret)

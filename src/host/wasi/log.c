@@ -1,37 +1,14 @@
 // What guests print: whole lines, bounded (W16, L79), as bytes: who shows them escapes them. A line is its task's: of several in one instance each has
 // its own until it ends.
-#include "socket_int.h"
+#include "wasi_int.h"
 
-static void *state_new(struct seam_provider *p, struct canon_instance *i)
+void wasi__log_clear(struct wasi_state *s)
 {
-	struct wasi_state *s = SEAM_MEM_NEW(i, struct wasi_state);
-	if (s)
-		*s = (struct wasi_state){.wasi = CONTAINER_OF(p, struct wasi, seam), .instance = i};
-	return s;
-}
-
-static void state_reset(struct seam_provider *p, struct canon_instance *i, void *state)
-{
-	struct wasi_state *s = state;
 	for (struct wasi_line *line = s->lines, *next; line; line = next) {
 		next = line->next;
 		seam_mem_free(line);
 	}
 	s->lines = NULL;
-	s->has_seed = false;
-	wasi__preview1_close(s->preview1);
-	s->preview1 = NULL;
-	wasi__sockets_clear(s->sockets);
-}
-
-static void state_free(struct seam_provider *p, struct canon_instance *i, void *state)
-{
-	struct wasi_state *s = state;
-	state_reset(p, i, state);
-	wasi__sockets_free(s->sockets);
-	seam_mem_free(s->fs);
-	wasi__stdio_keep(s->wasi->stdio);
-	seam_mem_free(s);
 }
 
 static void emit(struct wasi_state *s, struct seam_task *task, struct wasi_line *line)
@@ -113,10 +90,8 @@ void wasi__log_message(const struct wasi_log *log, struct seam_task *task, uint8
 	log->message(log->ctx, task, level, context, payer->log_cut ? SLICE_LIT(CUT) : text);
 }
 
-// Ends the lines that the task left unfinished.
-static void task_end(struct seam_provider *p, struct canon_instance *i, struct seam_task *task, void *state)
+void wasi__log_end(struct wasi_state *s, struct seam_task *task)
 {
-	struct wasi_state *s = state;
 	for (struct wasi_line **at = &s->lines, *line; (line = *at);) {
 		if (line->task != task) {
 			at = &line->next;
@@ -128,11 +103,3 @@ static void task_end(struct seam_provider *p, struct canon_instance *i, struct s
 		seam_mem_free(line);
 	}
 }
-
-const struct seam_provider_ops wasi__provider_ops = {
-	.name = "wasi",
-	.instance_new = state_new,
-	.instance_reset = state_reset,
-	.instance_free = state_free,
-	.task_end = task_end,
-};

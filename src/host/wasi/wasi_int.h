@@ -181,6 +181,9 @@ void wasi__preview1_close(struct wasi_preview1 *p);
 extern const struct seam_provider_ops wasi__provider_ops;
 // Text that a guest printed, cut into lines. Without memory for a line it is lost.
 void wasi__log_write(struct wasi_state *s, struct seam_task *task, int fd, struct slice data);
+// The lines that were begun are forgotten / those of the task end.
+void wasi__log_clear(struct wasi_state *s);
+void wasi__log_end(struct wasi_state *s, struct seam_task *task);
 // A message of wasi:logging. It is charged to the same limit, as far as it is shown.
 void wasi__log_message(const struct wasi_log *log, struct seam_task *task, uint8_t level, struct slice context, struct slice text);
 

@@ -445,3 +445,55 @@ def outer_aliases(n):
 def a_long_component_type(n):
     decls = [b"\1" + NO_FUNC] + [b"\3" + cname(f"i{i}") + b"\1\0" for i in range(n)]
     return component(ctypes([b"\x41" + vec(decls)]))
+
+
+# ---- core modules with worlds ---------------------------------------------------------------------------------------------------------------
+
+
+def world(decls):
+    """A custom section with the type of a world."""
+    outer = b"\x41" + vec([b"\1\x41" + vec(decls), b"\4" + cname("p:q/w") + b"\4\0"])
+    encoding = section(0, name("wit-component-encoding") + b"\4\0")
+    return name("component-type") + component(encoding, ctypes([outer]), section(11, vec([cname("w") + b"\3\0\0"])))
+
+
+def interface(decls, called, index):
+    return [b"\1\x42" + vec(decls), b"\3" + cname(called) + b"\5" + u(index)]
+
+
+def functions(n):
+    return [b"\1" + NO_FUNC] + [b"\4" + cname(f"f{i}") + b"\1\0" for i in range(n)]
+
+
+@shape
+def worlds_of_a_module(n):
+    return module(customs=[world(interface(functions(1), "a:b/c@0.2.0", 0))] * n)
+
+
+@shape
+def functions_of_a_world(n):
+    imports = [name("a:b/c@0.2.1") + name(f"f{i}") + b"\0\0" for i in range(n)]
+    return module(imports=imports, customs=[world(interface(functions(n), "a:b/c@0.2.0", 0))])
+
+
+@shape
+def interfaces_of_a_world(n):
+    imports = [name(f"a:b/c{i}@0.2.1") + name("f0") + b"\0\0" for i in range(n)]
+    return module(imports=imports, customs=[world([d for i in range(n) for d in interface(functions(1), f"a:b/c{i}@0.2.0", i)])])
+
+
+@shape
+def interfaces_that_name_each_other(n):
+    # Of each resource the next interface has another name, and the last one a function.
+    decls = interface([b"\4" + cname("r") + b"\3\1"], "a:b/c0", 0)
+    for i in range(1, n):
+        alias = b"\2\3\0" + u(i - 1) + name("r")  # type 2 i - 1
+        decls += [alias] + interface([b"\2\3\2\1" + u(2 * i - 1), b"\4" + cname("r") + b"\3\0\0"], f"a:b/c{i}", 2 * i)
+    drop = name(f"a:b/c{n - 1}") + name("[resource-drop]r") + b"\0\0"
+    return module((func(I32),), imports=[drop], customs=[world(decls)])
+
+
+@shape
+def functions_that_a_world_exports(n):
+    decls = [b"\1\x42" + vec(functions(n)), b"\4" + cname("a:b/c") + b"\5\0"]
+    return module((func(),), [0], [body(b"")], exports=[name(f"a:b/c#f{i}") + b"\0\0" for i in range(n)], customs=[world(decls)])

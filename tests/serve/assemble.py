@@ -308,3 +308,57 @@ def handler(c, types):
     """func(request: own<incoming-request>, response-out: own<response-outparam>) of wasi:http/incoming-handler; `types`: the interface wasi:http/types"""
     rq, ro = c.alias_type(types, "incoming-request"), c.alias_type(types, "response-outparam")
     return [b"\x69" + s(rq), b"\x69" + s(ro), lambda n: b"\x40" + vec([name("request") + s(n), name("response-out") + s(n + 1)]) + b"\x01\0"]
+
+
+# ---- core modules -----------------------------------------------------------------------------------------------------------------------
+
+class Module(Component):
+    """The same as one core module with its world in a custom section, as wit-bindgen and wasm32-wasip1 leave it. `code` exports by interface and name; `start`
+    of assemble is exported as _initialize, and a function that is exported as "_start" is in no world."""
+
+    def preview1(self, label, params):
+        """A function of wasi_snapshot_preview1, which gives an errno; I64 and I32 are its parameters."""
+        self.builtin(label, (params, [I32]), "wasi_snapshot_preview1")
+
+    def drops(self, i, label):
+        self.builtin("[resource-drop]" + label, ([I32], []), i.name)
+
+    def _declarations(self):
+        """What was collected for a component, as declarations of a world: sections of one definition each."""
+        for s in self.sections:
+            kind, at = s[0], 1
+            while s[at] & 0x80:
+                at += 1
+            assert s[at + 1] == 1, "a section of one definition"
+            yield {7: b"\x01", 10: b"\x03", 6: b"\x02"}[kind] + s[at + 2:]
+
+    def _world(self):
+        decls = list(self._declarations())
+        for export, _, _, _, lifted, interface in self.exports:
+            if lifted is None:
+                continue
+            types = lifted if isinstance(lifted, list) else [lifted]
+            decls += [b"\x01" + (t(self.n_types) if callable(t) else t) for t in types]
+            self.n_types += len(types)
+            inner = [b"\x02\x03\x02\x01" + u(self.n_types - 1), b"\x04\0" + name(export) + b"\x01\0"]
+            decls += [b"\x01\x42" + vec(inner), b"\x04\0" + name(interface) + b"\x05" + u(self.n_types)]
+            self.n_types += 1
+        outer = b"\x41" + vec([b"\x01\x41" + vec(decls), b"\x04\0" + name("test:module/world") + b"\x04\0"])
+        encoding = section(0, name("wit-component-encoding") + b"\x04\0")
+        return b"\0asm\x0d\0\x01\0" + encoding + section(7, vec([outer])) + section(11, vec([b"\0" + name("world") + b"\x03\0\0"]))
+
+    def assemble(self, fill=None, start=None):
+        assert fill is None
+        for i in self.interfaces:
+            self._flush(i)
+        n = len(self.lowered)
+        realloc = self.realloc if isinstance(self.realloc, bytes) else const(self.realloc)
+        funcs = [(([I32] * 4, [I32]), "cabi_realloc", [], realloc)]
+        funcs += [(core, f"{interface}#{export}" if interface else export, locals_, body) for export, core, locals_, body, _, interface in self.exports]
+        funcs += [] if start is None else [(([], []), "_initialize", [], start)]
+        types = vec(b"\x60" + vec(bytes([t]) for t in p) + vec(bytes([t]) for t in r) for p, r in [core for _, _, core in self.lowered] + [f[0] for f in funcs])
+        imports = vec(name(i.name if i else self.builtins[label]) + name(label) + b"\0" + u(k) for k, (i, label, _) in enumerate(self.lowered))
+        bodies = [vec(u(1) + bytes([t]) for t in locals_) + (body(n) if callable(body) else body) + b"\x0b" for _, _, locals_, body in funcs]
+        exports = [name("memory") + b"\x02\0"] + [name(f[1]) + b"\0" + u(n + k) for k, f in enumerate(funcs)]
+        return (b"\0asm\1\0\0\0" + section(1, types) + section(2, imports) + section(3, vec(u(n + k) for k in range(len(funcs)))) + section(5, b"\1\0" + u(self.pages)) +
+                section(7, vec(exports)) + section(10, vec(u(len(b)) + b for b in bodies)) + section(0, name("component-type:test") + self._world()))

@@ -262,6 +262,9 @@ static inline uint64_t comp__offset(const struct dec *d)
 #define NEW(d, T) ARENA_NEW(&(d)->s, T)
 // Pushes on an index space (or any vector) in scratch; false: the error is set.
 #define PUSH(d, v, value) (VEC_PUSH(&(d)->s, (v), (value), COMP_MAX_SPACE) || comp__no_place(d, (v)->len))
+// Room for n entries of a vector that is empty, without those that growing would leave behind. false: no memory.
+#define RESERVE(d, v, n) \
+	((((v)->ptr = ARENA_ARRAY(&(d)->s, __typeof__(*(v)->ptr), (n))) && ((v)->cap = (uint32_t)(n), true)) || comp__full(d))
 bool comp__full(struct dec *d);
 // There are `len` of something already, or memory is out.
 bool comp__no_place(struct dec *d, uint32_t len);

@@ -743,6 +743,10 @@ static bool read_module(struct build *b, struct def *def)
 	struct wasm_module *m;
 	if (!wasm_decode(d->a, bytes, d->opt->core_features, 0, &m, d->e) || !comp__scope_init(d, &b->s, SCOPE_COMPONENT, NULL))
 		return false;
+	// An alias and a lowering for each import, a lift and what it lifts for each export.
+	size_t n = (size_t)m->nimports + m->nexports + 16;
+	if (!RESERVE(d, &def->ops, 2 * n) || !RESERVE(d, &b->s.funcs, n) || !RESERVE(d, &b->s.core[SORT_CORE_FUNC], n))
+		return false;
 	b->m = m;
 	b->s.def = def;
 	b->w = (struct world){.d = d, .binder = b->s.binder};

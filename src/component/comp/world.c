@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+enum { MAX_ENTRIES = 10000 };           // each takes 4 KiB of memory
 enum { FORMAT = 4, OLD_FORMAT = 3 };  // of the section `wit-component-encoding`, and of sections that are no components
 
 // ---- names -------------------------------------------------------------------------------------------------------------------------------
@@ -143,6 +144,8 @@ static bool add_entry(struct merge *m, struct world_entries *list, struct slice 
 	bool nomem = false;
 	if (!e)
 		return comp__full(d);
+	if (list->list.len >= MAX_ENTRIES)
+		return FAIL(d, LIMIT, "the worlds of the module have more than %d %s", MAX_ENTRIES, m->is_import ? "imports" : "exports");
 	*e = (struct world_entry){.item = *x, .offset = comp__offset(d), .index = COMP_NONE};
 	if (!map_insert(&list->by_key, key, list->list.len, &nomem) || !PUSH(d, &list->list, e))
 		return comp__full(d);
@@ -152,7 +155,8 @@ static bool add_entry(struct merge *m, struct world_entries *list, struct slice 
 			return comp__full(d);
 		*e->inst = (struct itype){.size = 1, .depth = x->e.ty.inst->depth};
 		e->item.e.ty.inst = e->inst;
-		return merge_instance(m, e, x->e.ty.inst);
+		uint32_t n = x->e.ty.inst->exports.len;
+		return RESERVE(d, &e->inst->exports, n) && RESERVE(d, &e->parts, n) && merge_instance(m, e, x->e.ty.inst);
 	}
 	if (x->e.kind != COMP_EXTERN_FUNC && x->e.kind != COMP_EXTERN_TYPE)
 		return FAIL(d, INVALID, "a world has functions, interfaces and types, not a %s", comp__entity_name(&x->e));

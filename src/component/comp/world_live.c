@@ -113,20 +113,20 @@ static bool is_live(const struct world *w, const struct item *x, const struct wo
 // The instance has what is live of it, and no more.
 static bool reduce_instance(struct world *w, struct world_entry *e)
 {
-	const struct items all = e->inst->exports;
-	struct items kept = {0};
+	struct items *items = &e->inst->exports;
 	uint32_t n = 0;
-	for (uint32_t i = 0; i < all.len; i++) {
-		if (!is_live(w, &all.ptr[i], &e->parts.ptr[i]))
+	for (uint32_t i = 0; i < items->len; i++) {
+		if (!is_live(w, &items->ptr[i], &e->parts.ptr[i]))
 			continue;
-		e->parts.ptr[n++] = e->parts.ptr[i];
-		if (!comp__items_add(w->d, &kept, &all.ptr[i]))
-			return false;
+		e->parts.ptr[n] = e->parts.ptr[i];
+		items->ptr[n++] = items->ptr[i];
 	}
-	e->inst->exports = kept;
+	bool ok = comp__steps(w->d, items->len);
+	if (n < items->len)
+		*items = (struct items){.ptr = items->ptr, .len = n, .cap = items->cap};  // without the index, which is made anew
 	e->parts.len = n;
 	e->is_live = n > 0;
-	return comp__steps(w->d, all.len);
+	return ok;
 }
 
 // ---- in which order ----------------------------------------------------------------------------------------------------------------------

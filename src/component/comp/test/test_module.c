@@ -322,6 +322,37 @@ static void ten_thousand_sections_are_read_once_each(void **state)
 		fail_msg("1000 sections take %llu ns, 10000 %llu", (unsigned long long)took[0], (unsigned long long)took[1]);
 }
 
+static void worlds_have_so_many_imports(void **state)
+{
+	for (unsigned n = 10000; n <= 10001; n++) {
+		struct decoded d = {0};
+		struct buf world = {0}, section = {0};
+		build_text(&world, "01 41 02 01 41 ");
+		put_leb(&world, n + 1);
+		build_text(&world, "01 40 00 01 00 ");
+		for (unsigned i = 0; i < n; i++) {
+			char text[40];
+			snprintf(text, sizeof text, "03 00 'f%05u' 01 00 ", i);
+			build_text(&world, text);
+		}
+		build_text(&world, "04 00 'p:q/w' 04 00 ");
+		build_text(&section, "'component-type' " COMPONENT ENCODED("00") "07 ");
+		put_leb(&section, world.len);
+		assert_true(buf_put_slice(&section, buf_view(&world)));
+		build_text(&section, EXPORT "[ 01 00 'w' 03 00 00 ] ");
+		build_text(&d.bytes, MODULE "00 ");
+		put_leb(&d.bytes, section.len);
+		assert_true(buf_put_slice(&d.bytes, buf_view(&section)));
+		decode_bytes(&d, 0);
+		assert_int_equal(d.ok, n == 10000);
+		if (!d.ok)
+			assert_string_equal(d.e.text, "the worlds of the module have more than 10000 imports");
+		decoded_release(&d);
+		buf_release(&world);
+		buf_release(&section);
+	}
+}
+
 // A long name of an interface with many functions: each has to be put together with it.
 static void long_names_cost_no_more_than_their_bytes(void **state)
 {
@@ -388,6 +419,7 @@ int main(void)
 		cmocka_unit_test(a_module_without_worlds_is_no_component),
 		cmocka_unit_test(a_file_cut_short_is_refused),
 		cmocka_unit_test(ten_thousand_sections_are_read_once_each),
+		cmocka_unit_test(worlds_have_so_many_imports),
 		cmocka_unit_test(long_names_cost_no_more_than_their_bytes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,156 @@
+"""Core modules with a world in a custom section: served as components, with preview 1 beside what the world imports."""
+import json, os, re, subprocess, tempfile, time
+from pathlib import Path
+
+from assemble import *
+from harness import Server, check, config
+
+FOLDER = 3  # the first descriptor behind the streams
+
+
+def _module():
+    m = Module()
+    m.preview1("fd_write", [I32] * 4)
+    m.preview1("path_open", [I32] * 5 + [I64, I64, I32, I32])
+    m.preview1("random_get", [I32] * 2)
+    m.preview1("environ_sizes_get", [I32] * 2)
+    m.preview1("clock_time_get", [I32, I64, I32])
+    h = m.interface("wasi:http/types@0.2.0")
+    h.resource("incoming-request")
+    h.resource("response-outparam")
+    m.drops(h, "response-outparam")
+    m.http = h
+    return m
+
+
+def _print(m, text):
+    """A line on stdout; `text`: a str, or instructions that give a digit."""
+    put_text = write(32, text.encode() + b"\n") if isinstance(text, str) else store(32, text + const(48) + ADD, 1) + store(33, 10, 1)
+    n = len(text) + 1 if isinstance(text, str) else 2
+    return put_text + store(0, 32) + store(4, n) + const(1) + const(0) + const(1) + const(8) + m.call("fd_write") + DROP
+
+
+def _open(m):
+    """Opens a file of the folder, and leaves it open: its descriptor lies at 64 then, -1 where it can't be."""
+    opened = const(FOLDER) + const(0) + const(16) + const(1) + const(1) + const64(0x42) + const64(0x42) + const(0) + const(64) + m.call("path_open")
+    return store(64, 0) + write(16, b"f") + opened
+
+
+def _handle(m, body):
+    m.code("handle", ([I32, I32], []), [I32] * 2, body + get(1) + m.call("[resource-drop]response-outparam"), handler(m, m.http), "wasi:http/incoming-handler@0.2.0")
+    return m
+
+
+class _Served:
+    def __init__(self, m, *flags, start=None, shards=1):
+        self.at = tempfile.TemporaryDirectory()
+        self.file = Path(self.at.name) / "module.wasm"
+        self.file.write_bytes(m.assemble(start=start))
+        (Path(self.at.name) / "files").mkdir()
+        self.server = Server(self.file, "--dir", f"{self.at.name}/files::/", *flags, shards=shards)
+
+    def __enter__(self):
+        return self.server.__enter__()
+
+    def __exit__(self, *why):
+        self.server.__exit__(*why)
+        self.at.cleanup()
+
+
+def _lines(s, n):
+    """What the guest printed, a line a request."""
+    for _ in range(n):
+        check(s.get("/").status == 500, "a guest that says nothing was answered otherwise")
+    for _ in range(200):
+        found = re.findall(r'"guest":"(.*?)"', s.log_text())
+        if len(found) >= n:
+            break
+        time.sleep(0.02)
+    return found
+
+
+def descriptors_are_an_instances_own():
+    m = _module()
+    with _Served(_handle(m, _open(m) + DROP + _print(m, load(64)))) as s:
+        check(_lines(s, 4) == ["4"] * 4, f"fresh: {s.log_text()[-500:]}")
+    m = _module()
+    with _Served(_handle(m, _open(m) + DROP + _print(m, load(64))), "--policy", "keep") as s:
+        check(_lines(s, 4) == ["4", "5", "6", "7"], f"kept: {s.log_text()[-500:]}")
+
+
+def what_an_instance_left_open_is_closed_when_it_is_reset():
+    m = _module()
+    many = times(2, 100, _open(m) + DROP)
+    with _Served(_handle(m, many)) as s:
+        s.get("/")
+        before = len(os.listdir(f"/proc/{s.pid}/fd"))
+        for _ in range(10):
+            s.get("/")
+        check(len(os.listdir(f"/proc/{s.pid}/fd")) <= before + 5, "descriptors are left")
+
+
+def as_many_descriptors_as_handles():
+    m = _module()
+    many = times(2, 9, _open(m) + put(3)) + _print(m, get(3) + const(10) + b"\x6e")  # i32.div_u: emfile is 33
+    with _Served(_handle(m, many), "--handles", "10") as s:
+        check(_lines(s, 2) == ["3", "3"], s.log_text()[-500:])
+
+
+def what_is_the_same_everywhere_is_in_the_image_and_the_rest_is_not():
+    for label, args, cut in (("environ_sizes_get", const(128) + const(132), False), ("random_get", const(128) + const(4), True),
+                             ("clock_time_get", const(0) + const64(0) + const(128), True)):
+        m = _module()
+        start = args + m.call(label) + DROP + store(192, load(192) + const(1) + ADD)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "module.wasm"
+            path.write_bytes(_handle(m, b"").assemble(start=start))
+            r = subprocess.run([str(config.tenon), "inspect", "--json", str(path)], capture_output=True, text=True, timeout=60)
+            image = json.loads(r.stdout)["image"]
+            check((image["after"] < image["of"]) == cut and (label in image["why"]) == cut, f"{label}: {image}")
+        # Whatever is in the image, each request finds it as _initialize left it.
+        m = _module()
+        again = args + m.call(label) + DROP + store(192, load(192) + const(1) + ADD)
+        with _Served(_handle(m, store(192, load(192) + const(1) + ADD) + _print(m, load(192))), start=again) as s:
+            check(_lines(s, 3) == ["2"] * 3, f"{label}: {s.log_text()[-500:]}")
+
+
+def realloc_may_ask_for_what_is_fixed_and_nothing_else():
+    for label, args, ok in (("environ_sizes_get", const(128) + const(132), True), ("fd_prestat_get", const(3) + const(128), True), ("fd_write", const(1) + const(0) + const(0) + const(8), False)):
+        m = _module()
+        m.preview1("fd_prestat_get", [I32] * 2)
+        e = m.interface("wasi:cli/environment@0.2.0")
+        e.func("get-arguments", [], e.list(STRING), ([I32], []))
+        m.realloc = args + m.call(label) + DROP + const(4096)
+        with _Served(_handle(m, const(256) + m.call("get-arguments") + _print(m, "came back"))) as s:
+            s.get("/")
+            said = s.logged("came back" if ok else f"cannot leave component instance: {label} was called from realloc", 5)
+            check(said >= 1, f"{label}: {s.log_text()[-500:]}")
+
+
+def a_command_runs_with_its_world_beside_preview_1():
+    m = _module()
+    m.preview1("args_sizes_get", [I32] * 2)
+    m.builtin("proc_exit", ([I32], []), "wasi_snapshot_preview1")
+    c = m.interface("wasi:cli/environment@0.2.0")
+    c.func("get-arguments", [], c.list(STRING), ([I32], []))
+    # As many arguments by the one as by the other; then the end, with that number.
+    both = const(128) + const(132) + m.call("args_sizes_get") + DROP + const(256) + m.call("get-arguments")
+    body = both + load(128) + load(260) + b"\x47\x04\x40" + UNREACHABLE + b"\x0b" + _print(m, "hello") + load(128) + m.call("proc_exit")
+    m.code("_start", ([], []), [], body, None)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "command.wasm"
+        path.write_bytes(m.assemble())
+        r = subprocess.run([str(config.tenon), "run", str(path), "a", "b"], capture_output=True, text=True, timeout=60)
+        check((r.returncode, r.stdout, r.stderr) == (3, "hello\n", ""), f"{r.returncode} {r.stdout!r} {r.stderr!r}")
+
+
+def preview_1_that_there_is_not_is_refused():
+    for label, params, words in (("fd_teleport", [I32], "wasi_snapshot_preview1 has no function fd_teleport"), ("fd_close", [I64], "fd_close is imported with another type than it has")):
+        m = Module()
+        m.preview1(label, params)
+        m.code("_start", ([], []), [], b"", None)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "command.wasm"
+            path.write_bytes(m.assemble())
+            r = subprocess.run([str(config.tenon), "run", str(path)], capture_output=True, text=True, timeout=60)
+            check(r.returncode == 4 and words in r.stderr and f"import {label} of wasi_snapshot_preview1" in r.stderr, f"{r.returncode} {r.stderr!r}")

@@ -3,6 +3,8 @@ import hashlib, os, shutil, socket, struct, subprocess, tempfile, time
 from pathlib import Path
 from urllib.parse import quote
 
+import work
+from assemble import DROP, UNREACHABLE, const, const64, get, load, put, write
 from common import free_port
 from harness import Server, Skip, check, shared_guest
 from peers import Peer
@@ -11,10 +13,10 @@ FLAGS = ("--net", "127.0.0.1", "--net", "localhost")
 
 
 class _Peer(Peer):
-    """Accepts, reads a head, then does `act(connection, number of the request)`."""
+    """Accepts, reads a head, then does `act(connection, number of the request)`. heads: gets those that were read."""
 
-    def __init__(self, act):
-        self.act, self.count = act, 0
+    def __init__(self, act, heads=None):
+        self.act, self.count, self.heads = act, 0, heads
         super().__init__()
 
     def _serve(self, c):
@@ -27,6 +29,8 @@ class _Peer(Peer):
                         if not part:
                             return
                         head += part
+                    if self.heads is not None:
+                        self.heads.append(head)
                     head = head.split(b"\r\n\r\n", 1)[1]
                     self.count += 1
                     if not self.act(c, self.count):
@@ -80,6 +84,48 @@ def more_than_was_announced_is_nobodys_answer():
             a = _ask(s, p.port)
             check(a.status == 200 and a.body == b"good", f"{a.status} {a.body}")
         check(p.accepted == 3, f"{p.accepted} connections")
+
+
+class _Sends(work.Handler):
+    """Posted to, it sends a request without a path, with a timeout of 0 if one is named, and traps unless this comes of it: None (an answer), or the case of an error-code."""
+
+    def __init__(self, port, timeout, code):
+        super().__init__(work.Wit())
+        request, future, authority = "[method]outgoing-request.", "[method]future-incoming-response.", f"127.0.0.1:{port}".encode()
+        labels = ["[constructor]outgoing-request", request + "set-scheme", request + "set-authority", "[constructor]request-options", future + "subscribe", future + "get"]
+        setter = f"[method]request-options.set-{timeout}-timeout"
+        for label in labels + [setter] * bool(timeout):
+            self._need(self._func(work.HTTP, label))
+        self._need(self._func("wasi:http/outgoing-handler", "handle"))
+        self._need(self._func("wasi:io/poll", "[method]pollable.block"))
+        self.n_locals += 3  # 3: the request, 4: its options, 5: the future
+        self._import()
+        c, at = self.c.call, const(work.RESULT)
+        must = lambda offset, want: at + b"\x2d\0" + work.u(offset) + const(want) + b"\x47\x04\x40" + UNREACHABLE + b"\x0b"  # noqa: E731
+        self.made = self._component(c("[constructor]fields") + c(labels[0]) + put(3) + get(3) + const(1) + const(0) * 3 + c(labels[1]) + DROP + get(3) + const(1) + const(work.AUTHORITY) +
+            const(len(authority)) + c(labels[2]) + DROP + c(labels[3]) + put(4) + (get(4) + const(1) + const64(0) + c(setter) + DROP if timeout else b"") +
+            get(3) + const(1) + get(4) + at + c("handle") + must(0, 0) + load(work.RESULT + 8) + put(5) + get(5) + c(labels[4]) + c("[method]pollable.block") +
+            get(5) + at + c(labels[5]) + must(0, 1) + must(8, 0) + must(16, code is not None) + (must(24, code) if code is not None else b"") + self._answer(),
+            start=write(work.AUTHORITY, authority))
+
+
+RESPONSE_TIMEOUT = 33
+
+
+def no_path_is_a_slash_and_no_time_is_over_at_once_W36():
+    heads = []
+
+    def act(c, n):
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    with _Peer(act, heads) as p, _Peer(lambda c, n: time.sleep(20)) as silent:
+        for port, timeout, code in ((p.port, None, None), (silent.port, "first-byte", RESPONSE_TIMEOUT)):
+            with tempfile.TemporaryDirectory() as d:
+                guest = Path(d) / "guest.wasm"
+                guest.write_bytes(_Sends(port, timeout, code).made)
+                with Server(guest, "--net", "127.0.0.1", "--deadline", "15s") as s:
+                    a = s.post("/")
+                    check(a.status == 200, f"{timeout}: {a.status} {s.log_text()}")
+    check(heads and heads[0].startswith(b"GET / HTTP/1.1\r\n"), heads)
 
 
 def a_slow_peer_costs_a_call_no_more_than_its_deadline():

@@ -1,5 +1,6 @@
 // tenon check: what a component imports and exports, against what its manifest links, grants and calls. It is read, not run.
 #include "check.h"
+#include "wasi/wasi.h"
 
 #include <errno.h>
 
@@ -166,6 +167,15 @@ static void check_exports(const struct app *app, const struct comp_component *co
 			wants(comp, ret, "command", t->command.list[i].item.name, run, 2);
 }
 
+// Core functions that the host is to provide: it has those of preview 1.
+static bool has_preview1(const struct comp_component *comp, struct err *why_not)
+{
+	for (uint32_t i = 0; i < comp->plan.ncore_funcs; i++)
+		if (!wasi_preview1_check(comp->plan.core_funcs[i].name, wasm_interned_func_type(comp->plan.core_funcs[i].core_type), why_not))
+			return false;
+	return true;
+}
+
 // ---- the whole ---------------------------------------------------------------------------------------------------------------------------------
 
 static bool read_component(struct cli *c, struct check_component *x, struct slice *ret)
@@ -190,6 +200,8 @@ bool check_component(struct cli *c, const struct app *app, const struct app_comp
 		return true;
 	ret->is_module = wasm_is_module(bytes) && !comp_module_has_world(bytes);
 	if (ret->is_module || !comp_decode(&c->arena, bytes, &options, &comp, &ret->why_not) || !comp_can_run(comp, &ret->why_not))
+		return true;
+	if (!has_preview1(comp, &ret->why_not))
 		return true;
 	ret->is_read = true;
 	if (!bind_imports(c, app, comp, ret, e) || !find_denied(c, comp, ret, e))

@@ -149,25 +149,33 @@ static bool asks_for(const struct comp_plan *p, uint32_t import, const char *fun
 	return false;
 }
 
-bool inspect_grants(struct inspect *x, struct err *e)
-{
-	static const struct {
-		const char *interface, *func, *flag, *argument, *line;
-	} rows[] = {
+static const struct row {
+	const char *interface, *func, *flag, *argument, *line;
+} rows[] = {
 #define GRANT(interface, func, flag, argument, line) {interface, func, flag, argument, line},
 #include "app/grants.def"
 #undef GRANT
-	};
+};
+
+static bool add_grant(struct inspect *x, const struct row *row, struct slice name, struct err *e)
+{
+	struct inspect_grant g = {row->flag, row->argument, name, row->line, cli__option_acts(row->flag)};
+	return VEC_PUSH(x->arena, &x->grants, g, MAX_FACTS) || err_nomem(e);
+}
+
+bool inspect_grants(struct inspect *x, struct err *e)
+{
 	const struct comp_plan *p = &x->comp->plan;
 	for (uint32_t i = 0; i < p->nimports; i++) {
 		struct slice path = slice_sub(p->imports[i].name, 0, slice_find(p->imports[i].name, '@'));
-		for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
-			if (!slice_eq_str(path, rows[k].interface) || !asks_for(p, i, rows[k].func))
-				continue;
-			struct inspect_grant g = {rows[k].flag, rows[k].argument, p->imports[i].name, rows[k].line, cli__option_acts(rows[k].flag)};
-			if (!VEC_PUSH(x->arena, &x->grants, g, MAX_FACTS))
-				return err_nomem(e);
-		}
+		for (size_t k = 0; k < ARRAY_LEN(rows); k++)
+			if (slice_eq_str(path, rows[k].interface) && asks_for(p, i, rows[k].func) && !add_grant(x, &rows[k], p->imports[i].name, e))
+				return false;
 	}
+	for (uint32_t i = 0; i < p->ncore_funcs; i++)
+		for (size_t k = 0; k < ARRAY_LEN(rows); k++)
+			if (slice_eq_str(p->core_funcs[i].module, rows[k].interface) && slice_eq_str(p->core_funcs[i].name, rows[k].func) &&
+				!add_grant(x, &rows[k], p->core_funcs[i].module, e))
+				return false;
 	return true;
 }

@@ -88,7 +88,10 @@ static void put_needs(struct buf *b, const struct comp_component *c)
 
 static void put_served(struct buf *b, const struct inspect *x)
 {
-	buf_put_str(b, x->comp->nimports ? "// imports, and what serves them:\n" : "");
+	uint32_t n_core = x->comp->plan.ncore_funcs;
+	buf_put_str(b, x->comp->nimports || n_core ? "// imports, and what serves them:\n" : "");
+	if (n_core)
+		buf_printf(b, "//   wasi_snapshot_preview1, %u core function%s: wasi\n", n_core, n_core == 1 ? "" : "s");
 	for (uint32_t i = 0; i < x->comp->nimports; i++) {
 		const struct serve_served_by *s = &x->served[i];
 		buf_put_str(b, "//   ");
@@ -295,7 +298,7 @@ static void json_externs(struct buf *b, const char *key, const struct comp_exter
 static void json_component(struct buf *b, const struct inspect *x)
 {
 	const struct comp_component *c = x->comp;
-	buf_printf(b, ",\"modules\":%u,\"features\":[", x->n_modules);
+	buf_printf(b, ",\"is_module\":%s,\"modules\":%u,\"features\":[", c->is_module ? "true" : "false", x->n_modules);
 	for (uint32_t i = 0; i < c->nneeds; i++) {
 		buf_printf(b, "%s{\"name\":\"%s\"", i ? "," : "", comp_feature_name(c->needs[i].feature));
 		put_key_text(b, ",\"what\"", slice_str(c->needs[i].what));

@@ -1,5 +1,5 @@
-// A core module with worlds as the component that `wasm-tools component new` would make of it (component model, BuildTargets.md; wit-component's names):
-// imports lowered, exports lifted, by the names that the module has for them, with the memory and the realloc that it exports.
+// A core module with worlds as the component that `wasm-tools component new` would make of it, by the names of wit-component or those of the component model's
+// build targets: imports lowered, exports lifted, by the names that the module has for them, with the memory and the realloc that it exports.
 //
 // 1. What comes out is a definition like any other, with operations that link.c executes. There is no shim: a plan allocates all core instances before
 //    anything is called, so that what the module imports may name what it exports (OP_FORWARD).

@@ -168,6 +168,9 @@ def curl_can_ask_every_route():
         check(json.loads(curl(s, "GET", "/v1/apps/{app}/manifest", "/v1/apps/hello/manifest"))["error"]["code"] == "refused", "the manifest of what has none")
         check(json.loads(curl(s, "GET", "/v1/apps/{app}/history", "/v1/apps/hello/history")) == {"app": "hello", "history": []}, "history of what has no manifest")
         check(json.loads(curl(s, "GET", "/v1/apps/{app}/links", "/v1/apps/hello/links")) == {"app": "hello", "links": []}, "links")
+        for path in ("variables", "components/{component}/scale", "components/{component}/versions"):
+            o = json.loads(curl(s, "GET", "/v1/apps/{app}/" + path, "/v1/apps/hello/" + path.replace("{component}", "hello")))
+            check(o["error"]["code"] == "refused" and "has no manifest" in o["error"]["message"], o)
         o = json.loads(curl(s, "POST", "/v1/apps/{app}/links/{link}", "/v1/apps/hello/links/store", "-H", "content-type: application/json", "-d", '{"target":"memory:"}'))
         check(o["error"]["code"] == "refused" and "it has no manifest" in o["error"]["message"], o)
         for path, body in (("components/{component}/versions", "bytes"), ("components/{component}/versions/{what}", ""), ("components/{component}/scale", '{"max":3}'), ("variables", '{"a":"b"}'),

@@ -53,9 +53,11 @@ class _App:
         check(r.returncode == status, f"tenon {args}: {r.returncode} instead of {status}: {r.stdout} {r.stderr}")
         return r.stdout if status == 0 else r.stderr
 
+    def get(self, what):
+        return json.loads(ask(self.socket, f"/v1/apps/shop/{what}").body)
+
     def releases(self):
-        a = ask(self.socket, "/v1/apps/shop/releases")
-        return json.loads(a.body)["releases"]
+        return self.get("releases")["releases"]
 
     def events(self):
         a = ask(self.socket, "/v1/apps/shop/events?follow=false")
@@ -135,6 +137,9 @@ def a_share_of_the_requests_is_exact_until_it_is_promoted_or_rolled_back():
         check("is tried" in app.tenon("update", "api", HELLO, status=6), "another one was taken beside it")
         app.tenon("update", "api", "--percent", 50)
         tried = json.loads(app.tenon("status", "--json"))["apps"][0]["tried"]
+        had, has = (hashlib.sha256(f.read_bytes()).hexdigest() for f in (HELLO, MISBEHAVE))
+        versions = app.get("components/api/versions")["versions"]
+        check([(v["percent"], v["sha256"], v.get("tried", False)) for v in versions] == [(50, had, False), (50, has, True)], versions)
         check(tried["component"] == "api" and tried["percent"] == 50 and f"50 % of its requests go to a version that is tried, {tried['sha256'][:12]}" in app.tenon("status"), tried)
         check([app.says()[1] for _ in range(100)].count(SAYS[MISBEHAVE]) == 50, "not half of them")
         app.tenon("update", "api", "--rollback")
@@ -247,6 +252,9 @@ def values_and_instances_change_while_it_serves():
         app.tenon("scale", "api", "--min", 2)
         app.kill()
         app.start()
+        check(app.get("variables") == {"app": "shop", "variables": [{"variable": "greeting", "secret": False, "from": "set", "value": 'good "day"'}, {"variable": "token", "secret": True, "from": "nowhere"}]}, app.get("variables"))
+        check(app.get("components/api/scale") == {"app": "shop", "component": "api", "policy": "reuse", "min": 2, "max": "none", "idle": "5s"}, app.get("components/api/scale"))
+        check(app.get("components/nobody/scale")["error"]["message"] == "there is no component 'nobody'", app.get("components/nobody/scale"))
         check(b'GREETING=good "day"' in app.says("/env")[1], app.says("/env"))
         app.tenon("undo", "--to", 2)
         check(b"GREETING=hello" in app.says("/env")[1], app.says("/env"))

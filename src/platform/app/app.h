@@ -344,6 +344,8 @@ NODISCARD bool app_quantity(struct slice s, char unit, bool allow_none, uint64_t
 bool app_print(const struct app *app, struct buf *b);
 // The same, but relative paths are told whole, by `root`: it says the same wherever it is read.
 bool app_print_whole(const struct app *app, struct buf *b);
+// A quantity of app_quantity's units 't', 'b' and '%', in quotes: "60s", "64KiB", "1%"; 0: "none".
+void app_put_quantity(struct buf *b, uint64_t v, char unit);
 // A text as it may be shown: as a manifest has it where a secret is in it, without a URL's password. NULL: nothing.
 void app_put_text(struct buf *b, const struct app_text *t);
 // What a link leads to, as the command line has it: "redis://host/0", "file:PATH", "memory:", "component:NAME", "http:ORIGIN…"; no secrets in it.

@@ -4,7 +4,7 @@
 
 // ---- values ------------------------------------------------------------------------------------------------------------------------------------
 
-static void put_quantity(struct buf *b, uint64_t v, char unit)
+void app_put_quantity(struct buf *b, uint64_t v, char unit)
 {
 	static const struct {
 		const char *suffix;
@@ -180,8 +180,8 @@ void app__put_value(struct buf *b, const struct app__key *k, const void *field, 
 	case APP__TIME:
 	case APP__SIZE:
 	case APP__PERCENT:
-		put_quantity(b, n->value, k->type == APP__TIME ? 't' : k->type == APP__SIZE ? 'b'
-																					: '%');
+		app_put_quantity(b, n->value, k->type == APP__TIME ? 't' : k->type == APP__SIZE ? 'b'
+																						: '%');
 		break;
 	case APP__TABLE:
 		put_inline(b, k->of, field, root);
@@ -202,7 +202,7 @@ void app__put_limit(struct buf *b, const struct app_limit *l)
 {
 	char unit = app__limit_row(l->kind)->unit;
 	if (unit != 'n')
-		put_quantity(b, l->value, unit);
+		app_put_quantity(b, l->value, unit);
 	else if (l->value)
 		buf_printf(b, "%llu", (unsigned long long)l->value);
 	else

@@ -91,7 +91,7 @@ struct ctl_app {
 	struct ctl_model *model;    // in force; NULL: a component without manifest
 	struct ctl__tried tried;    // of the one operation that runs
 	struct ctl__shadow *shadows;  // targets that links' reads are asked of, too, as they were given; within the lock
-	struct ctl__kept *kept;     // written by `keeper`, then by the one operation that runs
+	struct ctl__kept *kept;     // written by `keeper`, then by the one operation that runs, within the lock
 	uint32_t n_kept;
 	struct ctl_app_config own_config;  // of one that came later
 	bool hidden;                // it came, and nothing of it has been in force yet

@@ -73,15 +73,15 @@ void ctl__change_publish(struct ctl_op *op, struct ctl__change *c)
 	app->hidden = false;
 	while (!app->model && app->shadows)
 		ctl__shadow_set(app, app->shadows->link, NULL);
-	sys_mutex_unlock(&app->ctl->lock);
-	serve_app_release(app->ctl->config.process, app->name, op->release);
-	if (c->source)
-		app->config->ops->take(app->config->user, c->source);
 	if (c->kept) {
 		mem_free(app->kept);
 		app->kept = c->kept;
 		app->n_kept = c->n_kept;
 	}
+	sys_mutex_unlock(&app->ctl->lock);
+	serve_app_release(app->ctl->config.process, app->name, op->release);
+	if (c->source)
+		app->config->ops->take(app->config->user, c->source);
 	if (before)
 		ctl_model_unref(before);
 	*c = (struct ctl__change){0};

@@ -334,7 +334,7 @@ class Module(Component):
 
     def _world(self):
         decls = list(self._declarations())
-        for export, _, _, _, lifted, interface in self.exports:
+        for export, _, _, _, lifted, interface, _ in self.exports:
             if lifted is None:
                 continue
             types = lifted if isinstance(lifted, list) else [lifted]
@@ -354,7 +354,7 @@ class Module(Component):
         n = len(self.lowered)
         realloc = self.realloc if isinstance(self.realloc, bytes) else const(self.realloc)
         funcs = [(([I32] * 4, [I32]), "cabi_realloc", [], realloc)]
-        funcs += [(core, f"{interface}#{export}" if interface else export, locals_, body) for export, core, locals_, body, _, interface in self.exports]
+        funcs += [(core, f"{interface}#{export}" if interface else export, locals_, body) for export, core, locals_, body, _, interface, _ in self.exports]
         funcs += [] if start is None else [(([], []), "_initialize", [], start)]
         types = vec(b"\x60" + vec(bytes([t]) for t in p) + vec(bytes([t]) for t in r) for p, r in [core for _, _, core in self.lowered] + [f[0] for f in funcs])
         imports = vec(name(i.name if i else self.builtins[label]) + name(label) + b"\0" + u(k) for k, (i, label, _) in enumerate(self.lowered))

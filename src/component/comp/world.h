@@ -20,7 +20,7 @@ struct world_entry {
 	struct item item;
 	struct itype *inst;  // of an instance: its type, the world's own
 	VEC(struct world_part)
-	parts;            // by item of the instance; of a function one
+	parts;          // by item of the instance; of a function one
 	uint64_t offset;    // of the section it came from first
 	bool is_live;
 	uint32_t index;     // of an import: in the root's index space, once it is imported

@@ -314,7 +314,8 @@ def handler(c, types):
 
 class Module(Component):
     """The same as one core module with its world in a custom section, as wit-bindgen and wasm32-wasip1 leave it. `code` exports by interface and name; `start`
-    of assemble is exported as _initialize, and a function that is exported as "_start" is in no world."""
+    of assemble is exported as _initialize, and what is lifted as None ("_start", a callback) is in no world."""
+    before = ""  # the names of what is lifted: "[async-lift]"
 
     def preview1(self, label, params):
         """A function of wasi_snapshot_preview1, which gives an errno; I64 and I32 are its parameters."""
@@ -354,7 +355,8 @@ class Module(Component):
         n = len(self.lowered)
         realloc = self.realloc if isinstance(self.realloc, bytes) else const(self.realloc)
         funcs = [(([I32] * 4, [I32]), "cabi_realloc", [], realloc)]
-        funcs += [(core, f"{interface}#{export}" if interface else export, locals_, body) for export, core, locals_, body, _, interface, _ in self.exports]
+        funcs += [(core, (self.before if lifted else "") + (f"{interface}#{export}" if interface else export), locals_, body)
+            for export, core, locals_, body, lifted, interface, _ in self.exports]
         funcs += [] if start is None else [(([], []), "_initialize", [], start)]
         types = vec(b"\x60" + vec(bytes([t]) for t in p) + vec(bytes([t]) for t in r) for p, r in [core for _, _, core in self.lowered] + [f[0] for f in funcs])
         imports = vec(name(i.name if i else self.builtins[label]) + name(label) + b"\0" + u(k) for k, (i, label, _) in enumerate(self.lowered))

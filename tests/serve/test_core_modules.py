@@ -144,6 +144,22 @@ def a_command_runs_with_its_world_beside_preview_1():
         check((r.returncode, r.stdout, r.stderr) == (3, "hello\n", ""), f"{r.returncode} {r.stdout!r} {r.stderr!r}")
 
 
+def async_exports_are_called_by_their_callbacks():
+    m = _module()
+    m.before = "[async-lift]"
+    m.builtin("[task-return]run", ([I32], []), "[export]wasi:cli/run@0.3.0")
+    m.builtin("[thread-yield]", ([], [I32]), "$root")
+    yields = _print(m, "began") + const(1)  # CALLBACK_CODE_YIELD
+    ends = _print(m, "went on") + const(1) + m.call("[task-return]run") + const(0)
+    m.code("run", ([], [I32]), [], yields, RUN3, "wasi:cli/run@0.3.0")
+    m.code("[callback][async-lift]wasi:cli/run@0.3.0#run", ([I32] * 3, [I32]), [], ends, None)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "command.wasm"
+        path.write_bytes(m.assemble())
+        r = subprocess.run([str(config.tenon), "run", str(path)], capture_output=True, text=True, timeout=60)
+        check((r.returncode, r.stdout, r.stderr) == (1, "began\nwent on\n", ""), f"{r.returncode} {r.stdout!r} {r.stderr!r}")
+
+
 def preview_1_that_there_is_not_is_refused():
     for label, params, words in (("fd_teleport", [I32], "wasi_snapshot_preview1 has no function fd_teleport"), ("fd_close", [I64], "fd_close is imported with another type than it has")):
         m = Module()

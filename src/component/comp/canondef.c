@@ -497,10 +497,20 @@ static bool builtin_options(struct dec *d, const struct canon *c)
 	return not_for(d, c->post_return, "post-return", "built-ins") && not_for(d, c->callback, "callback", "built-ins");
 }
 
+bool comp__builtin_need(struct dec *d, const struct canon *c, uint64_t at)
+{
+	const struct builtin *b = &builtins[c->builtin];
+	char what[64];
+	snprintf(what, sizeof what, "`%s`", b->text);
+	return !b->feature || comp__need(d, b->feature, at, what);
+}
+
 bool comp__builtin(struct dec *d, struct scope *s, struct canon *c, uint64_t at)
 {
 	const char *text = builtins[c->builtin].signature;
 	struct signature sig = {0};
+	if (!builtin_options(d, c))
+		return false;
 	if (text[0] != '*')
 		parse_signature(c, text, &sig);
 	else if (c->type && !add_params(d, c, &sig, c->type, WIT_MAX_FLAT))
@@ -519,15 +529,13 @@ static bool builtin(struct dec *d, struct scope *s, unsigned kind, uint64_t at)
 	struct canon *c = comp__canon_new(d);
 	if (!c)
 		return false;
-	char what[64];
-	snprintf(what, sizeof what, "`%s`", b->text);
-	if (b->feature && !comp__need(d, b->feature, at, what))
-		return false;
 	c->builtin = (uint8_t)kind;
+	if (!comp__builtin_need(d, c, at))
+		return false;
 	for (const char *i = b->immediates; *i; i++)
 		if (!immediate(d, s, *i, c))
 			return false;
-	return builtin_options(d, c) && comp__builtin(d, s, c, at);
+	return comp__builtin(d, s, c, at);
 }
 
 bool comp__canon(struct dec *d, struct scope *s)

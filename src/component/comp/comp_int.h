@@ -394,6 +394,7 @@ bool comp__canon_check(struct dec *d, const struct scope *s, struct canon *c);
 bool comp__lift(struct dec *d, struct scope *s, struct canon *c, uint32_t func, uint64_t at);
 bool comp__lower(struct dec *d, struct scope *s, struct canon *c, uint32_t func, uint64_t at);
 bool comp__builtin(struct dec *d, struct scope *s, struct canon *c, uint64_t at);
+bool comp__builtin_need(struct dec *d, const struct canon *c, uint64_t at);
 
 // module.c: a core module with worlds as the definition of the component that it stands for.
 bool comp__module(struct dec *d, struct def **ret);

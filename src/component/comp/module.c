@@ -6,65 +6,13 @@
 // 2. Core instance 0 is the module's. `_initialize` is called by the start function of one behind it, so that an image can be taken before or after.
 //    `_start` is called by an export wasi:cli/run of a third.
 // 3. Functions of preview 1 are the host's (OP_CORE_HOST), where wit-component puts an adapter.
-#include "world.h"
+#include "module.h"
 
 // ---- names -------------------------------------------------------------------------------------------------------------------------------
 
-// How a build calls what it imports and exports.
-struct affix {
-	const char *text;
-	bool is_suffix;
-};
-struct naming {
-	const char *root;              // module of what no interface has
-	const char *imported, *exported;  // before the name of an interface: its functions / what is made for the one that is exported
-	struct affix drop, make, rep;     // of a resource
-	const char *before, *between;     // an exported function's name
-	struct affix post_return, dtor;
-	bool canonical;                   // versions
-};
 static const struct naming namings[] = {
 	{"$root", "", "[export]", {"[resource-drop]"}, {"[resource-new]"}, {"[resource-rep]"}, "", "#", {"cabi_post_"}, {"[dtor]"}, false},
 	{"cm32p2", "cm32p2|", "cm32p2|_ex_", {"_drop", true}, {"_new", true}, {"_rep", true}, "cm32p2|", "|", {"_post", true}, {"_dtor", true}, true},
-};
-
-static bool strip(struct slice name, struct affix a, struct slice *ret)
-{
-	struct slice text = slice_str(a.text);
-	if (a.is_suffix ? !slice_ends_with(name, text) : !slice_starts_with(name, text))
-		return false;
-	*ret = a.is_suffix ? slice_sub(name, 0, name.len - text.len) : slice_sub(name, text.len, name.len);
-	return true;
-}
-
-// ---- what is made ------------------------------------------------------------------------------------------------------------------------
-
-enum place_kind { PLACE_NOWHERE, PLACE_ROOT, PLACE_IMPORT, PLACE_EXPORT, PLACE_PREVIEW1 };
-// What a core module name stands for.
-struct place {
-	enum place_kind kind;
-	const struct naming *naming;
-	struct world_entry *entry;
-};
-// What stands behind a core import.
-struct target {
-	enum { TARGET_HOST, TARGET_FUNC, TARGET_BUILTIN } kind;
-	struct world_entry *entry;
-	struct slice name;        // of the function
-	const struct res *res;
-	uint8_t builtin;
-};
-struct build {
-	struct dec *d;
-	const struct wasm_module *m;
-	struct world w;
-	struct scope s;
-	struct map places;        // core module name → struct place
-	struct target *targets;   // by import
-	uint32_t memory, import_realloc, export_realloc;  // in the index spaces
-	uint32_t n_core_instances;
-	uint32_t run;             // core function; COMP_NONE: there is no `_start`
-	struct world_entry *run_entry;
 };
 
 // Errors are told at the import.
@@ -84,10 +32,13 @@ static struct place place_of(struct build *b, struct slice module)
 		struct slice name;
 		if (slice_eq_str(module, n->root))
 			return (struct place){PLACE_ROOT, n, NULL};
-		struct world_entry *e = strip(module, (struct affix){n->exported}, &name) ? comp__world_export(&b->w, name, n->canonical) : NULL;
+		bool is_exported = comp__strip(module, (struct affix){n->exported}, &name);
+		if (is_exported && slice_eq_str(name, n->root))
+			return (struct place){PLACE_EXPORT, n, NULL};
+		struct world_entry *e = is_exported ? comp__world_export(&b->w, name, n->canonical) : NULL;
 		if (e)
 			return (struct place){PLACE_EXPORT, n, e};
-		e = strip(module, (struct affix){n->imported}, &name) ? comp__world_import(&b->w, name) : NULL;
+		e = comp__strip(module, (struct affix){n->imported}, &name) ? comp__world_import(&b->w, name) : NULL;
 		if (e)
 			return (struct place){PLACE_IMPORT, n, e};
 	}
@@ -119,7 +70,7 @@ static const struct res *find_resource(struct build *b, const struct place *p, s
 		struct world_entry *e = comp__world_import(&b->w, name);
 		x = e ? &e->item : NULL;
 	} else {
-		x = p->entry->inst ? comp__world_item(&b->w, p->entry, name, &part) : NULL;
+		x = p->entry && p->entry->inst ? comp__world_item(&b->w, p->entry, name, &part) : NULL;
 	}
 	return x && x->e.kind == COMP_EXTERN_TYPE && x->e.ty.kind == TY_RESOURCE ? x->e.ty.res : NULL;
 }
@@ -134,7 +85,7 @@ static bool find_builtin(struct build *b, const struct place *p, struct slice na
 	} list[] = {{drop, COMP_BUILTIN_RESOURCE_DROP}, {make, COMP_BUILTIN_RESOURCE_NEW}, {rep, COMP_BUILTIN_RESOURCE_REP}};
 	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
 		struct slice of;
-		if (!strip(name, list[i].affix, &of) || !(t->res = find_resource(b, p, of)))
+		if (!comp__strip(name, list[i].affix, &of) || !(t->res = find_resource(b, p, of)))
 			continue;
 		if (list[i].kind != COMP_BUILTIN_RESOURCE_DROP && (p->kind != PLACE_EXPORT || t->res->is_import))
 			continue;
@@ -199,14 +150,17 @@ static bool find_target(struct build *b, const struct wasm_import *x, struct tar
 		*t = (struct target){.kind = TARGET_HOST};
 		return p->kind == PLACE_PREVIEW1 || not_found(b, x, p);
 	}
-	struct world_part *part = find_func(b, p, x->name, t, &f);
+	struct slice name = x->name;
+	bool is_async = !p->naming->canonical && comp__strip(name, (struct affix){"[async-lower]"}, &name), is;
+	struct world_part *part = find_func(b, p, name, t, &f);
 	if (part) {
 		part->is_used = true;
-		return comp__world_use_func(&b->w, f) && use_named(b, p, x->name);
+		t->is_async = is_async;
+		return comp__world_use_func(&b->w, f) && use_named(b, p, name);
 	}
-	if (!find_builtin(b, p, x->name, t))
-		return not_found(b, x, p);
-	return comp__world_use(&b->w, &(struct ty){.kind = TY_RESOURCE, .res = t->res});
+	if (find_builtin(b, p, x->name, t))
+		return comp__world_use(&b->w, &(struct ty){.kind = TY_RESOURCE, .res = t->res});
+	return comp__async_builtin(b, p, x->name, t, &is) && (is || not_found(b, x, p));
 }
 
 // What a world exports, and the types that it names itself, is there whether the module makes use of it or not.
@@ -406,7 +360,7 @@ static bool hint_options(struct build *b, uint32_t realloc)
 	return realloc == COMP_NONE && err_hint(b->d->e, "the module exports no `cabi_realloc`");
 }
 
-static struct canon *options(struct build *b, uint8_t encoding, uint32_t realloc)
+static struct canon *options(struct build *b, uint8_t encoding, uint32_t realloc, bool is_async)
 {
 	struct canon *c = comp__canon_new(b->d);
 	if (!c)
@@ -415,7 +369,8 @@ static struct canon *options(struct build *b, uint8_t encoding, uint32_t realloc
 	c->has_encoding = true;
 	c->memory = b->memory;
 	c->realloc = b->memory == COMP_NONE ? COMP_NONE : realloc;
-	return comp__canon_check(b->d, &b->s, c) ? c : NULL;
+	c->is_async = is_async;
+	return (!is_async || comp__need(b->d, COMP_FEATURE_ASYNC, comp__offset(b->d), "canonical option `async`")) && comp__canon_check(b->d, &b->s, c) ? c : NULL;
 }
 
 static bool lower(struct build *b, const struct target *t, uint64_t at)
@@ -439,7 +394,7 @@ static bool lower(struct build *b, const struct target *t, uint64_t at)
 		}
 		func = part->index;
 	}
-	struct canon *c = options(b, part->encoding, b->import_realloc);
+	struct canon *c = options(b, part->encoding, b->import_realloc, t->is_async);
 	return c && (comp__lower(b->d, s, c, func, at) || hint_options(b, b->import_realloc));
 }
 
@@ -450,7 +405,15 @@ static bool builtin(struct build *b, const struct target *t, uint64_t at)
 		return false;
 	c->builtin = t->builtin;
 	c->res = t->res;
-	return comp__builtin(b->d, &b->s, c, at);
+	c->type = t->type;
+	c->imm = t->imm;
+	c->is_async = t->is_async;
+	c->encoding = t->encoding;
+	c->memory = t->memory ? b->memory : COMP_NONE;
+	c->realloc = t->realloc && c->memory != COMP_NONE ? (t->is_export ? b->export_realloc : b->import_realloc) : COMP_NONE;
+	if (t->memory && b->memory == COMP_NONE)
+		return FAIL(b->d, INVALID, "canonical option `memory` is required") || err_hint(b->d->e, "the module exports no `memory`");
+	return comp__builtin_need(b->d, c, at) && comp__canon_check(b->d, &b->s, c) && comp__builtin(b->d, &b->s, c, at);
 }
 
 static bool core_host(struct build *b, const struct wasm_import *x)
@@ -587,45 +550,53 @@ static bool start(struct build *b)
 
 // ---- exports of the component ------------------------------------------------------------------------------------------------------------
 
-// The core function behind an exported one, and what is called after it; COMP_NONE: the module exports none.
-static bool find_export(struct build *b, const struct world_entry *e, struct slice name, uint32_t *ret, uint32_t *ret_post)
+// A core function behind an exported one, by a name with that before it. *ret stays COMP_NONE where there is none.
+static bool forward_named(struct build *b, const struct naming *n, const struct world_entry *e, struct slice name, struct affix outer, uint32_t *ret)
 {
-	const struct affix none = {""}, async = {"[async-lift]"};
+	const struct affix none = {""};
 	struct slice text;
-	uint32_t is_async;
+	return export_name(b, n, e, name, none, outer, &text) && forward_export(b, SORT_CORE_FUNC, text, ret);
+}
+
+static bool no_export(struct build *b, const struct world_entry *e, struct slice name)
+{
+	const struct affix none = {""};
+	struct slice text;
+	return export_name(b, &namings[0], e, name, none, none, &text) &&
+		(FAIL(b->d, INVALID, "a world of the module exports `%.*s`, which the module does not", SLICE_ARGS(text)) ||
+			err_hint(b->d->e, "link the module with that export, or without the section that names it"));
+}
+
+// The core function behind an exported one, what is called after it, and how it is lifted, in `c`.
+static bool find_export(struct build *b, const struct world_entry *e, struct slice name, struct canon *c, uint32_t *ret)
+{
+	const struct affix none = {""}, async = {"[async-lift]"}, stackful = {"[async-lift-stackful]"}, callback = {"[callback][async-lift]"};
 	*ret = e == b->run_entry ? b->run : COMP_NONE;
-	*ret_post = COMP_NONE;
-	for (size_t i = 0; i < ARRAY_LEN(namings) && *ret == COMP_NONE; i++) {
-		const struct naming *n = &namings[i];
-		if (!export_name(b, n, e, name, none, none, &text) || !forward_export(b, SORT_CORE_FUNC, text, ret) ||
-			!export_name(b, n, e, name, none, n->post_return, &text) || !forward_export(b, SORT_CORE_FUNC, text, ret_post))
+	for (size_t i = 0; i < ARRAY_LEN(namings) && *ret == COMP_NONE; i++)
+		if (!forward_named(b, &namings[i], e, name, none, ret) || !forward_named(b, &namings[i], e, name, namings[i].post_return, &c->post_return))
 			return false;
-	}
 	if (*ret != COMP_NONE)
 		return true;
-	if (!export_name(b, &namings[0], e, name, none, async, &text) || !forward_export(b, SORT_CORE_FUNC, text, &is_async))
+	c->is_async = true;
+	c->post_return = COMP_NONE;
+	if (!forward_named(b, &namings[0], e, name, async, ret) || (*ret != COMP_NONE && !forward_named(b, &namings[0], e, name, callback, &c->callback)))
 		return false;
-	if (is_async != COMP_NONE)
-		return FAIL(b->d, UNSUPPORTED, "the export `%.*s` is not lifted from a core module here", SLICE_ARGS(text)) ||
-			err_hint(b->d->e, "make a component of it: wasm-tools component new, with an adapter for wasi_snapshot_preview1");
-	struct slice wanted;
-	return export_name(b, &namings[0], e, name, none, none, &wanted) &&
-		(FAIL(b->d, INVALID, "a world of the module exports `%.*s`, which the module does not", SLICE_ARGS(wanted)) ||
-			err_hint(b->d->e, "link the module with that export, or without the section that names it"));
+	if (*ret != COMP_NONE && c->callback == COMP_NONE)
+		return FAIL(b->d, INVALID, "the export `[async-lift]%.*s` has no `[callback][async-lift]%.*s`", SLICE_ARGS(name), SLICE_ARGS(name));
+	return *ret != COMP_NONE || (forward_named(b, &namings[0], e, name, stackful, ret) && (*ret != COMP_NONE || no_export(b, e, name)));
 }
 
 static bool lift(struct build *b, const struct world_entry *e, const struct item *x, uint8_t encoding, uint32_t *ret)
 {
-	uint32_t func, post;
-	if (!find_export(b, e, x->name, &func, &post))
+	uint32_t func;
+	struct canon *c = options(b, encoding, b->export_realloc, false);
+	if (!c || !find_export(b, e, x->name, c, &func))
 		return false;
-	struct canon *c = options(b, encoding, b->export_realloc);
-	if (!c)
-		return false;
-	c->post_return = post;
 	c->func = x->e.ty.func;
 	*ret = b->s.funcs.len;
-	return comp__lift(b->d, &b->s, c, func, e->offset) || hint_options(b, b->export_realloc) || err_note(b->d->e, "export `%.*s`", SLICE_ARGS(x->name));
+	bool ok = !c->is_async || comp__need(b->d, COMP_FEATURE_ASYNC, e->offset, "canonical option `async`");
+	return (ok && comp__canon_check(b->d, &b->s, c) && comp__lift(b->d, &b->s, c, func, e->offset)) || hint_options(b, b->export_realloc) ||
+		err_note(b->d->e, "export `%.*s`", SLICE_ARGS(x->name));
 }
 
 // A type of an exported interface: what it is was said by whoever made it.
@@ -701,7 +672,7 @@ static bool read_head(struct slice head, uint64_t *ret_next, bool *ret_is)
 	*ret_next = comp__offset(&d) + size;
 	struct slice name = slice_sub(head, comp__offset(&d), size);
 	d.end = name.ptr + name.len;
-	*ret_is = id == 0 && comp__u32(&d, &len) && strip(slice_of(d.p, min_u64(len, (uint64_t)(d.end - d.p))), section, &name);
+	*ret_is = id == 0 && comp__u32(&d, &len) && comp__strip(slice_of(d.p, min_u64(len, (uint64_t)(d.end - d.p))), section, &name);
 	return true;
 }
 
@@ -760,7 +731,7 @@ static bool read_worlds(struct build *b)
 	for (uint32_t i = 0; i < b->m->ncustoms; i++) {
 		const struct wasm_custom *x = &b->m->customs[i];
 		struct slice rest;
-		if (!strip(x->name, section, &rest))
+		if (!comp__strip(x->name, section, &rest))
 			continue;
 		d->p = x->bytes.ptr;
 		d->end = x->bytes.ptr + x->bytes.len;

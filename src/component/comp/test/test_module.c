@@ -226,7 +226,10 @@ static void imports_that_no_world_has_are_refused(void **state)
 	rejects(ASKS("'$root' 'gone' 00 01 "), ERR_INVALID, "no world of the module has `gone` of `$root`");
 	rejects(ASKS("'wasi_unstable' 'fd_write' 00 01 "), ERR_INVALID, "imports as `wasi_unstable`");
 	rejects(ASKS("'a:b/store@0.2.0' '[resource-drop]r' 00 04 "), ERR_UNSUPPORTED, "`[resource-drop]r` of `a:b/store@0.2.0` is not made");
-	rejects(ASKS("'a:b/store@0.2.0' '[async-lower]get' 00 01 "), ERR_UNSUPPORTED, "`[async-lower]get` of `a:b/store@0.2.0` is not made");
+	rejects(ASKS("'a:b/store@0.2.0' '[async-lower]get' 00 01 "), ERR_INVALID, "the `async` canonical option requires an async function type");
+	rejects(ASKS("'a:b/store@0.2.0' '[stream-new-0]get' 00 01 "), ERR_UNSUPPORTED, "`[stream-new-0]get` of `a:b/store@0.2.0` is not made");
+	rejects(ASKS("'$root' '[error-context-drop]' 00 04 "), ERR_UNSUPPORTED, "`[error-context-drop]` of `$root` is not made");
+	rejects(ASKS("'[export]a:b/x' '[task-return]gone' 00 04 "), ERR_UNSUPPORTED, "`[task-return]gone` of `[export]a:b/x` is not made");
 	rejects(ASKS("'a:b/store@0.2.0' 'get' 00 00 "), ERR_INVALID, "type mismatch: expected: (func), found: (func (param i32 i32 i32))");
 	rejects(TYPES "02 [ 01 'env' 'memory' 02 00 01 ] " WORLD("00", ""), ERR_INVALID, "the module imports a memory, `memory` of `env`");
 }
@@ -234,7 +237,8 @@ static void imports_that_no_world_has_are_refused(void **state)
 static void exports_that_the_module_lacks_are_refused(void **state)
 {
 	rejects(TYPES WORLD("02", RUN "00 "), ERR_INVALID, "a world of the module exports `a:b/x#run`, which the module does not");
-	rejects(TYPES "03 [ 01 00 ] 07 [ 01 '[async-lift]a:b/x#run' 00 00 ] 0a [ 01 [ 00 0b ] ] " WORLD("02", RUN "00 "), ERR_UNSUPPORTED, "`[async-lift]a:b/x#run` is not lifted");
+	rejects(TYPES "03 [ 01 00 ] 07 [ 01 '[async-lift]a:b/x#run' 00 00 ] 0a [ 01 [ 00 0b ] ] " WORLD("02", RUN "00 "), ERR_INVALID,
+		"the export `[async-lift]run` has no `[callback][async-lift]run`");
 	// A function of another type; a destructor of another type.
 	rejects(TYPES "03 [ 02 00 03 ] 05 [ 01 00 01 ] 07 [ 03 'a:b/x#run' 00 00 'cabi_realloc' 00 01 'memory' 02 00 ] 0a [ 02 [ 00 0b ] [ 00 41 00 0b ] ] " WORLD("02", RUN "00 "),
 		ERR_INVALID, "lowered parameter types do not match");
@@ -255,6 +259,39 @@ static void what_values_need_has_to_be_exported(void **state)
 	struct decoded d = decode_ok(TYPES "02 [ 01 " CALLS_GET "] 03 [ 01 03 ] 05 [ 02 00 01 00 01 ] 07 [ 03 'other' 02 00 'memory' 02 01 'cabi_realloc' 00 01 ] "
 									   "0a [ 01 [ 00 41 00 0b ] ] " WORLD("02", STORE("0.2.0")));
 	assert_int_equal(d.c->plan.lowers[0].options.memory.index, 1);
+	decoded_release(&d);
+}
+
+static void async_functions_and_their_built_ins_go_by_their_names(void **state)
+{
+	// a:b/s has tail: func() -> stream<u8> and get: async func(s: string) -> string; a:b/x exports run: async func(s: string) -> string.
+	struct decoded d = decode_ok(
+		MODULE "01 [ 07 60 00 00 60 03 7f 7f 7f 01 7f 60 01 7f 00 60 00 01 7f 60 02 7f 7f 00 60 02 7f 7f 01 7f 60 04 7f 7f 7f 7f 01 7f ] "
+			   "02 [ 08 'a:b/s' '[async-lower]get' 00 01 'a:b/s' '[stream-read-0]tail' 00 01 'a:b/s' '[async-lower][stream-read-0]tail' 00 01 "
+			   "'a:b/s' '[stream-drop-readable-0]tail' 00 02 '$root' '[waitable-set-new]' 00 03 '[export]a:b/x' '[task-return]run' 00 04 "
+			   "'[export]$root' '[task-cancel]' 00 00 '$root' '[context-get-1]' 00 03 ] 03 [ 03 05 01 06 ] 05 [ 01 00 01 ] "
+			   "07 [ 04 '[async-lift]a:b/x#run' 00 08 '[callback][async-lift]a:b/x#run' 00 09 'cabi_realloc' 00 0a 'memory' 02 00 ] "
+			   "0a [ 03 [ 00 41 00 0b ] [ 00 41 00 0b ] [ 00 41 00 0b ] ] " WORLD("04", "01 42 05 01 66 01 7d 01 40 00 00 00 04 00 'tail' 01 01 01 43 01 's' 73 00 73 04 00 'get' 01 02 03 00 'a:b/s' 05 00 "
+																						"01 42 02 01 43 01 's' 73 00 73 04 00 'run' 01 00 04 00 'a:b/x' 05 01 "));
+	static const uint8_t kinds[] = {COMP_BUILTIN_STREAM_READ, COMP_BUILTIN_STREAM_READ, COMP_BUILTIN_STREAM_DROP_READABLE, COMP_BUILTIN_WAITABLE_SET_NEW,
+		COMP_BUILTIN_TASK_RETURN, COMP_BUILTIN_TASK_CANCEL, COMP_BUILTIN_CONTEXT_GET};
+	const struct comp_plan *p = &d.c->plan;
+	assert_int_equal(p->nlowers, 1);
+	assert_true(p->lowers[0].options.is_async);
+	assert_int_equal(p->nhost_funcs, 1);
+	assert_int_equal(p->nbuiltins, ARRAY_LEN(kinds));
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		assert_int_equal(p->builtins[i].kind, kinds[i]);
+	assert_false(p->builtins[0].is_async);
+	assert_true(p->builtins[1].is_async);
+	assert_int_equal(p->builtins[1].options.memory.kind, COMP_CORE_EXPORT);
+	assert_int_equal(p->builtins[2].type->kind, WIT_STREAM);
+	assert_int_equal(p->builtins[4].type->kind, WIT_STRING);
+	assert_int_equal(p->builtins[4].options.memory.kind, COMP_CORE_EXPORT);
+	assert_int_equal(p->builtins[6].imm, 1);
+	assert_int_equal(p->nlifts, 1);
+	assert_true(p->lifts[0].options.is_async);
+	assert_int_equal(p->lifts[0].options.callback.index, 9);
 	decoded_release(&d);
 }
 
@@ -397,6 +434,7 @@ int main(void)
 		cmocka_unit_test(imports_that_no_world_has_are_refused),
 		cmocka_unit_test(exports_that_the_module_lacks_are_refused),
 		cmocka_unit_test(what_values_need_has_to_be_exported),
+		cmocka_unit_test(async_functions_and_their_built_ins_go_by_their_names),
 		cmocka_unit_test(a_module_without_worlds_is_no_component),
 		cmocka_unit_test(a_file_cut_short_is_refused),
 		cmocka_unit_test(ten_thousand_sections_are_merged),

@@ -96,6 +96,16 @@ def as_many_descriptors_as_handles():
         check(_lines(s, 2) == ["3", "3"], s.log_text()[-500:])
 
 
+def as_many_files_as_an_instance_may_have_open():
+    m = _module()
+    many = times(2, 9, _open(m) + put(3)) + _print(m, load(64))
+    with _Served(_handle(m, many), "--open-files", "3") as s:
+        check(_lines(s, 2) == ["0", "0"], s.log_text()[-500:])  # the ninth got none
+    m = _module()
+    with _Served(_handle(m, times(2, 3, _open(m) + put(3)) + _print(m, load(64))), "--open-files", "3") as s:
+        check(_lines(s, 2) == ["6", "6"], s.log_text()[-500:])
+
+
 def what_is_the_same_everywhere_is_in_the_image_and_the_rest_is_not():
     for label, args, cut in (("environ_sizes_get", const(128) + const(132), False), ("random_get", const(128) + const(4), True),
                              ("clock_time_get", const(0) + const64(0) + const(128), True)):

@@ -115,7 +115,8 @@ bool wasi_preview1_new(struct wasi *w, const struct wasi_preview1_given *given, 
 	seam_instance_init(&p->seam, given->task->loop, given->grants, NULL);
 	pool_init(&p->own, vm_store_account(given->store));
 	p->pool = &p->own;
-	p->fs = (struct wasi_fs){.wasi = w, .memory = p->pool, .grants = given->grants};
+	p->own_fs = (struct wasi_fs){.wasi = w, .memory = p->pool, .grants = given->grants};
+	p->fs = &p->own_fs;
 	*ret = p;
 	if (!wasi__p1_streams_open(p, w, NULL))
 		return err_nomem(e);
@@ -133,7 +134,7 @@ void wasi_preview1_free(struct wasi_preview1 *p)
 		return;
 	wasi__p1_files_close(p);
 	wasi__sockets_free(p->sockets);
-	wasi__stdio_keep(p->fs.wasi->stdio);
+	wasi__stdio_keep(p->fs->wasi->stdio);
 	pool_release(&p->own);
 	pool_free(p);
 }
@@ -154,13 +155,14 @@ static bool find_core(struct slice name, const struct wasm_func_type *type, cons
 // NULL: no memory.
 static struct wasi_preview1 *open_in_instance(struct seam_call *c, struct wasi_state *s)
 {
-	struct wasi_preview1 *p = SEAM_MEM_NEW(c->canon, struct wasi_preview1);
+	struct wasi_fs *fs = wasi__fs_of(s);
+	struct wasi_preview1 *p = fs ? SEAM_MEM_NEW(c->canon, struct wasi_preview1) : NULL;
 	if (!p)
 		return NULL;
+	p->fs = fs;
 	p->max_files = canon_instance_max_handles(c->canon);
 	p->pool = canon_instance_pool(c->canon);
 	seam_instance_init(&p->seam, c->instance->loop, c->instance->grants, NULL);
-	p->fs = (struct wasi_fs){.wasi = s->wasi, .memory = p->pool, .grants = c->instance->grants};
 	if (wasi__p1_streams_open(p, s->wasi, c) && wasi__p1_folders_open(p))
 		return p;
 	wasi__preview1_close(p);

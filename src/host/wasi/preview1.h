@@ -239,7 +239,7 @@ struct wasi_preview1 {
 	struct vm_store *store;
 	const struct abi_memory *memory;  // NULL: the module exports none
 	struct pool own, *pool;           // what is charged: the store, or the component instance's
-	struct wasi_fs fs;
+	struct wasi_fs own_fs, *fs;       // of a component instance its own, whose files count together
 	struct wasi_sockets *sockets;     // NULL: nothing was given
 	struct p1_file *files;
 	uint32_t n_files, cap_files;

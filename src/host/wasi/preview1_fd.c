@@ -86,7 +86,7 @@ static bool open_given(struct wasi_preview1 *p, const struct seam_folder *folder
 {
 	struct p1_file f = {.kind = P1_FOLDER, .filetype = P1_DIRECTORY, .rights = FOLDER_RIGHTS, .inheriting = BELOW_RIGHTS, .given = folder};
 	uint32_t got;
-	f.fs = wasi__fs_granted(&p->fs, folder);
+	f.fs = wasi__fs_granted(p->fs, folder);
 	if (f.fs && wasi__p1_file_add(p, &f, &got) == P1_SUCCESS)
 		return true;
 	wasi__fs_unref(f.fs);

@@ -45,7 +45,7 @@ static bool nanoseconds(struct sys_time t, uint64_t *ret)
 // Device and inode are what stands for them: one device, and an inode for each file.
 enum seam_result wasi__p1_put_stat(struct p1_call *c, const struct sys_stat *st, uint64_t at)
 {
-	struct p1_filestat stat = {.dev = 1, .ino = wasi__fs_hash(&c->p->fs, st).low, .filetype = wasi__p1_filetype(st->type), .nlink = st->links, .size = st->size};
+	struct p1_filestat stat = {.dev = 1, .ino = wasi__fs_hash(c->p->fs, st).low, .filetype = wasi__p1_filetype(st->type), .nlink = st->links, .size = st->size};
 	if (!nanoseconds(st->accessed, &stat.atim) || !nanoseconds(st->modified, &stat.mtim) || !nanoseconds(st->changed, &stat.ctim))
 		return wasi__p1_fail(c, P1_OVERFLOW);
 	return wasi__p1_put(c, at, &stat, sizeof stat, _Alignof(struct p1_filestat));

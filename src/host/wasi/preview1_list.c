@@ -47,7 +47,7 @@ static enum seam_result put_entries(struct p1_call *c, struct p1_file *f, const 
 			return r;
 		struct sys_stat st = {.device = folder->device, .inode = slice_eq_str(e.name, "..") ? folder->inode : e.inode};
 		struct p1_dirent d = {.next = (uint64_t)e.next, .namlen = (uint32_t)e.name.len, .type = wasi__p1_filetype(e.type)};
-		d.ino = wasi__fs_hash(&c->p->fs, &st).low;
+		d.ino = wasi__fs_hash(c->p->fs, &st).low;
 		put_some(to, room, ret, &d, sizeof d);
 		put_some(to, room, ret, e.name.ptr, e.name.len);
 		f->list->cookie = d.next;

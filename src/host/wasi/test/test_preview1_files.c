@@ -392,7 +392,7 @@ static void files_are_given_back_when_the_guest_ends(void **state)
 	assert_int_equal(open_at(3, "f", 0, RW, 0), 1000 + P1_MFILE);  // eight descriptors are allowed
 	gives(P1_SUCCESS, fd_renumber, 5, 6);
 	list(0, 1000, names_of, 8, &cookie);
-	assert_int_equal(guest.p->fs.n_open, 3);  // two, and the folder that is being read
+	assert_int_equal(guest.p->fs->n_open, 3);  // two, and the folder that is being read
 	close_guest();
 	assert_int_equal(process.files.n, 0);
 	open_guest();
@@ -469,10 +469,10 @@ static void entries_come_a_few_at_a_time_without_a_call_that_waits(void **state)
 		snprintf(name, sizeof name, "file-%u", i);
 		make(name, "");
 	}
-	struct wasi_fs_descriptor *d = wasi__fs_granted(&guest.p->fs, &folders[0]);
+	struct wasi_fs_descriptor *d = wasi__fs_granted(guest.p->fs, &folders[0]);
 	struct wasi_fs_names *list = wasi__fs_names_new(d, loop, &why);
 	assert_non_null(list);
-	assert_int_equal(guest.p->fs.n_open, 1);
+	assert_int_equal(guest.p->fs->n_open, 1);
 	while (look_and_wait(list, 7, &n) == WASI_IO_OK) {
 		assert_in_range(n, 1, 7);
 		for (; n; n--) {
@@ -486,7 +486,7 @@ static void entries_come_a_few_at_a_time_without_a_call_that_waits(void **state)
 	assert_int_equal(seen, FILES);
 	wasi__fs_names_free(list);
 	wasi__fs_unref(d);
-	assert_int_equal(guest.p->fs.n_open, 0);
+	assert_int_equal(guest.p->fs->n_open, 0);
 	assert_int_equal(open_descriptors(), before);
 }
 
@@ -495,7 +495,7 @@ static void an_entry_whose_name_is_no_text_ends_a_list_behind_those_before_it(vo
 	int why;
 	int64_t n;
 	make("\xff", "");
-	struct wasi_fs_descriptor *d = wasi__fs_granted(&guest.p->fs, &folders[0]);
+	struct wasi_fs_descriptor *d = wasi__fs_granted(guest.p->fs, &folders[0]);
 	struct wasi_fs_names *list = wasi__fs_names_new(d, loop, &why);
 	while (look_and_wait(list, 1, &n) == WASI_IO_OK)
 		wasi__fs_names_take(list);
@@ -507,7 +507,7 @@ static void an_entry_whose_name_is_no_text_ends_a_list_behind_those_before_it(vo
 static void a_list_is_one_of_the_files_that_may_be_open(void **state)
 {
 	int why;
-	struct wasi_fs_descriptor *d = wasi__fs_granted(&guest.p->fs, &folders[0]);
+	struct wasi_fs_descriptor *d = wasi__fs_granted(guest.p->fs, &folders[0]);
 	guest.grants.max_files = 1;
 	struct wasi_fs_names *one = wasi__fs_names_new(d, loop, &why);
 	assert_non_null(one);

@@ -93,8 +93,8 @@ static void put_app(struct buf *b, const struct json *app)
 	put_slice(b, json_text(app, "app"));
 	if (release)
 		buf_printf(b, ", release %llu", (unsigned long long)release);
-	if (slice_eq_str(json_text(app, "state"), "stopped"))
-		buf_put_str(b, " (stopped)");
+	if (!slice_eq_str(json_text(app, "state"), "running"))
+		buf_printf(b, " (%.*s)", SLICE_ARGS(json_text(app, "state")));
 	buf_put_str(b, json_is_true(app, "busy") ? " (a change is under way)\n" : "\n");
 	if (components && components->n)
 		buf_printf(b, "  %-18s %-7s %9s %7s %6s%8s%8s%9s\n", "component", "policy", "requests", "errors", "now", "p50", "p99", "memory");

@@ -20,6 +20,7 @@ struct up_link {
 	uint64_t number;            // of no other's in the life of the process; a change of it keeps its number
 	struct link *link;          // of a store, once it is opened
 	const struct app_link *of;  // until it is opened and asked
+	bool is_required;           // the app doesn't serve without it
 	uint64_t epoch;             // of its store; 0: nothing says
 };
 
@@ -53,6 +54,11 @@ struct up_app {
 	struct ctl_source *source;     // that the manifest lies in, where it came later; NULL: it lies in the command line's arena
 	struct up_batch *routes;       // that its routes lie in, where they were changed
 	struct up_app *next;           // of those that came
+	// Of thread 0: a store that it requires wasn't there at the start, and is asked again.
+	struct loop_timer retry;
+	uint64_t retry_ns;             // 0: it serves
+	uint32_t asked;                // links whose answer is to come
+	bool lacks;                 // one of them wasn't there
 };
 
 // Connections to servers that an app may have; as long as the process.

@@ -33,6 +33,7 @@ bool cli__up_link_new(struct up *u, const struct app *app, const struct app_link
 	snprintf(l->app, sizeof l->app, "%s", app->about.name.text);
 	snprintf(l->name, sizeof l->name, "%s", of->item.name);
 	l->is_store = app_link_is_store(of);
+	l->is_required = of->start.value != APP_START_LAZY;
 	if (of->type.value == APP_LINK_COMPONENT)
 		snprintf(l->component, sizeof l->component, "%s", of->component.text);
 	*ret = l;
@@ -140,31 +141,119 @@ bool cli__up_link_open(struct up_link *l, struct err *e)
 	return ok || err_note(e, "link %s of %s", l->name, l->app);
 }
 
+// ---- what an app requires is there when it starts --------------------------------------------------------------------------------------------
+// All of them are asked at once. One that isn't there ends the start of an app that is alone; of several, its app fails: it is asked again, with back-off, and
+// serves once all that it requires is there.
+
+#define RETRY (250 * MILLISECOND)
+#define RETRY_MOST (5 * SECOND)
+
+static bool
+	requires(const struct up_link *l, const char *app)
+{
+	return l->link && l->is_required && strcmp(l->app, app) == 0;
+}
+
+static void retry_later(struct up_app *a)
+{
+	struct loop *loop = a->up->host_config.loops[0];
+	loop_timer_set(loop, &a->retry, sat_add_u64(loop_now_fresh_ns(loop), a->retry_ns));
+	a->retry_ns = min_u64(2 * a->retry_ns, RETRY_MOST);
+}
+
+static void have_all_answers(struct up_app *a)
+{
+	if (!a->retry_ns)
+		return;  // the process ends
+	if (a->lacks) {
+		retry_later(a);
+		return;
+	}
+	a->retry_ns = 0;
+	serve_app_fail(a->up->process, a->name, false);
+	serve_warn(a->up->process, "app %s serves: what it requires is there", a->name);
+}
+
+static void on_asked_again(void *ctx, const struct err *e)
+{
+	struct up_app *a = ctx;
+	a->lacks |= e->code != ERR_NONE;
+	if (--a->asked == 0)
+		have_all_answers(a);
+}
+
+static void ask_again(struct loop_timer *t)
+{
+	struct up_app *a = CONTAINER_OF(t, struct up_app, retry);
+	a->asked = 1;  // until all are asked
+	a->lacks = false;
+	for (uint32_t i = 0; i < a->up->links.len; i++)
+		if (requires(a->up->links.ptr[i], a->name)) {
+			a->asked++;
+			link_ask(a->up->links.ptr[i]->link, on_asked_again, a);
+		}
+	on_asked_again(a, &(struct err){0});
+}
+
+static struct up_app *app_of(const struct up *u, const char *name)
+{
+	uint32_t i = 0;
+	while (strcmp(u->of.ptr[i]->name, name) != 0)
+		i++;
+	return u->of.ptr[i];
+}
+
+static void fail_app(struct up *u, struct up_app *a, const struct err *why)
+{
+	serve_warn(u->process, "app %s fails, and answers 503 until it is there: %s", a->name, why->text);
+	if (a->retry_ns)
+		return;
+	for (uint32_t i = 0; i < u->apps.len; i++)
+		if (strcmp(u->apps.ptr[i].name, a->name) == 0)
+			u->apps.ptr[i].fails = true;
+	a->retry.fn = ask_again;
+	a->retry_ns = RETRY;
+	retry_later(a);
+}
+
 struct answer {
-	bool is_there;
-	struct err *e;
+	uint32_t *open;  // that are to come
+	struct err err;
 };
 
 static void on_answer(void *ctx, const struct err *e)
 {
 	struct answer *a = ctx;
-	a->is_there = true;
-	if (e->code != ERR_NONE)
-		*a->e = *e;
+	a->err = *e;
+	--*a->open;
 }
 
-// What an app requires is there when it starts.
-static bool ask(const struct up_link *l, struct loop *loop, struct err *e)
+static bool ask_all(struct up *u, struct loop *loop, struct err *e)
 {
-	struct answer a = {.e = e};
-	if (!l->link || l->of->start.value == APP_START_LAZY)
-		return true;
-	link_ask(l->link, on_answer, &a);
-	while (!a.is_there)
+	uint32_t n = u->links.len, open = 0;
+	struct answer *answers = mem_zalloc((n + 1) * sizeof *answers);
+	if (!answers)
+		return err_nomem(e);
+	for (uint32_t i = 0; i < n; i++) {
+		answers[i].open = &open;
+		if (!requires(u->links.ptr[i], u->links.ptr[i]->app))
+			continue;
+		open++;
+		link_ask(u->links.ptr[i]->link, on_answer, &answers[i]);
+	}
+	while (open)
 		loop_run_once(loop, UINT64_MAX);
-	if (e->code == ERR_NONE)
-		return true;
-	return err_hint(e, "start = \"lazy\": the app starts without it");
+	for (uint32_t i = 0; i < n && e->code == ERR_NONE; i++) {
+		const struct up_link *l = u->links.ptr[i];
+		if (answers[i].err.code != ERR_NONE && u->of.len > 1)
+			fail_app(u, app_of(u, l->app), &answers[i].err);
+		else if (answers[i].err.code != ERR_NONE)
+			*e = answers[i].err;
+		if (e->code != ERR_NONE)
+			(void)err_note(e, "link %s of %s", l->name, l->app);
+	}
+	mem_free(answers);
+	return e->code == ERR_NONE;
 }
 
 static bool begin(void *ctx, const struct serve_threads *t, struct err *e)
@@ -172,19 +261,20 @@ static bool begin(void *ctx, const struct serve_threads *t, struct err *e)
 	struct up *u = ctx;
 	u->process = t->process;
 	u->host_config = (struct link_host_config){.loops = t->loops, .n_loops = t->n, .threads = t->pool, .names = t->names};
-	for (uint32_t i = 0; i < u->links.len; i++) {
-		struct up_link *l = u->links.ptr[i];
-		if (!cli__up_link_open(l, e))
+	for (uint32_t i = 0; i < u->links.len; i++)
+		if (!cli__up_link_open(u->links.ptr[i], e))
 			return false;
-		if (!ask(l, t->loops[0], e))
-			return err_note(e, "link %s of %s", l->name, l->app);
-	}
-	return true;
+	return ask_all(u, t->loops[0], e);
 }
 
 static void thread_end(void *ctx, struct loop *loop)
 {
 	const struct up *u = ctx;
+	for (uint32_t i = 0; i < u->of.len; i++)
+		if (loop == u->host_config.loops[0] && u->of.ptr[i]->retry_ns) {
+			u->of.ptr[i]->retry_ns = 0;
+			loop_timer_cancel(loop, &u->of.ptr[i]->retry);
+		}
 	if (u->host)
 		link_thread_close(u->host, loop);
 }

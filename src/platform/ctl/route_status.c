@@ -214,7 +214,9 @@ static void put_app(struct ctl *ctl, const struct ctl_app *app, const struct by_
 	struct serve_component_facts f;
 	bool any = false;
 	buf_printf(b, "{\"app\":\"%s\",\"tenant\":\"%s\",\"state\":\"%s\",\"busy\":%s,\"release\":%llu,\"components\":[", app->name, app->tenant,
-		app->model || !app->state ? "running" : "stopped", app->running ? "true" : "false", (unsigned long long)app->release);
+		app->state && !app->model ? "stopped" : serve_app_fails(ctl->config.process, app->name) ? "failed"
+																								: "running",
+		app->running ? "true" : "false", (unsigned long long)app->release);
 	for (const struct of_app *c = first_of(all, app->name); c < all->list + all->n && strcmp(c->app, app->name) == 0; c++) {
 		if (!serve_component_facts(ctl->config.process, c->i, &f) || !f.is_there)
 			continue;

@@ -124,12 +124,34 @@ bool serve_service_new(struct serve_process *p, const char *app, const struct se
 	return true;
 }
 
+// Any thread: services only come. NULL: it has none.
+static struct serve_app *find_app(const struct serve_process *p, const char *app)
+{
+	unsigned n = __atomic_load_n(&p->n_services, __ATOMIC_ACQUIRE);
+	for (unsigned i = 0; i < n; i++)
+		if (strcmp(p->services[i]->app, app) == 0)
+			return p->services[i]->of;
+	return NULL;
+}
+
 void serve_app_set_limits(struct serve_process *p, const char *app, uint64_t max_calls, uint64_t max_memory)
 {
-	for (unsigned i = 0; i < p->n_services; i++)
-		if (strcmp(p->services[i]->app, app) == 0) {
-			__atomic_store_n(&p->services[i]->of->max_calls, max_calls, __ATOMIC_RELAXED);
-			__atomic_store_n(&p->services[i]->of->max_memory, max_memory, __ATOMIC_RELAXED);
-			return;
-		}
+	struct serve_app *of = find_app(p, app);
+	if (!of)
+		return;
+	__atomic_store_n(&of->max_calls, max_calls, __ATOMIC_RELAXED);
+	__atomic_store_n(&of->max_memory, max_memory, __ATOMIC_RELAXED);
+}
+
+void serve_app_fail(const struct serve_process *p, const char *app, bool fails)
+{
+	struct serve_app *of = find_app(p, app);
+	if (of)
+		__atomic_store_n(&of->fails, fails, __ATOMIC_RELAXED);
+}
+
+bool serve_app_fails(const struct serve_process *p, const char *app)
+{
+	const struct serve_app *of = find_app(p, app);
+	return of && __atomic_load_n(&of->fails, __ATOMIC_RELAXED);
 }

@@ -445,6 +445,7 @@ static bool open_services(struct serve_process *p, const struct serve_setup *set
 	for (unsigned k = 0; k < setup->n_apps; k++) {
 		p->apps[k].max_calls = setup->apps[k].max_calls;
 		p->apps[k].max_memory = setup->apps[k].max_memory;
+		p->apps[k].fails = setup->apps[k].fails;
 		for (uint32_t i = 0; i < setup->apps[k].services.len; i++)
 			if (!open_service(p, &setup->apps[k], &p->apps[k], &setup->apps[k].services.ptr[i], e))
 				return false;

@@ -445,6 +445,10 @@ void serve__request_begin(struct serve_shard *s, struct http_exchange *x, const 
 	c->tries = serve__choice_tries(s, http_exchange_request(x), c->set_cookie, sizeof c->set_cookie);
 	if (c->set_cookie[0])
 		http_exchange_add_field(x, (struct http_field){SLICE_LIT("set-cookie"), slice_str(c->set_cookie)});
+	if (serve__app_fails(s->service)) {
+		refuse(c);
+		return;
+	}
 	bool first = !s->queue_head;
 	if (first && serve__place_take(s)) {
 		if (prepare(c)) {

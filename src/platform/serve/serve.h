@@ -157,6 +157,7 @@ struct serve_app_config {
 	uint64_t max_calls;  // of all its components at once; 0: no limit
 	uint64_t max_memory; // bytes that calls of all its components use; 0: no limit
 	unsigned listener;   // of the setup: whose requests its routes are about
+	bool fails;          // as of serve_app_fail; `begin` of who stands beside may still say so
 	VEC(struct serve_service_config)
 	services;
 	VEC(struct serve_route_config)
@@ -241,6 +242,9 @@ void serve_service_leave(struct serve_service *s, uint64_t drain_ns, serve_done_
 bool serve_service_is_there(const struct serve_service *s);
 // Of all components of an app together: calls at once, bytes of what they have written to; 0: no limit.
 void serve_app_set_limits(struct serve_process *p, const char *app, uint64_t max_calls, uint64_t max_memory);
+// What an app requires isn't there: its components' requests are answered with 503, and none of its triggers begins, until it is. From any thread.
+void serve_app_fail(const struct serve_process *p, const char *app, bool fails);
+bool serve_app_fails(const struct serve_process *p, const char *app);
 // NULL: there is none.
 struct serve_service *serve_service_find(const struct serve_process *p, const char *app, const char *component);
 // Loads another version of a service, on a thread of its own, and takes its image on thread 0's loop, while the service goes on as it is. `ready` is called

@@ -328,6 +328,7 @@ struct serve_shard {
 struct serve_app {
 	uint64_t max_calls, max_memory;  // 0: no limit
 	uint64_t release;    // any thread: in force, as its owner says
+	bool fails;          // any thread: what it requires isn't there
 	struct shared_count calls;
 	struct serve_app *next;  // of those that came while others served
 };
@@ -359,6 +360,10 @@ struct serve_service {
 	bool on_one_shard;  // policy keep: exactly one instance in the process, to which all of its requests come
 	unsigned owner;     // then: the thread that has it
 };
+static inline bool serve__app_fails(const struct serve_service *s)
+{
+	return UNLIKELY(__atomic_load_n(&s->of->fails, __ATOMIC_RELAXED));
+}
 // ---- choice: what the requests of a service run in ----
 struct serve_choice {
 	struct serve_version *versions[2];  // that stays; that is tried on `percent` of the requests, or NULL

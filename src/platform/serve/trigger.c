@@ -9,7 +9,8 @@
 //    closed, and a drain, wait for them.
 // 2. Wall-clock time is asked again at least every LOOK: clocks are set, and machines sleep.
 // 3. When the process drains nothing begins any more; what was started to run for ever is stopped, the rest may end.
-// 4. One that leaves (retrigger.c) begins nothing any more either, stops what was started to run for ever, and goes with its last run.
+// 4. While its app fails (serve_app_fail) none begins: it looks again every FAILS. A cron that came due meanwhile is run once then.
+// 5. One that leaves (retrigger.c) begins nothing any more either, stops what was started to run for ever, and goes with its last run.
 #include "trigger.h"
 
 #include "app/app.h"
@@ -19,6 +20,7 @@
 #define BACK_OFF_MOST (60 * SECOND)
 #define LASTED (10 * SECOND)  // who ran so long begins with the first wait again
 #define LOOK (30 * SECOND)
+#define FAILS (250 * MILLISECOND)
 enum { RUN_ARENA_MAX = 256 << 20, ENDS_BY_GUEST = 1 };
 
 static const char *const kinds[] = {[SERVE_TRIGGER_START] = "start", [SERVE_TRIGGER_COMMAND] = "command", [SERVE_TRIGGER_CRON] = "cron"};
@@ -210,6 +212,15 @@ static bool may_begin(const struct serve_trigger *t)
 	return s->open && !s->closing && s->stable && !t->leaves && !t->thread->draining && !t->thread->over;
 }
 
+// What its app requires isn't there: it looks again later.
+static bool waits_for_app(struct serve_trigger *t)
+{
+	if (!serve__app_fails(t->service))
+		return false;
+	wait_until(t, sat_add_u64(loop_now_fresh_ns(t->thread->loop), FAILS));
+	return true;
+}
+
 // ---- start ---------------------------------------------------------------------------------------------------------------------------------------
 
 static uint64_t back_off(struct serve_trigger *t)
@@ -224,7 +235,7 @@ static uint64_t back_off(struct serve_trigger *t)
 static void begin_start(struct serve_trigger *t)
 {
 	struct err e = {0};
-	if (!may_begin(t) || begin_run(t, &e))
+	if (!may_begin(t) || waits_for_app(t) || begin_run(t, &e))
 		return;
 	log_shortage(t, &e);
 	wait_until(t, sat_add_u64(loop_now_fresh_ns(t->thread->loop), back_off(t)));
@@ -303,7 +314,7 @@ static void command_ended(struct serve_trigger *t, int status)
 static void begin_command(struct serve_trigger *t)
 {
 	struct err e = {0};
-	if (!may_begin(t) || begin_run(t, &e))
+	if (!may_begin(t) || waits_for_app(t) || begin_run(t, &e))
 		return;
 	log_shortage(t, &e);
 	command_ended(t, err_exit_status(e.code));
@@ -348,7 +359,7 @@ static void begin_cron(struct serve_trigger *t)
 static void look_at_clock(struct serve_trigger *t)
 {
 	int64_t now = wall_seconds();
-	if (!may_begin(t))
+	if (!may_begin(t) || (now >= t->due && waits_for_app(t)))
 		return;
 	if (now >= t->due) {
 		run_cron(t, now);
@@ -374,6 +385,8 @@ static void on_timer(struct loop_timer *timer)
 	struct serve_trigger *t = CONTAINER_OF(timer, struct serve_trigger, timer);
 	if (t->config.kind == SERVE_TRIGGER_CRON)
 		look_at_clock(t);
+	else if (t->config.kind == SERVE_TRIGGER_COMMAND)
+		begin_command(t);
 	else
 		begin_start(t);
 }

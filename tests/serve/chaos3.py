@@ -1,7 +1,7 @@
 """Guests of WASI 0.3 that do anything with what the host has of streams and futures: straight programs of random calls of http, cli and the component model's own
 functions, most of them with a handle of the right kind. What they end with is their own affair (most trap in the end); the host has to be there afterwards.
 
-    chaos3.py [--seed N] [--programs N] [--tenon FILE]
+    chaos3.py [--seed N] [--programs N] [--tenon FILE] [--linked]
 
 Programs of even seeds are commands, of odd ones handlers of requests.
 """
@@ -11,53 +11,28 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "conform")]
 from assemble import *
-from harness import Server, check, config
+from harness import Many, Server, check, config
 from work import HTTP, RESULT
 from work3 import Command, wit
 
-CELLS, PAIR, VALUES, BUFFER = 2048, 2040, 3072, 16384  # where handles, both ends of what is made, values and bytes lie
+CELLS, PAIR, VALUES, TEXTS, BUFFER = 2048, 2040, 3072, 3600, 16384  # where handles, both ends of what is made, values, texts and bytes lie
 CLIENT, STDOUT = "wasi:http/client", "wasi:cli/stdout"
-# A stream of bytes, a future of trailers, of how a message was liked, of what became of the output: the binary codes of new, read, write, cancel-read, cancel-write,
+CHAOS = "test:chaos/ends"  # pass: async func(stream<u8>, stream<string>, future<result<u32, string>>) -> a tuple of the same
+# Streams of bytes and of texts, a future of a number, of trailers, of how a message was liked, of what became of the output: the binary codes of new, read, write, cancel-read, cancel-write,
 # drop-readable, drop-writable.
-CODES = {"s": range(0x0e, 0x15), "t": range(0x15, 0x1c), "r": range(0x15, 0x1c), "o": range(0x15, 0x1c)}
+STREAM, FUTURE = range(0x0e, 0x15), range(0x15, 0x1c)
+CODES = {"s": STREAM, "v": STREAM, "q": FUTURE, "t": FUTURE, "r": FUTURE, "o": FUTURE}
+NUMBER = b"\x6a\x01" + U32 + b"\x01" + STRING
 ACTIONS = ("new", "read", "write", "cancel-read", "cancel-write", "drop-readable", "drop-writable")
 
 
-class Chaos(Command):
-    """`rng` chooses `n` steps. A handler (`answers`) returns a response in the middle, if it has one."""
-
-    def __init__(self, rng, n, answers):
-        self.rng, self.n, self.answers = rng, n, answers
-        super().__init__(wit(), HTTP, "[static]response.new")
-
-    # ---- what it imports
-    def _import(self):
-        for interface, label in ((HTTP, "[constructor]fields"), (HTTP, "[static]request.new"), (HTTP, "[static]request.consume-body"), (HTTP, "[static]response.consume-body"),
-                (CLIENT, "send"), (STDOUT, "write-via-stream")):
-            self._need(self._func(interface, label))
-        self._declare()
-        c, at = self.c, self.objects[HTTP]
-        k = next(k for k, x in enumerate(c.lowered) if x[1] == "send")
-        c.lowered[k] = (c.lowered[k][0], "send", ([I32, I32], [I32]))
-        c.lowered_async.add("send")
-        index = {label: c.alias_type(at, label) for label in ("fields", "request", "response", "error-code")}
-        code, own = s(index["error-code"]), {k: s(c.define(b"\x69" + u(i))) for k, i in index.items() if k != "error-code"}
-        ok = {"t": b"\x01" + s(c.define(b"\x6b" + own["fields"])), "r": b"\0", "o": b"\0"}
-        for k, what in ok.items():
-            e = s(c.alias_type(self.objects[STDOUT], "error-code")) if k == "o" else code
-            self._ends(k, b"\x65\x01" + s(c.define(b"\x6a" + what + b"\x01" + e)))
-        self._ends("s", b"\x66\x01" + U8)
-        for k in own:
-            c.builtin(f"drop {k}", ([I32], []), b"\x03" + u(index[k]))
-        c.builtin("subtask.cancel", ([I32], [I32]), b"\x06\x01")
-        c.builtin("subtask.drop", ([I32], []), b"\x0d")
-        c.builtin("thread.yield", ([], [I32]), b"\x0c\0")
-        self.request, self.result = own["request"], s(c.define(b"\x6a\x01" + own["response"] + b"\x01" + code))
-        self.flat_result = self.flat(self.wit.funcs["wasi:http/handler"][0][2])
-        c.builtin("task.return", (self.flat_result, []), b"\x09\0" + self.result + vec([b"\x03\0"]))
+class Steps:
+    """What is done with streams and futures, in code of `self.c`, as `self.rng` chooses. `makes`: kinds of which it has both ends, `takes`: that somebody else has
+    the writable end of (capitals)."""
+    makes, takes, things = "", "", []
 
     def _ends(self, k, definition):
-        t, codes, length = u(self.c.define(definition)), CODES[k], [I32] * (k == "s")
+        t, codes, length = u(self.c.define(definition)), CODES[k], [I32] * (CODES[k] is STREAM)
         copy = t + vec([b"\x03\0", b"\x04\0", b"\x06"])
         for action, code in zip(ACTIONS, codes):
             core = {"n": ([], [I64]), "r": ([I32, I32] + length, [I32]), "w": ([I32, I32] + length, [I32]), "c": ([I32], [I32]), "d": ([I32], [])}[action[0]]
@@ -73,7 +48,7 @@ class Chaos(Command):
     def _one(self, *kinds, then=None):
         """One of these kinds, now and then of any, which is of the kind `then` afterwards; None: there is none."""
         have = [h for h in self.held if h[0] in kinds]
-        if self.held and self.rng.random() < 0.01:
+        if self.held and self.rng.random() < 0.003:
             have = self.held
         if not have:
             return None
@@ -104,8 +79,117 @@ class Chaos(Command):
 
     # ---- steps: code, or None where something is missing
     def make(self):
-        k = self.rng.choice("ssttrr")
+        k = self.rng.choice(self.makes)
         return (const(PAIR) + self.c.call(f"{k} new") + b"\x37\x03\0" + self._keep(f"{k}r", load(PAIR)) + self._keep(f"{k}w", load(PAIR + 4)))
+
+    def write(self):
+        k = self.rng.choice(self.makes)
+        end = self._one(f"{k}w", then="wb")
+        if not end:
+            return None
+        if k == "s":
+            return end + const(BUFFER) + const(self.rng.choice((0, 1, 100, 70000))) + self.c.call("s write") + DROP
+        if k == "v":
+            text = store(TEXTS, BUFFER if self.rng.random() < 0.95 else -1) + store(TEXTS + 4, self.rng.choice((0, 5, 3000)))
+            return text + repeat(TEXTS, 8, 8) + end + const(TEXTS) + const(self.rng.choice((0, 1, 3, 8))) + self.c.call("v write") + DROP
+        code, at = self._value(k)
+        return code + end + at + self.c.call(f"{k} write") + DROP
+
+    def read(self):
+        k = self.rng.choice(self.takes + "s")
+        end, most = self._one(f"{k}r", then="rb"), {"s": (0, 1, 100, 70000), "v": (0, 1, 5, 100)}.get(k.lower())
+        return end and end + const(BUFFER) + (const(self.rng.choice(most)) if most else b"") + self.c.call(f"{k.lower()} read") + DROP
+
+    def cancel(self):
+        k, way = self.rng.choice(self.makes + self.takes), self.rng.choice("rw")
+        end = self._one(f"{k}{way}b", then=way)
+        return end and end + self.c.call(f"{k.lower()} cancel-{'read' if way == 'r' else 'write'}") + DROP
+
+    def drop(self):
+        busy = [k + "wb" for k in self.makes] + [k + "rb" for k in self.takes]
+        k = self.rng.choice([k + "r" for k in self.makes + self.takes] + [k + "w" for k in self.makes if CODES[k] is STREAM] + busy + self.things)
+        if k[2:] == "b" and self.rng.random() < 0.95:
+            return None
+        handle = self._one(k)
+        if not handle:
+            return None
+        return handle + self.c.call("subtask.drop" if k == "subtask" else f"drop {k}" if len(k) > 3 else f"{k[0].lower()} drop-{'readable' if k[1] == 'r' else 'writable'}")
+
+    def wait(self):
+        return self.c.call("thread.yield") + DROP
+
+    def _passes(self):
+        """Types of what is passed between components; the tuple of them."""
+        texts, number = self.c.define(b"\x66\x01" + STRING), self.c.define(NUMBER)
+        self._ends("v", b"\x66\x01" + STRING)
+        self._ends("q", b"\x65\x01" + s(number))
+        future = self.c.define(b"\x65\x01" + s(number))
+        return s(self.c.define(b"\x6f" + vec([s(self.c.define(b"\x66\x01" + U8)), s(texts), s(future)])))
+
+    def _three(self):
+        """(code, handles) of one of each kind that passes, which are made where there are none."""
+        code, found = b"", []
+        for k in "svq":
+            while not (end := self._one(k + "r", k.upper() + "r")):
+                code += const(PAIR) + self.c.call(f"{k} new") + b"\x37\x03\0" + self._keep(k + "r", load(PAIR)) + self._keep(k + "w", load(PAIR + 4))
+            found.append(end)
+        return code, found
+
+    def program(self, n):
+        code = b""
+        while n:
+            step = self.rng.choice(self.STEPS)(self)
+            if step:
+                code, n = code + step, n - 1
+        return code
+
+
+class Chaos(Steps, Command):
+    """`rng` chooses `n` steps. A handler (`answers`) returns a response in the middle. `asks`: it calls another component."""
+    makes, takes, things = "ssttrr", "SSTRO", ["request", "response", "fields", "subtask"]
+
+    def __init__(self, rng, n, answers, asks=False):
+        self.rng, self.n, self.answers, self.asks = rng, n, answers, asks
+        if asks:
+            self.makes, self.takes = self.makes + "vvqqs", self.takes + "VVQQS"
+            self.STEPS = self.STEPS + (Chaos.ask,) * 6
+        super().__init__(wit(), HTTP, "[static]response.new")
+
+    # ---- what it imports
+    def _import(self):
+        for interface, label in ((HTTP, "[constructor]fields"), (HTTP, "[static]request.new"), (HTTP, "[static]request.consume-body"), (HTTP, "[static]response.consume-body"),
+                (CLIENT, "send"), (STDOUT, "write-via-stream")):
+            self._need(self._func(interface, label))
+        self._declare()
+        c, at = self.c, self.objects[HTTP]
+        if self.asks:
+            i = c.interface(CHAOS)
+            types = [i.stream(U8), i.stream(STRING), i.future(i.type(NUMBER))]
+            self.asks_async = self.rng.random() < 0.5
+            i.func("pass", list(zip("abc", types)), i.tuple(*types), ([I32] * 4, [I32] * self.asks_async), True)
+            c.lowered_async.update(["pass"] * self.asks_async)
+            self._passes()
+            c.builtin("set.new", ([], [I32]), b"\x1f")
+            c.builtin("set.wait", ([I32, I32], [I32]), b"\x20\0\0")
+            c.builtin("join", ([I32, I32], []), b"\x23")
+        k = next(k for k, x in enumerate(c.lowered) if x[1] == "send")
+        c.lowered[k] = (c.lowered[k][0], "send", ([I32, I32], [I32]))
+        c.lowered_async.add("send")
+        index = {label: c.alias_type(at, label) for label in ("fields", "request", "response", "error-code")}
+        code, own = s(index["error-code"]), {k: s(c.define(b"\x69" + u(i))) for k, i in index.items() if k != "error-code"}
+        ok = {"t": b"\x01" + s(c.define(b"\x6b" + own["fields"])), "r": b"\0", "o": b"\0"}
+        for k, what in ok.items():
+            e = s(c.alias_type(self.objects[STDOUT], "error-code")) if k == "o" else code
+            self._ends(k, b"\x65\x01" + s(c.define(b"\x6a" + what + b"\x01" + e)))
+        self._ends("s", b"\x66\x01" + U8)
+        for k in own:
+            c.builtin(f"drop {k}", ([I32], []), b"\x03" + u(index[k]))
+        c.builtin("subtask.cancel", ([I32], [I32]), b"\x06\x01")
+        c.builtin("subtask.drop", ([I32], []), b"\x0d")
+        c.builtin("thread.yield", ([], [I32]), b"\x0c\0")
+        self.request, self.result = own["request"], s(c.define(b"\x6a\x01" + own["response"] + b"\x01" + code))
+        self.flat_result = self.flat(self.wit.funcs["wasi:http/handler"][0][2])
+        c.builtin("task.return", (self.flat_result, []), b"\x09\0" + self.result + vec([b"\x03\0"]))
 
     def make_fields(self):
         return self._keep("fields", self.c.call("[constructor]fields"))
@@ -134,51 +218,24 @@ class Chaos(Command):
         stream = self._one("sr", "Sr")
         return stream and self._keep("Or", stream + self.c.call("write-via-stream"))
 
-    def write(self):
-        k = self.rng.choice("stttr")
-        end = self._one(f"{k}w", then="wb")
-        if not end:
-            return None
-        if k == "s":
-            return end + const(BUFFER) + const(self.rng.choice((0, 1, 100, 70000))) + self.c.call("s write") + DROP
-        code, at = self._value(k)
-        return code + end + at + self.c.call(f"{k} write") + DROP
-
-    def read(self):
-        k = self.rng.choice("SSsTRO")
-        end = self._one(f"{k}r", then="rb")
-        return end and end + const(BUFFER) + (const(self.rng.choice((0, 1, 100, 70000))) if k in "sS" else b"") + self.c.call(f"{k.lower()} read") + DROP
-
-    def cancel(self):
-        k, way = self.rng.choice("sttrSTRO"), self.rng.choice("rw")
-        end = self._one(f"{k}{way}b", then=way)
-        return end and end + self.c.call(f"{k.lower()} cancel-{'read' if way == 'r' else 'write'}") + DROP
-
-    def drop(self):
-        k = self.rng.choice(("sr", "sw", "tr", "rr", "Sr", "Tr", "Rr", "Or", "swb", "twb", "rwb", "Srb", "Trb", "request", "response", "fields", "subtask"))
-        if k[2:] == "b" and self.rng.random() < 0.7:
-            return None
-        handle = self._one(k)
-        if not handle:
-            return None
-        return handle + self.c.call("subtask.drop" if k == "subtask" else f"drop {k}" if len(k) > 3 else f"{k[0].lower()} drop-{'readable' if k[1] == 'r' else 'writable'}")
+    def ask(self):
+        code, ends = self._three()
+        code += b"".join(ends) + const(RESULT) + self.c.call("pass")
+        if self.asks_async:
+            code += put(1) + self._keep("subtask", get(1) + const(4) + b"\x76")
+            if self.rng.random() < 0.4:
+                return code  # it goes on beside what follows
+            # Unless it has returned already it is waited for.
+            code += (get(1) + const(2) + b"\x47\x04\x40" + store(PAIR, self.c.call("set.new")) + get(1) + const(4) + b"\x76" + load(PAIR) + self.c.call("join") +
+                load(PAIR) + const(PAIR) + self.c.call("set.wait") + DROP + b"\x0b")
+            self.held.pop()
+        return code + b"".join(self._keep(k, load(RESULT + 4 * n)) for n, k in enumerate(("Sr", "Vr", "Qr")))
 
     def cancel_call(self):
         call = self._one("subtask", then="")
         return call and call + self.c.call("subtask.cancel") + DROP
 
-    def wait(self):
-        return self.c.call("thread.yield") + DROP
-
-    STEPS = (make,) * 4 + (make_fields,) * 2 + (message,) * 3 + (consume, send, print) * 2 + (write,) * 4 + (read,) * 3 + (cancel,) * 2 + (drop,) * 2 + (cancel_call,) + (wait,) * 2
-
-    def program(self, n):
-        code = b""
-        while n:
-            step = self.rng.choice(self.STEPS)(self)
-            if step:
-                code, n = code + step, n - 1
-        return code
+    STEPS = (Steps.make, Steps.write) * 4 + (make_fields,) * 2 + (message, Steps.read) * 3 + (consume, send, print, Steps.cancel, Steps.drop, Steps.wait) * 2 + (cancel_call,)
 
     def assemble(self):
         self.held, self.cells, c = [], 0, self.c
@@ -194,6 +251,61 @@ class Chaos(Command):
         handle = [lambda n: b"\x43" + vec([name("request") + self.request]) + b"\0" + self.result]
         c.code("handle", ([I32], []), [I32], body, handle, f"wasi:http/handler@{self.wit.versions['wasi:http/handler']}", is_async=True)
         return c.assemble()
+
+
+class Provider(Steps):
+    """Serves what the other calls."""
+    makes, takes = "svq", "SVQ"
+
+    def __init__(self, rng, n):
+        self.rng, self.n, self.held, self.cells, self.c = rng, n, [], 0, Component(pages=8, realloc=65536)
+        self.STEPS = (Steps.make,) + (Steps.write,) * 4 + (Steps.read,) * 4 + (Steps.cancel,) * 2 + (Steps.drop,) * 2 + (Steps.wait,) * 2
+
+    def assemble(self):
+        c = self.c
+        result = self._passes()
+        self._ends("s", b"\x66\x01" + U8)
+        c.builtin("thread.yield", ([], [I32]), b"\x0c\0")
+        c.builtin("task.return", ([I32] * 3, []), b"\x09\0" + result + vec([b"\x03\0"]))
+        body = b"".join(self._keep(k, get(n)) for n, k in enumerate(("Sr", "Vr", "Qr"))) + self.program(self.n)
+        code, ends = self._three()
+        body += code + b"".join(ends) + c.call("task.return") + self.program(self.n)
+        lifted = [b"\x66\x01" + U8, b"\x66\x01" + STRING, NUMBER, lambda n: b"\x65\x01" + s(n + 2), lambda n: b"\x6f" + vec([s(n), s(n + 1), s(n + 3)]),
+            lambda n: b"\x43" + vec([name("a") + s(n), name("b") + s(n + 1), name("c") + s(n + 3)]) + b"\0" + s(n + 4)]
+        c.code("pass", ([I32] * 3, []), [], body, lifted, CHAOS, is_async=True)
+        return c.assemble()
+
+
+def linked(seed):
+    """The same of a handler and a component that it calls, in as many instances as it takes; how the last of five requests was answered."""
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as d:
+        (Path(d) / "asks.wasm").write_bytes(Chaos(rng, rng.randrange(4, 25), True, asks=True).assemble())
+        (Path(d) / "serves.wasm").write_bytes(Provider(rng, rng.randrange(2, 12)).assemble())
+        policy = rng.choice(("", 'policy = "concurrent"'))
+        (Path(d) / "tenon.toml").write_text(f"""tenon = 1
+[app]
+name = "chaos"
+[component.asks]
+source = "asks.wasm"
+links = {{ "{CHAOS}" = "serves" }}
+limits = {{ deadline = "300ms", linger = "200ms" }}
+{policy}
+[component.serves]
+source = "serves.wasm"
+policy = "concurrent"
+limits = {{ deadline = "300ms" }}
+[link.serves]
+type = "component"
+component = "serves"
+[[trigger.http]]
+route = "/..."
+component = "asks"
+""")
+        with Server(d, command="up") as server:
+            for r in Many([lambda k=k: server.post(f"/{k}", b"x" * (seed % 3 * 5000)) for k in range(5)]).join(60):
+                a = r
+            return getattr(a, "status", str(a))
 
 
 def _command(at):
@@ -222,12 +334,13 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--programs", type=int, default=200)
     p.add_argument("--tenon", default=str(config.tenon))
+    p.add_argument("--linked", action="store_true", help="a handler and a component that it calls")
     args = p.parse_args()
     config.tenon = Path(args.tenon)
     ends, failed = {}, 0
     for seed in range(args.seed, args.seed + args.programs):
         try:
-            end = program(seed)
+            end = (linked if args.linked else program)(seed)
         except AssertionError as e:
             end, failed = "FAILED", failed + 1
             print(f"FAILED seed {seed}: {str(e)[-3000:]}", flush=True)

@@ -56,7 +56,7 @@ def an_answer_with_trailers_that_are_none_is_a_trap_of_its_own_request_whatever_
 
 
 def whatever_a_guest_does_with_streams_and_futures_the_host_is_there_afterwards():
-    ends = [chaos3.program(seed) for seed in (*range(1, 40), 73)]
+    ends = [chaos3.program(seed) for seed in range(1, 40)]
     check({"well", 200} <= set(ends), f"{ends}")
 
 

@@ -3,6 +3,7 @@ import os, subprocess, tempfile
 from pathlib import Path
 
 from assemble import I32, U32, Component, const, handler, name
+import chaos3
 from harness import TOP, Many, Server, check, config
 from test_many_calls import _func, _outcome, _until
 
@@ -279,3 +280,8 @@ def handles_stay_whole_while_their_link_and_versions_change():
                 _all_well(server, ["all", "takes-back", "laden"])
         finally:
             del os.environ["TENON_CTL"], os.environ["TENON_STATE"]
+
+
+def whatever_components_pass_each_other_by_streams_and_futures_the_host_is_there_afterwards():
+    ends = [chaos3.linked(seed) for seed in (*range(1, 16), 5121)]
+    check(200 in ends and 500 in ends, f"{ends}")

@@ -552,8 +552,10 @@ enum trap canon__thread_resume(struct canon_instance *i, struct canon__thread *t
 static enum trap park(struct canon_instance *i, struct canon__thread *th)
 {
 	struct vm_fiber *f = th->fiber;
-	if (vm_fiber_park(i->shard) == VM_KILLED)
+	if (vm_fiber_park(i->shard) == VM_KILLED) {
+		stop_waiting(i, th);  // where its time was over before it came here nobody has resumed it
 		return canon__report(&th->task, vm_fiber_kill_reason(f), "%s", trap_text(vm_fiber_kill_reason(f)));
+	}
 	return i->dead ? canon__report(&th->task, TRAP_POISONED, "%s", trap_text(TRAP_POISONED)) : TRAP_NONE;
 }
 

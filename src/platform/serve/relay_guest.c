@@ -470,14 +470,20 @@ static void on_turn(struct loop_job *j)
 
 void serve__relays_close(struct serve_shard *s)
 {
-	for (struct relay_guest *g = s->guests, *next; g; g = next) {
-		next = g->next;
+	// With an instance streams end that hold others of them: all stay until each has had its turn.
+	for (struct relay_guest *g = s->guests; g; g = g->next)
+		g->handles++;
+	for (struct relay_guest *g = s->guests; g; g = g->next) {
 		loop_job_cancel(&g->turn);
 		serve__relay_forget_closing(g);
 		if (g->slot && !g->is_many)
 			give_slot(g, false);
 		else if (g->slot)
 			serve__relay_forget_slot(g, false);
+	}
+	for (struct relay_guest *g = s->guests, *next; g; g = next) {
+		next = g->next;
+		g->handles--;
 		if (!is_used(g))
 			serve__relay_guest_free(g);
 	}

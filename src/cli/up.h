@@ -58,7 +58,7 @@ struct up_app {
 	struct loop_timer retry;
 	uint64_t retry_ns;             // 0: it serves
 	uint32_t asked;                // links whose answer is to come
-	bool lacks;                 // one of them wasn't there
+	bool lacks;              // one of them wasn't there
 };
 
 // Connections to servers that an app may have; as long as the process.

@@ -27,7 +27,7 @@ ACTIONS = ("new", "read", "write", "cancel-read", "cancel-write", "drop-readable
 
 
 class Steps:
-    """What is done with streams and futures, in code of `self.c`, as `self.rng` chooses. `makes`: kinds of which it has both ends, `takes`: that somebody else has
+    """What is done with streams and futures, in code of the assembler, as `self.rng` chooses. `makes`: kinds of which it has both ends, `takes`: that somebody else has
     the writable end of (capitals)."""
     makes, takes, things = "", "", []
 

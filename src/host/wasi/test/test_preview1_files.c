@@ -412,7 +412,7 @@ static void a_folder_that_was_given_is_renumbered_as_any_other_L73(void **state)
 	gives(P1_SUCCESS, fd_read, 4, 512, 1, 256);
 	assert_memory_equal(at(600), "12345", 5);
 	gives(P1_SUCCESS, fd_renumber, 3, 4);  // the file is closed
-	assert_int_equal(guest.p->fs.n_open, 0);
+	assert_int_equal(guest.p->fs->n_open, 0);
 	gives(P1_BADF, path_open, 3, 0, 1024, 1, 0, 0, 0, 0, 256);
 	gives(P1_SUCCESS, fd_prestat_get, 4, 256);
 	assert_int_equal(open_at(4, "f", 0, RW, 0), 3);

@@ -56,13 +56,16 @@ static const struct typed {
 static const struct wit_type *nth(struct dec *d, const struct wit_type *t, uint64_t *left)
 {
 	const struct wit_type *found = NULL;
-	if (!(t->flags & WIT_HAS_HANDLE) || !comp__steps(d, 1))
+	uint32_t n = t->kind == WIT_FIXED_LIST ? 0 : t->n;
+	if (!(t->flags & WIT_HAS_HANDLE) || !comp__steps(d, 1 + (uint64_t)n))
 		return NULL;
 	if (t->elem && (found = nth(d, t->elem, left)))
 		return found;
-	for (uint32_t i = 0; t->kind != WIT_FIXED_LIST && i < t->n && !found; i++)
+	for (uint32_t i = 0; i < n && !found; i++)
 		found = t->fields[i].type ? nth(d, t->fields[i].type, left) : NULL;
-	return found || (t->kind != WIT_STREAM && t->kind != WIT_FUTURE) || (*left)-- ? found : t;
+	if (found || (t->kind != WIT_STREAM && t->kind != WIT_FUTURE))
+		return found;
+	return (*left)-- ? NULL : t;
 }
 
 static const struct wit_type *nth_of_func(struct dec *d, const struct wit_func_type *f, uint64_t n)
@@ -75,11 +78,14 @@ static const struct wit_type *nth_of_func(struct dec *d, const struct wit_func_t
 static const struct wit_func_type *find_func(struct build *b, const struct place *p, struct slice name, uint8_t *ret_encoding)
 {
 	struct world_part *part = NULL;
-	struct world_entry *e = p->entry ? p->entry : p->kind == PLACE_EXPORT ? comp__world_export(&b->w, name, false)
-																		  : comp__world_import(&b->w, name);
-	if (!e)
-		return NULL;
-	const struct item *x = e->inst ? comp__world_item(&b->w, e, name, &part) : &e->item;
+	struct world_entry *e = p->entry;
+	const struct item *x;
+	if (e) {
+		x = e->inst ? comp__world_item(&b->w, e, name, &part) : NULL;
+	} else {
+		e = p->kind == PLACE_EXPORT ? comp__world_export(&b->w, name, false) : comp__world_import(&b->w, name);
+		x = e ? &e->item : NULL;
+	}
 	if (!x || x->e.kind != COMP_EXTERN_FUNC)
 		return NULL;
 	*ret_encoding = part ? part->encoding : e->parts.ptr[0].encoding;

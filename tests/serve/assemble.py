@@ -317,6 +317,10 @@ class Module(Component):
     of assemble is exported as _initialize, and what is lifted as None ("_start", a callback) is in no world."""
     before = ""  # the names of what is lifted: "[async-lift]"
 
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.more = []
+
     def preview1(self, label, params):
         """A function of wasi_snapshot_preview1, which gives an errno; I64 and I32 are its parameters."""
         self.builtin(label, (params, [I32]), "wasi_snapshot_preview1")
@@ -333,8 +337,18 @@ class Module(Component):
             assert s[at + 1] == 1, "a section of one definition"
             yield {7: b"\x01", 10: b"\x03", 6: b"\x02"}[kind] + s[at + 2:]
 
+    def exports_interface(self, i):
+        """An interface, with its resources: what it is lifted from is `code` without a lifted type, under its whole name."""
+        self.more.append(b"\x01\x42" + vec(i.decls))
+        self.more.append(b"\x04\0" + name(i.name) + b"\x05")
+
     def _world(self):
+        """The declarations of all that was said."""
         decls = list(self._declarations())
+        for d in self.more:
+            is_type = d[0] == 1
+            decls.append(d if is_type else d + u(self.n_types - 1))
+            self.n_types += is_type
         for export, _, _, _, lifted, interface, _ in self.exports:
             if lifted is None:
                 continue
@@ -344,7 +358,10 @@ class Module(Component):
             inner = [b"\x02\x03\x02\x01" + u(self.n_types - 1), b"\x04\0" + name(export) + b"\x01\0"]
             decls += [b"\x01\x42" + vec(inner), b"\x04\0" + name(interface) + b"\x05" + u(self.n_types)]
             self.n_types += 1
-        outer = b"\x41" + vec([b"\x01\x41" + vec(decls), b"\x04\0" + name("test:module/world") + b"\x04\0"])
+        return decls
+
+    def _section(self):
+        outer = b"\x41" + vec([b"\x01\x41" + vec(self._world()), b"\x04\0" + name("test:module/world") + b"\x04\0"])
         encoding = section(0, name("wit-component-encoding") + b"\x04\0")
         return b"\0asm\x0d\0\x01\0" + encoding + section(7, vec([outer])) + section(11, vec([b"\0" + name("world") + b"\x03\0\0"]))
 
@@ -363,4 +380,4 @@ class Module(Component):
         bodies = [vec(u(1) + bytes([t]) for t in locals_) + (body(n) if callable(body) else body) + b"\x0b" for _, _, locals_, body in funcs]
         exports = [name("memory") + b"\x02\0"] + [name(f[1]) + b"\0" + u(n + k) for k, f in enumerate(funcs)]
         return (b"\0asm\1\0\0\0" + section(1, types) + section(2, imports) + section(3, vec(u(n + k) for k in range(len(funcs)))) + section(5, b"\1\0" + u(self.pages)) +
-                section(7, vec(exports)) + section(10, vec(u(len(b)) + b for b in bodies)) + section(0, name("component-type:test") + self._world()))
+                section(7, vec(exports)) + section(10, vec(u(len(b)) + b for b in bodies)) + section(0, name("component-type:test") + self._section()))

@@ -61,6 +61,10 @@ def _lines(s, n):
     """What the guest printed, a line a request."""
     for _ in range(n):
         check(s.get("/").status == 500, "a guest that says nothing was answered otherwise")
+    return _said(s, n)
+
+
+def _said(s, n):
     for _ in range(200):
         found = re.findall(r'"guest":"(.*?)"', s.log_text())
         if len(found) >= n:
@@ -168,6 +172,62 @@ def async_exports_are_called_by_their_callbacks():
         path.write_bytes(m.assemble())
         r = subprocess.run([str(config.tenon), "run", str(path)], capture_output=True, text=True, timeout=60)
         check((r.returncode, r.stdout, r.stderr) == (1, "began\nwent on\n", ""), f"{r.returncode} {r.stdout!r} {r.stderr!r}")
+
+
+SHAPES = "test:shapes/shapes"
+
+
+def _shapes(i):
+    shape = i.resource("shape")
+    i.func("[constructor]shape", [("n", U32)], i.own(shape), ([I32], [I32]))
+    i.func("[method]shape.area", [("self", i.borrow(shape))], U32, ([I32], [I32]))
+    i.func("live", [], U32, ([], [I32]))
+
+
+def _provider():
+    """Shapes, and how many of them are alive."""
+    m = Module()
+    i = Interface(SHAPES, m)
+    _shapes(i)
+    m.lowered.clear()  # it exports them
+    m.exports_interface(i)
+    m.builtin("[resource-new]shape", ([I32], [I32]), "[export]" + SHAPES)
+    m.code(f"{SHAPES}#[constructor]shape", ([I32], [I32]), [], store(512, load(512) + const(1) + ADD) + get(0) + m.call("[resource-new]shape"), None)
+    m.code(f"{SHAPES}#[method]shape.area", ([I32], [I32]), [], get(0) + get(0) + MUL, None)
+    m.code(f"{SHAPES}#live", ([], [I32]), [], load(512), None)
+    m.code(f"{SHAPES}#[dtor]shape", ([I32], []), [], store(512, load(512) + const(-1) + ADD), None)
+    return m.assemble()
+
+
+def resources_of_one_are_used_by_another_over_a_link():
+    m = _module()
+    i = m.interface(SHAPES)
+    _shapes(i)
+    m.drops(i, "shape")
+    body = const(3) + m.call("[constructor]shape") + put(2) + get(2) + m.call("[method]shape.area") + put(3) + _print(m, get(3))
+    body += _print(m, m.call("live")) + get(2) + m.call("[resource-drop]shape") + _print(m, m.call("live"))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "caller.wasm").write_bytes(_handle(m, body).assemble())
+        (Path(folder) / "shapes.wasm").write_bytes(_provider())
+        (Path(folder) / "tenon.toml").write_text(f"""tenon = 1
+[app]
+name = "shapes"
+[component.caller]
+source = "caller.wasm"
+links = {{ "{SHAPES}" = "ops" }}
+[component.ops]
+source = "shapes.wasm"
+[link.ops]
+type = "component"
+component = "ops"
+[[trigger.http]]
+route = "/..."
+component = "caller"
+""")
+        with Server(folder, command="up") as s:
+            check(s.get("/").status == 500 and s.get("/").status == 500, "a guest that says nothing was answered otherwise")
+            found = _said(s, 6)
+            check(found == ["9", "1", "0"] * 2, f"{found} {s.log_text()[-500:]}")
 
 
 def preview_1_that_there_is_not_is_refused():

@@ -128,6 +128,15 @@ def what_is_the_same_everywhere_is_in_the_image_and_the_rest_is_not():
             check(_lines(s, 3) == ["2"] * 3, f"{label}: {s.log_text()[-500:]}")
 
 
+def an_image_has_no_descriptor_that_another_instance_would_not_have():
+    # _initialize opens a file and keeps it, and runs in each instance therefore; each request writes to it.
+    m = _module()
+    kept = const(FOLDER) + const(0) + const(16) + const(1) + const(1) + const64(0x42) + const64(0x42) + const(0) + const(128) + m.call("path_open") + DROP
+    wrote = load(128) + const(0) + const(1) + const(8) + m.call("fd_write")
+    with _Served(_handle(m, _print(m, load(128)) + _print(m, wrote)), "--init", "once", start=write(16, b"f") + kept) as s:
+        check(_lines(s, 2) and _said(s, 4) == ["4", "0"] * 2, s.log_text()[-500:])
+
+
 def realloc_may_ask_for_what_is_fixed_and_nothing_else():
     for label, args, ok in (("environ_sizes_get", const(128) + const(132), True), ("fd_prestat_get", const(3) + const(128), True), ("fd_write", const(1) + const(0) + const(0) + const(8), False)):
         m = _module()

@@ -74,6 +74,8 @@ struct canon_host {
 	bool (*open)(const struct canon_host *h, struct canon_instance *i);
 	// After its host resources were dropped, at reset and at the end: forget what else was kept for the instance.
 	void (*reset)(struct canon_instance *i, bool end);
+	// What else is kept for the instance that no other can have: its name, with which the image is cut before it. NULL: nothing.
+	const char *(*keeps)(const struct canon_instance *i);
 	// The instance is an image's from now on: nothing is called in it any more, and it may be freed on another thread.
 	void (*keep)(struct canon_instance *i);
 	// An object of an image is made anew in `i`: who owns it there. false: no memory.

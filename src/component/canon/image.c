@@ -32,6 +32,16 @@ void canon_image_info(const struct canon_image *m, struct canon_image_info *ret)
 
 // ---- learning ----
 
+// Can what the instance keeps on the host's side be made anew in another? Else *ret_name says what can't.
+static bool can_remake(const struct canon_instance *i, const char **ret_name)
+{
+	if (!canon__host_table_can_remake(i, ret_name))
+		return false;
+	const char *kept = i->head.user && i->host->keeps ? i->host->keeps(i) : NULL;
+	*ret_name = kept ? kept : *ret_name;
+	return !kept;
+}
+
 // Runs the steps of `i` until one must not be part of the image; *ret_cut is its number, or that of all steps. false: the guest trapped.
 static bool learn(struct canon_instance *i, enum canon_init init, struct canon_task *t, uint32_t *ret_cut, char why[160], struct canon_trap *trap)
 {
@@ -55,7 +65,7 @@ static bool learn(struct canon_instance *i, enum canon_init init, struct canon_t
 			snprintf(why, 160, "the start function of core instance %u keeps a task, stream, future or waitable set", cc->steps[k].core_instance);
 			return true;
 		}
-		if (!canon__host_table_can_remake(i, &name)) {
+		if (!can_remake(i, &name)) {
 			snprintf(why, 160, "the start function of core instance %u keeps a %s", cc->steps[k].core_instance, name);
 			return true;
 		}
@@ -92,7 +102,7 @@ static bool capture(struct canon_image *m, struct canon_instance *i, struct err 
 static bool can_be_image(const struct canon_instance *i, struct err *e)
 {
 	const char *name = "task, stream, future or waitable set";
-	if (!(i->async && (i->async->n_objects || i->async->n_threads)) && canon__host_table_can_remake(i, &name))
+	if (!(i->async && (i->async->n_objects || i->async->n_threads)) && can_remake(i, &name))
 		return true;
 	return err_set(e, ERR_INVALID, "the instance keeps a %s over its calls: no other can have it", name);
 }

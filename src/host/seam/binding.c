@@ -507,6 +507,18 @@ void seam__instance_reset(struct canon_instance *i, bool is_end)
 	s->mixed = false;
 }
 
+const char *seam__instance_keeps(const struct canon_instance *i)
+{
+	const struct seam_instance *s = canon_instance_user(i);
+	const char *kept = NULL;
+	for (uint32_t k = 0; k < s->n_seats && !kept; k++) {
+		const struct seam__seat *seat = s->seats[k];
+		if (seam__seat_is_open(seat) && seat->state && seat->provider->ops->instance_keeps)
+			kept = seat->provider->ops->instance_keeps(seat->provider, seat->state);
+	}
+	return kept;
+}
+
 void seam__instance_keep(struct canon_instance *i)
 {
 	struct seam_instance *s = canon_instance_user(i);

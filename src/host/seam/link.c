@@ -259,6 +259,7 @@ static bool describe(struct linker *k)
 		.n_funcs = n,
 		.open = seam__instance_open,
 		.reset = seam__instance_reset,
+		.keeps = seam__instance_keeps,
 		.keep = seam__instance_keep,
 		.adopt = seam__object_adopt,
 		.gone = seam__object_gone,

@@ -80,6 +80,8 @@ struct seam_provider_ops {
 	void *(*instance_new)(struct seam_provider *p, struct canon_instance *i);
 	void (*instance_reset)(struct seam_provider *p, struct canon_instance *i, void *state);
 	void (*instance_free)(struct seam_provider *p, struct canon_instance *i, void *state);
+	// What of that no other instance can have: its name; NULL: nothing. An image is cut before it. NULL: never anything.
+	const char *(*instance_keeps)(const struct seam_provider *p, const void *state);
 	// A task has ended in the instance. NULL: nothing to do.
 	void (*task_end)(struct seam_provider *p, struct canon_instance *i, struct seam_task *t, void *state);
 	bool takes_others;  // it may be given objects that another provider made, and give such back

@@ -91,6 +91,7 @@ void seam__link_release(struct seam_link *l);
 bool seam__instance_open(const struct canon_host *h, struct canon_instance *i);
 void seam__instance_reset(struct canon_instance *i, bool end);
 void seam__instance_keep(struct canon_instance *i);
+const char *seam__instance_keeps(const struct canon_instance *i);
 bool seam__object_adopt(struct canon_instance *i, void *owner, void **ret_owner);
 void seam__object_gone(struct canon_instance *i, void *owner);
 static inline bool seam__seat_is_open(const struct seam__seat *seat)

@@ -64,11 +64,16 @@ static void release(struct p1_file *f)
 	pool_free(f->list);
 }
 
+static uint64_t stream_rights(uint32_t fd)
+{
+	return STREAM_RIGHTS | (fd ? P1_RIGHT_FD_WRITE : P1_RIGHT_FD_READ);
+}
+
 static bool open_stream(struct wasi_preview1 *p, const struct wasi *w, struct seam_call *c, int fd)
 {
 	struct p1_file f = {.filetype = wasi__stdio_is_terminal(w->stdio, fd) ? P1_CHARACTER_DEVICE : P1_UNKNOWN};
 	uint32_t got;
-	f.rights = f.inheriting = STREAM_RIGHTS | (fd ? P1_RIGHT_FD_WRITE : P1_RIGHT_FD_READ);
+	f.rights = f.inheriting = stream_rights((uint32_t)fd);
 	if (fd == 0)
 		f.in = c ? wasi__cli_input(c) : wasi__stdin(w->stdio, p->pool);
 	else
@@ -105,6 +110,25 @@ bool wasi__p1_folders_open(struct wasi_preview1 *p)
 		if (!open_given(p, &g->folders[i]))
 			return false;
 	return true;
+}
+
+// What the streams and folders that every instance has are like.
+static bool is_given(const struct wasi_preview1 *p, uint32_t fd)
+{
+	const struct seam_grants *g = p->seam.grants;
+	const struct p1_file *f = &p->files[fd];
+	if (fd < 3)
+		return f->kind == (fd ? P1_OUTPUT : P1_INPUT) && !f->flags && f->rights == stream_rights(fd) && f->inheriting == stream_rights(fd);
+	return fd - 3 < g->n_folders && f->given == &g->folders[fd - 3] && !f->flags && f->rights == FOLDER_RIGHTS && f->inheriting == BELOW_RIGHTS;
+}
+
+bool wasi__preview1_is_fresh(const struct wasi_preview1 *p)
+{
+	uint32_t given = 3 + p->seam.grants->n_folders;
+	bool is = p->n_files >= given;
+	for (uint32_t fd = 0; fd < p->n_files && is; fd++)
+		is = fd < given ? is_given(p, fd) : p->files[fd].kind == P1_FREE;
+	return is;
 }
 
 enum p1_errno wasi__p1_add_opened(struct wasi_preview1 *p, struct wasi_fs_descriptor *d, uint16_t flags, uint64_t inheriting, uint32_t *ret)

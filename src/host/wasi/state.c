@@ -29,6 +29,12 @@ static void state_free(struct seam_provider *p, struct canon_instance *i, void *
 	seam_mem_free(s);
 }
 
+static const char *state_keeps(const struct seam_provider *p, const void *state)
+{
+	const struct wasi_state *s = state;
+	return s->preview1 && !wasi__preview1_is_fresh(s->preview1) ? "descriptor of preview 1" : NULL;
+}
+
 static void task_end(struct seam_provider *p, struct canon_instance *i, struct seam_task *task, void *state)
 {
 	wasi__log_end(state, task);
@@ -39,5 +45,6 @@ const struct seam_provider_ops wasi__provider_ops = {
 	.instance_new = state_new,
 	.instance_reset = state_reset,
 	.instance_free = state_free,
+	.instance_keeps = state_keeps,
 	.task_end = task_end,
 };

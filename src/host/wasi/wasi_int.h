@@ -175,9 +175,10 @@ struct wasi_state {
 	struct wasi_sockets *sockets;  // likewise
 	struct wasi_preview1 *preview1;  // of a core module with worlds, once it called a function of it
 };
-// Preview 1 as core functions of such modules; what it has of an instance goes. NULL does nothing.
+// Preview 1 as core functions of such modules; what it has of an instance goes (NULL does nothing); is that as any other instance would have it at first?
 struct seam_core wasi__preview1_core(struct wasi *w);
 void wasi__preview1_close(struct wasi_preview1 *p);
+bool wasi__preview1_is_fresh(const struct wasi_preview1 *p);
 extern const struct seam_provider_ops wasi__provider_ops;
 // Text that a guest printed, cut into lines. Without memory for a line it is lost.
 void wasi__log_write(struct wasi_state *s, struct seam_task *task, int fd, struct slice data);

@@ -66,6 +66,8 @@ static void print_with(const struct json *o)
 static void print_done(struct cli *c, const char *link, const struct json *o)
 {
 	const struct json *p = json_member(o, "pause_ms");
+	if (json_is_true(o, "source_is_gone"))
+		printf("the store in force does not answer: %s\n", c->dry_run ? "it would be left as it is" : "it was left as it is");
 	if (c->dry_run)
 		printf("nothing was changed; the target holds %llu keys\n", (unsigned long long)json_number(o, "target_keys", 0));
 	if (cli__was_given(c, "shadow") && !c->shadow)

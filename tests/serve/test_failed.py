@@ -62,6 +62,39 @@ def an_app_that_fails_may_be_stopped():
         check(_state(host, "one") == "stopped", "what is stopped requires nothing")
 
 
+def a_store_that_is_dead_can_be_left_without_a_copy():
+    if why := servers.Redis.lacks():
+        raise Skip(why)
+    with Folder() as top, Host(top) as host:
+        with servers.Redis() as redis:
+            one = host.write("one", _counter(redis.port), c=shared_guest("kv") / "kv-counter-c.wasm")
+            host.start(one)
+            check(ask(host.at[0], "/incr/n", "POST").status == 200, "it is there")
+        check(ask(host.at[0], "/incr/n", "POST").status == 500, "it is there no more")
+        said = host.tenon("link", "@store", "memory:", "--copy", status=6)
+        check("the store in force: " in said and "without --copy" in said, said)
+        check("it would be left" in host.tenon("link", "@store", "memory:", "--dry-run"), "a dry run")
+        (one / "tenon.toml").write_text((one / "tenon.toml").read_text().replace('"redis"', '"memory"').replace(f'url = "redis://127.0.0.1:{redis.port}/0"', ""))
+        said = host.tenon("apply", one, status=6)
+        check(f"redis://127.0.0.1:{redis.port}/0 does not answer, memory: holds 0 keys" in said, said)
+        said = host.tenon("link", "@store", "memory:")
+        check("does not answer: it was left as it is" in said and "it starts with 0 keys" in said, said)
+        a = ask(host.at[0], "/incr/n", "POST")
+        check(a.status == 200 and int(a.body) == 1, f"{a.status} {a.body}")
+        host.tenon("link", "@store", "--undo", status=6)
+        check(ask(host.at[0], "/incr/n", "POST").status == 200, "what can't be gone back to changes nothing")
+
+
+def an_app_that_fails_is_led_elsewhere():
+    with Folder() as top, Host(top) as host:
+        one = host.write("one", _counter(free_port()), c=shared_guest("kv") / "kv-counter-c.wasm")
+        host.start(one, host.write("two", _component("api", "a", "/..."), a=HELLO))
+        check(_state(host, "one") == "failed", host.tenon("status"))
+        host.tenon("link", "one", "@store", "memory:")
+        check(until(lambda: _state(host, "one") == "running"), host.tenon("status"))
+        check(ask(host.at[0], "/incr/n", "POST").status == 200, "it serves")
+
+
 def one_that_is_alone_is_not_started():
     with Folder() as top, Host(top) as host:
         one = host.write("one", _counter(free_port()).replace('deadline = "500ms"\n', ""), c=shared_guest("kv") / "kv-counter-c.wasm")

@@ -148,6 +148,7 @@ struct link_move_facts {
 	uint64_t keys;          // copied in the first pass
 	uint64_t target_keys;   // that the target started with
 	uint64_t source_keys;   // of a dry run: that are in the store in force
+	bool source_is_gone;    // that store did not answer, and is left as it is
 	uint64_t noted;         // keys that the last round copied again
 	uint32_t rounds;
 	uint64_t pause_ns;      // from hold to release, the longest of the threads

@@ -336,13 +336,28 @@ static enum phase read_target_marker(struct link_move *m)
 	return was_ok(m, "probe") ? P_SOURCE_MARKER : P_BACK;
 }
 
+// The store in force can't be asked. What takes nothing along leaves it all the same: whoever lost a store must be able to go elsewhere.
+static enum phase source_is_gone(struct link_move *m)
+{
+	char text[200];
+	if (!m->config.copy && !m->discard) {
+		m->facts.source_is_gone = true;
+		sys_random(m->mine.id, sizeof m->mine.id);
+		return P_COUNT;  // that both are one can't be seen, nor can who else has changed it
+	}
+	snprintf(text, sizeof text, "the store in force: %s", m->op.ret_text);
+	fail(m, ERR_ENV, "probe", text);
+	err_hint(&m->err, "without --copy it is left as it is");
+	return P_BACK;
+}
+
 static enum phase read_source_marker(struct link_move *m)
 {
 	struct link__marker theirs = m->mine, x;
 	struct link_host *h = m->link->host;
 	bool there = link__marker_parse(slice_of(m->text, m->text_len), &x);
-	if (!was_ok(m, "probe"))
-		return P_BACK;
+	if (m->op.code != LINK_OK)
+		return source_is_gone(m);
 	if (there && x.process != h->process && x.at_ms > h->began_ms) {
 		fail(m, ERR_ENV, "probe", "another process has changed this store since this one was started");
 		return P_BACK;
@@ -375,7 +390,7 @@ static enum phase counted(struct link_move *m)
 		return P_BACK;
 	}
 	if (m->config.dry_run)
-		return P_COUNT_SOURCE;
+		return m->facts.source_is_gone ? P_OVER : P_COUNT_SOURCE;
 	return m->discard ? P_COMPARE : m->config.copy ? P_MARK_SOURCE
 												   : P_JOURNAL;
 }

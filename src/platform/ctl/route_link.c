@@ -406,7 +406,9 @@ static void tell_facts(struct ctl_op *op, const struct moving *m)
 	op->pause_ns = f->pause_ns;
 	ctl__put_with(&op->more, m->with);
 	buf_printf(&op->more, ",\"target_keys\":%llu", (unsigned long long)f->target_keys);
-	if (m->config.dry_run)
+	if (f->source_is_gone)
+		buf_put_str(&op->more, ",\"source_is_gone\":true");
+	else if (m->config.dry_run)
 		buf_printf(&op->more, ",\"source_keys\":%llu", (unsigned long long)f->source_keys);
 	if (m->config.copy)
 		buf_printf(&op->more, ",\"rounds\":%u,\"noted\":%llu", f->rounds, (unsigned long long)f->noted);
@@ -597,8 +599,12 @@ bool ctl__link_refuse(struct ctl_op *op, struct ctl__moves *moves, struct err *e
 	tell_target(op, &m);
 	if (!move(op, &m, NULL, e))
 		return false;
-	err_set(e, ERR_REFUSED, "link %s leads to another store: %.*s holds %llu keys, %.*s holds %llu", ask.link, SLICE_ARGS(before.text), (unsigned long long)m.facts.source_keys,
-		SLICE_ARGS(m.target.text), (unsigned long long)m.facts.target_keys);
+	if (m.facts.source_is_gone)
+		err_set(e, ERR_REFUSED, "link %s leads to another store: %.*s does not answer, %.*s holds %llu keys", ask.link, SLICE_ARGS(before.text), SLICE_ARGS(m.target.text),
+			(unsigned long long)m.facts.target_keys);
+	else
+		err_set(e, ERR_REFUSED, "link %s leads to another store: %.*s holds %llu keys, %.*s holds %llu", ask.link, SLICE_ARGS(before.text), (unsigned long long)m.facts.source_keys,
+			SLICE_ARGS(m.target.text), (unsigned long long)m.facts.target_keys);
 	if (moves->by_manifest)
 		return err_hint(e, "tenon apply PATH --copy takes them along, --no-copy leaves them");
 	struct slice target = m.target.has_password ? SLICE_LIT("TARGET") : m.target.text;

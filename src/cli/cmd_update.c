@@ -181,7 +181,9 @@ static bool put_value(struct slice value, struct buf *body, struct err *e)
 int cli__command_set(struct cli *c, struct err *e)
 {
 	struct buf path = {0}, body = {0};
-	bool has_app = slice_find(slice_str(c->args.ptr[0]), '=') == strlen(c->args.ptr[0]);
+	bool has_app = slice_find(slice_str(c->args.ptr[0]), '=') == strlen(c->args.ptr[0]), nomem = false;
+	struct map given;
+	map_init(&given, &c->arena);
 	buf_put_str(&path, c->dry_run ? "/variables?dry_run=true" : "/variables");
 	buf_put_byte(&body, '{');
 	for (uint32_t i = has_app; i < c->args.len; i++) {
@@ -189,6 +191,10 @@ int cli__command_set(struct cli *c, struct err *e)
 		size_t eq = slice_find(arg, '=');
 		if (eq == arg.len || eq == 0) {
 			err_set(e, ERR_USAGE, "'%s' is no NAME=VALUE", c->args.ptr[i]);
+			break;
+		}
+		if (!map_insert(&given, slice_sub(arg, 0, eq), 1, &nomem)) {
+			(void)(nomem ? err_nomem(e) : err_set(e, ERR_USAGE, "'%.*s' is given twice", (int)eq, c->args.ptr[i]));
 			break;
 		}
 		buf_put_str(&body, body.len > 1 ? "," : "");

@@ -3,10 +3,11 @@ not use it notices nothing: on the same thread, his p99 beside calls that fail i
 full and clocks that jump."""
 import os, struct, subprocess, threading, time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from front import Folder, clock_library
-from harness import MISBEHAVE, Skip, check
+from harness import HELLO, MISBEHAVE, Skip, check, config
 from test_link import _App, servers
 from writing import until
 
@@ -193,27 +194,63 @@ def nats_that_is_full_says_so_and_takes_more_when_there_is_room():
         return f.end()
 
 
-def a_disk_that_is_full_takes_nothing_until_there_is_room():
+@contextmanager
+def _small_disk(top):
     if os.geteuid() != 0:
         raise Skip("mounting a small disk needs root")
-    with Folder() as top:
-        disk = Path(top) / "disk"
-        disk.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
-            raise Skip("a small disk can't be mounted here")
-        try:
-            with _App(top, f'type = "file"\npath = "{disk}/a.db"\ndeadline = "{DEADLINE:.0f}s"', MORE, shards=1) as app, _Beside(app) as beside:
-                f = _Faults(app, beside)
-                f.recovers("the start")
-                _fill(disk / "filler")
-                f.fails("a full disk", method="PUT", path="/set/big", body_hex="78" * 65536)
-                check(app.count() == 1, "what was there is read")
-                (disk / "filler").unlink()
-                f.recovers("a full disk")
-                check(app.request("/set/big", "PUT", body_hex="78" * 65536)[0] == 200 and app.count() == 2, "there is room")
-                return f.end()
-        finally:
-            subprocess.run(["umount", "-l", disk], check=True)
+    disk = Path(top) / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", disk], capture_output=True).returncode:
+        raise Skip("a small disk can't be mounted here")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def a_change_that_finds_no_room_on_the_disk_is_none_until_there_is_room():
+    """The journal's: what was in force is, also after a kill; each change of another kind fails with the same word and exit status."""
+    with Folder() as top, _small_disk(top) as disk:
+        variables = '[variables]\ngreeting = { default = "a" }\n'
+        app = _App(top, more=MORE + variables)
+        app.env["TENON_STATE"] = str(disk)
+        with app:
+            app.incr()
+            _fill(disk / "filler")
+            done = 0
+            while "" == (why := _tries(app, "set", f"greeting={done:04}{'x' * 500}")):
+                done += 1
+            check("No space left on device" in why and done < 60, f"{done}: {why}")  # what the file had room for
+            for change in (("link", "@store", f"file:{top}/x.db", "--copy"), ("link", "@store", f"file:{top}/y.db"), ("scale", "c", "--max", "7"), ("update", "h", HELLO), ("stop",)):
+                why = _tries(app, *change)
+                check("No space left on device" in why, f"{change}: {why}")
+            check(app.status()["release"] == done + 1 and app.target() == "memory:" and app.incr() == 2, app.status())
+            (disk / "filler").unlink()
+            check(_tries(app, "link", "@store", f"file:{top}/x.db", "--copy") == "" and app.incr() == 3, "there is room")
+            app.kill()
+            app.start()
+            check(app.target() == f"file:{top}/x.db" and app.count() == 3 and app.status()["release"] == done + 2, app.status())
+
+
+def _tries(app, *args):
+    """What is said of a change that is refused; "": it came about."""
+    r = subprocess.run([str(config.tenon), *map(str, args)], capture_output=True, text=True, timeout=120, env=app.env)
+    check(r.returncode in (0, 6), f"{args}: {r.returncode} {r.stderr}")
+    return r.stderr if r.returncode else ""
+
+
+def a_disk_that_is_full_takes_nothing_until_there_is_room():
+    with Folder() as top, _small_disk(top) as disk:
+        with _App(top, f'type = "file"\npath = "{disk}/a.db"\ndeadline = "{DEADLINE:.0f}s"', MORE, shards=1) as app, _Beside(app) as beside:
+            f = _Faults(app, beside)
+            f.recovers("the start")
+            _fill(disk / "filler")
+            f.fails("a full disk", method="PUT", path="/set/big", body_hex="78" * 65536)
+            check(app.count() == 1, "what was there is read")
+            (disk / "filler").unlink()
+            f.recovers("a full disk")
+            check(app.request("/set/big", "PUT", body_hex="78" * 65536)[0] == 200 and app.count() == 2, "there is room")
+            return f.end()
 
 
 def clocks_that_jump_fail_nobody():

@@ -248,6 +248,7 @@ def values_and_instances_change_while_it_serves():
         check(not load.failed, load.failed[:3])
         check("secret" in app.tenon("set", "token=abc", status=6), "a secret")
         check("no variable" in app.tenon("set", "nothing=abc", status=2), "no variable")
+        check("'greeting' is given twice" in app.tenon("set", "greeting=a", "greeting=b", status=2), "twice")
         check("one of them" in app.tenon("scale", "api", status=2), "nothing")
         app.tenon("scale", "api", "--min", 2)
         app.kill()

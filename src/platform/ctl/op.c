@@ -170,6 +170,8 @@ static void *op_main(void *arg)
 	err_clear(&e);
 	ctl__keeper_wait(ctl);  // it writes what this reads
 	bool ok = is_as_asked(op, &e) && note_begun(op, &e) && op->run(op, &e);
+	if (!ok && e.code == ERR_ENV)
+		e.code = ERR_REFUSED;  // the change failed (contract, 7): nothing of the client's surroundings did
 	if (!ok && op->by_itself)
 		serve_warn(ctl->config.process, "%s of %s: %s%s%s", op->what, op->app->name, e.where, e.where[0] ? ": " : "", e.text);
 	sys_mutex_lock(&ctl->lock);

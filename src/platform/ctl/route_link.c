@@ -440,8 +440,6 @@ static bool move(struct ctl_op *op, struct moving *m, struct ctl__change *change
 	if (m->err.code == ERR_NONE)
 		return true;
 	*e = m->err;
-	if (e->code == ERR_ENV)
-		e->code = ERR_REFUSED;
 	return false;
 }
 

@@ -144,6 +144,19 @@ static bool fill(struct link_store *s, const struct link_target *t, const struct
 	return ok || err_nomem(e);
 }
 
+void link__store_pool(struct link_store *s)
+{
+	uint32_t most = 0;
+	for (const struct link *l = s->host->first_link; l; l = l->next_link)
+		if (l->store == s)
+			most = l->pool > most ? l->pool : most;
+	if (!most || most == s->pool)
+		return;
+	s->pool = most;
+	if (s->provider->ops->pool)
+		s->provider->ops->pool(s);
+}
+
 bool link__store_open(struct link_host *h, const struct link_target *t, const struct link__space *space, uint32_t pool, struct link_store **ret, struct err *e)
 {
 	struct link_store *s = find(h, t, space);

@@ -186,14 +186,16 @@ static void free_link(struct link__body *b)
 	for (unsigned i = 0; i < l->n_shards; i++)
 		link__notes_release(&l->shards[i].notes);
 	link__set_past(l, (struct link__past){0});
-	if (l->store)
-		link__store_unref(l->store);
 	spinlock_lock(&l->host->lock);
 	struct link **at = &l->host->first_link;
 	while (*at != l)
 		at = &(*at)->next_link;
 	*at = l->next_link;
 	spinlock_unlock(&l->host->lock);
+	if (l->store) {
+		link__store_pool(l->store);
+		link__store_unref(l->store);
+	}
 	l->host->links--;
 	arena_release(&l->arena);
 	mem_free(l);
@@ -229,6 +231,7 @@ bool link_new(struct link_host *h, const struct link_config *c, struct link **re
 	}
 	for (unsigned i = 0; i < l->n_shards; i++)
 		l->shards[i].store = l->store;
+	link__store_pool(l->store);
 	*ret = l;
 	return true;
 }

@@ -41,6 +41,8 @@ NODISCARD bool link__store_open(struct link_host *h, const struct link_target *t
 	struct err *e);
 void link__store_ref(struct link_store *s);
 void link__store_unref(struct link_store *s);
+// A link has come to it or left, or has another `pool`. On the main thread.
+void link__store_pool(struct link_store *s);
 // On the thread. NULL: it could not be opened there.
 struct link_part *link__part(struct link_store *s, unsigned thread, struct err *e);
 // Past any link. `op->done` as always; op->shard is NULL.

@@ -438,6 +438,8 @@ static void publish(struct link_move *m)
 		link__set_past(l, (struct link__past){.store = m->source, .was_copy = m->config.copy});  // the link's reference of before
 		link__shadow_end(l);
 	}
+	link__store_pool(m->target);
+	link__store_pool(m->source);
 	m->source = NULL;
 }
 

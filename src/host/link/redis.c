@@ -698,6 +698,11 @@ static bool redis_open(struct link_store *store, struct err *e)
 	return link__server_init(&s->server, store, e);
 }
 
+static void redis_pool(struct link_store *store)
+{
+	__atomic_store_n(&CONTAINER_OF(store, struct redis_store, s)->server.wires, store->pool, __ATOMIC_RELAXED);
+}
+
 static void redis_close(struct link_store *store)
 {
 }
@@ -712,4 +717,5 @@ const struct link_store_ops link__redis_ops = {
 	.submit = redis_submit,
 	.cancel = redis_cancel,
 	.recall = redis_recall,
+	.pool = redis_pool,
 };

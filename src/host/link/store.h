@@ -103,6 +103,8 @@ struct link_store_ops {
 	bool (*cancel)(struct link_part *p, struct link_op *op);
 	// NULL: nothing ever waits.
 	void (*recall)(struct link_part *p);
+	// On the main thread, while its parts work: s->pool is another. NULL: connections aren't counted by it.
+	void (*pool)(struct link_store *s);
 };
 // Shared by all links of (type, address, namespace); embedded first in the store's own struct.
 struct link_store {
@@ -112,7 +114,7 @@ struct link_store {
 	struct slice space;         // as one text, which tells spaces apart: "TENANT/APP", "x", "" (raw)
 	struct slice parts[2];      // of the physical names before the bucket
 	unsigned n_parts;           // 0: raw: keys are as they are, without bucket
-	uint32_t pool;              // connections a thread
+	uint32_t pool;              // connections a thread: the most that one of its links says
 	// the core's
 	struct arena arena;
 	struct link_store *next;

@@ -584,7 +584,8 @@ static bool is_busy(const struct link_wire *w)
 static void open_another(struct link_pool *p, uint32_t useful)
 {
 	const struct link_server *s = p->server;
-	if (p->opening || useful >= s->wires || p->count >= 2 * s->wires || loop_now_ns(p->loop) < p->next_try_ns)
+	uint32_t most = __atomic_load_n(&s->wires, __ATOMIC_RELAXED);
+	if (p->opening || useful >= most || p->count / 2 >= most || loop_now_ns(p->loop) < p->next_try_ns)
 		return;
 	if (!open_wire(p) && p->count == 0)
 		end_waiting(p, CALL_NOT_SENT, "memory is out");

@@ -86,7 +86,7 @@ struct link_server {
 	uint16_t port;
 	bool tls;              // from the first byte on
 	struct http_tls *tls_of;     // borrowed; NULL: TLS can't be spoken
-	uint32_t wires;              // a shard, at most
+	uint32_t wires;              // a shard, at most; atomic
 	uint64_t connect_ns;         // name, addresses, TLS and greeting together
 	uint64_t idle_ns;            // a connection without calls ends after
 };

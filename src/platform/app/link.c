@@ -12,7 +12,7 @@ static const struct {
 	[APP_LINK_MEMORY] = {"memory", {"memory:"}, "", " url namespace buckets keep_old ", 2 * SECOND},
 	[APP_LINK_FILE] = {"file", {NULL}, "path", " path namespace buckets keep_old ", 2 * SECOND},
 	[APP_LINK_REDIS] = {"redis", {"redis://", "rediss://"}, "url", " url namespace buckets pool keep_old ", 2 * SECOND},
-	[APP_LINK_NATS] = {"nats", {"nats://", "tls://"}, "url", " url namespace buckets pool keep_old ", 2 * SECOND},
+	[APP_LINK_NATS] = {"nats", {"nats://", "tls://"}, "url", " url namespace buckets keep_old ", 2 * SECOND},
 	[APP_LINK_HTTP] = {"http", {NULL}, "hosts", " hosts methods headers pool ", 30 * SECOND},
 	[APP_LINK_COMPONENT] = {"component", {NULL}, "component", " component ", 0},
 };

@@ -81,11 +81,11 @@ bool ctl__link_table(struct ctl_op *op, const char *link, const char *target, st
 	struct slice text = slice_str(target), none = SLICE_LIT("unset");
 	if (!parse_target(&op->arena, target, &t, e))
 		return false;
-	bool file = strcmp(t.provider->type, "file") == 0, memory = strcmp(t.provider->type, "memory") == 0;
+	bool file = strcmp(t.provider->type, "file") == 0, memory = strcmp(t.provider->type, "memory") == 0, nats = strcmp(t.provider->type, "nats") == 0;
 	buf_printf(b, "[link.%s]\ntype = \"%s\"\n", link, t.provider->type);
 	put_row(b, "url", file || (memory && !t.name.len) ? none : text);
 	put_row(b, "path", file ? t.path : none);
-	if (file || memory)
+	if (file || memory || nats)
 		put_row(b, "pool", none);
 	return !b->failed || err_nomem(e);
 }

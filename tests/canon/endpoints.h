@@ -62,9 +62,10 @@ enum endpoint {
 	NEST_DROP_WRITABLE,
 	STORE,
 	WITH_HOST_ENDPOINTS,
-	// Of ENDPOINTS_OF_HANDLES also: h, a resource of the host's, and r, one of the component's own. give-hands: func() -> stream<own<h>>, take-hands, give-hand:
-	// func() -> future<own<h>>, take-hand, give-one: func() -> own<h>, take-one, lend: async func(borrow<h>), which is lowered async, who: func(borrow<h>) -> u32.
-	// What of r passes goes by functions that return what they get: keep-… a native value's handle, hand-… a handle's native value; see-r a borrow's representation.
+	// Of ENDPOINTS_OF_HANDLES also: h, a resource of the host's, and r, one of the component's own. give-hands: func() -> stream<own<h>>, take-hands,
+	// give-hand: func() -> future<own<h>>, take-hand, give-one: func() -> own<h>, take-one, lend: async func(borrow<h>), which is lowered async, who:
+	// func(borrow<h>) -> u32. What of r passes goes by functions that return what they get: keep-… a native value's handle, hand-… a handle's native value;
+	// see-r a borrow's representation.
 	GIVE_HANDS = WITH_HOST_ENDPOINTS,
 	TAKE_HANDS,
 	GIVE_HAND,
@@ -216,8 +217,8 @@ static const struct endpoint_row {
 	"65 01 73 40 00 00 00 40 01 's' 00 01 00 40 00 00 09 40 01 'f' 09 01 00 43 01 'a' 79 01 00 66 01 73 40 00 00 0f 40 01 's' 0f 01 00 66 01 00 40 00 00 12 40 01 's' 12 01 00 ] " IMPORT \
 	"[ 09 00 'give' 01 0a 00 'take' 01 0b 00 'promise' 01 0c 00 'hear' 01 0d 00 'nap' 01 0e 00 'give-texts' 01 10 00 'take-texts' 01 11 00 'give-nest' 01 13 00 'take-nest' 01 14 ] "
 
-// Types: 15 h, 16 own<h>, 17 borrow<h>, 18 stream<own<h>>, 19 future<own<h>>, their functions, 22 r, 23 r as it is exported, 24 own<r>,
-// 25 borrow<r>, 26 stream<own<r>>, theirs.
+// Types: 15 h, 16 own<h>, 17 borrow<h>, 18 stream<own<h>>, 19 future<own<h>>, their functions, 22 r, 23 r as it is exported, 24 own<r>, 25 borrow<r>,
+// 26 stream<own<r>>, theirs.
 #define ENDPOINT_HANDLES                                                                                                                                                      \
 	IMPORT "[ 01 00 'h' 03 01 ] " TYPE "[ #12 69 15 68 15 66 01 16 65 01 16 40 00 00 18 40 01 's' 18 01 00 40 00 00 19 40 01 'f' 19 01 00 40 00 00 16 "                       \
 		   "40 01 'a' 16 01 00 43 01 'a' 17 01 00 40 01 'a' 17 00 79 ] " IMPORT "[ 08 00 'give-hands' 01 1a 00 'take-hands' 01 1b 00 'give-hand' 01 1c 00 'take-hand' 01 1d " \

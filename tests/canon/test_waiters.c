@@ -1,6 +1,5 @@
 // Several tasks that wait for events of one waitable set: whoever is woken by an event and does not take it leaves it to another, and who ends leaves the list.
-// The guest is the fuzzer's
-// (fuzz/async_guest.c): a script says each step of each task.
+// The guest is the fuzzer's (fuzz/async_guest.c): a script says each step of each task.
 // PROGRAM(test_waiters, "canon tier cmocka", "../../fuzz/async_guest.c")
 #include "../../fuzz/async_guest.h"
 #include "async_state.h"

@@ -5,7 +5,7 @@ functions, most of them with a handle of the right kind. What they end with is t
 
 Programs of even seeds are commands, of odd ones handlers of requests.
 """
-import argparse, random, subprocess, sys, tempfile
+import argparse, contextlib, random, socket, struct, subprocess, sys, tempfile
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -27,7 +27,7 @@ ACTIONS = ("new", "read", "write", "cancel-read", "cancel-write", "drop-readable
 
 
 class Steps:
-    """What is done with streams and futures, in code of the assembler, as `self.rng` chooses. `makes`: kinds of which it has both ends, `takes`: that somebody else has
+    """What is done with streams and futures, in code of its component (`c`), as `rng` chooses. `makes`: kinds of which it has both ends, `takes`: that somebody else has
     the writable end of (capitals)."""
     makes, takes, things = "", "", []
 
@@ -303,9 +303,22 @@ route = "/..."
 component = "asks"
 """)
         with Server(d, command="up") as server:
-            for r in Many([lambda k=k: server.post(f"/{k}", b"x" * (seed % 3 * 5000)) for k in range(5)]).join(60):
-                a = r
+            jobs = [lambda k=k: server.post(f"/{k}", b"x" * (seed % 3 * 5000)) for k in range(5)] + [lambda: _leave(server, seed % 5 * 3000)] * 2
+            for r in Many(jobs).join(60):
+                a = r or a
             return getattr(a, "status", str(a))
+
+
+def _leave(server, n):
+    """A client that leaves in the middle of its request, whose body it has sent `n` bytes of."""
+    if config.way.name != "h1":
+        return
+    with contextlib.suppress(OSError), socket.create_connection(server.addr) as c:
+        c.sendall(b"POST /left HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n" + b"x" * n)
+        c.settimeout(0.02)
+        with contextlib.suppress(TimeoutError):
+            c.recv(1000)
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # by a reset
 
 
 def _command(at):
@@ -326,6 +339,7 @@ def program(seed):
         with Server(at, "--no-cache", *(("--policy", "concurrent") if seed & 2 else ()), "--deadline", "300ms", "--linger", "300ms", "--net", "127.0.0.1") as s:
             for k in range(3):
                 a = s.post(f"/{k}", b"x" * (seed % 3 * 5000))
+                _leave(s, seed % 5 * 3000)
             return a.status
 
 

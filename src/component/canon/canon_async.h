@@ -161,7 +161,7 @@ enum trap canon__thread_another(struct canon_instance *i, const struct canon__th
 bool canon__thread_is_ready(const struct canon_instance *i, const struct canon__thread *th);
 // What it waits for may be there.
 void canon__thread_wake(struct canon_instance *i, struct canon__thread *th);
-// It has an event: for the next of its waiters, if it has one.
+// A set has an event: for the next of its waiters, if it has one.
 void canon__set_wake(struct canon_instance *i, struct canon__set *s);
 // A suspended thread is ready from now on.
 void canon__thread_resume_later(struct canon_instance *i, struct canon__thread *th);

@@ -59,23 +59,6 @@ void canon__thread_wake(struct canon_instance *i, struct canon__thread *th)
 		i->host->wake(th->root);
 }
 
-void canon__set_wake(struct canon_instance *i, struct canon__set *s)
-{
-	struct canon__thread *th = s->waiters;
-	if (!th)
-		return;
-	// The next event wakes the next of them.
-	if (th->next_waiter) {
-		s->waiters = th->next_waiter;
-		s->waiters->prev_waiter = &s->waiters;
-		th->next_waiter = NULL;
-		th->prev_waiter = s->last_waiter;
-		*s->last_waiter = th;
-		s->last_waiter = &th->next_waiter;
-	}
-	canon__thread_wake(i, th);
-}
-
 // ---- gates ----
 
 static void gate_put(struct canon__gate *g, struct canon__thread *th)
@@ -138,6 +121,23 @@ static void enter_set(struct canon__thread *th)
 	th->prev_waiter = s->last_waiter;
 	*s->last_waiter = th;
 	s->last_waiter = &th->next_waiter;
+}
+
+void canon__set_wake(struct canon_instance *i, struct canon__set *s)
+{
+	struct canon__thread *th = s->waiters;
+	if (!th)
+		return;
+	// The next event wakes the next of them.
+	if (th->next_waiter) {
+		s->waiters = th->next_waiter;
+		s->waiters->prev_waiter = &s->waiters;
+		th->next_waiter = NULL;
+		th->prev_waiter = s->last_waiter;
+		*s->last_waiter = th;
+		s->last_waiter = &th->next_waiter;
+	}
+	canon__thread_wake(i, th);
 }
 
 // ---- readiness ----

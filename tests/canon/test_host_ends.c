@@ -19,9 +19,15 @@ static void changed(struct canon_end *e UNUSED)
 	changes++;
 }
 
-static void gone(struct canon_end *e UNUSED)
+static bool drops_the_other;
+
+static void gone(struct canon_end *e)
 {
 	gones++;
+	if (!drops_the_other || e != &taken)
+		return;
+	memset(e, 0xff, sizeof *e);  // whoever held it is no more
+	canon_end_drop(&given);
 }
 
 static bool value(struct canon_end *e, struct canon_task *t, void *native)
@@ -286,6 +292,18 @@ static void a_million_bytes_leave_nothing_behind(void **state UNUSED)
 	canon_instance_free(i);
 }
 
+static void with_its_instance_an_end_may_take_the_one_that_it_met_along(void **state UNUSED)
+{
+	struct canon_instance *i = instance();
+	call(i, TAKE, (uint32_t)call(i, GIVE, 0, 0, 0), 0, 0);
+	assert_ptr_equal(canon_end_peer(&taken), &given);
+	drops_the_other = true;
+	canon_instance_free(i);
+	drops_the_other = false;
+	assert_int_equal(gones, 1);
+	assert_null(given.shared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +316,7 @@ int main(void)
 		cmocka_unit_test(the_host_hears_a_guests_value),
 		cmocka_unit_test(a_value_that_is_not_there_traps),
 		cmocka_unit_test(an_instance_takes_its_ends_with_it),
+		cmocka_unit_test(with_its_instance_an_end_may_take_the_one_that_it_met_along),
 		cmocka_unit_test(a_million_bytes_leave_nothing_behind),
 	};
 	struct err e = {0};

@@ -55,8 +55,10 @@ void canon__objects_release(struct canon_instance *i)
 		struct canon__shared *s = CONTAINER_OF(o, struct canon__shared, object);
 		for (unsigned k = 0; k < 2; k++)
 			if (s->host[k]) {
-				s->host[k]->shared = NULL;
-				s->host[k]->ops->gone(s->host[k]);
+				struct canon_end *e = s->host[k];
+				s->host[k] = NULL;  // the other end, which it may take along, finds nobody there
+				e->shared = NULL;
+				e->ops->gone(e);
 			}
 	}
 	struct canon__object **lists[] = {&a->calls, &a->tasks, &a->sets, &a->ends, &a->shareds};

@@ -1,9 +1,9 @@
 """Starts from the cache: what is answered, and that the cache's files are of no consequence once they were copied."""
-import contextlib, os, re, shutil, subprocess, tempfile, time
+import contextlib, os, re, shutil, subprocess, sys, tempfile, time
 from pathlib import Path
 
 from assemble import section, u, vec
-from harness import HELLO, Server, Skip, check, config, exchange, needs, shared_guest
+from harness import HELLO, Connection, Server, Skip, check, config, exchange, in_clear, needs, shared_guest
 
 
 @contextlib.contextmanager
@@ -185,6 +185,30 @@ def a_process_that_ends_at_once_has_compiled_for_the_next():
         check(not list(cache.iterdir()), f"{list(cache.iterdir())}")
 
 
+def _comes_to(s, warm, what):
+    for _ in range(600):  # a second or two; who nobody calls is looked at by a timer
+        cold = s.private_kib()
+        if cold < 1.25 * warm:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: {cold} KiB, after a warm start {warm}")
+
+
+def _wait_for_code(cache, s):
+    for _ in range(3000):
+        if list(cache.glob("*.code")):
+            break
+        time.sleep(0.02)
+    s.settle()
+
+
+def _memory_when_warm(file, *flags):
+    with Server(file, *flags) as w:
+        check(w.get("/").status == 200, "no answer from the cache")
+        w.settle()
+        return w.private_kib()
+
+
 def a_start_that_compiled_comes_to_the_memory_of_a_warm_one():
     if not config.release:
         raise Skip("only the release build is measured")
@@ -192,22 +216,43 @@ def a_start_that_compiled_comes_to_the_memory_of_a_warm_one():
         with _cache() as cache, _with_much_code(40000) as file:
             with Server(file, "--policy", policy) as s:
                 check(s.get("/").status == 200, "no answer")
-                for _ in range(3000):
-                    if list(cache.glob("*.code")):
-                        break
-                    time.sleep(0.02)
-                s.settle()
-                with Server(file, "--policy", policy) as w:
-                    check(w.get("/").status == 200, "no answer from the cache")
-                    w.settle()
-                    warm = w.private_kib()
-                for _ in range(600):  # a second or two; who nobody calls is looked at by a timer
-                    cold = s.private_kib()
-                    if cold < 1.25 * warm:
-                        break
-                    time.sleep(0.1)
-                check(cold < 1.25 * warm, f"{policy}: {cold} KiB, after a warm start {warm}")
+                _wait_for_code(cache, s)
+                _comes_to(s, _memory_when_warm(file, "--policy", policy), policy)
                 check(s.get("/").body == b"Hello from a component!\n", "another answer of what was compiled as a whole")
+
+
+def who_is_called_while_the_whole_is_compiled_gets_it_later():
+    if not config.release:
+        raise Skip("only the release build is measured")
+    in_clear()
+    with _cache() as cache, _with_much_code(40000) as file:
+        with Server(file, "--policy", "keep") as s, Connection(s.addr) as c:
+            c.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+            _wait_for_code(cache, s)
+            time.sleep(1.5)  # its one instance is looked at after a second
+            c.send("b")
+            check(c.answer().body == b"ab", "no answer of what was called before")
+            _comes_to(s, _memory_when_warm(file, "--policy", "keep"), "called meanwhile")
+            check(s.get("/").body == b"Hello from a component!\n", "another answer of what was compiled as a whole")
+
+
+def where_pages_may_not_become_code_the_whole_is_copied():
+    """PR_SET_MDWE, as MemoryDenyWriteExecute of systemd."""
+    refuse = "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) and sys.exit(77); os.execvp(sys.argv[1], sys.argv[1:])"
+    wrap = [sys.executable, "-c", refuse]
+    if subprocess.run([*wrap, "true"]).returncode:
+        raise Skip("this kernel has no PR_SET_MDWE")
+    with _cache() as cache, _with_much_code() as file, _told_of_code() as names:
+        with Server(file, wrap=wrap) as s:
+            check(s.get("/").body == b"Hello from a component!\n", "no answer")
+            _wait_for_code(cache, s)
+            check(len(names(s.pid)) > 3000, "what was compiled behind the answer is not used")
+            check(s.get("/").body == b"Hello from a component!\n", "no answer of what was compiled as a whole")
+        Path(f"/tmp/perf-{s.pid}.map").unlink()
+        with Server(file, wrap=wrap) as s:
+            check(s.get("/").body == b"Hello from a component!\n", "no answer from the cache")
+            check("wasm:(entries)" not in names(s.pid), "it was not taken from the cache")
+        Path(f"/tmp/perf-{s.pid}.map").unlink()
 
 
 def what_is_compiled_when_called_can_be_compiled_before():

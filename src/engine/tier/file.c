@@ -278,11 +278,16 @@ static void forget_modules(struct vm_module **ret, uint32_t n)
 	}
 }
 
-// `mapping`: NULL, or what the artifacts are views of.
+// `mapping`: NULL, or what the artifacts are views of. Where its pages may not become code they are copied.
+static bool publish_code(struct code_mapping *mapping, const struct wasm_module *m, const struct code_artifact *a, struct code_object **ret, struct err *e)
+{
+	return (mapping && code_publish_mapped(mapping, a, m, NULL, ret, NULL)) || code_publish(a, m, NULL, ret, e);
+}
+
 static bool publish(struct code_mapping *mapping, const struct wasm_module *m, const struct code_artifact *a, struct vm_module **ret, struct err *e)
 {
 	struct code_object *code;
-	if (!(mapping && code_publish_mapped(mapping, a, m, NULL, &code, NULL)) && !code_publish(a, m, NULL, &code, e))
+	if (!publish_code(mapping, m, a, &code, e))
 		return false;
 	bool ok = vm_module_new(m, code, NULL, NULL, ret, e);
 	code_object_unref(code);  // the module has its own reference
@@ -587,7 +592,7 @@ static void publish_rest(const struct compile_rest *r, struct code_mapping *mapp
 	bool ok = views && view_artifacts(code_mapping_bytes(mapping), r->called->modules, n, views);
 	for (uint32_t k = 0; ok && k < n; k++) {
 		struct code_object *code;
-		ok = code_publish_mapped(mapping, &views[k], r->compiled[k]->m, NULL, &code, NULL);
+		ok = publish_code(mapping, r->compiled[k]->m, &views[k], &code, NULL);
 		if (!ok)
 			break;
 		vm_module_set_code(r->compiled[k], code);

@@ -266,6 +266,7 @@ struct serve_slot {
 	uint64_t begun;    // policy concurrent: requests that entered it since it was equal to the image
 	unsigned overdue;  // of them: those that have had their answer, and end with the last of the others
 	bool used;         // has served a request since it was equal to the image: its remaining steps have run
+	bool lags;         // runs code that is to be replaced by what is compiled behind
 	bool closed;       // a call of it did not return, or not in time: no further one, and it goes with the last
 	uint64_t served;   // since then
 	uint64_t since_ns; // it has been without requests
@@ -298,7 +299,8 @@ struct serve_shard {
 	unsigned turn;                  // hundredths of a request that the one that is tried is owed
 	struct loop_timer retire_timer; // armed while something runs in versions that have left
 	struct loop_timer idle_timer;   // policy reuse: armed while one of them has been used
-	struct loop_timer relink_timer; // armed while some run code that is to be replaced by what is compiled behind
+	struct loop_timer relink_timer; // armed while some lag
+	uint64_t lagging;               // slots that do
 	uint64_t relink_after_ns;       // since it was armed
 	struct serve_request *free_requests;
 	struct serve_request *queue_head, **queue_end;  // end: where the next is hung in

@@ -40,10 +40,18 @@ static void unlist(struct serve_slot *slot)
 	slot->prev = NULL;
 }
 
+// It runs the code that there will be, or never will.
+static void caught_up(struct serve_slot *slot, struct serve_shard *s)
+{
+	s->lagging -= slot->lags;
+	slot->lags = false;
+}
+
 static void discard(struct serve_slot *slot, struct serve_shard *s)
 {
 	struct serve_version *v = slot->version;
 	unlist(slot);
+	caught_up(slot, s);
 	canon_instance_free(slot->canon);
 	mem_free(slot);
 	serve__count_down(&s->slots);
@@ -52,7 +60,7 @@ static void discard(struct serve_slot *slot, struct serve_shard *s)
 }
 
 static void on_idle(struct loop_timer *t);
-static void relinks_later(struct serve_shard *s);
+static void watch_lag(struct serve_slot *slot, struct serve_shard *s);
 
 // Nobody calls it from now on: it is looked at when it has been so long without; 0: never.
 static void rests(struct serve_slot *slot, struct serve_shard *s, uint64_t idle_ns)
@@ -95,8 +103,7 @@ static struct serve_slot *make(struct serve_shard *s, struct serve_stock *stock,
 	serve__count(&s->meters.made, 1);
 	list_free(slot);
 	rests(slot, s, v->config->idle_fresh);
-	if (serve__component_compiles(v->deployment.component) && !loop_timer_is_armed(&s->relink_timer))
-		relinks_later(s);
+	watch_lag(slot, s);
 	return slot;
 }
 
@@ -289,10 +296,14 @@ static bool holds_too_much(const struct serve_slot *slot, const struct serve_pro
 // Equal to the image again. false: it is gone.
 static bool renew(struct serve_slot *slot, struct serve_shard *s)
 {
+	bool compiles = serve__component_compiles(slot->version->deployment.component);
 	slot->used = false;
 	slot->served = slot->begun = 0;
-	if (canon_slot_reset(slot->canon) && !holds_too_much(slot, s->service->process))
+	if (canon_slot_reset(slot->canon) && !holds_too_much(slot, s->service->process)) {
+		if (!compiles)
+			caught_up(slot, s);
 		return true;
+	}
 	discard(slot, s);
 	return false;
 }
@@ -343,26 +354,13 @@ void serve__slots_emptied(struct serve_shard *s)
 // ---- other code: what a cold start compiled behind takes the place of what was compiled when it was called, with all that this keeps. A slot gets it at its
 // next reset; one that nobody calls, and one that is never reset, when it is empty --------------------------------------------------------------------
 
-// false: it is to be looked at again.
-static bool relinks(struct serve_slot *slot)
+static void relink(struct serve_slot *slot, struct serve_shard *s)
 {
-	return !serve__component_compiles(slot->version->deployment.component) && canon_slot_relink(slot->canon);
+	if (slot->lags && !serve__component_compiles(slot->version->deployment.component) && canon_slot_relink(slot->canon))
+		caught_up(slot, s);
 }
 
-static void on_relink(struct loop_timer *t)
-{
-	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, relink_timer);
-	bool all = true;
-	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
-		for (struct serve_slot *slot = s->stocks[i].free_slots; slot; slot = slot->next)
-			all &= relinks(slot);
-	if (all) {
-		s->relink_after_ns = 0;
-		serve__memory_give_back(s->thread);
-	} else {
-		relinks_later(s);
-	}
-}
+static void on_relink(struct loop_timer *t);
 
 // Once a second at first; rarely where that takes long.
 static void relinks_later(struct serve_shard *s)
@@ -370,6 +368,29 @@ static void relinks_later(struct serve_shard *s)
 	s->relink_after_ns = s->relink_after_ns ? min_u64(2 * s->relink_after_ns, 60 * SECOND) : SECOND;
 	s->relink_timer.fn = on_relink;
 	loop_timer_set(s->loop, &s->relink_timer, sat_add_u64(loop_now_ns(s->loop), s->relink_after_ns));
+}
+
+// Those that somebody is in are not free, and looked at again.
+static void on_relink(struct loop_timer *t)
+{
+	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, relink_timer);
+	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
+		for (struct serve_slot *slot = s->stocks[i].free_slots; slot; slot = slot->next)
+			relink(slot, s);
+	if (s->lagging) {
+		relinks_later(s);
+	} else {
+		s->relink_after_ns = 0;
+		serve__memory_give_back(s->thread);
+	}
+}
+
+static void watch_lag(struct serve_slot *slot, struct serve_shard *s)
+{
+	slot->lags = serve__component_compiles(slot->version->deployment.component);
+	s->lagging += slot->lags;
+	if (slot->lags && !loop_timer_is_armed(&s->relink_timer))
+		relinks_later(s);
 }
 
 void serve__slots_let_be(struct serve_shard *s)

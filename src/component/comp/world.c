@@ -8,17 +8,26 @@ enum { FORMAT = 4, OLD_FORMAT = 3 };  // of the section `wit-component-encoding`
 
 // ---- names -------------------------------------------------------------------------------------------------------------------------------
 
+static int canonical_version(const struct wit_version *v, char *to, size_t size)
+{
+	if (v->major)
+		return snprintf(to, size, "%llu", (unsigned long long)v->major);
+	return v->minor ? snprintf(to, size, "0.%llu", (unsigned long long)v->minor) : snprintf(to, size, "0.0.%llu", (unsigned long long)v->patch);
+}
+
 bool comp__world_key(struct dec *d, struct slice name, struct slice *ret)
 {
 	struct wit_name n;
 	*ret = name;
-	if (!wit_name_parse(name, false, &n, NULL) || n.kind != WIT_NAME_INTERFACE || !n.version.present || n.version.pre.len)
+	if (!wit_name_parse(name, false, &n, NULL) || n.kind != WIT_NAME_INTERFACE || !n.version.present)
 		return true;
 	const struct wit_version *v = &n.version;
+	if (v->pre.len) {  // all of it but for the build
+		*ret = slice_sub(name, 0, name.len - (v->build.len ? v->build.len + 1 : 0));
+		return true;
+	}
 	char text[80];
-	int len = v->major ? snprintf(text, sizeof text, "%llu", (unsigned long long)v->major)
-		: v->minor     ? snprintf(text, sizeof text, "0.%llu", (unsigned long long)v->minor)
-					   : snprintf(text, sizeof text, "0.0.%llu", (unsigned long long)v->patch);
+	int len = canonical_version(v, text, sizeof text);
 	size_t path = name.len - v->text.len;
 	uint8_t *key = arena_alloc(&d->s, path + (size_t)len, 1);
 	if (!key)

@@ -179,6 +179,11 @@ static void names_of_build_targets_are_taken(void **state)
 	assert_int_equal(p->lowers[0].options.realloc.index, 3);
 	assert_int_equal(p->lifts[0].func.index, 2);
 	decoded_release(&d);
+	// Of a pre-release nothing is left out but what its build says.
+	d = decode_ok(CORE("01", "'cm32p2|a:b/store@1.0.0-rc.1' 'get' 00 01 ", "01", "02") WORLD("04", STORE("1.0.0-rc.1+5") RUN "01 "));
+	assert_int_equal(d.c->plan.nlowers, 1);
+	decoded_release(&d);
+	rejects(CORE("01", "'cm32p2|a:b/store@1' 'get' 00 01 ", "01", "02") WORLD("04", STORE("1.0.0-rc.1") RUN "01 "), ERR_INVALID, "no world of the module has");
 }
 
 static void strings_are_encoded_as_the_section_says(void **state)

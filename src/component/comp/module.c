@@ -125,7 +125,9 @@ static bool use_named(struct build *b, const struct place *p, struct slice name)
 static bool not_found(struct build *b, const struct wasm_import *x, const struct place *p)
 {
 	struct dec *d = b->d;
-	if (x->name.len && x->name.ptr[0] == '[' && (p->kind != PLACE_NOWHERE || slice_starts_with(x->module, SLICE_LIT("[export]"))))
+	struct wit_name n;
+	bool is_built_in = x->name.len && x->name.ptr[0] == '[' && !wit_name_parse(x->name, false, &n, NULL);
+	if (is_built_in && (p->kind != PLACE_NOWHERE || slice_starts_with(x->module, SLICE_LIT("[export]"))))
 		return FAIL(d, UNSUPPORTED, "`%.*s` of `%.*s` is not made for a core module here", SLICE_ARGS(x->name), SLICE_ARGS(x->module)) ||
 			err_hint(d->e, "make a component of it: wasm-tools component new, with an adapter for wasi_snapshot_preview1");
 	if (p->kind == PLACE_NOWHERE)

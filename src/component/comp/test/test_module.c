@@ -230,6 +230,7 @@ static void imports_that_no_world_has_are_refused(void **state)
 	rejects(ASKS("'a:b/store@0.2.0' 'gone' 00 01 "), ERR_INVALID, "no world of the module has `gone` of `a:b/store@0.2.0`");
 	rejects(ASKS("'$root' 'gone' 00 01 "), ERR_INVALID, "no world of the module has `gone` of `$root`");
 	rejects(ASKS("'wasi_unstable' 'fd_write' 00 01 "), ERR_INVALID, "imports as `wasi_unstable`");
+	rejects(ASKS("'a:b/store@0.2.0' '[method]r.get' 00 04 "), ERR_INVALID, "no world of the module has `[method]r.get` of `a:b/store@0.2.0`");
 	rejects(ASKS("'a:b/store@0.2.0' '[resource-drop]r' 00 04 "), ERR_UNSUPPORTED, "`[resource-drop]r` of `a:b/store@0.2.0` is not made");
 	rejects(ASKS("'a:b/store@0.2.0' '[async-lower]get' 00 01 "), ERR_INVALID, "the `async` canonical option requires an async function type");
 	rejects(ASKS("'a:b/store@0.2.0' '[stream-new-0]get' 00 01 "), ERR_UNSUPPORTED, "`[stream-new-0]get` of `a:b/store@0.2.0` is not made");

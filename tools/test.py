@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """./dev test [STAGE…]: everything that must hold before a change lands. The last line is the total; exit 0 only if nothing failed.
 
-Stages, in order: build, check, units, units-asan, units-tsan, units-check-reset, cli, linear, serve, real, swaps, updates, crashes, scripts, guests, apps, pages, tour, fuzz. Data that is not on this machine is skipped, and said so.
+Stages, in order: build, check, units, units-asan, units-tsan, units-check-reset, cli, linear, serve, real, swaps, updates, crashes, scripts, guests, apps, pages, tour, fuzz; pgo only where it is named. Data that is not on this machine is skipped, and said so.
 What failed is told again above the totals, and what failed beside other tests and held alone (UNSTEADY: no failure, but somebody should look).
 """
 import json, os, re, subprocess, sys, threading, time
@@ -251,9 +251,19 @@ def fuzz(s):
     s.run("python3", "fuzz/fuzz.py", "--replay")
 
 
-STAGES = {"build": build, "check": check, "units": units, "units-asan": units_asan, "units-tsan": units_tsan, "units-check-reset": units_check_reset, "cli": cli,
-    "linear": linear, "serve": serve, "real": real, "swaps": swaps, "updates": updates, "crashes": crashes, "scripts": scripts, "guests": guests, "apps": apps, "pages": pages, "tour": tour, "fuzz": fuzz}
+def pgo(s):
+    """The program that is installed: its engine, what serves, and what it does with traps and signals. It takes a while to build."""
+    rooms_of = ("code", "vm", "tier")
+    targets = ["tenon"] + [f"{room}_{t.stem}" for wing, room, _, _ in rooms.rooms() if room in rooms_of for t in rooms.tests(wing, room)]
+    if s.run("env", "NINJA_TARGETS=" + " ".join(targets), "./dev", "build", "--pgo", counted=False):
+        meson_tests(s, "pgo", *rooms_of, prepare=False)
+        s.run("python3", "tests/serve/run.py", "--build", "pgo", "--only", "test_warm", "--only", "test_http.py", "--only", "test_traps")
 
+
+STAGES = {"build": build, "check": check, "units": units, "units-asan": units_asan, "units-tsan": units_tsan, "units-check-reset": units_check_reset, "cli": cli,
+    "linear": linear, "serve": serve, "real": real, "swaps": swaps, "updates": updates, "crashes": crashes, "scripts": scripts, "guests": guests, "apps": apps, "pages": pages, "tour": tour, "fuzz": fuzz, "pgo": pgo}
+
+BY_NAME = ("pgo",)  # only where it is asked for
 BESIDE = ("real", "pages")  # they wait for servers and downloads, and run beside the other stages as soon as there is something to run
 MEASURES = "serve"  # has tests that measure latencies: what runs beside the others ends before it
 
@@ -272,7 +282,7 @@ class Beside(threading.Thread):
 
 
 def main():
-    named = sys.argv[1:] or list(STAGES)
+    named = sys.argv[1:] or [n for n in STAGES if n not in BY_NAME]
     for name in named:
         if name not in STAGES:
             sys.exit(f"error: no such stage: {name}\n  hint: one of {' '.join(STAGES)}")

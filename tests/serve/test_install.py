@@ -8,6 +8,7 @@ from harness import *
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="tenon-install-")
 PACKAGING = TOP / "packaging"
+PLAIN = {**os.environ, "PROFDATA": "/no/llvm-profdata"}  # what is built already: a program by a profile is ./dev test pgo
 
 
 def _need(tool):
@@ -24,7 +25,8 @@ def _run(*argv, status=0, **more):
 
 @functools.cache
 def _installed():
-    _run(TOP / "dev", "install", "/opt/tenon", env={**os.environ, "DESTDIR": _FOLDER.name + "/root"})
+    out = _run(TOP / "dev", "install", "/opt/tenon", env={**PLAIN, "DESTDIR": _FOLDER.name + "/root"})
+    check("Built without a profile" in out and "/no/llvm-profdata is not there" in out, f"why there is no profile: {out}")
     return Path(_FOLDER.name) / "root/opt/tenon"
 
 
@@ -219,7 +221,7 @@ def a_socket_that_systemd_hands_over_is_served():
 @functools.cache
 def _package():
     _need("dpkg-deb")
-    _run(TOP / "dev", "deb", _FOLDER.name)
+    _run(TOP / "dev", "deb", _FOLDER.name, env=PLAIN)
     return next(Path(_FOLDER.name).glob("*.deb"))
 
 

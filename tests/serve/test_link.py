@@ -461,6 +461,24 @@ def links_of_an_app_on_one_store_move_together():
             app.kill()
 
 
+def links_of_one_store_whose_calls_wait_for_a_key_move_together():
+    """NATS has no increment: those of a key wait for each other. What one link gives back while the other isn't held yet waits anew."""
+    if why := servers.Nats.lacks():
+        raise Skip(why)
+    with Folder() as top, servers.Nats() as nats:
+        link = f'type = "nats"\nurl = "nats://127.0.0.1:{nats.port}/links"\ndeadline = "20s"'
+        app = _App(top, link, _TWO.format(guest=shared_guest("kv") / "kv-counter-c.wasm", link=link)).start()
+        try:
+            with _Load(app, 12) as mine, _Load(app, 12, "d") as theirs:
+                for target in ("memory:a", f"nats://127.0.0.1:{nats.port}/links", "memory:b"):
+                    app.link(target, "--copy", *PATIENT)
+            check(not mine.failed and not theirs.failed, [*mine.failed, *theirs.failed][:3])
+            check((app.count("n"), app.count("d")) == (mine.acknowledged, theirs.acknowledged), f"{app.count('n')} {app.count('d')} instead of {mine.acknowledged} {theirs.acknowledged}")
+            app.stop()
+        finally:
+            app.kill()
+
+
 def a_link_that_came_to_a_store_later_stays_when_the_other_goes_back():
     with Folder() as top:
         app = _App(top, 'type = "memory"\nurl = "memory:a"', _TWO.format(guest=shared_guest("kv") / "kv-counter-c.wasm", link='type = "memory"\nurl = "memory:b"')).start()

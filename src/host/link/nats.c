@@ -672,12 +672,17 @@ static bool nats_cancel(struct link_part *part, struct link_op *op)
 	return left && wrote;
 }
 
+// Those that wait now: what is of another link, which isn't held, comes back at once, and waits anew.
 static void nats_recall(struct link_part *part)
 {
 	struct nats_part *p = part_of(part);
-	while (p->waiting) {
-		struct link_op *op = p->waiting->op;
-		stop_waiting(p->waiting);
+	struct nats_call *those = p->waiting;
+	p->waiting = NULL;
+	if (those)
+		those->prev = &those;
+	while (those) {
+		struct link_op *op = those->op;
+		stop_waiting(those);
 		link_op_done(op, LINK_RECALLED);
 	}
 	link__pool_recall(&p->pool);

@@ -98,6 +98,10 @@ def as_many_descriptors_as_handles():
     many = times(2, 9, _open(m) + put(3)) + _print(m, get(3) + const(10) + b"\x6e")  # i32.div_u: emfile is 33
     with _Served(_handle(m, many), "--handles", "10") as s:
         check(_lines(s, 2) == ["3", "3"], s.log_text()[-500:])
+    m = _module()
+    with _Served(_handle(m, _open(m) + DROP), "--handles", "3") as s:
+        check(s.get("/").status == 500, "a folder without a descriptor")
+        check(s.logged("path_open: the streams and folders of the instance take 4 descriptors, of 3 that it may have (--handles)") == 1, s.log_text()[-500:])
 
 
 def as_many_files_as_an_instance_may_have_open():

@@ -182,6 +182,9 @@ static enum seam_result call_core(struct seam_call *c, const void *func, struct 
 {
 	struct wasi_state *s = seam_state(c);
 	struct p1_call call = {.seam = *c, .func = func};
+	uint32_t max = canon_instance_max_handles(c->canon), least = 3 + c->instance->grants->n_folders;
+	if (max && max < least)
+		return seam_trap(c, "%s: the streams and folders of the instance take %u descriptors, of %u that it may have (--handles)", call.func->name, least, max);
 	if (s && !s->preview1)
 		s->preview1 = open_in_instance(c, s);
 	if (!s || !s->preview1)

@@ -230,6 +230,51 @@ static void a_swap_is_done_only_at_the_version_that_was_read(void **s)
 	close_puppet();
 }
 
+struct stuck {
+	struct link_move *move;
+	bool is_asked, is_over;
+};
+
+static void on_stuck(void *ctx, struct link_move *m)
+{
+	((struct stuck *)ctx)->is_asked = true;
+}
+
+static void on_back(void *ctx, const struct link_move_facts *f, const struct err *e)
+{
+	((struct stuck *)ctx)->is_over = true;
+}
+
+// Of a store that is held until the call's deadline.
+static void a_cas_whose_current_failed_stays_at_its_version(void **s)
+{
+	struct stuck m = {0};
+	struct link_target t;
+	struct err e = {0};
+	open_host(0);
+	open_puppet(open_link("sessions", "memory:", NULL), all_of_draft2);
+	uint32_t b = open_bucket("default");
+	set(b, "k", "v");
+	uint32_t mine = cas_new(b, "k");
+	const struct link_move_config c = {.target = &t, .copy = true, .max_pause_ns = 60 * SECOND, .ctx = &m, .journal = on_stuck, .done = on_back};
+	assert_true(link_target_parse(&guest_arena, SLICE_LIT("memory:b"), SLICE_LIT("/tmp"), &t, &e) && link_move_start(guest_link, &c, &m.move, &e));
+	while (!m.is_asked)
+		loop_run_once(loop, MILLISECOND);
+	CALL(&p, "[method]cas.current", mine);
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT), 1);
+	err_set(&e, ERR_ENV, "it is not written");
+	link_move_journalled(m.move, &e);
+	while (!m.is_over)
+		loop_run_once(loop, MILLISECOND);
+	with_key("[method]bucket.delete", b, "k", 0, 0);
+	puppet_poke(&p, 1000, SLICE_LIT("late"));
+	CALL(&p, "swap", mine, PUPPET_ARGS + 1000, 4);
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT), 1);
+	assert_int_equal(puppet_peek(&p, PUPPET_RESULT + 4), 1);  // cas-failed
+	assert_null(get(b, "k"));
+	close_puppet();
+}
+
 // A list of `n` strings "k0"… at PUPPET_ARGS + 2000, and its strings after it.
 static uint32_t poke_keys(uint32_t n, uint32_t step)
 {
@@ -435,6 +480,7 @@ int main(void)
 		cmocka_unit_test(counters_are_decimal_and_do_not_wrap),
 		cmocka_unit_test(lists_have_each_key_once_page_by_page),
 		cmocka_unit_test(a_swap_is_done_only_at_the_version_that_was_read),
+		cmocka_unit_test(a_cas_whose_current_failed_stays_at_its_version),
 		cmocka_unit_test(many_keys_are_read_and_deleted_at_once),
 		cmocka_unit_test(the_last_of_several_values_for_a_key_counts),
 		cmocka_unit_test(what_is_too_long_is_refused_unread),

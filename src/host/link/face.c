@@ -303,9 +303,11 @@ static enum seam_result read_version(struct seam_call *c, struct link__cas *cas,
 {
 	a->op = (struct link_op){.kind = LINK_GET, .key = cas->key, .wants_version = true};
 	enum seam_result r = ask(c, &cas->bucket, a, answer);
+	if (r != SEAM_OK || answer->fault)  // it stays at the version that it had
+		return r;
 	cas->epoch = a->op.answered_epoch;
 	cas->version = a->op.found ? a->op.ret_version : (struct link_version){{0}};
-	return r;
+	return SEAM_OK;
 }
 
 enum seam_result link__face_cas_new(struct seam_call *c, const struct link__bucket *b, struct slice key, const struct canon_resource_ops *of, uint32_t *ret,

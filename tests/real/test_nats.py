@@ -4,6 +4,7 @@ import base64, json, re, socket, subprocess, threading, time
 
 from door import Door, loses_nothing_acknowledged, recovers
 from servers import Nats
+from serve.peers import Peer
 
 ODD = [b"a/b", b"a.b", b"a:b", b"a%b", b"a=b", b"*", b">", b"a b", b"\0", b"a\0b", b"\xff\xfe", "ä ö".encode(), b"..", b".", b"", b"$KV", b"=41", b"A" * 300]
 ARGUMENTS = {"test_a_server_without_jetstream_is_said": [], "test_a_password": ["--user", "u", "--pass", "p\"x"], "test_a_token": ["--auth", "t0ken"]}
@@ -182,6 +183,23 @@ def test_what_waits_for_a_lock_is_given_back_and_taken_back(nats):
         assert r.code == "ok" and int(r.rest) <= 2, r
 
 
+def test_what_waits_for_a_lock_and_is_given_back_past_a_link_waits_again(nats):
+    with Door(nats.target, "--deadline-ms", "30000") as d:
+        assert d.incr(b"n").rest == "1"
+        nats.freeze()
+        for _ in range(20):
+            d.begin("incr", b"default".hex(), b"n".hex(), 1)
+        d.say("rest", 50)
+        assert d.line() == "done"
+        watchdog = threading.Timer(60, d.p.kill)
+        watchdog.start()
+        d.say("recall")  # those whose lock another one has are begun anew at once: nothing holds them back
+        assert d.line() == "done"
+        watchdog.cancel()
+        nats.thaw()
+        assert sorted(int(r.rest) for r in d.wait(20)) == list(range(2, 22))
+
+
 def test_streams_of_others_are_refused(nats):
     create = lambda **more: nats.ask("$JS.API.STREAM.CREATE.KV_links", json.dumps({"name": "KV_links", "subjects": ["$KV.links.>"], "max_msgs_per_subject": 1, "discard": "new",
         "allow_direct": True, "storage": "file", "num_replicas": 1, **more}).encode())
@@ -268,3 +286,30 @@ def test_by_tls(nats):
     with Door(nats.target.replace("nats://", "tls://"), "--ca", f"{folder}/cert.pem") as d:  # one that has no TLS
         r = d.set(b"k", b"v")
         assert r.code == "unsent", r
+
+
+class _Asking(Peer):
+    """Greets as a server of NATS does; then it asks, and never reads what it is answered."""
+
+    sent = 0
+
+    def _serve(self, c):
+        config = {"subjects": ["$KV.links.>"], "retention": "limits", "max_msgs_per_subject": 1, "discard": "new", "allow_direct": True}
+        answer, there = json.dumps({"config": config}).encode(), b""
+        try:
+            c.sendall(b"INFO " + json.dumps({"version": "2.9.0", "headers": True, "max_payload": 1 << 20}).encode() + b"\r\nPONG\r\n")
+            while not (m := re.search(rb"PUB \$JS\.API\.STREAM\.INFO\.KV_links (\S+) 0\r\n", there)):
+                there += c.recv(4096)
+            c.sendall(b"MSG %s 1 %d\r\n%s\r\n" % (m[1], len(answer), answer))
+            for _ in range(4096):
+                c.sendall(b"PING\r\n" * 4096)
+                self.sent += 6 * 4096
+        except OSError:
+            pass
+        c.close()
+
+
+def test_a_server_that_asks_and_never_reads_is_left(nats):
+    with _Asking() as peer, Door(f"nats://127.0.0.1:{peer.port}/links", "--deadline-ms", "20000") as d:
+        r = d.set(b"k", b"v")
+        assert r.code == "unknown" and "PING" in r.rest and peer.sent < 50 << 20, (r, peer.sent)

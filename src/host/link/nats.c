@@ -676,13 +676,13 @@ static bool nats_cancel(struct link_part *part, struct link_op *op)
 static void nats_recall(struct link_part *part)
 {
 	struct nats_part *p = part_of(part);
-	struct nats_call *those = p->waiting;
+	struct nats_call *list = p->waiting;  // those that wait now: what nobody holds back comes again at once, and waits for its lock anew
 	p->waiting = NULL;
-	if (those)
-		those->prev = &those;
-	while (those) {
-		struct link_op *op = those->op;
-		stop_waiting(those);
+	if (list)
+		list->prev = &list;
+	while (list) {
+		struct link_op *op = list->op;
+		stop_waiting(list);  // takes it out
 		link_op_done(op, LINK_RECALLED);
 	}
 	link__pool_recall(&p->pool);

@@ -11,7 +11,7 @@
 
 #include "sys/sys.h"
 
-enum { API_STREAM_NOT_FOUND = 10059, API_NAME_IN_USE = 10058, SUBSCRIPTION = 1 };
+enum { API_STREAM_NOT_FOUND = 10059, API_NAME_IN_USE = 10058, SUBSCRIPTION = 1, PONGS_MAX = 10000 };
 
 static struct nats_wire *wire_of(struct link_wire *w)
 {
@@ -131,6 +131,10 @@ static bool take_info(struct nats_wire *x, struct slice text)
 		link__wire_fail(&x->w, true, "a server of NATS without headers (%s)", x->version);
 		return false;
 	}
+	if (tls && x->input.at < x->input.in.len) {  // whoever stands between could have put it there: it would count as what TLS brings
+		link__wire_fail(&x->w, false, "the server says more in clear than its greeting");
+		return false;
+	}
 	if (tls && !link__wire_start_tls(&x->w))
 		return false;
 	say_hello(x, tls);
@@ -237,15 +241,27 @@ static bool take_error(struct nats_wire *x, struct slice text)
 	return false;
 }
 
+// Of who asks and never reads not all answers are kept. false: the wire has failed.
+static bool answer_ping(struct nats_wire *x)
+{
+	struct link_wire *w = &x->w;
+	x->pongs = w->out.len == w->out_start ? 1 : x->pongs + 1;
+	if (x->pongs > PONGS_MAX) {
+		link__wire_fail(w, false, "the server asks (PING) and does not read what it is answered");
+		return false;
+	}
+	buf_put_str(&w->out, "PONG\r\n");
+	link__wire_flush(w);
+	return true;
+}
+
 static bool take(struct nats_wire *x, const struct nats_message *m)
 {
 	switch (m->verb) {
 	case NATS_INFO:
 		return take_info(x, m->text);
 	case NATS_PING:
-		buf_put_str(&x->w.out, "PONG\r\n");
-		link__wire_flush(&x->w);
-		return true;
+		return answer_ping(x);
 	case NATS_PONG:
 		if (x->state == NATS_AWAITS_PONG) {
 			x->state = NATS_AWAITS_STREAM;

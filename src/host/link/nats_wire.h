@@ -37,7 +37,7 @@ struct nats_wire {
 	char inbox[40];           // "_INBOX.…", ours
 	uint64_t max_payload;
 	char version[16];         // of the server
-	bool knows_nothing;       // no JetStream answered
+	uint32_t pongs;           // that were put to what is to be sent since there was nothing
 };
 extern const struct link_protocol nats__protocol;
 

@@ -94,8 +94,9 @@ class Door:
                 return found, pages
             assert keys, "an empty page that is not the last"
 
-    def storm(self, n, key, bucket=b"default"):
-        self.say("storm", n, hexed(bucket), hexed(key))
+    def storm(self, n, key, bucket=b"default", *more):
+        """`more`: how many at once."""
+        self.say("storm", n, hexed(bucket), hexed(key), *more)
         words = self.line().split()
         return {words[i]: int(words[i + 1]) for i in range(0, 12, 2)}
 

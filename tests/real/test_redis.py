@@ -6,7 +6,8 @@ from servers import Redis, free_port
 
 ODD = [b"a/b", b"a:b", b"a%b", b"a=b", b"*", b"[a]?\\^-", b"\0", b"a\0b", b"\xff\xfe", "ä ö".encode(), b"..", b"", b"{tag}", b"a b", b"=41", b"A" * 300]
 # Of the server, by test.
-ARGUMENTS = {"test_a_server_that_loads_its_data_is_waited_for": ["--enable-debug-command", "yes"]}
+DEBUG = ["--enable-debug-command", "yes"]
+ARGUMENTS = {"test_a_server_that_loads_its_data_is_waited_for": DEBUG, "test_a_list_that_finds_nothing_ends_when_all_are_called_back": DEBUG}
 
 
 def test_each_operation(redis):
@@ -242,3 +243,27 @@ def test_by_tls(redis):
         with Door(f"rediss://127.0.0.1:{port}/0", "--ca", f"{folder}/cert.pem") as d:
             r = d.set(b"k", b"v")
             assert r.code == "unsent" and "certificate" in r.rest.lower(), r
+
+
+def test_a_server_that_lets_no_more_connections_in_is_used_by_those_that_are(redis):
+    with Door(redis.target, "--deadline-ms", "20000") as d:
+        assert d.set(b"k", b"v").code == "ok"
+        redis.ask("config", "set", "maxclients", "1")
+        end, ended = time.monotonic() + 4, {}
+        while time.monotonic() < end:  # enough at once for another connection, which is tried for again and again
+            for word, n in d.storm(4000, b"n", b"default", 1000).items():
+                ended[word] = ended.get(word, 0) + n
+        assert ended["ok"] > 0 and ended["unsent"] == 0 and ended["unknown"] == 0, ended
+
+
+def test_a_list_that_finds_nothing_ends_when_all_are_called_back(redis):
+    redis.ask("debug", "populate", "1000000", "of-others")
+    with Door(redis.target, "--deadline-ms", "120000") as d:
+        d.begin("list", b"default".hex(), 100, 0)
+        d.say("rest", 20)
+        assert d.line() == "done"
+        d.say("recall")
+        assert d.line() == "done"
+        (r,) = d.wait(1)
+        cursor, keys = r.keys
+        assert cursor and not keys, r

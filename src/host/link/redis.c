@@ -31,6 +31,7 @@ struct redis_call {
 	struct link_op *op;
 	uint64_t scan;            // where SCAN goes on
 	uint32_t step;            // of CHECK
+	uint32_t recalls;         // of the part, when it began
 	bool cluster;
 };
 struct redis_part {
@@ -42,6 +43,7 @@ struct redis_part {
 	VEC(struct link_key)
 	keys;
 	uint32_t scan_count;
+	uint32_t recalls;
 };
 struct redis_wire {
 	struct link_wire w;
@@ -378,7 +380,7 @@ static void take_page(struct redis_call *r, const redisReply *a)
 		link_op_fail(op, LINK_REFUSED, "memory is out");
 		return;
 	}
-	if (p->keys.len == 0 && r->scan) {
+	if (p->keys.len == 0 && r->scan && r->recalls == p->recalls) {  // else who waits for all to end is not to wait for the whole database
 		link__pool_call(&p->pool, &r->c);
 		return;
 	}
@@ -616,6 +618,7 @@ static void begin(struct redis_call *r)
 	r->scan = op->cursor;
 	r->step = 0;
 	r->cluster = false;
+	r->recalls = r->part->recalls;
 	r->c.done = on_end;
 	r->c.deadline_ns = op->deadline_ns;
 	r->c.reads = op->kind == LINK_CHECK || op->kind == LINK_GET || op->kind == LINK_EXISTS || op->kind == LINK_LIST;
@@ -658,6 +661,7 @@ static bool redis_cancel(struct link_part *part, struct link_op *op)
 
 static void redis_recall(struct link_part *part)
 {
+	part_of(part)->recalls++;
 	link__pool_recall(&part_of(part)->pool);
 }
 

@@ -159,6 +159,15 @@ static void reset_out(struct link_wire *w)
 		buf_clear(&w->out);
 }
 
+// Where there is always something left the buffer never is empty: what was sent goes when it is half of it, so that each byte is moved once.
+static void drop_sent(struct link_wire *w)
+{
+	size_t left = waiting(w);
+	memcpy(w->out.ptr, w->out.ptr + w->out_start, left);
+	w->out.len = left;
+	w->out_start = 0;
+}
+
 // false: the wire is gone.
 static bool send_some(struct link_wire *w)
 {
@@ -177,6 +186,8 @@ static bool send_some(struct link_wire *w)
 	}
 	if (!waiting(w))
 		reset_out(w);
+	else if (w->out_start >= waiting(w))
+		drop_sent(w);
 	want(w);
 	if (was_full && has_room(w))
 		pump(w->pool);
@@ -292,7 +303,7 @@ static void on_time(struct loop_timer *t)
 	if (now < until && w->state == WIRE_READY)
 		loop_timer_set(p->loop, t, until);
 	else
-		free_wire(w);
+		end(w, false);  // what it gives back goes elsewhere
 }
 
 static void start(struct loop_job *j)
@@ -509,9 +520,18 @@ static uint64_t next_random(struct link_pool *p)
 	return p->random;
 }
 
+// A server that lets no more connections in still serves those that are.
+static bool has_ready_wire(const struct link_pool *p)
+{
+	for (const struct link_wire *w = p->wires; w; w = w->next)
+		if (w->state == WIRE_READY && !w->failed)
+			return true;
+	return false;
+}
+
 static bool is_broken(const struct link_pool *p, uint64_t now)
 {
-	return p->failing_since_ns && (p->refused || now - p->failing_since_ns >= BREAK_AFTER);
+	return p->failing_since_ns && (p->refused || now - p->failing_since_ns >= BREAK_AFTER) && !has_ready_wire(p);
 }
 
 static void is_connected(struct link_pool *p)

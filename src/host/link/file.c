@@ -12,7 +12,15 @@
 #include "link_int.h"
 #include "sys/sys.h"
 
-enum { FORMAT = 1, BATCH = 256, READERS = 4, BUSY_MS = 1000, CHECKPOINT_PAGES = 1000 };
+enum {
+	FORMAT = 1,
+	BATCH = 256,               // writes of one transaction
+	READERS = 4,
+	BUSY_MS = 1000,
+	LOG_PAGES = 1000,          // are put into the file where nobody waits
+	LOG_MOST = 4 * LOG_PAGES,  // or where they do
+	SWEEP_MOST = 1000,         // keys whose time is over, in one go
+};
 #define HELD_MAX (256 * MIB)
 
 struct file;
@@ -72,12 +80,13 @@ static struct file *file_of(struct link_part *p)
 
 static const char *const texts[STATEMENTS] = {
 	[GET] = "SELECT value, version, ends FROM kv WHERE space = ?1 AND bucket = ?2 AND key = ?3",
-	[ALL_KEYS] = "SELECT id, bucket, key, ends FROM kv WHERE id > ?2 AND space = ?1 ORDER BY id LIMIT ?3",
-	[KEYS] = "SELECT id, bucket, key, ends FROM kv WHERE id > ?2 AND space = ?1 AND bucket = ?4 ORDER BY id LIMIT ?3",
+	// Both in the order of `id`, from it on: what is sorted for a page would be all that is there. (+: not by the index of names.)
+	[ALL_KEYS] = "SELECT id, bucket, key, ends FROM kv WHERE id > ?2 AND +space = ?1 ORDER BY id LIMIT ?3",
+	[KEYS] = "SELECT id, bucket, key, ends FROM kv INDEXED BY kv_order WHERE id > ?2 AND space = ?1 AND bucket = ?4 ORDER BY id LIMIT ?3",
 	[PUT] = ("INSERT INTO kv(space, bucket, key, value, version, ends) VALUES(?1, ?2, ?3, ?4, ?5, ?6) "
 			 "ON CONFLICT(space, bucket, key) DO UPDATE SET value = excluded.value, version = excluded.version, ends = excluded.ends"),
 	[DROP] = "DELETE FROM kv WHERE space = ?1 AND bucket = ?2 AND key = ?3",
-	[SWEEP] = "DELETE FROM kv WHERE ends IS NOT NULL AND ends <= ?1",
+	[SWEEP] = "DELETE FROM kv WHERE id IN (SELECT id FROM kv WHERE ends IS NOT NULL AND ends <= ?1 LIMIT ?2)",
 };
 
 // For people, of the last failure.
@@ -113,17 +122,18 @@ static int run_text(sqlite3 *db, const char *text)
 	return sqlite3_exec(db, text, NULL, NULL, NULL);
 }
 
-static int format_of(sqlite3 *db, int *ret_rc)
+// What a text gives, -1: nothing (*ret_rc).
+static int number_of(sqlite3 *db, const char *text, int *ret_rc)
 {
 	sqlite3_stmt *s = NULL;
-	int format = -1;
-	*ret_rc = sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &s, NULL);
+	int n = -1;
+	*ret_rc = sqlite3_prepare_v2(db, text, -1, &s, NULL);
 	if (*ret_rc == SQLITE_OK && (*ret_rc = sqlite3_step(s)) == SQLITE_ROW) {
-		format = sqlite3_column_int(s, 0);
+		n = sqlite3_column_int(s, 0);
 		*ret_rc = SQLITE_OK;
 	}
 	sqlite3_finalize(s);
-	return format;
+	return n;
 }
 
 static void base_close(struct base *b)
@@ -141,6 +151,7 @@ static int make_tables(sqlite3 *db)
 						"CREATE TABLE IF NOT EXISTS kv(id INTEGER PRIMARY KEY, space TEXT NOT NULL, bucket BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, "
 						"version INTEGER NOT NULL, ends INTEGER, UNIQUE(space, bucket, key));"
 						"CREATE INDEX IF NOT EXISTS kv_ends ON kv(ends) WHERE ends IS NOT NULL;"
+						"CREATE INDEX IF NOT EXISTS kv_order ON kv(space, bucket);"  // with the id, as each index
 						"PRAGMA user_version = 1; COMMIT");
 }
 
@@ -152,8 +163,9 @@ static int base_open_file(struct base *b, const struct file *f, bool writes, con
 		rc = sqlite3_busy_timeout(b->db, BUSY_MS);
 	if (rc == SQLITE_OK)
 		rc = run_text(b->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0");
-	int format = rc == SQLITE_OK ? format_of(b->db, &rc) : -1;
-	if (rc == SQLITE_OK && format == 0)
+	int format = rc == SQLITE_OK ? number_of(b->db, "PRAGMA user_version", &rc) : -1;
+	bool lacks = format == 0 || (format == FORMAT && number_of(b->db, "SELECT count(*) FROM sqlite_master WHERE name = 'kv_order'", &rc) == 0);
+	if (rc == SQLITE_OK && lacks)
 		rc = make_tables(b->db);
 	if (rc == SQLITE_OK && (format < 0 || format > FORMAT)) {
 		*ret_why = "the file is of a newer format";
@@ -504,8 +516,32 @@ static struct request *take_batch(struct file *f)
 	return list;
 }
 
-// The log is put into the file where nobody waits, and what has ended its time is dropped.
-static void tidy(struct file *f)
+// What nobody will write: there is no writer from here on.
+static struct request *take_all(struct file *f)
+{
+	spinlock_lock(&f->lock);
+	struct request *list = f->first;
+	for (struct request *r = list; r; r = r->next)
+		r->is_queued = false;
+	f->first = NULL;
+	f->last = &f->first;
+	f->writing = false;
+	spinlock_unlock(&f->lock);
+	return list;
+}
+
+// To their loops.
+static void give_back(struct request *list)
+{
+	while (list) {
+		struct request *r = list;
+		list = r->next;
+		loop_post_remote(r->loop, &r->back);
+	}
+}
+
+// The log is put into the file if it has so many pages, and what has ended its time is dropped.
+static void tidy(struct file *f, int pages)
 {
 	struct base *b = &f->writer;
 	uint64_t now = wall_ms();
@@ -513,12 +549,13 @@ static void tidy(struct file *f)
 	if (!b->db)
 		return;
 	if (now > f->swept_ms + 1000) {
-		f->swept_ms = now;
 		sqlite3_bind_int64(b->statements[SWEEP], 1, (int64_t)now);
-		sqlite3_step(b->statements[SWEEP]);  // what fails is tried again
+		sqlite3_bind_int64(b->statements[SWEEP], 2, SWEEP_MOST);
+		bool all = sqlite3_step(b->statements[SWEEP]) != SQLITE_DONE || sqlite3_changes(b->db) < SWEEP_MOST;  // what fails is tried again
+		f->swept_ms = all ? now : f->swept_ms;
 		done_with(b->statements[SWEEP]);
 	}
-	if (f->wal_pages < CHECKPOINT_PAGES)
+	if (f->wal_pages < pages)
 		return;
 	sqlite3_wal_checkpoint_v2(b->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, NULL);
 	f->wal_pages = 0;
@@ -543,7 +580,7 @@ static bool is_idle(struct file *f)
 	spinlock_unlock(&f->lock);
 	if (!idle)
 		return false;
-	tidy(f);
+	tidy(f, LOG_PAGES);
 	spinlock_lock(&f->lock);
 	idle = f->first == NULL;
 	f->writing = !idle;
@@ -554,17 +591,15 @@ static bool is_idle(struct file *f)
 static void write_run(struct loop_work *w)
 {
 	struct file *f = CONTAINER_OF(w, struct writer, work)->file;
-	for (bool goes = true; goes;) {
+	for (;;) {
 		struct request *list = take_batch(f);
 		write_batch(f, list);
 		if (f->writer.db)
 			sqlite3_wal_hook(f->writer.db, on_commit, f);
-		while (list) {
-			struct request *r = list;
-			list = r->next;
-			loop_post_remote(r->loop, &r->back);
-		}
-		goes = !is_idle(f);
+		give_back(list);
+		if (is_idle(f))
+			return;
+		tidy(f, LOG_MOST);
 	}
 }
 
@@ -614,14 +649,9 @@ static void submit_write(struct file *f, struct request *r)
 	spinlock_unlock(&f->lock);
 	if (!starts || start_writer(f, r->part->loop))
 		return;
-	spinlock_lock(&f->lock);
-	f->writing = false;
-	if (r->is_queued)
-		queue_take(f, r);
-	spinlock_unlock(&f->lock);
-	struct link_op *op = r->op;
-	request_free(r);
-	link_op_fail(op, LINK_UNSENT, "the host has too much to do");
+	struct request *list = take_all(f);  // also what came since to a writer that is none
+	all_fail(list, LINK_UNSENT, "the host has too much to do");
+	give_back(list);
 }
 
 static void submit(struct link_part *p, struct link_op *op)

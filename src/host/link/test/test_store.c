@@ -2,7 +2,9 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -322,6 +324,116 @@ static void what_is_no_store_says_what_is_wrong(void **s)
 	drop_folder();
 }
 
+// ---- files that are written to without a pause --------------------------------------------------------------------------------------------------
+
+enum { CROWD = 2048, VALUE = 8192 };
+struct crowd {
+	struct link *link;
+	uint32_t begun, over, most, failed;
+	bool differ;  // each write has a key of its own
+	struct member {
+		struct link_op op;
+		struct crowd *of;
+		char key[16];
+	} list[CROWD];
+};
+
+static void write_next(struct member *m)
+{
+	static uint8_t value[VALUE];
+	struct crowd *c = m->of;
+	int n = snprintf(m->key, sizeof m->key, "k%u", c->differ ? c->begun : (uint32_t)(m - c->list));
+	void (*done)(struct link_op *) = m->op.done;
+	m->op = (struct link_op){.kind = LINK_SET, .bucket = SLICE_LIT("default"), .key = slice_of(m->key, (size_t)n), .done = done, .deadline_ns = UINT64_MAX};
+	m->op.value = slice_of(value, c->differ ? 1 : sizeof value);
+	c->begun++;
+	link__submit(&c->link->shards[0], &m->op);
+}
+
+static void on_written(struct link_op *op)
+{
+	struct member *m = CONTAINER_OF(op, struct member, op);
+	m->of->over++;
+	m->of->failed += op->code != LINK_OK;
+	if (m->of->begun < m->of->most)
+		write_next(m);
+}
+
+static void crowd_begin(struct crowd *c, struct link *l, uint32_t most, bool differ)
+{
+	*c = (struct crowd){.link = l, .most = most, .differ = differ};
+	for (unsigned i = 0; i < CROWD && c->begun < most; i++) {
+		c->list[i].of = c;
+		c->list[i].op.done = on_written;
+		write_next(&c->list[i]);
+	}
+}
+
+static void crowd_end(struct crowd *c)
+{
+	while (c->over < c->begun)
+		loop_run_once(loop, UINT64_MAX);
+	assert_int_equal(c->failed, 0);
+}
+
+static struct crowd crowd;
+
+static void the_log_of_a_file_that_is_always_written_to_is_bounded(void **s)
+{
+	char path[128];
+	struct stat st;
+	make_folder();
+	open_host();
+	struct link *l = open_link("file:kv.db");
+	crowd_begin(&crowd, l, 16000, false);
+	crowd_end(&crowd);
+	snprintf(path, sizeof path, "%s/kv.db-wal", folder);
+	assert_int_equal(stat(path, &st), 0);
+	if (st.st_size > 40 << 20)  // of 125 MiB and more that were written
+		fail_msg("the log has %lld bytes", (long long)st.st_size);
+	link_unref(l);
+	close_host();
+	drop_folder();
+}
+
+// CPU time of this process for a list of all, by pages.
+static uint64_t list_all(struct link *l, uint32_t most, bool all)
+{
+	struct timespec from, to;
+	uint64_t cursor = 0;
+	uint32_t n = 0;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	do {
+		struct asked a = ask(l, (struct link_op){.kind = LINK_LIST, .cursor = cursor, .limit = 64, .all = all});
+		cursor = a.op.ret_cursor;
+		n += a.keys;
+	} while (cursor);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	assert_int_equal(n, most);
+	return (uint64_t)(to.tv_sec - from.tv_sec) * SECOND + (uint64_t)to.tv_nsec - (uint64_t)from.tv_nsec;
+}
+
+static void a_list_of_a_file_costs_as_much_as_it_has_keys(void **s)
+{
+	enum { FEW = 2000, TIMES = 10 };
+	for (int all = 0; all < 2; all++) {
+		uint64_t ns[2];
+		make_folder();
+		open_host();
+		struct link *l = open_link("file:kv.db");
+		for (int i = 0; i < 2; i++) {
+			crowd_begin(&crowd, l, i ? FEW * TIMES : FEW, true);
+			crowd_end(&crowd);
+			ns[i] = min_u64(list_all(l, crowd.most, all), list_all(l, crowd.most, all));
+		}
+		if (ns[1] > 3 * TIMES * ns[0])
+			fail_msg("%u keys take %llu ns, %u keys %llu", FEW, (unsigned long long)ns[0], FEW * TIMES, (unsigned long long)ns[1]);
+		link_unref(l);
+		close_host();
+		drop_folder();
+	}
+}
+
 static int setup(void **s)
 {
 	arena_init(&arena, 0);
@@ -347,6 +459,8 @@ int main(void)
 		cmocka_unit_test(what_was_acknowledged_survives_a_kill),
 		cmocka_unit_test(a_file_keeps_what_it_was_given),
 		cmocka_unit_test(what_is_no_store_says_what_is_wrong),
+		cmocka_unit_test(the_log_of_a_file_that_is_always_written_to_is_bounded),
+		cmocka_unit_test(a_list_of_a_file_costs_as_much_as_it_has_keys),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -91,7 +91,8 @@ void loop_post_remote(struct loop *l, struct loop_remote *r);
 
 // ---- blocking work ---------------------------------------------------------------------------------------------------------------
 struct loop_pool;
-// `run` is called on a thread of the pool, `done` afterwards, once: on the loop's thread, unless it was let go.
+// `run` is called on a thread of the pool, `done` afterwards, once: on the loop's thread, unless it was let go. Where `run` sets `again` there is more to do:
+// it is called anew, by a thread that takes what waited meanwhile first; but not if it was let go without being finished.
 struct loop_work {
 	struct loop_remote remote;
 	struct loop_work *next;
@@ -103,7 +104,7 @@ struct loop_work {
 	uint64_t round;   // the pool's, as what follows
 	enum { LOOP_WORK_QUEUED, LOOP_WORK_RUNS, LOOP_WORK_POSTED } state;
 	bool let_go;  // `done` may look at it
-	bool finish;
+	bool finish, again;
 };
 // Threads are started when they are needed, at most `max_threads`, and end after a while without work; at most `max_queued` works wait. One pool may serve
 // many loops. One owner has half of the threads and half of the queue at most, a group three quarters: what others want finds room, and a thread. Groups take

@@ -1,6 +1,7 @@
 // The pool of threads for what blocks. One mutex guards the queue and the states of works.
 //
 //   queued ──► running ──► posted to its loop ──► done, there
+//   again: running ──► queued
 //   let go: queued ──► done at once (or, where it is to be finished, as below);  running ──► done, on the pool's thread;  posted ──► done, on the loop
 //
 // Works wait in lanes, a group's in one of them (two groups may share one), and the lanes take turns. Within a lane the owners do: each has one work in a round,
@@ -100,6 +101,23 @@ static struct lane *lane_of(struct loop_pool *p, const struct loop_work *w)
 	return &p->lanes[of ? of * 0x9e3779b97f4a7c15u >> 58 : OPEN_LANE];
 }
 
+// A round behind the last of its owner's, and behind those of the same round.
+static void queue(struct loop_pool *p, struct loop_work *w)
+{
+	struct lane *l = lane_of(p, w);
+	struct loop_work **at = &l->first;
+	w->round = l->round;
+	for (const struct loop_work *x = l->first; x && w->owner; x = x->next)
+		if (x->owner == w->owner)
+			w->round = max_u64(w->round, x->round + 1);
+	while (*at && (*at)->round <= w->round)
+		at = &(*at)->next;
+	w->next = *at;
+	*at = w;
+	l->queued++;
+	p->queued++;
+}
+
 static struct loop_work *unqueue(struct loop_pool *p, struct loop_work *w)
 {
 	struct lane *l = lane_of(p, w);
@@ -166,12 +184,18 @@ static void runs_no_more(struct loop_pool *p, struct loop_work *w)
 static void run_work(struct loop_pool *p, struct loop_work *w)
 {
 	w->state = LOOP_WORK_RUNS;
+	w->again = false;
 	w->next = p->running;
 	p->running = w;
 	sys_mutex_unlock(&p->lock);
 	w->run(w);
 	sys_mutex_lock(&p->lock);
 	runs_no_more(p, w);
+	if (w->again && (!w->let_go || w->finish)) {
+		w->state = LOOP_WORK_QUEUED;
+		queue(p, w);
+		return;
+	}
 	if (!w->let_go) {
 		w->state = LOOP_WORK_POSTED;
 		w->remote.fn = deliver;
@@ -209,23 +233,6 @@ static bool has_room(struct loop_pool *p, const struct loop_work *w)
 	const struct lane *l = lane_of(p, w);
 	return p->queued < p->max_queued && (!group_of(w) || count_group(l->first, group_of(w)) < three_quarters(p->max_queued)) &&
 		(!w->owner || count(l->first, w->owner) < half(p->max_queued));
-}
-
-// Under the lock. A round behind the last of its owner's, and behind those of the same round.
-static void queue(struct loop_pool *p, struct loop_work *w)
-{
-	struct lane *l = lane_of(p, w);
-	struct loop_work **at = &l->first;
-	w->round = l->round;
-	for (const struct loop_work *x = l->first; x && w->owner; x = x->next)
-		if (x->owner == w->owner)
-			w->round = max_u64(w->round, x->round + 1);
-	while (*at && (*at)->round <= w->round)
-		at = &(*at)->next;
-	w->next = *at;
-	*at = w;
-	l->queued++;
-	p->queued++;
 }
 
 // Under the lock. false: there is none to do the work.

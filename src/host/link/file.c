@@ -588,10 +588,14 @@ static bool is_idle(struct file *f)
 	return idle;
 }
 
+// A turn of a writer whose queue never gets empty; then the thread does what others wait for.
+#define WRITER_TURN (20 * MILLISECOND)
+
 static void write_run(struct loop_work *w)
 {
 	struct file *f = CONTAINER_OF(w, struct writer, work)->file;
-	for (;;) {
+	uint64_t end = sys_now_ns() + WRITER_TURN;
+	while (!w->again) {
 		struct request *list = take_batch(f);
 		write_batch(f, list);
 		if (f->writer.db)
@@ -600,6 +604,7 @@ static void write_run(struct loop_work *w)
 		if (is_idle(f))
 			return;
 		tidy(f, LOG_MOST);
+		w->again = sys_now_ns() >= end;
 	}
 }
 

@@ -368,6 +368,66 @@ static void *stop_later(void *arg)
 	loop_stop(arg);
 	return NULL;
 }
+// Runs again until it has had its turns; each turn and what others want are noted in their order.
+struct turns {
+	struct loop_work w;
+	int left;
+};
+static char order[16];
+static uint32_t n_order;
+
+static void note(char c)
+{
+	order[__atomic_fetch_add(&n_order, 1, __ATOMIC_RELAXED)] = c;
+}
+
+static void run_turn(struct loop_work *w)
+{
+	struct turns *t = CONTAINER_OF(w, struct turns, w);
+	note('a');
+	w->again = --t->left > 0;
+}
+
+static void run_other(struct loop_work *w)
+{
+	(void)w;
+	note('b');
+}
+
+static int turns_done;
+static void turn_done(struct loop_work *w)
+{
+	(void)w;
+	__atomic_fetch_add(&turns_done, 1, __ATOMIC_SEQ_CST);
+}
+
+// Also one that is nobody's any more and is to be finished.
+static void work_that_goes_on_lets_others_have_their_turn(void **state)
+{
+	(void)state;
+	for (int let_go = 0; let_go < 2; let_go++) {
+		struct loop *l = new_loop();
+		struct err e = {0};
+		struct loop_pool *p;
+		struct stuck first = {.w = {.run = stuck_run, .done = stuck_done}};
+		struct turns goes_on = {.w = {.run = run_turn, .done = turn_done}, .left = 3};
+		struct loop_work other = {.run = run_other, .done = turn_done};
+		may_end = turns_done = 0;
+		n_order = 0;
+		assert_true(loop_pool_new(&p, 1, 8, &e));
+		assert_true(loop_work_submit(p, l, &first.w) && loop_work_submit(p, l, &goes_on.w) && loop_work_submit(p, l, &other));
+		if (let_go)
+			loop_work_let_go(p, &goes_on.w, true);
+		__atomic_store_n(&may_end, 1, __ATOMIC_SEQ_CST);
+		while (now(&turns_done) < 2 || !now(&first.done))
+			loop_run_once(l, MS);
+		assert_int_equal(n_order, 4);
+		assert_memory_equal(order, "abaa", 4);
+		loop_pool_free(p);
+		loop_free(l);
+	}
+}
+
 static void stop_from_another_thread_ends_run(void **state)
 {
 	struct loop *l = new_loop();
@@ -563,6 +623,7 @@ int main(void)
 		cmocka_unit_test(a_group_leaves_room_and_threads_for_others),
 		cmocka_unit_test(let_go_a_work_ends_without_its_loop_and_nobody_waits_for_it),
 		cmocka_unit_test(the_pool_finishes_what_was_let_go_to_be_finished),
+		cmocka_unit_test(work_that_goes_on_lets_others_have_their_turn),
 		cmocka_unit_test(a_wakeup_ends_the_wait_each_time),
 		cmocka_unit_test(stop_from_another_thread_ends_run),
 	};

@@ -14,8 +14,7 @@
 //    calls have no answer.
 // 3. A lane has calls on one wire only. What was cancelled does not count.
 // 4. While there is no connection and none can be had (for BREAK_AFTER, or the server has refused us), calls end at once, as CALL_NOT_SENT with what went wrong; from
-//    time to
-//    time (back-off with jitter) the first that comes is what tries again.
+//    time to time (back-off with jitter) the first that comes is what tries again.
 #ifndef TENON_LINK_TRANSPORT_H
 #define TENON_LINK_TRANSPORT_H
 

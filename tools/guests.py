@@ -100,13 +100,19 @@ class Shell:
         if re.match(r"tenon (serve|up)\b", command):
             return self.serve(command, wanted)
         at = self.folder.parent / "cwd"
-        p = subprocess.run(["bash", "-c", f"{command}\nstatus=$?\npwd >'{at}'\nexit $status"], cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, errors="replace", timeout=MINUTES * 60)
+        p = subprocess.Popen(["bash", "-c", f"{command}\nstatus=$?\npwd >'{at}'\nexit $status"], cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
+        try:
+            out, err = p.communicate(timeout=MINUTES * 60)
+        except BaseException:
+            os.killpg(p.pid, signal.SIGKILL)  # with what it started
+            p.communicate()
+            raise
         self.cwd = Path(at.read_text().strip())
         if p.returncode:
-            raise Wrong(f"ends with {p.returncode}:\n{p.stdout[-1500:]}{p.stderr[-1500:]}")
-        if wanted and not same(p.stdout.rstrip("\n").split("\n"), wanted):
-            raise Wrong(f"prints\n{p.stdout}{p.stderr}and not\n" + "\n".join(wanted))
+            raise Wrong(f"ends with {p.returncode}:\n{out[-1500:]}{err[-1500:]}")
+        if wanted and not same(out.rstrip("\n").split("\n"), wanted):
+            raise Wrong(f"prints\n{out}{err}and not\n" + "\n".join(wanted))
 
     def serve(self, command, wanted):
         self.stop()

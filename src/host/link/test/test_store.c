@@ -396,6 +396,34 @@ static void the_log_of_a_file_that_is_always_written_to_is_bounded(void **s)
 	drop_folder();
 }
 
+// As many files as there are threads; who reads another waits for a turn of one, and not until somebody has no more to write.
+static void files_that_are_always_written_to_leave_threads_to_others(void **s)
+{
+	enum { FILES = 4, MOST = 40000 };
+	static struct crowd busy[FILES];
+	struct link *l[FILES];
+	char name[16];
+	make_folder();
+	open_host();
+	struct link *other = open_link("file:other.db");
+	assert_int_equal(ask(other, (struct link_op){.kind = LINK_SET, .key = SLICE_LIT("k")}).op.code, LINK_OK);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof name, "file:%d.db", i);
+		l[i] = open_link(name);
+		crowd_begin(&busy[i], l[i], MOST, true);
+	}
+	assert_int_equal(ask(other, (struct link_op){.kind = LINK_GET, .key = SLICE_LIT("k")}).op.code, LINK_OK);
+	for (int i = 0; i < FILES; i++)
+		assert_in_range(busy[i].over, 0, MOST - 1);
+	for (int i = 0; i < FILES; i++) {
+		crowd_end(&busy[i]);
+		link_unref(l[i]);
+	}
+	link_unref(other);
+	close_host();
+	drop_folder();
+}
+
 // CPU time of this process for a list of all, by pages.
 static uint64_t list_all(struct link *l, uint32_t most, bool all)
 {
@@ -460,6 +488,7 @@ int main(void)
 		cmocka_unit_test(a_file_keeps_what_it_was_given),
 		cmocka_unit_test(what_is_no_store_says_what_is_wrong),
 		cmocka_unit_test(the_log_of_a_file_that_is_always_written_to_is_bounded),
+		cmocka_unit_test(files_that_are_always_written_to_leave_threads_to_others),
 		cmocka_unit_test(a_list_of_a_file_costs_as_much_as_it_has_keys),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -523,7 +523,8 @@ static _Atomic int n_run;
 
 static void note_run(struct loop_work *w)
 {
-	done_first[n_run++] = w;
+	done_first[n_run] = w;  // there is one thread; who counts them sees it
+	n_run++;
 }
 
 static void forget(struct loop_work *w UNUSED)

@@ -77,7 +77,7 @@ class Server:
 
     def __init__(self, file, *flags, shards=1, log=None, port=0, core=None, limits=(), uid=None, wrap=(), command="serve"):
         argv = [*wrap, str(config.tenon)] + (["--log", log] if log else []) + [command, str(file), "--addr", f"127.0.0.1:{port}", "--shards", str(shards), *map(str, flags)]
-        argv += config.way.flags if command == "serve" and "--tls-cert" not in flags else []
+        argv += config.way.flags if command in ("serve", "up") and "--tls-cert" not in flags else []
         if core is not None:
             argv = ["taskset", "-c", str(core)] + argv
         self.lines, self.ended, self.shards = [], False, shards

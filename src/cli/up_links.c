@@ -148,8 +148,7 @@ bool cli__up_link_open(struct up_link *l, struct err *e)
 #define RETRY (250 * MILLISECOND)
 #define RETRY_MOST (5 * SECOND)
 
-static bool
-	requires(const struct up_link *l, const char *app)
+static bool is_needed_by(const struct up_link *l, const char *app)
 {
 	return l->link && l->is_required && strcmp(l->app, app) == 0;
 }
@@ -188,7 +187,7 @@ static void ask_again(struct loop_timer *t)
 	a->asked = 1;  // until all are asked
 	a->lacks = false;
 	for (uint32_t i = 0; i < a->up->links.len; i++)
-		if (requires(a->up->links.ptr[i], a->name)) {
+		if (is_needed_by(a->up->links.ptr[i], a->name)) {
 			a->asked++;
 			link_ask(a->up->links.ptr[i]->link, on_asked_again, a);
 		}
@@ -236,7 +235,7 @@ static bool ask_all(struct up *u, struct loop *loop, struct err *e)
 		return err_nomem(e);
 	for (uint32_t i = 0; i < n; i++) {
 		answers[i].open = &open;
-		if (!requires(u->links.ptr[i], u->links.ptr[i]->app))
+		if (!is_needed_by(u->links.ptr[i], u->links.ptr[i]->app))
 			continue;
 		open++;
 		link_ask(u->links.ptr[i]->link, on_answer, &answers[i]);

@@ -1,9 +1,8 @@
 // Several tasks that wait for events of one waitable set: whoever is woken by an event and does not take it leaves it to another, and who ends leaves the list.
 // The guest is the fuzzer's (fuzz/async_guest.c): a script says each step of each task.
 // PROGRAM(test_waiters, "canon tier cmocka", "../../fuzz/async_guest.c")
-#include "../../fuzz/async_guest.h"
 #include "async_state.h"
-#include "subject.h"
+#include "stepped.h"
 
 enum { CALLER = 2, TASKS = 4, MOST = 9 };  // CALLER: the component instance of the script's first row; the callees' is 1
 enum { READABLE = 0, F_READABLE = 2, SUBTASK = 5 };
@@ -19,9 +18,6 @@ enum way { SYNC, CALLBACK, STACKFUL, WAYS };
 static const uint32_t (*script)[MOST];
 static const struct canon__async_task *tasks[TASKS];
 static unsigned at[TASKS];
-static struct vm_shard *shard;
-static struct subject subject;
-static struct canon_instance *instance;
 
 static unsigned task_of(const struct canon_task *t)
 {
@@ -49,19 +45,6 @@ static enum trap next(struct canon_task *t, struct canon_instance *i UNUSED, voi
 	return TRAP_NONE;
 }
 
-static enum trap never(struct canon_task *t, struct canon_instance *i UNUSED, void *data UNUSED, const void *args UNUSED, void *ret UNUSED)
-{
-	return canon_task_trap(t, "nobody calls it");
-}
-static const struct canon_host_func host_funcs[] = {{.fn = next}, {.fn = never}, {.fn = never}, {.fn = never}, {.fn = never}, {.fn = never}};
-static const struct canon_host host = {.funcs = host_funcs, .n_funcs = ARRAY_LEN(host_funcs)};
-
-struct one {
-	struct canon_task task;
-	struct canon_trap trap;
-	bool ok;
-};
-
 static void run(void *arg)
 {
 	struct one *o = arg;
@@ -72,15 +55,10 @@ static void run(void *arg)
 static void play(const uint32_t (*s)[MOST], enum trap end)
 {
 	struct one o = {0};
-	struct canon_trap trap;
-	struct err e = {0};
 	script = s;
 	memset(tasks, 0, sizeof tasks);
 	memset(at, 0, sizeof at);
-	assert_true(canon_instance_new(shard, subject.l.canon, &host, NULL, NULL, &instance, &e));
-	assert_true(canon_instance_initialize(instance, 0, canon_component_steps(subject.l.canon), NULL, &trap));
-	struct vm_fiber *f = vm_fiber_new(shard, run, &o);
-	assert_non_null(f);
+	struct vm_fiber *f = stepped_begin(run, &o);
 	while (vm_fiber_resume(f, VM_RESUMED) == VM_FIBER_PREEMPTED)
 		;
 	assert_int_equal(vm_fiber_state(f), VM_FIBER_DONE);
@@ -136,22 +114,14 @@ int main(void)
 	// Of instance 0 a has a callback, t is stackful; of the others all have callbacks.
 	static const uint8_t key[9] = {CALLBACK + WAYS * CALLBACK + WAYS * WAYS * STACKFUL, 0, 0, CALLBACK * (1 + WAYS + WAYS * WAYS), 0, 0,
 		CALLBACK * (1 + WAYS + WAYS * WAYS), 0, 0};
-	struct bytes in = {key, key + sizeof key};
-	struct buf text = {0};
-	struct err e = {0};
-	if (!vm_process_init(&e) || !vm_shard_new(&shard, &e))
+	if (!stepped_new(key))
 		return 1;
-	generate_async_component(&in, &text);
-	if (!subject_try(&subject, (const char *)text.ptr, &e))
-		return 1;
-	buf_release(&text);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_event_whose_waiter_is_cancelled_is_anothers),
 		cmocka_unit_test(an_event_whose_waiter_may_not_go_on_is_anothers),
 		cmocka_unit_test(who_is_killed_before_it_waits_is_in_no_list),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	subject_release(&subject);
-	vm_shard_free(shard);
+	stepped_release();
 	return failed;
 }

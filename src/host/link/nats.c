@@ -676,7 +676,7 @@ static bool nats_cancel(struct link_part *part, struct link_op *op)
 static void nats_recall(struct link_part *part)
 {
 	struct nats_part *p = part_of(part);
-	struct nats_call *list = p->waiting;  // those that wait now: what nobody holds back comes again at once, and waits for its lock anew
+	struct nats_call *list = p->waiting;
 	p->waiting = NULL;
 	if (list)
 		list->prev = &list;

@@ -19,8 +19,6 @@
 #define LINGER_NS (30 * SECOND)      // what is sent to no purpose is read away for at most so long,
 #define LINGER_IDLE_NS (2 * SECOND)  // as long as some of it comes within this
 
-#define FRESH_NS SECOND              // the first request of a new connection is on its way for so long
-
 _Static_assert(BLOCK_OUT >= HTTP_WINDOW / 2 + HTTP_HEAD_MAX + 1024 + HTTP_WINDOW + HTTP_HEAD_MAX / 2 + 8192,
 	"an output block holds earlier answers, a head, a window and trailers");
 
@@ -188,7 +186,7 @@ static struct http_conn *make(struct http_server *s, const struct http_protocol 
 	c->timer.fn = on_timer;
 	c->job.fn = on_turn;
 	c->read_deadline = c->write_deadline = UINT64_MAX;
-	c->idle_since = sat_add_u64(loop_now_ns(s->loop), FRESH_NS);
+	c->idle_since = sat_add_u64(loop_now_ns(s->loop), HTTP_COMING_NS);
 	http__meter_start(&c->taking, &c->limits);
 	return c;
 }

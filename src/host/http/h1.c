@@ -386,7 +386,7 @@ static void await_head(struct h1_conn *c)
 	if (c->state != H1_IDLE)
 		return;
 	c->state = H1_HEAD;
-	c->conn.idle_since = UINT64_MAX;
+	c->conn.idle_since = sat_add_u64(now_of(c), HTTP_COMING_NS);
 	read_by(c, c->conn.limits.head_ns);
 }
 
@@ -489,7 +489,7 @@ static void on_evict(struct http_conn *conn)
 {
 	struct h1_conn *c = h1_of(conn);
 	read_head(c);
-	if (!is_open(c) || c->state != H1_IDLE)
+	if (!is_open(c) || (c->state != H1_IDLE && c->state != H1_HEAD))
 		return;
 	conn->server->counters.evicted++;
 	http__conn_close(conn, HTTP_CANCEL_SERVER, false);

@@ -35,6 +35,10 @@ void http__meter_stop(struct http_meter *m, const struct http_limits *l, uint64_
 // When it will have been too slow, if nothing comes. `total_ns` bounds all waiting together.
 uint64_t http__meter_deadline(const struct http_meter *m, const struct http_limits *l, uint64_t total_ns);
 
+// What a client has begun, by connecting or by a part of a head, is on its way for so long: from then on it makes room where all places are taken. A client
+// sends at once; who sends nothing, or one byte at a time, may not hold places as long as a time limit lets it.
+#define HTTP_COMING_NS (SECOND / 4)
+
 // ---- gate.c: places for connections ----------------------------------------------------------------------------------------------
 // A place for a connection, before it is accepted; `anyway`: also beyond the limit.
 bool http__gate_enter(struct http_gate *g, bool anyway);
@@ -153,7 +157,7 @@ struct http_conn {
 	bool is_deaf;                  // what is sent is thrown away
 	uint64_t read_deadline, write_deadline;
 	uint64_t end_deadline;         // while input is read away: whatever the client sends
-	uint64_t idle_since;           // in the future, UINT64_MAX: it is not
+	uint64_t idle_since;           // in the future, UINT64_MAX: it is not; a first byte, or the rest of a head, that doesn't come is idle, too
 	struct http_client *client;
 	struct http_meter taking;      // of what is sent
 	uint64_t out_queue, took_ns;   // write_blocked: bytes in the kernel, and when the client last took some

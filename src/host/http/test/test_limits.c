@@ -270,6 +270,30 @@ static void H6_the_longest_idle_makes_room(void **state)
 	stop_gated();
 }
 
+// Who connects and says nothing, or a part of a head, holds his place only as long as a first packet needs.
+static void H6_the_silent_and_the_slow_make_room(void **state)
+{
+	start_gated(2, HTTP_NO_LIMIT);
+	struct client silent = dial(), slow = dial();
+	say(&slow, "GET /hello HTTP/1.1\r\nHo");
+	turn(10);
+	struct client c = dial(), d = dial();
+	say(&c, GET("/hold"));
+	wait_end(&silent);
+	wait_held(1);
+	say(&d, GET("/hello"));
+	wait_end(&slow);
+	wait_for(&d, "hello");
+	assert_int_equal(http_server_counters(server)->evicted, 2);
+	let_go(held);
+	wait_for(&c, "500 ");
+	hang_up(&silent);
+	hang_up(&slow);
+	hang_up(&c);
+	hang_up(&d);
+	stop_gated();
+}
+
 static void H6_another_server_is_asked_for_room(void **state)
 {
 	struct http_server *first;
@@ -778,6 +802,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_takes_nothing_is_cut_off),
 		cmocka_unit_test(connections_beyond_the_limit_wait),
 		cmocka_unit_test(H6_the_longest_idle_makes_room),
+		cmocka_unit_test(H6_the_silent_and_the_slow_make_room),
 		cmocka_unit_test(H6_another_server_is_asked_for_room),
 		cmocka_unit_test(H6_where_descriptors_are_short_idle_ones_are_closed),
 		cmocka_unit_test(who_finds_no_memory_waits_until_there_is_some),

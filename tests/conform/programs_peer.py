@@ -1,30 +1,42 @@
-"""The servers that programs ask: one that says what it was asked and gives the body back, one that speaks HTTP/2 only."""
+"""The servers that programs ask: one that says what it was asked and gives the body back (at /echo while it comes), one that speaks HTTP/2 only."""
 import http.server, socket, threading
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def body(self):
-        if "chunked" in self.headers.get("transfer-encoding", ""):
-            data = b""
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                data += self.rfile.read(size)
-                self.rfile.readline()
+    def pieces(self):
+        if "chunked" not in self.headers.get("transfer-encoding", ""):
+            yield self.rfile.read(int(self.headers.get("content-length", 0)))
+            return
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            yield self.rfile.read(size)
             self.rfile.readline()
-            return data
-        return self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.rfile.readline()
 
-    def answer(self):
-        data = self.server.bodies.get(self.path) or self.body()
+    def begin(self, *framing):
         self.send_response(200)
         self.send_header("x-wasmtime-test-method", self.command)
         self.send_header("x-wasmtime-test-uri", self.path)
-        self.send_header("content-length", str(len(data)))
+        self.send_header(*framing)
         self.send_header("connection", "close")
         self.end_headers()
-        self.wfile.write(data)
         self.close_connection = True
+
+    def echo(self):
+        """The head before anything of the body has come, which who asks may wait for."""
+        self.begin("transfer-encoding", "chunked")
+        for piece in self.pieces():
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b"")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def answer(self):
+        if self.path == "/echo":
+            self.echo()
+            return
+        data = self.server.bodies.get(self.path) or b"".join(self.pieces())
+        self.begin("content-length", str(len(data)))
+        self.wfile.write(data)
 
     def __getattr__(self, name):
         if name.startswith("do_"):

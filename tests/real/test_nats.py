@@ -2,7 +2,7 @@
 still."""
 import base64, json, re, socket, subprocess, threading, time
 
-from door import Door, loses_nothing_acknowledged, recovers
+from door import Door, Outcome, loses_nothing_acknowledged, recovers
 from servers import Nats
 from serve.peers import Peer
 
@@ -100,45 +100,297 @@ def test_increments_from_several_threads_and_processes_are_exact(nats):
         assert d.get(b"n").value == b"2000"
 
 
-class Loses:
-    """A way to the server on which the first requests that match are lost."""
+class Way:
+    """A way to the server. Each piece takes `delay` seconds, in each direction; `requests` and `answers`, cleared, let none pass; the first n requests that match `loses`
+    are lost; what matches `counts` is counted in `seen`, and where that comes to `stops_at` answers pass no more."""
 
-    def __init__(self, port, pattern, n):
-        self.left, self.pattern, self.to, self.listener = n, re.compile(pattern), port, socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+    stops_at = None
 
-    def accept(self):
+    def __init__(self, port, delay=0, loses=None, n=0, counts=rb"$^"):
+        self.delay, self.pattern, self.left, self.counts, self.seen, self.to = delay, loses and re.compile(loses), n, re.compile(counts), 0, port
+        self.requests, self.answers = threading.Event(), threading.Event()
+        self.requests.set(), self.answers.set()
+        self.ends, self.listener = [], socket.create_server(("127.0.0.1", 0))
+        self.target = f"nats://127.0.0.1:{self.listener.getsockname()[1]}/links"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
         while True:
             try:
                 ours = self.listener.accept()[0]
             except OSError:
                 return
             theirs = socket.create_connection(("127.0.0.1", self.to))
-            for ends in ((ours, theirs, True), (theirs, ours, False)):
-                threading.Thread(target=self.pass_on, args=ends, daemon=True).start()
+            self.ends += [ours, theirs]
+            for ends in ((ours, theirs, self.requests), (theirs, ours, self.answers)):
+                threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 
-    def pass_on(self, source, to, loses):
+    def _pass_on(self, source, to, gate):
         try:
             while some := source.recv(65536):
-                if loses and self.left and (found := self.pattern.search(some)):
-                    self.left -= 1
-                    some = some[:found.start()] + some[found.end():]
+                if gate is self.requests:
+                    found = len(self.counts.findall(some))
+                    if self.stops_at and found and self.seen + found >= self.stops_at:
+                        self.answers.clear()
+                        self.stops_at = None
+                    self.seen += found
+                    if self.left and (found := self.pattern.search(some)):
+                        self.left -= 1
+                        some = some[:found.start()] + some[found.end():]
+                time.sleep(self.delay)
+                gate.wait()
                 to.sendall(some)
         except OSError:
             pass
         for s in (source, to):
             s.close()
 
+    def cut(self):
+        """Ends all connections that there are."""
+        ends, self.ends = self.ends, []
+        for s in ends:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+        self.requests.set(), self.answers.set()
+        self.cut()
+
 
 def test_a_read_that_the_server_loses_is_asked_again_and_holds_nobody_up(nats):
-    way = Loses(nats.port, rb"PUB \$JS\.API\.DIRECT\.GET[^\r]* 0\r\n\r\n", 2)
-    with Door(f"nats://127.0.0.1:{way.port}/links", "--deadline-ms", "20000") as d:
+    with Way(nats.port, loses=rb"PUB \$JS\.API\.DIRECT\.GET[^\r]* 0\r\n\r\n", n=2) as way, Door(way.target, "--deadline-ms", "20000") as d:
         began = time.monotonic()
         total = d.storm(100, b"n")
         assert total["ok"] == 100 and way.left == 0, (total, way.left)
         assert d.get(b"n").value == b"100" and time.monotonic() - began < 10
-    way.listener.close()
+
+
+WRITES = rb"HPUB \$KV\.links\.t\.a\.default\.n "
+
+
+def _begin(d, *deltas, key=b"n"):
+    for delta in deltas:
+        d.begin("incr", b"default".hex(), key.hex(), delta)
+
+
+def _rest(d, ms):
+    """What ended meanwhile."""
+    d.say("rest", ms)
+    ended = []
+    while (line := d.line()) != "done":
+        ended.append(Outcome(line))
+    return ended
+
+
+def _until(d, what, within=30):
+    end, ended = time.monotonic() + within, []
+    while not what() and time.monotonic() < end:
+        ended += _rest(d, 10)
+    assert what()
+    return ended
+
+
+def _held(way, d, *deltas, key=b"n"):
+    """One increment on its way, whose answer does not come, and behind it these, which wait."""
+    way.answers.clear()
+    seen = way.seen
+    _begin(d, 0, key=key)
+    _until(d, lambda: way.seen > seen)
+    _begin(d, *deltas, key=key)
+    _rest(d, 10)
+
+
+def _sent(way, d, *deltas, key=b"n"):
+    """A sum of these on its way, whose answer does not come; behind one that is 0 and has its answer."""
+    _held(way, d, *deltas, key=key)
+    seen = way.seen
+    way.stops_at = seen + 1
+    way.answers.set()
+    ended = _until(d, lambda: way.seen > seen)
+    assert [r.code for r in ended] == ["ok"], ended
+
+
+def _goes_on(way, d, n):
+    way.answers.set()
+    return sorted(d.wait(n), key=lambda r: r.number)
+
+
+def test_increments_of_one_key_share_their_trips(nats):
+    with Way(nats.port, delay=0.03, counts=WRITES) as way, Door(way.target, "--loops", "3", "--deadline-ms", "20000") as d:
+        assert d.incr(b"n", 1).rest == "1"
+        total = d.storm(640, b"n")
+        assert total["ok"] == 640 and d.get(b"n").value == b"641", total
+        assert way.seen < 200, f"{way.seen} writes for 640 increments, 64 at a time"
+
+
+def test_each_increment_of_a_sum_hears_its_own_number(nats):
+    with Way(nats.port, counts=WRITES) as way, Door(way.target, "--deadline-ms", "20000") as d:
+        d.set(b"n", b"10")
+        assert d.incr(b"n", 0).rest == "10"
+        _held(way, d, 5, -3, 7, 100, -1)
+        assert [r.rest for r in _goes_on(way, d, 6)] == ["10", "15", "12", "19", "119", "118"] and d.get(b"n").value == b"118"
+        assert way.seen == 3, way.seen
+
+
+def test_one_of_a_sum_that_would_be_out_of_range_is_refused_alone(nats):
+    most = 2**63 - 1
+    with Way(nats.port, counts=WRITES) as way, Door(way.target, "--deadline-ms", "20000") as d:
+        d.set(b"n", str(most - 2).encode())
+        assert d.incr(b"n", 0).code == "ok"
+        _held(way, d, 1, 2, 1, 1, -1)
+        r = _goes_on(way, d, 6)
+        assert [x.code for x in r] == ["ok", "ok", "refused", "ok", "refused", "ok"] and [x.rest for x in r if x.code == "ok"][1:] == [str(most - 1), str(most), str(most - 1)], r
+        assert "out of range" in r[2].rest and d.get(b"n").value == str(most - 1).encode()
+        d.incr(b"n", 1)
+        _held(way, d, 1, 1, 1)
+        r = _goes_on(way, d, 4)
+        assert [x.code for x in r] == ["ok"] + ["refused"] * 3 and d.get(b"n").value == str(most).encode(), r
+        d.set(b"n", b"none")
+        _begin(d, 1, 1, 1)
+        assert all(x.code == "refused" and "no number" in x.rest for x in d.wait(3))
+
+
+def test_a_sum_that_another_process_was_before_is_made_anew(nats):
+    with Way(nats.port, counts=WRITES) as way, Door(way.target, "--deadline-ms", "20000") as d, Door(nats.target) as other:
+        assert d.incr(b"n", 1).rest == "1"
+        way.requests.clear()
+        _begin(d, 0)
+        _until(d, lambda: way.seen >= 2)
+        _begin(d, 1, 10)
+        _rest(d, 10)
+        assert other.set(b"n", b"1000").code == "ok"
+        way.requests.set()
+        r = sorted(d.wait(3), key=lambda r: r.number)
+        assert [x.rest for x in r] == ["1000", "1001", "1011"] and other.get(b"n").value == b"1011", r
+
+
+def test_a_sum_without_an_answer_is_unknown_to_all_whom_it_carried_and_to_nobody_else(nats):
+    """Cut while the answer is on its way: those that were in it may have happened, once, and those that came later are counted."""
+    with Way(nats.port, counts=WRITES) as way, Door(way.target, "--deadline-ms", "20000") as d:
+        assert d.incr(b"n", 1).rest == "1"
+        _held(way, d, 10, 20)
+        before = way.seen
+        way.answers.set()
+        first = d.wait(3)
+        assert all(r.code == "ok" for r in first) and d.get(b"n").value == b"31", first
+        _held(way, d, 100, 200)  # the one that is held was sent; these were not
+        assert way.seen == before + 2, (way.seen, before)
+        way.cut()
+        way.answers.set()
+        held, *waited = sorted(d.wait(3), key=lambda r: r.number)
+        assert held.code == "unknown" and [r.rest for r in waited] == ["131", "331"], (held, waited)
+        assert d.get(b"n").value == b"331"
+
+
+def test_those_of_a_sum_that_was_sent_and_cut_are_unknown(nats):
+    for lost in (False, True):
+        key = b"m" if lost else b"n"
+        write = rb"HPUB \$KV\.links\.t\.a\.default\.%s " % key
+        with Way(nats.port, loses=write + rb"[^\r]* \d+ \d+\r\n(?s:.*?)\r\n\r\n60\r\n", n=lost, counts=write) as way, Door(way.target, "--deadline-ms", "20000") as d:
+            d.set(key, b"0")
+            assert d.incr(key, 0).rest == "0"
+            _sent(way, d, 10, 20, 30, key=key)
+            _begin(d, 100, key=key)
+            _rest(d, 10)
+            assert way.left == 0
+            way.cut()
+            way.answers.set()
+            *carried, later = sorted(d.wait(4), key=lambda r: r.number)
+            assert [r.code for r in carried] == ["unknown"] * 3 and later.rest == ("100" if lost else "160"), (carried, later)
+            assert d.get(key).value == later.rest.encode()
+
+
+def test_who_leaves_a_sum_that_was_sent_holds_up_nobody(nats):
+    """The holder and those whom it carries are taken back; what comes behind them is counted, once the answer is there or the connection is lost."""
+    with Way(nats.port, counts=WRITES) as way, Door(way.target, "--deadline-ms", "20000") as d:
+        d.set(b"n", b"0")
+        assert d.incr(b"n", 0).rest == "0"
+        for i, lost in enumerate((False, True)):
+            _sent(way, d, 10, 20, 30)
+            d.say("cancel")
+            assert d.line() == "done"
+            _begin(d, 1)
+            _rest(d, 10)
+            if lost:
+                way.cut()
+            way.answers.set()
+            r = d.wait(1)[0]
+            assert r.rest == str(61 * (i + 1)), (lost, r)
+
+
+def test_a_sum_for_which_nobody_waits_any_more_is_given_up(nats):
+    """All whom it carried have come to their deadline: the counter is read again, by another connection."""
+    with Way(nats.port, counts=WRITES) as way, Door(way.target, "--deadline-ms", "700") as d, Door(nats.target) as other:
+        assert d.incr(b"n", 1).rest == "1"
+        _sent(way, d, 10, 20, 30)
+        ends = d.wait(3)
+        assert [r.code for r in ends] == ["unknown"] * 3, ends
+        assert other.get(b"n").value == b"61"
+        way.answers.set()
+        end = time.monotonic() + 15
+        while (r := d.incr(b"n", 1)).code != "ok" and time.monotonic() < end:
+            pass
+        assert r.rest == "62", r
+
+
+def test_what_one_guest_asks_of_one_key_is_done_in_its_order(nats):
+    key = (b"default".hex(), b"n".hex())
+    with Way(nats.port, counts=WRITES) as way, Door(way.target, "--deadline-ms", "20000") as d:
+        assert d.incr(b"n", 1).rest == "1"
+        _held(way, d, 1)
+        for words in (("set", *key, b"100".hex()), ("get", *key), ("incr", *key, 1), ("incr", *key, 1), ("get", *key), ("delete", *key), ("exists", *key), ("create", *key, b"7".hex()),
+                ("incr", *key, 1), ("get", *key)):
+            d.begin(*words)
+        r = [x.rest.removesuffix(" ttl 0") for x in _goes_on(way, d, 12)]
+        assert r == ["1", "2", "", "found 313030", "101", "102", "found 313032", "", "absent", "", "8", "found 38"], r
+    with Door(nats.target, "--deadline-ms", "20000") as d:
+        for i in range(200):
+            d.begin("set", *key, f"{i:04x}")
+            d.begin("get", *key)
+        r = sorted(d.wait(400), key=lambda r: r.number)
+        assert [x.value for x in r[1::2]] == [i.to_bytes(2, "big") for i in range(200)]
+
+
+def test_what_waits_in_a_guests_order_is_given_back_and_taken_back(nats):
+    key = (b"default".hex(), b"n".hex())
+    with Way(nats.port, counts=WRITES) as way, Door(way.target, "--deadline-ms", "20000") as d:
+        assert d.incr(b"n", 1).rest == "1"
+        _held(way, d, 1, 1)
+        d.begin("set", *key, b"50".hex())
+        d.begin("get", *key)
+        _begin(d, 1)
+        d.say("recall")  # past a link they are begun anew, in the same order
+        assert d.line() == "done"
+        r = [x.rest for x in _goes_on(way, d, 6)]
+        assert r == ["1", "2", "3", "", "found 3530 ttl 0", "51"], r
+        _held(way, d, 1)
+        d.begin("set", *key, b"60".hex())
+        d.begin("get", *key)
+        d.say("cancel")
+        assert d.line() == "done"
+        way.answers.set()
+        assert d.get(b"n").value == b"51", "what never was sent did not happen"
+
+
+def test_a_list_over_deletions_ends_when_all_are_called_back(nats):
+    with Way(nats.port, delay=0.02, counts=rb"CONSUMER\.MSG\.NEXT") as way, Door(way.target, "--deadline-ms", "60000") as d:
+        with Door(nats.target, "--deadline-ms", "60000") as quick:
+            for i in range(1500):
+                quick.begin("set", b"default".hex(), f"k{i}".encode().hex(), "-")
+                quick.begin("delete", b"default".hex(), f"k{i}".encode().hex())
+            quick.wait(3000)
+        d.begin("list", b"default".hex(), 10, 0)
+        _until(d, lambda: way.seen >= 2)
+        d.say("recall")
+        assert d.line() == "done"
+        cursor, found = d.wait(1)[0].keys
+        assert cursor and not found and way.seen < 50, (cursor, found, way.seen)
 
 
 def test_a_server_that_is_killed_and_comes_back(nats):
@@ -166,7 +418,7 @@ def test_a_server_that_stands_still_costs_a_call_its_deadline(nats):
         recovers(d, b"k", b"v")
 
 
-def test_what_waits_for_a_lock_is_given_back_and_taken_back(nats):
+def test_what_waits_for_a_counter_is_given_back_and_taken_back(nats):
     with Door(nats.target, "--deadline-ms", "3000") as d:
         assert d.incr(b"n").rest == "1"
         nats.freeze()
@@ -183,7 +435,7 @@ def test_what_waits_for_a_lock_is_given_back_and_taken_back(nats):
         assert r.code == "ok" and int(r.rest) <= 2, r
 
 
-def test_what_waits_for_a_lock_and_is_given_back_past_a_link_waits_again(nats):
+def test_what_waits_for_a_counter_and_is_given_back_past_a_link_waits_again(nats):
     with Door(nats.target, "--deadline-ms", "30000") as d:
         assert d.incr(b"n").rest == "1"
         nats.freeze()
@@ -193,7 +445,7 @@ def test_what_waits_for_a_lock_and_is_given_back_past_a_link_waits_again(nats):
         assert d.line() == "done"
         watchdog = threading.Timer(60, d.p.kill)
         watchdog.start()
-        d.say("recall")  # those whose lock another one has are begun anew at once: nothing holds them back
+        d.say("recall")  # those that wait for another one are begun anew at once: nothing holds them back
         assert d.line() == "done"
         watchdog.cancel()
         nats.thaw()

@@ -71,45 +71,50 @@ static int digit(uint8_t c)
 																 : -1;
 }
 
-// false: it was not written so, or memory is out.
-static bool unescape(struct arena *a, struct slice part, const char *plain, struct slice *ret)
+static enum link__parsed unescape(struct arena *a, struct slice part, const char *plain, struct slice *ret)
 {
 	uint8_t *to = arena_alloc(a, part.len + 1, 1);
 	size_t n = 0;
 	*ret = slice_of(to, 0);
-	if (!to || !part.len || slice_eq_str(part, "="))
-		return to && part.len;
+	if (!to)
+		return LINK__NAME_NO_MEMORY;
+	if (!part.len || slice_eq_str(part, "="))
+		return part.len ? LINK__NAME : LINK__NO_NAME;
 	for (size_t i = 0; i < part.len; i++) {
 		uint8_t c = part.ptr[i];
 		if (c == '=') {
 			int high = i + 2 < part.len ? digit(part.ptr[i + 1]) : -1, low = i + 2 < part.len ? digit(part.ptr[i + 2]) : -1;
 			if (high < 0 || low < 0 || is_plain((uint8_t)(high << 4 | low), plain))
-				return false;
+				return LINK__NO_NAME;
 			c = (uint8_t)(high << 4 | low);
 			i += 2;
 		} else if (!is_plain(c, plain)) {
-			return false;
+			return LINK__NO_NAME;
 		}
 		to[n++] = c;
 	}
 	ret->len = n;
-	return true;
+	return LINK__NAME;
 }
 
-bool link__name_parse(struct arena *a, const struct link_store *s, struct slice name, const char *plain, char separator, struct link_key *ret)
+enum link__parsed link__name_parse(struct arena *a, const struct link_store *s, struct slice name, const char *plain, char separator, struct link_key *ret)
 {
 	struct buf prefix = {0};
 	if (!s->n_parts) {
 		*ret = (struct link_key){LINK__RAW_BUCKET, name};
-		return !link__name_is_own(s, ret->bucket, name, separator);
+		return link__name_is_own(s, ret->bucket, name, separator) ? LINK__NO_NAME : LINK__NAME;
 	}
 	link__name_put_prefix(&prefix, s, NULL, plain, separator);
-	bool ok = !prefix.failed && slice_starts_with(name, buf_view(&prefix));
+	bool no_memory = prefix.failed, is_ours = slice_starts_with(name, buf_view(&prefix));
 	struct slice rest = slice_sub(name, prefix.len, SIZE_MAX);
 	size_t end = slice_find(rest, (uint8_t)separator);
 	buf_release(&prefix);
-	return ok && end < rest.len && unescape(a, slice_sub(rest, 0, end), plain, &ret->bucket) &&
-		unescape(a, slice_sub(rest, end + 1, SIZE_MAX), plain, &ret->key);
+	if (no_memory)
+		return LINK__NAME_NO_MEMORY;
+	if (!is_ours || end == rest.len)
+		return LINK__NO_NAME;
+	enum link__parsed r = unescape(a, slice_sub(rest, 0, end), plain, &ret->bucket);
+	return r == LINK__NAME ? unescape(a, slice_sub(rest, end + 1, SIZE_MAX), plain, &ret->key) : r;
 }
 
 // ---- counters -----------------------------------------------------------------------------------------------------------------------------

@@ -5,15 +5,17 @@
 #include "base/json.h"
 #include "link_int.h"
 #include "nats.h"
-#include "nats_lock.h"
+#include "nats_counter.h"
+#include "nats_line.h"
 #include "transport.h"
 
 // Subjects must fit into a line of the server with all that stands beside them (max_control_line, 4096).
 enum { NATS_SUBJECT_MAX = 3700 };
+enum { NATS_WRONG_SEQUENCE = 10071 };  // an error of the API: what was expected is not what is there
 struct nats_store {
 	struct link_store s;
 	struct link_server server;
-	struct nats_locks *locks;
+	struct nats_counters *counters;
 	char bucket[64];
 };
 struct nats_call;
@@ -21,7 +23,10 @@ struct nats_wire;
 struct nats_part {
 	struct link_part p;
 	struct link_pool pool;
-	struct nats_call *spare, *waiting, *unwanted;  // waiting for locks; likewise, of operations that were taken back
+	struct nats_line line;
+	// counting: wait for counters, or are carried; unwanted: whose operations were taken back while they were to be told.
+	struct nats_call *spare, *counting, *unwanted;
+	uint32_t recalls;
 	// Of nats.c. Puts what the call asks now; false: too large for the server.
 	bool (*write)(struct nats_wire *x, struct link_call *c);
 	// A message for the call has come, whose answers are not all there.

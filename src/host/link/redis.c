@@ -358,7 +358,8 @@ static bool take_names(struct redis_part *p, const redisReply *names)
 		struct slice name = text_of(names->element[i]);
 		struct link_key key;
 		bytes += name.len;
-		if (link__name_parse(&p->names, p->p.store, name, PLAIN, SEPARATOR, &key) && !VEC_PUSH(NULL, &p->keys, key, REDIS_ITEMS_MAX))
+		enum link__parsed r = link__name_parse(&p->names, p->p.store, name, PLAIN, SEPARATOR, &key);
+		if (r == LINK__NAME_NO_MEMORY || (r == LINK__NAME && !VEC_PUSH(NULL, &p->keys, key, REDIS_ITEMS_MAX)))
 			return false;
 	}
 	// The next page is to have as much as a page may: keys may be long.

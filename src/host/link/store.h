@@ -5,7 +5,7 @@
 //
 // Rules:
 //  1. What an operation points to is the caller's, and stays until it is answered or cancelled. A thread of the store's own works on copies.
-//  2. Operations on one key that were submitted on one thread one after another are applied in that order.
+//  2. Operations of one guest (`memory`) on one key that were submitted on one thread one after another are applied in that order.
 //  3. Results are borrowed from the store until link_op_done returns.
 //  4. What was not sent yet when `recall` is called is answered LINK_RECALLED, in its order: it is not in flight (contract §3).
 #ifndef TENON_LINK_STORE_H
@@ -139,9 +139,9 @@ void link__name_put(struct buf *b, const struct link_store *s, struct slice buck
 void link__name_put_part(struct buf *b, struct slice part, const char *plain);
 // What all names of the space (and of the bucket, if it is not NULL) begin with.
 void link__name_put_prefix(struct buf *b, const struct link_store *s, const struct slice *bucket, const char *plain, char separator);
-// Bucket and key of a name of the space, in the arena (of a raw space the key is the name itself, of LINK__RAW_BUCKET). false: it is no such name, or memory is
-// out.
-NODISCARD bool link__name_parse(struct arena *a, const struct link_store *s, struct slice name, const char *plain, char separator, struct link_key *ret);
+// Bucket and key of a name of the space, in the arena (of a raw space the key is the name itself, of LINK__RAW_BUCKET).
+enum link__parsed { LINK__NO_NAME, LINK__NAME, LINK__NAME_NO_MEMORY };
+NODISCARD enum link__parsed link__name_parse(struct arena *a, const struct link_store *s, struct slice name, const char *plain, char separator, struct link_key *ret);
 // Would a guest's key lie where the core's own do? It is refused then, with this text.
 NODISCARD bool link__name_is_own(const struct link_store *s, struct slice bucket, struct slice key, char separator);
 #define LINK__NAME_IS_OWN "keys of a raw namespace that begin with \"=tenon\" are tenon's own"

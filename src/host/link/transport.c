@@ -416,14 +416,19 @@ void link__wire_took(struct link_wire *w, uint64_t number)
 		skip_empty(w);
 }
 
+static void suspect(struct link_wire *w, const struct link_call *c)
+{
+	if (w->heard_ns <= c->left_ns && w->state == WIRE_READY && loop_now_ns(w->pool->loop) >= c->deadline_ns)
+		w->state = WIRE_SUSPECT;
+}
+
 static void forget(struct link_wire *w, struct link_call *c)
 {
 	*slot(w, c->number) = NULL;
 	release_call(w, c);
 	if (!w->pool->protocol->in_order)
 		skip_empty(w);
-	if (w->heard_ns <= c->left_ns && w->state == WIRE_READY && loop_now_ns(w->pool->loop) >= c->deadline_ns)
-		w->state = WIRE_SUSPECT;
+	suspect(w, c);
 }
 
 // ---- the queue -------------------------------------------------------------------------------------------------------------------
@@ -662,6 +667,15 @@ bool link__call_cancel(struct link_call *c)
 	if (p->first)  // its lane may be free, or its wire be of no use any more
 		loop_post(p->loop, &p->turn);
 	return left;
+}
+
+void link__call_is_late(struct link_call *c)
+{
+	if (!c->wire)
+		return;
+	suspect(c->wire, c);
+	if (c->pool->first)
+		loop_post(c->pool->loop, &c->pool->turn);
 }
 
 void link__pool_recall(struct link_pool *p)

@@ -126,6 +126,8 @@ void link__pool_release(struct link_pool *p);
 void link__pool_call(struct link_pool *p, struct link_call *c);
 // Nobody wants its answer any more: `done` is not called. Whether it had left.
 bool link__call_cancel(struct link_call *c);
+// Its owner's deadline has come, and its answer is waited for all the same.
+void link__call_is_late(struct link_call *c);
 // All that wait end as CALL_RECALLED; those on a wire go on.
 void link__pool_recall(struct link_pool *p);
 // So many have been begun and have no end.

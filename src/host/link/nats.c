@@ -7,7 +7,7 @@
 // 3. A list is a consumer of headers from the cursor's sequence on: pages go by sequence, each key is there once, or again when it was written meanwhile.
 // 4. A server may lose a request: one of 2.9 answers nothing to what comes while the stream is being made by several at once. What only reads is asked again
 //    (ASK_AGAIN, then twice as long each time); who counts keeps all others of the key waiting.
-// 5. One guest's operations on one key go in its order (nats_line.c).
+// 5. One guest's operations on one key go in its order (line.c).
 //
 //   GET, EXISTS: READ ──► done                         SET, DELETE: WRITE ──► done
 //   SWAP: WRITE ──► done; of a key that is not there, WRITE fails ──► READ (a deletion has a sequence) ──► WRITE_AGAIN ──► done
@@ -261,6 +261,21 @@ static struct nats_part *part_of(struct link_part *p)
 	return CONTAINER_OF(p, struct nats_part, p);
 }
 
+// What is published on one connection is done in its order; reads are answered before what is not written yet.
+static enum link__line_kind kind_of(const struct link_op *op)
+{
+	if (op->kind == LINK_GET || op->kind == LINK_EXISTS)
+		return LINK__LINE_READ;
+	if (op->kind == LINK_INCREMENT)
+		return LINK__LINE_COUNT;
+	return op->kind == LINK_SWAP && op->version.words[0] == 0 ? LINK__LINE_ALONE : LINK__LINE_WRITE;
+}
+
+static void on_turn(struct link__in_line *x)
+{
+	begin(CONTAINER_OF(x, struct nats_call, line));
+}
+
 static void nats_submit(struct link_part *part, struct link_op *op)
 {
 	struct nats_part *p = part_of(part);
@@ -274,10 +289,10 @@ static void nats_submit(struct link_part *part, struct link_op *op)
 	k->c = (struct link_call){.done = on_end, .deadline_ns = op->deadline_ns};
 	k->c.lane = keyed ? (uint32_t)hash_u64(op->key) % LANES : LANES;
 	op->of = k;
-	enum nats_order order = keyed ? nats__line_enter(&p->line, k, hash_128(buf_view(&p->name))) : NATS_MAY_BEGIN;
-	if (order == NATS_NO_MEMORY)
+	enum link__line_order order = keyed ? link__line_enter(&p->line, &k->line, kind_of(op), hash_128(buf_view(&p->name)), op->memory) : LINK__LINE_MAY_BEGIN;
+	if (order == LINK__LINE_NO_MEMORY)
 		nats__fail(k, LINK_UNSENT, "memory is out");
-	else if (order == NATS_MAY_BEGIN)
+	else if (order == LINK__LINE_MAY_BEGIN)
 		begin(k);
 }
 
@@ -297,13 +312,13 @@ static bool nats_cancel(struct link_part *part, struct link_op *op)
 static void nats_recall(struct link_part *part)
 {
 	struct nats_part *p = part_of(part);
-	struct nats_call *list = NULL;
+	struct link__in_line *list = NULL;
 	p->recalls++;
-	nats__line_take_all(&p->line, &list);
+	link__line_take_all(&p->line, &list);
 	link__pool_recall(&p->pool);
 	nats__count_recall(p);
 	while (list) {
-		struct nats_call *k = list;
+		struct nats_call *k = CONTAINER_OF(list, struct nats_call, line);
 		struct link_op *op = k->op;
 		nats__give_up(k);  // takes it out
 		link_op_done(op, LINK_RECALLED);
@@ -316,7 +331,7 @@ static bool nats_part_open(struct link_part *part, struct err *e)
 	p->write = write_call;
 	p->take = take_message;
 	arena_init(&p->answer, ANSWER_MAX);
-	nats__line_init(&p->line, part->loop, begin);
+	link__line_init(&p->line, part->loop, false, on_turn);
 	link__pool_init(&p->pool, part->loop, part->store->host->names, &nats__store_of(p)->server, &nats__protocol, p);
 	return true;
 }
@@ -326,7 +341,7 @@ static void nats_part_close(struct link_part *part)
 	struct nats_part *p = part_of(part);
 	link__pool_release(&p->pool);
 	nats__count_close(p);
-	nats__line_release(&p->line);
+	link__line_release(&p->line);
 	while (p->spare) {
 		struct nats_call *next = p->spare->next;
 		nats__call_free(p->spare);

@@ -38,7 +38,7 @@ struct nats_call *nats__call_new(struct nats_part *p, struct link_op *op)
 	}
 	k->part = p;
 	k->op = op;
-	k->line = (struct nats_in_line){0};
+	k->line = (struct link__in_line){0};
 	k->recalls = p->recalls;
 	k->unanswered.fn = on_unanswered;
 	return k;
@@ -55,7 +55,7 @@ void nats__give_up(struct nats_call *k)
 {
 	loop_timer_cancel(k->part->p.loop, &k->unanswered);
 	if (k->op)
-		nats__line_leave(&k->part->line, k);
+		link__line_leave(&k->part->line, &k->line);
 	k->op = NULL;
 	arena_clear(&k->names);
 	VEC_FREE(&k->keys);

@@ -4,7 +4,6 @@
 #define TENON_LINK_NATS_CALL_H
 
 #include "nats_counter.h"
-#include "nats_line.h"
 #include "nats_wire.h"
 
 #define NATS_PLAIN "-_"
@@ -14,10 +13,10 @@ enum nats_step { NATS_READ, NATS_WRITE, NATS_WRITE_AGAIN, NATS_CONSUME, NATS_FET
 
 struct nats_call {
 	struct link_call c;
-	struct nats_call *next, **prev;  // spare; of its key's line; of those that wait for counters
+	struct nats_call *next, **prev;  // spare; of those that wait for counters
 	struct nats_part *part;          // NULL: closed while `waiter.told` was on its way
 	struct link_op *op;              // NULL: nobody wants it any more
-	struct nats_in_line line;
+	struct link__in_line line;
 	enum nats_step step;
 	uint64_t sequence;               // that is expected
 	struct loop_timer unanswered;    // of what only reads

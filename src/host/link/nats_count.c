@@ -232,7 +232,7 @@ void nats__count_begin(struct nats_call *k)
 // The operation is the caller's.
 static void let_go(struct nats_call *k)
 {
-	nats__line_leave(&k->part->line, k);
+	link__line_leave(&k->part->line, &k->line);
 	k->op = NULL;
 }
 

@@ -3,10 +3,10 @@
 #define TENON_LINK_NATS_WIRE_H
 
 #include "base/json.h"
+#include "line.h"
 #include "link_int.h"
 #include "nats.h"
 #include "nats_counter.h"
-#include "nats_line.h"
 #include "transport.h"
 
 // Subjects must fit into a line of the server with all that stands beside them (max_control_line, 4096).
@@ -23,7 +23,7 @@ struct nats_wire;
 struct nats_part {
 	struct link_part p;
 	struct link_pool pool;
-	struct nats_line line;
+	struct link__line line;
 	// counting: wait for counters, or are carried; unwanted: whose operations were taken back while they were to be told.
 	struct nats_call *spare, *counting, *unwanted;
 	uint32_t recalls;

@@ -38,7 +38,7 @@ static void on_taken_back(void *user, const char *app, const char *component, ui
 {
 	struct ctl **ctl = user;
 	if (*ctl)
-		ctl_taken_back(*ctl, app, component, why);
+		ctl_taken_back(*ctl, app, component, version, why);
 }
 
 static bool on_hang_up(void *user)

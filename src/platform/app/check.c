@@ -95,6 +95,16 @@ static bool check_files(struct app__load *l, const struct app_component *c)
 	return true;
 }
 
+// What takes nothing back.
+static bool look_at_rollback(struct app__load *l, const struct app_component *c)
+{
+	const struct app_rollback *r = &c->update.rollback;
+	enum { ALL = 10000 };  // hundredths of a percent
+	if (r->item.is_given && !r->errors.value && !r->p99.value)
+		return app__note(l, r->item.at, "component.%s: update.rollback takes nothing back without errors or p99", c->item.name);
+	return r->errors.value < ALL || app__note(l, r->errors.at, "component.%s: no more than 100 %% of the calls can fail: errors takes nothing back", c->item.name);
+}
+
 static bool check_component(struct app__load *l, struct app_component *c)
 {
 	const struct app_sticky *s = &c->update.sticky;
@@ -102,7 +112,7 @@ static bool check_component(struct app__load *l, struct app_component *c)
 		return app__fail(l, s->item.at, "component.%s.update.sticky is by a cookie or by a header", c->item.name);
 	if (c->private_ranges.n && c->network.n == 0 && c->links.n == 0)
 		return app__fail(l, c->private_ranges.at, "component.%s: private is about what network lets out, and there is none", c->item.name);
-	return app__resolve_path(l, &c->source, &c->path) && check_instances(l, c) && check_env(l, c) && check_files(l, c);
+	return app__resolve_path(l, &c->source, &c->path) && check_instances(l, c) && look_at_rollback(l, c) && check_env(l, c) && check_files(l, c);
 }
 
 // ---- triggers ----------------------------------------------------------------------------------------------------------------------------------

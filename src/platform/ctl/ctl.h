@@ -95,8 +95,8 @@ void ctl_stop(struct ctl *ctl);
 
 // The manifests of all apps that run are read again and made what is in force, as by tenon apply. On thread 0. false: none has one.
 bool ctl_apply_all(struct ctl *ctl);
-// A version of a component was taken back by itself: that is a release, too. On thread 0.
-void ctl_taken_back(struct ctl *ctl, const char *app, const char *component, const char *why);
+// The version of that number of a component was taken back by itself: that is a release, too. On thread 0.
+void ctl_taken_back(struct ctl *ctl, const char *app, const char *component, uint64_t version, const char *why);
 
 // ---- what lasts (state.c) ----------------------------------------------------------------------------------------------------------------------
 // STATE/TENANT/APP, opened and locked, its releases read, and when its cron triggers ran. ENV.

@@ -210,8 +210,13 @@ void ctl__change_end(struct ctl_op *op, struct ctl__change *c);
 bool ctl__is_stopped(const struct ctl_op *op, struct err *e);
 // The store moved within a change of more: the link's undo doesn't take it back.
 bool ctl__release_is_whole(struct arena *a, const struct ctl__release *r);
-// What a release replaced of a component, by its bytes, in the arena; `had`: also where the component went with it. false: nothing.
-bool ctl__release_replaced(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret);
+// The newest release not after `last` that gave a component other bytes, by what they hash to, in the arena; not one that took the place of bytes which were taken
+// back while it was made ready. false: none.
+struct ctl__updated {
+	struct slice sha256, replaced;
+};
+bool ctl__release_updated(struct arena *a, const struct ctl__release *newest, const char *component, uint64_t last, struct ctl__updated *ret);
+// What a component had before the release, likewise, also where it went with it. false: the release didn't change that.
 bool ctl__release_had(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret);
 // The version that was tried when it was in force: component, sha256, percent. false: none was.
 bool ctl__release_tried(struct arena *a, const struct ctl__release *newest, struct ctl__tried *ret);
@@ -281,6 +286,8 @@ void ctl__turn_abandon(struct ctl_op *op, void *prepared);
 // Of the versions of a component: another share for the one that is tried, or the end of that.
 enum ctl__versions { CTL_SPLIT, CTL_PROMOTE, CTL_ROLLBACK };
 NODISCARD bool ctl__turn_versions(struct ctl_op *op, enum ctl__versions what, const char *component, unsigned percent, struct err *e);
+// Numbers of its version in force and of the one that is tried, as serve has them (serve_service_numbers); 0: there is none.
+void ctl__turn_numbers(struct ctl_op *op, const char *component, uint64_t *ret_in_force, uint64_t *ret_tried);
 // Of links whose store is another one by then.
 enum ctl__stores { CTL_STORES_REFUSED, CTL_STORES_COPIED, CTL_STORES_LEFT };
 // What is to be in force.

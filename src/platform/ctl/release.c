@@ -126,35 +126,60 @@ bool ctl__release_is_whole(struct arena *a, const struct ctl__release *r)
 	return r->members.len && (!o || json_is_true(o, "whole"));  // out of memory: all of it goes back
 }
 
+// {"component": NAME, …} of that component, alone or in a list. NULL: there is none.
+static const struct json *row_of(const struct json *rows, const char *component)
+{
+	const struct json *u = rows && rows->kind == JSON_ARRAY ? rows->first : rows;
+	while (u && !slice_eq_str(json_text(u, "component"), component))
+		u = rows->kind == JSON_ARRAY ? u->next : NULL;
+	return u;
+}
+
+// Since a release the bytes of the component, or what of them was tried, became others.
+static bool is_left(struct arena *a, const struct ctl__release *newest, const struct ctl__release *since, const char *component)
+{
+	bool left = false;
+	for (const struct ctl__release *r = newest; r != since && !left; r = r->older) {
+		const struct json *o = r->members.len ? read_members(a, r) : NULL;
+		left = o && (row_of(json_member(o, "updated"), component) || row_of(json_member(o, "rolled_back"), component));
+	}
+	return left;
+}
+
 bool ctl__release_tried(struct arena *a, const struct ctl__release *newest, struct ctl__tried *ret)
 {
 	for (const struct ctl__release *r = newest; r; r = r->older) {
 		const struct json *o = r->members.len ? read_members(a, r) : NULL, *tried = o ? json_member(o, "tried") : NULL;
-		if (o && (json_member(o, "updated") || json_member(o, "rolled_back")))
-			return false;
 		if (!tried)
 			continue;
 		*ret = (struct ctl__tried){.percent = (unsigned)json_number(tried, "percent", 0)};
 		snprintf(ret->component, sizeof ret->component, "%.*s", SLICE_ARGS(json_text(tried, "component")));
 		snprintf(ret->sha256, sizeof ret->sha256, "%.*s", SLICE_ARGS(json_text(tried, "sha256")));
-		return ret->percent > 0 && ret->percent < 100 && ret->component[0];
+		return ret->percent > 0 && ret->percent < 100 && ret->component[0] && !is_left(a, newest, r, ret->component);
 	}
 	return false;
 }
 
-// {"component": NAME, "replaced": SHA, …}, or a list of them.
+// The bytes before, of {"component": NAME, "replaced": SHA, …}.
 static bool find_replaced(struct arena *a, const struct json *rows, const char *component, struct slice *ret)
 {
-	bool found = false;
-	for (const struct json *u = rows && rows->kind == JSON_ARRAY ? rows->first : rows; u && !found; u = rows->kind == JSON_ARRAY ? u->next : NULL)
-		found = slice_eq_str(json_text(u, "component"), component) && json_text(u, "replaced").len && slice_dup(a, json_text(u, "replaced"), ret);
-	return found;
+	const struct json *u = row_of(rows, component);
+	return u && json_text(u, "replaced").len && slice_dup(a, json_text(u, "replaced"), ret);
 }
 
-bool ctl__release_replaced(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret)
+bool ctl__release_updated(struct arena *a, const struct ctl__release *newest, const char *component, uint64_t last, struct ctl__updated *ret)
 {
-	const struct json *o = read_members(a, r);
-	return o && find_replaced(a, json_member(o, "updated"), component, ret);
+	struct slice passed = {0};  // bytes that were taken back while others took their place
+	for (const struct ctl__release *r = newest; r; r = r->older) {
+		const struct json *o = r->members.len ? read_members(a, r) : NULL;
+		const struct json *back = o ? row_of(json_member(o, "rolled_back"), component) : NULL, *u = o ? row_of(json_member(o, "updated"), component) : NULL;
+		if (back && json_is_true(back, "passed"))
+			passed = json_text(back, "sha256");
+		if (r->number > last || !u || !json_text(u, "replaced").len || (passed.len && slice_eq(json_text(u, "replaced"), passed)))
+			continue;
+		return slice_dup(a, json_text(u, "sha256"), &ret->sha256) && slice_dup(a, json_text(u, "replaced"), &ret->replaced);
+	}
+	return false;
 }
 
 bool ctl__release_had(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret)

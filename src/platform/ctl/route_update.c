@@ -14,6 +14,7 @@ struct update {
 	struct buf bytes;   // owned
 	struct slice text;  // of an edit: laid over the live changes
 	bool dry_run, accept;  // accept: imports that the version in force doesn't have
+	uint64_t version, release;  // that was taken back, and of the app then
 };
 
 // ---- what releases say of components -------------------------------------------------------------------------------------------------------------
@@ -202,52 +203,83 @@ static bool drop_tried(struct ctl_op *op, const struct update *u, bool by_itself
 	return ok;
 }
 
-// The live changes without the last update of the component.
-static bool live_before_update(struct ctl_op *op, const struct update *u, struct slice *ret, struct err *e)
+// The live changes with other bytes of the component.
+static bool live_with(struct ctl_op *op, const struct update *u, struct slice sha256, struct slice *ret, struct err *e)
 {
-	struct slice replaced, text;
-	for (const struct ctl__release *r = op->app->state->newest; r; r = r->older) {
-		if (!ctl__release_replaced(&op->arena, r, u->component, &replaced))
-			continue;
-		return ctl__blob_text(op->app, &op->arena, op->app->model->app->folder, u->component, (const char *)replaced.ptr, &text, e) &&
-			app_live_add(&op->arena, ctl_state_live(op->app->state), text, ret, e);
-	}
-	return err_set(e, ERR_REFUSED, "component %s: there is no version to go back to", u->component);
+	struct slice text;
+	return ctl__blob_text(op->app, &op->arena, op->app->model->app->folder, u->component, (const char *)sha256.ptr, &text, e) &&
+		app_live_add(&op->arena, ctl_state_live(op->app->state), text, ret, e);
 }
 
-static bool run_rollback(struct ctl_op *op, const struct update *u, struct err *e)
+static bool find_update(struct ctl_op *op, const struct update *u, uint64_t last, struct ctl__updated *ret, struct err *e)
+{
+	return ctl__release_updated(&op->arena, op->app->state->newest, u->component, last, ret) ||
+		err_set(e, ERR_REFUSED, "component %s: there is no version to go back to", u->component);
+}
+
+static const char *sha256_of(const struct ctl_op *op, const struct update *u)
+{
+	const struct app_component *c = find_component(op, u->component);
+	const char *known = c->sha256.text ? c->sha256.text : ctl__kept_sha256(op->app, u->component);
+	return known ? known : "";
+}
+
+// To these bytes, by the steps of any change.
+static bool turn_back(struct ctl_op *op, const struct update *u, struct slice sha256, struct err *e)
 {
 	struct slice live;
 	struct buf members = {0};
-	if (is_tried(op, u))
-		return drop_tried(op, u, false, e);
-	if (!live_before_update(op, u, &live, e))
+	if (!live_with(op, u, sha256, &live, e))
 		return false;
-	const struct app_component *c = find_component(op, u->component);
-	buf_printf(&members, ",\"rolled_back\":{\"component\":\"%s\",\"sha256\":\"%s\"}", u->component, c->sha256.text ? c->sha256.text : "");
+	buf_printf(&members, ",\"rolled_back\":{\"component\":\"%s\",\"sha256\":\"%s\"}", u->component, sha256_of(op, u));
 	bool ok = ctl__turn(op, &(struct ctl__aim){.live = live, .members = buf_view(&members), .dry_run = u->dry_run}, e);
 	buf_release(&members);
 	return ok;
 }
 
-// Serve has done it already: what is in force is written.
-static bool run_taken_back(struct ctl_op *op, const struct update *u, struct err *e)
+static bool run_rollback(struct ctl_op *op, const struct update *u, struct err *e)
 {
-	struct ctl__change change;
-	struct slice live;
-	struct buf members = {0};
+	struct ctl__updated was;
 	if (is_tried(op, u))
-		return drop_tried(op, u, true, e);
-	if (!live_before_update(op, u, &live, e) || !ctl__change_load(op, live, &change, e))
-		return false;
-	buf_printf(&members, ",\"rolled_back\":{\"component\":\"%s\",\"sha256\":\"\"}", u->component);
+		return drop_tried(op, u, false, e);
+	return find_update(op, u, UINT64_MAX, &was, e) && turn_back(op, u, was.replaced, e);
+}
+
+// What is in force already. `passed`: in place of what was taken back there were other bytes before this could be written, and they stay.
+static bool write_taken_back(struct ctl_op *op, const struct update *u, const struct ctl__updated *was, bool passed, struct err *e)
+{
+	const struct ctl__tried *tried = &op->app->tried;
+	struct ctl__change change;
+	struct slice live = ctl_state_live(op->app->state);
+	struct buf members = {0};
+	buf_printf(&members, ",\"rolled_back\":{\"component\":\"%s\",\"sha256\":\"%.*s\"%s}", u->component, SLICE_ARGS(was->sha256), passed ? ",\"passed\":true" : "");
+	if (is_tried(op, u))  // it goes on
+		buf_printf(&members, ",\"tried\":{\"component\":\"%s\",\"sha256\":\"%s\",\"percent\":%u}", u->component, tried->sha256, tried->percent);
+	bool loaded = (passed ? slice_dup(&op->arena, live, &live) || err_nomem(e) : live_with(op, u, was->replaced, &live, e)) && ctl__change_load(op, live, &change, e);
 	const struct ctl__draft d = {.members = buf_view(&members)};
-	bool ok = ctl__op_step(op, "publish", e) && ctl__change_write(op, &change, &d, e);
+	bool ok = loaded && ctl__op_step(op, "publish", e) && ctl__change_write(op, &change, &d, e);
 	if (ok)
 		ctl__change_publish(op, &change);
-	ctl__change_end(op, &change);
+	if (loaded)
+		ctl__change_end(op, &change);
 	buf_release(&members);
 	return ok;
+}
+
+// Serve has done it already: what is in force is written. But a change that was under way meanwhile was made from a model that still had these bytes: it may have
+// other ones, or brought the same back in a version that was made anew for something else.
+static bool run_taken_back(struct ctl_op *op, const struct update *u, struct err *e)
+{
+	struct ctl__updated was;
+	uint64_t in_force, tried;
+	ctl__turn_numbers(op, u->component, &in_force, &tried);
+	if (is_tried(op, u) && !tried)
+		return drop_tried(op, u, true, e);
+	if (!find_update(op, u, u->release, &was, e))
+		return false;
+	if (in_force < u->version)
+		return write_taken_back(op, u, &was, false, e);
+	return slice_eq_str(was.sha256, sha256_of(op, u)) ? turn_back(op, u, was.replaced, e) : write_taken_back(op, u, &was, true, e);
 }
 
 // ---- the others ------------------------------------------------------------------------------------------------------------------------------------
@@ -520,7 +552,7 @@ void ctl__route_set(struct ctl_request *r)
 
 // ---- by itself -------------------------------------------------------------------------------------------------------------------------------------
 
-void ctl_taken_back(struct ctl *ctl, const char *name, const char *component, const char *why)
+void ctl_taken_back(struct ctl *ctl, const char *name, const char *component, uint64_t version, const char *why)
 {
 	struct buf event = {0};
 	sys_mutex_lock(&ctl->lock);
@@ -536,6 +568,8 @@ void ctl_taken_back(struct ctl *ctl, const char *name, const char *component, co
 	struct update *u = op ? update_new(op, TAKEN_BACK, slice_str(component), "take back", slice_str(why)) : NULL;
 	if (u) {
 		op->by_itself = true;
+		u->version = version;
+		u->release = app->release;
 		ctl__op_start(op, op->what);
 	} else {
 		ctl__op_free(op);

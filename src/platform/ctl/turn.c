@@ -11,6 +11,7 @@ struct asked {
 	unsigned percent;
 	enum ctl__versions what;
 	const char *component;
+	struct serve_numbers numbers;
 	struct err err;
 	bool over;
 };
@@ -189,6 +190,23 @@ bool ctl__turn_versions(struct ctl_op *op, enum ctl__versions what, const char *
 		return true;
 	*e = a.err;
 	return false;
+}
+
+static void find_numbers(void *arg)
+{
+	struct asked *a = arg;
+	const struct serve_service *s = serve_service_find(a->op->app->ctl->config.process, a->op->app->name, a->component);
+	if (s)
+		a->numbers = serve_service_numbers(s);
+	set_over(a);
+}
+
+void ctl__turn_numbers(struct ctl_op *op, const char *component, uint64_t *ret_in_force, uint64_t *ret_tried)
+{
+	struct asked a = {.op = op, .component = component};
+	have_done(&a, find_numbers);
+	*ret_in_force = a.numbers.in_force;
+	*ret_tried = a.numbers.tried;
 }
 
 // ---- what differs, told ----------------------------------------------------------------------------------------------------------------------------

@@ -537,6 +537,7 @@ static void start(struct serve_request *c)
 	uint64_t deadline = time_to_head(c);
 	c->state = REQUEST_RUNNING;
 	list_running(c);
+	serve__version_begin(c->slot->version, c->shard->index);
 	serve__memory_watch(c->shard);
 	if (!seam_task_run(c->task, call_main, c, budget(c, deadline), on_done)) {
 		c->trap.trap = TRAP_OUT_OF_MEMORY;

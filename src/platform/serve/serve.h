@@ -268,6 +268,11 @@ void serve_version_commit(struct serve_service *s, struct serve_version *v, cons
 NODISCARD bool serve_service_split(struct serve_service *s, unsigned percent, serve_done_fn *done, void *ctx, struct err *e);
 NODISCARD bool serve_service_promote(struct serve_service *s, serve_done_fn *done, void *ctx, struct err *e);
 NODISCARD bool serve_service_rollback(struct serve_service *s, serve_done_fn *done, void *ctx, struct err *e);
+// Numbers of the version in force and of the one that is tried, which grow with each that comes; 0: there is none. On thread 0.
+struct serve_numbers {
+	uint64_t in_force, tried;
+};
+struct serve_numbers serve_service_numbers(const struct serve_service *s);
 
 // The routes of all apps, as they are to be; their services are those that are there. Of `apps` nothing is kept. ERR_REFUSED: those of another app are on their
 // way, or a listener has none; USAGE: they contradict each other.

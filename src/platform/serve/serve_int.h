@@ -126,9 +126,9 @@ struct serve_thread;
 // Why a version is still there.
 enum serve_version_use { VERSION_IN_SERVICE, VERSION_IN_CHOICE, VERSION_IN_SLOT, VERSION_IN_LOG, VERSION_IN_RELAY, VERSION_IN_OBJECT, VERSION_USES };
 
-// What a version has done on one thread: calls; those that ended with a status from 500 on; those that took longer than its `slow_ns`.
+// What a version has done on one thread: calls that began, that ended; of these those with a status from 500 on; those that took longer than its `slow_ns`.
 struct serve_tally {
-	uint64_t calls, errors, slow;
+	uint64_t begun, calls, errors, slow;
 };
 // As far from its neighbours that no two threads write to one cache line, wherever the array begins.
 struct serve_tally_line {
@@ -182,10 +182,10 @@ NODISCARD bool serve__version_must_answer(const struct serve_version *v, struct 
 NODISCARD bool serve__version_must_run(const struct serve_version *v, struct err *e);
 // A call of it is over.
 void serve__version_count(struct serve_version *v, unsigned thread, unsigned status, uint64_t took_ns);
+void serve__version_begin(struct serve_version *v, unsigned thread);
 void serve__version_set_slow(struct serve_version *v, uint64_t ns);
 struct serve_tally serve__version_tally(const struct serve_version *v);
-// Loads the component and binds its handler; on thread 0 takes the image, which runs the guest and is ended by *stop. *ret holds one reference, the
-// service's.
+// Loads the component and binds its handler; on thread 0 takes the image, which runs the guest and is ended by *stop. *ret: the service's reference.
 NODISCARD bool serve__version_new(struct serve_process *p, const struct serve_service_config *c, struct serve_version **ret, struct err *e);
 NODISCARD bool serve__version_make_image(struct serve_version *v, const struct serve_thread *t, const bool *stop, struct err *e);
 void serve__version_ref(struct serve_version *v, enum serve_version_use use);
@@ -352,7 +352,7 @@ struct serve_service {
 	uint64_t numbers;  // of versions, given so far
 	struct serve_update update;  // the last
 	struct loop_timer watch;
-	uint64_t watched_until_ns;
+	uint64_t watched_until_ns, looked_ns[SERVE_LOOKS];
 	struct serve_tally looks[SERVE_LOOKS];
 	uint32_t n_looks;
 	struct serve_shard *shards;                 // one a thread

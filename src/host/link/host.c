@@ -1,7 +1,7 @@
 // The process's part: stores, shared by all links of the same type, address and namespace, and what each thread has of them.
 //
-// A store: open (link__store_open) → closing (link__store_unref, the last) → its parts closed, each on its thread → freed, on the main thread. A thread that
-// ends closes its parts itself (link_thread_close).
+// A store: open (link__store_open) → closing (link__store_unref, the last) → its parts closed, each on its thread → left by threads of its own (link_store_ops.leave)
+// → freed, on the main thread. A thread that ends closes its parts itself (link_thread_close).
 #include "link_int.h"
 #include "sys/sys.h"
 
@@ -126,6 +126,24 @@ static void free_store(struct link_store *s)
 	arena_release(&arena);
 }
 
+static void on_left(struct loop_remote *r)
+{
+	free_store(CONTAINER_OF(r, struct link_store, left));
+}
+
+void link__store_left(struct link_store *s)
+{
+	loop_post_remote(s->host->loops[0], &s->left);
+}
+
+// Nobody has it any more.
+static void leave_store(struct link_store *s)
+{
+	s->left.fn = on_left;
+	if (!s->provider->ops->leave || !s->provider->ops->leave(s))
+		free_store(s);
+}
+
 static struct link_store *find(struct link_host *h, const struct link_target *t, const struct link__space *space)
 {
 	struct link_store *s = h->stores;  // only the main thread changes the list
@@ -198,7 +216,7 @@ static void on_part_closed(struct loop_remote *r)
 	struct link_store *s = p->store;
 	mem_free(p);
 	if (--s->closing == 0)
-		free_store(s);
+		leave_store(s);
 }
 
 static void on_close_part(struct loop_remote *r)
@@ -225,7 +243,7 @@ void link__store_unref(struct link_store *s)
 	}
 	spinlock_unlock(&h->lock);
 	if (!s->closing)
-		free_store(s);
+		leave_store(s);
 }
 
 // What is wished of the shards of a thread that ends is the main thread's from now on: what lies in the list of a loop that

@@ -93,7 +93,10 @@ struct link_store_ops {
 	size_t store_size, part_size;  // of the structs that embed link_store and link_part first; made zeroed by the core
 	// On the main thread. Opens nothing that blocks: the first operation finds out whether anybody is there.
 	bool (*open)(struct link_store *s, struct err *e);
-	// On the main thread, when its parts are closed.
+	// On the main thread, when its parts are closed. true: what its threads do for it ends meanwhile, and link__store_left is called when `close` has nothing more to
+	// wait for. NULL, false: `close` is called at once.
+	bool (*leave)(struct link_store *s);
+	// On the main thread, then, or when the process ends: it waits, if it must.
 	void (*close)(struct link_store *s);
 	// On the part's thread, before the first operation there, and when none is left.
 	bool (*part_open)(struct link_part *p, struct err *e);
@@ -118,11 +121,14 @@ struct link_store {
 	// the core's
 	struct arena arena;
 	struct link_store *next;
+	struct loop_remote left;
 	uint32_t refs;
 	unsigned closing;
 	struct link_part **by_thread;
 };
 
+// See `leave`; any thread, once. The store may be gone when this returns, or as soon as `close` lets it.
+void link__store_left(struct link_store *s);
 // Answers. `code` counts for SWAP, else OK, REFUSED, UNSENT, UNKNOWN, RECALLED; results are filled in before.
 void link_op_done(struct link_op *op, enum link_code code);
 // The same with ret_text.

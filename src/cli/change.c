@@ -116,6 +116,19 @@ static bool wait_for(struct waiter *w, const struct json **ret, struct err *e)
 	return true;
 }
 
+// What has to be known though nothing failed.
+static void warn(const struct json *o)
+{
+	struct buf b = {.max = 1 << 12};
+	struct slice unmarked = json_text(o, "unmarked");
+	if (unmarked.len) {
+		buf_put_printable(&b, unmarked, "");
+		fprintf(stderr, "warning: %.*s\n  hint: the next change of the link writes it; until then another tenon may take the store's data for what can be replaced\n",
+			SLICE_ARGS(buf_view(&b)));
+	}
+	buf_release(&b);
+}
+
 static bool outcome(struct waiter *w, const struct json *o, struct err *e)
 {
 	struct buf b = {0};
@@ -126,6 +139,7 @@ static bool outcome(struct waiter *w, const struct json *o, struct err *e)
 		fflush(stdout);
 	}
 	buf_release(&b);
+	warn(o);
 	return !error || ctl_reply_error(error, e);
 }
 

@@ -153,6 +153,7 @@ struct link_move_facts {
 	uint32_t rounds;
 	uint64_t pause_ns;      // from hold to release, the longest of the threads
 	uint64_t discarded;     // keys that an undo with `discard` dropped
+	char unmarked[200];     // what the store in force still says of itself, and why: its marker could not be written. Empty: it says the truth
 };
 struct link_move_config {
 	const struct link_target *target;

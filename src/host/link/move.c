@@ -449,6 +449,14 @@ static void measure_pause(struct link_move *m)
 		m->facts.pause_ns = max_u64(m->facts.pause_ns, __atomic_load_n(&shard(m, i)->pause_ns, __ATOMIC_RELAXED));
 }
 
+// The store in force says of itself what is not so any more: whoever could take it for a target later is to know. Nothing else comes of it.
+static enum phase marked(struct link_move *m, const char *still, enum phase then)
+{
+	if (m->op.code != LINK_OK)
+		snprintf(m->facts.unmarked, sizeof m->facts.unmarked, "the marker of the store in force still says \"%s\": %.120s", still, m->op.ret_text);
+	return then;
+}
+
 static enum phase next(struct link_move *m)
 {
 	switch (m->phase) {
@@ -503,7 +511,9 @@ static enum phase next(struct link_move *m)
 	case P_BACK:
 		return m->superseded ? P_REVIVE : P_FAILED;
 	case P_REVIVE:
-		return P_FAILED;
+		return marked(m, "superseded", P_FAILED);
+	case P_MARK_LIVE:
+		return marked(m, "incomplete", P_OVER);
 	default:
 		return P_OVER;
 	}

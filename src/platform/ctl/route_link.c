@@ -412,6 +412,10 @@ static void tell_facts(struct ctl_op *op, const struct moving *m)
 		buf_printf(&op->more, ",\"source_keys\":%llu", (unsigned long long)f->source_keys);
 	if (m->config.copy)
 		buf_printf(&op->more, ",\"rounds\":%u,\"noted\":%llu", f->rounds, (unsigned long long)f->noted);
+	if (f->unmarked[0]) {
+		buf_put_str(&op->more, ",\"unmarked\":");
+		buf_put_json_string(&op->more, slice_str(f->unmarked));
+	}
 	if (m->ask->discard)
 		buf_printf(&op->more, ",\"discarded\":%llu", (unsigned long long)f->discarded);
 	sys_mutex_unlock(&op->app->ctl->lock);

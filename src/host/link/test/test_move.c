@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include <sqlite3.h>
+
 #include "../link_int.h"
 
 enum { THREADS = 2, WRITERS = 32, KEYS = 40 };
@@ -522,6 +524,67 @@ static void a_wish_to_cancel_is_heard_while_it_is_written(void **s)
 	close_all();
 }
 
+// ---- markers that can't be written ---------------------------------------------------------------------------------------------------------------
+
+struct locking {
+	struct lasting lasting;  // first
+	bool fails;
+	sqlite3 *db;
+};
+
+// Nobody else writes to the file from here on.
+static void lock_now(struct locking *l)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s/kv.db", folder);
+	assert_int_equal(sqlite3_open(path, &l->db), SQLITE_OK);
+	assert_int_equal(sqlite3_busy_timeout(l->db, 60000), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(l->db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void on_lock_step(void *ctx, const struct link_move_facts *f)
+{
+	struct locking *l = ctx;
+	if (f->step == LINK_STEP_DRAIN && !l->fails)
+		lock_now(l);
+}
+
+static void on_lock_journal(void *ctx, struct link_move *m)
+{
+	struct locking *l = ctx;
+	if (l->fails) {
+		lock_now(l);
+		err_set(&l->lasting.why, ERR_ENV, "the disk is full");
+	}
+	link_move_journalled(m, &l->lasting.why);
+}
+
+static void a_marker_that_can_not_be_written_at_the_end_is_told(void **s)
+{
+	struct arena a;
+	open_all("memory:");
+	arena_init(&a, 0);
+	ask(LINK_SET, "a", "1");
+	for (int fails = 0; fails < 2; fails++) {  // the new store's, of a file; then that of the file, which stays
+		struct locking l = {.fails = fails};
+		struct link_target t = target_of(&a, fails ? "memory:b" : "file:kv.db");
+		const struct link_move_config c = {.target = &t, .copy = true, .max_pause_ns = 20 * SECOND, .ctx = &l, .on_step = on_lock_step, .journal = on_lock_journal, .done = on_moved};
+		assert_true(link_move_start(counters, &c, &l.lasting.move, &l.lasting.moved.e));
+		wait_for(&l.lasting.moved);
+		assert_int_equal(l.lasting.moved.ok, !fails);
+		const char *said = l.lasting.moved.facts.unmarked;
+		if (!strstr(said, fails ? "\"superseded\"" : "\"incomplete\"") || !strstr(said, "locked by another process"))
+			fail_msg("%s: %s", said, l.lasting.moved.e.text);
+		assert_int_equal(sqlite3_close(l.db), SQLITE_OK);
+		assert_true(ask(LINK_GET, "a", "").found);
+	}
+	struct moved m = move_to("memory:b", true, false);  // which writes it
+	must(m);
+	assert_string_equal(m.facts.unmarked, "");
+	arena_release(&a);
+	close_all();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -533,6 +596,7 @@ int main(void)
 		cmocka_unit_test(what_must_last_is_written_before_calls_are_held_or_after_the_last_key),
 		cmocka_unit_test(what_can_not_be_written_or_published_changes_nothing),
 		cmocka_unit_test(a_wish_to_cancel_is_heard_while_it_is_written),
+		cmocka_unit_test(a_marker_that_can_not_be_written_at_the_end_is_told),
 		cmocka_unit_test(counts_are_exact_through_many_changes_under_load),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

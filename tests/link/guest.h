@@ -13,6 +13,9 @@ static struct link_host *host;
 static struct arena guest_arena;
 static struct link *guest_link;
 
+static const struct slice *guest_buckets;  // of links that are opened now
+static uint32_t guest_n_buckets;
+
 static struct link *open_link(const char *name, const char *target, const char *space)
 {
 	struct link_target t;
@@ -20,6 +23,8 @@ static struct link *open_link(const char *name, const char *target, const char *
 	struct link *l = NULL;
 	struct slice s = slice_str(space);
 	struct link_config c = {.app = SLICE_LIT("shop"), .name = slice_str(name), .target = &t, .space = space ? &s : NULL};
+	c.buckets = guest_buckets;
+	c.n_buckets = guest_n_buckets;
 	if (!link_target_parse(&guest_arena, slice_str(target), SLICE_LIT("/tmp"), &t, &e) || !link_new(host, &c, &l, &e))
 		fail_msg("%s", e.text);
 	return l;

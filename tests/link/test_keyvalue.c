@@ -193,6 +193,35 @@ static void lists_have_each_key_once_page_by_page(void **s)
 	close_puppet();
 }
 
+// A list is told for what it passes over, too: a page without a key is no less work.
+static void keys_that_are_not_in_a_list_are_work_of_it(void **s)
+{
+	enum { N = 3000 };
+	static const struct slice buckets[] = {{(const uint8_t *)"default", 7}, {(const uint8_t *)"other", 5}};
+	guest_buckets = buckets;
+	guest_n_buckets = 2;
+	open_host(0);
+	open_puppet(open_link("sessions", "memory:", NULL), all_of_draft2);
+	uint32_t b = open_bucket("default"), other = open_bucket("other"), pages;
+	uint64_t sum, done[2];
+	struct abi_exec *exec = vm_shard_exec(shard);
+	for (uint32_t k = 0; k < 2; k++) {
+		exec->work = 0;
+		assert_int_equal(list_all(b, &sum, &pages), 0);
+		done[k] = exec->work;
+		for (uint32_t i = 0; i < N && !k; i++) {
+			char key[16];
+			snprintf(key, sizeof key, "k%u", i);
+			with_key("increment", other, key, 1, 0);
+			is_ok(&p, 8);
+		}
+	}
+	assert_true(done[1] >= done[0] + N * VM_WORK_ITEM && done[1] < VM_WORK_LOOK);
+	close_puppet();
+	guest_buckets = NULL;
+	guest_n_buckets = 0;
+}
+
 static uint32_t cas_new(uint32_t bucket, const char *key)
 {
 	with_key("[static]cas.new", bucket, key, 0, 0);
@@ -479,6 +508,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_linked_is_denied_where_the_manifest_says_so),
 		cmocka_unit_test(counters_are_decimal_and_do_not_wrap),
 		cmocka_unit_test(lists_have_each_key_once_page_by_page),
+		cmocka_unit_test(keys_that_are_not_in_a_list_are_work_of_it),
 		cmocka_unit_test(a_swap_is_done_only_at_the_version_that_was_read),
 		cmocka_unit_test(a_cas_whose_current_failed_stays_at_its_version),
 		cmocka_unit_test(many_keys_are_read_and_deleted_at_once),

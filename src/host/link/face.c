@@ -270,7 +270,8 @@ enum seam_result link__face_page(struct seam_call *c, const struct link__bucket 
 			return r;
 		*ret = a.keys;
 		cursor = a.op.ret_cursor;
-		r = check_keys(c, a.keys, answer);
+		r = seam_work(c, (1 + (uint64_t)a.op.ret_looked) * VM_WORK_ITEM);  // also of those that are not in it
+		r = r == SEAM_OK ? check_keys(c, a.keys, answer) : r;
 	} while (r == SEAM_OK && !answer->fault && !ret->len && cursor);
 	*ret_cursor = cursor;
 	return r;

@@ -107,7 +107,10 @@ static void on_page(struct link_op *op)
 	} else {
 		fail(l, op->code == LINK_STALE ? "the store was changed for another while its keys were read" : op->ret_text);
 	}
-	loop_post(l->shard->loop, &l->job);
+	if (l->n || l->is_last)
+		loop_post(l->shard->loop, &l->job);
+	else
+		loop_post_slow(l->shard->loop, &l->job);  // others come before the next page: there may be many without a key
 }
 
 static void ask(struct listing *l)

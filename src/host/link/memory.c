@@ -398,6 +398,7 @@ static void list(struct memory *m, struct part *p, struct link_op *op, uint64_t 
 	}
 	op->ret_keys = p->keys.ptr;
 	op->n_ret_keys = p->keys.len;
+	op->ret_looked = w.looked;
 	if (w.failed)
 		link_op_fail(op, LINK_REFUSED, "the host is out of memory");
 	else

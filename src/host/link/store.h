@@ -63,6 +63,7 @@ struct link_op {
 	const struct link_key *ret_keys;
 	uint32_t n_ret_keys;
 	uint64_t ret_cursor;       // 0: these were the last; below 2^56
+	uint32_t ret_looked;       // of LIST: keys that were looked at on this thread
 	uint32_t ret_caps;         // LINK_CAN_… of this server, as far as it has them
 	char ret_text[160];        // of REFUSED, UNSENT, UNKNOWN: why; of CHECK, OK: what people should know of this server
 	// ---- the store's, while it has the operation ----

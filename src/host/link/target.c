@@ -176,6 +176,10 @@ static bool set_url(struct arena *a, struct slice scheme, struct slice rest, str
 	struct buf text = {0};
 	if (slice_find(path, '?') < path.len || slice_find(path, '#') < path.len)
 		return err_set(e, ERR_USAGE, "a target has no '?' and no '#'");
+	if (slice_find(path, '@') < path.len) {
+		err_set(e, ERR_USAGE, "a target has no '@' behind its first '/'");
+		return err_hint(e, "a '/' in a password is written %%2F");
+	}
 	ret->tls = slice_eq_str(scheme, "rediss") || slice_eq_str(scheme, "tls");
 	buf_printf(&text, "%.*s://", SLICE_ARGS(scheme));
 	if (at < authority.len)

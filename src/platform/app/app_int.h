@@ -61,7 +61,9 @@ enum app__format {
 #undef X
 };
 enum app__whose { APP__WHOSE_process, APP__WHOSE_listener, APP__WHOSE_service, APP__WHOSE_route };
-enum { APP__REQUIRED = 1, APP__TEMPLATE = 2, APP__LITERAL = 4, APP__ONE = 8, APP__NONE = 16, APP__ZERO = 32 };
+// SECRET: secrets may go in: nobody shows it. URL: so they may where its password is; what variables give who asks, before the '@', is percent-encoded: it is meant
+// as it is.
+enum { APP__REQUIRED = 1, APP__TEMPLATE = 2, APP__LITERAL = 4, APP__ONE = 8, APP__NONE = 16, APP__ZERO = 32, APP__SECRET = 64, APP__URL = 128 };
 struct app__key {
 	const char *name;
 	uint8_t type, of, flags;  // of: a format, a table, whose limits
@@ -128,7 +130,9 @@ const char *app__nearest(struct slice name, const char *(*at)(const void *list, 
 bool app__hint_keys(struct app__load *l, enum app__table table, struct slice name);
 
 // Is it as texts of that kind are? Else an error at the place.
-NODISCARD bool app__check_text(struct app__load *l, enum app__format f, const char *text, const char *key, struct app_place at);
+// Of one that secrets went into no value is told.
+NODISCARD bool app__check_text(struct app__load *l, enum app__format f, const struct app_text *t, const char *key);
+NODISCARD bool app__check_name(struct app__load *l, enum app__format f, const char *name, const char *key, struct app_place at);
 bool app__is_name(struct slice s);
 const char *app__format_what(enum app__format f);
 

@@ -134,22 +134,41 @@ static app_check_fn *asked(const struct app__load *l, enum app__format f)
 																					  : NULL;
 }
 
-bool app__check_text(struct app__load *l, enum app__format f, const char *text, const char *key, struct app_place at)
+// What the file says of it, without a password.
+static bool fail_text(struct app__load *l, const struct app_text *t, const char *fmt, const char *key)
 {
-	struct slice s = slice_str(text);
+	struct buf b = {.max = 4096};
+	app_put_text(&b, t);
+	buf_put_byte(&b, 0);
+	bool ok = app__fail(l, t->at, fmt, key, b.failed ? "" : (const char *)b.ptr);
+	buf_release(&b);
+	return ok;
+}
+
+bool app__check_text(struct app__load *l, enum app__format f, const struct app_text *t, const char *key)
+{
+	struct slice s = slice_str(t->text);
 	app_check_fn *check = asked(l, f);
 	if (!fits(f, s)) {
-		app__fail(l, at, "%s can't be '%.*s'", key, (int)min_u64(s.len, 80), text);
+		fail_text(l, t, t->is_secret ? "%s can't be '%.80s' with the values of its variables" : "%s can't be '%.80s'", key);
 		return l->e ? err_hint(l->e, "%s", app__format_what(f)) : false;
 	}
-	if (f == APP__FORMAT_source && strstr(text, "://")) {
-		app__fail(l, at, "%s: '%.*s' is no path", key, (int)min_u64(s.len, 80), text);
+	if (f == APP__FORMAT_source && strstr(t->text, "://")) {
+		fail_text(l, t, "%s: '%.80s' is no path", key);
 		return l->e ? err_hint(l->e, "registries aren't served yet: fetch the component and give the file") : false;
 	}
-	if (check && !check(l->in->ctx, s, l->e)) {
-		if (l->e)
-			err_note(l->e, "%s", key);
-		return app__at(l, at);
+	if (!check || check(l->in->ctx, s, l->e))
+		return true;
+	if (l->e && t->is_secret) {
+		err_clear(l->e);
+		return fail_text(l, t, "%s can't be '%.80s' with the values of its variables", key);
 	}
-	return true;
+	if (l->e)
+		err_note(l->e, "%s", key);
+	return app__at(l, t->at);
+}
+
+bool app__check_name(struct app__load *l, enum app__format f, const char *name, const char *key, struct app_place at)
+{
+	return app__check_text(l, f, &(struct app_text){.text = name, .raw = name, .at = at}, key);
 }

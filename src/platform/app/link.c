@@ -43,8 +43,13 @@ static bool check_keys_of_type(struct app__load *l, const struct app_link *k)
 static bool check_url(struct app__load *l, const struct app_link *k)
 {
 	const char *const *s = types[k->type.value].schemes;
+	const char *path = k->url.text && strstr(k->url.text, "://") ? strchr(strstr(k->url.text, "://") + 3, '/') : NULL;
 	if (!k->url.text)
 		return true;
+	if (path && strchr(path, '@')) {
+		app__fail(l, k->url.at, "link.%s: there is an '@' behind the first '/' of the url", k->item.name);
+		return l->e ? err_hint(l->e, "a '/' in a password is written %%2F") : false;
+	}
 	for (size_t i = 0; i < 3 && s[i]; i++)
 		if (slice_starts_with(slice_str(k->url.text), slice_str(s[i])) && strlen(k->url.text) >= strlen(s[i]) + (k->type.value != APP_LINK_MEMORY))
 			return true;
@@ -66,8 +71,9 @@ bool app__url_password(const char *url, size_t *ret_from, size_t *ret_to)
 	if (!authority)
 		return false;
 	bool has_token = slice_starts_with(slice_str(url), SLICE_LIT("nats:")) || slice_starts_with(slice_str(url), SLICE_LIT("tls:"));
+	bool is_store = has_token || slice_starts_with(slice_str(url), SLICE_LIT("redis"));  // behind the '/' of these there is no '@': it is one of the password
 	authority += 3;
-	size_t at = strcspn(authority, "/");
+	size_t at = is_store ? strlen(authority) : strcspn(authority, "/");
 	while (at > 0 && authority[at - 1] != '@')
 		at--;
 	if (at == 0)

@@ -45,6 +45,25 @@ bool app__hint_keys(struct app__load *l, enum app__table table, struct slice nam
 
 // ---- texts -----------------------------------------------------------------------------------------------------------------------------------
 
+// What is shown, in errors or in what runs, has no secrets in it, unless they are exposed. Of a URL the password is not shown.
+static bool check_secrets(struct app__load *l, unsigned flags, const char *name, const struct app_text *t)
+{
+	size_t from = strlen(t->raw), to = from;
+	if (!t->is_secret || flags & APP__SECRET)
+		return true;
+	if (flags & APP__URL)
+		(void)app__url_password(t->raw, &from, &to);
+	const char *before = app__copy(l, slice_of(t->raw, from));
+	if (!before)
+		return false;
+	const char *variable = app__hidden_variable(l, before);
+	variable = variable ? variable : app__hidden_variable(l, t->raw + to);
+	if (!variable)
+		return true;
+	app__fail(l, t->at, "%s has the secret '%s' in it, and is shown", name, variable);
+	return l->e ? err_hint(l->e, flags & APP__URL ? "the password of a url isn't; or say expose = true at the variable" : "say expose = true at the variable if it may be") : false;
+}
+
 static bool read_text(struct app__load *l, unsigned flags, enum app__format f, const char *name, const struct toml *v, struct app_text *ret)
 {
 	if (v->kind != TOML_STRING) {
@@ -57,7 +76,7 @@ static bool read_text(struct app__load *l, unsigned flags, enum app__format f, c
 	if (!raw)
 		return false;
 	*ret = (struct app_text){.text = raw, .raw = raw, .at = v->at};
-	return app__fill_in(l, flags, ret) && ((l->is_partial && flags & APP__TEMPLATE) || app__check_text(l, f, ret->text, name, v->at));
+	return app__fill_in(l, flags, ret) && check_secrets(l, flags, name, ret) && ((l->is_partial && flags & APP__TEMPLATE) || app__check_text(l, f, ret, name));
 }
 
 static bool read_texts(struct app__load *l, const struct app__key *k, const struct toml *v, const char *name, struct app_texts *ret)
@@ -96,8 +115,9 @@ static bool read_pairs(struct app__load *l, const struct app__key *k, const stru
 			return app__fail(l, x->key_at, "%s has a zero byte in it", name);
 		if (x->kind == TOML_TABLE && k->of == APP__FORMAT_link)
 			return app__fail(l, x->key_at, "'%s' is the key of an import and stands in quotes where it has a dot", p->name);
-		bool ok = k->of == APP__FORMAT_link ? read_text(l, k->flags, APP__FORMAT_link, value_name, x, &p->value)
-											: app__check_text(l, k->of, p->name, name, x->key_at) && read_text(l, k->flags, APP__FORMAT_any, value_name, x, &p->value);
+		enum app__format f = k->of == APP__FORMAT_link ? APP__FORMAT_link : k->of == APP__FORMAT_header && x->text.len ? APP__FORMAT_line
+																													   : APP__FORMAT_any;
+		bool ok = (k->of == APP__FORMAT_link || app__check_name(l, k->of, p->name, name, x->key_at)) && read_text(l, k->flags, f, value_name, x, &p->value);
 		if (!ok)
 			return false;
 	}
@@ -245,7 +265,7 @@ static bool read_tables(struct app__load *l, const struct app__key *k, const str
 	for (const struct toml *x = v->first; x; x = x->next) {
 		struct app_item *item = (struct app_item *)(void *)(items + size * n);
 		const char *name = app__copy(l, x->key);
-		if (!name || !app__check_text(l, k->of == APP__variable ? APP__FORMAT_variable : APP__FORMAT_name, name, full_name(l, path, k->name), x->key_at))
+		if (!name || !app__check_name(l, k->of == APP__variable ? APP__FORMAT_variable : APP__FORMAT_name, name, full_name(l, path, k->name), x->key_at))
 			return false;
 		if (l->is_partial && x->kind == TOML_STRING && slice_eq_str(x->text, "unset"))
 			continue;
@@ -290,7 +310,7 @@ static bool read_profiles(struct app__load *l, const struct app__key *k, const s
 		return err_nomem(l->e);
 	for (const struct toml *x = v->first; x; x = x->next) {
 		const char *name = app__copy(l, x->key);
-		if (!name || !app__check_text(l, APP__FORMAT_name, name, k->name, x->key_at))
+		if (!name || !app__check_name(l, APP__FORMAT_name, name, k->name, x->key_at))
 			return false;
 		list[n++] = (struct app_text){name, name, x->key_at, false};
 	}

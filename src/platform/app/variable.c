@@ -199,7 +199,28 @@ static bool next_hole(const char *text, struct hole *ret)
 	return true;
 }
 
-static bool put_value(struct app__load *l, struct buf *b, const struct hole *h, struct app_text *t)
+// Where who asks ends in a URL as it is written: at its last '@' before a path. 0: nobody is named.
+static size_t end_of_user(const char *url)
+{
+	const char *authority = strstr(url, "://");
+	if (!authority)
+		return 0;
+	authority += 3;
+	size_t at = strcspn(authority, "/");
+	while (at > 0 && authority[at - 1] != '@')
+		at--;
+	return at ? (size_t)(authority - url) + at : 0;
+}
+
+static void put_encoded(struct buf *b, const char *value)
+{
+	for (const char *c = value; *c; c++) {
+		bool plain = isalnum((unsigned char)*c) || strchr("-._~", *c);
+		buf_printf(b, plain ? "%c" : "%%%02X", (unsigned char)*c);
+	}
+}
+
+static bool put_value(struct app__load *l, struct buf *b, const struct hole *h, bool encodes, struct app_text *t)
 {
 	uintptr_t i;
 	if (!h->name.ptr) {
@@ -218,19 +239,22 @@ static bool put_value(struct app__load *l, struct buf *b, const struct hole *h, 
 		return l->e ? err_hint(l->e, "give it a default, or --set %s=VALUE", v->item.name) : false;
 	}
 	t->is_secret |= v->secret.value != 0;
-	buf_put_str(b, v->value);
+	if (encodes)
+		put_encoded(b, v->value);
+	else
+		buf_put_str(b, v->value);
 	return true;
 }
 
-static bool fill_in(struct app__load *l, struct buf *b, struct app_text *t)
+static bool fill_in(struct app__load *l, struct buf *b, unsigned flags, struct app_text *t)
 {
-	const char *rest = t->raw;
+	const char *rest = t->raw, *user_ends = t->raw + (flags & APP__URL ? end_of_user(t->raw) : 0);
 	struct hole h;
 	for (; next_hole(rest, &h); rest = h.end) {
 		buf_put(b, rest, (size_t)(h.begin - rest));
 		if (h.is_literal)
 			buf_put_str(b, "${");
-		else if (!put_value(l, b, &h, t))
+		else if (!put_value(l, b, &h, h.begin < user_ends, t))
 			return false;
 	}
 	buf_put_str(b, rest);
@@ -251,7 +275,7 @@ bool app__fill_in(struct app__load *l, unsigned flags, struct app_text *t)
 		app__fail(l, t->at, "${…} isn't replaced here");
 		return l->e ? err_hint(l->e, "it is in env, config, files, network, private, listen and links") : false;
 	}
-	bool ok = fill_in(l, &b, t);
+	bool ok = fill_in(l, &b, flags, t);
 	buf_release(&b);
 	return ok;
 }

@@ -33,8 +33,15 @@ bool ctl_link_target(struct arena *a, const struct app_link *l, struct link_targ
 {
 	char *folder = realpath(".", NULL);
 	struct buf b = {0};
-	bool ok = (folder || err_set_errno(e, errno, "the current folder")) && (print_target(l, &b) || err_nomem(e)) &&
-		link_target_parse(a, buf_view(&b), slice_str(folder), ret, e);
+	bool printed = (folder || err_set_errno(e, errno, "the current folder")) && (print_target(l, &b) || err_nomem(e));
+	bool ok = printed && link_target_parse(a, buf_view(&b), slice_str(folder), ret, e);
+	if (printed && !ok && e->code == ERR_USAGE && l->url.is_secret) {  // what is wrong would be told
+		struct buf shown = {0};
+		app_put_text(&shown, &l->url);
+		err_clear(e);
+		err_set(e, ERR_USAGE, "link %s: '%.*s' is no target with the values of its variables", l->item.name, SLICE_ARGS(slice_sub(buf_view(&shown), 0, 200)));
+		buf_release(&shown);
+	}
 	free(folder);
 	buf_release(&b);
 	return ok;

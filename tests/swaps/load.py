@@ -82,7 +82,7 @@ class Load:
 
     def __init__(self, port, clients, method="POST", path="/incr/n"):
         self.method, self.path = method, path
-        self.acknowledged, self.failed, self.times, self.over = 0, [], [], False
+        self.acknowledged, self.failed, self.times, self.over, self.active = 0, [], [], False, clients
         self.tasks = [asyncio.create_task(self.client(Client(port), i)) for i in range(clients)]
 
     def next(self, i, k):
@@ -95,10 +95,17 @@ class Load:
     async def rest(self, i):
         """Before client i asks again."""
 
+    def fewer(self):
+        """Half of the clients stop: the machine doesn't keep up with all of them."""
+        self.active = max(1, self.active // 2)
+
     async def client(self, c, i):
         k = 0
         while not self.over:
             await self.rest(i)
+            if i >= self.active:
+                await asyncio.sleep(0.05)
+                continue
             began, k = time.monotonic(), k + 1
             path = self.next(i, k)
             try:

@@ -6,6 +6,7 @@ from common import free_port
 from front import Folder, ask
 from harness import Skip, check, config, shared_guest
 from test_link import STEPS, _App, _Load, servers
+from writing import until
 
 
 def _needs(*kinds):
@@ -158,6 +159,28 @@ def a_slow_target_keeps_nobody_waiting_and_counts_exactly():
                 check(o["state"] == "done" and app.target() == target, o)
             load.__exit__()
             _is_exact(app, load)
+
+
+def a_target_that_stands_still_keeps_nobody_waiting():
+    """Nothing is heard of it until so many requests were answered; whatever becomes of the change, all are counted."""
+    _needs(servers.Redis)
+    for step in ("probe", "note", "copy", "rounds", "hold"):
+        with Folder() as top, servers.Redis() as redis, _App(top) as app:
+            _fill(app, 500)
+            with _Load(app, 8) as load:
+                client = _change_until(app, step, f"redis://127.0.0.1:{redis.port}/0", "--copy")
+                redis.freeze()
+                many = load.acknowledged + 500
+                answered = until(lambda: load.acknowledged >= many or load.failed or client.poll() is not None)
+                redis.thaw()
+                client.stdout.read()
+                check(answered and client.wait(60) in (0, 6), f"{step}: {load.acknowledged} of {many}")
+                load.__exit__()
+            if app.target() == "memory:":
+                _is_exact(app, load)
+            else:  # it was in force already: those that waited for it too long may have been counted
+                counted = _count_once_it_is_back(app)
+                check(load.acknowledged <= counted <= load.acknowledged + len(load.failed), f"{step}: {counted} {load.acknowledged} {len(load.failed)}")
 
 
 def a_value_that_is_too_large_is_named_with_its_size():

@@ -3,7 +3,7 @@ import contextlib, json, struct, time
 
 from front import clock_library
 from harness import check
-from test_triggers import _App, _command, _lines, _wait
+from test_triggers import SECOND, _App, _command, _lines, _sleeps, _wait
 from writing import until
 
 DAY = 86400
@@ -25,7 +25,7 @@ class _Clocked(_App):
 
     def day(self, n):
         with open(self.clocks, "r+b") as at:  # it is mapped by who runs
-            at.write(struct.pack("<qq", n * DAY * 10**9, 0))
+            at.write(struct.pack("<qq", int(n * DAY * 10**9), 0))
 
     def write(self, before, after):
         at = self.folder / "tenon.toml"
@@ -116,6 +116,33 @@ def a_clock_that_was_set_back_holds_nothing_up():
             app.day(day)
             with _up(app) as s:
                 _wait(s, "cron tick of jobs ended with 0", 2)
+
+
+def of_a_clock_that_was_set_right_nothing_runs_twice():
+    """By some seconds, as who sets clocks does all the time; the run was at a certain second of the day."""
+    t = time.gmtime(time.time() + 4)
+    with _Clocked(f"{t.tm_sec} {t.tm_min} {t.tm_hour} * * *") as app:
+        with _up(app) as s:
+            _wait(s, "cron tick of jobs ended with 0", seconds=60)
+            check(until(lambda: app.known().get("tick", 0) >= int(next(s.objects())["time"])), f"{app.known()}")
+        at = app.known()["tick"]
+        app.day((at - 4 - time.time()) / DAY)  # four seconds before it
+        with _up(app) as s:
+            time.sleep(7)
+            check(not _lines(s, "cron tick"), s.log_text())
+
+
+def what_was_killed_in_a_run_is_not_run_again():
+    """It was begun: who must know that it ended writes that down."""
+    with _Clocked("* * * * *") as app:
+        (app.folder / "tick.wasm").write_bytes(_command(_sleeps(600 * SECOND)))
+        app.write("* * * * *", _once_a_day())
+        _begins(app, 0)
+        app.day(1)
+        with _up(app) as s:
+            _wait(s, "cron tick of jobs was missed: it runs now")
+            check(until(lambda: app.known().get("tick", 0) >= int(next(s.objects())["time"])), f"{app.known()}")
+        _begins(app, 0)
 
 
 def what_remembers_nothing_is_told_and_runs_on():

@@ -184,6 +184,16 @@ def what_was_missed_is_made_up_for_once():
         check(len(late) in (1, 2), f"{len(late)} runs right after four were missed")
 
 
+def what_could_not_begin_when_it_was_due_begins_later():
+    """A worker has the only place; it goes, and the time of the other one is long over."""
+    t = time.gmtime(time.time() + 3)
+    rest = _cron(f"{t.tm_sec} {t.tm_min} {t.tm_hour} * * *") + '[[trigger.command]]\nid = "long"\ncomponent = "tick"\n'
+    with _App({"tick": _command(_sleeps(6 * SECOND))}, rest, more={"tick": "instances = { max = 1 }\n"}) as app, app.up() as s:
+        _wait(s, "cron tick of jobs could not begin", seconds=60)
+        _wait(s, "command long of jobs ended with 0", seconds=60)
+        _wait(s, "cron tick of jobs ended with 0", seconds=120)
+
+
 # ---- what is wrong ----------------------------------------------------------------------------------------------------------------------
 
 def what_can_not_run_is_refused():

@@ -7,7 +7,7 @@
 //
 // 1. A trigger lives on one thread; all of it but its configuration is touched there. Runs count among the calls of their shard, so that a shard that is
 //    closed, and a drain, wait for them.
-// 2. Wall-clock time is asked again at least every LOOK: clocks are set, and machines sleep.
+// 2. Wall-clock time is asked again at least every LOOK: clocks are set, and machines sleep. Of one that is set back by less than SET_RIGHT nothing runs twice.
 // 3. When the process drains nothing begins any more; what was started to run for ever is stopped, the rest may end.
 // 4. While its app fails (serve_app_fail) none begins: it looks again every FAILS. A cron that came due meanwhile is run once then.
 // 5. One that leaves (retrigger.c) begins nothing any more either, stops what was started to run for ever, and goes with its last run.
@@ -21,6 +21,7 @@
 #define LASTED (10 * SECOND)  // who ran so long begins with the first wait again
 #define LOOK (30 * SECOND)
 #define FAILS (250 * MILLISECOND)
+#define SET_RIGHT 60  // seconds
 enum { RUN_ARENA_MAX = 256 << 20, ENDS_BY_GUEST = 1 };
 
 static const char *const kinds[] = {[SERVE_TRIGGER_START] = "start", [SERVE_TRIGGER_COMMAND] = "command", [SERVE_TRIGGER_CRON] = "cron"};
@@ -335,22 +336,36 @@ static void wait_for_due(struct serve_trigger *t)
 	wait_until(t, sat_add_u64(loop_now_fresh_ns(t->thread->loop), min_u64(wait, LOOK)));
 }
 
-static void run_cron(struct serve_trigger *t, int64_t now)
+// When it is due next, by what ran or was missed last and what the clock says.
+static int64_t next_due(const struct serve_trigger *t, int64_t last, int64_t now)
+{
+	bool was_set_right = last > now && last - now < SET_RIGHT;
+	return serve__cron_next(t->config.when, t->zone, (last && last < now) || was_set_right ? last : now);
+}
+
+// false: it could not begin, and is due as before.
+static bool run_cron(struct serve_trigger *t, int64_t now)
 {
 	struct err e = {0};
 	bool skips = t->runs && !t->config.overlap;
 	if (skips)
 		serve__log(t->service->process->config, SERVE_LOG_WARN, "cron %s of %s is skipped: the last one still runs", t->config.id, t->service->app);
-	if (!skips && !begin_run(t, &e))
+	if (!skips && !begin_run(t, &e)) {
 		log_shortage(t, &e);
-	else if (t->config.ran)
+		return false;
+	}
+	if (t->config.ran)
 		t->config.ran(t->config.user, t->config.id, now);
+	t->again = 0;
+	t->ran = now;
+	return true;
 }
 
 static void begin_cron(struct serve_trigger *t)
 {
-	int64_t now = wall_seconds(), since = t->config.since;
-	t->due = serve__cron_next(t->config.when, t->zone, since && since < now ? since : now);
+	int64_t now = wall_seconds();
+	t->ran = t->config.since;
+	t->due = next_due(t, t->config.since, now);
 	if (t->due <= now)
 		serve__log(t->service->process->config, SERVE_LOG_INFO, "cron %s of %s was missed: it runs now", t->config.id, t->service->app);
 	wait_for_due(t);
@@ -361,12 +376,14 @@ static void look_at_clock(struct serve_trigger *t)
 	int64_t now = wall_seconds();
 	if (!may_begin(t) || (now >= t->due && waits_for_app(t)))
 		return;
-	if (now >= t->due) {
-		run_cron(t, now);
-		t->due = serve__cron_next(t->config.when, t->zone, now);
-	} else if (now < t->looked - 1) {  // the clock was set back
-		t->due = serve__cron_next(t->config.when, t->zone, now);
+	if (now >= t->due && !run_cron(t, now)) {
+		wait_until(t, sat_add_u64(loop_now_fresh_ns(t->thread->loop), back_off(t)));
+		return;
 	}
+	if (now >= t->due)
+		t->due = serve__cron_next(t->config.when, t->zone, now);
+	else if (now < t->looked - 1)  // the clock was set back
+		t->due = next_due(t, t->ran > now ? t->ran : now, now);
 	wait_for_due(t);
 }
 

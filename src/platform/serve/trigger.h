@@ -47,8 +47,8 @@ struct serve_trigger {
 	struct serve_trigger *next, **prev;  // of the thread's; prev NULL: it isn't among them
 	struct loop_timer timer;   // the next run
 	struct serve_trigger_run *runs;    // under way
-	int64_t due, looked;       // cron: the next, and when that was last looked at; seconds since 1970
-	unsigned again;            // start: runs in a row that did not last
+	int64_t due, looked, ran;  // cron: the next, when that was last looked at, and until when nothing was missed; seconds since 1970
+	unsigned again;            // runs in a row that did not last; cron: that could not begin
 	bool changes;              // start: the next run is of another version, at once
 	bool leaves;               // nothing of it begins any more; it goes with its last run
 	// Of thread 0, posted by the thread: a command has ended; it begins, at the start; it has left.

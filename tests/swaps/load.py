@@ -128,13 +128,13 @@ class Load:
 
 
 class Names(Load):
-    """They leave names in TALLY's store: every second client one for each request, a few a second; the others, which fill the instances, the same few again and again.
-    `acknowledged` at the end: names that are there. `most`: calls that were in one instance at once."""
+    """They leave names in TALLY's store: every second client one for each request, a few a second, and the fewer the longer it lasts, so that a slow machine has not
+    all the more to copy; the others, which fill the instances, the same few again and again. `acknowledged` at the end: names that are there. `most`: calls that were in one instance at once."""
     loads, most = 0, 0
 
     def __init__(self, port, clients):
         Names.loads += 1
-        self.of, self.names = Names.loads, set()
+        self.of, self.names, self.began = Names.loads, set(), time.monotonic()
         super().__init__(port, clients, "GET")
 
     def next(self, i, k):
@@ -142,7 +142,7 @@ class Names(Load):
 
     async def rest(self, i):
         if i % 2:
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.25 + (time.monotonic() - self.began) / 40)
 
     def took(self, c, path):
         self.names.add(path)

@@ -4,7 +4,7 @@ import hashlib, json, os, pty, signal, subprocess, time
 from pathlib import Path
 
 from front import Clients, Folder, ask, connect, where
-from harness import HELLO, MISBEHAVE, check, config, shared_guest
+from harness import HELLO, MANY, MISBEHAVE, check, config, shared_guest
 from writing import until
 
 SAYS = {HELLO: b"Hello from a component!\n", MISBEHAVE: b"well-behaved\n"}
@@ -126,6 +126,20 @@ def a_rollback_has_the_bytes_of_before_also_where_their_file_was_written_over():
         app.must_say(HELLO)
         app.kill()
         app.start()
+        app.must_say(HELLO)
+
+
+def each_rollback_goes_one_version_further_back():
+    with Folder() as top, _App(top) as app:
+        for file in (MISBEHAVE, MANY, MISBEHAVE):
+            app.tenon("update", "api", file, "--accept")
+        app.tenon("update", "api", MANY, "--percent", "10", "--accept")
+        app.tenon("update", "api", "--rollback")  # that was no update
+        for file in (MANY, MISBEHAVE, HELLO):
+            app.tenon("update", "api", "--rollback")
+            check(hashlib.sha256(file.read_bytes()).hexdigest() in app.tenon("status", "--manifest"), f"not back at {file}")
+        check("no version to go back to" in app.tenon("update", "api", "--rollback", status=6), "there is none before the first one")
+        check(app.releases()[0]["release"] == 9, app.releases()[0])
         app.must_say(HELLO)
 
 

@@ -213,6 +213,7 @@ bool ctl__release_is_whole(struct arena *a, const struct ctl__release *r);
 // The newest release not after `last` that gave a component other bytes, by what they hash to, in the arena; not one that took the place of bytes which were taken
 // back while it was made ready. false: none.
 struct ctl__updated {
+	uint64_t release;
 	struct slice sha256, replaced;
 };
 bool ctl__release_updated(struct arena *a, const struct ctl__release *newest, const char *component, uint64_t last, struct ctl__updated *ret);

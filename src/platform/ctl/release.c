@@ -167,16 +167,50 @@ static bool find_replaced(struct arena *a, const struct json *rows, const char *
 	return u && json_text(u, "replaced").len && slice_dup(a, json_text(u, "replaced"), ret);
 }
 
+// The way back over an app's releases, the newest first: an update that was rolled back since is none.
+struct way_back {
+	VEC(struct slice)
+	gone;  // bytes that were rolled back, and whose update wasn't come across yet; empty: of builds that didn't write which
+	struct slice passed;     // that were taken back while others took their place: who replaced them replaced what they had
+};
+
+static bool was_rolled_back(struct way_back *w, struct slice sha256)
+{
+	for (uint32_t i = w->gone.len; i-- > 0;)
+		if (!w->gone.ptr[i].len || slice_eq(w->gone.ptr[i], sha256)) {
+			w->gone.ptr[i] = w->gone.ptr[--w->gone.len];
+			return true;
+		}
+	return false;
+}
+
+// Whether an update is one to go back over.
+static bool is_way_back(struct arena *a, struct way_back *w, struct slice sha256, struct slice replaced)
+{
+	bool passes = w->passed.len && slice_eq(replaced, w->passed);
+	if (!was_rolled_back(w, sha256))
+		return !passes;
+	if (passes)
+		(void)VEC_PUSH(a, &w->gone, w->passed, UINT32_MAX);
+	return false;
+}
+
 bool ctl__release_updated(struct arena *a, const struct ctl__release *newest, const char *component, uint64_t last, struct ctl__updated *ret)
 {
-	struct slice passed = {0};  // bytes that were taken back while others took their place
+	struct way_back w = {0};
 	for (const struct ctl__release *r = newest; r; r = r->older) {
 		const struct json *o = r->members.len ? read_members(a, r) : NULL;
 		const struct json *back = o ? row_of(json_member(o, "rolled_back"), component) : NULL, *u = o ? row_of(json_member(o, "updated"), component) : NULL;
+		const struct json *tried = o ? row_of(json_member(o, "tried"), component) : NULL;
 		if (back && json_is_true(back, "passed"))
-			passed = json_text(back, "sha256");
-		if (r->number > last || !u || !json_text(u, "replaced").len || (passed.len && slice_eq(json_text(u, "replaced"), passed)))
+			w.passed = json_text(back, "sha256");
+		else if (back && r->number <= last && !VEC_PUSH(a, &w.gone, json_text(back, "sha256"), UINT32_MAX))
+			return false;
+		if (tried)
+			(void)was_rolled_back(&w, json_text(tried, "sha256"));  // that was no update
+		if (r->number > last || !u || !json_text(u, "replaced").len || !is_way_back(a, &w, json_text(u, "sha256"), json_text(u, "replaced")))
 			continue;
+		ret->release = r->number;
 		return slice_dup(a, json_text(u, "sha256"), &ret->sha256) && slice_dup(a, json_text(u, "replaced"), &ret->replaced);
 	}
 	return false;

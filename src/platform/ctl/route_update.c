@@ -239,10 +239,14 @@ static bool turn_back(struct ctl_op *op, const struct update *u, struct slice sh
 
 static bool run_rollback(struct ctl_op *op, const struct update *u, struct err *e)
 {
-	struct ctl__updated was;
+	struct ctl__updated was = {.release = UINT64_MAX};
 	if (is_tried(op, u))
 		return drop_tried(op, u, false, e);
-	return find_update(op, u, UINT64_MAX, &was, e) && turn_back(op, u, was.replaced, e);
+	do
+		if (!find_update(op, u, was.release - 1, &was, e))
+			return false;
+	while (slice_eq_str(was.replaced, sha256_of(op, u)));  // by an undo: to the one before
+	return turn_back(op, u, was.replaced, e);
 }
 
 // What is in force already. `passed`: in place of what was taken back there were other bytes before this could be written, and they stay.
@@ -407,7 +411,9 @@ void ctl__route_update_tried(struct ctl_request *r)
 		if (!slice_eq_str(r->params[2], words[k]))
 			continue;
 		struct ctl_op *op = ctl__op_of(r);
-		struct update *u = op ? update_new(op, (enum kind)k, r->params[1], words[k], (struct slice){0}) : NULL;
+		struct slice percent = {0};
+		ctl__request_query(r, "percent", &percent);
+		struct update *u = op ? update_new(op, (enum kind)k, r->params[1], words[k], percent) : NULL;
 		if (is_asked(r, "dry_run"))
 			err_set(&e, ERR_USAGE, "dry_run is of another version's bytes");
 		if (u && e.code == ERR_NONE && percent_of(r, &u->percent, &e))

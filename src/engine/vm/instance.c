@@ -270,7 +270,7 @@ static enum trap copy_data(struct vm_instance *inst, uint8_t *to, struct slice b
 
 static enum trap init_data(struct vm_instance *inst, uint32_t index, struct vm__pace *pace)
 {
-	const struct wasm_data *seg = &inst->mod->m->data[index];
+	const struct wasm_data *seg = &wasm_module_data(inst->mod->m)[index];
 	uint64_t offset[2];
 	enum trap t = vm__const_eval(inst, &seg->offset, pace, NULL, offset);
 	if (t)
@@ -309,8 +309,11 @@ static enum trap initialize(struct vm_instance *inst)
 		vm__bit_set(inst->dropped, i);
 		vm__elem_refs_drop(inst, i);
 	}
+	const struct wasm_data *data = wasm_module_data(m);
+	if (m->ndata && !data)
+		return TRAP_OUT_OF_MEMORY;
 	for (uint32_t i = 0; i < m->ndata; i++) {
-		if (m->data[i].mode != WASM_SEGMENT_ACTIVE)
+		if (data[i].mode != WASM_SEGMENT_ACTIVE)
 			continue;
 		enum trap t = init_data(inst, i, &pace);
 		if (t)

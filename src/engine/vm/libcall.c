@@ -73,9 +73,10 @@ static uint32_t abi_libcall_memory_copy(struct abi_vmctx *ctx, uint32_t dst_memo
 static uint32_t abi_libcall_memory_init(struct abi_vmctx *ctx, uint32_t memory, uint32_t data, uint64_t dst, uint32_t src, uint32_t n)
 {
 	struct vm_instance *inst = of(ctx);
-	const struct wasm_module *mod = inst->mod->m;
 	const struct abi_memory *m = &inst->memories[memory]->abi;
-	struct slice bytes = vm__bit(inst->dropped, mod->nelems + data) ? (struct slice){0} : mod->data[data].bytes;
+	struct slice bytes;
+	if (!vm__data_bytes(inst, data, &bytes))
+		return TRAP_OUT_OF_MEMORY;
 	if (!vm__fits(src, n, bytes.len) || !vm__fits(dst, n, m->length))
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
 	return n ? vm__move_pieces(ctx, m->base + dst, bytes.ptr + src, n) : vm__between_pieces(ctx);

@@ -1,4 +1,4 @@
-// Compiled modules, counted, and which version of their code instances get from now on.
+// Compiled modules, counted, and which version of their code instances get from now on; what an instance has left of their segments.
 #include "vm_int.h"
 
 // Code that leaves checks to the processor runs only where memories lie in cells.
@@ -54,4 +54,16 @@ void vm_module_set_code(struct vm_module *m, struct code_object *code)
 	__atomic_store_n(&m->code_version, m->code_version + 1, __ATOMIC_RELAXED);
 	vm__process_unlock();
 	code_object_unref(old);
+}
+
+bool vm__data_bytes(const struct vm_instance *inst, uint32_t data, struct slice *ret)
+{
+	const struct wasm_module *m = inst->mod->m;
+	*ret = (struct slice){0};
+	if (vm__bit(inst->dropped, m->nelems + data))
+		return true;
+	const struct wasm_data *all = wasm_module_data(m);
+	if (all)
+		*ret = all[data].bytes;
+	return all;
 }

@@ -90,8 +90,9 @@ uint32_t vm__call_array_copy(struct abi_vmctx *ctx, uint32_t dst, uint32_t i, ui
 // ---- from data -------------------------------------------------------------------------------------------------------
 static enum trap data_range(const struct vm_instance *inst, uint32_t data, uint32_t src, uint64_t size, const uint8_t **ret)
 {
-	const struct wasm_module *m = inst->mod->m;
-	struct slice bytes = vm__bit(inst->dropped, m->nelems + data) ? (struct slice){0} : m->data[data].bytes;
+	struct slice bytes;
+	if (!vm__data_bytes(inst, data, &bytes))
+		return TRAP_OUT_OF_MEMORY;
 	if (!vm__fits(src, size, bytes.len))
 		return TRAP_MEMORY_OUT_OF_BOUNDS;
 	*ret = bytes.ptr ? bytes.ptr + src : NULL;

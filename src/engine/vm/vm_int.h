@@ -233,6 +233,9 @@ static inline uint64_t vm__in_pages(uint64_t length)
 	return align_up_u64(length, SYS_PAGE);
 }
 
+// What is left of a data segment. false: no memory to look at it.
+bool vm__data_bytes(const struct vm_instance *inst, uint32_t data, struct slice *ret);
+
 // Page faults from now on are this store's.
 void vm__own_slow(struct vm_shard *s, struct vm_store *st);
 static inline void vm__own(struct vm_shard *s, struct vm_store *st)

@@ -148,7 +148,6 @@ bool wasm_decode(struct arena *a, struct slice bytes, uint32_t features, uint64_
 	m->bytes = bytes;
 	m->features = features;
 	m->base_offset = base_offset;
-	map_init(&m->export_names, a);
 	d->m = m;
 	d->a = a;
 	d->features = features;
@@ -177,6 +176,11 @@ bool wasm_validate(const struct wasm_module *m, struct err *e)
 
 const struct wasm_export *wasm_module_find_export(const struct wasm_module *m, struct slice name)
 {
-	uintptr_t index;
-	return map_get(&m->export_names, name, &index) ? &m->exports[index] : NULL;
+	if (!m->nexports)
+		return NULL;
+	for (uint64_t h = map_hash(name);; h++) {
+		uint32_t at = *slots_at(&m->export_names, h);
+		if (!at || slice_eq(m->exports[at - 1].name, name))
+			return at ? &m->exports[at - 1] : NULL;
+	}
 }

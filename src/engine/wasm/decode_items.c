@@ -1,4 +1,5 @@
 // Sections that fill a module: constant expressions, element segments, code (bodies are only measured), data.
+#include "sys/sys.h"
 #include "wasm_int.h"
 
 bool wasm__func_index(struct wasm__decoder *d, uint32_t *ret)
@@ -340,15 +341,17 @@ bool wasm__read_code(struct wasm__decoder *d)
 	}
 	for (uint32_t i = 0; i < d->nbodies; i++) {
 		struct wasm_func *f = &d->funcs.ptr[m->nimported_funcs + i];
+		uint32_t size;
 		at = c->p;
-		if (!wasm__u32(c, &f->size))
+		if (!wasm__u32(c, &size))
 			return false;
-		if (f->size > (size_t)(c->end - c->p))
-			return wasm__fail(c, at, ERR_MALFORMED, "unexpected end: a body of %u bytes, %zu are left in the section", f->size, (size_t)(c->end - c->p));
-		if (f->size > LIMIT_BODY_SIZE)
+		if (size > (size_t)(c->end - c->p))
+			return wasm__fail(c, at, ERR_MALFORMED, "unexpected end: a body of %u bytes, %zu are left in the section", size, (size_t)(c->end - c->p));
+		if (size > LIMIT_BODY_SIZE)
 			return wasm__fail_limit(c, at, "bytes of a function body", LIMIT_BODY_SIZE);
-		f->offset = (uint64_t)(c->p - c->start);
-		c->p += f->size;
+		f->offset = (uint32_t)(c->p - c->start);
+		f->size = size;
+		c->p += size;
 	}
 	return true;
 }
@@ -390,18 +393,62 @@ static bool read_data_segment(struct wasm__decoder *d, struct wasm_data *s)
 	return true;
 }
 
-bool wasm__read_data(struct wasm__decoder *d)
+static bool read_data_segments(struct wasm__decoder *d, uint32_t n, const struct wasm_data **ret)
 {
-	uint32_t n;
-	if (!wasm__count(&d->c, LIMIT_DATA_SEGMENTS, "data segments", 2, &n))
-		return false;
 	struct wasm_data *data = ARENA_ARRAY(d->a, struct wasm_data, n);
 	if (!data)
 		return err_nomem(d->c.e);
 	for (uint32_t i = 0; i < n; i++)
 		if (!read_data_segment(d, &data[i]))
 			return err_note(d->c.e, "data segment %u", i);
-	d->m->data = data;
-	d->m->ndata = n;
+	*ret = data;
 	return true;
+}
+
+bool wasm__read_data(struct wasm__decoder *d)
+{
+	struct wasm_module *m = d->m;
+	m->data_section = slice_of(d->c.p, (size_t)(d->c.end - d->c.p));
+	if (!wasm__count(&d->c, LIMIT_DATA_SEGMENTS, "data segments", 2, &m->ndata))
+		return false;
+	if (d->features & WASM_DECODE_KNOWN) {
+		d->c.p = d->c.end;
+		return true;
+	}
+	return read_data_segments(d, m->ndata, &m->data);
+}
+
+// A start from an image asks for none of ten thousand segments, between which most of the file lies.
+static bool read_data_again(const struct wasm_module *m, const struct wasm_data **ret)
+{
+	struct err e = {0};
+	uint32_t n;
+	struct wasm__decoder *d = mem_zalloc(sizeof *d);
+	if (!d)
+		return false;
+	d->m = UNCONST(m);
+	d->a = m->arena;
+	d->features = m->features;
+	d->funcs.ptr = UNCONST(m->funcs);
+	d->funcs.len = m->nfuncs;
+	d->c = (struct wasm__cursor){m->data_section.ptr, m->data_section.ptr + m->data_section.len, m->bytes.ptr, m->base_offset, &e};
+	struct arena_mark mark = arena_mark(d->a);
+	bool ok = wasm__count(&d->c, m->ndata, "data segments", 2, &n) && n == m->ndata && read_data_segments(d, n, ret);
+	if (!ok)
+		arena_rewind(d->a, mark);
+	mem_free(d);
+	return ok;
+}
+
+// One lock for all: modules of a component share their arena, in which nobody else allocates once they are decoded.
+const struct wasm_data *wasm__module_data(const struct wasm_module *m)
+{
+	static struct sys_mutex lock = SYS_MUTEX;
+	struct wasm_module *to = UNCONST(m);
+	sys_mutex_lock(&lock);
+	const struct wasm_data *data = m->data;
+	if (!data && read_data_again(m, &data))
+		__atomic_store_n(&to->data, data, __ATOMIC_RELEASE);
+	sys_mutex_unlock(&lock);
+	return data;
 }

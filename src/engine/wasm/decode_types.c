@@ -210,6 +210,8 @@ bool wasm__read_types(struct wasm__decoder *d)
 	uint32_t n;
 	if (!wasm__count(&d->c, LIMIT_TYPES, "types", 2, &n))
 		return false;
+	if (!VEC_RESERVE(d->a, &d->types, n, LIMIT_TYPES))
+		return err_nomem(d->c.e);
 	struct arena scratch;
 	arena_init(&scratch, 0);
 	bool ok = true;
@@ -433,6 +435,8 @@ bool wasm__read_imports(struct wasm__decoder *d)
 	uint32_t n;
 	if (!wasm__count(&d->c, LIMIT_IMPORTS, "imports", 4, &n))
 		return false;
+	if (!VEC_RESERVE(d->a, &d->imports, n, LIMIT_IMPORTS))
+		return err_nomem(d->c.e);
 	for (; n; n--)
 		if (!read_import(d))
 			return false;
@@ -451,6 +455,8 @@ bool wasm__read_functions(struct wasm__decoder *d)
 	uint32_t n;
 	if (!wasm__count(&d->c, LIMIT_FUNCTIONS, "functions", 1, &n))
 		return false;
+	if (!VEC_RESERVE(d->a, &d->funcs, n, LIMIT_FUNCTIONS))
+		return err_nomem(d->c.e);
 	for (; n; n--)
 		if (!add_func(d))
 			return false;
@@ -512,6 +518,8 @@ bool wasm__read_globals(struct wasm__decoder *d)
 	uint32_t n;
 	if (!wasm__count(&d->c, LIMIT_GLOBALS, "globals", 3, &n))
 		return false;
+	if (!VEC_RESERVE(d->a, &d->globals, n, LIMIT_GLOBALS))
+		return err_nomem(d->c.e);
 	for (; n; n--) {
 		if (!add_global(d, false))
 			return false;
@@ -557,24 +565,34 @@ static bool read_export(struct wasm__decoder *d, struct wasm_export *x)
 	return true;
 }
 
+// A free slot for the name. NULL: an export before it has that name.
+static uint32_t *name_slot(const struct slots *names, const struct wasm_export *exports, struct slice name)
+{
+	uint64_t h = map_hash(name);
+	uint32_t *slot;
+	while (*(slot = slots_at(names, h++)))
+		if (slice_eq(exports[*slot - 1].name, name))
+			return NULL;
+	return slot;
+}
+
 bool wasm__read_exports(struct wasm__decoder *d)
 {
 	uint32_t n;
 	if (!wasm__count(&d->c, LIMIT_EXPORTS, "exports", 3, &n))
 		return false;
 	struct wasm_export *exports = ARENA_ARRAY(d->a, struct wasm_export, n);
-	if (!exports)
+	if (!exports || !slots_make(&d->m->export_names, d->a, n))
 		return err_nomem(d->c.e);
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t *at = d->c.p;
 		if (!read_export(d, &exports[i]))
 			return false;
-		bool nomem;
-		if (map_insert(&d->m->export_names, exports[i].name, i, &nomem))
-			continue;
-		if (nomem)
-			return err_nomem(d->c.e);
-		return wasm__fail(&d->c, at, ERR_INVALID, "duplicate export name '%.*s'", (int)min_u64(exports[i].name.len, 100), (const char *)exports[i].name.ptr);
+		struct slice name = exports[i].name;
+		uint32_t *slot = name_slot(&d->m->export_names, exports, name);
+		if (!slot)
+			return wasm__fail(&d->c, at, ERR_INVALID, "duplicate export name '%.*s'", (int)min_u64(name.len, 100), (const char *)name.ptr);
+		*slot = i + 1;
 	}
 	d->m->exports = exports;
 	d->m->nexports = n;

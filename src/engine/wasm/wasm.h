@@ -16,7 +16,8 @@ enum wasm_feature {
 #include "features.def"
 #undef FEATURE
 	// Not a feature: these very bytes were decoded before, and their code is at hand. Function bodies are not looked at (most of the file stays
-	// unread): their offsets and sizes are 0, they can't be validated or compiled. All else is decoded as always.
+	// unread): their offsets and sizes are 0, they can't be validated or compiled; data segments are, once somebody asks for them (wasm_module_data). All
+	// else is decoded as always.
 	WASM_DECODE_KNOWN = 1 << 30,
 };
 // Sets of them, by their state.
@@ -252,10 +253,10 @@ struct wasm_tag {
 };
 
 struct wasm_func {
-	uint32_t type;      // type index
-	uint32_t declared;  // may be the operand of ref.func in code (occurs outside bodies)
-	uint64_t offset;    // of the body's first byte (the locals) in the input
-	uint32_t size;      // bytes of the body, locals and final `end` included
+	uint32_t type;           // type index
+	uint32_t offset;         // of the body's first byte (the locals) in the input
+	uint32_t size : 31;      // bytes of the body, locals and final `end` included
+	uint32_t declared : 1;   // may be the operand of ref.func in code (occurs outside bodies)
 };
 
 enum wasm_segment_mode { WASM_SEGMENT_PASSIVE, WASM_SEGMENT_ACTIVE, WASM_SEGMENT_DECLARATIVE };
@@ -299,13 +300,14 @@ struct wasm_module {
 	const struct wasm_tag *tags;
 	uint32_t nexports;
 	const struct wasm_export *exports;
-	struct map export_names;  // name → index in exports
+	struct slots export_names;  // indices in exports, by name
 	bool has_start;
 	uint32_t start;
 	uint32_t nelems;
 	const struct wasm_elem *elems;
 	uint32_t ndata;
-	const struct wasm_data *data;
+	const struct wasm_data *data;  // by wasm_module_data
+	struct slice data_section;     // contents
 	bool has_data_count;
 	struct slice code_section;  // contents, for statistics
 	struct slice name_section;  // contents of the custom section `name`, or empty
@@ -357,6 +359,13 @@ NODISCARD bool wasm_validate_func(const struct wasm_module *m, uint32_t index, s
 // All bodies, one after the other.
 NODISCARD bool wasm_validate(const struct wasm_module *m, struct err *e);
 
+// The data segments; those that were left unread are read now, once, from any thread. NULL: memory is out, or there are none.
+const struct wasm_data *wasm__module_data(const struct wasm_module *m);
+static inline const struct wasm_data *wasm_module_data(const struct wasm_module *m)
+{
+	const struct wasm_data *data = __atomic_load_n(&m->data, __ATOMIC_ACQUIRE);
+	return LIKELY(data || !m->ndata) ? data : wasm__module_data(m);
+}
 const struct wasm_export *wasm_module_find_export(const struct wasm_module *m, struct slice name);
 static inline const struct wasm_func_type *wasm_func_type_of(const struct wasm_module *m, uint32_t func)
 {

@@ -6,9 +6,10 @@
 #include "base_int.h"
 
 struct map_entry {
-	struct slice key;
+	const uint8_t *key;
+	uint32_t len;
+	uint32_t hash;  // 0: empty
 	uintptr_t value;
-	uint64_t hash;  // 0: empty
 };
 
 void map_init(struct map *m, struct arena *a)
@@ -85,11 +86,16 @@ static void get_key(uint64_t ret[2])
 	memcpy(ret, random, 16);
 }
 
-static uint64_t key_hash(struct slice bytes)
+uint64_t map_hash(struct slice bytes)
 {
 	uint64_t key[2];
 	get_key(key);
-	return map__hash(bytes, key) | 1;
+	return map__hash(bytes, key);
+}
+
+static uint32_t key_hash(struct slice bytes)
+{
+	return (uint32_t)map_hash(bytes) | 1;
 }
 
 uint64_t map_hash_word(uint64_t word)
@@ -99,44 +105,48 @@ uint64_t map_hash_word(uint64_t word)
 	return map__hash(slice_of(&word, sizeof word), key);
 }
 
-static struct map_entry *find(const struct map *m, struct slice key, uint64_t hash)
+static struct map_entry *find(const struct map *m, struct slice key, uint32_t hash)
 {
-	for (uint32_t i = (uint32_t)(hash >> 1) & (m->cap - 1);; i = (i + 1) & (m->cap - 1)) {
+	for (uint32_t i = hash >> 1 & (m->cap - 1);; i = (i + 1) & (m->cap - 1)) {
 		struct map_entry *e = &m->entries[i];
-		if (e->hash == 0 || (e->hash == hash && slice_eq(e->key, key)))
+		if (e->hash == 0 || (e->hash == hash && slice_eq(slice_of(e->key, e->len), key)))
 			return e;
 	}
 }
 
-static bool grow(struct map *m)
+static bool widen(struct map *m, uint32_t cap)
 {
-	if (m->cap > UINT32_MAX / 4)
-		return false;
-	struct map wider = {.cap = m->cap ? m->cap * 2 : 16, .len = m->len, .arena = m->arena};
+	struct map wider = {.cap = cap, .len = m->len, .arena = m->arena};
 	wider.entries = m->arena ? ARENA_ARRAY(m->arena, struct map_entry, wider.cap) : mem_zalloc(wider.cap * sizeof(struct map_entry));
 	if (!wider.entries)
 		return false;
 	for (uint32_t i = 0; i < m->cap; i++)
 		if (m->entries[i].hash)
-			*find(&wider, m->entries[i].key, m->entries[i].hash) = m->entries[i];
+			*find(&wider, slice_of(m->entries[i].key, m->entries[i].len), m->entries[i].hash) = m->entries[i];
 	if (!m->arena)
 		mem_free(m->entries);
 	*m = wider;
 	return true;
 }
 
+bool map_reserve(struct map *m, uint32_t n)
+{
+	uint64_t cap = m->cap ? m->cap : 16;
+	while (cap * 3 < ((uint64_t)m->len + n) * 4)
+		cap *= 2;
+	return !n || cap == m->cap || (cap <= UINT32_MAX / 2 && widen(m, (uint32_t)cap));
+}
+
 bool map_insert(struct map *m, struct slice key, uintptr_t value, bool *ret_nomem)
 {
-	*ret_nomem = false;
-	if ((m->len + 1) * 4 > m->cap * 3 && !grow(m)) {
-		*ret_nomem = true;
+	*ret_nomem = key.len > UINT32_MAX || !map_reserve(m, 1);
+	if (*ret_nomem)
 		return false;
-	}
-	uint64_t hash = key_hash(key);
+	uint32_t hash = key_hash(key);
 	struct map_entry *e = find(m, key, hash);
 	if (e->hash)
 		return false;
-	*e = (struct map_entry){key, value, hash};
+	*e = (struct map_entry){key.ptr, (uint32_t)key.len, hash, value};
 	m->len++;
 	return true;
 }
@@ -151,4 +161,14 @@ bool map_get(const struct map *m, struct slice key, uintptr_t *ret_value)
 	if (ret_value)
 		*ret_value = e->value;
 	return true;
+}
+
+bool slots_make(struct slots *s, struct arena *a, uint32_t n)
+{
+	uint64_t size = 2;
+	while (size < 2 * (uint64_t)n)
+		size *= 2;
+	s->at = ARENA_ARRAY(a, uint32_t, size);
+	s->mask = (uint32_t)(size - 1);
+	return s->at;
 }

@@ -4,13 +4,8 @@
 
 #include <string.h>
 
-static bool grow(struct arena *a, void **ptr, uint32_t *cap, uint32_t len, size_t size, size_t align, uint32_t max)
+static bool widen(struct arena *a, void **ptr, uint32_t *cap, uint32_t len, size_t size, size_t align, uint64_t want)
 {
-	uint64_t want = *cap ? (uint64_t)*cap * 2 : 8;
-	if (want > max)
-		want = max;
-	if (want <= len)
-		return false;
 	if (a && base__arena_extend(a, *ptr, *cap * size, want * size)) {
 		*cap = (uint32_t)want;
 		return true;
@@ -23,6 +18,18 @@ static bool grow(struct arena *a, void **ptr, uint32_t *cap, uint32_t len, size_
 	*ptr = p;
 	*cap = (uint32_t)want;
 	return true;
+}
+
+static bool grow(struct arena *a, void **ptr, uint32_t *cap, uint32_t len, size_t size, size_t align, uint32_t max)
+{
+	uint64_t want = min_u64(*cap ? (uint64_t)*cap * 2 : 8, max);
+	return want > len && widen(a, ptr, cap, len, size, align, want);
+}
+
+bool vec_reserve_raw(struct arena *a, void **ptr, uint32_t len, uint32_t *cap, size_t size, size_t align, uint32_t n, uint32_t max)
+{
+	uint64_t want = min_u64((uint64_t)len + n, max);
+	return want <= *cap || widen(a, ptr, cap, len, size, align, want);
 }
 
 void *vec_add_raw(struct arena *a, void **ptr, uint32_t *len, uint32_t *cap, size_t size, size_t align, uint32_t max)

@@ -21,6 +21,9 @@
 			*vec_slot_ = (value);                                      \
 		vec_slot_ != NULL;                                             \
 	})
+// Room for n more without growing, as far as there may be so many. false: memory is out.
+#define VEC_RESERVE(arena, v, n, max) \
+	vec_reserve_raw((arena), (void **)&(v)->ptr, (v)->len, &(v)->cap, sizeof(*(v)->ptr), _Alignof(__typeof__(*(v)->ptr)), (n), (max))
 // For vectors on the heap (pass arena NULL to VEC_ADD and VEC_PUSH).
 #define VEC_FREE(v)              \
 	do {                         \
@@ -29,6 +32,7 @@
 		(v)->len = (v)->cap = 0; \
 	} while (0)
 
+bool vec_reserve_raw(struct arena *a, void **ptr, uint32_t len, uint32_t *cap, size_t size, size_t align, uint32_t n, uint32_t max);
 void *vec_add_raw(struct arena *a, void **ptr, uint32_t *len, uint32_t *cap, size_t size, size_t align, uint32_t max);
 
 #endif

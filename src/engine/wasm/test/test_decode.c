@@ -297,6 +297,48 @@ static void segments_of_all_forms_are_read(void **state)
 	expect_sections(ERR_MALFORMED, "malformed data segment kind", BYTES(11, 3, 1, 3, 0));
 }
 
+static struct wasm_module *decode_known(struct arena *a, const struct buf *b)
+{
+	struct wasm_module *m = NULL;
+	struct err e = {0};
+	arena_init(a, 0);
+	assert_true(wasm_decode(a, buf_view(b), WASM_FEATURES_DEFAULT | WASM_DECODE_KNOWN, 0, &m, &e));
+	return m;
+}
+
+static void data_of_known_bytes_is_read_when_it_is_asked_for(void **state)
+{
+	struct arena a;
+	struct buf b = {0};
+	put_preamble(&b);
+	put_section(&b, MEMORIES, BYTES(1, 0, 1));
+	put_section(&b, DATA, BYTES(2, 0, 0x41, 5, 0x0b, 2, 'a', 'b', 1, 1, 'c'));
+	struct wasm_module *m = decode_known(&a, &b);
+	assert_int_equal(m->ndata, 2);
+	assert_null(m->data);
+	mem_fail_nth(1);
+	const struct wasm_data *data = wasm_module_data(m);
+	mem_fail_nth(0);
+	assert_null(data);
+	data = wasm_module_data(m);
+	assert_non_null(data);
+	assert_int_equal(data[0].mode, WASM_SEGMENT_ACTIVE);
+	assert_int_equal(data[0].offset.ops[0].imm, 5);
+	assert_true(slice_eq_str(data[0].bytes, "ab"));
+	assert_int_equal(data[1].mode, WASM_SEGMENT_PASSIVE);
+	assert_true(slice_eq_str(data[1].bytes, "c"));
+	assert_ptr_equal(wasm_module_data(m), data);
+	arena_release(&a);
+	// Bytes that are not those which were decoded before.
+	m = decode_known(&a, &b);
+	b.ptr[b.len - 2] = 2;
+	assert_null(wasm_module_data(m));
+	b.ptr[b.len - 11] = 1;
+	assert_null(wasm_module_data(m));
+	arena_release(&a);
+	buf_release(&b);
+}
+
 static void errors_tell_the_offset_in_the_file(void **state)
 {
 	struct arena a;
@@ -413,6 +455,7 @@ int main(void)
 		cmocka_unit_test(exports_are_found_by_name_and_unique),
 		cmocka_unit_test(start_functions_take_and_leave_nothing),
 		cmocka_unit_test(segments_of_all_forms_are_read),
+		cmocka_unit_test(data_of_known_bytes_is_read_when_it_is_asked_for),
 		cmocka_unit_test(errors_tell_the_offset_in_the_file),
 		cmocka_unit_test(names_of_functions_are_optional_and_lenient),
 		cmocka_unit_test(imports_come_first_in_their_index_spaces),

@@ -28,6 +28,42 @@ static void what_was_put_is_found(void **s)
 	map_release(&m);
 }
 
+static void room_that_is_reserved_takes_no_more(void **s)
+{
+	static const uint8_t keys[48];
+	struct map m;
+	bool nomem;
+	map_init(&m, NULL);
+	assert_true(map_reserve(&m, 0) && !m.cap);
+	assert_true(map_reserve(&m, sizeof keys));
+	uint32_t cap = m.cap;
+	assert_int_equal(cap, 64);
+	for (size_t i = 0; i < sizeof keys; i++)
+		assert_true(map_insert(&m, slice_of(keys, i + 1), i, &nomem));
+	assert_int_equal(m.cap, cap);
+	assert_true(map_insert(&m, SLICE_LIT("one more"), 0, &nomem));
+	assert_int_equal(m.cap, 2 * cap);
+	assert_true(map_has(&m, slice_of(keys, sizeof keys)));
+	mem_fail_nth(1);
+	assert_false(map_reserve(&m, 1000));
+	mem_fail_nth(0);
+	assert_int_equal(m.cap, 2 * cap);
+	map_release(&m);
+}
+
+static void slots_have_room_for_what_was_asked(void **s)
+{
+	struct arena a;
+	struct slots t;
+	arena_init(&a, 0);
+	for (uint32_t n = 0; n < 1000; n++) {
+		assert_true(slots_make(&t, &a, n));
+		assert_true(t.mask >= n && (t.mask & (t.mask + 1)) == 0);
+	}
+	assert_ptr_equal(slots_at(&t, UINT64_MAX), &t.at[t.mask]);
+	arena_release(&a);
+}
+
 // SipHash-1-3 as others have it: with the key 00 01 … 0f, and with the key of zeros.
 static void keys_lie_where_the_secret_says(void **s)
 {
@@ -57,6 +93,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_put_is_found),
+		cmocka_unit_test(room_that_is_reserved_takes_no_more),
+		cmocka_unit_test(slots_have_room_for_what_was_asked),
 		cmocka_unit_test(keys_lie_where_the_secret_says),
 		cmocka_unit_test(words_that_lie_far_apart_by_a_power_of_two_are_spread),
 	};

@@ -51,12 +51,12 @@ struct core_item {
 	struct slice module, name;  // module is empty for exports
 	struct core_extern type;
 };
-// Type of a core module, or of a core instance (then there are no imports).
+// Type of a core module, or of a core instance (then there are no imports). Of a real module the items are made when they are asked for.
 struct mtype {
-	const struct wasm_module *wasm;  // of a real module: finds exports
+	const struct wasm_module *wasm;  // a real module; else what follows has its items
 	uint32_t nimports, nexports;
 	const struct core_item *imports, *exports;
-	struct map by_name;  // exports, when wasm is NULL
+	struct map by_name;  // exports
 };
 struct core_type {
 	const struct mtype *module;
@@ -138,16 +138,16 @@ struct ptrmap {
 // ---- operations: what a component definition does when instantiated -----------------------------------------------------------------
 enum op_kind {
 	OP_MODULE,            // a: index in comp->modules
-	OP_CORE_INSTANTIATE,  // a: module, args
-	OP_CORE_EXPORTS,      // args
-	OP_CORE_ALIAS,        // sort, a: core instance, name
+	OP_CORE_INSTANTIATE,  // a: module, args, p: struct core_links
+	OP_CORE_EXPORTS,      // args, p: the instance's struct mtype
+	OP_CORE_ALIAS,        // sort, a: core instance, name, p: its struct mtype, b: the export's index there
 	OP_COMPONENT,         // p: struct def
 	OP_INSTANTIATE,       // a: component, args, entity: the result
 	OP_EXPORTS,           // args
 	OP_ALIAS,             // sort, a: instance, name
 	OP_OUTER,             // sort, a: scopes outward, b: index
-	OP_TYPE,     // entity.ty
-	OP_RESOURCE,          // entity.ty.res, b: destructor or COMP_NONE
+	OP_TYPE,
+	OP_RESOURCE,          // entity->ty.res, b: destructor or COMP_NONE
 	OP_LIFT,     // a: core function, p: struct canon
 	OP_LOWER,             // a: function, p: struct canon
 	OP_BUILTIN,           // p: struct canon
@@ -175,6 +175,15 @@ struct canon {
 	const struct wit_type *type;
 	const struct res *res;
 };
+// Where a core module's imports were found: by import the argument, and the index of the export in the type that the argument had (`types`, by argument).
+// A type may be what a component says of a module that it imports: the module itself may have other imports and exports, and in another order.
+struct core_links {
+	const struct mtype *module;
+	const struct mtype **types;
+	struct core_link {
+		uint32_t arg, item;
+	} *imports;
+};
 // A core function that the host provides.
 struct core_host {
 	struct slice module, name;
@@ -186,9 +195,11 @@ struct op {
 	uint32_t a, b, nargs;
 	uint64_t offset;
 	const struct arg *args;
-	const void *p;
+	union {
+		const void *p;
+		const struct entity *entity;
+	};
 	struct slice name;
-	struct entity entity;
 };
 struct def {
 	struct ctype type;
@@ -306,10 +317,12 @@ bool comp__core_func_is(const struct dec *d, uint32_t id, uint32_t want);
 // core.c
 bool comp__core_type(struct dec *d, struct scope *s);
 // Pairs of module and name are distinct (they are one name to a component).
-bool comp__imports_differ(struct dec *d, const struct core_item *imports, uint32_t n);
+bool comp__imports_differ(struct dec *d, const struct mtype *m);
 bool comp__mtype_of(struct dec *d, const struct wasm_module *m, const struct mtype **ret);
 bool comp__mtype_index(struct dec *d, struct mtype *m);
-const struct core_item *comp__mtype_find(const struct mtype *m, struct slice name);
+void comp__mtype_import(const struct mtype *m, uint32_t index, struct core_item *ret);
+// Type and index of an export. false: there is none of that name.
+bool comp__mtype_find(const struct mtype *m, struct slice name, struct core_extern *ret, uint32_t *ret_index);
 bool comp__core_match(struct dec *d, const struct core_extern *found, const struct core_extern *expected);
 bool comp__module_match(struct dec *d, const struct mtype *found, const struct mtype *expected);
 const char *comp__core_kind_name(unsigned kind);
@@ -379,6 +392,8 @@ bool comp__names_add(struct dec *d, struct names *n, bool is_export, const struc
 bool comp__entity_at(struct dec *d, const struct scope *s, unsigned sort, uint32_t index, struct entity *ret);
 bool comp__push_entity(struct dec *d, struct scope *s, const struct entity *e);
 struct op *comp__op(struct dec *d, struct scope *s, unsigned kind, uint64_t offset);
+// The same with an entity, which is copied.
+struct op *comp__op_of(struct dec *d, struct scope *s, unsigned kind, uint64_t offset, const struct entity *e);
 
 // decode.c
 // One definition, from its preamble to the end of the window.

@@ -18,49 +18,55 @@ static struct wasm_valtype canonical(const struct wasm_module *m, struct wasm_va
 	return t;
 }
 
-static bool extern_of(struct dec *d, const struct wasm_module *m, unsigned kind, uint32_t index, struct core_extern *ret)
+static void extern_of(const struct wasm_module *m, unsigned kind, uint32_t index, struct core_extern *ret)
 {
-	*ret = (struct core_extern){.kind = (uint8_t)kind};
+	ret->kind = (uint8_t)kind;
 	switch ((enum wasm_extern_kind)kind) {
 	case WASM_EXTERN_FUNC:
 		ret->func = m->types[m->funcs[index].type].id;
-		return true;
+		return;
 	case WASM_EXTERN_TABLE:
 		ret->table = m->tables[index].type;
 		ret->table.elem = canonical(m, ret->table.elem);
-		return true;
+		return;
 	case WASM_EXTERN_MEMORY:
 		ret->memory = m->memories[index];
-		return true;
+		return;
 	case WASM_EXTERN_GLOBAL:
 		ret->global = m->globals[index].type;
 		ret->global.type = canonical(m, ret->global.type);
-		return true;
+		return;
 	case WASM_EXTERN_TAG:
 		ret->func = m->types[m->tags[index].type].id;
-		return true;
+		return;
 	}
-	return false;
 }
 
-// The key is both names with a byte in between that no UTF-8 has.
-bool comp__imports_differ(struct dec *d, const struct core_item *imports, uint32_t n)
+static void import_names(const struct mtype *m, uint32_t i, struct slice *ret_module, struct slice *ret_name)
 {
-	struct map seen;
-	map_init(&seen, &d->s);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct core_item *it = &imports[i];
-		size_t len = it->module.len + 1 + it->name.len;
-		uint8_t *key = arena_alloc(&d->s, len, 1);
-		bool nomem = false;
-		if (!key)
-			return comp__full(d);
-		memcpy(key, it->module.ptr, it->module.len);
-		key[it->module.len] = 0xff;
-		memcpy(key + it->module.len + 1, it->name.ptr, it->name.len);
-		if (!map_insert(&seen, slice_of(key, len), 1, &nomem))
-			return nomem ? comp__full(d)
-						 : FAIL(d, INVALID, "duplicate import name `%.*s:%.*s`", SLICE_ARGS(it->module), SLICE_ARGS(it->name));
+	*ret_module = m->wasm ? m->wasm->imports[i].module : m->imports[i].module;
+	*ret_name = m->wasm ? m->wasm->imports[i].name : m->imports[i].name;
+}
+
+// Imports of one module mostly follow each other: its name is hashed once then.
+bool comp__imports_differ(struct dec *d, const struct mtype *m)
+{
+	struct slots seen;
+	struct slice module, name, before = {0}, module2, name2;
+	uint64_t module_hash = map_hash(before);
+	if (!slots_make(&seen, &d->s, m->nimports))
+		return comp__full(d);
+	for (uint32_t i = 0; i < m->nimports; i++, before = module) {
+		uint32_t *slot;
+		import_names(m, i, &module, &name);
+		if (!slice_eq(module, before))
+			module_hash = map_hash(module);
+		for (uint64_t h = map_hash(name) + 3 * module_hash; *(slot = slots_at(&seen, h)); h++) {
+			import_names(m, *slot - 1, &module2, &name2);
+			if (slice_eq(name, name2) && slice_eq(module, module2))
+				return FAIL(d, INVALID, "duplicate import name `%.*s:%.*s`", SLICE_ARGS(module), SLICE_ARGS(name));
+		}
+		*slot = i + 1;
 	}
 	return true;
 }
@@ -68,28 +74,30 @@ bool comp__imports_differ(struct dec *d, const struct core_item *imports, uint32
 bool comp__mtype_of(struct dec *d, const struct wasm_module *m, const struct mtype **ret)
 {
 	struct mtype *t = NEW(d, struct mtype);
-	struct core_item *imports = ARENA_ARRAY(&d->s, struct core_item, m->nimports), *exports = ARENA_ARRAY(&d->s, struct core_item, m->nexports);
-	if (!t || !imports || !exports)
+	if (!t)
 		return comp__full(d);
-	for (uint32_t i = 0; i < m->nimports; i++) {
-		imports[i].module = m->imports[i].module;
-		imports[i].name = m->imports[i].name;
-		if (!extern_of(d, m, m->imports[i].kind, m->imports[i].index, &imports[i].type))
-			return false;
-	}
-	for (uint32_t i = 0; i < m->nexports; i++) {
-		exports[i].name = m->exports[i].name;
-		if (!extern_of(d, m, m->exports[i].kind, m->exports[i].index, &exports[i].type))
-			return false;
-	}
-	*t = (struct mtype){.wasm = m, .nimports = m->nimports, .nexports = m->nexports, .imports = imports, .exports = exports};
+	*t = (struct mtype){.wasm = m, .nimports = m->nimports, .nexports = m->nexports};
 	*ret = t;
 	return true;
+}
+
+void comp__mtype_import(const struct mtype *m, uint32_t index, struct core_item *ret)
+{
+	if (!m->wasm) {
+		*ret = m->imports[index];
+		return;
+	}
+	const struct wasm_import *x = &m->wasm->imports[index];
+	ret->module = x->module;
+	ret->name = x->name;
+	extern_of(m->wasm, x->kind, x->index, &ret->type);
 }
 
 bool comp__mtype_index(struct dec *d, struct mtype *m)
 {
 	map_init(&m->by_name, &d->s);
+	if (!map_reserve(&m->by_name, m->nexports))
+		return comp__full(d);
 	for (uint32_t i = 0; i < m->nexports; i++) {
 		bool nomem = false;
 		if (!map_insert(&m->by_name, m->exports[i].name, i, &nomem))
@@ -99,14 +107,22 @@ bool comp__mtype_index(struct dec *d, struct mtype *m)
 	return true;
 }
 
-const struct core_item *comp__mtype_find(const struct mtype *m, struct slice name)
+bool comp__mtype_find(const struct mtype *m, struct slice name, struct core_extern *ret, uint32_t *ret_index)
 {
 	uintptr_t i;
 	if (m->wasm) {
 		const struct wasm_export *x = wasm_module_find_export(m->wasm, name);
-		return x ? &m->exports[x - m->wasm->exports] : NULL;
+		if (!x)
+			return false;
+		*ret_index = (uint32_t)(x - m->wasm->exports);
+		extern_of(m->wasm, x->kind, x->index, ret);
+		return true;
 	}
-	return m->by_name.len && map_get(&m->by_name, name, &i) ? &m->exports[i] : NULL;
+	if (!m->by_name.len || !map_get(&m->by_name, name, &i))
+		return false;
+	*ret_index = (uint32_t)i;
+	*ret = m->exports[i].type;
+	return true;
 }
 
 // ---- matching ----
@@ -180,12 +196,17 @@ bool comp__core_match(struct dec *d, const struct core_extern *found, const stru
 	}
 }
 
-static const struct core_item *find_import(const struct mtype *m, const struct core_item *want)
+static bool find_import(const struct mtype *m, const struct core_item *want, struct core_item *ret)
 {
-	for (uint32_t i = 0; i < m->nimports; i++)
-		if (slice_eq(m->imports[i].name, want->name) && slice_eq(m->imports[i].module, want->module))
-			return &m->imports[i];
-	return NULL;
+	struct slice module, name;
+	for (uint32_t i = 0; i < m->nimports; i++) {
+		import_names(m, i, &module, &name);
+		if (slice_eq(name, want->name) && slice_eq(module, want->module)) {
+			comp__mtype_import(m, i, ret);
+			return true;
+		}
+	}
+	return false;
 }
 
 // A module that needs no more and gives no less.
@@ -194,18 +215,21 @@ bool comp__module_match(struct dec *d, const struct mtype *found, const struct m
 	if (!comp__steps(d, 1 + (uint64_t)found->nimports * expected->nimports + expected->nexports))
 		return false;
 	for (uint32_t i = 0; i < found->nimports; i++) {
-		const struct core_item *f = &found->imports[i], *x = find_import(expected, f);
-		if (!x)
-			return FAIL(d, INVALID, "missing expected import `%.*s::%.*s`", SLICE_ARGS(f->module), SLICE_ARGS(f->name));
-		if (!comp__core_match(d, &x->type, &f->type))
-			return err_note(d->e, "type mismatch in import `%.*s::%.*s`", SLICE_ARGS(f->module), SLICE_ARGS(f->name));
+		struct core_item f, x;
+		comp__mtype_import(found, i, &f);
+		if (!find_import(expected, &f, &x))
+			return FAIL(d, INVALID, "missing expected import `%.*s::%.*s`", SLICE_ARGS(f.module), SLICE_ARGS(f.name));
+		if (!comp__core_match(d, &x.type, &f.type))
+			return err_note(d->e, "type mismatch in import `%.*s::%.*s`", SLICE_ARGS(f.module), SLICE_ARGS(f.name));
 	}
 	for (uint32_t i = 0; i < expected->nexports; i++) {
-		const struct core_item *x = &expected->exports[i], *f = comp__mtype_find(found, x->name);
-		if (!f)
-			return FAIL(d, INVALID, "missing expected export `%.*s`", SLICE_ARGS(x->name));
-		if (!comp__core_match(d, &f->type, &x->type))
-			return err_note(d->e, "type mismatch in export `%.*s`", SLICE_ARGS(x->name));
+		struct core_extern f, x;
+		uint32_t at;
+		struct slice name = expected->wasm ? expected->wasm->exports[i].name : expected->exports[i].name;
+		if (!comp__mtype_find(expected, name, &x, &at) || !comp__mtype_find(found, name, &f, &at))
+			return FAIL(d, INVALID, "missing expected export `%.*s`", SLICE_ARGS(name));
+		if (!comp__core_match(d, &f, &x))
+			return err_note(d->e, "type mismatch in export `%.*s`", SLICE_ARGS(name));
 	}
 	return true;
 }
@@ -362,7 +386,7 @@ static bool module_type(struct dec *d, struct scope *s, struct core_type *ret)
 		return comp__full(d);
 	*t = (struct mtype){.nimports = m.imports.len, .nexports = m.exports.len, .imports = m.imports.ptr, .exports = m.exports.ptr};
 	*ret = (struct core_type){.module = t};
-	return comp__imports_differ(d, t->imports, t->nimports) && comp__mtype_index(d, t);
+	return comp__imports_differ(d, t) && comp__mtype_index(d, t);
 }
 
 bool comp__core_type(struct dec *d, struct scope *s)

@@ -33,8 +33,7 @@ static bool core_module(struct dec *d, struct scope *s)
 	struct comp_module entry = {.wasm = m, .bytes = bytes, .offset = at};
 	if (!comp__add_module(d, s, &entry, at))
 		return false;
-	const struct mtype *t = s->modules.ptr[s->modules.len - 1];
-	return comp__imports_differ(d, t->imports, t->nimports);
+	return comp__imports_differ(d, s->modules.ptr[s->modules.len - 1]);
 }
 
 static bool arg_names_differ(struct dec *d, const struct arg *args, uint32_t n, const char *what, struct map *ret)
@@ -71,6 +70,33 @@ static bool core_args(struct dec *d, struct scope *s, struct arg **ret, uint32_t
 	return true;
 }
 
+static bool find_import(struct dec *d, const struct core_item *x, uint32_t arg, const struct mtype *type, struct core_link *ret)
+{
+	struct core_extern found;
+	ret->arg = arg;
+	if (!comp__mtype_find(type, x->name, &found, &ret->item))
+		return FAIL(d, INVALID, "module instantiation argument `%.*s` does not export an item named `%.*s`", SLICE_ARGS(x->module), SLICE_ARGS(x->name));
+	return comp__core_match(d, &found, &x->type) ||
+		err_note(d->e, "module instantiation argument `%.*s`, export `%.*s`", SLICE_ARGS(x->module), SLICE_ARGS(x->name));
+}
+
+// Imports of one argument mostly follow each other.
+static bool find_imports(struct dec *d, const struct mtype *m, const struct map *by_name, struct core_links *links)
+{
+	struct slice before = {0};
+	uintptr_t arg = 0;
+	for (uint32_t i = 0; i < m->nimports; i++) {
+		struct core_item x;
+		comp__mtype_import(m, i, &x);
+		if ((!i || !slice_eq(x.module, before)) && !map_get(by_name, x.module, &arg))
+			return FAIL(d, INVALID, "missing module instantiation argument named `%.*s`", SLICE_ARGS(x.module));
+		before = x.module;
+		if (!find_import(d, &x, (uint32_t)arg, links->types[arg], &links->imports[i]))
+			return false;
+	}
+	return true;
+}
+
 static bool core_instantiate(struct dec *d, struct scope *s, uint64_t at)
 {
 	uint32_t index, n;
@@ -80,26 +106,21 @@ static bool core_instantiate(struct dec *d, struct scope *s, uint64_t at)
 		!arg_names_differ(d, args, n, "argument", &by_name))
 		return false;
 	const struct mtype *m = s->modules.ptr[index];
-	if (!comp__steps(d, m->nimports))
+	struct core_links *links = NEW(d, struct core_links);
+	if (!links || !(links->types = ARENA_ARRAY(&d->s, const struct mtype *, n)) || !(links->imports = ARENA_ARRAY(&d->s, struct core_link, m->nimports)))
+		return comp__full(d);
+	links->module = m;
+	for (uint32_t i = 0; i < n; i++)
+		links->types[i] = s->core_instances.ptr[args[i].index];
+	if (!comp__steps(d, m->nimports) || !find_imports(d, m, &by_name, links))
 		return false;
-	for (uint32_t i = 0; i < m->nimports; i++) {
-		const struct core_item *x = &m->imports[i];
-		uintptr_t arg;
-		if (!by_name.len || !map_get(&by_name, x->module, &arg))
-			return FAIL(d, INVALID, "missing module instantiation argument named `%.*s`", SLICE_ARGS(x->module));
-		const struct core_item *f = comp__mtype_find(s->core_instances.ptr[args[arg].index], x->name);
-		if (!f)
-			return FAIL(d, INVALID, "module instantiation argument `%.*s` does not export an item named `%.*s`", SLICE_ARGS(x->module),
-				SLICE_ARGS(x->name));
-		if (!comp__core_match(d, &f->type, &x->type))
-			return err_note(d->e, "module instantiation argument `%.*s`, export `%.*s`", SLICE_ARGS(x->module), SLICE_ARGS(x->name));
-	}
 	struct op *op = comp__op(d, s, OP_CORE_INSTANTIATE, at);
 	if (!op)
 		return false;
 	op->a = index;
 	op->args = args;
 	op->nargs = n;
+	op->p = links;
 	return PUSH(d, &s->core_instances, m);
 }
 
@@ -128,6 +149,7 @@ static bool core_exports(struct dec *d, struct scope *s, uint64_t at)
 		return false;
 	op->args = args;
 	op->nargs = n;
+	op->p = m;
 	return comp__mtype_index(d, m) && PUSH(d, &s->core_instances, m);
 }
 
@@ -161,13 +183,13 @@ static bool instantiate(struct dec *d, struct scope *s, uint64_t at)
 	const struct itype *made;
 	if (!comp__instantiate(d, s->components.ptr[index], named, n, s->binder, &made))
 		return false;
-	struct op *op = comp__op(d, s, OP_INSTANTIATE, at);
+	const struct entity e = {.kind = COMP_EXTERN_INSTANCE, .ty = {.kind = TY_INSTANCE, .inst = made}};
+	struct op *op = comp__op_of(d, s, OP_INSTANTIATE, at, &e);
 	if (!op)
 		return false;
 	op->a = index;
 	op->args = args;
 	op->nargs = n;
-	op->entity = (struct entity){.kind = COMP_EXTERN_INSTANCE, .ty = {.kind = TY_INSTANCE, .inst = made}};
 	return PUSH(d, &s->instances, made);
 }
 

@@ -148,6 +148,19 @@ struct op *comp__op(struct dec *d, struct scope *s, unsigned kind, uint64_t offs
 	return op;
 }
 
+struct op *comp__op_of(struct dec *d, struct scope *s, unsigned kind, uint64_t offset, const struct entity *e)
+{
+	struct entity *copy = NEW(d, struct entity);
+	struct op *op = copy ? comp__op(d, s, kind, offset) : NULL;
+	if (!op) {
+		comp__full(d);
+		return NULL;
+	}
+	*copy = *e;
+	op->entity = copy;
+	return op;
+}
+
 bool comp__entity_at(struct dec *d, const struct scope *s, unsigned sort, uint32_t index, struct entity *ret)
 {
 	*ret = (struct entity){0};
@@ -241,11 +254,10 @@ bool comp__import(struct dec *d, struct scope *s)
 	if (!comp__extern_name(d, &it) || !comp__extern_type(d, s, &it.e) || !add_extern(d, s, true, &it))
 		return false;
 	if (s->kind == SCOPE_COMPONENT) {
-		struct op *op = comp__op(d, s, OP_IMPORT, at);
+		struct op *op = comp__op_of(d, s, OP_IMPORT, at, &it.e);
 		if (!op)
 			return false;
 		op->name = it.name;
-		op->entity = it.e;
 	}
 	return comp__push_entity(d, s, &it.e);
 }
@@ -278,13 +290,12 @@ bool comp__export(struct dec *d, struct scope *s)
 	}
 	if (!add_extern(d, s, false, &it))
 		return false;
-	struct op *op = comp__op(d, s, OP_EXPORT, at);
+	struct op *op = comp__op_of(d, s, OP_EXPORT, at, &it.e);
 	if (!op)
 		return false;
 	op->name = it.name;
 	op->sort = sort;
 	op->a = index;
-	op->entity = it.e;
 	return comp__push_entity(d, s, &it.e);
 }
 
@@ -329,18 +340,22 @@ static bool alias_core_export(struct dec *d, struct scope *s, unsigned sort, uin
 		return false;
 	if (sort > SORT_CORE_TAG)
 		return FAIL(d, MALFORMED, "a %s cannot be aliased from a core instance", comp__sort_name(sort));
-	const struct core_item *x = comp__mtype_find(s->core_instances.ptr[index], name);
-	if (!x)
+	const struct mtype *m = s->core_instances.ptr[index];
+	struct core_extern type;
+	uint32_t item;
+	if (!comp__mtype_find(m, name, &type, &item))
 		return FAIL(d, INVALID, "core instance %u has no export named `%.*s`", index, SLICE_ARGS(name));
-	if (x->type.kind != sort)
+	if (type.kind != sort)
 		return FAIL(d, INVALID, "export `%.*s` for core instance %u is not a %s", SLICE_ARGS(name), index, comp__core_kind_name(sort));
 	struct op *op = comp__op(d, s, OP_CORE_ALIAS, at);
 	if (!op)
 		return false;
 	op->sort = (uint8_t)sort;
 	op->a = index;
+	op->b = item;
 	op->name = name;
-	return PUSH(d, &s->core[sort], x->type);
+	op->p = m;
+	return PUSH(d, &s->core[sort], type);
 }
 
 static bool alias_outer(struct dec *d, struct scope *s, unsigned sort, uint64_t at)

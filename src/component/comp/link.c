@@ -16,10 +16,8 @@ struct finst {
 struct fcore {
 	const struct wasm_module *wasm;
 	uint32_t instance;  // in plan.core_instances
-	const struct arg *args;
+	const struct mtype *type;  // of names and values
 	const struct comp_core_ref *refs;
-	uint32_t n;
-	struct map by_name;
 };
 struct fval {
 	uint8_t sort;
@@ -169,29 +167,49 @@ static struct comp_resource *resource_new(struct linker *l, struct slice name)
 
 // ---- core operations ----
 
-static bool find_core(const struct fcore *c, struct slice name, struct comp_core_ref *ret)
+// What the decoder found by its name in `type`, at `item` there.
+static struct comp_core_ref core_export(const struct fcore *c, const struct mtype *type, uint32_t item, struct slice name)
 {
-	if (c->wasm) {
-		const struct wasm_export *x = wasm_module_find_export(c->wasm, name);
-		if (!x)
-			return false;
-		*ret = (struct comp_core_ref){.kind = COMP_CORE_EXPORT, .extern_kind = x->kind, .instance = c->instance, .index = x->index};
-		return true;
+	if (!c->wasm) {
+		BUG_ON(c->type != type);
+		return c->refs[item];
 	}
-	uintptr_t i;
-	if (!c->by_name.len || !map_get(&c->by_name, name, &i))
+	const struct wasm_export *x = type->wasm == c->wasm ? &c->wasm->exports[item] : wasm_module_find_export(c->wasm, name);
+	BUG_ON(!x);
+	return (struct comp_core_ref){.kind = COMP_CORE_EXPORT, .extern_kind = x->kind, .instance = c->instance, .index = x->index};
+}
+
+static const struct fcore *core_arg(const struct frame *f, const struct op *op, uint32_t arg)
+{
+	return f->space[SORT_CORE_INSTANCE][op->args[arg].index].core_instance;
+}
+
+// Of a module that a component imports, the imports are looked for by their names.
+static bool link_by_name(struct linker *l, const struct frame *f, const struct op *op, const struct wasm_import *x, struct comp_core_ref *ret)
+{
+	const struct core_links *links = op->p;
+	struct core_extern type;
+	uint32_t arg = 0, item = 0;
+	if (!comp__steps(l->d, op->nargs))
 		return false;
-	*ret = c->refs[i];
+	while (arg < op->nargs && !slice_eq(op->args[arg].name, x->module))
+		arg++;
+	BUG_ON(arg == op->nargs || !comp__mtype_find(links->types[arg], x->name, &type, &item));
+	*ret = core_export(core_arg(f, op, arg), links->types[arg], item, x->name);
 	return true;
 }
 
-static bool index_args(struct linker *l, const struct op *op, struct map *ret)
+static bool link_imports(struct linker *l, const struct frame *f, const struct op *op, const struct wasm_module *m, struct comp_core_ref *refs)
 {
-	map_init(ret, &l->d->s);
-	for (uint32_t i = 0; i < op->nargs; i++) {
-		bool nomem = false;
-		if (!map_insert(ret, op->args[i].name, i, &nomem) && nomem)
-			return comp__full(l->d);
+	const struct core_links *links = op->p;
+	for (uint32_t i = 0; i < m->nimports; i++) {
+		if (links->module->wasm != m) {
+			if (!link_by_name(l, f, op, &m->imports[i], &refs[i]))
+				return false;
+			continue;
+		}
+		const struct core_link *x = &links->imports[i];
+		refs[i] = core_export(core_arg(f, op, x->arg), links->types[x->arg], x->item, m->imports[i].name);
 	}
 	return true;
 }
@@ -204,19 +222,14 @@ static bool core_instantiate(struct linker *l, struct frame *f, const struct op 
 		return true;
 	}
 	const struct wasm_module *m = l->d->modules.ptr[module->module].wasm;
-	struct map args;
-	if (!comp__steps(l->d, (uint64_t)m->nimports + op->nargs) || !index_args(l, op, &args))
+	if (!comp__steps(l->d, (uint64_t)m->nimports + op->nargs))
 		return false;
 	struct comp_core_ref *refs = ARENA_ARRAY(l->d->a, struct comp_core_ref, m->nimports);
 	struct fcore *inst = NEW(l->d, struct fcore);
 	if (!refs || !inst)
 		return err_nomem(l->d->e);
-	for (uint32_t i = 0; i < m->nimports; i++) {
-		uintptr_t arg = 0;
-		bool found = map_get(&args, m->imports[i].module, &arg) &&
-			find_core(f->space[SORT_CORE_INSTANCE][op->args[arg].index].core_instance, m->imports[i].name, &refs[i]);
-		BUG_ON(!found);
-	}
+	if (!link_imports(l, f, op, m, refs))
+		return false;
 	*inst = (struct fcore){.wasm = m, .instance = l->core_instances.len};
 	if (l->core_instances.len >= COMP_MAX_CORE_INSTANCES)
 		return LFAIL(l, LIMIT, op->offset, "the component has more than %u core instances", COMP_MAX_CORE_INSTANCES);
@@ -236,15 +249,13 @@ static bool core_exports(struct linker *l, struct frame *f, const struct op *op)
 		return false;
 	for (uint32_t i = 0; i < op->nargs; i++)
 		refs[i] = f->space[op->args[i].sort][op->args[i].index].core;
-	*inst = (struct fcore){.args = op->args, .refs = refs, .n = op->nargs};
-	return index_args(l, op, &inst->by_name) && push(f, SORT_CORE_INSTANCE, (struct fval){.core_instance = inst});
+	*inst = (struct fcore){.type = op->p, .refs = refs};
+	return push(f, SORT_CORE_INSTANCE, (struct fval){.core_instance = inst});
 }
 
 static bool core_alias(struct linker *l, struct frame *f, const struct op *op)
 {
-	struct fval v = {0};
-	bool found = find_core(f->space[SORT_CORE_INSTANCE][op->a].core_instance, op->name, &v.core);
-	BUG_ON(!found);
+	struct fval v = {.core = core_export(f->space[SORT_CORE_INSTANCE][op->a].core_instance, op->p, op->b, op->name)};
 	return push(f, op->sort, v);
 }
 
@@ -334,13 +345,13 @@ static bool builtin(struct linker *l, struct frame *f, const struct op *op)
 
 static bool resource(struct linker *l, struct frame *f, const struct op *op)
 {
-	struct comp_resource *r = resource_new(l, op->entity.ty.res->wit.name);
+	struct comp_resource *r = resource_new(l, op->entity->ty.res->wit.name);
 	if (!r)
 		return false;
 	r->instance = f->instance;
 	r->dtor = core_at(f, SORT_CORE_FUNC, op->b);
-	r->rep64 = op->entity.ty.res->is_rep64;
-	f->map[op->entity.ty.res->slot] = r;
+	r->rep64 = op->entity->ty.res->is_rep64;
+	f->map[op->entity->ty.res->slot] = r;
 	return push(f, SORT_TYPE, (struct fval){.res = r});
 }
 
@@ -420,8 +431,8 @@ static bool host_value(struct linker *l, struct frame *f, const struct item *x, 
 
 static bool root_import(struct linker *l, struct frame *f, const struct op *op)
 {
-	struct item x = {.name = op->name, .e = op->entity};
-	struct comp_import imp = {.name = op->name, .kind = op->entity.kind, .first_func = l->host_funcs.len, .first_resource = l->host_resources.len};
+	struct item x = {.name = op->name, .e = *op->entity};
+	struct comp_import imp = {.name = op->name, .kind = op->entity->kind, .first_func = l->host_funcs.len, .first_resource = l->host_resources.len};
 	struct fval v;
 	if (!wit_name_parse(op->name, false, &imp.parsed, l->d->e) || !host_value(l, f, &x, (struct place){0}, &v))
 		return false;
@@ -471,7 +482,7 @@ static bool instantiate(struct linker *l, struct frame *f, const struct op *op)
 		return comp__full(l->d);
 	*made = (struct finst){.exports = child->exports, .n = child->nexports};
 	struct fval v = {.sort = SORT_INSTANCE, .inst = made};
-	return index_names(l, made) && bind(l, f, &op->entity, &v) && push(f, SORT_INSTANCE, v);
+	return index_names(l, made) && bind(l, f, op->entity, &v) && push(f, SORT_INSTANCE, v);
 }
 
 static bool bag_of_exports(struct linker *l, struct frame *f, const struct op *op)
@@ -505,13 +516,13 @@ static bool import(struct linker *l, struct frame *f, const struct op *op)
 		return root_import(l, f, op);
 	const struct fval *v = find(f->args, op->name);
 	BUG_ON(!v);
-	return bind(l, f, &op->entity, v) && push(f, v->sort, *v);
+	return bind(l, f, op->entity, v) && push(f, v->sort, *v);
 }
 
 static bool export(struct linker *l, struct frame *f, const struct op *op)
 {
 	struct fval v = f->space[op->sort][op->a];
-	if (!v.unlinkable && !bind(l, f, &op->entity, &v))
+	if (!v.unlinkable && !bind(l, f, op->entity, &v))
 		return false;
 	if (v.sort == SORT_TYPE && v.res && !v.res->wit.name.len)
 		((struct comp_resource *)(uintptr_t)v.res)->wit.name = op->name;

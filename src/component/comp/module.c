@@ -215,11 +215,10 @@ static bool import(struct build *b, struct world_entry *e)
 {
 	struct scope *s = &b->s;
 	const uint32_t spaces[] = {[COMP_EXTERN_FUNC] = s->funcs.len, [COMP_EXTERN_TYPE] = s->types.len, [COMP_EXTERN_INSTANCE] = s->instances.len};
-	struct op *op = comp__op(b->d, s, OP_IMPORT, e->offset);
+	struct op *op = comp__op_of(b->d, s, OP_IMPORT, e->offset, &e->item.e);
 	if (!op)
 		return false;
 	op->name = e->item.name;
-	op->entity = e->item.e;
 	e->index = spaces[e->item.e.kind];
 	return add_size(b, &e->item.e) && comp__items_add(b->d, &s->imports, &e->item) && comp__push_entity(b->d, s, &e->item.e);
 }
@@ -239,24 +238,25 @@ static bool imports(struct build *b)
 // ---- the module, what it exports -----------------------------------------------------------------------------------------------------------
 
 // An export of a core instance, before it is made.
-static bool forward(struct build *b, uint32_t core_instance, const struct core_item *x, uint32_t index, uint32_t *ret)
+static bool forward(struct build *b, uint32_t core_instance, const struct core_extern *x, uint32_t index, uint32_t *ret)
 {
 	struct op *op = comp__op(b->d, &b->s, OP_FORWARD, 0);
 	if (!op)
 		return false;
-	op->sort = x->type.kind;
+	op->sort = x->kind;
 	op->a = core_instance;
 	op->b = index;
-	*ret = b->s.core[x->type.kind].len;
-	return PUSH(b->d, &b->s.core[x->type.kind], x->type);
+	*ret = b->s.core[x->kind].len;
+	return PUSH(b->d, &b->s.core[x->kind], *x);
 }
 
 // *ret stays COMP_NONE where the module exports nothing of that kind by the name.
 static bool forward_export(struct build *b, unsigned kind, struct slice name, uint32_t *ret)
 {
-	const struct core_item *x = comp__mtype_find(b->s.modules.ptr[0], name);
+	struct core_extern x;
+	uint32_t item;
 	*ret = COMP_NONE;
-	return !x || x->type.kind != kind || forward(b, 0, x, wasm_module_find_export(b->m, name)->index, ret);
+	return !comp__mtype_find(b->s.modules.ptr[0], name, &x, &item) || x.kind != kind || forward(b, 0, &x, b->m->exports[item].index, ret);
 }
 
 static bool forward_first(struct build *b, unsigned kind, const char *const *names, size_t n, uint32_t *ret)
@@ -330,10 +330,9 @@ static bool resource(struct build *b, const struct world_entry *e, const struct 
 	}
 	if (dtor != COMP_NONE && !comp__dtor_check(b->d, &b->s, dtor, false))
 		return err_note(b->d->e, "the destructor of `%.*s`", SLICE_ARGS(x->name));
-	struct op *op = comp__op(b->d, &b->s, OP_RESOURCE, e->offset);
+	struct op *op = comp__op_of(b->d, &b->s, OP_RESOURCE, e->offset, &x->e);
 	if (!op)
 		return false;
-	op->entity = x->e;
 	op->b = dtor;
 	part->index = b->s.types.len;
 	return PUSH(b->d, &b->s.types, x->e.ty);
@@ -442,7 +441,9 @@ static bool core_import(struct build *b, uint32_t i, uint32_t *ret)
 	*ret = b->s.core[SORT_CORE_FUNC].len;
 	bool ok = t->kind == TARGET_HOST ? core_host(b, x) : t->kind == TARGET_FUNC ? lower(b, t, x->offset)
 																				: builtin(b, t, x->offset);
-	return (ok && comp__core_match(b->d, &b->s.core[SORT_CORE_FUNC].ptr[*ret], &b->s.modules.ptr[0]->imports[i].type)) ||
+	struct core_item want;
+	comp__mtype_import(b->s.modules.ptr[0], i, &want);
+	return (ok && comp__core_match(b->d, &b->s.core[SORT_CORE_FUNC].ptr[*ret], &want.type)) ||
 		err_note(b->d->e, "import `%.*s` of `%.*s`", SLICE_ARGS(x->name), SLICE_ARGS(x->module));
 }
 
@@ -498,9 +499,11 @@ static bool call_by(struct build *b, struct slice bytes, struct slice name, bool
 		return false;
 	entry.wasm = m;
 	*arg = (struct arg){.sort = SORT_CORE_FUNC, .index = func};
-	return comp__add_module(d, &b->s, &entry, 0) &&
-		(comp__core_match(d, &b->s.core[SORT_CORE_FUNC].ptr[func], &b->s.modules.ptr[module]->imports[0].type) ||
-			err_note(d->e, "export `%.*s`", SLICE_ARGS(name))) &&
+	if (!comp__add_module(d, &b->s, &entry, 0))
+		return false;
+	struct core_item want;
+	comp__mtype_import(b->s.modules.ptr[module], 0, &want);
+	return (comp__core_match(d, &b->s.core[SORT_CORE_FUNC].ptr[func], &want.type) || err_note(d->e, "export `%.*s`", SLICE_ARGS(name))) &&
 		instantiate(b, module, arg, 1);
 }
 
@@ -546,8 +549,9 @@ static bool start(struct build *b)
 		return false;
 	if (!is)
 		return true;
-	const struct core_item *x = comp__mtype_find(b->s.modules.ptr[module], SLICE_LIT("run"));
-	return forward(b, core_instance, x, 1, &b->run) && add_run(b);
+	struct core_extern x;
+	uint32_t item;
+	return comp__mtype_find(b->s.modules.ptr[module], SLICE_LIT("run"), &x, &item) && forward(b, core_instance, &x, 1, &b->run) && add_run(b);
 }
 
 // ---- exports of the component ------------------------------------------------------------------------------------------------------------
@@ -640,13 +644,12 @@ static bool export(struct build *b, const struct world_entry *e)
 		return FAIL(b->d, INVALID, "a world exports functions and interfaces, not a type `%.*s`", SLICE_ARGS(e->item.name));
 	if (e->inst ? !collect(b, e) : !lift(b, e, &e->item, e->parts.ptr[0].encoding, &func))
 		return false;
-	struct op *op = comp__op(b->d, &b->s, OP_EXPORT, e->offset);
+	struct op *op = comp__op_of(b->d, &b->s, OP_EXPORT, e->offset, &e->item.e);
 	if (!op)
 		return false;
 	op->name = e->item.name;
 	op->sort = e->inst ? SORT_INSTANCE : SORT_FUNC;
 	op->a = e->inst ? instance : func;
-	op->entity = e->item.e;
 	return add_size(b, &e->item.e) && comp__items_add(b->d, &b->s.exports, &e->item) && comp__push_entity(b->d, &b->s, &e->item.e);
 }
 

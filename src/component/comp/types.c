@@ -315,13 +315,13 @@ static bool resource_type(struct dec *d, struct scope *s, uint64_t at, struct ty
 	if (!resource_rep(d, &is_rep64) || !resource_dtor(d, s, is_rep64, &dtor))
 		return false;
 	struct res *r = comp__res_new(d, s->binder, slice_of("", 0));
-	struct op *op = r ? comp__op(d, s, OP_RESOURCE, at) : NULL;
+	const struct entity e = {.ty = {.kind = TY_RESOURCE, .res = r}};
+	struct op *op = r ? comp__op_of(d, s, OP_RESOURCE, at, &e) : NULL;
 	if (!op)
 		return false;
 	r->is_local = true;
 	r->is_rep64 = is_rep64;
-	*ret = (struct ty){.kind = TY_RESOURCE, .res = r};
-	op->entity.ty = *ret;
+	*ret = e.ty;
 	op->b = dtor;
 	return true;
 }
@@ -406,12 +406,8 @@ bool comp__type(struct dec *d, struct scope *s)
 	struct ty t = {0};
 	if (!def_type(d, s, at, &t))
 		return comp__at(d, at);
-	if (s->kind == SCOPE_COMPONENT && t.kind != TY_RESOURCE) {
-		struct op *op = comp__op(d, s, OP_TYPE, at);
-		if (!op)
-			return false;
-		op->entity.ty = t;
-	}
+	if (s->kind == SCOPE_COMPONENT && t.kind != TY_RESOURCE && !comp__op(d, s, OP_TYPE, at))
+		return false;
 	return PUSH(d, &s->types, t);
 }
 

@@ -169,6 +169,24 @@ static void imported_modules_cannot_be_linked(void **state)
 	decoded_release(&d);
 }
 
+// What an imported module is said to be has other imports than the one that is given, and all in another order: names count.
+static void a_module_given_as_argument_has_its_own_order(void **state)
+{
+	struct decoded d = decode_ok(COMPONENT CORE_MODULE "[ " MODULE
+													   "01 [ 01 60 00 00 ] 02 [ 02 'i' 'y' 00 00 'i' 'x' 00 00 ] 03 [ 02 00 00 ] 07 [ 02 'p' 00 02 'q' 00 03 ] 0a [ 02 [ 00 0b ] [ 00 0b ] ] ] " NESTED "[ " COMPONENT CORE_TYPE
+													   "[ 01 50 06 01 60 00 00 00 'i' 'x' 00 00 00 'i' 'y' 00 00 00 'i' 'z' 00 00 03 'q' 00 00 03 'p' 00 00 ] " IMPORT "[ 01 00 'm' 00 11 00 ] " CORE_MODULE "[ " MODULE
+													   "01 [ 01 60 00 00 ] 03 [ 03 00 00 00 ] 07 [ 03 'x' 00 00 'y' 00 01 'z' 00 02 ] 0a [ 03 [ 00 0b ] [ 00 0b ] [ 00 0b ] ] ] " CORE_INSTANCE "[ 02 00 01 00 00 00 01 'i' 12 00 ] " ALIAS "[ 02 00 00 01 01 'q' 00 00 01 01 'p' ] " TYPE "[ 01 40 00 01 00 ] " CANON
+													   "[ 02 00 00 00 00 00 00 00 01 00 00 ] ] " INSTANCE "[ 01 00 00 01 'm' 00 11 00 ] ");
+	const struct comp_plan *p = &d.c->plan;
+	assert_int_equal(p->ncore_instances, 2);
+	assert_int_equal(p->core_instances[1].nimports, 2);
+	assert_int_equal(p->core_instances[1].imports[0].index, 1);
+	assert_int_equal(p->core_instances[1].imports[1].index, 0);
+	assert_int_equal(p->lifts[0].func.index, 3);
+	assert_int_equal(p->lifts[1].func.index, 2);
+	decoded_release(&d);
+}
+
 static void destructors_are_resolved(void **state)
 {
 	struct decoded d = decode_ok(COMPONENT CORE_MODULE "[ " MODULE "01 [ 01 60 01 7f 00 ] 03 [ 01 00 ] 07 [ 01 'd' 00 00 ] 0a [ 01 [ 00 0b ] ] ] " CORE_INSTANCE
@@ -218,6 +236,7 @@ int main(void)
 		cmocka_unit_test(outer_modules_are_instantiated_in_the_inner_component),
 		cmocka_unit_test(a_component_given_as_argument_is_instantiated_by_its_user),
 		cmocka_unit_test(imported_modules_cannot_be_linked),
+		cmocka_unit_test(a_module_given_as_argument_has_its_own_order),
 		cmocka_unit_test(destructors_are_resolved),
 		cmocka_unit_test(an_opaque_export_is_the_same_resource_when_it_runs),
 		cmocka_unit_test(prints_the_world),

@@ -146,6 +146,31 @@ static void exceptions_are_looked_for_seldom_where_that_is_long(void **state UNU
 	guest_release(&g);
 }
 
+// deep(n): calls itself n times from two places by turns, and makes an object in the last. What it never comes to has so many loads, each of which is a site.
+static void init_deep(struct guest *g, uint32_t loads)
+{
+	struct buf text = {0};
+	buf_put_str(&text, MODULE TYPES "[ 02 5f 00 60 01 7f 01 7f ] " FUNCS "[ 01 01 ] " MEMORIES "[ 01 00 01 ] " EXPORTS "[ 01 'deep' 00 00 ] " CODE "[ 01 [ 00 block 40 i32.const #1 br_if #0 i32.const #0 ");
+	for (uint32_t i = 0; i < loads; i++)
+		buf_put_str(&text, "28 00 00 ");
+	buf_put_str(&text, "drop end local.get #0 i32.eqz if 7f struct.new_default #0 drop i32.const #7 else local.get #0 i32.const #1 i32.and if 7f "
+					   "local.get #0 i32.const #1 i32.sub call #0 else local.get #0 i32.const #1 i32.sub call #0 end end end ] ] ");
+	assert_true(buf_put_byte(&text, 0));
+	guest_init(g, (const char *)text.ptr);
+	buf_release(&text);
+}
+
+static void frames_whose_maps_are_far_in_the_sites_give_way(void **state UNUSED)
+{
+	enum { DEPTH = 200, LOADS = 20000 };
+	struct guest g;
+	init_deep(&g, LOADS);
+	vm_process_set_collect_always(true);
+	gives_way(&g, 7, "deep", DEPTH, DEPTH);
+	vm_process_set_collect_always(false);
+	guest_release(&g);
+}
+
 static void clearing_a_large_object_gives_way(void **state UNUSED)
 {
 	struct guest g;
@@ -448,6 +473,7 @@ int main(void)
 		cmocka_unit_test(dropping_exceptions_gives_way),
 		cmocka_unit_test(sweeping_and_giving_back_give_way),
 		cmocka_unit_test(exceptions_are_looked_for_seldom_where_that_is_long),
+		cmocka_unit_test(frames_whose_maps_are_far_in_the_sites_give_way),
 		cmocka_unit_test(clearing_a_large_object_gives_way),
 		cmocka_unit_test(making_the_objects_of_a_segment_gives_way),
 		cmocka_unit_test(initializing_globals_gives_way),

@@ -209,10 +209,10 @@ enum trap code_object_trap(const struct code_object *o, const void *pc);
 // ---- maps of frames -------------------------------------------------------------------------------------------------
 // Where references to objects lie in a frame of the function that holds pc, at the call that pc belongs to: cells from rbp. `places` is the caller's: grown
 // when needed, to be freed by mem_free. false: memory is out. Nothing lies in frames of what is no function. Takes as long as the function's sites
-// before pc are.
+// before pc are, which may be megabytes: `read` says how many bytes of them.
 struct code_map {
 	int32_t *places;
-	uint32_t n, cap;
+	uint32_t n, cap, read;
 };
 NODISCARD bool code_object_map(const struct code_object *o, const void *pc, struct code_map *ret);
 

@@ -62,12 +62,13 @@ bool code_object_map(const struct code_object *o, const void *pc, struct code_ma
 	uint32_t index, at, nhomes = 0;
 	struct code__row r = {0};
 	const struct code_func *f = code__func_at(o, pc, &index);
-	ret->n = 0;
+	ret->n = ret->read = 0;
 	if (!f)
 		return true;
 	at = (uint32_t)((const uint8_t *)pc - o->text) - f->offset;
-	for (const uint8_t *p = o->sites + f->sites, *end = code__sites_end(o, index); p < end;) {
+	for (const uint8_t *begin = o->sites + f->sites, *p = begin, *end = code__sites_end(o, index); p < end;) {
 		code__read_row(&p, end, &r);
+		ret->read = (uint32_t)(p - begin);
 		if (r.pc > at)
 			break;
 		if ((r.kind == CODE_SITE_HOMES || r.kind == CODE_SITE_SLOTS) && !read_map(r.more, p, r.kind, &nhomes, ret))

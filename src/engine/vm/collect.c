@@ -196,25 +196,41 @@ static bool find_stacks(struct marking *k)
 	return !k->pace.stop;
 }
 
-// Guest frames from one that stands at a call up to where C code called. A function that calls itself has one map, most often. Not instrumented: it reads
-// others' frames.
+// The map of a frame that stands at this call: that of the frame before, most often. *ret_work: what it took to read, in references looked at.
+static bool read_map(struct marking *k, const struct code_object *code, const void *call, uint32_t *ret_work)
+{
+	enum { BYTES_A_REFERENCE = 4 };
+	struct vm__heap *h = k->heap;
+	*ret_work = 0;
+	if (h->map_pc == call)
+		return true;
+	h->map_pc = NULL;
+	if (!code_object_map(code, call, &h->map)) {
+		k->pace.stop = TRAP_OUT_OF_MEMORY;
+		return false;
+	}
+	h->map_pc = call;
+	*ret_work = h->map.read / BYTES_A_REFERENCE;
+	return true;
+}
+
+// Guest frames from one that stands at a call up to where C code called. A function that calls itself has one map, most often; where it calls itself from many
+// places each frame may take megabytes to read. Not instrumented: it reads others' frames.
 NOINLINE static NO_SANITIZER bool mark_frames(struct marking *k, uintptr_t frame, uintptr_t pc)
 {
-	struct vm__heap *h = k->heap;
+	const struct code_map *map = &k->heap->map;
 	for (;;) {
 		const void *call = (const void *)(pc - 1);
 		const struct code_object *code = code_find(call);
-		struct code_place place;
-		if (!code || !code_object_place(code, call, &place))
+		struct code_frame f;
+		uint32_t work;
+		if (!code || !code_object_frame(code, call, &f))
 			return true;
-		if (h->map_pc != call && !code_object_map(code, call, &h->map)) {
-			k->pace.stop = TRAP_OUT_OF_MEMORY;
+		if (!read_map(k, code, call, &work))
 			return false;
-		}
-		h->map_pc = call;
-		for (uint32_t i = 0; i < h->map.n; i++)
-			mark(k, *((const uint32_t *)frame + 2 * (int64_t)h->map.places[i]));
-		if (!worked(k, 16 + h->map.n))
+		for (uint32_t i = 0; i < map->n; i++)
+			mark(k, *((const uint32_t *)frame + 2 * (int64_t)map->places[i]));
+		if (!worked(k, 16 + map->n + work))
 			return false;
 		pc = vm__return_of(pc - 1, frame, UINT64_MAX);
 		frame = ((const uintptr_t *)frame)[0];

@@ -568,7 +568,9 @@ static void a_marker_that_can_not_be_written_at_the_end_is_told(void **s)
 	for (int fails = 0; fails < 2; fails++) {  // the new store's, of a file; then that of the file, which stays
 		struct locking l = {.fails = fails};
 		struct link_target t = target_of(&a, fails ? "memory:b" : "file:kv.db");
-		const struct link_move_config c = {.target = &t, .copy = true, .max_pause_ns = 20 * SECOND, .ctx = &l, .on_step = on_lock_step, .journal = on_lock_journal, .done = on_moved};
+		struct link_move_config c = {.target = &t, .copy = true, .max_pause_ns = 20 * SECOND, .ctx = &l, .done = on_moved};
+		c.on_step = on_lock_step;
+		c.journal = on_lock_journal;
 		assert_true(link_move_start(counters, &c, &l.lasting.move, &l.lasting.moved.e));
 		wait_for(&l.lasting.moved);
 		assert_int_equal(l.lasting.moved.ok, !fails);

@@ -3,7 +3,7 @@ import json, os, subprocess, tempfile
 from pathlib import Path
 
 from common import distinct
-from harness import HELLO, MISBEHAVE, Server, check, config, in_clear
+from harness import HELLO, MISBEHAVE, Server, check, config, in_clear, needs
 from writing import until
 
 APPS = 120
@@ -36,8 +36,8 @@ class Many:
             os.environ["TENON_CTL"] = self.before
         self.at.cleanup()
 
-    def up(self, *flags, shards=2):
-        return Server(self.folders[0], *self.folders[1:], *flags, shards=shards, command="up")
+    def up(self, *flags, shards=2, wrap=()):
+        return Server(self.folders[0], *self.folders[1:], *flags, shards=shards, command="up", wrap=wrap)
 
 
 def _maps(s, word):
@@ -89,3 +89,22 @@ def what_nobody_calls_keeps_no_instances():
         check([a["components"][0]["component"] for a in apps] == ["api"] * APPS, apps[0])
         check(s.get("/a7/").body.startswith(b"nothing here"), "the next call makes one")
         check(next(a for a in _status() if a["app"] == "a7")["components"][0]["requests"] == 1, "counted elsewhere")
+
+
+def status_does_not_wait_for_copies_of_components():
+    """A disk that takes a second for each: while the start still keeps them, status is answered, again and again."""
+    in_clear()
+    compiler = os.environ.get("CC", "clang-19").split()
+    needs(compiler[0])
+    with Many(3, 3) as many, tempfile.TemporaryDirectory() as state:
+        library = Path(state) / "slow_copies.so"
+        subprocess.run([*compiler, "-shared", "-fPIC", "-O1", Path(__file__).parent / "files/slow_copies.c", "-o", library], check=True)
+        copies = lambda: sum(len(f.name) == 64 for f in Path(state).glob("**/blobs/*"))
+        with many.up(wrap=("env", f"LD_PRELOAD={library}", f"TENON_STATE={state}")) as s:
+            before = 0
+            while copies() < 3:
+                check(len(_status()) == 3, "apps are missing")
+                before += copies() < 3
+            check(before >= 3, f"{before} answers while copies were made")
+            check(len(_status()) == 3 and s.get("/a1/").body.startswith(b"nothing here"), "and afterwards")
+            return f"{before} answers meanwhile"

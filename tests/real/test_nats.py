@@ -1,6 +1,6 @@
 """NATS with JetStream, the real one: each operation, names, values at their limits, increments from several sides, and what happens when the server restarts or stands
 still."""
-import base64, json, re, socket, subprocess, threading, time
+import base64, json, re, select, socket, subprocess, threading, time
 
 from door import Door, Outcome, loses_nothing_acknowledged, recovers
 from servers import Nats
@@ -227,6 +227,38 @@ def test_increments_of_one_key_share_their_trips(nats):
         total = d.storm(640, b"n")
         assert total["ok"] == 640 and d.get(b"n").value == b"641", total
         assert way.seen < 200, f"{way.seen} writes for 640 increments, 64 at a time"
+
+
+def test_a_process_that_counts_without_a_pause_lets_others_count(nats):
+    """One that knows the counter writes in one trip, and another, which must read first, would never find it as it was: it comes to its turn before the first has ended."""
+    with Way(nats.port, delay=0.015) as way, Door(way.target, "--deadline-ms", "60000") as busy, Door(way.target, "--deadline-ms", "60000") as other:
+        assert busy.incr(b"n").code == other.incr(b"n").code == "ok"
+        busy.say("storm", 6000, b"default".hex(), b"n".hex())
+        _until(other, lambda: int(other.get(b"n").value) > 100)
+        total = other.storm(300, b"n")
+        assert total["ok"] == 300, total
+        assert not select.select([busy.p.stdout], [], [], 0)[0], "it came to its turn when nobody else was there any more"
+        assert busy.line().startswith("ok 6000 ") and other.get(b"n").value == b"6302"
+
+
+def test_what_waits_while_others_have_their_turn_is_given_back_and_taken_back(nats):
+    with Door(nats.target, "--deadline-ms", "20000") as d, Door(nats.target, "--deadline-ms", "20000") as other:
+        done, n = 0, 0
+        while done < 40:  # now and then in a pause
+            assert d.incr(b"n").code == other.incr(b"n").code == "ok"
+            n += 2
+            d.storm(200, b"n")
+            n += 200
+            _begin(d, *[1] * 10)
+            d.say("recall")
+            assert d.line() == "done"
+            assert all(r.code == "ok" for r in d.wait(10))
+            n += 10
+            _begin(d, *[0] * 10)
+            d.say("cancel")
+            assert d.line() == "done"
+            done += 1
+        assert other.get(b"n").value == str(n).encode()
 
 
 def test_each_increment_of_a_sum_hears_its_own_number(nats):

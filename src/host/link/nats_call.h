@@ -24,7 +24,7 @@ struct nats_call {
 	// of INCREMENT
 	struct nats_counter *counter;    // NULL: it neither holds one nor waits for one
 	struct nats_waiter waiter;
-	bool holds;
+	bool holds, rests;               // rests: holds it, and has not begun; it is among those that wait
 	int64_t base;  // what it is at that sequence
 	struct nats_sum sum;             // that was written last
 	struct loop_timer late;          // of those that are carried, where its own operation has gone

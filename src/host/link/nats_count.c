@@ -10,9 +10,18 @@
 //    sequence of the next one is wrong.
 // 4. What would be out of range is left out of the sum. That is told when the sum was written, since what is known of a counter may be old; where nothing is left to
 //    be written it is read before.
+// 5. A process that writes what it knows is always before one that must read first: so who has had a counter for a while lets others have it (`rest`).
 #include "nats_count.h"
 
 #include <stdio.h>
+
+// A process that has had a counter for a TURN rests for as long as others take to read and to write: three of its own trips, or longer, as it may be nearer to the
+// server. Where others were seen lately, sooner and longer.
+#define SEEN_LATELY (10 * SECOND)
+static const struct {
+	uint64_t turn_ns, least_ns;
+} rests[] = {{1 * SECOND, 20 * MILLISECOND}, {300 * MILLISECOND, 60 * MILLISECOND}};
+enum { TRIPS = 3 };
 
 static struct nats_known *known_of(struct nats_call *k)
 {
@@ -71,13 +80,50 @@ static void end_own(struct nats_call *k, enum link_code code, const char *why)
 
 // ---- the holder ------------------------------------------------------------------------------------------------------------------
 
+static void on_rested(struct loop_timer *t);
+
 static void hold(struct nats_call *k)
 {
 	const struct nats_known *known = known_of(k);
 	k->holds = true;
+	if (loop_now_fresh_ns(k->part->p.loop) < known->rests_until_ns) {
+		k->rests = true;
+		nats__link_in(&k->part->counting, k);
+		k->late.fn = on_rested;
+		loop_timer_set(k->part->p.loop, &k->late, known->rests_until_ns);
+		return;
+	}
 	k->sequence = known->sequence;
 	k->base = known->number;
 	nats__begin_step(k, known->sequence ? NATS_WRITE : NATS_READ);
+}
+
+static void rest_no_more(struct nats_call *k)
+{
+	k->rests = false;
+	nats__link_out(k);
+	loop_timer_cancel(k->part->p.loop, &k->late);
+}
+
+static void on_rested(struct loop_timer *t)
+{
+	struct nats_call *k = CONTAINER_OF(t, struct nats_call, late);
+	rest_no_more(k);
+	known_of(k)->rests_until_ns = 0;
+	hold(k);
+}
+
+// It was written.
+static void count_turn(struct nats_call *k)
+{
+	struct nats_known *known = known_of(k);
+	uint64_t now = loop_now_fresh_ns(k->part->p.loop), trip = now - k->c.left_ns;
+	bool others = known->stale_ns && now - known->stale_ns < SEEN_LATELY;
+	known->since_ns = known->since_ns ? known->since_ns : now;
+	if (now - known->since_ns < rests[others].turn_ns)
+		return;
+	known->since_ns = 0;
+	known->rests_until_ns = now + max_u64(TRIPS * trip, rests[others].least_ns);
 }
 
 static struct nats_waiter *own(struct nats_call *k)
@@ -130,7 +176,9 @@ static void take_read(struct nats_call *k, const struct nats_message *m)
 // The sequence was another one.
 static void take_stale(struct nats_call *k)
 {
-	known_of(k)->sequence = 0;
+	struct nats_known *known = known_of(k);
+	known->sequence = known->since_ns = 0;
+	known->stale_ns = loop_now_fresh_ns(k->part->p.loop);
 	nats__counter_put_back(k->counter);
 	if (k->op)
 		nats__begin_step(k, NATS_READ);
@@ -154,7 +202,9 @@ static void take_written(struct nats_call *k, const struct nats_message *m)
 		snprintf(why, sizeof why, "the server: %.*s (%u)", SLICE_ARGS(text), code);
 		nats__count_not_written(k, code == 1 ? LINK_UNKNOWN : LINK_REFUSED, why);
 	} else {
-		*known_of(k) = (struct nats_known){json_number(ack, "seq", 0), k->sum.number};
+		known_of(k)->sequence = json_number(ack, "seq", 0);
+		known_of(k)->number = k->sum.number;
+		count_turn(k);
 		end_all(k, LINK_OK, "");
 	}
 }
@@ -217,8 +267,7 @@ void nats__count_begin(struct nats_call *k)
 	struct nats_part *p = k->part;
 	struct link_op *op = k->op;
 	k->c.lane = LANES;  // who else asks for it, by which connection, does not matter
-	k->late.fn = on_late;
-	k->holds = false;
+	k->holds = k->rests = false;
 	k->waiter = (struct nats_waiter){.delta = op->delta, .deadline_ns = op->deadline_ns, .text = op->ret_text, .loop = p->p.loop, .told.fn = on_told};
 	bool holds = nats__counter_enter(nats__store_of(p)->counters, nats__subject(p, op), &k->waiter, &k->counter);
 	if (!k->counter)
@@ -256,10 +305,13 @@ bool nats__count_cancel(struct nats_call *k)
 		stop_waiting(k, was);
 		return was == NATS_CARRIED || was == NATS_TOLD;
 	}
+	if (k->rests)
+		rest_no_more(k);
 	bool wrote = k->step == NATS_WRITE && k->c.wire;
 	if (wrote && nats__counter_carries(k->counter)) {
 		link__call_is_late(&k->c);
 		let_go(k);
+		k->late.fn = on_late;
 		loop_timer_set(k->part->p.loop, &k->late, k->sum.latest_ns);
 		return true;
 	}
@@ -282,6 +334,11 @@ void nats__count_recall(struct nats_part *p)
 	while (list) {
 		struct nats_call *k = list;
 		struct link_op *op = k->op;
+		if (k->rests) {
+			rest_no_more(k);
+			end_own(k, LINK_RECALLED, "the store is being changed");
+			continue;
+		}
 		enum nats_waiter_state was = nats__counter_leave(k->counter, &k->waiter, true);
 		nats__link_out(k);
 		if (was == NATS_CARRIED || was == NATS_TOLD) {

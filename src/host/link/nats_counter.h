@@ -32,10 +32,13 @@ struct nats_waiter {
 	struct loop *loop;                 // where `told` is called, once for each time that it is granted or told
 	struct loop_remote told;
 };
-// What the counter is known to be: the server compares it with each write.
+// What the counter is known to be: the server compares it with each write. And how long this process has had it.
 struct nats_known {
-	uint64_t sequence;  // 0: nothing is known
+	uint64_t sequence;       // 0: nothing is known
 	int64_t number;
+	uint64_t since_ns;       // since when each write has found what it expected; 0: the last one did not
+	uint64_t rests_until_ns; // no write before
+	uint64_t stale_ns;       // when one did not last
 };
 struct nats_counters *nats__counters_new(void);
 void nats__counters_free(struct nats_counters *l);

@@ -54,8 +54,8 @@ static void bash_values(void)
 			put_words(&o, " ");
 			fputs("' -- \"$cur\"))", stdout);
 		} else {
-			fputs(v == VALUE_FILE ? "COMPREPLY=($(compgen -f -- \"$cur\"))" : v == VALUE_FOLDER ? "COMPREPLY=($(compgen -d -- \"$cur\"))"
-																								: "COMPREPLY=()",
+			fputs(v == VALUE_FILE ? "_tenon_files -f" : v == VALUE_FOLDER ? "_tenon_files -d"
+																		: "COMPREPLY=()",
 				stdout);
 		}
 		fputs("; return 0 ;;\n", stdout);
@@ -80,6 +80,11 @@ static void put_bash(void)
 	struct cli_command_info c;
 	struct cli_option_info o;
 	fputs("# bash completion for tenon: made by tenon-pages\n"
+		  "_tenon_files() {\n"  // a name is one line, whatever spaces and stars it has
+		  "\tlocal found\n"
+		  "\tmapfile -t found < <(compgen \"$@\" -- \"$cur\")\n"
+		  "\tCOMPREPLY+=(\"${found[@]}\")\n"
+		  "}\n"
 		  "_tenon_value() {\n\tcase $1 in\n",
 		stdout);
 	bash_values();
@@ -113,7 +118,9 @@ static void put_bash(void)
 		  "\tif [ -z \"$command\" ] || [ \"$command\" = help ] || [[ $cur == -* ]]; then\n"
 		  "\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
 		  "\telif [ \"$command\" != doctor ]; then\n"
-		  "\t\tCOMPREPLY=($(compgen -f -X '!*.wasm' -- \"$cur\") $(compgen -d -- \"$cur\"))\n"
+		  "\t\t_tenon_files -f -X '!*.wasm'\n"
+		  "\t\t_tenon_files -d\n"
+		  "\t\tcase $command in up | dev | check | apply) _tenon_files -f -X '!*.toml' ;; esac\n"
 		  "\tfi\n}\n"
 		  "complete -o filenames -F _tenon tenon\n",
 		stdout);

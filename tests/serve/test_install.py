@@ -55,11 +55,11 @@ def a_prefix_must_be_a_whole_path():
 
 # ---- completions -------------------------------------------------------------------------------------------------------------------------
 
-def _bash(*words):
+def _bash(*words, cwd=TOP / "examples/hello"):
     """What bash offers for the last word."""
     script = 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tenon; printf "%s\\n" "${COMPREPLY[@]}"'
-    out = _run("bash", "--norc", "-c", script, _installed() / "share/bash-completion/completions/tenon", "tenon", *words, cwd=TOP / "examples/hello")
-    return sorted(out.split())
+    out = _run("bash", "--norc", "-c", script, _installed() / "share/bash-completion/completions/tenon", "tenon", *words, cwd=cwd)
+    return sorted(out.splitlines() if out.strip() else [])
 
 
 def bash_completes_commands_options_and_their_values():
@@ -73,6 +73,20 @@ def bash_completes_commands_options_and_their_values():
     check("hello.wasm" in _bash("serve", "") and "hello.c" not in _bash("serve", ""), f"{_bash('serve', '')}")
     check(_bash("serve", "--tls-cert", "hello.c") == ["hello.c"], "a file of another kind")
     check(_bash("doctor", "") == [], "nothing follows")
+
+
+def names_of_files_are_offered_whole():
+    with tempfile.TemporaryDirectory() as at:
+        for name in ("my guest.wasm", "*.wasm", "a manifest.toml", "$(x).pem", "other.c"):
+            (Path(at) / name).touch()
+        (Path(at) / "a folder").mkdir()
+        guests = ["*.wasm", "a folder", "my guest.wasm"]
+        check(_bash("serve", "", cwd=at) == guests, f"{_bash('serve', '', cwd=at)}")
+        check(_bash("serve", "my", cwd=at) == ["my guest.wasm"], f"{_bash('serve', 'my', cwd=at)}")
+        for command in ("up", "dev", "check", "apply"):
+            check(_bash(command, "", cwd=at) == sorted([*guests, "a manifest.toml"]), f"{command}: {_bash(command, '', cwd=at)}")
+        check(_bash("serve", "--tls-key", "$", cwd=at) == ["$(x).pem"], f"{_bash('serve', '--tls-key', '$', cwd=at)}")
+        check(_bash("run", "--dir", "", cwd=at) == ["a folder"], f"{_bash('run', '--dir', '', cwd=at)}")
 
 
 def every_option_of_every_command_is_completed():

@@ -55,7 +55,7 @@ static void bash_values(void)
 			fputs("' -- \"$cur\"))", stdout);
 		} else {
 			fputs(v == VALUE_FILE ? "_tenon_files -f" : v == VALUE_FOLDER ? "_tenon_files -d"
-																		: "COMPREPLY=()",
+																		  : "COMPREPLY=()",
 				stdout);
 		}
 		fputs("; return 0 ;;\n", stdout);

@@ -3,6 +3,7 @@
 
 #include "code/code.h"
 #include "http/http.h"
+#include "loop/loop.h"
 #include "tier/tier.h"
 
 static void read_line(const char *root, const char *path, char *into, size_t size)
@@ -35,6 +36,20 @@ static uint64_t cells_that_fit(void)
 	return 0;
 }
 
+// What each thread that serves begins with; a filter of system calls may refuse any of it.
+static bool starts(struct err *e)
+{
+	struct vm_shard *shard;
+	struct loop *loop;
+	if (!vm_shard_new(&shard, e))
+		return false;
+	bool ok = loop_new(&loop, e);
+	if (ok)
+		loop_free(loop);
+	vm_shard_free(shard);
+	return ok;
+}
+
 void doctor_look(const char *root, struct doctor_facts *f)
 {
 	*f = (struct doctor_facts){.cores = tier_cores(), .cells = cells_that_fit(), .memory = serve_memory_there_is(), .lookup = sys_lookup()};
@@ -51,6 +66,6 @@ void doctor_look(const char *root, struct doctor_facts *f)
 	read_line(root, "/sys/kernel/mm/transparent_hugepage/enabled", f->huge_pages, sizeof f->huge_pages);
 	f->cache_maps = tier_cache_check(f->cache_path, sizeof f->cache_path, &f->cache);
 	f->filters = sys_has_call_filters();
-	if (vm_process_init(&f->engine))
+	if (vm_process_init(&f->engine) && starts(&f->engine))
 		f->reset = vm_process_reset_method();
 }

@@ -46,7 +46,7 @@ static void engine(const struct doctor_facts *f, struct doctor_row *r)
 		return;
 	}
 	found(r, "%s", f->engine.text);
-	judge(r, DOCTOR_MISSING, "nothing can be run", "what it says above is what it lacks");
+	judge(r, DOCTOR_MISSING, "nothing can be run", "what it says above is what it lacks: memory, or a system call that a filter (seccomp) refuses");
 }
 
 static void cores(const struct doctor_facts *f, struct doctor_row *r)

@@ -1,12 +1,24 @@
 """`tenon doctor` on this machine, and where something is taken from it."""
-import json, os, resource, shutil, subprocess, tempfile
+import ctypes, json, os, resource, shutil, struct, subprocess, tempfile
 from pathlib import Path
 
 from harness import *
 
 
-def _doctor(*limits, status=0, before=(), **env):
+def _refuse(call):
+    """From here on a system call of x86-64 is EPERM in this process, as a filter of a container has it."""
+    code = struct.pack("=HBBI", 0x20, 0, 0, 0) + struct.pack("=HBBI", 0x15, 0, 1, call) + struct.pack("=HBBI", 6, 0, 0, 0x50001) + struct.pack("=HBBI", 6, 0, 0, 0x7fff0000)
+    instructions = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("=HxxxxxxQ", len(code) // 8, ctypes.addressof(instructions))
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    if prctl(38, 1, 0, 0, 0) or prctl(22, 2, program):  # PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP
+        raise OSError(ctypes.get_errno(), "no filter of system calls")
+
+
+def _doctor(*limits, status=0, before=(), refused=None, **env):
     def restrict():
+        if refused is not None:
+            _refuse(refused)
         for what, value in limits:
             resource.setrlimit(what, (value, value))
 
@@ -84,3 +96,9 @@ def a_container_without_proc_is_told():
     _is(rows["memory"], "costs")
     _is(rows["overcommit"], "ok", "can't be read")
     check(rows["reset"]["state"] == "costs", f"{rows['reset']}")
+
+
+def a_filter_that_lets_nothing_serve_is_told():
+    for call, says in ((290, "event loop"), (291, "event loop"), (131, "stack"), (435, "thread"), (13, "signal")):  # eventfd2, epoll_create1, sigaltstack, clone3, rt_sigaction
+        _is(_doctor(refused=call, status=5)["engine"], "missing", says)
+    _is(_doctor(refused=437)["paths"], "costs", "no openat2")

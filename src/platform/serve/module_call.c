@@ -44,7 +44,7 @@ static struct slice trimmed(struct slice s)
 	return s;
 }
 
-// `text` is what stands between the parentheses.
+// `text` is what stands between the parentheses. A comma behind the last one is none (WAVE).
 static bool read_arguments(struct arena *a, struct slice text, struct module_call *c, struct err *e)
 {
 	uint32_t n = 0;
@@ -52,8 +52,8 @@ static bool read_arguments(struct arena *a, struct slice text, struct module_cal
 		size_t comma = slice_find(text, ',');
 		if (n < c->type->nparams && !read_number(a, slice_sub(text, 0, comma), &c->type->params[n], &c->args[n], e))
 			return err_note(e, "argument %u", n + 1);
-		more = comma < text.len;
 		text = slice_sub(text, comma + 1, text.len);
+		more = trimmed(text).len;
 	}
 	return n == c->type->nparams || err_set(e, ERR_USAGE, "the function takes %u arguments, %u are given", c->type->nparams, n);
 }

@@ -75,6 +75,19 @@ static enum check_how without_link(const struct app *app, const struct comp_exte
 																		   : CHECK_NOTHING;
 }
 
+// A row of `links` that no import is bound by; those of spin.toml are for whatever a component imports.
+static void find_idle_row(const struct app *app, const struct app_binding *bound, uint32_t n, struct check_component *ret)
+{
+	const struct app_pairs *rows = &ret->component->links;
+	for (uint32_t k = 0; k < rows->n && app->format != APP_SPIN && ret->why_not.code == ERR_NONE; k++) {
+		bool used = false;
+		for (uint32_t i = 0; i < n; i++)
+			used |= bound[i].link != APP_NONE && bound[i].row == k;
+		if (!used)
+			err_set(&ret->why_not, ERR_LINK, "cannot link: the component imports nothing that '%s' is for", rows->list[k].name);
+	}
+}
+
 static bool bind_imports(struct cli *c, const struct app *app, const struct comp_component *comp, struct check_component *ret, struct err *e)
 {
 	struct serve_served_by *served = ARENA_ARRAY(&c->arena, struct serve_served_by, comp->nimports + 1);
@@ -100,6 +113,7 @@ static bool bind_imports(struct cli *c, const struct app *app, const struct comp
 				(int)slice_find(x.name, '@'), (const char *)x.name.ptr);
 		}
 	}
+	find_idle_row(app, bound, comp->nimports, ret);
 	return true;
 }
 

@@ -1,6 +1,8 @@
 // tenon check: what a manifest says and what would come of it. Nothing runs.
 #include "check.h"
 #include "commands.h"
+#include "ctl/ctl.h"
+#include "link/link.h"
 
 #define MAX_OUTPUT ((size_t)64 << 20)
 
@@ -12,11 +14,21 @@ static bool write_out(struct buf *b, struct err *e)
 	return ok;
 }
 
+// What stores take for targets; the manifest alone tells their beginnings.
+static bool check_targets(struct cli *c, const struct app *app, struct err *e)
+{
+	struct link_target t;
+	for (uint32_t i = 0; i < app->links.n; i++)
+		if (app_link_is_store(&app->links.list[i]) && !ctl_link_target(&c->arena, &app->links.list[i], &t, e))
+			return err_note(e, "link %s of %s", app->links.list[i].item.name, app->about.name.text);
+	return true;
+}
+
 static bool check_app(struct cli *c, struct err *e)
 {
 	struct app *app;
 	struct buf b = {.max = MAX_OUTPUT};
-	if (!cli__app_load(c, c->args.len ? c->args.ptr[0] : ".", &app, e))
+	if (!cli__app_load(c, c->args.len ? c->args.ptr[0] : ".", &app, e) || !check_targets(c, app, e))
 		return false;
 	struct check_component *list = ARENA_ARRAY(&c->arena, struct check_component, app->components.n + 1);
 	if (!list)

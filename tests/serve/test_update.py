@@ -169,6 +169,16 @@ def a_share_of_the_requests_is_exact_until_it_is_promoted_or_rolled_back():
         app.must_say(HELLO)
 
 
+def what_it_has_already_is_nothing_to_try():
+    with Folder() as top, _App(top) as app:
+        for file in (HELLO, MISBEHAVE):
+            app.tenon("update", "api", file)
+            check("has these bytes already" in app.tenon("update", "api", file, "--percent", "10", status=6), "the same again")
+            check("no version that is tried" in app.tenon("update", "api", "--promote", status=6), "none is tried")
+        app.tenon("update", "api", HELLO)
+        app.must_say(HELLO)
+
+
 def a_share_lasts_over_a_kill_until_it_is_promoted_or_rolled_back():
     def tried(app):
         deadline = time.monotonic() + 60

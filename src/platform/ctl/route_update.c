@@ -24,6 +24,14 @@ static const struct app_component *find_component(const struct ctl_op *op, const
 	return app_component_find(op->app->model->app, name);
 }
 
+// Of the bytes that it has; "": not known.
+static const char *sha256_of(const struct ctl_op *op, const struct update *u)
+{
+	const struct app_component *c = find_component(op, u->component);
+	const char *known = c->sha256.text ? c->sha256.text : ctl__kept_sha256(op->app, u->component);
+	return known ? known : "";
+}
+
 // ---- a version -----------------------------------------------------------------------------------------------------------------------------------
 
 static void set_tried(struct ctl_app *app, const struct ctl__tried *t)
@@ -83,6 +91,8 @@ static bool try(struct ctl_op *op, const struct update *u, struct slice text, co
 	struct slice live;
 	char members[256];
 	void *prepared;
+	if (strcmp(sha256, sha256_of(op, u)) == 0)
+		return err_set(e, ERR_REFUSED, "component %s has these bytes already: there is nothing to try", u->component);
 	snprintf(tried.component, sizeof tried.component, "%s", u->component);
 	snprintf(tried.sha256, sizeof tried.sha256, "%s", sha256);
 	snprintf(members, sizeof members, ",\"tried\":{\"component\":\"%s\",\"sha256\":\"%s\",\"percent\":%u}", u->component, sha256, u->percent);
@@ -215,13 +225,6 @@ static bool find_update(struct ctl_op *op, const struct update *u, uint64_t last
 {
 	return ctl__release_updated(&op->arena, op->app->state->newest, u->component, last, ret) ||
 		err_set(e, ERR_REFUSED, "component %s: there is no version to go back to", u->component);
-}
-
-static const char *sha256_of(const struct ctl_op *op, const struct update *u)
-{
-	const struct app_component *c = find_component(op, u->component);
-	const char *known = c->sha256.text ? c->sha256.text : ctl__kept_sha256(op->app, u->component);
-	return known ? known : "";
 }
 
 // To these bytes, by the steps of any change.

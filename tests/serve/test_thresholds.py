@@ -95,6 +95,24 @@ def what_was_made_anew_of_one_that_is_taken_back_goes_with_it():
         app.must_say(HELLO)
 
 
+def of_an_apply_the_bytes_alone_are_taken_back():
+    with Folder() as top, _App(top, 'env = { GREETING = "${greeting}" }\nupdate = { rollback = { errors = "5%", over = "2s" } }', '[variables]\ngreeting = { default = "hello" }\n') as app:
+        app.source.write_bytes(MISBEHAVE.read_bytes())
+        app.tenon("apply", top)
+        at = Path(top) / "tenon.toml"
+        at.write_text(at.read_text().replace('default = "hello"', 'default = "other"'))
+        app.source.write_bytes(component.handler())
+        app.tenon("apply", top)
+        check(app.says("/env")[0] == 500, "it fails")
+        _fails_until_it_is_taken_back(app)
+        _is_written(app, 4)
+        for _ in range(2):
+            check(until(lambda: b"GREETING=other" in app.says("/env")[1]), app.says("/env"))
+            _has(app, MISBEHAVE)
+            app.kill()
+            app.start()
+
+
 def one_that_is_tried_beside_one_that_is_taken_back_goes_on():
     with Folder() as top, _App(top, FAILS, shards=1) as app:
         app.tenon("update", "api", MISBEHAVE)

@@ -215,6 +215,7 @@ bool ctl__release_is_whole(struct arena *a, const struct ctl__release *r);
 struct ctl__updated {
 	uint64_t release;
 	struct slice sha256, replaced;
+	bool may_be_more;  // by an apply, which may have changed more of it
 };
 bool ctl__release_updated(struct arena *a, const struct ctl__release *newest, const char *component, uint64_t last, struct ctl__updated *ret);
 // What a component had before the release, likewise, also where it went with it. false: the release didn't change that.

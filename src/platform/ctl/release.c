@@ -211,6 +211,7 @@ bool ctl__release_updated(struct arena *a, const struct ctl__release *newest, co
 		if (r->number > last || !u || !json_text(u, "replaced").len || !is_way_back(a, &w, json_text(u, "sha256"), json_text(u, "replaced")))
 			continue;
 		ret->release = r->number;
+		ret->may_be_more = json_member(o, "updated")->kind == JSON_ARRAY;
 		return slice_dup(a, json_text(u, "sha256"), &ret->sha256) && slice_dup(a, json_text(u, "replaced"), &ret->replaced);
 	}
 	return false;

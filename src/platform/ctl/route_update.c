@@ -284,6 +284,13 @@ static bool run_taken_back(struct ctl_op *op, const struct update *u, struct err
 		return drop_tried(op, u, true, e);
 	if (!find_update(op, u, u->release, &was, e))
 		return false;
+	if (in_force < u->version && was.may_be_more) {
+		if (turn_back(op, u, was.replaced, e))
+			return true;  // the bytes alone, made anew with what else there is now
+		serve_warn(op->app->ctl->config.process, "component %s of %s runs as it was before, also what it is configured by, until the next change: %s", u->component,
+			op->app->name, e->text);
+		err_clear(e);
+	}
 	if (in_force < u->version)
 		return write_taken_back(op, u, &was, false, e);
 	return slice_eq_str(was.sha256, sha256_of(op, u)) ? turn_back(op, u, was.replaced, e) : write_taken_back(op, u, &was, true, e);

@@ -757,12 +757,12 @@ enum trap canon__run_threads(struct canon_instance *i, struct canon_task *root, 
 	struct canon__async *a = i->async;
 	struct turn turn = {0};
 	while (call ? !canon__call_is_resolved(call) : root->n_threads != 0) {
+		enum trap t = give_way(i, root, &turn);  // before it looks: meanwhile one may be made ready
+		if (t != TRAP_NONE)
+			return t;
 		struct canon__thread *th = next_of(i, root);
 		if (!th)
 			th = next_of(i, &a->nobody);
-		enum trap t = give_way(i, root, &turn);
-		if (t != TRAP_NONE)
-			return t;
 		t = th ? canon__thread_resume(i, th, CANON__HOST, false) : idle(i, root);
 		if (t != TRAP_NONE)
 			return t;

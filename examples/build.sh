@@ -23,7 +23,7 @@ component() {
 	ls -l "$2"
 }
 
-for name in "${@:-hello misbehave files grpc many stream tally sockets values3 counter filter compose fetch guard}"; do
+for name in "${@:-hello misbehave files grpc many stream tally sockets values3 counter filter compose fetch guard guard3}"; do
 	for n in $name; do
 		out=../build/examples/$n
 		rm -rf "$out" && mkdir -p "$out/wit/deps"

@@ -121,7 +121,7 @@ static void read_rows(struct output *o, struct slice text)
 		if (kind.len == 0 || slice_starts_with(kind, SLICE_LIT("//")))
 			continue;
 		bool known = slice_eq_str(kind, "fixed") || slice_eq_str(kind, "direct") || slice_eq_str(kind, "remake") || slice_eq_str(kind, "also") ||
-			slice_eq_str(kind, "named") || slice_eq_str(kind, "leaves") || slice_eq_str(kind, "move");
+			slice_eq_str(kind, "named") || slice_eq_str(kind, "leaves") || slice_eq_str(kind, "move") || slice_eq_str(kind, "carries");
 		if (!known || !name.len || take_word(&line).len)
 			die("host.def: not a row", whole);
 		struct buf b = {0};
@@ -205,17 +205,18 @@ static void name_types(struct output *o, const struct wit_interface *x)
 static void put_resource(struct output *o, const struct wit_interface *x, const struct wit_typedef *t, struct slice iface)
 {
 	struct slice name = c_name(o, x, t->name);
-	bool remake = has_row(o, "remake", x, t->name), move = has_row(o, "move", x, t->name);
+	bool remake = has_row(o, "remake", x, t->name), move = has_row(o, "move", x, t->name), carries = has_row(o, "carries", x, t->name);
 	buf_printf(&o->protos, "extern const struct seam_resource %.*s_resource;\n", SLICE_ARGS(name));
 	buf_printf(&o->tables, "const struct seam_resource %.*s_resource = {.wit = {", SLICE_ARGS(name));
 	put_text(&o->tables, t->name);
-	buf_printf(&o->tables, "}, .interface = &%.*s_interface%s};\n", SLICE_ARGS(iface), move ? ", .moves = true" : "");
+	buf_printf(&o->tables, "}, .interface = &%.*s_interface%s%s};\n", SLICE_ARGS(iface), move ? ", .moves = true" : "",
+		carries ? ", .carries = true" : "");
 	buf_printf(&o->provided, "extern const struct canon_resource_ops %.*s_class;\n", SLICE_ARGS(name));
 	buf_printf(&o->provided, "void %.*s_drop(struct canon_instance *i, void *object);\n", SLICE_ARGS(name));
 	if (remake)
 		buf_printf(&o->provided, "bool %.*s_remake(struct canon_instance *i, const void *object, void **ret);\n", SLICE_ARGS(name));
 	if (move)
-		buf_printf(&o->provided, "enum canon_move %.*s_move(struct canon_instance *to, void **object);\n", SLICE_ARGS(name));
+		buf_printf(&o->provided, "enum canon_move %.*s_move(struct canon_instance *to, void **object, struct canon_carrier *by);\n", SLICE_ARGS(name));
 	buf_printf(&o->provides, "const struct canon_resource_ops %.*s_class = {\n\t&%.*s_resource.wit, \"%.*s:%.*s/%.*s.%.*s\", %.*s_drop, ", SLICE_ARGS(name),
 		SLICE_ARGS(name), SLICE_ARGS(x->package->ns), SLICE_ARGS(x->package->name), SLICE_ARGS(x->name), SLICE_ARGS(t->name), SLICE_ARGS(name));
 	if (remake)

@@ -54,6 +54,12 @@ struct canon_core_func {
 };
 // Objects of one kind as one provider makes them. What kind they are of is told by `type`, by identity; two providers have two of these.
 enum canon_move { CANON_MOVED, CANON_MOVE_IN_USE, CANON_MOVE_NO_ROOM };
+// What takes along the streams and futures that an object has which moves.
+struct canon_carrier {
+	// *number, the native value of a readable end in `from`, becomes that of one in `to` which stands for it; 0: there was no room for it, and it is dropped. 0 stays 0.
+	// `type`: the stream's or future's, as the host has it; it outlives both. false: no room.
+	bool (*stream)(struct canon_carrier *by, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, uint32_t *number);
+};
 struct canon_resource_ops {
 	const struct wit_resource *type;
 	const char *name;  // "wasi:io/streams.output-stream"
@@ -62,7 +68,7 @@ struct canon_resource_ops {
 	bool (*remake)(struct canon_instance *i, const void *object, void **ret);
 	// The object, or a copy that takes its place, is another instance's from now on, on the same thread: what it has is charged there. IN_USE: what was made of it
 	// is still here, and nothing has changed. NO_ROOM: it is good for `drop` alone. NULL: such objects stay.
-	enum canon_move (*move)(struct canon_instance *to, void **object);
+	enum canon_move (*move)(struct canon_instance *to, void **object, struct canon_carrier *by);
 };
 // What stands behind a component's root imports, in the order of comp's host imports (comp.h): resolved once a load.
 struct canon_host {
@@ -216,7 +222,8 @@ void *canon_host_resource_owner(const struct canon_instance *i, uint32_t rep);
 // Runs ops->drop.
 void canon_host_resource_drop(struct canon_instance *i, uint32_t rep);
 // To another instance of the thread, where *ret is its rep and `owner` its owner. Else it was dropped.
-enum canon_move canon_host_resource_move(struct canon_instance *i, uint32_t rep, struct canon_instance *to, void *owner, uint32_t *ret);
+enum canon_move canon_host_resource_move(struct canon_instance *i, uint32_t rep, struct canon_instance *to, void *owner, struct canon_carrier *by,
+	uint32_t *ret);
 const char *canon_handles_full(const struct canon_instance *i);
 uint32_t canon_host_resource_count(const struct canon_instance *i);
 // Drops at most so many, the youngest first: children before what they came from. Returns how many are left.
@@ -238,6 +245,7 @@ struct canon_end_ops {
 	void (*gone)(struct canon_end *e);
 	bool is_passive;  // it only takes what comes: nobody waits for it, and so a deadlock is one
 	bool waits;       // of a future that a guest writes: its value stays with the guest until it is taken (canon_end_take_values)
+	bool joins;       // of a future that is read: it may come by a joint. Then `changed` tells when canon_end_future has its value, on whatever stack
 };
 struct canon_end {
 	const struct canon_end_ops *ops;
@@ -250,17 +258,23 @@ struct canon_end {
 // A stream or future that a guest is to read: *ret is its native value, which is to be passed to a guest. false: no memory, or too many.
 NODISCARD bool canon_end_new(struct canon_instance *i, const struct wit_type *type, const struct canon_end_ops *ops, struct canon_end *e,
 	uint32_t *ret);
-// The readable end that a guest passed: `number` is its native value. false: it is none, or a future's that comes through a joint, or is lost, where the end does
-// not wait.
+// The readable end that a guest passed: `number` is its native value. false: it is none, or a future's that comes through a joint, or is lost, where the end neither
+// waits nor joins.
 NODISCARD bool canon_end_take(struct canon_instance *i, uint32_t number, const struct canon_end_ops *ops, struct canon_end *e);
 // A readable end that a guest passed and that nobody took is dropped.
 void canon_end_drop_number(struct canon_instance *i, uint32_t number);
 // Of a future that was taken: where the guest has written it already, its value goes to ops->value now. In a guest's call, as task `t`, or where that has
 // returned (canon_call_export_whole). false: it traps, and was told why.
 NODISCARD bool canon_end_fetch(struct canon_end *e, struct canon_task *t);
+// Of a future that was taken and comes by a joint: its native value, which passes as task `t` of the end's instance, where handles in it are. Its parts are good
+// until canon_end_took, which must follow; the end may be gone when that returns. false: there is none yet.
+bool canon_end_future(struct canon_end *e, struct canon_task *t, void *native);
+void canon_end_took(struct canon_end *e);
+// Its other end is in another instance, or has gone with that.
+bool canon_end_is_joined(const struct canon_end *e);
 // The other end, in this instance or behind joints, where it is the host's as well; NULL: a guest has it, or it is gone.
 struct canon_end *canon_end_peer(const struct canon_end *e);
-// The guest's end was dropped.
+// The guest's end was dropped; of a future, or nobody will write it any more.
 bool canon_end_is_over(const struct canon_end *e);
 // Of a stream: what the guest's end waits with: bytes to read, or room for them, or (of other elements) for so many values (*ret is NULL where *ret_len is 0:
 // it only asks whether we are ready). Good until anything of the guest runs. false: it does not wait.

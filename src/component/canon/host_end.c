@@ -50,7 +50,7 @@ bool canon_end_take(struct canon_instance *i, uint32_t number, const struct cano
 	struct canon__shared *s = canon__take_number(i, number);
 	if (!s)
 		return false;
-	if (s->is_future && !ops->waits && (s->lost || (s->host[true] && s->host[true]->twin))) {
+	if (s->is_future && !ops->waits && !ops->joins && (s->lost || (s->host[true] && s->host[true]->twin))) {
 		drop_taken(i, s);
 		return false;
 	}
@@ -76,6 +76,11 @@ bool canon_end_fetch(struct canon_end *e, struct canon_task *t)
 {
 	struct canon_instance *i = e->instance;
 	struct canon__end *p = canon__end_waiting(e);
+	if (canon_end_is_joined(e)) {  // whoever writes it hears that it is read
+		struct canon_end *joint = e->shared->host[true];
+		joint->ops->changed(joint);
+		return true;
+	}
 	if (!p)
 		return true;
 	e->shared->pending = NULL;
@@ -83,6 +88,25 @@ bool canon_end_fetch(struct canon_end *e, struct canon_task *t)
 	if (trap == TRAP_NONE)
 		canon__copy_done(i, p, COPY_COMPLETED);
 	return trap == TRAP_NONE;
+}
+
+bool canon_end_is_joined(const struct canon_end *e)
+{
+	const struct canon_end *peer = e->shared ? e->shared->host[!e->writes] : NULL;
+	return peer && peer->twin;
+}
+
+bool canon_end_future(struct canon_end *e, struct canon_task *t, void *native)
+{
+	struct canon_end *joint = e->shared->host[true];
+	return joint && joint->twin && joint->is_ready && !e->shared->done && joint->ops->value(joint, t, native);
+}
+
+void canon_end_took(struct canon_end *e)
+{
+	struct canon_end *joint = e->shared->host[true];
+	e->shared->done = true;
+	joint->ops->changed(joint);
 }
 
 struct canon_task *canon_instance_running(const struct canon_instance *i)
@@ -99,7 +123,7 @@ struct canon_end *canon_end_peer(const struct canon_end *e)
 
 bool canon_end_is_over(const struct canon_end *e)
 {
-	return e->shared->dropped;
+	return e->shared->dropped || e->shared->lost;
 }
 
 bool canon_end_room(const struct canon_end *near, uint8_t **ret, size_t *ret_len)
@@ -171,8 +195,13 @@ void canon_end_resolve(struct canon_end *near)
 {
 	struct canon_end *e = canon__end_far(near);
 	struct canon__end *p = canon__end_waiting(e);
+	struct canon_end *reader = e->shared->host[false];
 	near->is_ready = true;
 	e->is_ready = true;
+	if (reader && reader->ops->joins) {
+		reader->ops->changed(reader);
+		return;
+	}
 	if (!p)
 		return;
 	p->fills = true;

@@ -103,7 +103,8 @@ void canon_host_resource_drop(struct canon_instance *i, uint32_t rep)
 	tell_owner(i, old.owner);
 }
 
-enum canon_move canon_host_resource_move(struct canon_instance *i, uint32_t rep, struct canon_instance *to, void *owner, uint32_t *ret)
+enum canon_move canon_host_resource_move(struct canon_instance *i, uint32_t rep, struct canon_instance *to, void *owner, struct canon_carrier *by,
+	uint32_t *ret)
 {
 	struct canon__host_entry *en = find(&i->host_table, rep);
 	BUG_ON(!en || !en->ops->move);
@@ -111,7 +112,7 @@ enum canon_move canon_host_resource_move(struct canon_instance *i, uint32_t rep,
 	struct canon_instance *where = i;
 	unlink_entry(&i->host_table, rep);
 	i->dirty = true;
-	enum canon_move how = old.ops->move(to, &old.object);
+	enum canon_move how = old.ops->move(to, &old.object, by);
 	if (how == CANON_MOVED) {
 		where = to;
 		if (!canon_host_resource_new(to, old.ops, owner, old.object, ret))

@@ -46,6 +46,13 @@ static struct canon_end *writer_of(const struct canon_joint *j)
 	return j->from.shared ? j->from.shared->host[true] : NULL;
 }
 
+// The host reads the future here: it gets the value as a guest would.
+static bool host_takes(const struct canon_joint *j)
+{
+	const struct canon_end *reader = j->to.shared->host[false];
+	return reader && j->to.shared->is_future && reader->ops->joins;
+}
+
 // ---- both guests wait ------------------------------------------------------------------------------------------------------------------------
 
 static void copy_bytes(struct canon_end *r, struct canon_end *w, const struct canon__end *src, const struct canon__end *dst)
@@ -174,13 +181,15 @@ static void run(struct canon_joint *j)
 	struct canon_instance *i = j->to.instance;
 	struct canon_trap trap;
 	struct canon_task task = {.instance = r->instance, .trap = &trap};
-	if (!src || !dst || !canon__remain(src) || !canon__remain(dst) || holds_values(j))
+	bool takes = host_takes(j);
+	if (!src || !canon__remain(src) || (!takes && (!dst || !canon__remain(dst))) || holds_values(j))
 		return;
+	uint32_t most = takes ? 1 : (uint32_t)min_u64(min_u64(canon__remain(src), canon__remain(dst)), batch_of(j));
 	const char *why;
 	canon_trap_clear(&trap);
 	forget_values(j, true);
 	arena_init_pool(&j->arena, min_u64(i->limits.call_bytes ? i->limits.call_bytes : VALUE_MAX, VALUE_MAX), &i->head.pool);
-	if (take(j, &task, (uint32_t)min_u64(min_u64(canon__remain(src), canon__remain(dst)), batch_of(j)), &why))
+	if (take(j, &task, most, &why))
 		offer(j, why);
 	else
 		failed(j, r, &task);
@@ -192,9 +201,10 @@ static void meet(struct canon_joint *j)
 {
 	struct canon_end *r = canon__end_far(&j->from), *writer = r->shared->host[true], *reader = j->to.shared->host[false];
 	const struct canon__end *src = canon__end_waiting(r), *dst = canon__end_waiting(&j->to);
-	if (reader && (src || reader->twin))
+	bool takes = host_takes(j);
+	if (reader && !takes && (src || reader->twin))
 		reader->ops->changed(reader);
-	else if (src && dst)
+	else if (src && (dst || takes))
 		pair(j, r, src, dst);
 	else if (writer && writer->is_ready && r->shared->is_future && !j->to.is_ready)
 		canon_end_resolve(&j->to);

@@ -225,12 +225,15 @@ bool seam_instance_give(struct canon_instance *i, struct seam_provider *p, const
 	struct seam_instance *s = canon_instance_user(i);
 	const struct seam_resource *r = CONTAINER_OF(UNCONST(of->type), struct seam_resource, wit);
 	const struct seam_binding *b = bound_to(s->local, r->interface, p, false);
+	if (!b)
+		b = bound_to(s->local, r->interface, p, true);
 	struct seam__seat *seat = b ? seam__seat_open(s, s->local, p, b->slot) : NULL;
 	return seat && give(s, seat, of, object, ret);
 }
 
 // In another component its provider is another one, of the same kind: by the binding of the interface that defines it.
-enum canon_move seam_resource_move(struct canon_instance *from, const struct seam_resource *of, uint32_t rep, struct canon_instance *to, uint32_t *ret)
+enum canon_move seam_resource_move(struct canon_instance *from, const struct seam_resource *of, uint32_t rep, struct canon_instance *to, struct canon_carrier *by,
+	uint32_t *ret)
 {
 	const struct seam__seat *was = canon_host_resource_owner(from, rep);
 	struct seam_instance *s = canon_instance_user(to);
@@ -241,7 +244,7 @@ enum canon_move seam_resource_move(struct canon_instance *from, const struct sea
 		canon_host_resource_drop(from, rep);
 		return CANON_MOVE_NO_ROOM;
 	}
-	enum canon_move how = canon_host_resource_move(from, rep, to, seat, ret);
+	enum canon_move how = canon_host_resource_move(from, rep, to, seat, by, ret);
 	if (how == CANON_MOVED)
 		seam__seat_hold(s, seat);
 	else

@@ -64,7 +64,8 @@ struct seam_resource {
 	struct wit_resource wit;  // name as in WIT: "output-stream"
 	const struct seam_interface *interface;
 	const struct wit_resource *means;  // what the functions' types name in its place: of a component's (seam_describe); NULL: itself
-	bool moves;  // objects of it may go to another instance (canon_resource_ops.move)
+	bool moves;    // objects of it may go to another instance (canon_resource_ops.move),
+	bool carries;  // and have streams or futures, which last beyond the call that they came by
 };
 
 // ---- who serves them --------------------------------------------------------------------------------------------------------------------
@@ -145,7 +146,9 @@ NODISCARD bool seam_describe(struct arena *a, const struct comp_component *comp,
 // What a resource that a type of such an interface names stands for, where its component imports it. NULL: it is the component's own.
 const struct seam_resource *seam_imported(const struct seam_interface *i, const struct wit_resource *r);
 // An object of such a resource goes from one instance to another of the thread, which imports it too: *ret is its handle there. Else it was dropped.
-enum canon_move seam_resource_move(struct canon_instance *from, const struct seam_resource *of, uint32_t rep, struct canon_instance *to, uint32_t *ret);
+// `by` takes along what streams and futures it has.
+enum canon_move seam_resource_move(struct canon_instance *from, const struct seam_resource *of, uint32_t rep, struct canon_instance *to, struct canon_carrier *by,
+	uint32_t *ret);
 // Each handle of a native value, each stream and future (by its kind of type), which `visit` may change. false: it returned false.
 typedef bool seam_visit(void *ctx, const struct wit_type *type, uint32_t *rep);
 bool seam_value_handles(const struct wit_type *type, void *value, seam_visit *visit, void *ctx);
@@ -406,8 +409,8 @@ void seam_instance_init(struct seam_instance *i, struct loop *loop, struct seam_
 void seam_instance_task_end(struct seam_instance *i, struct seam_task *t);
 // What a provider that has objects in the instance keeps for it; made if it isn't there (for canon_resource_ops.remake). NULL: no memory.
 void *seam_instance_state(struct canon_instance *i, const struct seam_provider *p);
-// A handle that the guest did not ask for, for an argument of an export. The class's interface must be bound to `p`. false: it is not, too many handles, or
-// no memory; the object is still the caller's.
+// A handle that the guest did not ask for, for an argument of an export. The class's interface must be bound to `p`, or (of an object that has moved here) to another
+// of its kind. false: it is not, too many handles, or no memory; the object is still the caller's.
 NODISCARD bool seam_instance_give(struct canon_instance *i, struct seam_provider *p, const struct canon_resource_ops *of, void *object, uint32_t *ret);
 // Where a provider that has something there already may put objects later, outside of calls, whatever its links become; let go of once for each time it is held,
 // at the latest in the instance's end. NULL: it has nothing there.

@@ -48,6 +48,12 @@ bool wasi__body_follow(struct wasi_http_body *b, struct canon_instance *to)
 	return b->refs > 1 || move(b, to);
 }
 
+bool wasi__body_move(struct wasi_http_body *b, struct canon_instance *to)
+{
+	struct wasi_http_flow *f = b->flow;
+	return move(b, to) && (!f || !f->move || f->move(f, to));
+}
+
 // Nobody has it any more in the instance that it was made in, but its request elsewhere. Where that has no room for it, it is as one that was dropped.
 static void settle(struct wasi_http_body *b)
 {

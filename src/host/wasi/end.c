@@ -10,6 +10,8 @@ static void promise_free(struct wasi_promise *p)
 {
 	if (p->of)
 		*p->of = NULL;
+	if (p->to)
+		p->to->from = NULL;
 	if (p->resolved && !p->given && p->forget)
 		p->forget(p);
 	seam_mem_free(p);
@@ -57,15 +59,20 @@ bool wasi__promise_new(struct canon_instance *i, const struct wit_type *type, st
 
 static void reader_done(struct wasi_reader *r);
 
-// Both ends are the host's: the value goes over as it is.
+// Both ends are the host's: the value goes over as it is. Where joints lie in between these let the promise go with the reader's end.
 static void pass(struct wasi_promise *p)
 {
 	struct wasi_reader *r = p->to;
+	_Alignas(8) uint8_t value[WASI_PROMISE_MAX];
+	bool joined = canon_end_is_joined(&r->end);
+	memcpy(value, p->value, sizeof value);
 	p->given = true;
 	reader_done(r);
-	r->ops->got(r, NULL, p->value, true);
-	canon_end_drop(&p->end);
-	promise_free(p);
+	if (!joined) {
+		canon_end_drop(&p->end);
+		promise_free(p);
+	}
+	r->ops->got(r, NULL, value, true);
 	r->ops->over(r, true);
 }
 
@@ -90,9 +97,9 @@ void wasi__promise_resolve(struct wasi_promise **of, const void *value, size_t n
 
 static void reader_done(struct wasi_reader *r)
 {
-	struct canon_end *peer = r->end.shared ? canon_end_peer(&r->end) : NULL;
-	if (peer)
-		CONTAINER_OF(peer, struct wasi_promise, end)->to = NULL;
+	if (r->from)
+		r->from->to = NULL;
+	r->from = NULL;
 	r->done = true;
 	canon_end_drop(&r->end);
 }
@@ -104,32 +111,52 @@ static bool reader_value(struct canon_end *e, struct canon_task *t, void *native
 	return r->ops->got(r, t, native, false);
 }
 
+// It has come by a joint. Whoever let it go there tells that the end is over then.
+static bool take_joined(struct wasi_reader *r)
+{
+	_Alignas(8) uint8_t value[WASI_READER_MAX];
+	struct canon_trap trap;
+	struct canon_task task = {.instance = r->end.instance, .trap = &trap};
+	canon_trap_clear(&trap);
+	if (!canon_end_future(&r->end, &task, value))
+		return false;
+	r->has = true;
+	r->ops->got(r, &task, value, false);
+	canon_end_took(&r->end);
+	return true;
+}
+
 static void reader_changed(struct canon_end *e)
 {
 	struct wasi_reader *r = CONTAINER_OF(e, struct wasi_reader, end);
+	if (!r->has && take_joined(r))
+		return;
 	if (!r->has && !canon_end_is_over(e))
 		return;
-	r->done = true;
-	canon_end_drop(e);
+	reader_done(r);
 	r->ops->over(r, r->has);
 }
 
 static void reader_gone(struct canon_end *e)
 {
 	struct wasi_reader *r = CONTAINER_OF(e, struct wasi_reader, end);
-	r->done = true;
+	reader_done(r);
 	r->ops->over(r, false);
 }
 
 bool wasi__reader_take(struct canon_instance *i, struct canon_task *t, uint32_t number, const struct wasi_reader_ops *ops, struct wasi_reader *r)
 {
-	static const struct canon_end_ops end_ops = {reader_changed, reader_value, reader_gone};
+	static const struct canon_end_ops end_ops = {.changed = reader_changed, .value = reader_value, .gone = reader_gone, .joins = true};
 	*r = (struct wasi_reader){.ops = ops};
 	if (!canon_end_take(i, number, &end_ops, &r->end)) {
-		canon_task_trap(t, "a future that came over a link can't be given to the host");
+		canon_task_trap(t, "it is no future");
 		return false;
 	}
 	struct canon_end *peer = canon_end_peer(&r->end);
+	if (!peer && canon_end_is_over(&r->end)) {
+		reader_changed(&r->end);
+		return true;
+	}
 	if (!peer) {
 		if (canon_end_fetch(&r->end, t))
 			return true;
@@ -138,6 +165,7 @@ bool wasi__reader_take(struct canon_instance *i, struct canon_task *t, uint32_t 
 	}
 	struct wasi_promise *p = CONTAINER_OF(peer, struct wasi_promise, end);
 	p->to = r;
+	r->from = p;
 	if (p->resolved)
 		pass(p);
 	return true;
@@ -147,10 +175,10 @@ void wasi__reader_drop(struct wasi_reader *r)
 {
 	if (!r->ops || r->done)
 		return;
-	struct canon_end *peer = canon_end_peer(&r->end);
+	struct wasi_promise *p = canon_end_is_joined(&r->end) ? NULL : r->from;
 	reader_done(r);
-	if (peer)
-		promise_changed(peer);
+	if (p)
+		promise_changed(&p->end);
 }
 
 // ---- sources --------------------------------------------------------------------------------------------------------------------------
@@ -265,8 +293,10 @@ static void source_changed(struct canon_end *e)
 static void source_gone(struct canon_end *e)
 {
 	struct wasi_source *s = CONTAINER_OF(e, struct wasi_source, end);
-	if (s->to)
+	if (s->to) {  // perhaps in another instance: it finds that nothing comes
 		s->to->from = NULL;
+		loop_post(s->loop, &s->to->job);
+	}
 	source_close(s, WASI_OVER_GONE, NULL);
 }
 
@@ -324,24 +354,25 @@ static void sink_watch(struct wasi_sink *s)
 	s->waiter.fn = on_sink_ready;
 }
 
-// A source that nobody takes from any more.
-static void let_go(struct wasi_source *from, enum wasi_over how, const struct wasi_error *why)
+// A source that nobody takes from any more: by the end of `gone`, its own instance's perhaps.
+static void let_go(struct wasi_source *from, const struct canon_instance *gone)
 {
 	if (!from)
 		return;
 	from->to = NULL;
-	source_close(from, how, why);
+	source_close(from, from->end.instance == gone ? WASI_OVER_GONE : WASI_OVER_CLOSED, NULL);
 }
 
 static void sink_end(struct wasi_sink *s, enum wasi_over how)
 {
 	struct wasi_source *from = s->from;
+	const struct canon_instance *gone = how == WASI_OVER_GONE ? s->instance : NULL;
 	wasi__event_unwatch(&s->waiter);
 	loop_job_cancel(&s->job);
 	canon_end_drop(&s->end);
 	wasi__output_unref(s->out);
 	seam_mem_free(s);
-	let_go(from, how == WASI_OVER_GONE ? how : WASI_OVER_CLOSED, NULL);
+	let_go(from, gone);
 }
 
 void wasi__sink_free(struct wasi_sink *s)
@@ -457,7 +488,7 @@ bool wasi__sink_waits_for_guest(const struct wasi_sink *s)
 {
 	uint8_t *bytes;
 	size_t n;
-	return s && !s->from && !s->ended && !canon_end_is_over(&s->end) && !canon_end_room(&s->end, &bytes, &n);
+	return s && !s->from && !s->ended && !canon_end_is_over(&s->end) && !canon_end_is_joined(&s->end) && !canon_end_room(&s->end, &bytes, &n);
 }
 
 static void sink_run(struct wasi_sink *s, struct seam_task *task)

@@ -37,8 +37,8 @@ void wasi__promise_resolve(struct wasi_promise **of, const void *value, size_t n
 
 // ---- futures that the guest writes ----------------------------------------------------------------------------------------------------
 struct wasi_reader_ops {
-	// It is there: the native value of the guest, in its call, its parts good until this returns; of a promise what its `value` holds (is_ours). It is taken,
-	// and nothing else is done. false: the guest traps, and was told why.
+	// It is there: the native value of the guest, in its call, its parts good until this returns; of a promise what its `value` holds (is_ours), which is of the
+	// promise's instance. It is taken, and nothing else is done. false: the guest traps, and was told why; not where it comes by a joint.
 	bool (*got)(struct wasi_reader *r, struct canon_task *t, void *value, bool is_ours);
 	// After that, or (not has) with the instance: the reader is done.
 	void (*over)(struct wasi_reader *r, bool has);
@@ -46,9 +46,12 @@ struct wasi_reader_ops {
 struct wasi_reader {
 	struct canon_end end;
 	const struct wasi_reader_ops *ops;
+	struct wasi_promise *from;  // its other end, where the host has that, perhaps in another instance
 	bool has, done;
 };
-// `number`: the native value that came as an argument, in the call of which this is. Both callbacks may come before it returns. false: it traps.
+enum { WASI_READER_MAX = 64 };  // bytes of a native value
+// `number`: the native value that came as an argument, in the call of which this is; its own value has at most WASI_READER_MAX bytes. Both callbacks may come before
+// it returns. false: it traps.
 NODISCARD bool wasi__reader_take(struct canon_instance *i, struct canon_task *t, uint32_t number, const struct wasi_reader_ops *ops, struct wasi_reader *r);
 // Nobody wants to know any more. Of one that is done, or zeroed, it does nothing.
 void wasi__reader_drop(struct wasi_reader *r);
@@ -102,7 +105,7 @@ NODISCARD bool wasi__sink_new(struct canon_instance *i, uint32_t number, struct 
 void wasi__sink_start(struct wasi_sink *s, struct seam_task *task);
 // Without a call of `over`.
 void wasi__sink_free(struct wasi_sink *s);
-// Nothing of the host's will bring it on: what is there was taken, and more can only come from a guest.
+// Nothing of the host's or of another instance's will bring it on: what is there was taken, and more can only come from a guest of this one.
 bool wasi__sink_waits_for_guest(const struct wasi_sink *s);
 // ---- a stream and the future beside it, which says how the stream ended (flow.c) --------------------------------------------------------
 // The native result<_, E> of that: `why` is NULL where it went well. Its size.

@@ -8,9 +8,10 @@
 static struct wasi_http3_message *new_request(struct wasi_http_call *c, struct canon_instance *i)
 {
 	const struct http_request *h = http_exchange_request(c->flow.x);
-	struct wasi_http3_message *m = wasi__http3_message_new(i, c->wasi);
+	struct wasi_http3_message *m = wasi__http3_message_new(i);
 	if (!m)
 		return NULL;
+	m->wasi = c->wasi;
 	m->head.scheme.is_some = true;
 	m->head.scheme.some.tag = (c->fields ? c->https : h->https) ? WASI_HTTP_TYPES_SCHEME_HTTPS : WASI_HTTP_TYPES_SCHEME_HTTP;
 	m->head.path.is_some = true;

@@ -22,7 +22,7 @@ static struct wasi_http_body *new_body(const struct wasi_http3_message *m, bool 
 static enum seam_result give_response(struct seam_call *c, struct wasi_http_flow *flow, uint32_t *ret)
 {
 	const struct http_answer *a = http_exchange_answer(flow->x);
-	struct wasi_http3_message *m = wasi__http3_message_new(c->canon, CONTAINER_OF(c->binding->provider, struct wasi, seam));
+	struct wasi_http3_message *m = wasi__http3_message_new(c->canon);
 	struct wasi_fields *f = m ? m->head.headers = wasi__fields_new(c->canon) : NULL;
 	if (!f || !wasi__fields_fill(f, a->fields, a->n) || !(m->in = wasi__body_new(c->canon, flow))) {
 		if (m)

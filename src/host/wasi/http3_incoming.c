@@ -29,11 +29,11 @@ struct wasi_http3_trailers wasi__http3_trailers_of(const struct wasi_http_body *
 	return (struct wasi_http3_trailers){.is_err = true, .code = WASI_HTTP3_TYPES_ERROR_CODE_INTERNAL_ERROR};
 }
 
-// The handle is made when the guest takes the value, in its own call.
+// The handle is made when the guest takes the value, in its own call, where it is: in another instance than the body perhaps.
 static bool make_trailers(struct wasi_promise *p, struct canon_task *t, void *native)
 {
 	struct wasi_http3_trailers v;
-	struct canon_instance *i = p->end.instance;
+	struct canon_instance *i = t->instance;
 	struct wasi *wasi = p->data;
 	struct wasi_result_option_own_http3_types_fields_http3_types_error_code *ret = native;
 	memcpy(&v, p->value, sizeof v);
@@ -43,7 +43,7 @@ static bool make_trailers(struct wasi_promise *p, struct canon_task *t, void *na
 		return true;
 	}
 	ret->ok.is_some = v.fields != NULL;
-	if (!v.fields || seam_instance_give(i, &wasi->seam, &wasi_http3_types_fields_class, v.fields, &ret->ok.some))
+	if (!v.fields || (wasi__fields_move(&v.fields, i) && seam_instance_give(i, &wasi->seam, &wasi_http3_types_fields_class, v.fields, &ret->ok.some)))
 		return true;
 	wasi__fields_unref(v.fields);
 	canon_task_trap(t, "no room for the trailers: %s", canon_handles_full(i));

@@ -14,16 +14,16 @@ struct wasi_http3_options {
 struct wasi_http3_sending;
 struct wasi_http3_message {
 	struct canon_instance *instance;
-	struct wasi *wasi;
+	struct wasi *wasi;                       // of a request that came: of whom it came to
 	struct wasi_http_outgoing_request head;  // of a response: its fields alone; headers NULL: not asked for yet, of a request that came
 	struct wasi_http3_options *options;      // NULL: none
 	struct wasi_http_call *call;             // of a request that is served, until that is over
 	struct wasi_http_body *in;               // of one that came
 	uint32_t contents, trailers;             // of one that was made, native values; 0: no contents
-	struct wasi_promise *sent;               // what became of it
+	struct wasi_promise *sent;               // what became of it; of who made it, in another instance perhaps
 	uint16_t status;
 };
-struct wasi_http3_message *wasi__http3_message_new(struct canon_instance *i, struct wasi *w);
+struct wasi_http3_message *wasi__http3_message_new(struct canon_instance *i);
 void wasi__http3_message_free(struct wasi_http3_message *m);
 // The fields of one; NULL: no memory.
 struct wasi_fields *wasi__http3_message_fields(struct wasi_http3_message *m);
@@ -57,9 +57,11 @@ void wasi__http3_sending_leave(struct wasi_http3_sending *s);
 void wasi__http3_sending_end(struct wasi_http3_sending *s, const struct wasi_error *why);
 // Tells when it has come to wait for a guest.
 void wasi__http3_sending_watch(struct wasi_http3_sending *s, void (*idle)(void *ctx), void *ctx);
-// Nobody but a guest can bring it on.
+// Nobody but a guest of its instance can bring it on.
 bool wasi__http3_sending_waits_for_guest(const struct wasi_http3_sending *s);
 void wasi__http3_tell_sent(struct wasi_promise **sent, const struct wasi_error *why);
+// Who would have told of it is gone, with its instance: whoever waits in another one is told that.
+void wasi__http3_leave_sent(struct wasi_promise **sent, const struct canon_instance *gone);
 // What an error says; its text is static.
 struct wasi_http3_types_error_code wasi__http3_error(const struct wasi_error *why);
 

@@ -41,14 +41,23 @@ void wasi__http3_tell_sent(struct wasi_promise **sent, const struct wasi_error *
 	wasi__promise_resolve(sent, &value, sizeof value);
 }
 
+void wasi__http3_leave_sent(struct wasi_promise **sent, const struct canon_instance *gone)
+{
+	struct wasi_promise *p = *sent;
+	if (p && p->end.instance != gone)
+		wasi__http3_tell_sent(sent, &(struct wasi_error){.http_code = WASI_HTTP_TYPES_ERROR_CODE_INTERNAL_ERROR});
+	else if (p)
+		p->of = NULL;
+	*sent = NULL;
+}
+
 // ---- its end -----------------------------------------------------------------------------------------------------------------------------
 
 static void sending_free(struct wasi_http3_sending *s)
 {
 	if (s->of)
 		*s->of = NULL;
-	if (s->sent)  // nobody tells it any more
-		s->sent->of = NULL;
+	wasi__http3_leave_sent(&s->sent, s->instance);
 	if (s->contents)
 		canon_end_drop_number(s->instance, s->contents);
 	wasi__body_unref(s->came);
@@ -99,6 +108,15 @@ void wasi__http3_sending_end(struct wasi_http3_sending *s, const struct wasi_err
 		end(s, false, why);
 }
 
+// With its instance. Where its answer is another's by now it is cut: that must not wait for what will not come.
+static void is_gone(struct wasi_http3_sending *s)
+{
+	const struct wasi_http_flow *f = s->body ? s->body->flow : NULL;
+	if (f && f->in && f->in->instance != s->instance)
+		wasi__body_abandon(s->body);
+	end(s, true, NULL);
+}
+
 static void look(struct wasi_http3_sending *s)
 {
 	if (!s->body || s->sink || !s->has_trailers)
@@ -130,7 +148,7 @@ static void contents_over(void *of, enum wasi_over how, const struct wasi_error 
 	struct wasi_http3_sending *s = of;
 	s->sink = NULL;
 	if (how == WASI_OVER_GONE) {
-		end(s, true, NULL);
+		is_gone(s);
 		return;
 	}
 	if (how == WASI_OVER_END) {
@@ -189,13 +207,23 @@ bool wasi__http3_sending_start(struct wasi_http3_sending *s, struct wasi_http_bo
 
 // ---- trailers ------------------------------------------------------------------------------------------------------------------------------
 
+// What a promise had, of another instance perhaps.
+static void take_over(struct wasi_http3_sending *s, const void *value)
+{
+	memcpy(&s->trailers, value, sizeof s->trailers);
+	if (wasi__fields_move(&s->trailers.fields, s->instance))
+		return;
+	wasi__fields_unref(s->trailers.fields);
+	s->trailers = (struct wasi_http3_trailers){.is_err = true, .code = WASI_HTTP3_TYPES_ERROR_CODE_INTERNAL_ERROR};
+}
+
 static bool got_trailers(struct wasi_reader *r, struct canon_task *t, void *value, bool is_ours)
 {
 	struct wasi_http3_sending *s = CONTAINER_OF(r, struct wasi_http3_sending, reader);
 	const struct wasi_result_option_own_http3_types_fields_http3_types_error_code *v = value;
 	s->has_trailers = true;
 	if (is_ours)
-		memcpy(&s->trailers, value, sizeof s->trailers);
+		take_over(s, value);
 	else if (v->is_err)
 		s->trailers = (struct wasi_http3_trailers){.is_err = true, .code = v->err.tag};
 	else if (v->ok.is_some)
@@ -211,12 +239,13 @@ static void trailers_over(struct wasi_reader *r, bool has)
 	if (has)
 		look(s);
 	else
-		end(s, true, NULL);
+		is_gone(s);
 }
 
 bool wasi__http3_sending_new(struct wasi_http3_message *m, struct canon_task *t, struct wasi_http3_sending **of, bool *ret_trap)
 {
 	static const struct wasi_reader_ops ops = {got_trailers, trailers_over};
+	_Static_assert(sizeof(struct wasi_result_option_own_http3_types_fields_http3_types_error_code) <= WASI_READER_MAX, "it is read");
 	struct wasi_http3_sending *s = SEAM_MEM_NEW(m->instance, struct wasi_http3_sending);
 	*ret_trap = false;
 	if (!s)
@@ -255,13 +284,14 @@ void wasi__http3_sending_watch(struct wasi_http3_sending *s, void (*idle)(void *
 
 bool wasi__http3_sending_waits_for_guest(const struct wasi_http3_sending *s)
 {
-	return s->sink ? wasi__sink_waits_for_guest(s->sink) : !s->has_trailers;
+	return s->sink ? wasi__sink_waits_for_guest(s->sink) : !s->has_trailers && !canon_end_is_joined(&s->reader.end);
 }
 
 // ---- how a body was liked -------------------------------------------------------------------------------------------------------------------
 
 struct liked {
 	struct wasi_reader reader;
+	struct canon_instance *instance;
 	struct wasi_promise *sent;  // of who made it; NULL: nobody asks
 };
 
@@ -277,8 +307,7 @@ static bool got_liked(struct wasi_reader *r, struct canon_task *t, void *value, 
 static void liked_over(struct wasi_reader *r, bool has)
 {
 	struct liked *l = CONTAINER_OF(r, struct liked, reader);
-	if (l->sent)
-		l->sent->of = NULL;
+	wasi__http3_leave_sent(&l->sent, l->instance);
 	seam_mem_free(l);
 }
 
@@ -290,6 +319,7 @@ bool wasi__http3_liked(struct seam_call *c, uint32_t res, struct wasi_promise **
 		seam_no_memory(c);
 		return false;
 	}
+	l->instance = c->canon;
 	l->sent = *sent;
 	*sent = NULL;
 	if (l->sent)

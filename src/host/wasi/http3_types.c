@@ -4,12 +4,11 @@
 
 // ---- messages --------------------------------------------------------------------------------------------------------------------------
 
-struct wasi_http3_message *wasi__http3_message_new(struct canon_instance *i, struct wasi *w)
+struct wasi_http3_message *wasi__http3_message_new(struct canon_instance *i)
 {
 	struct wasi_http3_message *m = SEAM_MEM_NEW(i, struct wasi_http3_message);
 	if (m) {
 		m->instance = i;
-		m->wasi = w;
 		m->status = 200;
 	}
 	return m;
@@ -102,6 +101,72 @@ static struct wasi_http3_message *response(struct seam_call *c, uint32_t rep)
 	return seam_resource_get(c, &wasi_http3_types_response_resource, rep);
 }
 
+// ---- from instance to instance -----------------------------------------------------------------------------------------------------------
+
+static const struct wit_type *trailers_type(void)
+{
+	const struct seam_interface *x = &wasi_http3_types_interface;
+	for (uint32_t k = 0; k < x->n_funcs; k++)
+		if (strcmp(x->funcs[k].name, "[static]response.new") == 0)
+			return x->funcs[k].type->params.fields[2].type;
+	BUG_ON(true);
+	return NULL;
+}
+
+static bool move_head(struct wasi_http3_message *m, struct canon_instance *to)
+{
+	struct pool *pool = canon_instance_pool(to);
+	bool ok = wasi__fields_move(&m->head.headers, to) && pool_move(pool, m->options) && pool_move(pool, m);
+	for (size_t k = 0; ok && k < ARRAY_LEN(m->head.texts); k++)
+		ok = pool_move(pool, m->head.texts[k]);
+	return ok;
+}
+
+// Its contents and trailers stay, and a joint leads to each. All that is left of it is `to`'s afterwards, also where there was no room.
+static bool move_made(struct wasi_http3_message *m, struct canon_instance *to, struct canon_carrier *by)
+{
+	static const struct wit_type bytes = {.kind = WIT_STREAM, .elem = &wit_primitives[WIT_U8]};
+	bool ok = by->stream(by, m->instance, to, &bytes, &m->contents);
+	ok = by->stream(by, m->instance, to, trailers_type(), &m->trailers) && ok;
+	m->instance = to;
+	return ok;
+}
+
+// One that came is read from where it came to: it is over with who was asked.
+static bool read_there(struct wasi_http3_message *m)
+{
+	struct wasi_http_body *in = m->in;
+	m->in = NULL;
+	return wasi__http3_incoming_new(m->wasi, in, trailers_type(), &m->contents, &m->trailers);
+}
+
+// Of one that is served the head is what was told of it until now.
+static bool leave_call(struct wasi_http3_message *m)
+{
+	struct wasi_http_call *c = m->call;
+	bool ok = !c || wasi__http3_message_fields(m);
+	if (c)
+		c->message = NULL;
+	m->call = NULL;
+	return ok;
+}
+
+enum canon_move wasi_http3_types_request_move(struct canon_instance *to, void **object, struct canon_carrier *by)
+{
+	struct wasi_http3_message *m = *object;
+	bool ok = leave_call(m) && (!m->in || read_there(m));
+	ok = move_made(m, to, by) && ok;
+	return ok && move_head(m, to) ? CANON_MOVED : CANON_MOVE_NO_ROOM;
+}
+
+enum canon_move wasi_http3_types_response_move(struct canon_instance *to, void **object, struct canon_carrier *by)
+{
+	struct wasi_http3_message *m = *object;
+	bool ok = m->in ? wasi__body_move(m->in, to) : move_made(m, to, by);
+	m->instance = to;
+	return ok && move_head(m, to) ? CANON_MOVED : CANON_MOVE_NO_ROOM;
+}
+
 // ---- new ---------------------------------------------------------------------------------------------------------------------------------
 
 // What a guest makes: its parts are taken over, also where this fails.
@@ -109,7 +174,7 @@ static struct wasi_http3_message *make(struct seam_call *c, uint32_t headers, bo
 	struct wasi_http3_options *options, uint32_t *ret_sent)
 {
 	struct wasi_fields *f = seam_resource_take(c, &wasi_http3_types_fields_resource, headers);
-	struct wasi_http3_message *m = wasi__http3_message_new(c->canon, CONTAINER_OF(c->binding->provider, struct wasi, seam));
+	struct wasi_http3_message *m = wasi__http3_message_new(c->canon);
 	f->immutable = true;
 	wasi__fields_trim(f);
 	if (m) {
@@ -377,7 +442,7 @@ static enum seam_result consume(struct seam_call *c, struct wasi_http3_message *
 	if (ok && m->in) {
 		struct wasi_http_body *in = m->in;
 		m->in = NULL;
-		ok = wasi__http3_incoming_new(m->wasi, in, trailers, &ret->f0, &ret->f1);
+		ok = wasi__http3_incoming_new(CONTAINER_OF(c->binding->provider, struct wasi, seam), in, trailers, &ret->f0, &ret->f1);
 	} else if (ok && (m->contents || (ok = empty_stream(c, stream, &m->contents)))) {
 		ret->f0 = m->contents;
 		ret->f1 = m->trailers;
@@ -408,7 +473,7 @@ void wasi_http3_types_request_options_drop(struct canon_instance *i, void *objec
 	seam_mem_free(object);
 }
 
-enum canon_move wasi_http3_types_request_options_move(struct canon_instance *to, void **object)
+enum canon_move wasi_http3_types_request_options_move(struct canon_instance *to, void **object, struct canon_carrier *by)
 {
 	return pool_move(canon_instance_pool(to), *object) ? CANON_MOVED : CANON_MOVE_NO_ROOM;
 }

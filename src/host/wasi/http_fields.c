@@ -13,7 +13,7 @@ void wasi_http_types_fields_drop(struct canon_instance *i, void *object)
 	wasi__fields_unref(object);
 }
 
-enum canon_move wasi_http_types_fields_move(struct canon_instance *to, void **object)
+enum canon_move wasi_http_types_fields_move(struct canon_instance *to, void **object, struct canon_carrier *by)
 {
 	return wasi__fields_object_move(to, object);
 }

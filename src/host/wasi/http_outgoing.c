@@ -17,7 +17,7 @@ void wasi__http_outgoing_request_free(struct wasi_http_outgoing_request *r)
 	seam_mem_free(r);
 }
 
-enum canon_move wasi_http_types_outgoing_request_move(struct canon_instance *to, void **object)
+enum canon_move wasi_http_types_outgoing_request_move(struct canon_instance *to, void **object, struct canon_carrier *by)
 {
 	struct wasi_http_outgoing_request *r = *object;
 	struct pool *pool = canon_instance_pool(to);
@@ -206,7 +206,7 @@ void wasi_http_types_request_options_drop(struct canon_instance *i, void *object
 	seam_mem_free(object);
 }
 
-enum canon_move wasi_http_types_request_options_move(struct canon_instance *to, void **object)
+enum canon_move wasi_http_types_request_options_move(struct canon_instance *to, void **object, struct canon_carrier *by)
 {
 	return pool_move(canon_instance_pool(to), *object) ? CANON_MOVED : CANON_MOVE_NO_ROOM;
 }

@@ -96,6 +96,11 @@ static bool move(struct sent *s, struct canon_instance *to)
 	return true;
 }
 
+static bool move_flow(struct wasi_http_flow *f, struct canon_instance *to)
+{
+	return move(sent_of(f), to);
+}
+
 // It has its answer, or will have none: nobody asks any more where it may go.
 static void has_arrived(struct sent *s)
 {
@@ -372,7 +377,7 @@ static struct sent *new_sent(struct seam_call *c)
 		return NULL;
 	struct sent *s = seam_mem_zalloc(c->canon, sizeof *s);
 	if (s) {
-		s->flow = (struct wasi_http_flow){.error = error_of, .on_cut = on_cut, .ref = sent_ref, .unref = sent_unref};
+		s->flow = (struct wasi_http_flow){.error = error_of, .on_cut = on_cut, .ref = sent_ref, .unref = sent_unref, .move = move_flow};
 		s->refs = 1;
 		s->instance = c->canon;
 		s->keeper = c->instance->keeper;
@@ -449,7 +454,7 @@ void wasi_http_types_future_incoming_response_drop(struct canon_instance *i, voi
 }
 
 // Who has a response of it, a body or something to wait with has it for good.
-enum canon_move wasi_http_types_future_incoming_response_move(struct canon_instance *to, void **object)
+enum canon_move wasi_http_types_future_incoming_response_move(struct canon_instance *to, void **object, struct canon_carrier *by)
 {
 	struct future *f = *object;
 	if (f->sent->refs > 1u + (f->sent->flow.out != NULL))

@@ -124,6 +124,7 @@ struct wasi_http_flow {
 	struct wasi_error (*error)(const struct wasi_http_flow *f);  // why it was cancelled
 	void (*ref)(struct wasi_http_flow *f);    // bodies keep it; NULL: it ends without regard to them
 	void (*unref)(struct wasi_http_flow *f);
+	bool (*move)(struct wasi_http_flow *f, struct canon_instance *to);  // it is that one's memory from now on; false: no room there. NULL: it is no instance's
 };
 
 enum { WASI_HTTP_FIELDS = 32 };

@@ -324,6 +324,8 @@ void wasi__flow_finished(struct wasi_http_flow *f);
 void wasi__body_lost(struct wasi_http_body *b);
 // Its request goes to another instance: it follows, now or later (`away`). NULL: there is none. false: no room there, the request is to be dropped.
 NODISCARD bool wasi__body_follow(struct wasi_http_body *b, struct canon_instance *to);
+// One that came and that nobody reads yet, which alone is left of what it is of, but for what we send. false: as above.
+NODISCARD bool wasi__body_move(struct wasi_http_body *b, struct canon_instance *to);
 // Dropped without finish: never a clean end (L87).
 void wasi__body_abandon(struct wasi_http_body *b);
 

@@ -234,7 +234,7 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 	uint64_t by_ns = door->deadline_ns ? sat_add_u64(loop_now_fresh_ns(c->task->loop), door->deadline_ns) : UINT64_MAX;
 	enum seam_result went = serve__relay_of_handles(r, c, args, &g);
 	bool many = went == SEAM_OK && is_many(r, caller->thread, g);
-	if (went == SEAM_OK && !many && serve__relay_has_streams(c->func))
+	if (went == SEAM_OK && !many && serve__relay_has_streams(c->binding->interface, c->func))
 		went = seam_trap(c, "%s passes streams, which component %s takes with policy concurrent only", c->func->name, r->service->name);
 	if (went == SEAM_OK)
 		return (many ? serve__relay_call_many : call_one)(f, caller->thread, c, by_ns, g, args, ret);
@@ -399,7 +399,7 @@ static bool may_stream(const struct serve_service *s, const struct seam_interfac
 	if (serve__service_ahead(s)->config->policy == SERVE_CONCURRENT)
 		return true;
 	for (uint32_t i = 0; i < of->n_funcs; i++) {
-		if (!serve__relay_has_streams(&of->funcs[i]))
+		if (!serve__relay_has_streams(of, &of->funcs[i]))
 			continue;
 		err_set(e, ERR_LINK, "cannot link: %s of %s passes a stream or future, and component %s of %s is not one for many calls at once", of->funcs[i].name, of->name,
 			s->name, s->app);

@@ -73,7 +73,7 @@ static void pass_stream(struct element *e, const struct wit_type *t, uint32_t *n
 	if (e->why) {
 		canon_end_drop_number(j->from.instance, *number);
 		*number = 0;
-	} else if (!serve__relay_stream(e->stream->guest, j->from.instance, j->to.instance, t, number, &why)) {
+	} else if (!serve__relay_stream(e->stream->guest, j->from.instance, j->to.instance, t, false, number, &why)) {
 		e->why = why;
 	}
 }
@@ -115,6 +115,23 @@ static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 	return true;
 }
 
+// An object of the host's goes along.
+static bool move(void *ctx, const struct wit_type *t, uint32_t *rep)
+{
+	struct element *e = ctx;
+	struct relay_stream *s = e->stream;
+	struct canon_instance *from = s->joint.from.instance, *to = s->joint.to.instance;
+	const struct seam_resource *of = CONTAINER_OF(UNCONST(t->resource), struct seam_resource, wit);
+	uint32_t given = *rep;
+	*rep = 0;
+	BUG_ON(of->carries);  // none of those is passed by a stream
+	if (e->why)
+		canon_host_resource_drop(from, given);
+	else if (seam_resource_move(from, of, given, to, NULL, rep) != CANON_MOVED)
+		e->why = canon_handles_full(to);
+	return true;
+}
+
 static bool is_of_the_guest(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	const struct relay_stream *s = ctx;
@@ -125,8 +142,8 @@ static bool is_of_the_guest(void *ctx, const struct wit_type *t, uint32_t *rep)
 static void close_value(struct canon_joint *j, void *native)
 {
 	struct relay_stream *s = stream_of(j);
-	if (s->is_out)
-		serve__relay_close_outer(s->outer, j->elem, native);
+	if (s->is_out || s->is_hosts)
+		serve__relay_close_outer(j->to.instance, j->elem, native);
 	else if (!serve__relay_give_up(s->guest, j->elem, native))
 		serve__relay_lose(s->guest);
 }
@@ -135,8 +152,10 @@ static bool pass(struct canon_joint *j, void *native, const char **ret_why)
 {
 	struct relay_stream *s = stream_of(j);
 	struct element e = {.stream = s};
-	if (s->is_out || seam_value_handles(j->elem, native, is_of_the_guest, s)) {
-		seam_value_handles(j->elem, native, s->is_out ? give_out : take_in, &e);
+	if (s->is_out || s->is_hosts || seam_value_handles(j->elem, native, is_of_the_guest, s)) {
+		seam_value_handles(j->elem, native, s->is_hosts ? move : s->is_out ? give_out
+																		   : take_in,
+			&e);
 		if (e.why)
 			close_value(j, native);
 	} else {
@@ -152,14 +171,14 @@ static bool pass(struct canon_joint *j, void *native, const char **ret_why)
 // Objects that come by it are put beside those that its calls give.
 static bool may_give(struct relay_stream *s, const struct wit_type *type)
 {
-	if (!s->is_out || !type->elem || !(type->elem->flags & WIT_HAS_HANDLE))
+	if (!s->is_out || s->is_hosts || !type->elem || !(type->elem->flags & WIT_HAS_HANDLE))
 		return true;
 	s->seat = seam_seat_hold(s->outer, &s->guest->relay->seam);
 	return s->seat;
 }
 
-bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, uint32_t *number,
-	const char **ret_why)
+bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, bool is_hosts,
+	uint32_t *number, const char **ret_why)
 {
 	static const struct canon_joint_ops ops = {post, over, failed, stands_in, pass, close_value};
 	struct relay_stream *s = pool_zalloc(canon_instance_pool(to), sizeof *s);  // who takes it pays; with its instance it is over
@@ -168,6 +187,7 @@ bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, str
 	if (s) {
 		s->guest = g;
 		s->is_out = from == g->slot->canon;
+		s->is_hosts = is_hosts;
 		s->outer = s->is_out ? to : from;
 		s->run.fn = on_run;
 	}

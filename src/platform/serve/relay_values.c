@@ -7,9 +7,21 @@ struct passing {
 	struct serve_relay *relay;
 	struct seam_call *call;
 	struct relay_guest *guest;
+	struct canon_carrier carrier;
 	bool differ, in_use;
 	const char *full;  // why one can't pass; in_use: for another reason than that there is no room
 };
+
+// What an object has that moves, by the host's types.
+static bool carry(struct canon_carrier *by, struct canon_instance *from, struct canon_instance *to, const struct wit_type *t, uint32_t *number)
+{
+	struct passing *p = CONTAINER_OF(by, struct passing, carrier);
+	const char *why;
+	if (!*number || serve__relay_stream(p->guest, from, to, t, true, number, &why))
+		return true;
+	p->full = why;
+	return false;
+}
 
 // One that can't pass is dropped, and so is what comes after it.
 static void move(struct passing *p, struct canon_instance *from, struct canon_instance *to, const struct wit_type *t, uint32_t *rep)
@@ -20,7 +32,8 @@ static void move(struct passing *p, struct canon_instance *from, struct canon_in
 		canon_host_resource_drop(from, given);
 		return;
 	}
-	switch (seam_resource_move(from, seam_imported(p->call->binding->interface, t->resource), given, to, rep)) {
+	p->carrier.stream = carry;
+	switch (seam_resource_move(from, seam_imported(p->call->binding->interface, t->resource), given, to, &p->carrier, rep)) {
 	case CANON_MOVED:
 		break;
 	case CANON_MOVE_IN_USE:
@@ -28,14 +41,23 @@ static void move(struct passing *p, struct canon_instance *from, struct canon_in
 		p->full = "a handle of it is passed on while what was made of it is still in use";
 		break;
 	case CANON_MOVE_NO_ROOM:
-		p->full = canon_handles_full(to);
+		if (!p->full)
+			p->full = canon_handles_full(to);
 		break;
 	}
 }
 
-bool serve__relay_has_streams(const struct seam_func *f)
+static bool carries_none(void *ctx, const struct wit_resource *r)
 {
-	return (f->type->params.flags | (f->type->result ? f->type->result->flags : 0)) & WIT_HAS_STREAM;
+	const struct seam_resource *imported = seam_imported(ctx, r);
+	return !imported || !imported->carries;
+}
+
+bool serve__relay_has_streams(const struct seam_interface *of, const struct seam_func *f)
+{
+	const struct wit_type *params = &f->type->params, *result = f->type->result;
+	return (params->flags | (result ? result->flags : 0)) & WIT_HAS_STREAM || !wit_type_each_resource(params, carries_none, UNCONST(of)) ||
+		(result && !wit_type_each_resource(result, carries_none, UNCONST(of)));
 }
 
 static bool find_owner(void *ctx, const struct wit_type *t, uint32_t *rep)
@@ -65,7 +87,7 @@ static void pass_stream(struct passing *p, struct canon_instance *from, struct c
 	if (p->full) {
 		canon_end_drop_number(from, *number);
 		*number = 0;
-	} else if (!serve__relay_stream(p->guest, from, to, t, number, &why)) {
+	} else if (!serve__relay_stream(p->guest, from, to, t, false, number, &why)) {
 		p->full = why;
 	}
 }

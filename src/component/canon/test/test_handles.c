@@ -179,7 +179,7 @@ static void a_host_table_is_made_anew_with_the_same_reps(void **s)
 	fake_free(g);
 }
 
-static enum canon_move on_move(struct canon_instance *to, void **object)
+static enum canon_move on_move(struct canon_instance *to, void **object, struct canon_carrier *by UNUSED)
 {
 	const char *name = *object;
 	if (*name == 'u')
@@ -205,16 +205,16 @@ static void a_host_object_moves_or_is_dropped_and_its_owner_hears_of_it(void **s
 	assert_true(canon_host_resource_new(&f->inst, &moving, &of_f, "a", &a) && canon_host_resource_new(&f->inst, &moving, &of_f, "u", &u));
 	assert_true(canon_host_resource_new(&f->inst, &moving, &of_f, "f", &full) && canon_host_resource_new(&f->inst, &moving, &of_f, "l", &last));
 	n_dropped = 0;
-	assert_int_equal(canon_host_resource_move(&f->inst, a, &g->inst, &of_g, &rep), CANON_MOVED);
+	assert_int_equal(canon_host_resource_move(&f->inst, a, &g->inst, &of_g, NULL, &rep), CANON_MOVED);
 	assert_null(canon_host_resource_get(&f->inst, &kind, a));
 	assert_string_equal(canon_host_resource_get(&g->inst, &kind, rep), "A");
 	assert_ptr_equal(canon_host_resource_owner(&g->inst, rep), &of_g);
 	assert_int_equal(n_dropped, 0);
 	assert_int_equal(of_f, 1);
-	assert_int_equal(canon_host_resource_move(&f->inst, u, &g->inst, &of_g, &rep), CANON_MOVE_IN_USE);
-	assert_int_equal(canon_host_resource_move(&f->inst, full, &g->inst, &of_g, &rep), CANON_MOVE_NO_ROOM);
+	assert_int_equal(canon_host_resource_move(&f->inst, u, &g->inst, &of_g, NULL, &rep), CANON_MOVE_IN_USE);
+	assert_int_equal(canon_host_resource_move(&f->inst, full, &g->inst, &of_g, NULL, &rep), CANON_MOVE_NO_ROOM);
 	g->inst.limits.handles = 1;  // that the one which has come has
-	assert_int_equal(canon_host_resource_move(&f->inst, last, &g->inst, &of_g, &rep), CANON_MOVE_NO_ROOM);
+	assert_int_equal(canon_host_resource_move(&f->inst, last, &g->inst, &of_g, NULL, &rep), CANON_MOVE_NO_ROOM);
 	assert_memory_equal(dropped, "ufA", 3);
 	assert_int_equal(of_f, 4);
 	assert_int_equal(of_g, 0);

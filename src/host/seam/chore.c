@@ -3,6 +3,7 @@
 // States, and who changes them: new (seam_chore_new) → begun (seam_chore_begin) → done, on the loop → freed by its owner (seam_chore_free), or begun again;
 // let go in any of them (seam_chore_let_go): freed when it has run, or at once where it has not begun.
 #include "seam_int.h"
+#include "sys/sys.h"
 
 struct chore {
 	struct seam_chore_ops ops;
@@ -11,6 +12,9 @@ struct chore {
 	struct loop_pool *threads;  // where it was begun; NULL: it is not under way
 	void (*done)(void *data, void *ctx);
 	void *ctx;
+	struct seam_tasks *tasks;  // of who pays; NULL: nobody
+	struct seam_task_id payer;
+	uint64_t cpu_ns;           // that it took when it ran last
 	_Alignas(16) uint8_t data[];
 };
 
@@ -44,13 +48,30 @@ void seam_chore_free(void *data)
 static void on_run(struct loop_work *w)
 {
 	struct chore *h = CONTAINER_OF(w, struct chore, work);
+	uint64_t since = sys_thread_cpu_ns();
 	h->ops.run(h->data);
+	h->cpu_ns = sys_thread_cpu_ns() - since;
+}
+
+void seam_chore_pays(void *data, struct seam_task *t)
+{
+	struct chore *h = chore_of(data);
+	h->tasks = t->of;
+	h->payer = t->id;
+}
+
+static void charge(const struct chore *h)
+{
+	struct seam_task *t = h->tasks ? seam_task_find(h->tasks, h->payer) : NULL;
+	if (t)
+		seam_task_charge(t, h->cpu_ns);
 }
 
 static void on_done(struct loop_work *w)
 {
 	struct chore *h = CONTAINER_OF(w, struct chore, work);
 	h->threads = NULL;
+	charge(h);
 	if (w->let_go)
 		seam_chore_free(h->data);
 	else
@@ -95,6 +116,7 @@ enum seam_result seam_chore_do(struct seam_call *c, struct loop_pool *p, void *d
 {
 	struct seam_park park;
 	seam_park_init(&park);
+	seam_chore_pays(data, c->task);
 	*ret_full = !seam_chore_begin(data, p, c->task->loop, wake, &park);
 	if (*ret_full)
 		return SEAM_OK;

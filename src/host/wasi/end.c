@@ -450,7 +450,7 @@ static bool finish(struct wasi_sink *s)
 // wait, or is gone (*ret_gone).
 static bool move_some(struct wasi_sink *s, struct seam_task *task, bool *ret_gone)
 {
-	struct seam_task *by = task || !s->out->ops->piece ? task : find(&s->by);  // of the loop: what comes is written by a guest of another instance
+	struct seam_task *by = task ? task : find(&s->by);  // of the loop: what comes is written by a guest of another instance, or was there
 	size_t permit = 0;
 	struct slice data = {0};
 	enum wasi_io io = s->out->ops->permit(s->out, &permit);

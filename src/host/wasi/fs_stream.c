@@ -233,6 +233,8 @@ static enum wasi_io out_write(struct wasi_output *out, struct seam_task *task, s
 		return status(f);
 	memcpy(f->op->bytes + f->op->n, data.ptr, data.len);
 	f->op->n += data.len;
+	if (task)
+		seam_chore_pays(f->op, task);
 	f->turn.fn = on_turn;
 	loop_post(f->loop, &f->turn);
 	return WASI_IO_OK;

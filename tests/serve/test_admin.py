@@ -88,6 +88,18 @@ def _until(s, name, value):
     raise AssertionError(f"{name}: {m[name]}")
 
 
+def the_first_shard_has_an_instance_at_the_start_and_others_once_they_are_asked():
+    own = 'tenant="default",app="hello",component="hello"'
+    with _Admin(HELLO, shards=2) as s:
+        made = lambda: s.metrics()["tenon_instances_made_total"][own]
+        check(made() == 1, f"{made()} instances at the start")
+        for _ in range(200):
+            check(ask(s.at[0], "/").status == 200, "no answer")
+            if made() == 2:
+                break
+        check(made() == 2, f"{made()} instances of two shards")
+
+
 def what_runs_and_waits_now_is_seen_while_every_shard_is_busy():
     with _Admin(MISBEHAVE, "--calls", "3", "--queue-timeout", "30s", "--cpu", "30s", "--deadline", "15s") as s:
         busy = [Many([lambda path=path: ask(s.at[0], path, timeout=60)]) for path in ("/spin", "/spin", "/sleep")]

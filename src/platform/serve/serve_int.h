@@ -426,7 +426,7 @@ void serve__service_tell(struct serve_service *s, const struct serve_service_con
 struct serve_version *serve__service_ahead(const struct serve_service *s);
 
 NODISCARD bool serve__shard_open(struct serve_shard *s, struct serve_thread *t, struct err *e);
-// Slots that wait for the first requests: what can't have one is no server (H9).
+// Slots that wait for the first requests, on the first shard and where they are asked for: what can't have one is no server (H9).
 NODISCARD bool serve__shard_warm(struct serve_shard *s, struct err *e);
 // On the thread that opened it; all its requests have ended.
 void serve__shard_close(struct serve_shard *s);

@@ -242,9 +242,12 @@ static uint64_t least(const struct serve_shard *s)
 	return service->on_one_shard ? 1 : max_u64(min / n + (s->index < min % n), 1);
 }
 
+// The first shard shows that there are instances to be had. Others make theirs when somebody calls: nothing of that is before the first answer then.
 bool serve__shard_warm(struct serve_shard *s, struct err *e)
 {
-	for (uint64_t n = least(s); s->slots < n;)
+	bool is_asked = s->stable && s->stable->version->config->min_instances;
+	uint64_t n = s->index == 0 || s->service->on_one_shard || is_asked ? least(s) : 0;
+	while (s->slots < n)
 		if (!make(s, s->stable, true, e))
 			return err_note(e, "no instance to be had on shard %u", s->index);
 	return true;

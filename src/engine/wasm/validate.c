@@ -1,4 +1,5 @@
 // Validates function bodies: rules made from the instruction table, locals, and the main loop.
+#include "sys/sys.h"
 #include "validate_int.h"
 
 // ---- rules --------------------------------------------------------------------------------------------------------------
@@ -63,16 +64,16 @@ static uint8_t class_of(enum wasm_op op, size_t n_in, size_t n_out)
 	return n_in == 1 ? RULE_UNARY : RULE_BINARY;
 }
 
-static void make_rule(struct wasm_scratch *s, enum wasm_op op)
+static void make_rule(struct rules *t, enum wasm_op op)
 {
 	const struct wasm_op_info *info = &wasm_ops[op];
-	struct rule *rows = info->prefix == 0xfb ? s->rules_fb : info->prefix == 0xfc ? s->rules_fc
-		: info->prefix == 0xfd                                                    ? s->rules_fd
-		: info->prefix == 0xfe                                                    ? s->rules_fe
-																				  : s->rules;
+	struct rule *rows = info->prefix == 0xfb ? t->fb : info->prefix == 0xfc ? t->fc
+		: info->prefix == 0xfd                                              ? t->fd
+		: info->prefix == 0xfe                                              ? t->fe
+																			: t->bytes;
 	struct rule *r = &rows[info->code];
 	*r = (struct rule){.op = (uint16_t)op, .out = WASM__BOTTOM};
-	if ((s->features & info->feature) != info->feature)
+	if ((t->features & info->feature) != info->feature)
 		return;  // RULE_ILLEGAL
 	size_t n_in = strcspn(info->sig, ":"), n_out = info->sig[0] == '*' ? 0 : strlen(info->sig + n_in + 1);
 	r->class = class_of(op, n_in, n_out);
@@ -89,26 +90,50 @@ static void make_rule(struct wasm_scratch *s, enum wasm_op op)
 		r->out = sig_type(info->sig[n_in + 1]);
 }
 
-static void make_rules(struct wasm_scratch *s, uint32_t features)
+static void make_rules(struct rules *t, uint32_t features)
 {
-	if (s->has_rules && s->features == features)
-		return;
-	s->has_rules = true;
-	s->features = features;
-	memset(s->rules, 0, sizeof(s->rules));
-	memset(s->rules_fb, 0, sizeof(s->rules_fb));
-	memset(s->rules_fc, 0, sizeof(s->rules_fc));
-	memset(s->rules_fd, 0, sizeof(s->rules_fd));
-	memset(s->rules_fe, 0, sizeof(s->rules_fe));
+	memset(t, 0, sizeof *t);
+	t->features = features;
 	for (unsigned op = 0; op < WASM_OP_COUNT; op++)
-		make_rule(s, (enum wasm_op)op);
-	s->rules[0xfc].class = RULE_PREFIX;
+		make_rule(t, (enum wasm_op)op);
+	t->bytes[0xfc].class = RULE_PREFIX;
 	if (features & WASM_FEATURE_GC)
-		s->rules[0xfb].class = RULE_PREFIX;
+		t->bytes[0xfb].class = RULE_PREFIX;
 	if (features & WASM_FEATURE_SIMD)
-		s->rules[0xfd].class = RULE_PREFIX_VECTOR;
+		t->bytes[0xfd].class = RULE_PREFIX_VECTOR;
 	if (features & WASM_FEATURE_THREADS)
-		s->rules[0xfe].class = RULE_PREFIX_ATOMIC;
+		t->bytes[0xfe].class = RULE_PREFIX_ATOMIC;
+}
+
+// What most modules of a process are validated by: those of the features that came first. Making them takes as long as some kilobytes of code.
+static const struct rules *common_rules(uint32_t features)
+{
+	static struct sys_mutex lock = SYS_MUTEX;
+	static struct rules common;
+	static bool are_made;
+	sys_mutex_lock(&lock);
+	if (!are_made)
+		make_rules(&common, features);
+	are_made = true;
+	bool fits = common.features == features;
+	sys_mutex_unlock(&lock);
+	return fits ? &common : NULL;
+}
+
+static bool find_rules(struct wasm_scratch *s, uint32_t features)
+{
+	if (LIKELY(s->rules && s->rules->features == features))
+		return true;
+	s->rules = common_rules(features);
+	if (s->rules)
+		return true;
+	bool is_new = !s->own;
+	if (is_new && !(s->own = mem_alloc(sizeof *s->own)))
+		return false;
+	if (is_new || s->own->features != features)
+		make_rules(s->own, features);
+	s->rules = s->own;
+	return true;
 }
 
 // ---- scratch --------------------------------------------------------------------------------------------------------------
@@ -144,6 +169,7 @@ void wasm_scratch_free(struct wasm_scratch *s)
 	mem_free(s->weights);
 	mem_free(s->is_init);
 	mem_free(s->init_order);
+	mem_free(s->own);
 	mem_free(s);
 }
 
@@ -440,7 +466,7 @@ static __attribute__((noinline)) bool step_slow(struct validator *v, const struc
 			return false;
 		bool objects = *v->op_at == 0xfb;
 		uint32_t rows = objects ? WASM_OP_FB_ROWS : WASM_OP_FC_ROWS;
-		const struct rule *of = objects ? v->s->rules_fb : v->s->rules_fc;
+		const struct rule *of = objects ? v->s->rules->fb : v->s->rules->fc;
 		if (code >= rows || of[code].class == RULE_ILLEGAL)
 			return illegal(v, code < rows ? &of[code] : r, code);
 		r = &of[code];
@@ -450,17 +476,17 @@ static __attribute__((noinline)) bool step_slow(struct validator *v, const struc
 		uint32_t code;
 		if (!wasm__u32(&v->c, &code))
 			return false;
-		if (code >= WASM_OP_FD_ROWS || v->s->rules_fd[code].class == RULE_ILLEGAL)
-			return illegal(v, code < WASM_OP_FD_ROWS ? &v->s->rules_fd[code] : r, code);
-		return vector(v, &v->s->rules_fd[code]);
+		if (code >= WASM_OP_FD_ROWS || v->s->rules->fd[code].class == RULE_ILLEGAL)
+			return illegal(v, code < WASM_OP_FD_ROWS ? &v->s->rules->fd[code] : r, code);
+		return vector(v, &v->s->rules->fd[code]);
 	}
 	case RULE_PREFIX_ATOMIC: {
 		uint32_t code;
 		if (!wasm__u32(&v->c, &code))
 			return false;
-		if (code >= WASM_OP_FE_ROWS || v->s->rules_fe[code].class == RULE_ILLEGAL)
-			return illegal(v, code < WASM_OP_FE_ROWS ? &v->s->rules_fe[code] : r, code);
-		return atomic(v, &v->s->rules_fe[code]);
+		if (code >= WASM_OP_FE_ROWS || v->s->rules->fe[code].class == RULE_ILLEGAL)
+			return illegal(v, code < WASM_OP_FE_ROWS ? &v->s->rules->fe[code] : r, code);
+		return atomic(v, &v->s->rules->fe[code]);
 	}
 	case RULE_UNARY:
 	case RULE_BINARY:
@@ -495,7 +521,7 @@ static bool run(struct validator *v)
 {
 	const uint8_t *p = v->c.p, *end = v->c.end;
 	wasm__word *sp = v->sp, *base = v->base, *top = v->top;
-	const struct rule *rules = v->s->rules;
+	const struct rule *rules = v->s->rules->bytes;
 	const wasm__word *locals = wasm__words(v->s->locals);
 	const uint32_t nlocals = v->nflat;  // all that one byte can name
 	const bool small_memory = v->m->nmemories && !v->m->memories[0].limits.is64;
@@ -593,7 +619,8 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 	const struct wasm_func *f = &m->funcs[index];
 	const struct wasm_func_type *t = wasm_func_type_of(m, index);
 	const uint8_t *body = m->bytes.ptr + f->offset;
-	make_rules(s, m->features);
+	if (!find_rules(s, m->features))
+		return err_nomem(e);
 	struct validator v = {.c = {body, body + f->size, m->bytes.ptr, m->base_offset, e}, .m = m, .op_at = body, .s = s, .weight = 1, .max_control = 1};
 	v.values_left = VALUES_FEW + VALUES_A_BYTE * (uint64_t)f->size;
 	v.sp = v.base = v.top = s->stack;

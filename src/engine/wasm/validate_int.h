@@ -80,6 +80,12 @@ enum { FLAT_FEW = 16,
 	FLAT_A_BYTE = 16,
 	LOCAL_GROUPS = LIMIT_LOCALS / (2 * FLAT_A_BYTE) + 1 };
 
+// By code: of one byte, and behind each prefix.
+struct rules {
+	uint32_t features;  // that they are for
+	struct rule bytes[256], fb[WASM_OP_FB_ROWS], fc[WASM_OP_FC_ROWS], fd[WASM_OP_FD_ROWS], fe[WASM_OP_FE_ROWS];
+};
+
 struct wasm_scratch {
 	wasm__word *stack;            // LIMIT_STACK_HEIGHT
 	struct frame *frames;         // LIMIT_CONTROL_DEPTH + 1
@@ -91,9 +97,8 @@ struct wasm_scratch {
 	uint8_t *is_init;             // LIMIT_LOCALS: was set in this frame or around it; likewise. Only kept if some local has no default
 	uint32_t *init_order;         // LIMIT_LOCALS: locals that were set, in order
 	uint32_t ninit;
-	bool has_rules;
-	uint32_t features;            // that the rules below are for
-	struct rule rules[256], rules_fb[WASM_OP_FB_ROWS], rules_fc[WASM_OP_FC_ROWS], rules_fd[WASM_OP_FD_ROWS], rules_fe[WASM_OP_FE_ROWS];
+	const struct rules *rules;
+	struct rules *own;            // of other features than most
 };
 
 enum { VALUES_FEW = 4096, VALUES_A_BYTE = 32 };

@@ -2,6 +2,7 @@
 // PROGRAM(tenon-bench, "cli", "")
 //
 //   tenon-bench compile FILE [ROUNDS]       validates and compiles all core modules of FILE on one thread
+//   tenon-bench validate FILE [ROUNDS]      validates the bodies of all core modules of FILE on one thread, and compiles nothing
 //   tenon-bench kernel FILE N [ROUNDS]      run(N) of a core module; the time of the call alone
 //   tenon-bench program FILE FOLDER   a preview 1 command in that folder: the time between its calls of bench.start and bench.end
 //   tenon-bench serve FILE PORT [FILE PORT...]   several components on one shard
@@ -114,6 +115,41 @@ static void bench_compile(const char *path, int rounds, struct err *e)
 	double t = median(times, rounds);
 	printf("{\"file\":\"%s\",\"modules\":%u,\"code_bytes\":%llu,\"native_bytes\":%llu,\"seconds\":%.6f,\"mb_per_s\":%.2f}\n", path, l.n,
 		(unsigned long long)stats.code_bytes, (unsigned long long)stats.native_bytes, t, (double)stats.code_bytes / 1e6 / t);
+}
+
+static void validate_all(const struct loaded *l, struct wasm_scratch *scratch, struct err *e)
+{
+	uint64_t listed;
+	for (uint32_t k = 0; k < l->n; k++) {
+		if (!wasm_check_begin(scratch, l->modules[k], e))
+			die(e);
+		for (uint32_t f = l->modules[k]->nimported_funcs; f < l->modules[k]->nfuncs; f++)
+			if (!wasm_check_func(scratch, f, &listed, e))
+				die(e);
+	}
+}
+
+static void bench_validate(const char *path, int rounds, struct err *e)
+{
+	static double times[MAX_ROUNDS];
+	struct loaded l = {0};
+	uint64_t bytes = 0;
+	load(path, &l, e);
+	for (uint32_t k = 0; k < l.n; k++)
+		bytes += l.modules[k]->code_section.len;
+	struct wasm_scratch *scratch = wasm_scratch_new();
+	if (!scratch) {
+		err_nomem(e);
+		die(e);
+	}
+	for (int i = 0; i < rounds; i++) {
+		double before = now();
+		validate_all(&l, scratch, e);
+		times[i] = now() - before;
+	}
+	wasm_scratch_free(scratch);
+	double t = median(times, rounds);
+	printf("{\"file\":\"%s\",\"modules\":%u,\"code_bytes\":%llu,\"seconds\":%.6f,\"mb_per_s\":%.2f}\n", path, l.n, (unsigned long long)bytes, t, (double)bytes / 1e6 / t);
 }
 
 static void bench_kernel(const char *path, int32_t n, int rounds, struct err *e)
@@ -320,6 +356,8 @@ int main(int argc, char **argv)
 		die(&e);
 	if (argc >= 3 && strcmp(argv[1], "compile") == 0)
 		bench_compile(argv[2], rounds_of(argc, argv, 3, 5), &e);
+	else if (argc >= 3 && strcmp(argv[1], "validate") == 0)
+		bench_validate(argv[2], rounds_of(argc, argv, 3, 5), &e);
 	else if (argc >= 4 && strcmp(argv[1], "kernel") == 0 && slice_parse_u64(slice_str(argv[3]), INT32_MAX, &n))
 		bench_kernel(argv[2], (int32_t)n, rounds_of(argc, argv, 4, 5), &e);
 	else if (argc == 4 && strcmp(argv[1], "program") == 0)
@@ -327,6 +365,6 @@ int main(int argc, char **argv)
 	else if (argc >= 4 && argc % 2 == 0 && strcmp(argv[1], "serve") == 0)
 		bench_serve(argc, argv, &e);
 	else
-		return fprintf(stderr, "usage: tenon-bench compile FILE [ROUNDS] | kernel FILE N [ROUNDS] | program FILE FOLDER | serve FILE PORT ...\n"), 2;
+		return fprintf(stderr, "usage: tenon-bench compile|validate FILE [ROUNDS] | kernel FILE N [ROUNDS] | program FILE FOLDER | serve FILE PORT ...\n"), 2;
 	return 0;
 }

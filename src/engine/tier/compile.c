@@ -61,6 +61,7 @@ struct compile_job {
 struct compile_thread {
 	struct compile_job *job;
 	struct baseline_output *outputs;  // one a module
+	const struct wasm_module *checks;  // that its scratch checks bodies of
 	struct sys_thread thread;
 };
 
@@ -75,24 +76,36 @@ static void fail(struct compile_job *j, const struct err *e)
 
 // Whether compiling it takes longer than somebody may have to wait: by its bytes, and by what two bytes of a branch or a call may list a thousand of, for
 // which there is code that moves each.
-static bool is_large(const struct wasm_func *f, const struct wasm_func_info *info)
+static bool is_large(const struct wasm_func *f, uint64_t nlisted)
 {
-	return f->size + TIER__LAZY_LISTED * info->nlisted >= TIER__LAZY_BODY;
+	return f->size + TIER__LAZY_LISTED * nlisted >= TIER__LAZY_BODY;
+}
+
+static bool compile_func(struct compile_thread *t, uint32_t module, uint32_t func, struct wasm_scratch *scratch, struct err *e)
+{
+	struct compile_job *j = t->job;
+	const struct wasm_module *m = j->modules[module];
+	struct wasm_func_info info;
+	if (!wasm_validate_func(m, func, scratch, &info, e))
+		return false;
+	return baseline_compile_func(m, func, &info, &j->layouts[module], &j->options, &t->outputs[module], e) || err_note(e, "function %u", func);
 }
 
 static bool compile_piece(struct compile_thread *t, const struct piece *p, struct wasm_scratch *scratch, struct err *e)
 {
 	struct compile_job *j = t->job;
 	const struct wasm_module *m = j->modules[p->module];
+	if (j->large_only && t->checks != m && !wasm_check_begin(scratch, m, e))
+		return false;
+	t->checks = m;
 	for (uint32_t f = p->first; f < p->end; f++) {
-		struct wasm_func_info info;
+		uint64_t nlisted;
 		if (j->lazies)
 			tier__lazy_take_body(j->lazies[p->module], f);
-		if (!wasm_validate_func(m, f, scratch, &info, e))
+		if (j->large_only && !wasm_check_func(scratch, f, &nlisted, e))
 			return false;
-		if ((!j->large_only || is_large(&m->funcs[f], &info)) &&
-			!baseline_compile_func(m, f, &info, &j->layouts[p->module], &j->options, &t->outputs[p->module], e))
-			return err_note(e, "function %u", f);
+		if ((!j->large_only || is_large(&m->funcs[f], nlisted)) && !compile_func(t, p->module, f, scratch, e))
+			return false;
 	}
 	return true;
 }

@@ -120,7 +120,7 @@ static const struct rules *common_rules(uint32_t features)
 	return fits ? &common : NULL;
 }
 
-static bool find_rules(struct wasm_scratch *s, uint32_t features)
+bool wasm__find_rules(struct wasm_scratch *s, uint32_t features)
 {
 	if (LIKELY(s->rules && s->rules->features == features))
 		return true;
@@ -170,6 +170,8 @@ void wasm_scratch_free(struct wasm_scratch *s)
 	mem_free(s->is_init);
 	mem_free(s->init_order);
 	mem_free(s->own);
+	mem_free(s->check);
+	mem_free(s->signatures);
 	mem_free(s);
 }
 
@@ -619,7 +621,7 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 	const struct wasm_func *f = &m->funcs[index];
 	const struct wasm_func_type *t = wasm_func_type_of(m, index);
 	const uint8_t *body = m->bytes.ptr + f->offset;
-	if (!find_rules(s, m->features))
+	if (!wasm__find_rules(s, m->features))
 		return err_nomem(e);
 	struct validator v = {.c = {body, body + f->size, m->bytes.ptr, m->base_offset, e}, .m = m, .op_at = body, .s = s, .weight = 1, .max_control = 1};
 	v.values_left = VALUES_FEW + VALUES_A_BYTE * (uint64_t)f->size;

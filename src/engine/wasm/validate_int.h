@@ -86,6 +86,8 @@ struct rules {
 	struct rule bytes[256], fb[WASM_OP_FB_ROWS], fc[WASM_OP_FC_ROWS], fd[WASM_OP_FD_ROWS], fe[WASM_OP_FE_ROWS];
 };
 
+struct wasm__check;
+struct wasm__signature;
 struct wasm_scratch {
 	wasm__word *stack;            // LIMIT_STACK_HEIGHT
 	struct frame *frames;         // LIMIT_CONTROL_DEPTH + 1
@@ -97,11 +99,19 @@ struct wasm_scratch {
 	uint8_t *is_init;             // LIMIT_LOCALS: was set in this frame or around it; likewise. Only kept if some local has no default
 	uint32_t *init_order;         // LIMIT_LOCALS: locals that were set, in order
 	uint32_t ninit;
+	struct wasm__check *check;    // check.c's; NULL: nothing was checked yet
+	struct wasm__signature *signatures;
 	const struct rules *rules;
 	struct rules *own;            // of other features than most
 };
 
 enum { VALUES_FEW = 4096, VALUES_A_BYTE = 32 };
+
+// ---- validate.c, check.c
+// Those of the features, at s->rules. false: memory is out.
+bool wasm__find_rules(struct wasm_scratch *s, uint32_t features);
+// Of the module that was taken up: that the body is valid. false: it isn't known.
+bool wasm__check_passes(struct wasm__check *k, uint32_t index);
 
 // ---- validate_stack.c: the appendix's functions ----------------------------------------------------------------------------
 bool wasm__mismatch(struct validator *v, wasm__word have, wasm__word want);

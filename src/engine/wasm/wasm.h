@@ -356,6 +356,10 @@ struct wasm_scratch *wasm_scratch_new(void);
 void wasm_scratch_free(struct wasm_scratch *s);
 // Validates the body of function `index` (index space, not an import).
 NODISCARD bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm_scratch *s, struct wasm_func_info *ret, struct err *e);
+// For bodies that are not compiled: the same verdict and the same error, sooner. `begin` takes up a module, whose functions are meant until the next.
+// ret_listed: wasm_func_info.nlisted.
+NODISCARD bool wasm_check_begin(struct wasm_scratch *s, const struct wasm_module *m, struct err *e);
+NODISCARD bool wasm_check_func(struct wasm_scratch *s, uint32_t index, uint64_t *ret_listed, struct err *e);
 // All bodies, one after the other.
 NODISCARD bool wasm_validate(const struct wasm_module *m, struct err *e);
 

@@ -29,6 +29,10 @@ pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
 	OPERATORS.iter().map(|(p, v)| (*p, v.trim_start_matches("visit_"))).chain(OTHERS.iter().map(|o| ("other", *o)))
 }
 
+pub fn name(op: &Operator) -> &'static str {
+	number(op).map_or("", |n| OPERATORS[n as usize].1.trim_start_matches("visit_"))
+}
+
 fn other(name: &str) -> u32 {
 	(OPERATORS.len() + OTHERS.iter().position(|o| *o == name).unwrap()) as u32
 }

@@ -6,10 +6,16 @@
 //! FOLDER/SEED.FAULT.wasm for each planted fault (plant.rs) that has a place in it.
 //!
 //! smith --operators: what the bits of a cover are, as lines of a proposal, a tab and a name.
+//! smith --trace FILE TO NUMBER: the module that keeps the NUMBERth value (trace.rs).
 //! smith --wrap FILE TO COVER: what is done to a module that was made by somebody else.
 mod cover;
+mod forge;
+mod objects;
 mod plant;
 mod rewrite;
+mod signatures;
+mod statements;
+mod trace;
 mod wrap;
 
 use anyhow::{Context, Result};
@@ -94,16 +100,20 @@ fn mutant(r: &mut Random, module: &[u8]) -> Option<Vec<u8>> {
 	found.next()?.ok().filter(|b| b.len() <= MOST_BYTES)
 }
 
-/// None where the seed gives none: too few bytes, or a place at which it would wait for somebody who never comes.
-fn make(seed: u64, imports: &[u8]) -> Option<Vec<u8>> {
-	let mut r = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
-	let config = config(&mut r, imports);
+fn smithed(r: &mut Random, imports: &[u8]) -> Option<Vec<u8>> {
+	let config = config(r, imports);
 	let size = r.choice(&[400, 1200, 3000, 8000]);
 	let noise = r.bytes(size);
 	let mut m = wasm_smith::Module::new(config, &mut Unstructured::new(&noise)).ok()?;
 	m.ensure_termination(r.choice(&[100, 500, 500, 3000])).ok()?;
-	let mut bytes = m.to_bytes();
-	if r.percent(25) {
+	Some(m.to_bytes())
+}
+
+/// None where the seed gives none: too few bytes, or a place at which it would wait for somebody who never comes.
+fn make(seed: u64, imports: &[u8], all: &[signatures::Signature]) -> Option<Vec<u8>> {
+	let mut r = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
+	let mut bytes = if r.percent(65) { forge::forged(&mut r, all) } else { smithed(&mut r, imports)? };
+	if r.percent(20) {
 		// Its mutators panic on some modules, which are left as they are then.
 		let hook = panic::take_hook();
 		panic::set_hook(Box::new(|_| {}));
@@ -123,9 +133,9 @@ fn write(folder: &str, name: String, bytes: &[u8]) -> Result<()> {
 }
 
 fn make_all(folder: &str, imports: &str, first: u64, count: u64, faults: bool) -> Result<()> {
-	let imports = fs::read(imports)?;
+	let (imports, all) = (fs::read(imports)?, signatures::all()?);
 	for seed in first..first + count {
-		let Some(module) = make(seed, &imports) else { continue };
+		let Some(module) = make(seed, &imports, &all) else { continue };
 		let shape = rewrite::Shape::of(&module)?;
 		write(folder, format!("{seed}"), &module)?;
 		write(folder, format!("{seed}.cover"), &cover::covered(&module, &shape)?)?;
@@ -151,6 +161,10 @@ fn main() -> Result<()> {
 				println!("fault\t{}", f.name);
 			}
 			Ok(())
+		}
+		["--trace", file, to, kept] => {
+			let bytes = fs::read(file)?;
+			Ok(fs::write(to, trace::traced(&bytes, &rewrite::Shape::of(&bytes)?, kept.parse()?)?)?)
 		}
 		["--wrap", file, to, cover] => {
 			let bytes = fs::read(file)?;

@@ -116,6 +116,8 @@ impl Shape {
 /// What is written in the place of an instruction: nothing, then it stays as it is.
 pub type Replace<'a> = dyn FnMut(&Operator) -> Option<Vec<Instruction<'static>>> + 'a;
 
+pub type Around<'a> = dyn FnMut(&Operator) -> Vec<Instruction<'static>> + 'a;
+
 #[derive(Default)]
 pub struct Added<'a> {
 	pub types: Vec<(Vec<ValType>, Vec<ValType>)>,
@@ -123,8 +125,9 @@ pub struct Added<'a> {
 	/// 64-bit variables.
 	pub globals: Vec<u64>,
 	pub exports: Vec<(String, ExportKind, u32)>,
-	/// Come before an instruction.
-	pub before: Option<Box<dyn FnMut(&Operator) -> Vec<Instruction<'static>> + 'a>>,
+	/// Come before and after an instruction.
+	pub before: Option<Box<Around<'a>>>,
+	pub after: Option<Box<Around<'a>>>,
 	pub replace: Option<Box<Replace<'a>>>,
 }
 
@@ -140,8 +143,11 @@ fn body(from: &wasmparser::FunctionBody, added: &mut Added) -> Result<Function> 
 				f.instruction(i);
 			}),
 			None => {
-				f.instruction(&RoundtripReencoder.instruction(op)?);
+				f.instruction(&RoundtripReencoder.instruction(op.clone())?);
 			}
+		}
+		for i in added.after.as_mut().map(|a| a(&op)).unwrap_or_default() {
+			f.instruction(&i);
 		}
 	}
 	Ok(f)

@@ -36,7 +36,7 @@ static uint64_t expect(const struct wasm_op_info *op, uint64_t old, uint64_t a, 
 	else if (!strncmp(name, "xchg", 4))
 		now = a;
 	else if (!strncmp(name, "cmpxchg", 7))
-		now = was == a ? b : was;
+		now = was == below(a, size) ? b : was;
 	else
 		assert_memory_equal(name, "load", 4);
 	return size == 8 ? now : (old & ~below(UINT64_MAX, size)) | below(now, size);

@@ -117,38 +117,21 @@ void baseline__emit_atomic_logic(struct comp *c, unsigned w, unsigned arg)
 	baseline__finish(c, type_of(w), RAX);
 }
 
-// The value is compared as a whole with what was expected: where that has more bits than the access nothing is stored.
+// Of what was expected only as many bits as the access has are compared (threads, "wraps before comparing").
 void baseline__emit_atomic_cmpxchg(struct comp *c, unsigned w, unsigned size)
 {
 	struct wasm_memarg m = wasm_read_memarg(&c->p);
 	struct x64 *a = &c->a;
-	struct x64_label other = X64_LABEL, done = X64_LABEL;
-	bool narrow = size < (w == W64 ? 8u : 4u);
 	baseline__spill_temps_below(c, c->sp);
 	struct val v = pop(c), expected = pop(c), index = pop(c);
 	struct x64_mem at = x64_at(x64_r64(place_beside_rax(c, &index, &m, size)), 0);
 	uint8_t r = baseline__use_reg(c, &v);
 	baseline__move_to(c, RAX, &expected);
-	if (narrow) {
-		uint8_t t = alloc(c, false);
-		if (size == 4)
-			x64_mov_rr(a, W32, t, RAX);
-		else
-			x64_ext_rr(a, W32, size == 1 ? EXT_ZX8 : EXT_ZX16, t, RAX);
-		x64_alu_rr(a, w, ALU_CMP, t, RAX);
-		x64_jcc(a, CC_NE, &other);
-	}
 	baseline__site(c, TRAP_MEMORY_OUT_OF_BOUNDS);
 	x64_atomic_mr(a, ATOMIC_OP_CMPXCHG, size, at, r);
 	zero_extend(c, size, RAX);
 	if (size == 4)
 		x64_mov_rr(a, W32, RAX, RAX);
-	if (narrow) {
-		x64_jmp(a, &done);
-		x64_bind(a, &other);
-		load(c, size, RAX, at);
-		x64_bind(a, &done);
-	}
 	c->zf_at = UINT32_MAX;
 	baseline__finish(c, type_of(w), RAX);
 }

@@ -74,6 +74,8 @@ class Peer:
         c.epoch_interruption = True
         c.cranelift_opt_level = "none"
         c.parallel_compilation = False
+        # A quarter of its compiling.
+        wasmtime._bindings.wasmtime_config_cranelift_flag_set(c.ptr(), b"regalloc_algorithm", b"single_pass")
         self.engine = wasmtime.Engine(c)
         threading.Thread(target=self._tick, daemon=True).start()
 

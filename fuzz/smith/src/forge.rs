@@ -45,6 +45,8 @@ pub struct Plan {
 	pub gc: bool,
 	pub exceptions: bool,
 	pub simd: bool,
+	/// Of a function, outside of blocks.
+	pub most_statements: u64,
 	pub memories: Vec<MemoryType>,
 	pub tables: Vec<TableType>,
 	pub globals: Vec<ValType>,
@@ -333,6 +335,7 @@ fn plan(r: &mut Random) -> Plan {
 		gc,
 		exceptions: r.percent(60),
 		simd,
+		most_statements: r.choice(&[2, 2, 3, 5, 9]),
 		memories: (0..1 + r.next() % 3).map(|_| memory(r)).collect(),
 		tables: vec![table(r, RefType::FUNCREF), table(r, RefType::FUNCREF), table(r, RefType::EXTERNREF)],
 		globals: (0..6).map(|i| if i < 5 && (simd || i < 4) { KINDS[i] } else { ValType::I64 }).collect(),
@@ -398,7 +401,7 @@ fn body(p: &Plan, all: &[Signature], r: &mut Random, me: u32) -> Function {
 	locals.extend(refs(p));
 	let f = Function::new_with_locals_types(locals);
 	let mut b = Body { r, plan: p, all, f, me, nparams, loops: 0 };
-	let n = 3 + b.r.next() % 6;
+	let n = 1 + b.r.next() % b.plan.most_statements;
 	b.statements(n as u32, 2);
 	b.result();
 	b.f

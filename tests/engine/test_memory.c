@@ -42,6 +42,67 @@ static void bulk_operations_know_their_bounds_L12(void **state UNUSED)
 	guest_release(&g);
 }
 
+// ---- what stands for what a store has ------------------------------------------------------------------------------------------------------
+// So many globals.
+static void init_of_globals(struct guest *g, uint32_t n)
+{
+	struct err e = {0};
+	struct buf text = {0};
+	*g = (struct guest){0};
+	buf_printf(&text, MODULE GLOBALS "[ #%u ", n);
+	for (uint32_t i = 0; i < n; i++)
+		buf_put_str(&text, "7f 01 i32.const #0 end ");
+	buf_put_str(&text, "] ");
+	assert_true(buf_put_byte(&text, 0));
+	build_text(&g->bytes, (const char *)text.ptr);
+	buf_release(&text);
+	if (!guest_compile(g, &e))
+		fail_msg("%s", e.text);
+}
+
+// How often a store within the limits has the module; what then is wrong.
+static uint32_t instances_within(struct guest *g, const struct vm_limits *limits, struct err *e)
+{
+	uint32_t n = 0;
+	*e = (struct err){0};
+	assert_true(vm_store_new(shard, limits, &g->st, e));
+	while (n < 10000 && vm_instance_allocate(g->st, g->mod, NULL, 0, &g->inst, e))
+		n++;
+	assert_int_equal(e->code, ERR_LIMIT);
+	return n;
+}
+
+static void records_of_what_instances_have_are_within_the_memory(void **state UNUSED)
+{
+	struct vm_limits limits = VM_LIMITS_DEFAULT;
+	struct guest g;
+	struct err e;
+	limits.memory = 4u << 20;
+	init_of_globals(&g, 10000);
+	assert_in_range(instances_within(&g, &limits, &e), 3, 10);  // 5 MiB of them, of which one is not counted; a global has 50 bytes at least
+	assert_non_null(strstr(e.text, "memory limit exceeded"));
+	assert_in_range(vm_store_memory_used(g.st), 3u << 20, limits.memory);
+	guest_release(&g);
+	init_of_globals(&g, 10);
+	assert_true(vm_store_new(shard, &limits, &g.st, &e));
+	assert_true(vm_instance_allocate(g.st, g.mod, NULL, 0, &g.inst, &e));
+	assert_int_equal(vm_store_memory_used(g.st), 0);
+	guest_release(&g);
+}
+
+static void an_instance_has_so_many_memories(void **state UNUSED)
+{
+	struct vm_limits limits = VM_LIMITS_DEFAULT;
+	struct guest g = {0};
+	struct err e = {0};
+	limits.memories = 7;
+	build_text(&g.bytes, MODULE MEMORIES "[ 02 00 00 00 00 ] ");
+	assert_true(guest_compile(&g, &e));
+	assert_int_equal(instances_within(&g, &limits, &e), 3);
+	assert_non_null(strstr(e.text, "at most 7"));
+	guest_release(&g);
+}
+
 // ---- growth under the feet of a call ------------------------------------------------------------------------------------------------------
 static enum trap host_grows(struct vm_call *call, const uint64_t *args, uint64_t *results)
 {
@@ -285,6 +346,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bulk_operations_know_their_bounds_L12),
+		cmocka_unit_test(records_of_what_instances_have_are_within_the_memory),
+		cmocka_unit_test(an_instance_has_so_many_memories),
 		cmocka_unit_test(memory_grown_by_a_callee_or_the_host_is_there_after_the_call_L32),
 		cmocka_unit_test(tables_are_not_mixed_up_L33),
 		cmocka_unit_test(a_dropped_segment_has_length_0_L34),

@@ -304,7 +304,8 @@ static bool allocate(struct canon_instance *i, struct err *e)
 	struct functions f;
 	if (!functions_new(i, &f))
 		return err_nomem(e);
-	return make_functions(i, &f, e) && make_core(i, &f, e) && allocate_core(i, &f, e) && resolve_all(i, &f, e);
+	return vm_store_charge_records(i->store, i->own.used, e) && make_functions(i, &f, e) && make_core(i, &f, e) && allocate_core(i, &f, e) &&
+		resolve_all(i, &f, e);
 }
 
 bool canon_instance_new(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits, void *user,

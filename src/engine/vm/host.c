@@ -4,6 +4,8 @@
 static bool host_func_new(struct vm_store *st, uint32_t type_id, vm_host_fn fn, void *data, const char *name, uint32_t *ret_func, struct err *e)
 {
 	struct vm__sig *sig = vm__sig_of(st->shard, type_id);
+	if (!vm_store_charge_records(st, sizeof(struct vm__host) + sizeof(struct abi_func), e))
+		return false;
 	struct vm__host *h = sig ? ARENA_NEW(&st->arena, struct vm__host) : NULL;
 	if (!h)
 		return err_nomem(e);

@@ -202,12 +202,27 @@ static bool make_own(struct vm_instance *inst, struct err *e)
 	return true;
 }
 
+// Bytes that stand for an instance: its struct, arrays and vmctx, and what is its own; of a table also what the heap takes for the least one.
+static uint64_t records_of(const struct vm_module *mod)
+{
+	enum { LEAST_TABLE = 32 };
+	const struct wasm_module *m = mod->m;
+	uint64_t names = (uint64_t)m->nmemories + m->ntables + m->nglobals + m->ntags;
+	uint64_t own = (m->nfuncs - m->nimported_funcs) * sizeof(struct abi_func) + (m->nglobals - m->nimported_globals) * sizeof(struct vm_global) +
+		(m->ntables - m->nimported_tables) * (sizeof(struct vm_table) + LEAST_TABLE) + (m->nmemories - m->nimported_memories) * sizeof(struct vm_memory) +
+		(m->ntags - m->nimported_tags) * sizeof(struct vm_tag);
+	return sizeof(struct vm_instance) + mod->layout.size + names * sizeof(void *) + (uint64_t)m->nfuncs * sizeof(uint32_t) + own +
+		(m->nelems + m->ndata) / 8;
+}
+
 // Memories and tables that were made for an instance that could not be finished stay in the store until it is freed.
 bool vm_instance_allocate(struct vm_store *st, struct vm_module *mod, const struct vm_extern *imports, uint32_t nimports, struct vm_instance **ret,
 	struct err *e)
 {
 	const struct wasm_module *m = mod->m;
 	BUG_ON(nimports != m->nimports);
+	if (!vm_store_charge_records(st, records_of(mod), e))
+		return false;
 	struct vm_instance *inst = ARENA_NEW(&st->arena, struct vm_instance);
 	if (!inst)
 		return err_nomem(e);

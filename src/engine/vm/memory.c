@@ -148,6 +148,9 @@ bool vm_memory_new(struct vm_store *st, const struct wasm_memory_type *type, str
 	uint64_t most = most_bytes(type), length = type->limits.min << shift_of(type);
 	if (type->limits.min > most >> shift_of(type))
 		return err_set(e, ERR_LIMIT, "memory size must be at most %llu pages", (unsigned long long)(most >> shift_of(type)));
+	if (st->limits.memories && st->nmemories == st->limits.memories)
+		return err_set(e, ERR_LIMIT, "too many memories in one instance: at most %u are supported", st->limits.memories);
+	st->nmemories++;
 	if (type->limits.shared)
 		return new_shared(st, type, ret, e);
 	struct vm_memory *m = ARENA_NEW(&st->arena, struct vm_memory);

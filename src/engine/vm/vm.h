@@ -88,11 +88,12 @@ struct vm_limits {
 	uint64_t memory;          // bytes: memories, tables and what else is charged to vm_store_account; UINT64_MAX: none
 	uint64_t table_elements;  // of all tables together
 	uint64_t stack;           // bytes a guest may use of a stack (at most 1 MiB on fibers)
+	uint32_t memories;        // of all instances together: their address space is the process's, which has a few thousand cells; 0: none is refused
 	bool survives_traps;      // false: a trap poisons the store, every later vm_call returns TRAP_POISONED
 	bool may_block;           // memory.atomic.wait may block the thread of the shard, and trap where it may not
 };
-// 256 MiB, 1,000,000, 1 MiB, poisoned by traps.
-#define VM_LIMITS_DEFAULT ((struct vm_limits){.memory = 256u << 20, .table_elements = 1000000, .stack = 1u << 20})
+// 256 MiB, 1,000,000, 1 MiB, 256, poisoned by traps.
+#define VM_LIMITS_DEFAULT ((struct vm_limits){.memory = 256u << 20, .table_elements = 1000000, .stack = 1u << 20, .memories = 256})
 
 NODISCARD bool vm_store_new(struct vm_shard *s, const struct vm_limits *limits, struct vm_store **ret, struct err *e);
 // Frees all instances, host functions, memories... of it. No fiber may be inside. Its cells go back to the shard.
@@ -102,6 +103,9 @@ bool vm_store_is_poisoned(const struct vm_store *st);  // for tests
 void vm_store_poison(struct vm_store *st);
 // The memory account: memories, tables and what the host holds on behalf of the store.
 struct account *vm_store_account(struct vm_store *st);
+// Before so many bytes are allocated that stand for functions, globals, instances and the like as long as the store lives: a module makes some 90 bytes of
+// them of 5, and a component may have it ten thousand times. All but the first MiB of a store's are charged to its account. ERR_LIMIT.
+NODISCARD bool vm_store_charge_records(struct vm_store *st, uint64_t bytes, struct err *e);
 uint64_t vm_store_memory_used(const struct vm_store *st);
 uint64_t vm_store_memory_peak(const struct vm_store *st);  // since the last reset
 // The host is about to write into a memory of this store though its guest is not the one that runs (rule 4): page faults from now on are its, or its pages

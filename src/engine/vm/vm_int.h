@@ -200,6 +200,8 @@ struct vm_store {
 	struct account account;
 	uint64_t own_used;  // of the account: memories and tables, which an image restores
 	uint64_t table_elements;
+	uint64_t records;   // bytes of what stands for functions, globals, instances (vm_store_charge_records)
+	uint32_t nmemories;  // of guests
 	struct vm__exceptions exceptions;
 	struct vm__heap *heap;  // of objects; NULL: no module has types of any
 	// in order of creation

@@ -133,7 +133,7 @@ static inline bool canon__in_memory(const struct canon__cx *cx, uint64_t ptr, ui
 bool canon__fail(struct canon__cx *cx, enum trap t, const char *fmt, ...) PRINTF_LIKE(3, 4);
 // The same for want of memory, with the limit that was met: `what`, of `n` bytes, had no room.
 bool canon__no_room(struct canon__cx *cx, const char *what, uint64_t n);
-// memmove in pieces, as work. The areas must not overlap where dst > src.
+// memmove in pieces, as work.
 bool canon__copy(struct canon__cx *cx, void *dst, const void *src, uint64_t n);
 
 // Values (lift.c, lower.c). `t` is never NULL; dst and src are native.

@@ -88,9 +88,12 @@ bool canon__copy(struct canon__cx *cx, void *dst, const void *src, uint64_t n)
 			memmove(dst, src, n);
 		return canon__work(cx, n);
 	}
-	for (uint64_t at = 0; at < n; at += VM_WORK_LOOK) {
-		uint64_t piece = min_u64(n - at, VM_WORK_LOOK);
+	// From the end where what is still to be read would be overwritten: both may be buffers of one component.
+	bool backward = (uintptr_t)dst > (uintptr_t)src;
+	for (uint64_t done = 0; done < n;) {
+		uint64_t piece = min_u64(n - done, VM_WORK_LOOK), at = backward ? n - done - piece : done;
 		memmove((uint8_t *)dst + at, (const uint8_t *)src + at, piece);
+		done += piece;
 		if (!canon__work(cx, piece))
 			return false;
 	}

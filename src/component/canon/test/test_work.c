@@ -114,6 +114,23 @@ static void copies_of_plain_lists_are_work(void **s)
 	fake_free(j.f);
 }
 
+// What a component writes to a stream it may read itself, into the buffer that it writes from.
+static void areas_that_overlap_are_copied_as_they_were(void **s)
+{
+	enum { N = 3 * VM_WORK_LOOK, BY = 100 };
+	static uint8_t bytes[N + BY], want[N];
+	struct fake *f = fake_new();
+	for (int up = 0; up < 2; up++) {
+		uint8_t *from = up ? bytes : bytes + BY, *to = up ? bytes + BY : bytes;
+		for (uint32_t i = 0; i < sizeof bytes; i++)
+			bytes[i] = (uint8_t)(i * 31 >> 5);
+		memcpy(want, from, N);
+		assert_true(canon__copy(&f->cx, to, from, N));
+		assert_memory_equal(to, want, N);
+	}
+	fake_free(f);
+}
+
 static void lowering_strings_is_work(void **s)
 {
 	static uint8_t text[BYTES];
@@ -141,6 +158,7 @@ int main(void)
 		cmocka_unit_test(lifting_strings_of_each_encoding_is_work),
 		cmocka_unit_test(lifting_lists_is_work_whatever_they_hold),
 		cmocka_unit_test(copies_of_plain_lists_are_work),
+		cmocka_unit_test(areas_that_overlap_are_copied_as_they_were),
 		cmocka_unit_test(lowering_strings_is_work),
 	};
 	struct err e = {0};

@@ -398,6 +398,8 @@ void baseline__libcall(struct comp *c, enum abi_libcall id, const uint32_t *imms
 	}
 	if (row->may_trap && row->result)
 		baseline__libcall_result(c);
+	else if (row->result == ABI_I32)
+		x64_mov_rr(a, W32, RAX, RAX);  // C says nothing of the upper half, which is to be zero (R5)
 	drop_caches(c);
 	baseline__reload_pins(c);
 	c->lock = 0;

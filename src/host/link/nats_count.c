@@ -119,11 +119,14 @@ static void count_turn(struct nats_call *k)
 	struct nats_known *known = known_of(k);
 	uint64_t now = loop_now_fresh_ns(k->part->p.loop), trip = now - k->c.left_ns;
 	bool others = known->stale_ns && now - known->stale_ns < SEEN_LATELY;
-	known->since_ns = known->since_ns ? known->since_ns : now;
+	uint64_t rest = max_u64(TRIPS * trip, rests[others].least_ns);
+	if (!known->since_ns || k->c.left_ns > known->last_ns + rest)  // else nobody had time
+		known->since_ns = now;
+	known->last_ns = now;
 	if (now - known->since_ns < rests[others].turn_ns)
 		return;
 	known->since_ns = 0;
-	known->rests_until_ns = now + max_u64(TRIPS * trip, rests[others].least_ns);
+	known->rests_until_ns = now + rest;
 }
 
 static struct nats_waiter *own(struct nats_call *k)

@@ -37,6 +37,7 @@ struct nats_known {
 	uint64_t sequence;       // 0: nothing is known
 	int64_t number;
 	uint64_t since_ns;       // since when each write has found what it expected; 0: the last one did not
+	uint64_t last_ns;        // when the last one was answered
 	uint64_t rests_until_ns; // no write before
 	uint64_t stale_ns;       // when one did not last
 };

@@ -26,7 +26,7 @@ struct thread {
 	struct writer writers[WRITERS];
 	uint64_t counts[KEYS], failed;
 	uint32_t stop;     // atomic
-	bool is_over;      // atomic
+	bool has_stopped, is_over;  // atomic
 	struct loop_remote begin;
 };
 static struct loop_pool *pool;
@@ -89,6 +89,7 @@ static void *thread_main(void *arg)
 	struct thread *t = arg;
 	while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE) || !is_quiet(t))
 		loop_run_once(t->loop, MILLISECOND);
+	__atomic_store_n(&t->has_stopped, true, __ATOMIC_RELEASE);
 	while (__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE) != 2)
 		loop_run_once(t->loop, MILLISECOND);
 	link_thread_close(host, t->loop);
@@ -251,8 +252,9 @@ static void stop_writers(void)
 		__atomic_store_n(&threads[i].stop, 1, __ATOMIC_RELEASE);
 	for (int i = 0; i < 60000 && !is_quiet(&threads[0]); i++)
 		loop_run_once(threads[0].loop, MILLISECOND);
-	for (int i = 0; i < 1000; i++)  // the others end theirs
-		loop_run_once(threads[0].loop, MILLISECOND / 10);
+	for (unsigned i = 1; i < THREADS; i++)
+		while (!__atomic_load_n(&threads[i].has_stopped, __ATOMIC_ACQUIRE))
+			loop_run_once(threads[0].loop, MILLISECOND);
 }
 
 static void close_all(void)

@@ -110,13 +110,13 @@ static void free_wire(struct link_wire *w)
 static void end(struct link_wire *w, bool refused)
 {
 	struct link_pool *p = w->pool;
-	bool was_ready = w->state == WIRE_READY || w->state == WIRE_SUSPECT;
-	uint64_t began_ns = w->connect.deadline_ns - p->server->connect_ns;
+	bool was_ready = w->state == WIRE_READY || w->state == WIRE_SUSPECT, went_well = was_ready && (w->served || !w->failed);
+	uint64_t began_ns = was_ready ? loop_now_ns(p->loop) : w->connect.deadline_ns - p->server->connect_ns;
 	free_wire(w);
-	if (was_ready)
+	if (went_well)
 		pump(p);
 	else
-		has_failed(p, refused, began_ns);
+		has_failed(p, refused, began_ns);  // also one that greeted and then answered nothing: the next one may do the same
 }
 
 void link__wire_fail(struct link_wire *w, bool refused, const char *fmt, ...)
@@ -410,6 +410,7 @@ void link__wire_took(struct link_wire *w, uint64_t number)
 	if (c)
 		release_call(w, c);
 	*slot(w, number) = NULL;
+	w->served = true;
 	if (w->pool->protocol->in_order)
 		w->first++;
 	else

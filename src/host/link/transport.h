@@ -68,6 +68,7 @@ struct link_wire {
 	bool open;               // the transport is
 	bool in_read;                // the protocol reads: the end waits for it
 	bool failed, refused;
+	bool served;                 // a call was answered
 	struct http_connect connect;
 	struct http_transport transport;
 	struct loop_timer timer;     // for connecting and the greeting; then for idleness

@@ -9,6 +9,7 @@ int cli_main(int argc, char **argv)
 	struct cli c;
 	struct err e;
 	sys_standard_fds();
+	sys_no_sigxfsz();
 	err_clear(&e);
 	int status = 2;
 	if (!cli_parse(argc, argv, &c, &e)) {

@@ -152,19 +152,31 @@ static bool parse_invoke(struct cli *c, const char *value, struct err *e)
 	return true;
 }
 
+static bool is_named(const struct serve_pair *pairs, uint32_t n, const char *name)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (strcmp(pairs[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static bool parse_env(struct cli *c, const char *value, struct err *e)
 {
-	const char *eq = strchr(value, '=');
+	const char *hint = "K=V, or K alone for the value that it has here; each K once, in UTF-8", *eq = strchr(value, '=');
 	struct serve_pair pair = {0};
-	if (eq == value || *value == 0)
-		return bad_value(e, "not NAME=VALUE", value, "K=V, or K alone for the value that it has here");
 	struct slice name;
+	if (eq == value || *value == 0)
+		return bad_value(e, "not NAME=VALUE", value, hint);
 	if (!slice_dup(&c->arena, slice_of(value, eq ? (size_t)(eq - value) : strlen(value)), &name))
 		return err_nomem(e);
 	pair.name = (const char *)name.ptr;
 	pair.value = eq ? eq + 1 : getenv(pair.name);
 	if (!pair.value)
 		return bad_value(e, "no such variable here", value, "set it, or give K=V");
+	if (!utf8_is_valid(name) || !utf8_is_valid(slice_str(pair.value)))
+		return bad_value(e, "not in UTF-8", value, hint);
+	if (is_named(c->config.service.env.ptr, c->config.service.env.len, pair.name))
+		return bad_value(e, "two variables with the same name", pair.name, hint);
 	return VEC_PUSH(&c->arena, &c->config.service.env, pair, CLI_MAX_ENV) || err_set(e, ERR_USAGE, "more than %d values", CLI_MAX_ENV);
 }
 
@@ -177,9 +189,8 @@ static bool parse_config(struct cli *c, const char *value, struct err *e)
 	if (!slice_dup(&c->arena, slice_of(value, (size_t)(eq - value)), &name))
 		return err_nomem(e);
 	struct serve_pair pair = {(const char *)name.ptr, eq + 1};
-	for (uint32_t i = 0; i < c->config.service.settings.len; i++)
-		if (strcmp(c->config.service.settings.ptr[i].name, pair.name) == 0)
-			return bad_value(e, "two settings with the same key", pair.name, hint);
+	if (is_named(c->config.service.settings.ptr, c->config.service.settings.len, pair.name))
+		return bad_value(e, "two settings with the same key", pair.name, hint);
 	return VEC_PUSH(&c->arena, &c->config.service.settings, pair, CLI_MAX_ENV) || err_set(e, ERR_USAGE, "more than %d settings", CLI_MAX_ENV);
 }
 

@@ -1,5 +1,5 @@
 """`tenon run` as a command among others: its standard streams are pipes, files and terminals, signals end it, its exit status is the guest's."""
-import fcntl, os, pty, signal, subprocess, tempfile, time
+import fcntl, os, pty, resource, signal, subprocess, tempfile, time
 from pathlib import Path
 
 from assemble import *
@@ -120,6 +120,22 @@ def a_reader_that_is_slow_gets_everything_and_one_that_goes_ends_it():
     p.stdout.read(8192)
     p.stdout.close()
     check(p.wait(20) == 0, "the guest is told that its output is closed")
+
+
+def output_beyond_the_size_that_files_may_have_is_an_error_for_the_guest():
+    most = 8 << 20
+    with tempfile.TemporaryFile() as file:
+        p = subprocess.Popen(_argv(_print()), stdout=file, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+        check(p.wait(60) == 0, f"the guest is told, and ends by itself: {p.returncode}")
+        check(os.fstat(file.fileno()).st_size == most, f"{os.fstat(file.fileno()).st_size} bytes")
+
+
+def what_is_no_text_does_not_come_to_the_guest():
+    guest = _print(1)
+    for argv in (["run", guest, b"a\xff"], ["run", "--env", b"A=\xff", guest], ["run", "--env", b"\xff=A", guest], ["run", "--env", "A", guest]):
+        r = subprocess.run([str(config.tenon), *argv], capture_output=True, timeout=60, env={**os.environb, b"A": b"\xff"})
+        check(r.returncode == 2 and r.stderr.startswith(b"error: not in UTF-8: '"), f"{argv} {r.returncode} {r.stderr}")
+    check(_run(guest, "--env", "B=räksmörgås").returncode == 0, "what is goes on")
 
 
 def output_that_somebody_made_non_blocking_is_not_lost():

@@ -370,6 +370,8 @@ void sys_stop_end(void);
 void sys_stop_at_once(void);
 // A write to a pipe that nobody reads fails, and no more.
 void sys_no_sigpipe(void);
+// A file, also one in memory, that would get larger than the process may make one (ulimit -f) fails with EFBIG, and no more.
+void sys_no_sigxfsz(void);
 // An alternate stack for this thread with a guard below; sized by AT_MINSIGSTKSZ, at least 64 KiB.
 int sys_altstack_new(void **ret);
 void sys_altstack_free(void *altstack);

@@ -229,3 +229,8 @@ void sys_no_sigpipe(void)
 {
 	sys_signal_ignore(SIGPIPE);
 }
+
+void sys_no_sigxfsz(void)
+{
+	sys_signal_ignore(SIGXFSZ);
+}

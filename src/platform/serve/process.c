@@ -310,7 +310,7 @@ static void on_signal(struct loop_io *io, uint32_t ready)
 // Before anything else: a signal that means nothing to a server does not end it, at no time. SIGTERM and SIGINT do, until they are read.
 static void ignore_signals(void)
 {
-	static const int ignored[] = {SIGPIPE, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGXFSZ};
+	static const int ignored[] = {SIGPIPE, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO};
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
 		sys_signal_ignore(ignored[i]);
 }

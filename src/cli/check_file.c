@@ -18,6 +18,8 @@ static const struct {
 	{SLICE_LIT("\x1f\x8b"), "an archive (gzip), not a component", "unpack it and give the .wasm"},
 	{SLICE_LIT("\x28\xb5\x2f\xfd"), "an archive (zstd), not a component", "unpack it and give the .wasm"},
 	{SLICE_LIT("#!"), "a script, not a component", "give a .wasm"},
+	{SLICE_LIT("<"), "a page (HTML or XML), not a component", "an address that was fetched may have answered with it: fetch the .wasm itself"},
+	{SLICE_LIT("version https://git-lfs"), "what Git LFS left in a file's place, not a component", "git lfs pull"},
 };
 
 static bool looks_like_reference(struct slice path)
@@ -53,6 +55,10 @@ bool cli_check_head(const char *path, struct slice head, bool modules_too, struc
 			return true;
 		err_set(e, ERR_INVALID, "'%s' is a core module, not a component", path);
 		return err_hint(e, "make a component of it: wasm-tools component new %s -o component.wasm", path);
+	}
+	if (!head.len) {
+		err_set(e, ERR_MALFORMED, "'%s' is empty", path);
+		return err_hint(e, "what was to write it has failed, or has not come to it yet");
 	}
 	if (starts_like_wat(head)) {
 		err_set(e, ERR_MALFORMED, "'%s' is WebAssembly text, not binary", path);

@@ -17,6 +17,7 @@ struct doctor_facts {
 	uint64_t memory;           // bytes: the least of machine and cgroups
 	bool memory_is_known;      // can the process tell how much it uses?
 	uint64_t descriptors, threads;
+	uint64_t file_size;        // bytes that a file may have, also one in memory; UINT64_MAX: as many as there are
 	enum sys_lookup lookup;
 	enum vm_reset_method reset;
 	char huge_pages[80];       // "always [madvise] never"; empty: none
@@ -38,7 +39,7 @@ struct doctor_row {
 	char found[600];
 	const char *costs, *todo;  // NULL where all is well
 };
-#define DOCTOR_ROWS 15
+#define DOCTOR_ROWS 16
 // Fills so many rows.
 void doctor_judge(const struct doctor_facts *f, struct doctor_row *ret);
 

@@ -63,6 +63,7 @@ void doctor_look(const char *root, struct doctor_facts *f)
 	f->memory_is_known = text[0] != 0;
 	f->descriptors = sys_limit(SYS_LIMIT_DESCRIPTORS);
 	f->threads = sys_limit(SYS_LIMIT_THREADS);
+	f->file_size = sys_limit(SYS_LIMIT_FILE_SIZE);
 	read_line(root, "/sys/kernel/mm/transparent_hugepage/enabled", f->huge_pages, sizeof f->huge_pages);
 	f->cache_maps = tier_cache_check(f->cache_path, sizeof f->cache_path, &f->cache);
 	f->filters = sys_has_call_filters();

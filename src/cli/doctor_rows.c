@@ -115,6 +115,19 @@ static void threads(const struct doctor_facts *f, struct doctor_row *r)
 		judge(r, DOCTOR_COSTS, "what blocks (files, names) may find no thread and fail", "ulimit -u 4096 (systemd: TasksMax)");
 }
 
+// Code and what instances begin with lie in files in memory, which the limit is about, too.
+static void file_size(const struct doctor_facts *f, struct doctor_row *r)
+{
+	if (f->file_size == UINT64_MAX)
+		found(r, "no limit");
+	else
+		found(r, "at most %llu KiB", (unsigned long long)f->file_size / KIB);
+	if (f->file_size < MIB)
+		judge(r, DOCTOR_MISSING, "code and the memory of instances lie in files in memory: next to nothing can be run", "ulimit -f unlimited");
+	else if (f->file_size < GIB)
+		judge(r, DOCTOR_COSTS, "what is larger is refused: code of a component, a log, a store", "ulimit -f unlimited (systemd: LimitFSIZE)");
+}
+
 static void paths(const struct doctor_facts *f, struct doctor_row *r)
 {
 	static const char *const how[] = {"openat2, from the caches without a wait", "openat2", "no openat2: component by component"};
@@ -175,7 +188,7 @@ void doctor_judge(const struct doctor_facts *f, struct doctor_row *ret)
 		const char *name;
 		void (*judge)(const struct doctor_facts *f, struct doctor_row *r);
 	} rows[] = {{"processor", processor}, {"engine", engine}, {"cores", cores}, {"address space", address_space}, {"mappings", mappings}, {"overcommit", overcommit},
-		{"memory", memory}, {"descriptors", descriptors}, {"threads", threads}, {"paths", paths}, {"reset", reset}, {"huge pages", huge_pages}, {"cache", cache},
+		{"memory", memory}, {"descriptors", descriptors}, {"threads", threads}, {"file size", file_size}, {"paths", paths}, {"reset", reset}, {"huge pages", huge_pages}, {"cache", cache},
 		{"certificates", roots}, {"lines of traps", filters}};
 	_Static_assert(ARRAY_LEN(rows) == DOCTOR_ROWS, "the header says how many");
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

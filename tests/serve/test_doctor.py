@@ -61,6 +61,12 @@ def little_address_space_is_told():
     _is(_doctor((resource.RLIMIT_AS, 2 << 30))["address space"], "costs", "0")
 
 
+def small_files_are_told():
+    _is(_doctor((resource.RLIMIT_FSIZE, 1 << 10), status=5)["file size"], "missing", "1 KiB")
+    _is(_doctor((resource.RLIMIT_FSIZE, 8 << 20))["file size"], "costs", "8192 KiB")
+    _is(_doctor()["file size"], "ok", "no limit")
+
+
 def few_threads_are_told():
     _is(_doctor((resource.RLIMIT_NPROC, 10))["threads"], "costs", "10")
 

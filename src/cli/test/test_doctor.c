@@ -24,6 +24,7 @@ static struct doctor_facts everything(void)
 		.memory_is_known = true,
 		.descriptors = 65536,
 		.threads = UINT64_MAX,
+		.file_size = UINT64_MAX,
 		.huge_pages = "[always] madvise never",
 		.cache_path = "/c",
 		.cache_maps = true,
@@ -71,6 +72,8 @@ static void expect(const char *name, enum doctor_state state, struct doctor_fact
 
 static void each_lack_is_told_in_its_row(void **state)
 {
+	expect("file size", DOCTOR_MISSING, LACKS(file_size, 64 * KIB), "at most 64 KiB");
+	expect("file size", DOCTOR_COSTS, LACKS(file_size, MIB), "at most 1024 KiB");
 	expect("processor", DOCTOR_MISSING, LACKS(cpu_suffices, false), "less than x86-64-v2");
 	expect("processor", DOCTOR_COSTS, LACKS(cpu, CODE_CPU_LZCNT), "no avx2");
 	expect("cores", DOCTOR_COSTS, LACKS(cores, 1), "1,");

@@ -327,8 +327,8 @@ uint64_t sys_max_map_count(void);
 // ==== what this machine and this process have (sys_machine.c) ==========================================================================
 // A small file as it is now, with a zero byte behind it; what does not fit is left out. Its length, or -errno.
 int64_t sys_read_text(const char *path, char *into, size_t size);
-enum sys_limit { SYS_LIMIT_ADDRESS_SPACE, SYS_LIMIT_DESCRIPTORS, SYS_LIMIT_THREADS };
-// As far as it may be raised; UINT64_MAX: as far as one likes.
+enum sys_limit { SYS_LIMIT_ADDRESS_SPACE, SYS_LIMIT_DESCRIPTORS, SYS_LIMIT_THREADS, SYS_LIMIT_FILE_SIZE };
+// As far as it may be raised, but for the size of files, which is as it is; UINT64_MAX: as far as one likes.
 uint64_t sys_limit(enum sys_limit what);
 // Could system calls of this process be filtered (sys_confine)?
 bool sys_has_call_filters(void);

@@ -24,9 +24,12 @@ int64_t sys_read_text(const char *path, char *into, size_t size)
 
 uint64_t sys_limit(enum sys_limit what)
 {
-	static const int resources[] = {[SYS_LIMIT_ADDRESS_SPACE] = RLIMIT_AS, [SYS_LIMIT_DESCRIPTORS] = RLIMIT_NOFILE, [SYS_LIMIT_THREADS] = RLIMIT_NPROC};
+	static const int resources[] = {[SYS_LIMIT_ADDRESS_SPACE] = RLIMIT_AS, [SYS_LIMIT_DESCRIPTORS] = RLIMIT_NOFILE, [SYS_LIMIT_THREADS] = RLIMIT_NPROC, [SYS_LIMIT_FILE_SIZE] = RLIMIT_FSIZE};
 	struct rlimit l;
-	return getrlimit(resources[what], &l) < 0 || l.rlim_max == RLIM_INFINITY ? UINT64_MAX : l.rlim_max;
+	if (getrlimit(resources[what], &l) < 0)
+		return UINT64_MAX;
+	rlim_t limit = what == SYS_LIMIT_FILE_SIZE ? l.rlim_cur : l.rlim_max;
+	return limit == RLIM_INFINITY ? UINT64_MAX : limit;
 }
 
 bool sys_has_call_filters(void)

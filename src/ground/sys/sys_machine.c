@@ -24,7 +24,12 @@ int64_t sys_read_text(const char *path, char *into, size_t size)
 
 uint64_t sys_limit(enum sys_limit what)
 {
-	static const int resources[] = {[SYS_LIMIT_ADDRESS_SPACE] = RLIMIT_AS, [SYS_LIMIT_DESCRIPTORS] = RLIMIT_NOFILE, [SYS_LIMIT_THREADS] = RLIMIT_NPROC, [SYS_LIMIT_FILE_SIZE] = RLIMIT_FSIZE};
+	static const int resources[] = {
+		[SYS_LIMIT_ADDRESS_SPACE] = RLIMIT_AS,
+		[SYS_LIMIT_DESCRIPTORS] = RLIMIT_NOFILE,
+		[SYS_LIMIT_THREADS] = RLIMIT_NPROC,
+		[SYS_LIMIT_FILE_SIZE] = RLIMIT_FSIZE,
+	};
 	struct rlimit l;
 	if (getrlimit(resources[what], &l) < 0)
 		return UINT64_MAX;

@@ -208,6 +208,7 @@ def bytes_of_a_change_that_did_not_come_about_are_not_kept():
 def releases_are_numbered_from_one():
     with Folder() as top, Host(top) as host:
         host.start(host.write("shop", _component("api", "a", "/..."), a=HELLO))
+        check("nothing was changed yet" in host.tenon("undo", status=6), "before the first")
         host.tenon("scale", "api", "--max", 3)
         check("not a release" in host.tenon("undo", "shop", "--to", 0, status=2), "--to 0")
         a = ask(host.socket, "/v1/apps/shop/undo", "POST", body='{"to":0}', headers=[("Content-Type", "application/json")])

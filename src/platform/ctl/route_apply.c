@@ -111,6 +111,8 @@ static bool run_undo(struct ctl_op *op, const struct whole *w, struct err *e)
 										 : 0;
 	while (r && r->number != to)
 		r = r->older;
+	if (!r && to <= 1 && !w->to)
+		return err_set(e, ERR_REFUSED, "nothing was changed yet: there is no release to go back to");
 	if (!r || r == newest)
 		return err_set(e, ERR_REFUSED, r ? "release %llu is in force" : "there is no release %llu to go back to", (unsigned long long)to);
 	bool moved = newest->link[0] && r == newest->older;

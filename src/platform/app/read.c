@@ -49,7 +49,7 @@ bool app__hint_keys(struct app__load *l, enum app__table table, struct slice nam
 static bool check_secrets(struct app__load *l, unsigned flags, const char *name, const struct app_text *t)
 {
 	size_t from = strlen(t->raw), to = from;
-	if (!t->is_secret || flags & APP__SECRET)
+	if (!t->is_secret || flags & APP__SECRET || l->app->format == APP_SPIN)  // a spin.toml can't say that it may be
 		return true;
 	if (flags & APP__URL)
 		(void)app__url_password(t->raw, &from, &to);

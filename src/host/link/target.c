@@ -185,7 +185,10 @@ static bool set_url(struct arena *a, struct slice scheme, struct slice rest, str
 	if (at < authority.len)
 		show_user(&text, user, ret);
 	buf_printf(&text, "%.*s%s%.*s", SLICE_ARGS(place), path.len ? "/" : "", SLICE_ARGS(path));
-	return set_host(a, place, ret, e) && set_user(a, user, ret, e) && decode(a, path, &ret->path, e) && keep(a, &text, &ret->text, e);
+	if (set_host(a, place, ret, e) && set_user(a, user, ret, e) && decode(a, path, &ret->path, e))
+		return keep(a, &text, &ret->text, e);
+	buf_release(&text);
+	return false;
 }
 
 // ---- the whole ------------------------------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ static void close_thread(struct serve_thread *t)
 	for (unsigned i = 0; i < serve__have(&p->n_services); i++)
 		if (p->services[i]->shards)
 			serve__shard_close(&p->services[i]->shards[t->index]);
-	if (p->begun && t->vm && p->beside.thread_end)
+	if (p->begun && (t->vm || t == &p->threads[0]) && p->beside.thread_end)  // on thread 0 something may have been asked before it was opened
 		p->beside.thread_end(p->beside.ctx, t->loop);
 	seam_tasks_free(t->tasks);
 	t->tasks = NULL;

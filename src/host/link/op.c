@@ -283,7 +283,8 @@ static void on_late(struct loop_timer *t)
 		s->errors++;
 	snprintf(op->ret_text, sizeof op->ret_text, "%s",
 		waited                        ? "the store was being changed until the deadline of the call"
-			: op->code == LINK_UNSENT ? "the store did not take it before the deadline of the call"
+			: op->code == LINK_UNSENT ? is_write(op) ? "the store did not take it before the deadline of the call"
+													 : "the store did not answer before the deadline of the call"
 									  : "the store did not answer before the deadline of the call: it may have happened");
 	op->done(op);
 }

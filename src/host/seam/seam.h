@@ -530,7 +530,7 @@ NODISCARD void *seam_chore_new(struct pool *memory, uint64_t group, size_t size,
 void seam_chore_free(void *data);
 // What it takes of a processor is on the budget of that task, if it is still there when the chore has run.
 void seam_chore_pays(void *data, struct seam_task *t);
-// Runs it for the call's task, and waits until it has run; the data is the caller's again. *ret_full: the pool has no place, it has not run. SEAM_KILLED: the data is gone.
+// Runs it for the call's task, and waits until it has; the data is the caller's again. *ret_full: the pool has no place, it has not run. SEAM_KILLED: the data is gone.
 enum seam_result seam_chore_do(struct seam_call *c, struct loop_pool *p, void *data, bool *ret_full);
 // The same without waiting: `done` is called on the loop when it has run; the data is the caller's again then. false: the pool has no place.
 NODISCARD bool seam_chore_begin(void *data, struct loop_pool *p, struct loop *l, void (*done)(void *data, void *ctx), void *ctx);

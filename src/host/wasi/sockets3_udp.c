@@ -68,7 +68,7 @@ enum seam_result wasi_sockets3_types_udp_socket_send(struct seam_call *c, const 
 		return DO(ret, -EINVAL);
 	int why = wasi__socket_bind_any(s);
 	enum seam_result r = SEAM_OK;
-	while (why == 0 && (why = wasi__socket_send(s, slice_of(args->data.ptr, args->data.len), named ? &to : NULL)) == -EAGAIN && r == SEAM_OK) {
+	while (why == 0 && r == SEAM_OK && (why = wasi__socket_send(s, slice_of(args->data.ptr, args->data.len), named ? &to : NULL)) == -EAGAIN) {
 		why = 0;
 		if (!wasi__socket_is_ready(s, true))
 			r = wasi__event_wait(c, &s->event);

@@ -536,6 +536,59 @@ static void what_nobody_wants_is_not_compiled(void **state)
 	guest_release(&g);
 }
 
+// Functions of 60,000 bytes, each of which gives its number: `run` calls them all, from the last to the first.
+enum { LARGE = 12 };
+static void put_large(struct buf *out)
+{
+	struct buf code = {0}, f = {0};
+	build_text(out, MODULE TYPES "[ 01 60 01 7f 01 7f ] ");
+	buf_put_byte(out, 3);
+	put_leb(out, LARGE + 2);
+	put_leb(out, LARGE + 1);
+	for (unsigned i = 0; i <= LARGE; i++)
+		buf_put_byte(out, 0);
+	build_text(out, EXPORTS "[ 01 'run' 00 00 ] ");
+	put_leb(&code, LARGE + 1);
+	build_text(&f, "00 local.get #0 ");
+	for (unsigned i = LARGE; i; i--) {
+		buf_put_byte(&f, 0x10);
+		put_leb(&f, i);
+	}
+	buf_put_byte(&f, 0x0b);
+	put_sized(&code, &f);
+	for (unsigned i = 1; i <= LARGE; i++) {
+		build_text(&f, "00 local.get #0 ");
+		for (unsigned k = 0; k < 20000; k++)
+			build_text(&f, "i32.const #1 i32.add ");
+		for (unsigned k = 0; k < i; k++)
+			build_text(&f, "i32.const #1 i32.sub ");
+		buf_put_byte(&f, 0x0b);
+		put_sized(&code, &f);
+	}
+	buf_put_byte(out, 10);
+	put_sized(out, &code);
+}
+
+// What is large is compiled ahead, by a thread beside who calls and by who waits for it; it is there when the file is closed, and who calls it before waits.
+static void what_is_large_is_compiled_beside_who_calls_it(void **state)
+{
+	for (unsigned round = 0; round < 4; round++) {
+		struct guest g = {0};
+		struct tier_file *f;
+		put_large(&g.bytes);
+		begin_file(&g, &f);
+		assert_int_equal(vm_instance_initialize(g.inst), TRAP_NONE);
+		if (round % 2)
+			gives(&g, LARGE * 20000 - LARGE * (LARGE + 1) / 2 + 5, "run", 5);
+		tier_file_close(f);
+		for (uint32_t i = 1; i <= LARGE; i++)
+			assert_true(is_there(&g, i));
+		assert_int_equal(is_there(&g, 0), round % 2);
+		gives(&g, LARGE * 20000 - LARGE * (LARGE + 1) / 2 + 5, "run", 5);
+		guest_release(&g);
+	}
+}
+
 static unsigned open_files(void)
 {
 	unsigned n = 0;
@@ -677,6 +730,7 @@ int main(void)
 		cmocka_unit_test(threads_that_call_the_same_wait_for_one),
 		cmocka_unit_test(the_whole_takes_its_place_at_a_reset),
 		cmocka_unit_test(what_nobody_wants_is_not_compiled),
+		cmocka_unit_test(what_is_large_is_compiled_beside_who_calls_it),
 		cmocka_unit_test(files_of_many_modules_keep_no_descriptors),
 		cmocka_unit_test(who_is_killed_while_it_compiles_ends),
 		cmocka_unit_test(without_memory_for_it_all_is_compiled_at_once),

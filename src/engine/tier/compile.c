@@ -42,13 +42,18 @@ struct piece {
 	uint32_t module, first, end;  // functions of the module's index space
 };
 
+// Functions that are too large to be compiled while somebody waits.
+struct place {
+	uint32_t module, func;
+};
+typedef VEC(struct place) places;
+
 struct compile_job {
 	const struct wasm_module *const *modules;
 	struct abi_layout *layouts;
 	uint32_t n_modules;
 	struct baseline_options options;
-	bool large_only;             // the rest is only validated
-	struct tier__lazy **lazies;  // whose the modules are; NULL: nobody's
+	struct tier__lazy **lazies;  // whose the modules are: nothing is compiled, and what is large is noted. NULL: nobody's
 	struct piece *pieces;
 	uint32_t n_pieces;
 	bool (*is_over)(void);
@@ -62,6 +67,7 @@ struct compile_thread {
 	struct compile_job *job;
 	struct baseline_output *outputs;  // one a module
 	const struct wasm_module *checks;  // that its scratch checks bodies of
+	places large;
 	struct sys_thread thread;
 };
 
@@ -91,22 +97,26 @@ static bool compile_func(struct compile_thread *t, uint32_t module, uint32_t fun
 	return baseline_compile_func(m, func, &info, &j->layouts[module], &j->options, &t->outputs[module], e) || err_note(e, "function %u", func);
 }
 
+static bool check_func(struct compile_thread *t, uint32_t module, uint32_t func, struct wasm_scratch *scratch, struct err *e)
+{
+	const struct wasm_module *m = t->job->modules[module];
+	uint64_t nlisted;
+	tier__lazy_take_body(t->job->lazies[module], func);
+	if (!wasm_check_func(scratch, func, &nlisted, e))
+		return false;
+	return !is_large(&m->funcs[func], nlisted) || VEC_PUSH(NULL, &t->large, ((struct place){module, func}), UINT32_MAX) || err_nomem(e);
+}
+
 static bool compile_piece(struct compile_thread *t, const struct piece *p, struct wasm_scratch *scratch, struct err *e)
 {
 	struct compile_job *j = t->job;
 	const struct wasm_module *m = j->modules[p->module];
-	if (j->large_only && t->checks != m && !wasm_check_begin(scratch, m, e))
+	if (j->lazies && t->checks != m && !wasm_check_begin(scratch, m, e))
 		return false;
 	t->checks = m;
-	for (uint32_t f = p->first; f < p->end; f++) {
-		uint64_t nlisted;
-		if (j->lazies)
-			tier__lazy_take_body(j->lazies[p->module], f);
-		if (j->large_only && !wasm_check_func(scratch, f, &nlisted, e))
+	for (uint32_t f = p->first; f < p->end; f++)
+		if (!(j->lazies ? check_func : compile_func)(t, p->module, f, scratch, e))
 			return false;
-		if ((!j->large_only || is_large(&m->funcs[f], nlisted)) && !compile_func(t, p->module, f, scratch, e))
-			return false;
-	}
 	return true;
 }
 
@@ -166,20 +176,8 @@ static void run_threads(struct compile_thread *threads, unsigned n)
 		sys_thread_join(&threads[t].thread);
 }
 
-// What becomes of the k-th module's outputs, one a thread.
-typedef bool (*finish_fn)(const struct compile_job *j, uint32_t k, struct baseline_output *const *outputs, uint32_t n, void *ret, struct err *e);
-
-static bool finish_modules(const struct compile_job *j, struct compile_thread *threads, unsigned n_threads, finish_fn finish, void *ret, struct err *e)
-{
-	for (uint32_t k = 0; k < j->n_modules; k++) {
-		struct baseline_output *outputs[MAX_THREADS];
-		for (unsigned t = 0; t < n_threads; t++)
-			outputs[t] = &threads[t].outputs[k];
-		if (!finish(j, k, outputs, n_threads, ret, e))
-			return false;
-	}
-	return true;
-}
+// What becomes of it all: the k-th module's outputs are one a thread.
+typedef bool (*finish_fn)(const struct compile_job *j, struct compile_thread *threads, unsigned n_threads, void *ret, struct err *e);
 
 static bool run(struct compile_job *j, unsigned n_threads, finish_fn finish, void *ret, struct err *e)
 {
@@ -198,12 +196,13 @@ static bool run(struct compile_job *j, unsigned n_threads, finish_fn finish, voi
 	}
 	if (ok) {
 		run_threads(threads, n_threads);
-		ok = !atomic_load(&j->failed) && finish_modules(j, threads, n_threads, finish, ret, e);
+		ok = !atomic_load(&j->failed) && finish(j, threads, n_threads, ret, e);
 	}
 	for (unsigned t = 0; t < n_threads; t++) {
 		for (uint32_t k = 0; threads[t].outputs && k < j->n_modules; k++)
 			baseline_output_release(&threads[t].outputs[k]);
 		mem_free(threads[t].outputs);
+		VEC_FREE(&threads[t].large);
 	}
 	mem_free(j->pieces);
 	mem_free(j->layouts);
@@ -217,16 +216,23 @@ static struct baseline_options options_of(const struct tier_options *opt, uint32
 }
 
 // ---- all of it -----------------------------------------------------------------------------------------------------------------------
-static bool link_module(const struct compile_job *j, uint32_t k, struct baseline_output *const *outputs, uint32_t n, void *ret, struct err *e)
+static bool link_modules(const struct compile_job *j, struct compile_thread *threads, unsigned n_threads, void *ret, struct err *e)
 {
-	return baseline_link(j->modules[k], outputs, n, &j->options, (struct code_artifact *)ret + k, e);
+	for (uint32_t k = 0; k < j->n_modules; k++) {
+		struct baseline_output *outputs[MAX_THREADS];
+		for (unsigned t = 0; t < n_threads; t++)
+			outputs[t] = &threads[t].outputs[k];
+		if (!baseline_link(j->modules[k], outputs, n_threads, &j->options, (struct code_artifact *)ret + k, e))
+			return false;
+	}
+	return true;
 }
 
 bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, bool (*is_over)(void),
 	struct code_artifact *ret, struct err *e)
 {
 	struct compile_job j = {.modules = modules, .n_modules = n, .options = options_of(opt, cpu), .is_over = is_over};
-	return run(&j, opt->threads, link_module, ret, e);
+	return run(&j, opt->threads, link_modules, ret, e);
 }
 
 // ---- what is called ------------------------------------------------------------------------------------------------------------------
@@ -241,12 +247,73 @@ void tier__called_free(struct tier__called *c)
 	mem_free(c);
 }
 
-static bool publish_lazy(const struct compile_job *j, uint32_t k, struct baseline_output *const *outputs, uint32_t n, void *ret, struct err *e)
+// What is compiled ahead, and who does it. Code that it compiles for is counted.
+struct tier__ahead {
+	uint32_t n;
+	struct ahead_place {
+		struct tier__lazy *lazy;
+		struct code_object *code;
+		uint32_t func;
+	} *places;
+	_Atomic uint32_t next;
+	struct sys_thread thread;
+	bool runs;
+};
+
+static void compile_ahead(struct tier__ahead *a, unsigned thread)
 {
-	struct tier__called *c = ret;
-	struct tier__lazy *z = j->lazies[k];
-	j->lazies[k] = NULL;
-	return tier__lazy_publish(z, &j->layouts[k], &j->options, outputs, n, &c->code[k], e);
+	struct wasm_scratch *scratch = wasm_scratch_new();  // without one they are compiled when they are called
+	for (uint32_t i; scratch && (i = atomic_fetch_add(&a->next, 1)) < a->n;)
+		tier__lazy_ahead(a->places[i].lazy, a->places[i].func, thread, scratch);
+	wasm_scratch_free(scratch);
+}
+
+static void *ahead_main(void *arg)
+{
+	compile_ahead(arg, 0);
+	return NULL;
+}
+
+void tier__ahead_end(struct tier__ahead *a)
+{
+	if (!a)
+		return;
+	if (atomic_load(&a->next) < a->n)
+		compile_ahead(a, 1);
+	if (a->runs)
+		sys_thread_join(&a->thread);
+	for (uint32_t i = 0; i < a->n; i++)
+		code_object_unref(a->places[i].code);
+	mem_free(a->places);
+	mem_free(a);
+}
+
+struct called {
+	struct tier__called *c;
+	struct tier__ahead *ahead;
+};
+
+static bool publish_modules(const struct compile_job *j, struct compile_thread *threads, unsigned n_threads, void *ret, struct err *e)
+{
+	struct called *r = ret;
+	uint32_t n = 0;
+	for (unsigned t = 0; t < n_threads; t++)
+		n += threads[t].large.len;
+	if (n && (!(r->ahead = mem_zalloc(sizeof *r->ahead)) || !(r->ahead->places = mem_alloc(n * sizeof *r->ahead->places))))
+		return err_nomem(e);
+	for (unsigned t = 0; t < n_threads; t++)
+		for (uint32_t i = 0; i < threads[t].large.len; i++)
+			r->ahead->places[r->ahead->n++] = (struct ahead_place){j->lazies[threads[t].large.ptr[i].module], NULL, threads[t].large.ptr[i].func};
+	for (uint32_t k = 0; k < j->n_modules; k++) {
+		struct tier__lazy *z = j->lazies[k];
+		j->lazies[k] = NULL;
+		if (!tier__lazy_publish(z, &j->layouts[k], &j->options, &r->c->code[k], e))
+			return false;
+		for (uint32_t i = 0; i < n; i++)
+			if (r->ahead->places[i].lazy == z)
+				r->ahead->places[i].code = code_object_ref(r->c->code[k]);
+	}
+	return true;
 }
 
 static bool make_lazies(const struct wasm_module *const *modules, struct tier__called *c, struct tier__lazy **lazies, struct err *e)
@@ -260,25 +327,33 @@ static bool make_lazies(const struct wasm_module *const *modules, struct tier__c
 }
 
 bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct tier__called **ret,
-	struct err *e)
+	struct tier__ahead **ret_ahead, struct err *e)
 {
-	struct tier__called *c = mem_zalloc(sizeof *c);
+	struct called r = {.c = mem_zalloc(sizeof *r.c)};
 	struct tier__lazy **lazies = mem_zalloc((n + 1) * sizeof(struct tier__lazy *));
-	bool ok = c && lazies && (c->modules = mem_zalloc((n + 1) * sizeof(struct wasm_module *))) &&
-		(c->code = mem_zalloc((n + 1) * sizeof(struct code_object *)));
+	bool ok = r.c && lazies && (r.c->modules = mem_zalloc((n + 1) * sizeof(struct wasm_module *))) &&
+		(r.c->code = mem_zalloc((n + 1) * sizeof(struct code_object *)));
 	if (ok) {
-		c->n = n;
-		struct compile_job j = {.modules = c->modules, .n_modules = n, .options = options_of(opt, cpu), .large_only = true, .lazies = lazies};
-		ok = make_lazies(modules, c, lazies, e) && run(&j, opt->threads, publish_lazy, c, e);
+		r.c->n = n;
+		struct compile_job j = {.modules = r.c->modules, .n_modules = n, .options = options_of(opt, cpu), .lazies = lazies};
+		ok = make_lazies(modules, r.c, lazies, e) && run(&j, opt->threads, publish_modules, &r, e);
 	} else {
 		err_nomem(e);
 	}
 	for (uint32_t k = 0; lazies && k < n; k++)
 		tier__lazy_free(lazies[k]);
 	mem_free(lazies);
-	if (ok)
-		*ret = c;
-	else
-		tier__called_free(c);
-	return ok;
+	if (!ok) {
+		if (r.ahead)
+			r.ahead->next = r.ahead->n;  // not all is there that it would be compiled for
+		tier__ahead_end(r.ahead);
+		tier__called_free(r.c);
+		return false;
+	}
+	// Without a thread it is done at the end.
+	if (r.ahead)
+		r.ahead->runs = opt->threads != 1 && sys_thread_new(&r.ahead->thread, ahead_main, r.ahead) == 0;
+	*ret = r.c;
+	*ret_ahead = r.ahead;
+	return true;
 }

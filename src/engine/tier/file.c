@@ -39,6 +39,7 @@ struct tier_file {
 	bool looked;       // for that
 	struct code_mapping *mapping;  // its file, checked now or before
 	struct tier__called *called;     // is compiled when it is called; NULL: nothing is
+	struct tier__ahead *ahead;       // of that what is large
 	struct code_artifact *compiled;  // and not yet written
 	uint32_t n_compiled;
 	struct tier_stats stats;
@@ -238,6 +239,7 @@ void tier_file_close(struct tier_file *f)
 	if (!f)
 		return;
 	know_content(f);
+	tier__ahead_end(f->ahead);
 	tier__called_free(f->called);
 	code_mapping_unref(f->mapping);
 	release_artifacts(f->compiled, f->n_compiled);
@@ -505,14 +507,18 @@ bool tier_file_load(struct tier_file *f, const struct wasm_module *const *module
 static bool compile_called(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct err *e)
 {
 	struct tier__called *c;
-	if (!tier__compile_called(modules, n, &f->opt, f->cpu, &c, e))
+	struct tier__ahead *ahead;
+	if (!tier__compile_called(modules, n, &f->opt, f->cpu, &c, &ahead, e))
 		return false;
 	for (uint32_t k = 0; k < n; k++)
 		if (!vm_module_new(modules[k], c->code[k], NULL, NULL, &ret[k], e)) {
 			forget_modules(ret, k);
+			tier__ahead_end(ahead);
 			tier__called_free(c);
 			return false;
 		}
+	tier__ahead_end(f->ahead);
+	f->ahead = ahead;
 	tier__called_free(f->called);
 	f->called = c;
 	return true;

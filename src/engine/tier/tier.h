@@ -32,6 +32,7 @@ struct tier_file;
 // times. `fd` is needed only during the call, `bytes` as long as it hashes. Not to be had: a cache (then all is compiled each time); ERR_ENV: a processor
 // that generated code can run on.
 NODISCARD bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e);
+// Waits for functions that are compiled ahead because nobody could wait for them: before whoever asks from outside is answered.
 void tier_file_close(struct tier_file *f);
 // Another thread hashes the bytes, and what asks for an entry of its own code waits for that: there is time to decode them.
 bool tier_file_hashes(const struct tier_file *f);

@@ -57,14 +57,18 @@ void tier__code_key(const struct tier_key *content, struct slice build, uint32_t
 NODISCARD bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, bool (*is_over)(void),
 	struct code_artifact *ret, struct err *e);
 
-// Validates them and compiles what is too large to be compiled while somebody waits; the rest is compiled when it is called.
+// Validates them: they are compiled when they are called, but for what is too large to be compiled while somebody waits. That is compiled ahead, by a
+// thread, beside what the caller does next.
+struct tier__ahead;
 struct tier__called {
 	uint32_t n;
 	const struct wasm_module **modules;  // as the code sees them
 	struct code_object **code;           // a reference each; it holds the modules' bodies
 };
 NODISCARD bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu,
-	struct tier__called **ret, struct err *e);
+	struct tier__called **ret, struct tier__ahead **ret_ahead, struct err *e);
+// Helps, and waits for it. NULL: nothing was too large.
+void tier__ahead_end(struct tier__ahead *a);
 void tier__called_free(struct tier__called *c);
 // Bytes of a body that are too many to be compiled while somebody waits, each value that is listed counted as so many.
 enum { TIER__LAZY_BODY = 48 << 10, TIER__LAZY_LISTED = 8 };
@@ -78,9 +82,12 @@ void tier__lazy_free(struct tier__lazy *z);
 // The module with bodies of its own, which are to be taken one by one before anybody looks at them.
 const struct wasm_module *tier__lazy_module(const struct tier__lazy *z);
 void tier__lazy_take_body(struct tier__lazy *z, uint32_t func);
-// Code of the module, now validated, that is compiled when it is called, but for the functions of the outputs. Takes z over in any case.
-NODISCARD bool tier__lazy_publish(struct tier__lazy *z, const struct abi_layout *layout, const struct baseline_options *options,
-	struct baseline_output *const *outputs, uint32_t noutputs, struct code_object **ret, struct err *e);
+// Code of the module, now validated, that is compiled when it is called. Takes z over in any case.
+NODISCARD bool tier__lazy_publish(struct tier__lazy *z, const struct abi_layout *layout, const struct baseline_options *options, struct code_object **ret,
+	struct err *e);
+// Compiles a function that nobody has called yet: who calls it meanwhile waits. The two threads that do so have numbers.
+enum { TIER__AHEAD_THREADS = 2 };
+void tier__lazy_ahead(struct tier__lazy *z, uint32_t func, unsigned thread, struct wasm_scratch *scratch);
 
 // ---- behind.c --------------------------------------------------------------------------------------------------------------------------
 // Has fn(arg) called by a thread of low priority a little later, in order, but long ones after the others. `must`: also when the process ends first; else

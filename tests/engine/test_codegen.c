@@ -3,6 +3,8 @@
 // PROGRAM(test_codegen, "comp code vm tier cmocka", "")
 #include "guest.h"
 
+#include <stdatomic.h>
+
 #include "code/code.h"
 
 static struct buf text;  // of modules that are put together
@@ -611,9 +613,58 @@ static void checks_of_tables_mask_the_index_L51(void **state UNUSED)
 	guest_release(&g);
 }
 
+// ---- a file that is written to while it is compiled -----------------------------------------------------------------------------------------
+struct flips {
+	volatile uint8_t *at;
+	_Atomic bool stop;
+};
+
+static void *flip(void *arg)
+{
+	struct flips *f = arg;
+	while (!atomic_load_explicit(&f->stop, memory_order_relaxed))
+		*f->at ^= 0x01 ^ 0x27;  // nop, and no instruction
+	return NULL;
+}
+
+static void what_is_compiled_is_what_was_validated(void **state UNUSED)
+{
+#if SANITIZE_THREAD
+	skip();
+#endif
+	enum { NOPS = 20000, TIMES = 100 };
+	struct guest g = {0};
+	struct buf module = {0};
+	buf_put_str(&module, MODULE TYPES "[ 01 60 00 00 ] " FUNCS "[ 01 00 ] " CODE "[ 01 [ 00 ");
+	for (int i = 0; i < NOPS; i++)
+		buf_put_str(&module, "nop ");
+	buf_put_str(&module, "end ] ] ");
+	assert_true(buf_put_byte(&module, 0));
+	build_text(&g.bytes, (const char *)module.ptr);
+	buf_release(&module);
+	struct flips flips = {.at = g.bytes.ptr + g.bytes.len - NOPS / 2};
+	struct sys_thread thread;
+	assert_int_equal(*flips.at, 0x01);
+	assert_int_equal(sys_thread_new(&thread, flip, &flips), 0);
+	unsigned told[64] = {0};
+	for (int i = 0; i < TIMES; i++) {
+		struct err e = {0};
+		bool ok = guest_compile(&g, &e);
+		told[ok ? ERR_NONE : e.code]++;
+		if (ok)
+			vm_module_unref(g.mod);
+		arena_release(&g.arena);
+	}
+	atomic_store(&flips.stop, true);
+	sys_thread_join(&thread);
+	assert_int_equal(told[ERR_NONE] + told[ERR_MALFORMED], TIMES);
+	buf_release(&g.bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_compiled_is_what_was_validated),
 		cmocka_unit_test(arithmetic_in_an_address_wraps_at_32_bits_L1),
 		cmocka_unit_test(an_index_is_unsigned_wherever_it_comes_from_L3),
 		cmocka_unit_test(an_index_above_2_gib_lives_through_spills_L2),

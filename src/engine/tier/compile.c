@@ -65,6 +65,7 @@ struct compile_job {
 
 struct compile_thread {
 	struct compile_job *job;
+	struct buf body;                  // that is compiled now
 	struct baseline_output *outputs;  // one a module
 	const struct wasm_module *checks;  // that its scratch checks bodies of
 	places large;
@@ -87,14 +88,30 @@ static bool is_large(const struct wasm_func *f, uint64_t nlisted)
 	return f->size + TIER__LAZY_LISTED * nlisted >= TIER__LAZY_BODY;
 }
 
+// What is compiled is what was validated, whoever writes to the file meanwhile: `view`, a copy of the module, gets a copy of the body that nobody else has.
+static bool take_body(struct compile_thread *t, const struct wasm_module *m, uint32_t func, struct wasm_module *view)
+{
+	const struct wasm_func *f = &m->funcs[func];
+	buf_clear(&t->body);
+	uint8_t *body = buf_reserve(&t->body, f->size + 1);
+	if (!body)
+		return false;
+	memcpy(body, m->bytes.ptr + f->offset, f->size);
+	view->bytes.ptr = (const uint8_t *)((uintptr_t)body - f->offset);  // so that it lies where its offset says
+	return true;
+}
+
 static bool compile_func(struct compile_thread *t, uint32_t module, uint32_t func, struct wasm_scratch *scratch, struct err *e)
 {
 	struct compile_job *j = t->job;
 	const struct wasm_module *m = j->modules[module];
+	struct wasm_module view = *m;
 	struct wasm_func_info info;
-	if (!wasm_validate_func(m, func, scratch, &info, e))
+	if (!take_body(t, m, func, &view))
+		return err_nomem(e);
+	if (!wasm_validate_func(&view, func, scratch, &info, e))
 		return false;
-	return baseline_compile_func(m, func, &info, &j->layouts[module], &j->options, &t->outputs[module], e) || err_note(e, "function %u", func);
+	return baseline_compile_func(&view, func, &info, &j->layouts[module], &j->options, &t->outputs[module], e) || err_note(e, "function %u", func);
 }
 
 static bool check_func(struct compile_thread *t, uint32_t module, uint32_t func, struct wasm_scratch *scratch, struct err *e)
@@ -203,6 +220,7 @@ static bool run(struct compile_job *j, unsigned n_threads, finish_fn finish, voi
 			baseline_output_release(&threads[t].outputs[k]);
 		mem_free(threads[t].outputs);
 		VEC_FREE(&threads[t].large);
+		buf_release(&threads[t].body);
 	}
 	mem_free(j->pieces);
 	mem_free(j->layouts);

@@ -190,14 +190,16 @@ static bool make_own(struct vm_instance *inst, struct err *e)
 		globals[i] = (struct vm_global){.type = m->globals[m->nimported_globals + i].type, .m = m, .cell = at(inst->ctx, inst->mod->layout.globals + 16 * i)};
 		inst->globals[m->nimported_globals + i] = &globals[i];
 	}
+	// One that has thousands has them at once: what growing leaves behind was half of the pages.
+	if (!vm__funcs_room(st, m->nfuncs - m->nimported_funcs, e))
+		return false;
 	for (uint32_t i = m->nimported_funcs; i < m->nfuncs; i++) {
-		struct abi_func f = {.code = code_of(inst, i),
+		st->funcs[st->nfuncs] = (struct abi_func){.code = code_of(inst, i),
 			.vmctx = inst->ctx,
 			.type = inst->mod->type_ids[m->funcs[i].type],
 			.index = i,
 			.instance = inst};
-		if (!vm__func_add(st, f, &inst->func_refs[i], e))
-			return false;
+		inst->func_refs[i] = st->nfuncs++;
 	}
 	return true;
 }

@@ -96,21 +96,29 @@ void *vm_store_owner(const struct vm_store *st)
 }
 
 // ---- functions ---------------------------------------------------------------------------------------------------
+bool vm__funcs_room(struct vm_store *st, uint32_t n, struct err *e)
+{
+	uint64_t want = (uint64_t)st->nfuncs + n;
+	if (want <= st->funcs_cap)
+		return true;
+	if (want > MAX_FUNCS)
+		return err_set(e, ERR_LIMIT, "too many functions in one store (at most %u)", MAX_FUNCS);
+	uint32_t cap = (uint32_t)min_u64(max_u64(want, max_u64(2 * (uint64_t)st->funcs_cap, 64)), MAX_FUNCS);
+	struct abi_func *funcs = mem_realloc(st->funcs, sizeof *funcs * cap);
+	if (!funcs)
+		return err_nomem(e);
+	st->funcs = funcs;
+	st->funcs_cap = cap;
+	// Guest code reads the base from its vmctx at each use.
+	for (struct vm_instance *i = st->instances; i; i = i->next)
+		i->ctx->funcs = funcs;
+	return true;
+}
+
 bool vm__func_add(struct vm_store *st, struct abi_func f, uint32_t *ret, struct err *e)
 {
-	if (st->nfuncs == st->funcs_cap) {
-		uint32_t cap = st->funcs_cap ? st->funcs_cap * 2 : 64;
-		if (cap > MAX_FUNCS)
-			return err_set(e, ERR_LIMIT, "too many functions in one store (at most %u)", MAX_FUNCS);
-		struct abi_func *funcs = mem_realloc(st->funcs, sizeof *funcs * cap);
-		if (!funcs)
-			return err_nomem(e);
-		st->funcs = funcs;
-		st->funcs_cap = cap;
-		// Guest code reads the base from its vmctx at each use.
-		for (struct vm_instance *i = st->instances; i; i = i->next)
-			i->ctx->funcs = funcs;
-	}
+	if (!vm__funcs_room(st, 1, e))
+		return false;
 	st->funcs[st->nfuncs] = f;
 	*ret = st->nfuncs++;
 	return true;

@@ -222,6 +222,8 @@ struct vm_store {
 };
 NODISCARD bool vm__charge(struct vm_store *st, uint64_t bytes);
 void vm__uncharge(struct vm_store *st, uint64_t bytes);
+// Room for n more functions.
+NODISCARD bool vm__funcs_room(struct vm_store *st, uint32_t n, struct err *e);
 NODISCARD bool vm__func_add(struct vm_store *st, struct abi_func f, uint32_t *ret, struct err *e);
 void vm__memory_release(struct vm_memory *m);
 // A memory of the store's own, in address space that was reserved before, with a page that is never accessible behind it: images and resets know it as any

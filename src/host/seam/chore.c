@@ -71,11 +71,12 @@ static void on_done(struct loop_work *w)
 {
 	struct chore *h = CONTAINER_OF(w, struct chore, work);
 	h->threads = NULL;
-	charge(h);
-	if (w->let_go)
+	if (w->let_go) {  // on any thread, and the tasks may be gone
 		seam_chore_free(h->data);
-	else
+	} else {
+		charge(h);
 		h->done(h->data, h->ctx);
+	}
 }
 
 bool seam_chore_begin(void *data, struct loop_pool *p, struct loop *l, void (*done)(void *data, void *ctx), void *ctx)

@@ -528,7 +528,7 @@ struct seam_chore_ops {
 NODISCARD void *seam_chore_new(struct pool *memory, uint64_t group, size_t size, const struct seam_chore_ops *ops);
 // Of one that is not under way. NULL does nothing.
 void seam_chore_free(void *data);
-// What it takes of a processor is on the budget of that task, if it is still there when the chore has run.
+// What it takes of a processor is on the budget of that task, if it is still there when the chore has run, and the chore was not let go.
 void seam_chore_pays(void *data, struct seam_task *t);
 // Runs it for the call's task, and waits until it has; the data is the caller's again. *ret_full: the pool has no place, it has not run. SEAM_KILLED: the data is gone.
 enum seam_result seam_chore_do(struct seam_call *c, struct loop_pool *p, void *data, bool *ret_full);

@@ -300,7 +300,8 @@ hosts = ["http://127.0.0.1:*"]
                     seen = []
                     while not over:
                         status, text = _ask(s, path, up)
-                        seen.append((status, text.endswith(" sent") and "trailers x-t=answered" in text, "x-back=yes" in text))
+                        whole = text.endswith(" sent") and "trailers x-t=answered" in text
+                        seen.append((status, whole, "x-back=yes" in text, "" if whole else text[-200:]))
                     return path, seen
                 asking = Many([lambda path=path: load(path) for path in paths])
                 try:
@@ -317,8 +318,8 @@ hosts = ["http://127.0.0.1:*"]
                     over.append(True)
                 ways = set()
                 for path, seen in asking.join():
-                    check(seen and all(status == 200 and whole for status, whole, _ in seen), (path, [x for x in seen if x[:2] != (200, True)][:5], s.log_text()[-2000:]))
-                    ways |= {(path[1] in "wc", back) for *_, back in seen}
+                    check(seen and all(status == 200 and whole for status, whole, *_ in seen), (path, [x for x in seen if x[:2] != (200, True)][:5], s.log_text()[-2000:]))
+                    ways |= {(path[1] in "wc", back) for _, _, back, _ in seen}
                 check(ways == {(True, True), (True, False), (False, False)}, ways)
         finally:
             del os.environ["TENON_CTL"], os.environ["TENON_STATE"]

@@ -93,8 +93,9 @@ def who_waits_for_both_versions_is_served_when_the_app_stops():
     """One is tried on half of the requests; what waits for it and what waits for the other end in what they came for."""
     with Folder() as top, Host(top) as host:
         app = host.write("shop", _component("slow", "b", "/...", TWO), b=MISBEHAVE)
+        (app / "next.wasm").write_bytes(MISBEHAVE.read_bytes() + b"\0\2\1n")
         host.start(app, flags=LONG)
-        host.tenon("update", "slow", app / "b.wasm", "--percent", "50")
+        host.tenon("update", "slow", app / "next.wasm", "--percent", "50")
         waiting = _Waiting(host, "/delay")
         check("is tried" in host.tenon("stop", "shop", status=6), "stopped while it is tried")
         host.tenon("update", "slow", "--rollback")

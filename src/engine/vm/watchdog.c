@@ -3,7 +3,7 @@
 //
 // 1. The shard's hot path writes a counter (count_switch) and reads one flag (vm__watchdog_asleep); no clock, no lock. The thread's CPU clock is
 //    read by the watchdog (a system call), once a tick that finds a fiber running. A thread that waits for a core is left alone.
-// 2. With nothing running for a while the thread sleeps until a fiber is resumed. It looks once more, a tick after it raised the flag:
+// 2. With nothing running for a few ticks the thread sleeps until a fiber is resumed. It looks once more, a tick after it raised the flag:
 //    who did not see the flag yet is seen then.
 // 3. Without the thread nothing would end a guest that computes for ever: there is no shard then.
 #include "vm_int.h"
@@ -14,7 +14,7 @@
 
 #define TICK_NS 2000000  // one costs as much as a request where there is a core for both only: a timer, two switches, cold caches
 #define TURN_NS 800000
-#define IDLE_TICKS 50
+#define IDLE_TICKS 3  // one more wake of this thread costs about two of them, and whoever resumes a fiber a system call
 #define STACK (256u << 10)
 
 _Atomic bool vm__watchdog_asleep = true;
@@ -39,13 +39,13 @@ static void look_at_turn(struct vm_shard *s)
 	}
 }
 
-// true: some shard is inside a fiber.
+// true: some shard is inside a fiber, or was since the last look. Who runs fibers all the time, each a moment, is not to wake this thread for each.
 static bool look(void)
 {
 	bool busy = false;
 	for (struct vm_shard *s = shards; s; s = s->next_shard) {
 		uint64_t n = atomic_load_explicit(&s->switches, memory_order_acquire);
-		busy |= n & 1;
+		busy |= n & 1 || n != s->watch_seen;
 		if (n != s->watch_seen) {
 			s->watch_seen = n;
 			if (n & 1)

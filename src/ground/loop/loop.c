@@ -57,6 +57,13 @@ uint64_t loop_now_fresh_ns(struct loop *l)
 	return l->now_ns = sys_now_ns();
 }
 
+bool loop_claim_wake(struct loop *l)
+{
+	bool woke = l->timer_woke;
+	l->timer_woke = false;
+	return woke;
+}
+
 bool loop_io_open(struct loop *l, struct loop_io *io, int fd, uint32_t interest, void (*fn)(struct loop_io *io, uint32_t ready), struct err *e)
 {
 	*io = (struct loop_io){.fd = -1, .interest = interest, .fn = fn, .loop = l};
@@ -202,8 +209,9 @@ static int wait_ms(struct loop *l, uint64_t max_wait_ns)
 
 void loop_run_once(struct loop *l, uint64_t max_wait_ns)
 {
-	int n = sys_epoll_wait(l->epfd, l->batch, BATCH, wait_ms(l, max_wait_ns));
+	int ms = wait_ms(l, max_wait_ns), n = sys_epoll_wait(l->epfd, l->batch, BATCH, ms);
 	BUG_ON(n < 0 && n != -EINTR);
+	l->timer_woke = ms && !n;
 	l->batch_next = 0;
 	l->batch_len = n < 0 ? 0 : n;
 	l->now_ns = sys_now_ns();

@@ -28,6 +28,8 @@ void loop_wakeup(struct loop *l);
 // CLOCK_MONOTONIC, read once an iteration; loop_now_fresh_ns reads it now (vDSO) and renews the cached one.
 uint64_t loop_now_ns(const struct loop *l);
 uint64_t loop_now_fresh_ns(struct loop *l);
+// Did the thread sleep before this iteration, until a timer was due and nothing else came? true for who asks first in it: who has caused that.
+NODISCARD bool loop_claim_wake(struct loop *l);
 
 // ---- I/O -------------------------------------------------------------------------------------------------------------------------
 enum {

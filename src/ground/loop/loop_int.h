@@ -20,6 +20,7 @@ struct loop {
 	struct loop_job ready;            // head of the ring
 	struct loop_job slow;             // likewise: one of them an iteration
 	bool stop;       // any thread
+	bool timer_woke;  // loop_claim_wake
 	struct loop_remote *remote;        // any thread: a stack, taken whole
 	struct epoll_event batch[BATCH];
 };

@@ -514,6 +514,8 @@ enum seam_result seam_park(struct seam_call *c, struct seam_park *p);
 void seam_wake(struct seam_park *p);
 // Parks until `deadline_ns` of loop_now_ns at the latest (UINT64_MAX: no deadline). *ret_timed_out may be NULL.
 enum seam_result seam_park_until(struct seam_call *c, struct seam_park *p, uint64_t deadline_ns, bool *ret_timed_out);
+// The same until a time that the guest has set: a wake of the thread for nothing else is on its budget.
+enum seam_result seam_wait_until(struct seam_call *c, struct seam_park *p, uint64_t when_ns);
 // The last that a function which is SEAM_LEAVES does: return what it gives. Waits until then, if that is to come, on no stack where it was lowered async.
 enum seam_result seam_sleep_until(struct seam_call *c, uint64_t when_ns);
 

@@ -547,7 +547,7 @@ enum seam_result wasi__pollables_wait(struct seam_call *c, struct wasi_pollable 
 		for (uint32_t k = 0; k < n; k++)
 			if (list[k]->event)
 				wasi__event_watch(list[k]->event, &waiters[k], &park);
-		r = seam_park_until(c, &park, next_ns, NULL);
+		r = seam_wait_until(c, &park, next_ns);
 		for (uint32_t k = 0; k < n; k++)
 			wasi__event_unwatch(&waiters[k]);
 		if (r != SEAM_OK)

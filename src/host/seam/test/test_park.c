@@ -1,10 +1,12 @@
 // Waiting of host functions: parks, wakes, deadlines, kills; with and without a fiber.
 #include <setjmp.h>
 #include <stdarg.h>
+#include <time.h>
 
 #include <cmocka.h>
 
 #include "seam/seam.h"
+#include "sys/sys.h"
 
 static struct loop *loop;
 static struct vm_shard *shard;
@@ -17,6 +19,7 @@ struct job {
 	struct loop_job later;
 	enum seam_result result;
 	bool timed_out, returned, done;
+	bool by_guest;  // who set the deadline
 	uint64_t deadline;
 	// Once it has ended.
 	uint64_t wait_ns, cpu_ns;
@@ -28,7 +31,10 @@ static void wait_once(void *arg)
 {
 	struct job *j = arg;
 	struct seam_call c = {.task = j->task, .thread = &j->task->canon};
-	j->result = seam_park_until(&c, &j->park, j->deadline, &j->timed_out);
+	if (j->by_guest)
+		j->result = seam_wait_until(&c, &j->park, j->deadline);
+	else
+		j->result = seam_park_until(&c, &j->park, j->deadline, &j->timed_out);
 	j->returned = true;
 }
 
@@ -97,6 +103,86 @@ static void a_deadline_ends_the_wait(void **s)
 	assert_true(j.timed_out);
 	assert_int_equal(j.result, SEAM_OK);
 	assert_true(j.wait_ns >= 4000000);
+}
+
+static void take_a_moment(struct loop_io *io, uint32_t ready)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+}
+
+// n that wait for the same time of theirs: what they came to together.
+static uint64_t waited(uint32_t n, bool by_guest)
+{
+	struct job jobs[8];
+	uint64_t at = loop_now_fresh_ns(loop) + 5 * MILLISECOND, cpu_ns = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		begin(&jobs[i], at);
+		jobs[i].by_guest = by_guest;
+		run(&jobs[i]);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		finish(&jobs[i]);
+		cpu_ns += jobs[i].cpu_ns;
+	}
+	return cpu_ns;
+}
+
+// Each is the least of some: what else a turn takes is what it takes on this machine now.
+static uint64_t waited_least(uint32_t n, bool by_guest)
+{
+	uint64_t least = UINT64_MAX;
+	for (int i = 0; i < 20; i++)
+		least = min_u64(least, waited(n, by_guest));
+	return least;
+}
+
+static void a_wake_of_the_thread_for_a_time_of_the_guests_is_on_its_budget_once(void **s)
+{
+	enum { PRICE = 25000 };
+	uint64_t one = waited_least(1, true), hosts = waited_least(1, false);
+	assert_true(one >= PRICE && hosts < PRICE);
+	// The first of eight pays; a price for each would be eight.
+	uint64_t eight = waited_least(8, true), hosts_eight = waited_least(8, false);
+	assert_true(eight >= PRICE && eight < hosts_eight + 4 * PRICE);
+}
+
+static void a_thread_that_is_awake_anyway_costs_nothing(void **s)
+{
+	struct loop_io io;
+	struct err e = {0};
+	int fd = sys_eventfd();
+	sys_eventfd_signal(fd);
+	assert_true(loop_io_open(loop, &io, fd, LOOP_READ, take_a_moment, &e));  // ready, always
+	uint64_t least = waited_least(1, true);
+	loop_io_close(&io, false);
+	sys_close(fd);
+	assert_true(least < 25000);
+}
+
+// What is bought by waiting alone ends at the budget, while it waits.
+static void wait_for_ever(void *arg)
+{
+	struct job *j = arg;
+	struct seam_call c = {.task = j->task, .thread = &j->task->canon};
+	do {
+		seam_park_init(&j->park);
+		j->result = seam_wait_until(&c, &j->park, sys_now_ns() + MILLISECOND);
+		j->n_calls++;
+	} while (j->result == SEAM_OK);
+}
+
+static void who_only_waits_ends_at_the_budget(void **s)
+{
+	struct job j;
+	begin(&j, 0);
+	assert_true(seam_task_run(j.task, wait_for_ever, &j, (struct vm_budget){.cpu_ns = MILLISECOND, .deadline_ns = UINT64_MAX}, on_done));
+	for (int i = 0; i < 10000 && !j.done; i++)
+		loop_run_once(loop, UINT64_MAX);
+	assert_true(j.done);
+	assert_int_equal(j.result, SEAM_KILLED);
+	assert_int_equal(j.task->kill_trap, TRAP_CPU_BUDGET);
+	assert_true(j.n_calls <= MILLISECOND / 25000 + 1);
+	seam_task_free(j.task);
 }
 
 static void a_killed_call_returns_and_stays_killed(void **s)
@@ -361,6 +447,9 @@ int main(void)
 		cmocka_unit_test(a_wake_is_taken_from_the_ready_queue_only),
 		cmocka_unit_test(a_wake_before_the_park_is_not_lost),
 		cmocka_unit_test(a_deadline_ends_the_wait),
+		cmocka_unit_test(a_wake_of_the_thread_for_a_time_of_the_guests_is_on_its_budget_once),
+		cmocka_unit_test(a_thread_that_is_awake_anyway_costs_nothing),
+		cmocka_unit_test(who_only_waits_ends_at_the_budget),
 		cmocka_unit_test(a_killed_call_returns_and_stays_killed),
 		cmocka_unit_test(without_a_fiber_the_loop_runs_meanwhile),
 		cmocka_unit_test(many_tasks_wait_at_once),

@@ -2,8 +2,9 @@
 import json, os, re, subprocess, tempfile, time
 from pathlib import Path
 
+import work, work3
 from assemble import *
-from harness import Server, check, config
+from harness import Many, Server, check, config
 
 FOLDER = 3  # the first descriptor behind the streams
 
@@ -139,6 +140,91 @@ def an_image_has_no_descriptor_that_another_instance_would_not_have():
     wrote = load(128) + const(0) + const(1) + const(8) + m.call("fd_write")
     with _Served(_handle(m, _print(m, load(128)) + _print(m, wrote)), "--init", "once", start=write(16, b"f") + kept) as s:
         check(_lines(s, 2) and _said(s, 4) == ["4", "0"] * 2, s.log_text()[-500:])
+
+
+def _answering(body):
+    """A module of 0.2 that does `body(module)` and answers with 200."""
+    h = work.Handler(work.wit())
+    m = h.c = Module()
+    for label, params in (("fd_write", [I32] * 4), ("path_open", [I32] * 5 + [I64, I64, I32, I32]), ("fd_close", [I32])):
+        m.preview1(label, params)
+    h._import()
+    m.code("handle", ([I32, I32], []), [I32], body(m) + h._answer(), handler(m, h.objects[work.HTTP]), "wasi:http/incoming-handler@0.2.0")
+    return m
+
+
+def a_request_that_warms_the_image_and_leaves_a_descriptor_open_is_refused():
+    def opens(m):
+        return _open(m) + DROP + _print(m, load(64))
+
+    def closes(m):
+        return opens(m) + load(64) + m.call("fd_close") + DROP
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "module.wasm"
+        path.write_bytes(_answering(opens).assemble())
+        argv = [str(config.tenon), "serve", str(path), "--addr", "127.0.0.1:0", "--dir", f"{folder}::/", "--init", "warm=/"]
+        r = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        check(r.returncode == 3 and "the instance keeps a descriptor of preview 1 over its calls: no other can have it" in r.stderr, f"{r.returncode} {r.stderr!r}")
+    # Without the image nobody minds; and what closes it again warms one, in which the table of each instance is its own.
+    for body, flags, before in ((opens, (), 0), (closes, ("--init", "warm=/,/"), 2)):
+        with _Served(_answering(body), *flags) as s:
+            check([s.get("/").status for _ in range(3)] == [200] * 3, f"{s.log_text()[-500:]}")
+            check(_said(s, 3)[-3:] == ["4"] * 3, f"{s.log_text()[-500:]}")
+
+
+COUNT, CLOSED, SET, SLEEP = 256, 260, 264, 268  # where the module of many requests at once has how many came, whether its descriptor was closed, what it waits for
+
+
+def _many_at_once():
+    """A module of 0.3: the first request opens a file and sleeps until the second has opened one too, written to the first one's and closed it. Each says what
+    it got, and answers with an error."""
+    h = work.Handler(work3.wit())
+    m, version = Module(), h.wit.versions["wasi:http/handler"]
+    h.c, m.before = m, "[async-lift]"
+    for label, params in (("fd_write", [I32] * 4), ("path_open", [I32] * 5 + [I64, I64, I32, I32]), ("fd_close", [I32])):
+        m.preview1(label, params)
+    result = next(f for f in h.wit.funcs["wasi:http/handler"] if f[0] == "handle")[2]
+    h._need((work.HTTP, "", [("request", ("own", work.HTTP, "request"))], result))
+    h._declare()
+    types, flat = h.objects[work.HTTP], h.flat(result)
+    request, response, error = (m.alias_type(types, label) for label in ("request", "response", "error-code"))
+    lifted = [b"\x69" + s(request), b"\x69" + s(response), lambda n: b"\x6a\x01" + s(n + 1) + b"\x01" + s(error),
+        lambda n: b"\x43" + vec([name("request") + s(n)]) + b"\0" + s(n + 2)]
+    m.drops(types, "request")
+    m.builtin("[task-return]handle", (flat, []), f"[export]wasi:http/handler@{version}")
+    clock = m.interface(f"wasi:clocks/monotonic-clock@{version}")
+    clock.func("wait-for", [("how-long", U64)], None, ([I64], []), is_async=True)
+    m.builtin("[async-lower]wait-for", ([I64], [I32]), clock.name)
+    for label, params, results in (("[waitable-set-new]", [], [I32]), ("[waitable-join]", [I32] * 2, []), ("[subtask-drop]", [I32], [])):
+        m.builtin(label, (params, results), "$root")
+    sleeps = store(SLEEP, const64(10000000) + m.call("[async-lower]wait-for") + const(4) + b"\x76") + load(SLEEP) + load(SET) + m.call("[waitable-join]")
+    sleeps += load(SET) + const(4) + b"\x74" + const(2) + b"\x72" + RETURN  # i32.shr_u, i32.shl, i32.or: CALLBACK_CODE_WAIT
+    fails = const(1) + const(0) + b"".join(const64(0) if t == I64 else const(0) for t in flat[2:]) + m.call("[task-return]handle")
+    wrote = const(FOLDER + 1) + const(0) + const(1) + const(8) + m.call("fd_write")
+    opens = get(0) + m.call("[resource-drop]request") + store(COUNT, load(COUNT) + const(1) + ADD) + _open(m) + DROP + _print(m, load(64))
+    first = load(COUNT) + const(1) + b"\x46\x04\x40" + store(SET, m.call("[waitable-set-new]")) + sleeps + b"\x0b"
+    second = load(COUNT) + const(2) + b"\x46\x04\x40" + _print(m, wrote) + const(FOLDER + 1) + m.call("fd_close") + DROP + store(CLOSED, 1) + b"\x0b"
+    m.code("handle", ([I32], [I32]), [], opens + first + second + fails + const(0), lifted, f"wasi:http/handler@{version}")
+    waits = load(SLEEP) + m.call("[subtask-drop]") + load(CLOSED) + b"\x45\x04\x40" + sleeps + b"\x0b"
+    m.code(f"[callback][async-lift]wasi:http/handler@{version}#handle", ([I32] * 3, [I32]), [], waits + _print(m, wrote) + fails + const(0), None)
+    return m
+
+
+def requests_in_one_instance_have_its_descriptors_and_their_own_lines():
+    with _Served(_many_at_once(), "--policy", "concurrent", "--concurrency", "8", "--idle", "200ms") as s:
+        before = len(os.listdir(f"/proc/{s.pid}/fd"))
+        first = Many([lambda: s.get("/first")])
+        check(s.logged('"guest":"4"') == 1, f"the first one opened no file: {s.log_text()[-500:]}")
+        answers = [s.get("/second"), *first.join(), s.get("/third")]
+        ids = {path: s.receipt(path)["id"] for path in ("/first", "/second", "/third")}
+        said = {path: [o["guest"] for o in s.objects() if o.get("request") == id and "guest" in o] for path, id in ids.items()}
+        check(said == {"/first": ["4", "8"], "/second": ["5", "0"], "/third": ["4"]}, f"{said}: {s.log_text()[-500:]}")  # 8: badf
+        check([a.status for a in answers] == [500] * 3, f"{[a.status for a in answers]}")
+        for _ in range(500):  # it is idle, and goes
+            if len(os.listdir(f"/proc/{s.pid}/fd")) <= before:
+                break
+            time.sleep(0.02)
+        check(len(os.listdir(f"/proc/{s.pid}/fd")) <= before, "its descriptors are left")
 
 
 def realloc_may_ask_for_what_is_fixed_and_nothing_else():

@@ -1,9 +1,10 @@
 """Streams and futures over a link, between components in stores of their own: stream_ops.wat gives and takes them, stream_mid.wat calls it, requests come to that."""
-import os, subprocess, tempfile
+import os, re, subprocess, tempfile
 from pathlib import Path
 
-from assemble import I32, U32, Component, const, handler, name
+from assemble import I32, U32, Component, const, handler, name, u
 import chaos3
+from front import ask, where
 from harness import TOP, Many, Server, check, config
 from test_many_calls import _func, _outcome, _until
 
@@ -114,6 +115,44 @@ def a_giver_that_ends_ends_its_streams():
         _all_well(server, ["boom", "count", "spin", "count", "bad"])
         check(server.logged("a stream or future between component ops"), server.log_text()[-2000:])
         _all_well(server, ["count"])
+
+
+def _with_writes_of_texts_that_are_not_waited_for(component):
+    """stream.write of the stream of texts, the one that `bad` calls, has the option async: its task ends while the value waits for a reader."""
+    out, at, changed = component[:8], 8, 0
+    while at < len(component):
+        kind, size, shift, at = component[at], 0, 0, at + 1
+        while True:
+            byte, at = component[at], at + 1
+            size, shift = size | (byte & 0x7f) << shift, shift + 7
+            if byte < 0x80:
+                break
+        body, at = component[at:at + size], at + size
+        if kind == 8:  # canon
+            writes = [m for m in re.finditer(rb"\x10(.)\x01\x03\0", body)]  # of bytes, of texts, …
+            if len(writes) > 1:
+                m, changed = writes[1], changed + 1
+                body = body[:m.start()] + b"\x10" + m.group(1) + b"\x02\x03\0\x06" + body[m.end():]
+        out += bytes([kind]) + u(len(body)) + body
+    check(changed == 1, f"{changed} sections with writes")
+    return out
+
+
+def an_instance_that_rests_ends_by_what_it_gave_and_another_takes_its_place():
+    """Nobody's call is in it when its value is taken, and found to be none."""
+    routes = {"bad": _goes(BAD, 0, 1), "count": _goes(COUNT, 200000, 200000)}
+    for instances in ("", "instances = { max = 1 }\n"):
+        with _App(routes, MANY + instances) as app:
+            (app.top / "ops.wasm").write_bytes(_with_writes_of_texts_that_are_not_waited_for((FILES / "stream_ops.wasm").read_bytes()))
+            with app.up("--admin", "127.0.0.1:0") as server:
+                admin = where(re.search(r"http://\S+", server.process.stdout.readline().decode()).group())
+                for n in range(1, 6):
+                    _all_well(server, ["bad"])
+                    check(server.logged("a stream or future between component ops") == n, server.log_text()[-2000:])
+                    _all_well(server, ["count"])
+                page = ask(admin, "/metrics").body.decode()
+                own = [line for line in page.splitlines() if 'component="ops"' in line and line.startswith(("tenon_traps_total", "tenon_inner_calls_total"))]
+                check(len(own) == 1 and own[0].endswith(" 10"), f"a call was in it: {own}")
 
 
 def a_future_that_nobody_writes_any_more_is_an_error_where_it_has_one_or_never_comes_and_ends_nobody_else():

@@ -184,7 +184,11 @@ static void note_content(struct tier_file *f)
 // A large file that nobody has hashed yet is hashed beside what its owner does first, which is to decode it.
 static void find_content(struct tier_file *f, int fd)
 {
-	if (tier__identity_find(f->cache, fd, f->bytes.len, &f->id, &f->content)) {
+	if (f->opt.content) {
+		memcpy(f->content.bytes, f->opt.content, TIER_KEY_SIZE);
+		f->opt.content = NULL;  // it is the caller's
+		make_key(f);
+	} else if (tier__identity_find(f->cache, fd, f->bytes.len, &f->id, &f->content)) {
 		make_key(f);
 	} else if (f->bytes.len >= TIER__HASH_BESIDE && sys_thread_new(&f->hasher, hash, f) == 0) {
 		f->hashes = true;

@@ -12,6 +12,7 @@ struct tier_options {
 	unsigned threads;   // 0: the cores that this process may use
 	uint64_t lazy_from;  // bytes of code sections from which on functions are compiled when they are called; 0: never (TIER_LAZY_FROM is what pays)
 	uint32_t features;  // that modules are decoded with: what was compiled with others is not found again
+	const uint8_t *content;  // what the file's bytes hash to (tier_bytes_find); NULL: nobody knows
 };
 
 #define TIER_LAZY_FROM (256u << 10)
@@ -68,6 +69,16 @@ void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_i
 // All of that in one, without images; what is left to be compiled when it is called stays so. `path` may be NULL, as -1 above.
 NODISCARD bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,
 	struct vm_module **ret, struct tier_stats *stats, struct err *e);
+
+// What files held that others write to, in files of the cache's own (bytes.c): by device, inode, size and times, which such a file may keep when it changes.
+struct tier_bytes {
+	uint8_t by_stat[TIER_KEY_SIZE], content[TIER_KEY_SIZE];  // content: what the bytes hash to, where they were found
+	bool settled;  // written long enough ago for another write to show in its times
+};
+// Opens the cache's file of what `fd`, of `size` bytes, held; so many of its bytes are these, and they never change. -1: there is none, and *ret is for keeping it.
+int tier_bytes_find(int fd, uint64_t size, struct tier_bytes *ret);
+// Keeps `bytes`, which were read when the file still had what *of says and live until `done`, called in any case and from any thread: behind the first answer.
+void tier_bytes_keep(const struct tier_bytes *of, struct slice bytes, void (*done)(void *arg), void *arg);
 
 // Has fn(arg) called by the thread of low priority that works behind the first answer. `drop` is called instead where the process ends first, or there is no
 // such thread, perhaps at once.

@@ -1,4 +1,4 @@
-// Inside the room tier. cache.c: the directory; file.c: entries of a file; behind.c: what is done behind the first answer; compile.c: compiling.
+// Inside the room tier. cache.c: the directory; file.c: entries of a file; bytes.c: what files of others held; behind.c: what is done behind the first answer; compile.c: compiling.
 #ifndef TENON_TIER_INT_H
 #define TENON_TIER_INT_H
 
@@ -20,6 +20,8 @@ struct tier__identity {
 	struct tier_key by_stat;
 	bool settled;  // written long enough ago for another write to show in its times
 };
+// false: it has another size, or there is none (-1).
+bool tier__identity_of(int file_fd, uint64_t size, struct tier__identity *ret);
 // false: it is not remembered. -1: there is no file.
 bool tier__identity_find(int cache, int file_fd, uint64_t size, struct tier__identity *ret, struct tier_key *ret_content);
 // Remembers it, where the file is settled: in this process. On the disk, for which it waits.
@@ -34,7 +36,7 @@ struct tier__entry {
 	bool settled;           // written long enough ago for another write to show in its time
 	bool checked;           // its content was compared with its hash since it was written
 };
-// Opens an entry ("code", "image"). -1: there is none.
+// Opens an entry ("code", "image", "bytes"). -1: there is none.
 int tier__cache_get(int cache, const struct tier_key *key, const char *kind, struct tier__entry *ret);
 // Remembers that the content which `of` describes is what was written: the next start need not read all of it before it runs.
 void tier__cache_note_checked(int cache, const struct tier_key *key, const char *kind, const struct tier__entry *of);

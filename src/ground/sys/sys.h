@@ -227,6 +227,9 @@ int sys_private_rename(int folder, const char *from, const char *to);
 int sys_private_remove(int folder, const char *name);
 int sys_private_remove_folder(int folder, const char *name);  // an empty one
 int sys_remove_folder(const char *path);
+// Nobody but root and this user writes to the open file, now or later: it is one of theirs that nobody else may write to, its file system is this machine's, and
+// where the kernel tells (of files of ours) nobody who was let before has it open for writing. Microseconds; the file is left as it was.
+bool sys_only_we_write(int fd);
 // For this process, as long as something has the descriptor; -EWOULDBLOCK: somebody else has it; -ESTALE: who had it removed the file.
 int sys_lock(int fd);
 // Connects to a socket in the file system, and waits for it: the descriptor.
@@ -297,6 +300,8 @@ int sys_reopen_read_only(int fd);
 int sys_write_at(int fd, const void *data, uint64_t size, uint64_t offset);
 // Copies [offset, offset + size) of one file to the same place of another. -EIO: the file is shorter.
 int sys_copy_range(int from, int to, uint64_t size, uint64_t offset);
+// The first `size` bytes. -EIO: the file is shorter.
+int sys_read_whole(int fd, void *into, uint64_t size);
 int sys_set_size(int fd, uint64_t size);
 void *sys_map_shared_read(int fd, uint64_t size);
 void *sys_map_code(int fd, uint64_t size);  // read and execute

@@ -208,6 +208,21 @@ int sys_copy_range(int from, int to, uint64_t size, uint64_t offset)
 	return r;
 }
 
+int sys_read_whole(int fd, void *into, uint64_t size)
+{
+	if (sys__fault())
+		return -ENOMEM;
+	for (uint64_t at = 0; at < size;) {
+		ssize_t n = pread(fd, (uint8_t *)into + at, size - at, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		at += (uint64_t)n;
+	}
+	return 0;
+}
+
 void *sys_map_shared_read(int fd, uint64_t size)
 {
 	if (sys__fault())

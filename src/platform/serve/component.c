@@ -242,7 +242,8 @@ bool serve__component_load(const struct serve_service_config *c, struct tier_fil
 	struct tier_options options = {.no_cache = c->no_cache,
 		.poison_upper = c->poison_upper,
 		.lazy_from = c->compiles_all ? 0 : TIER_LAZY_FROM,
-		.features = serve_features(c)};
+		.features = serve_features(c),
+		.content = serve__source_content(source)};
 	if (!check_hash(c, file, e) || !tier_file_open(file, serve__source_file(source), &options, ret_cached, e)) {
 		serve__source_unref(source);
 		return false;

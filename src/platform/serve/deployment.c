@@ -169,6 +169,10 @@ bool serve__deployment_load_module(struct serve_deployment *d, const struct serv
 {
 	if (!serve__deployment_compile(d, c, p, e))
 		return false;
+	if (d->comp) {  // told apart by who opened the file before
+		err_set(e, ERR_ENV, "'%s' was written over while it was loaded", c->path);
+		return err_hint(e, "load it again when it is whole");
+	}
 	fill_limits(d);
 	wasi_init(&d->wasi, &d->log);
 	return fill_grants(d, e) && open_tls(d, e);

@@ -1,6 +1,9 @@
 // A component's file is mapped, and much of it is read only later: data segments and names at run time. Who builds anew writes over it in place (cp, most tools);
 // so a copy takes its place, at the same address and under running threads: at once where loading took long anyway, else behind the first answer. Until then
 // the file is known by its size and times; one that was changed is shared with nobody any more.
+//
+// That holds for files to which nobody else writes than who runs tenon. Others could change bytes beneath times that stay, while they are hashed, decoded and compiled
+// one after the other. So what such a file holds is read into memory once, before anybody looks at it; the cache keeps it, and the next start reads it there.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,6 +24,9 @@ struct serve_source {
 	uint32_t refs;
 	struct slice bytes;
 	struct stat opened;
+	struct tier_bytes others;  // of a file that others write to: what it is known by
+	bool is_read;              // the bytes are memory of our own: they were read
+	bool never_changes;        // the file is the cache's
 	VEC(struct range)
 	left_out;  // ascending
 	// Of a copy that was begun early.
@@ -34,17 +40,64 @@ static struct sys_mutex lock = SYS_MUTEX;
 
 // ---- opened --------------------------------------------------------------------------------------------------------------------------
 
-static bool map_file(struct serve_source *s, const char *path, struct err *e)
+static bool is_as_it_was(const struct serve_source *s)
 {
-	void *p = MAP_FAILED;
-	bool ok = fstat(s->file, &s->opened) == 0;
-	uint64_t size = ok ? (uint64_t)s->opened.st_size : 0;
-	if (size)
-		p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, s->file, 0);
-	if (!ok || (size && p == MAP_FAILED))
+	struct stat st;
+	const struct stat *was = &s->opened;
+	return s->never_changes || (fstat(s->file, &st) == 0 && st.st_size == was->st_size && st.st_mtim.tv_sec == was->st_mtim.tv_sec && st.st_mtim.tv_nsec == was->st_mtim.tv_nsec && st.st_ctim.tv_sec == was->st_ctim.tv_sec && st.st_ctim.tv_nsec == was->st_ctim.tv_nsec);
+}
+
+static bool refuse_changed(struct err *e)
+{
+	err_set(e, ERR_ENV, "the file was written over while it was loaded");
+	return err_hint(e, "load it again when it is whole");
+}
+
+static bool map_file(struct serve_source *s, uint64_t size, const char *path, struct err *e)
+{
+	void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, s->file, 0);
+	if (p == MAP_FAILED)
 		return err_set_errno(e, errno, "cannot read '%s'", path);
-	s->bytes = size ? slice_of(p, size) : slice_of("", 0);
+	s->bytes = slice_of(p, size);
 	return true;
+}
+
+// Nobody else has these bytes: the file is needed no more.
+static bool read_file(struct serve_source *s, uint64_t size, const char *path, struct err *e)
+{
+	void *p = sys_map_anonymous(size);
+	if (!p)
+		return err_nomem(e);
+	s->bytes = slice_of(p, size);
+	s->is_read = true;
+	sys_prefer_huge(p, size);
+	int r = sys_read_whole(s->file, p, size);
+	if (r == -EIO || !is_as_it_was(s))
+		return refuse_changed(e);
+	if (r)
+		return err_set_errno(e, -r, "cannot read '%s'", path);
+	sys_close(s->file);
+	s->file = -1;
+	return true;
+}
+
+static bool take_bytes(struct serve_source *s, const struct serve_service_config *c, struct err *e)
+{
+	if (fstat(s->file, &s->opened) != 0)
+		return err_set_errno(e, errno, "cannot read '%s'", c->path);
+	uint64_t size = (uint64_t)s->opened.st_size;
+	s->bytes = slice_of("", 0);
+	if (!size)
+		return true;
+	if (sys_only_we_write(s->file))
+		return map_file(s, size, c->path, e);
+	int kept = c->no_cache ? -1 : tier_bytes_find(s->file, size, &s->others);
+	if (kept < 0)
+		return read_file(s, size, c->path, e);
+	sys_close(s->file);
+	s->file = kept;
+	s->never_changes = true;
+	return map_file(s, size, c->path, e);
 }
 
 bool serve__source_open(const struct serve_service_config *c, struct serve_source **ret, struct err *e)
@@ -59,7 +112,7 @@ bool serve__source_open(const struct serve_service_config *c, struct serve_sourc
 	}
 	s->refs = 1;
 	s->file = fd;
-	if (map_file(s, c->path, e)) {
+	if (take_bytes(s, c, e)) {
 		*ret = s;
 		return true;
 	}
@@ -94,18 +147,15 @@ struct slice serve__source_bytes(const struct serve_source *s)
 
 int serve__source_file(const struct serve_source *s)
 {
-	return s->file;
+	return s->never_changes ? -1 : s->file;
+}
+
+const uint8_t *serve__source_content(const struct serve_source *s)
+{
+	return s->never_changes ? s->others.content : NULL;
 }
 
 // ---- kept ----------------------------------------------------------------------------------------------------------------------------
-
-static bool is_as_it_was(const struct serve_source *s)
-{
-	struct stat st;
-	const struct stat *was = &s->opened;
-	return fstat(s->file, &st) == 0 && st.st_size == was->st_size && st.st_mtim.tv_sec == was->st_mtim.tv_sec && st.st_mtim.tv_nsec == was->st_mtim.tv_nsec &&
-		st.st_ctim.tv_sec == was->st_ctim.tv_sec && st.st_ctim.tv_nsec == was->st_ctim.tv_nsec;
-}
 
 bool serve__source_is_kept(struct serve_source *s)
 {
@@ -199,29 +249,40 @@ static void drop(void *arg)
 	serve__source_unref(arg);
 }
 
+// What was read is all that there is: only whole pages of code go, once the cache has it.
+static void give_code_back(void *arg)
+{
+	struct serve_source *s = arg;
+	for (uint32_t i = 0; i < s->left_out.len; i++) {
+		uint64_t from = align_up_u64(s->left_out.ptr[i].at, SYS_PAGE), end = s->left_out.ptr[i].at + s->left_out.ptr[i].size;
+		end -= end % SYS_PAGE;
+		if (from < end)
+			(void)sys_discard((void *)((uintptr_t)s->bytes.ptr + from), end - from);
+	}
+	serve__source_unref(s);
+}
+
 void serve__source_rests(const struct serve_source *s)
 {
-	if (s->bytes.len)
+	if (s->bytes.len && !s->is_read)
 		(void)sys_discard(UNCONST(s->bytes.ptr), s->bytes.len);
 }
 
 void serve__source_copy_beside(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n)
 {
 	leave_out(s, modules, n);
-	s->copies = s->bytes.len >= BESIDE && sys_thread_new(&s->copier, copy_main, s) == 0;
+	s->copies = !s->is_read && s->bytes.len >= BESIDE && sys_thread_new(&s->copier, copy_main, s) == 0;
 }
 
 bool serve__source_keep(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n, bool later, struct err *e)
 {
 	if (!s->copies && !s->left_out.len)  // else the copier reads them
 		leave_out(s, modules, n);
-	if (later) {
+	if (s->is_read || later)
 		__atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);
+	if (s->is_read)
+		tier_bytes_keep(&s->others, s->bytes, give_code_back, s);
+	else if (later)
 		tier_behind(keep_behind, drop, s);
-		return true;
-	}
-	if (keep(s))
-		return true;
-	err_set(e, ERR_ENV, "the file was written over while it was loaded");
-	return err_hint(e, "load it again when it is whole");
+	return s->is_read || later || keep(s) || refuse_changed(e);
 }

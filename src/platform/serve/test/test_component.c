@@ -1,8 +1,11 @@
 // Components of the same bytes are one, and its bytes stay whatever becomes of the files.
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -52,17 +55,23 @@ static void write_large_file(const char *path, uint8_t mark)
 	close(fd);
 }
 
-static struct serve_component *load(const char *path)
+static struct serve_component *try_load(const char *path, struct err *e)
 {
-	struct err e = {0};
 	struct serve_component *k = NULL;
 	struct tier_file *cached = NULL;
 	struct serve_config c = {0};
 	serve_limits_default(&c, false);
 	c.service.path = path;
-	bool ok = vm_process_init(&e) && serve__component_load(&c.service, &cached, &k, &e);
+	bool ok = vm_process_init(e) && serve__component_load(&c.service, &cached, &k, e);
 	tier_file_close(cached);
-	if (!ok)
+	return ok ? k : NULL;
+}
+
+static struct serve_component *load(const char *path)
+{
+	struct err e = {0};
+	struct serve_component *k = try_load(path, &e);
+	if (!k)
 		fail_msg("%s", e.text);
 	return k;
 }
@@ -119,16 +128,10 @@ static void wait_until_kept(const struct serve_component *k)
 static enum err_code refused(const char *path, off_t at, uint8_t byte)
 {
 	struct err e = {0};
-	struct serve_component *k;
-	struct tier_file *cached = NULL;
-	struct serve_config c = {0};
 	int fd = open(path, O_WRONLY);
 	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
 	close(fd);
-	serve_limits_default(&c, false);
-	c.service.path = path;
-	assert_false(serve__component_load(&c.service, &cached, &k, &e));
-	tier_file_close(cached);
+	assert_null(try_load(path, &e));
 	return e.code;
 }
 
@@ -181,6 +184,133 @@ static void one_whose_file_changed_too_soon_is_shared_with_nobody(void **state)
 	serve__component_unref(sound);
 }
 
+// ---- files that others write to ----------------------------------------------------------------------------------------------------------
+
+static unsigned kept_in_cache(void)
+{
+	char path[96];
+	unsigned n = 0;
+	snprintf(path, sizeof path, "%s/cache", root);
+	DIR *d = opendir(path);
+	for (struct dirent *ent; d && (ent = readdir(d));)
+		n += strlen(ent->d_name) > 6 && strcmp(ent->d_name + strlen(ent->d_name) - 6, ".bytes") == 0;
+	if (d)
+		closedir(d);
+	return n;
+}
+
+// Somebody else's file, who has it mapped and has written to it: what he writes there now changes no times.
+static uint8_t *map_dirty(const char *path, void (*write_it)(const char *path, uint8_t mark), uint8_t mark, size_t *ret_size)
+{
+	struct stat st;
+	write_it(path, mark);
+	assert_int_equal(chmod(path, 0666), 0);
+	if (geteuid() == 0)
+		assert_int_equal(chown(path, 65534, 65534), 0);
+	int fd = open(path, O_RDWR);
+	assert_int_equal(fstat(fd, &st), 0);
+	uint8_t *at = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(at, MAP_FAILED);
+	close(fd);
+	*ret_size = (size_t)st.st_size;
+	((volatile uint8_t *)at)[*ret_size - 1] = mark;
+	return at;
+}
+
+static bool times_are(const char *path, const struct stat *was)
+{
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	return memcmp(&st.st_mtim, &was->st_mtim, sizeof st.st_mtim) == 0 && memcmp(&st.st_ctim, &was->st_ctim, sizeof st.st_ctim) == 0;
+}
+
+// What it was called and what is decoded, now and later, are the bytes that were read, cold and warm.
+static void bytes_that_change_beneath_their_times(void (*write_it)(const char *path, uint8_t mark))
+{
+	struct stat st;
+	size_t size;
+	uint8_t *at = map_dirty(first, write_it, 'k', &size);
+	volatile uint8_t *mark = at + size - 1;
+	sleep(3);  // until another write would show in the times
+	assert_int_equal(stat(first, &st), 0);
+	struct serve_component *cold = load(first);
+	assert_int_equal(mark_of(cold), 'k');
+	*mark = 'l';
+	assert_int_equal(mark_of(cold), 'k');
+	for (unsigned i = 0; !kept_in_cache() && i < 6000; i++)
+		usleep(10000);
+	assert_int_equal(kept_in_cache(), 1);
+	bool beneath = times_are(first, &st);  // else the kernel wrote the page back meanwhile
+	struct serve_component *warm = load(first);
+	assert_int_equal(mark_of(warm), beneath ? 'k' : 'l');
+	if (beneath)
+		assert_ptr_equal(warm, cold);
+	else
+		assert_ptr_not_equal(warm, cold);
+	serve__component_unref(cold);
+	serve__component_unref(warm);
+	warm = load_warm(first);
+	uint8_t held = mark_of(warm);
+	*mark = 'm';
+	assert_int_equal(mark_of(warm), held);
+	assert_int_equal(truncate(first, 0), 0);
+	assert_int_equal(mark_of(warm), held);
+	serve__component_unref(warm);
+	munmap(at, size);
+}
+
+static void what_others_change_beneath_their_times_is_not_seen(void **state UNUSED)
+{
+	bytes_that_change_beneath_their_times(write_file);
+}
+
+static void nor_where_it_is_large(void **state UNUSED)
+{
+	bytes_that_change_beneath_their_times(write_large_file);
+}
+
+static void *flip(void *arg)
+{
+	volatile uint8_t *mark = arg;
+	for (uint8_t i = 0; *(mark - 1) != 'E'; i++)
+		*mark = 'a' + i % 8;
+	return NULL;
+}
+
+// While it is hashed and decoded: what is shared by its hash has these bytes.
+static void bytes_that_change_all_the_time_are_those_of_the_hash(void **state UNUSED)
+{
+	size_t size;
+	struct sys_thread thread;
+	uint8_t *at = map_dirty(first, write_large_file, 'n', &size);
+	struct serve_component *by_mark[8] = {0};
+	assert_int_equal(sys_thread_new(&thread, flip, at + size - 1), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		struct err e = {0};
+		struct serve_component *k = try_load(first, &e);
+		if (!k) {  // its times changed while it was read
+			assert_int_equal(e.code, ERR_ENV);
+			continue;
+		}
+		unsigned mark = (unsigned)(mark_of(k) - 'a');
+		assert_true(mark < 8 || mark == 'n' - 'a');
+		if (mark >= 8 || by_mark[mark]) {
+			assert_true(mark >= 8 || by_mark[mark] == k);
+			serve__component_unref(k);
+		} else {
+			by_mark[mark] = k;
+		}
+	}
+	((volatile uint8_t *)at)[size - 2] = 'E';
+	sys_thread_join(&thread);
+	for (unsigned i = 0; i < 8; i++)
+		if (by_mark[i]) {
+			assert_int_equal(mark_of(by_mark[i]) - 'a', i);
+			serve__component_unref(by_mark[i]);
+		}
+	munmap(at, size);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, clear)
 int main(void)
 {
@@ -188,6 +318,9 @@ int main(void)
 		TEST(the_same_bytes_are_one_component_and_stay),
 		TEST(large_files_are_shared_and_refused_like_others),
 		TEST(one_whose_file_changed_too_soon_is_shared_with_nobody),
+		TEST(what_others_change_beneath_their_times_is_not_seen),
+		TEST(nor_where_it_is_large),
+		TEST(bytes_that_change_all_the_time_are_those_of_the_hash),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,6 +128,52 @@ def a_component_that_changed_is_noticed():
             check(s.get("/").body == want, "the old component answered")
 
 
+# Becomes another user, maps the file, and writes to it when it is told to: from the second time on no times change.
+TENANT = """import mmap, os, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+m = mmap.mmap(os.open(sys.argv[1], os.O_RDWR), 0)
+at = m.find(b"Hello from")
+for line in sys.stdin:
+    m[at] = ord(line[0])
+    print(flush=True)
+"""
+
+
+def who_owns_a_file_changes_nothing_for_others():
+    """Bytes that change beneath their times come neither to their own server nor, by the cache, to somebody else's of the same bytes."""
+    if os.geteuid():
+        raise Skip("only root runs a program as another user")
+    with _cache() as cache, tempfile.TemporaryDirectory() as d:
+        os.chmod(d, 0o755)
+        at = Path(d) / "x.wasm"
+        shutil.copy(HELLO, at)
+        os.chmod(at, 0o644)
+        os.chown(at, 65534, 65534)
+        tenant = subprocess.Popen([sys.executable, "-c", TENANT, str(at)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        def write(byte):
+            print(byte, file=tenant.stdin, flush=True)
+            check(tenant.stdout.readline() == "\n", "the tenant can't write to its file")
+
+        try:
+            write("H")
+            time.sleep(3.1)  # until another write would show in the times
+            before = at.stat()
+            _fill(at)
+            for f in cache.glob("*.image"):
+                f.unlink()
+            write("J")
+            if at.stat().st_mtime_ns != before.st_mtime_ns:
+                raise Skip("the kernel wrote the page back meanwhile: the write shows in the times")
+            for file in (at, at, HELLO):
+                with Server(file) as s:
+                    check(s.get("/").body == b"Hello from a component!\n", f"{file}: bytes of another time")
+            check([f for f in cache.iterdir() if f.suffix == ".bytes"], f"what it held is not kept: {list(cache.iterdir())}")
+        finally:
+            tenant.kill()
+            tenant.communicate()
+
+
 def a_start_without_a_cache_leaves_no_file():
     with _cache() as cache:
         _fill(HELLO, "--no-cache")

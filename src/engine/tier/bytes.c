@@ -3,8 +3,6 @@
 // 1. Bytes can change beneath times that stay (a mapping that was written to before): what such a file is known by says what it held when it was read, not what
 //    it holds. So nothing is taken from it: who finds an entry has the bytes from there, all of them, and what they hash to.
 // 2. An entry is the bytes, then a foot: whose it is, and the hash. One that came to another's name, or of another length, is none.
-#include <unistd.h>
-
 #include "tier_int.h"
 
 struct foot {
@@ -16,7 +14,7 @@ static const char foot_magic[8] = "TENONB1";
 static bool read_foot(int fd, uint64_t size, const struct tier_key *by_stat, struct tier_bytes *ret)
 {
 	struct foot foot;
-	if (pread(fd, &foot, sizeof foot, (off_t)size) != sizeof foot || memcmp(foot.magic, foot_magic, sizeof foot_magic) != 0 ||
+	if (sys_file.read(fd, &foot, sizeof foot, size, false) != sizeof foot || memcmp(foot.magic, foot_magic, sizeof foot_magic) != 0 ||
 		memcmp(foot.by_stat.bytes, by_stat->bytes, TIER_KEY_SIZE) != 0)
 		return false;
 	memcpy(ret->content, foot.content.bytes, TIER_KEY_SIZE);
@@ -37,11 +35,11 @@ int tier_bytes_find(int file, uint64_t size, struct tier_bytes *ret)
 		fd = tier__cache_get(cache, &id.by_stat, "bytes", &entry);
 	}
 	if (fd >= 0 && (entry.size != size + sizeof(struct foot) || !read_foot(fd, size, &id.by_stat, ret))) {
-		close(fd);
+		sys_close(fd);
 		fd = -1;
 		tier__cache_remove(cache, &id.by_stat, "bytes");
 	}
-	close(cache);
+	sys_close(cache);
 	return fd;
 }
 
@@ -75,7 +73,7 @@ static void keep(struct tier__job *job)
 	int cache = tier__cache_open(NULL);
 	if (cache >= 0) {
 		tier__cache_put(cache, &k->by_stat, "bytes", write_bytes, k, TIER__CACHE_MAX);
-		close(cache);
+		sys_close(cache);
 	}
 	keep_drop(job);
 }

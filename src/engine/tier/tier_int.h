@@ -1,4 +1,5 @@
-// Inside the room tier. cache.c: the directory; file.c: entries of a file; bytes.c: what files of others held; behind.c: what is done behind the first answer; compile.c: compiling.
+// Inside the room tier. cache.c: the directory; file.c: entries of a file; bytes.c: what files of others held;
+// behind.c: what is done behind the first answer; compile.c: compiling.
 #ifndef TENON_TIER_INT_H
 #define TENON_TIER_INT_H
 

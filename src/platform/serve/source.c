@@ -40,11 +40,17 @@ static struct sys_mutex lock = SYS_MUTEX;
 
 // ---- opened --------------------------------------------------------------------------------------------------------------------------
 
+static bool is_same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
 static bool is_as_it_was(const struct serve_source *s)
 {
 	struct stat st;
 	const struct stat *was = &s->opened;
-	return s->never_changes || (fstat(s->file, &st) == 0 && st.st_size == was->st_size && st.st_mtim.tv_sec == was->st_mtim.tv_sec && st.st_mtim.tv_nsec == was->st_mtim.tv_nsec && st.st_ctim.tv_sec == was->st_ctim.tv_sec && st.st_ctim.tv_nsec == was->st_ctim.tv_nsec);
+	return s->never_changes ||
+		(fstat(s->file, &st) == 0 && st.st_size == was->st_size && is_same_time(&st.st_mtim, &was->st_mtim) && is_same_time(&st.st_ctim, &was->st_ctim));
 }
 
 static bool refuse_changed(struct err *e)

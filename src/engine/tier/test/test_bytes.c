@@ -1,0 +1,169 @@
+// What files held that others write to: kept by what they are known by, and taken from there whole or not at all.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../tier_int.h"
+
+static char root[64], cache_path[96], file_path[96];
+
+static int setup(void **state UNUSED)
+{
+	snprintf(root, sizeof root, "/tmp/tenon-bytes-XXXXXX");
+	assert_non_null(mkdtemp(root));
+	snprintf(cache_path, sizeof cache_path, "%s/cache", root);
+	snprintf(file_path, sizeof file_path, "%s/file", root);
+	return setenv("TENON_CACHE", cache_path, 1);
+}
+
+static int teardown(void **state UNUSED)
+{
+	char command[96];
+	snprintf(command, sizeof command, "rm -rf %s", root);
+	return system(command);
+}
+
+// An open file of these bytes, changed just now.
+static int make_file(const char *bytes)
+{
+	int fd = open(file_path, O_CREAT | O_TRUNC | O_RDWR, 0666);
+	assert_int_equal(write(fd, bytes, strlen(bytes)), strlen(bytes));
+	return fd;
+}
+
+static void note_done(void *arg)
+{
+	__atomic_store_n((bool *)arg, true, __ATOMIC_RELEASE);
+}
+
+static void keep(const struct tier_bytes *of, const char *bytes)
+{
+	bool done = false;
+	tier_bytes_keep(of, slice_str(bytes), note_done, &done);
+	for (unsigned i = 0; !__atomic_load_n(&done, __ATOMIC_ACQUIRE) && i < 6000; i++)
+		usleep(10000);
+	assert_true(done);
+}
+
+// The name of the only entry of bytes; false: there is none.
+static bool find_entry(char ret[300])
+{
+	bool found = false;
+	DIR *d = opendir(cache_path);
+	for (struct dirent *ent; d && (ent = readdir(d));)
+		if (strlen(ent->d_name) > 6 && strcmp(ent->d_name + strlen(ent->d_name) - 6, ".bytes") == 0) {
+			assert_false(found);
+			found = true;
+			snprintf(ret, 300, "%s/%s", cache_path, ent->d_name);
+		}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+static void what_was_kept_is_found_by_the_file_and_never_changes(void **state UNUSED)
+{
+	struct tier_bytes of, found;
+	struct tier_key content;
+	char at[300], held[6] = "";
+	int fd = make_file("first");
+	assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+	assert_false(of.settled);
+	keep(&of, "first");  // another write might not show
+	assert_false(find_entry(at));
+	sleep(3);
+	assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+	assert_true(of.settled);
+	keep(&of, "first");
+	assert_true(find_entry(at));
+	int kept = tier_bytes_find(fd, 5, &found);
+	assert_true(kept >= 0);
+	tier__key_of(SLICE_LIT("first"), &content);
+	assert_memory_equal(found.content, &content, sizeof content);
+	assert_int_equal(tier_bytes_find(fd, 4, &of), -1);
+	assert_int_equal(pwrite(fd, "other", 5, 0), 5);
+	assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+	assert_memory_not_equal(of.by_stat, found.by_stat, sizeof of.by_stat);
+	assert_int_equal(pread(kept, held, 5, 0), 5);
+	assert_string_equal(held, "first");
+	struct stat st;
+	assert_int_equal(fstat(kept, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	close(kept);
+	close(fd);
+}
+
+static void damage(const char *at, unsigned how)
+{
+	int fd = open(at, O_RDWR);
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	switch (how) {
+	case 0:
+		assert_int_equal(ftruncate(fd, st.st_size - 1), 0);
+		break;
+	case 1:
+		assert_int_equal(ftruncate(fd, st.st_size + 1), 0);
+		break;
+	case 2:
+		assert_int_equal(ftruncate(fd, 0), 0);
+		break;
+	case 3:
+		assert_int_equal(pwrite(fd, "?", 1, 5), 1);
+		break;  // the foot's magic
+	default:
+		assert_int_equal(pwrite(fd, "????", 4, 5 + 8), 4);
+		break;  // whose it is
+	}
+	close(fd);
+}
+
+static void an_entry_of_another_length_or_name_is_none(void **state UNUSED)
+{
+	struct tier_bytes of;
+	char at[300];
+	int fd = make_file("first");
+	sleep(3);
+	for (unsigned how = 0; how < 5; how++) {
+		assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+		keep(&of, "first");
+		assert_true(find_entry(at));
+		damage(at, how);
+		assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+		assert_false(find_entry(at));  // it is made anew
+	}
+	close(fd);
+}
+
+static void without_a_cache_nothing_is_kept(void **state UNUSED)
+{
+	struct tier_bytes of;
+	int fd = make_file("first");
+	assert_int_equal(mkdir(cache_path, 0777), 0);
+	assert_int_equal(chmod(cache_path, 0777), 0);
+	assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+	of.settled = true;
+	keep(&of, "first");
+	char at[300];
+	assert_false(find_entry(at));
+	close(fd);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(what_was_kept_is_found_by_the_file_and_never_changes),
+		TEST(an_entry_of_another_length_or_name_is_none),
+		TEST(without_a_cache_nothing_is_kept),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -4,6 +4,7 @@ either side may end first.
 files/gate3.c is both sides: /BETWEEN/ASKS?PORT says what each does."""
 import os, socketserver, subprocess, tempfile, threading, time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -19,9 +20,10 @@ ALONE = 'policy = "concurrent"\nconcurrency = 1\n'  # each waits where it is
 class _Upstream(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """Answers with what it was asked, in chunks with trailers; of a long body its length. `wait`: before the answer's last chunk. `early`: before it has read the body."""
     daemon_threads, allow_reuse_address = True, True
+    request_queue_size = 128  # a kernel whose queue is full drops what comes, and may forget who thinks to be connected
 
     def __init__(self, wait=None, early=False):
-        self.asked, self.broken, self.left = [], [], 0
+        self.begun, self.asked, self.broken = [], [], []  # paths; what was asked, once it was whole; why a connection ended
         outer = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -54,11 +56,12 @@ class _Upstream(socketserver.ThreadingMixIn, socketserver.TCPServer):
                 try:
                     while line := self.rfile.readline().decode():
                         self.one(*line.split()[:2])
-                except (ValueError, OSError) as e:
-                    outer.broken.append(str(e))
+                except Exception as e:
+                    outer.broken.append(f"{type(e).__name__}: {e}")
 
             def one(self, method, path):
                 fields = self.fields()
+                outer.begun.append(path)
                 body, trailers = (b"", {}) if early else self.body(fields)
                 outer.asked.append((method, path, fields.get("x-guarded"), body, trailers.get("x-t"), trailers.get("x-between")))
                 said = f"{method} {fields.get('x-guarded')} {trailers.get('x-t')} {trailers.get('x-between')} ".encode()
@@ -122,8 +125,8 @@ component = "asks"
         self.at.cleanup()
 
 
-def _ask(s, path, up, **more):
-    a = s.get(f"{path}?{up.port}", **more)
+def _ask(s, path, up, which=0):
+    a = s.get(f"{path}?{up.port}&{which}")
     return a.status, a.body.decode()
 
 
@@ -278,9 +281,7 @@ def it_has_room_for_so_many_handles_and_is_well_with_as_many_calls_as_one_likes(
         check(not s.logged("too many"), s.log_text()[-500:])
 
 
-def it_is_put_in_and_taken_out_while_requests_are_on_their_way():
-    """Through one, through another, through none, and as other versions: each request goes whole by the way that it began with."""
-    more = """[component.other]
+OTHERS = """[component.other]
 source = "gate.wasm"
 network = ["http://127.0.0.1:*"]
 policy = "concurrent"
@@ -289,40 +290,94 @@ concurrency = 1
 type = "http"
 hosts = ["http://127.0.0.1:*"]
 """
-    with _Upstream() as up, _App(more=more) as app, tempfile.TemporaryDirectory() as ctl:
-        os.environ.update(TENON_CTL=ctl, TENON_STATE=ctl + "/state")
-        try:
-            with app.up(shards=2) as s:
-                over = []
-                paths = ("/pass/body", "/whole/body", "/copy/body", "/pass/large", "/copy/large", "/slow/plain")
 
-                def load(path):
-                    seen = []
-                    while not over:
-                        status, text = _ask(s, path, up)
-                        whole = text.endswith(" sent") and "trailers x-t=answered" in text
-                        seen.append((status, whole, "x-back=yes" in text, "" if whole else text[-200:]))
-                    return path, seen
-                asking = Many([lambda path=path: load(path) for path in paths])
-                try:
-                    for k in range(12):
-                        target = ("component:other", "@world", "component:between")[k % 3]
-                        r = subprocess.run([str(config.tenon), "link", "shop", "asks:wasi:http/client", target], capture_output=True, timeout=120, text=True)
-                        check(r.returncode == 0, (target, r.stderr))
-                        if k % 3 == 0:
-                            (Path(app.at.name) / "next.wasm").write_bytes(GATE.read_bytes() + b"\0\3\1n" + bytes([k]))
-                            r = subprocess.run([str(config.tenon), "update", "shop/between", app.at.name + "/next.wasm"], capture_output=True, timeout=120, text=True)
-                            check(r.returncode == 0, r.stderr)
-                        time.sleep(0.1)
-                finally:
-                    over.append(True)
-                ways = set()
-                for path, seen in asking.join():
-                    check(seen and all(status == 200 and whole for status, whole, *_ in seen), (path, [x for x in seen if x[:2] != (200, True)][:5], s.log_text()[-2000:]))
-                    ways |= {(path[1] in "wc", back) for _, _, back, _ in seen}
-                check(ways == {(True, True), (True, False), (False, False)}, ways)
+
+@contextmanager
+def _controlled(app, shards):
+    """A server whose links and versions are changed: of it, what does that."""
+    with tempfile.TemporaryDirectory() as ctl:
+        os.environ.update(TENON_CTL=ctl, TENON_STATE=ctl + "/state")
+
+        def tenon(*args):
+            r = subprocess.run([str(config.tenon), *map(str, args)], capture_output=True, timeout=120, text=True)
+            check(r.returncode == 0, (args, r.stderr))
+
+        def link(target):
+            tenon("link", "shop", "asks:wasi:http/client", target)
+
+        def update(k):
+            at = Path(app.at.name) / "next.wasm"
+            at.write_bytes(GATE.read_bytes() + b"\0\3\1n" + bytes([k]))
+            tenon("update", "shop/between", at)
+        try:
+            with app.up(shards=shards) as s:
+                yield s, link, update
         finally:
             del os.environ["TENON_CTL"], os.environ["TENON_STATE"]
+
+
+def it_is_put_in_and_taken_out_while_requests_are_on_their_way():
+    """Through one, through another, through none, and as other versions: each request goes whole by the way that it began with."""
+    with _Upstream() as up, _App(more=OTHERS) as app, _controlled(app, 2) as (s, link, update):
+        over = []
+        paths = ("/pass/body", "/whole/body", "/copy/body", "/pass/large", "/copy/large", "/slow/plain")
+
+        def load(path):
+            seen = []
+            while not over:
+                a = s.get(f"{path}?{up.port}")
+                text = a.body.decode()
+                whole = text.endswith(" sent") and "trailers x-t=answered" in text
+                seen.append((a.status, whole, "x-back=yes" in text, "" if whole else (text[-200:], a.error, round(a.ms))))
+            return path, seen
+        asking = Many([lambda path=path: load(path) for path in paths])
+        try:
+            for k in range(12):
+                link(("component:other", "@world", "component:between")[k % 3])
+                if k % 3 == 0:
+                    update(k)
+                time.sleep(0.1)
+        finally:
+            over.append(True)
+        ways = set()
+        for path, seen in asking.join():
+            check(seen and all(status == 200 and whole for status, whole, *_ in seen),
+                (path, [x for x in seen if x[:2] != (200, True)][:5], up.broken, s.log_text()[-2000:]))
+            ways |= {(path[1] in "wc", back) for _, _, back, _ in seen}
+        check(ways == {(True, True), (True, False), (False, False)}, ways)
+        check(not up.broken, up.broken)
+
+
+def what_is_on_its_way_ends_as_it_began_whatever_changes_meanwhile():
+    """Answers of which the last chunk and the trailers are held back, and requests of which they are, until the link leads elsewhere and the versions that they came
+    to have left: of who asks and of the one between. Also where an instance has one call in all."""
+    ways = [(way, k) for way in ("/pass", "/whole", "/copy") for k in range(3)]
+    said = {"/pass": "POST None %s None %s.", "/whole": "POST yes %s None %s.", "/copy": "POST YES %s YES %s."}
+    for one in ("", "requests-per-instance = 1\n"):
+        let_go = threading.Event()
+        with _Upstream(wait=let_go) as up, _App(more=OTHERS, asks=one, policy=ALONE + one) as app, _controlled(app, 2) as (s, link, update):
+            asking = Many([lambda way=way, k=k: _ask(s, f"{way}/body", up, k) for way, k in ways])
+            sending = [s.connect() for _ in ways]
+            for c, (way, k) in zip(sending, ways):
+                c.send(f"POST {way}/through?{up.port}&{k} HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nTrailer: x-t\r\n\r\n4\r\nthe \r\n")
+            check(until(lambda: len(up.begun) == 18 and len(up.asked) == 9), (up.begun, up.asked))
+            for k, target in enumerate(("component:other", "@world", "component:between")):
+                update(k)
+                link(target)
+            check(len(up.asked) == 9, up.asked)
+            for c in sending:
+                c.send("4\r\nrest\r\n0\r\nx-t: came\r\n\r\n")
+            check(until(lambda: len(up.asked) == 18), (up.asked, up.broken))
+            let_go.set()
+            for (way, _), got in zip(ways, asking.join()):
+                large, back = way == "/copy", "" if way == "/pass" else "yes"
+                want = said[way] % (("ASKED", "FROM WHO ASKS") if large else ("asked", "from who asks"))
+                check(got == (200, f"200 x-back={back} {want} trailers x-t=answered x-between={'yes' if large else ''} sent"), (way, got, up.broken, s.log_text()[-1500:]))
+            for c, (way, _) in zip(sending, ways):
+                a, want = c.answer("POST"), said[way] % (("CAME", "THE REST") if way == "/copy" else ("came", "the rest"))
+                check((a.status, a.body.decode(), a.aborted) == (200, want, False), (way, a.status, a.body, a.error, up.broken, s.log_text()[-1500:]))
+                check(a.values("x-t", a.trailers) == ["answered"], (way, a.trailers))
+            check(not up.broken, up.broken)
 
 
 def it_must_be_one_for_many_calls():

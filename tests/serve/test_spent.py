@@ -2,7 +2,7 @@
 import resource, tempfile, time
 
 import component, spent
-from harness import MISBEHAVE, Many, Server, check, exchange
+from harness import MISBEHAVE, Many, Server, Skip, check, exchange
 
 
 def _component(**parts):
@@ -95,7 +95,10 @@ def descriptors_run_out():
 
 
 def threads_run_out():
-    return _row("threads")
+    try:
+        return _row("threads")
+    except PermissionError as e:  # root's threads have no limit, and a checkout may lie where others may not go
+        raise Skip(f"nobody can't run it: {e}")
 
 
 def the_disk_runs_out():

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "source.h"
@@ -87,6 +88,13 @@ static bool read_file(struct serve_source *s, uint64_t size, const char *path, s
 	return true;
 }
 
+// Who builds may be at it still: what is cut short beneath a mapping ends the process.
+static bool was_just_written(const struct serve_source *s)
+{
+	struct timespec now;
+	return clock_gettime(CLOCK_REALTIME, &now) == 0 && s->opened.st_mtim.tv_sec <= now.tv_sec && now.tv_sec - s->opened.st_mtim.tv_sec <= 2;
+}
+
 static bool take_bytes(struct serve_source *s, const struct serve_service_config *c, struct err *e)
 {
 	if (fstat(s->file, &s->opened) != 0)
@@ -95,7 +103,7 @@ static bool take_bytes(struct serve_source *s, const struct serve_service_config
 	s->bytes = slice_of("", 0);
 	if (!size)
 		return true;
-	if (sys_only_we_write(s->file))
+	if (sys_only_we_write(s->file) && !was_just_written(s))
 		return map_file(s, size, c->path, e);
 	int kept = c->no_cache ? -1 : tier_bytes_find(s->file, size, &s->others);
 	if (kept < 0)

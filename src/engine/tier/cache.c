@@ -360,6 +360,11 @@ static bool is_remembered(const struct tier_key *by_stat, struct tier_key *ret)
 	return is;
 }
 
+bool tier_is_settled(const struct stat *st)
+{
+	return is_settled(&st->st_mtim) && is_settled(&st->st_ctim);
+}
+
 bool tier__identity_of(int file_fd, uint64_t size, struct tier__identity *ret)
 {
 	struct stat st;
@@ -367,7 +372,7 @@ bool tier__identity_of(int file_fd, uint64_t size, struct tier__identity *ret)
 	if (file_fd < 0 || fstat(file_fd, &st) != 0 || (uint64_t)st.st_size != size)
 		return false;
 	stat_key(&st, &ret->by_stat);
-	ret->settled = is_settled(&st.st_mtim) && is_settled(&st.st_ctim);
+	ret->settled = tier_is_settled(&st);
 	return true;
 }
 

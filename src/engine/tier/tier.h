@@ -70,6 +70,9 @@ void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_i
 NODISCARD bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,
 	struct vm_module **ret, struct tier_stats *stats, struct err *e);
 
+// Whether a file was written, and its times set, long enough ago for another write to show in them: more than two seconds.
+struct stat;
+bool tier_is_settled(const struct stat *st);
 // What files held that others write to, in files of the cache's own (bytes.c): by device, inode, size and times, which such a file may keep when it changes.
 struct tier_bytes {
 	uint8_t by_stat[TIER_KEY_SIZE], content[TIER_KEY_SIZE];  // content: what the bytes hash to, where they were found

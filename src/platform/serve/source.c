@@ -4,12 +4,12 @@
 //
 // That holds for files to which nobody else writes than who runs tenon. Others could change bytes beneath times that stay, while they are hashed, decoded and compiled
 // one after the other. So what such a file holds is read into memory once, before anybody looks at it; the cache keeps it, and the next start reads it there.
+// One that was written a moment ago is read likewise, whosever it is: who builds may be at it still, and what is cut short beneath a mapping ends the process.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "source.h"
@@ -25,7 +25,7 @@ struct serve_source {
 	uint32_t refs;
 	struct slice bytes;
 	struct stat opened;
-	struct tier_bytes others;  // of a file that others write to: what it is known by
+	struct tier_bytes others;  // of a file that is not mapped as it is: what it is known by
 	bool is_read;              // the bytes are memory of our own: they were read
 	bool never_changes;        // the file is the cache's
 	VEC(struct range)
@@ -88,13 +88,6 @@ static bool read_file(struct serve_source *s, uint64_t size, const char *path, s
 	return true;
 }
 
-// Who builds may be at it still: what is cut short beneath a mapping ends the process.
-static bool was_just_written(const struct serve_source *s)
-{
-	struct timespec now;
-	return clock_gettime(CLOCK_REALTIME, &now) == 0 && s->opened.st_mtim.tv_sec <= now.tv_sec && now.tv_sec - s->opened.st_mtim.tv_sec <= 2;
-}
-
 static bool take_bytes(struct serve_source *s, const struct serve_service_config *c, struct err *e)
 {
 	if (fstat(s->file, &s->opened) != 0)
@@ -103,7 +96,7 @@ static bool take_bytes(struct serve_source *s, const struct serve_service_config
 	s->bytes = slice_of("", 0);
 	if (!size)
 		return true;
-	if (sys_only_we_write(s->file) && !was_just_written(s))
+	if (sys_only_we_write(s->file) && tier_is_settled(&s->opened))
 		return map_file(s, size, c->path, e);
 	int kept = c->no_cache ? -1 : tier_bytes_find(s->file, size, &s->others);
 	if (kept < 0)

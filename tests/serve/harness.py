@@ -294,6 +294,17 @@ class Many:
         return self.results
 
 
+def stays_flat(server, ask, n, settled):
+    """Memory after `ask(i)` for each i below n: not much more than after the first `settled` of them. The last receipts, calls and lines of the log are kept, and
+    fill in the first thousands; a build with ASan keeps what was freed."""
+    for i in range(n):
+        ask(i)
+        if i == settled:
+            before = server.private_kib()
+    grew = server.private_kib() - before
+    check(grew < 1536 or not config.release, f"{grew} KiB more after {n - settled} requests")
+
+
 class Arrivals:
     """Requests one after the other, until nobody listens any more."""
 

@@ -271,7 +271,7 @@ struct tier__ahead {
 	struct ahead_place {
 		struct tier__lazy *lazy;
 		struct code_object *code;
-		uint32_t func;
+		uint32_t module, func;
 	} *places;
 	_Atomic uint32_t next;
 	struct sys_thread thread;
@@ -320,17 +320,18 @@ static bool publish_modules(const struct compile_job *j, struct compile_thread *
 	if (n && (!(r->ahead = mem_zalloc(sizeof *r->ahead)) || !(r->ahead->places = mem_alloc(n * sizeof *r->ahead->places))))
 		return err_nomem(e);
 	for (unsigned t = 0; t < n_threads; t++)
-		for (uint32_t i = 0; i < threads[t].large.len; i++)
-			r->ahead->places[r->ahead->n++] = (struct ahead_place){j->lazies[threads[t].large.ptr[i].module], NULL, threads[t].large.ptr[i].func};
+		for (uint32_t i = 0; i < threads[t].large.len; i++) {
+			struct place at = threads[t].large.ptr[i];
+			r->ahead->places[r->ahead->n++] = (struct ahead_place){j->lazies[at.module], NULL, at.module, at.func};
+		}
 	for (uint32_t k = 0; k < j->n_modules; k++) {
 		struct tier__lazy *z = j->lazies[k];
 		j->lazies[k] = NULL;
 		if (!tier__lazy_publish(z, &j->layouts[k], &j->options, &r->c->code[k], e))
 			return false;
-		for (uint32_t i = 0; i < n; i++)
-			if (r->ahead->places[i].lazy == z)
-				r->ahead->places[i].code = code_object_ref(r->c->code[k]);
 	}
+	for (uint32_t i = 0; i < n; i++)
+		r->ahead->places[i].code = code_object_ref(r->c->code[r->ahead->places[i].module]);
 	return true;
 }
 

@@ -70,7 +70,6 @@ struct wasm__check {
 	const struct wasm_module *m;
 	const struct rule *rules, *rules_fc;
 	uint64_t readable;           // offset of the end of the last body
-	bool fits;               // there is a table of all types
 	bool has_memory;             // its first memory has 32-bit addresses
 	const struct wasm__signature *signatures;
 	// By opcode: where to, the types of its operands, what turns the lowest of them into the result.

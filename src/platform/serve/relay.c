@@ -234,7 +234,7 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 	uint64_t by_ns = door->deadline_ns ? sat_add_u64(loop_now_fresh_ns(c->task->loop), door->deadline_ns) : UINT64_MAX;
 	enum seam_result went = serve__relay_of_handles(r, c, args, &g);
 	bool many = went == SEAM_OK && is_many(r, caller->thread, g);
-	if (went == SEAM_OK && !many && serve__relay_has_streams(c->binding->interface, c->func))
+	if (went == SEAM_OK && !many && f->has_streams)
 		went = seam_trap(c, "%s passes streams, which component %s takes with policy concurrent only", c->func->name, r->service->name);
 	if (went == SEAM_OK)
 		return (many ? serve__relay_call_many : call_one)(f, caller->thread, c, by_ns, g, args, ret);
@@ -367,7 +367,7 @@ static struct relay_face *face_of(struct serve_relay *r, struct slice interface,
 		return NULL;
 	}
 	for (uint32_t i = 0; i < n; i++)
-		funcs[i] = (struct relay_func){r, f, i};
+		funcs[i] = (struct relay_func){r, f, i, serve__relay_has_streams(&f->described->interface, &f->described->interface.funcs[i])};
 	f->funcs = funcs;
 	f->next = r->faces;
 	r->faces = f;
@@ -394,12 +394,13 @@ static const struct relay_door *door_of(struct serve_relay *r, struct relay_face
 }
 
 // A stream lasts beyond the call that brought it.
-static bool may_stream(const struct serve_service *s, const struct seam_interface *of, struct err *e)
+static bool may_stream(const struct serve_service *s, const struct relay_face *f, struct err *e)
 {
+	const struct seam_interface *of = &f->described->interface;
 	if (serve__service_ahead(s)->config->policy == SERVE_CONCURRENT)
 		return true;
 	for (uint32_t i = 0; i < of->n_funcs; i++) {
-		if (!serve__relay_has_streams(of, &of->funcs[i]))
+		if (!f->funcs[i].has_streams)
 			continue;
 		err_set(e, ERR_LINK, "cannot link: %s of %s passes a stream or future, and component %s of %s is not one for many calls at once", of->funcs[i].name, of->name,
 			s->name, s->app);
@@ -427,7 +428,7 @@ static bool offer(struct serve_process *p, const char *app, const char *componen
 	if (!f)
 		return err_note(e, "component %s of %s", component, app);
 	const struct relay_door *d = door_of(s->relay, f, deadline_ns, e);
-	if (!d || !may_stream(s, &f->described->interface, e))
+	if (!d || !may_stream(s, f, e))
 		return false;
 	ret->interface = &f->described->interface;
 	ret->ops = d->funcs;

@@ -38,7 +38,8 @@ struct serve_relay {
 struct relay_func {
 	struct serve_relay *relay;
 	const struct relay_face *face;
-	uint32_t index;  // in the interface
+	uint32_t index;    // in the interface
+	bool has_streams;  // it passes streams or futures, or objects that have some
 };
 // An interface as a version exports it that is not the base: by function and resource of the base's. Immutable once it is in the version's list.
 struct relay_exports {

@@ -568,6 +568,28 @@ static void what_waits_for_a_file_in_a_guests_order_is_given_back_and_taken_back
 	drop_folder();
 }
 
+// SQL's functions of numbers, which no text of ours calls, are libm's, though nobody links it.
+static void functions_of_numbers_are_there(void **s)
+{
+	static const char *const texts[] = {"acos(-1) - pi()", "acosh(cosh(2)) - 2", "asin(sin(0.5)) - 0.5", "asinh(sinh(2)) - 2", "atan(tan(0.5)) - 0.5",
+		"atanh(tanh(0.5)) - 0.5", "atan2(1, 1) - pi() / 4", "cos(pi()) + 1", "exp(ln(5)) - 5", "mod(7.5, 2) - 1.5", "pow(2, 10) - 1024", "sqrt(81) - 9",
+		"trunc(-2.5) + 2"};
+	sqlite3 *db;
+	assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		char text[80];
+		sqlite3_stmt *st;
+		snprintf(text, sizeof text, "SELECT %s", texts[i]);
+		assert_int_equal(sqlite3_prepare_v2(db, text, -1, &st, NULL), SQLITE_OK);
+		assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+		assert_int_equal(sqlite3_column_type(st, 0), SQLITE_FLOAT);
+		if (sqlite3_column_double(st, 0) > 1e-12 || sqlite3_column_double(st, 0) < -1e-12)
+			fail_msg("%s is %g", texts[i], sqlite3_column_double(st, 0));
+		assert_int_equal(sqlite3_finalize(st), SQLITE_OK);
+	}
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
 // So that whoever opens it waits a second for it.
 static sqlite3 *lock_file(const char *name)
 {
@@ -711,6 +733,7 @@ int main(void)
 		cmocka_unit_test(a_file_does_what_a_guest_asks_of_a_key_in_its_order),
 		cmocka_unit_test(what_waits_for_a_file_in_a_guests_order_is_given_back_and_taken_back),
 		cmocka_unit_test(a_file_that_is_slow_leaves_threads_to_others),
+		cmocka_unit_test(functions_of_numbers_are_there),
 		cmocka_unit_test(a_file_is_closed_without_the_main_thread_waiting),
 		cmocka_unit_test(answers_that_find_no_room_wait_for_it),
 	};

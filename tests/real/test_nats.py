@@ -1,6 +1,7 @@
 """NATS with JetStream, the real one: each operation, names, values at their limits, increments from several sides, and what happens when the server restarts or stands
 still."""
 import base64, json, re, select, socket, subprocess, threading, time
+from pathlib import Path
 
 from door import Door, Outcome, loses_nothing_acknowledged, recovers
 from servers import Nats
@@ -526,6 +527,92 @@ def test_an_account_whose_storage_is_full_says_so_and_takes_more_when_there_is_r
         _fills(d, "resource")
         assert json.loads(other.ask("$JS.API.STREAM.PURGE.KV_links"))["success"]
         assert d.set(b"k", b"v").code == "ok" and d.incr(b"n").rest == "1" and d.set(b"k0", "*100000").code == "ok"
+
+
+BUCKET = {"name": "KV_links", "subjects": ["$KV.links.>"], "max_msgs_per_subject": 1, "discard": "new", "allow_direct": True, "storage": "file", "num_replicas": 1}
+
+
+def _publish(nats, subjects):
+    """By another program; without acknowledgements."""
+    with socket.create_connection(("127.0.0.1", nats.port), 60) as s:
+        s.sendall(b'CONNECT {"verbose":false}\r\n' + b"".join(b"PUB $KV.links.%s 1\r\nx\r\n" % x.encode() for x in subjects) + b"PING\r\n")
+        said = b""
+        while b"PONG" not in said:
+            said += s.recv(65536)
+
+
+def _state(nats):
+    return json.loads(nats.ask("$JS.API.STREAM.INFO.KV_links"))["state"]
+
+
+def _mark(d):
+    """The store's own key, behind what is to be purged: its version is the next purge's."""
+    assert d.set(b"marker", b"m", bucket=b"").code == "ok" and d.get(b"marker", b"", "look").value == b"m"
+
+
+def test_a_purge_takes_what_is_older_than_a_version_and_nothing_of_others(nats):
+    with Door(nats.target, "--deadline-ms", "20000") as d, Door(nats.target, "--raw", "--deadline-ms", "20000") as raw:
+        for i in range(300):
+            d.begin("set", b"default".hex(), f"k{i}".encode().hex(), "76")
+            d.begin("delete", b"other".hex(), f"k{i}".encode().hex())
+        d.wait(600)
+        assert d.incr(b"n", 7).rest == "7"
+        assert raw.set(b"t.b.default.k", b"theirs").code == "ok" and raw.set(b"t.ab.default.k", b"theirs").code == "ok"
+        _mark(d)
+        assert d.set(b"late", b"v").code == "ok"
+        assert d.one("purge").code == "ok"
+        assert _state(nats)["messages"] == 4, "two of others, the marker and what came later: no deletion stays"
+        assert sorted(d.all_keys(None)[0]) == [(b"", b"marker"), (b"default", b"late")] and d.get(b"marker", b"").value == b"m"
+        assert raw.get(b"t.b.default.k").value == raw.get(b"t.ab.default.k").value == b"theirs"
+        assert d.incr(b"n", 2).rest == "2", "a counter that was known counts from 0"
+        assert d.swap(b"k0", b"1").code == "stale" and d.swap(b"k1", b"1", word="create").code == "ok" and d.swap(b"k1", b"2", word="create").code == "stale"
+        d.get(b"k1", word="look")
+        assert d.swap(b"k1", b"3").code == "ok" and d.get(b"k1").value == b"3"
+        assert raw.set(b"=tenon.marker", b"m").code == "refused" and raw.set(b"marker", b"m", bucket=b"").code == "ok"
+        raw.get(b"marker", b"", "look")
+        assert raw.one("purge").code == "ok" and raw.get(b"marker", b"").value == b"m" and _state(nats)["messages"] == 1, "of a raw space all but its marker"
+
+
+def test_much_is_purged_in_parts(nats):
+    with Way(nats.port, counts=rb"STREAM\.PURGE") as way, Door(way.target, "--deadline-ms", "60000") as d:
+        assert d.set(b"first", b"v").code == "ok"
+        _publish(nats, [f"t.a.default.k{i}" for i in range(45000)])
+        _publish(nats, ["t.b.default.k"])
+        _mark(d)
+        r = d.one("purge")
+        assert r.code == "ok" and way.seen == 3 and _state(nats)["messages"] == 2, (r, way.seen, _state(nats))
+        assert d.one("purge").code == "ok" and way.seen <= 4, "what is gone is not gone through again"
+
+
+def test_a_purge_that_is_lost_is_asked_again_and_takes_nothing_that_came_since(nats):
+    with Way(nats.port, counts=rb"STREAM\.PURGE", loses=rb"PUB \$JS\.API\.STREAM\.PURGE\.KV_links [^\r]*\r\n[^\r]*\r\n", n=1) as way, Door(way.target, "--deadline-ms", "60000") as d:
+        assert d.set(b"k", b"v").code == "ok"
+        _mark(d)
+        d.begin("purge")
+        _until(d, lambda: way.left == 0)
+        with Door(nats.target) as other:
+            assert other.set(b"since", b"v").code == "ok"
+        r = d.wait(1)[0]
+        assert r.code == "ok" and way.seen == 2 and d.all_keys()[0] == [(b"default", b"since")], (r, way.seen)
+
+
+def test_a_purge_that_the_stream_or_the_user_may_not_is_refused_at_once(nats):
+    assert b'"error"' not in nats.ask("$JS.API.STREAM.CREATE.KV_links", json.dumps({**BUCKET, "deny_purge": True}).encode())
+    with Door(nats.target, "--deadline-ms", "60000") as d:
+        assert d.set(b"k", b"v").code == "ok"
+        _mark(d)
+        r = d.one("purge")
+        assert r.code == "refused" and r.ms < 20000 and d.get(b"k").value == b"v", r
+    other = Nats()
+    (conf := Path(other.dir) / "nats.conf").write_text(f'''listen: "127.0.0.1:{other.port}"
+        jetstream {{ store_dir: "{other.dir}" }}
+        authorization {{ users: [{{ user: u, password: p, permissions: {{ publish: {{ deny: ["$JS.API.STREAM.PURGE.>"] }} }} }}] }}''')
+    other.argv = lambda: ["-c", str(conf)]
+    with other, Door(f"nats://u:p@127.0.0.1:{other.port}/links", "--deadline-ms", "60000") as d:
+        assert d.set(b"k", b"v").code == "ok"
+        _mark(d)
+        r = d.one("purge")
+        assert r.code == "refused" and "Permissions" in r.rest and r.ms < 20000 and d.get(b"k").value == b"v", r
 
 
 def test_a_password(nats):

@@ -195,6 +195,37 @@ def what_is_in_the_target_is_kept_unless_it_is_to_be_replaced():
         check(app.count() == 1 and app.count("theirs") == 0, "replaced")
 
 
+def what_a_target_on_nats_holds_is_purged_or_deleted_and_nothing_of_another_app():
+    """STREAM.PURGE, in one request; of a stream that may not be purged key by key."""
+    if why := servers.Nats.lacks():
+        raise Skip(why)
+    bucket = {"name": "KV_links", "subjects": ["$KV.links.>"], "max_msgs_per_subject": 1, "discard": "new", "allow_direct": True, "storage": "file", "num_replicas": 1}
+    for may in (True, False):
+        with Folder() as top, servers.Nats() as nats, _App(top) as app:
+            url = f"nats://127.0.0.1:{nats.port}/links"
+            created = nats.ask("$JS.API.STREAM.CREATE.KV_links", json.dumps({**bucket, "deny_purge": not may}).encode())
+            check(b'"error"' not in created, created)
+            app.link(url)
+            for i in range(30):
+                app.incr(f"k{i}")
+            acknowledged = nats.ask("$KV.links.default.other.default.k", b"theirs")
+            check(b'"error"' not in acknowledged, acknowledged)
+            app.link("memory:b")
+            app.incr()
+            said = app.link(url, "--copy", status=6)
+            check("the target holds 30 keys" in said, said)
+            app.link(url, "--copy", "--replace")
+            state = json.loads(nats.ask("$JS.API.STREAM.INFO.KV_links"))["state"]
+            check(app.count() == 1 and not any(app.count(f"k{i}") for i in range(30)), "replaced")
+            check(state["messages"] == 3 if may else state["messages"] >= 33, f"the key, the marker, what is another app's, and deletions where it may not purge: {state}")
+            theirs = nats.ask("$JS.API.STREAM.MSG.GET.KV_links", b'{"last_by_subj":"$KV.links.default.other.default.k"}')
+            check(b'"error"' not in theirs, theirs)
+            app.link("memory:b", "--copy")
+            app.incr()
+            app.link(url, "--copy")  # its marker says what it is: nothing is to be replaced
+            check(app.count() == 2, app.count())
+
+
 def what_was_changed_lasts_over_a_kill():
     with Folder() as top:
         app = _App(top, f'type = "file"\npath = "{top}/0.db"').start()

@@ -53,6 +53,9 @@ struct link__pass {
 	const struct link_key *next_keys;
 	uint32_t n_next;
 	uint64_t cursor;
+	// of a WIPE, before the first page: whatever is older than the store's marker, in one go
+	enum { LINK__NO_PURGE, LINK__PURGE_ASKS, LINK__PURGES } purge;
+	struct link_version marked;
 	struct link__lane lanes[LINK__LANES];
 	unsigned busy;
 	uint64_t held_bytes;         // in lanes

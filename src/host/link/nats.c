@@ -12,11 +12,13 @@
 //   GET, EXISTS: READ ──► done                         SET, DELETE: WRITE ──► done
 //   SWAP: WRITE ──► done; of a key that is not there, WRITE fails ──► READ (a deletion has a sequence) ──► WRITE_AGAIN ──► done
 //   LIST: CONSUME ──► FETCH ──► done                   CHECK: ASK ──► done
+//   PURGE: ASK ──► PURGE (again, where there is much) ──► done
 #include <stdio.h>
 
 #include "nats_call.h"
 #include "nats_count.h"
 #include "nats_list.h"
+#include "nats_purge.h"
 
 enum { ANSWER_MAX = 4 << 20 };
 
@@ -82,6 +84,9 @@ static bool write_call(struct nats_wire *x, struct link_call *c)
 	case NATS_ASK:
 		snprintf(api, sizeof api, "$JS.API.STREAM.INFO.KV_%s", nats__store_of(k->part)->bucket);
 		ok = nats__publish(x, slice_str(api), c->number, (struct slice){0}, (struct slice){0});
+		break;
+	case NATS_PURGE:
+		ok = nats__purge_write(x, k);
 		break;
 	}
 	x->w.out.failed |= k->part->name.failed;
@@ -159,6 +164,10 @@ static void take_stream(struct nats_wire *x, struct nats_call *k, const struct n
 		nats__fail(k, LINK_REFUSED, "the server: %.*s (%u)", SLICE_ARGS(text), code);
 		return;
 	}
+	if (op->kind == LINK_PURGE) {
+		nats__purge_begin(k, json_member(answer, "state"));
+		return;
+	}
 	bool memory = slice_eq_str(json_text(json_member(answer, "config"), "storage"), "memory");
 	snprintf(op->ret_text, sizeof op->ret_text, "NATS %s; values up to %llu bytes; %s", x->version, (unsigned long long)x->max_payload,
 		memory ? "in memory: a restart takes all" : "synced from time to time (sync_interval): a power failure takes what came since");
@@ -194,8 +203,25 @@ static void take_message(struct nats_wire *x, struct link_call *c, const struct 
 	case NATS_ASK:
 		take_stream(x, k, m);
 		break;
+	case NATS_PURGE:
+		nats__purge_take(k, m);
+		break;
 	case NATS_FETCH:
 		break;
+	}
+}
+
+// Of what is asked, a server may have forbidden to purge alone: the keys can be deleted one by one. Any other request has its deadline.
+static void take_denial(struct nats_wire *x, struct slice text)
+{
+	for (uint64_t n = x->w.first; n < x->w.end; n++) {
+		struct link_call *c = link__wire_find(&x->w, n);
+		struct nats_call *k = c ? nats__call_of(c) : NULL;
+		if (!k || k->step != NATS_PURGE || !nats__purge_is_meant(text))
+			continue;
+		link__wire_took(&x->w, n);
+		c->pool = NULL;
+		nats__fail(k, LINK_REFUSED, "the server: %.*s", SLICE_ARGS(slice_sub(text, 0, 100)));
 	}
 }
 
@@ -212,10 +238,15 @@ static bool is_subject(struct slice s)
 	return true;
 }
 
+static bool is_of_key(const struct link_op *op)
+{
+	return op->kind != LINK_CHECK && op->kind != LINK_LIST && op->kind != LINK_PURGE;
+}
+
 // NULL, or what stands against it.
 static const char *check_name(struct nats_part *p, const struct link_op *op)
 {
-	if (op->kind == LINK_CHECK || op->kind == LINK_LIST)
+	if (!is_of_key(op))
 		return NULL;
 	if (nats__subject(p, op).len > NATS_SUBJECT_MAX)
 		return "the key is too long for NATS";
@@ -233,6 +264,7 @@ static void begin(struct nats_call *k)
 	const struct link_op *op = k->op;
 	switch (op->kind) {
 	case LINK_CHECK:
+	case LINK_PURGE:
 		nats__begin_step(k, NATS_ASK);
 		break;
 	case LINK_GET:
@@ -285,7 +317,7 @@ static void nats_submit(struct link_part *part, struct link_op *op)
 		link_op_fail(op, why ? LINK_REFUSED : LINK_UNSENT, "%s", why ? why : "memory is out");
 		return;
 	}
-	bool keyed = op->kind != LINK_CHECK && op->kind != LINK_LIST;
+	bool keyed = is_of_key(op);
 	k->c = (struct link_call){.done = on_end, .deadline_ns = op->deadline_ns};
 	k->c.lane = keyed ? (uint32_t)hash_u64(op->key) % LANES : LANES;
 	op->of = k;
@@ -303,7 +335,7 @@ static bool nats_cancel(struct link_part *part, struct link_op *op)
 		return nats__count_cancel(k);
 	if (k->c.wire && k->step == NATS_FETCH)
 		nats__list_cancel(k->c.wire, k);
-	bool left = link__call_cancel(&k->c), wrote = k->step == NATS_WRITE || k->step == NATS_WRITE_AGAIN;
+	bool left = link__call_cancel(&k->c), wrote = k->step == NATS_WRITE || k->step == NATS_WRITE_AGAIN || k->step == NATS_PURGE;
 	nats__give_up(k);
 	return left && wrote;
 }
@@ -330,6 +362,7 @@ static bool nats_part_open(struct link_part *part, struct err *e)
 	struct nats_part *p = part_of(part);
 	p->write = write_call;
 	p->take = take_message;
+	p->denied = take_denial;
 	arena_init(&p->answer, ANSWER_MAX);
 	link__line_init(&p->line, part->loop, false, on_turn);
 	link__pool_init(&p->pool, part->loop, part->store->host->names, &nats__store_of(p)->server, &nats__protocol, p);
@@ -393,5 +426,6 @@ const struct link_store_ops link__nats_ops = {
 	.part_close = nats_part_close,
 	.submit = nats_submit,
 	.cancel = nats_cancel,
+	.purges = true,
 	.recall = nats_recall,
 };

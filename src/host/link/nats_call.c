@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #define ASK_AGAIN (200 * MILLISECOND)
+#define PURGE_AGAIN (2 * SECOND)
 
 void nats__link_in(struct nats_call **list, struct nats_call *k)
 {
@@ -125,8 +126,8 @@ static void set_step(struct nats_call *k, enum nats_step step)
 {
 	struct loop *loop = k->part->p.loop;
 	k->step = step;
-	k->c.reads = step == NATS_READ || step == NATS_CONSUME || step == NATS_ASK;
-	k->patience_ns = ASK_AGAIN;
+	k->c.reads = step == NATS_READ || step == NATS_CONSUME || step == NATS_ASK || step == NATS_PURGE;
+	k->patience_ns = step == NATS_PURGE ? PURGE_AGAIN : ASK_AGAIN;
 	if (k->c.reads)
 		loop_timer_set(loop, &k->unanswered, loop_now_fresh_ns(loop) + k->patience_ns);
 }

@@ -9,7 +9,7 @@
 #define NATS_PLAIN "-_"
 #define NATS_SEPARATOR '.'
 enum { NATS_PAGE_MAX = 500 };
-enum nats_step { NATS_READ, NATS_WRITE, NATS_WRITE_AGAIN, NATS_CONSUME, NATS_FETCH, NATS_ASK };
+enum nats_step { NATS_READ, NATS_WRITE, NATS_WRITE_AGAIN, NATS_CONSUME, NATS_FETCH, NATS_ASK, NATS_PURGE };
 
 struct nats_call {
 	struct link_call c;
@@ -18,7 +18,8 @@ struct nats_call {
 	struct link_op *op;              // NULL: nobody wants it any more
 	struct link__in_line line;
 	enum nats_step step;
-	uint64_t sequence;               // that is expected
+	uint64_t sequence;               // that is expected; of PURGE: up to which, without it
+	uint64_t stride;                 // of PURGE: sequences at once
 	struct loop_timer unanswered;    // of what only reads
 	uint64_t patience_ns;
 	// of INCREMENT

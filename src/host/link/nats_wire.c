@@ -235,8 +235,10 @@ static bool take_delivered(struct nats_wire *x, const struct nats_message *m)
 static bool take_error(struct nats_wire *x, struct slice text)
 {
 	bool lasting = text.len > 14 && (slice_starts_with(text, SLICE_LIT("'Authorization")) || slice_starts_with(text, SLICE_LIT("'Authentication")));
-	if (slice_starts_with(text, SLICE_LIT("'Permissions Violation")) && x->state == NATS_IS_READY)
-		return true;  // of one request, which gets no answer
+	if (slice_starts_with(text, SLICE_LIT("'Permissions Violation")) && x->state == NATS_IS_READY) {
+		part_of(&x->w)->denied(x, text);
+		return true;
+	}
 	link__wire_fail(&x->w, lasting, "the server refuses us: %.*s", SLICE_ARGS(slice_sub(text, 0, 100)));
 	return false;
 }

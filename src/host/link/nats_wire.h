@@ -31,6 +31,8 @@ struct nats_part {
 	bool (*write)(struct nats_wire *x, struct link_call *c);
 	// A message for the call has come, whose answers are not all there.
 	void (*take)(struct nats_wire *x, struct link_call *c, const struct nats_message *m);
+	// One of its requests is not permitted, in the server's words: it gets no other answer.
+	void (*denied)(struct nats_wire *x, struct slice text);
 	struct buf name, body;
 	struct arena answer;
 	uint64_t max_payload;  // of the server that was spoken to last

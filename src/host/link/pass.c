@@ -3,10 +3,12 @@
 // 1. Stores answer on this thread, perhaps within submit: an answer only notes what came and posts the turn; all that is begun is begun in link__pass_go.
 // 2. Keys lie in the page that they came with, which stays until all its lanes are idle. The next page is fetched meanwhile.
 // 3. Values that wait in lanes are bounded (HELD), but for the one that is being read.
+// 4. A wipe asks a store that can (LINK_PURGE) to drop all that is older than its marker, which stays. Whatever comes of that, what is there then is deleted key
+//    by key: nothing, or all where the store refuses, or what others write meanwhile.
 #include "move.h"
 
 enum { PAGE = 256, TURN = 256, HELD = 64 << 20 };
-static const uint64_t DEADLINE_NS = 10 * SECOND;
+static const uint64_t DEADLINE_NS = 10 * SECOND, PURGE_NS = 120 * SECOND;
 
 void link__pass_begin(struct link__pass *p, enum link__job job, struct link_store *from, struct link_store *to, const struct link_key *keys, uint32_t n, bool lists)
 {
@@ -14,6 +16,7 @@ void link__pass_begin(struct link__pass *p, enum link__job job, struct link_stor
 	struct loop *loop = p->loop;
 	*p = (struct link__pass){.job = job, .from = from, .to = to, .loop = loop, .turn = turn, .keys = keys, .n = n, .lists = lists};
 	p->list_is_over = !lists;
+	p->purge = job == LINK__WIPE && to->provider->ops->purges ? LINK__PURGE_ASKS : LINK__NO_PURGE;
 	arena_init(&p->pages[0], 0);
 	arena_init(&p->pages[1], 0);
 }
@@ -64,6 +67,28 @@ static void fetch_page(struct link__pass *p)
 	p->list.deadline_ns = loop_now_fresh_ns(p->loop) + DEADLINE_NS;
 	p->list_is_out = true;
 	link__store_submit(p->from, 0, &p->list);
+}
+
+// ---- a purge ----------------------------------------------------------------------------------------------------------------------------------
+
+static void on_purge(struct link_op *op)
+{
+	struct link__pass *p = CONTAINER_OF(op, struct link__pass, list);
+	p->list_is_out = false;
+	p->purge = op->kind == LINK_GET && op->code == LINK_OK && op->found ? LINK__PURGES : LINK__NO_PURGE;
+	p->marked = op->ret_version;
+	loop_post(p->loop, p->turn);
+}
+
+static void purge(struct link__pass *p)
+{
+	bool asks = p->purge == LINK__PURGE_ASKS;
+	p->list = (struct link_op){.kind = asks ? LINK_GET : LINK_PURGE, .bucket = slice_of("", 0), .key = LINK__MARKER_KEY, .done = on_purge};
+	p->list.wants_version = asks;
+	p->list.version = p->marked;
+	p->list.deadline_ns = loop_now_fresh_ns(p->loop) + (asks ? DEADLINE_NS : PURGE_NS);
+	p->list_is_out = true;
+	link__store_submit(p->to, 0, &p->list);
 }
 
 // ---- lanes ------------------------------------------------------------------------------------------------------------------------------------
@@ -179,6 +204,12 @@ static unsigned go_lanes(struct link__pass *p)
 static unsigned go_pages(struct link__pass *p)
 {
 	unsigned n = 0;
+	if (p->purge != LINK__NO_PURGE) {
+		if (p->list_is_out)
+			return 0;
+		purge(p);
+		return 1;
+	}
 	if (p->list_is_answered && p->busy == 0 && p->at == p->n) {
 		p->list_is_answered = false;
 		p->page ^= 1;

@@ -254,6 +254,8 @@ static bool redis_write(struct link_wire *w, struct link_call *c)
 	case LINK_LIST:
 		put_scan(p, b, r);
 		break;
+	case LINK_PURGE:  // nobody asks for it
+		break;
 	}
 	b->failed |= p->name.failed;
 	return true;
@@ -492,6 +494,7 @@ static void take_answer(struct redis_call *r, const redisReply *a)
 	case LINK_LIST:
 		take_page(r, a);
 		break;
+	case LINK_PURGE:  // nobody asks for it
 	case LINK_EXISTS:
 	case LINK_DELETE:
 	case LINK_INCREMENT:

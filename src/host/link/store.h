@@ -22,6 +22,7 @@ enum link_kind {
 	LINK_INCREMENT,  // delta; ret_number. Counters are ASCII decimal (link__count); a time to live stays
 	LINK_SWAP,       // version, value: set if the key is at that version (all zero: is not there), else LINK_STALE
 	LINK_LIST,       // cursor, limit, all; ret_keys, n_ret_keys, ret_cursor
+	LINK_PURGE,      // version: what was written to the space before it is deleted, the core's own, too; nothing that was written since. Where ops->purges
 };
 enum link_code {
 	LINK_OK,
@@ -105,6 +106,7 @@ struct link_store_ops {
 	void (*submit)(struct link_part *p, struct link_op *op);
 	// The operation is the caller's at once and is not answered any more. true: it was sent, and may have happened or happen yet.
 	bool (*cancel)(struct link_part *p, struct link_op *op);
+	bool purges;  // it is asked to LINK_PURGE; one that refuses is wiped key by key
 	// NULL: nothing ever waits.
 	void (*recall)(struct link_part *p);
 	// On the main thread, while its parts work: s->pool is another. NULL: connections aren't counted by it.

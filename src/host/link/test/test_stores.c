@@ -143,7 +143,7 @@ static bool one(char **word)
 		const char *name;
 		enum link_kind kind;
 	} kinds[] = {{"check", LINK_CHECK}, {"get", LINK_GET}, {"look", LINK_GET}, {"exists", LINK_EXISTS}, {"set", LINK_SET}, {"delete", LINK_DELETE},
-		{"incr", LINK_INCREMENT}, {"swap", LINK_SWAP}, {"create", LINK_SWAP}, {"list", LINK_LIST}, {"list-all", LINK_LIST}};
+		{"incr", LINK_INCREMENT}, {"swap", LINK_SWAP}, {"create", LINK_SWAP}, {"list", LINK_LIST}, {"list-all", LINK_LIST}, {"purge", LINK_PURGE}};
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		if (strcmp(word[0], kinds[i].name) != 0)
 			continue;
@@ -156,7 +156,7 @@ static bool one(char **word)
 			op->ttl_ms = strtoull(word[4], NULL, 10);
 		if (op->kind == LINK_INCREMENT)
 			op->delta = strtoll(word[3], NULL, 10);
-		if (strcmp(word[0], "swap") == 0)
+		if (strcmp(word[0], "swap") == 0 || op->kind == LINK_PURGE)
 			op->version = version;
 		if (op->kind == LINK_LIST) {  // BUCKET LIMIT CURSOR
 			op->all = strcmp(word[0], "list-all") == 0;

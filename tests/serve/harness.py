@@ -169,7 +169,7 @@ class Server:
 
     def receipt(self, path, n=1):
         """The n-th receipt of a path; the log may come a little after the answer."""
-        for _ in range(150):
+        for _ in range(500):
             found = self.receipts(path)
             if len(found) >= n:
                 return {**found[n - 1], **found[n - 1]["receipt"]}

@@ -309,8 +309,8 @@ type = "http"
             with up.lock:
                 up.most = 0
             with ThreadPoolExecutor(8) as pool:
-                got = list(pool.map(lambda _: ask(host.at[0], "/fetch?url=" + quote(f"http://127.0.0.1:{up.port}/", safe="")).status, range(8)))
-            check(got == [200] * 8, got)
+                got = list(pool.map(lambda _: ask(host.at[0], "/fetch?url=" + quote(f"http://127.0.0.1:{up.port}/", safe="")), range(8)))
+            check([a.status for a in got] == [200] * 8, [(a.status, a.body[:100]) for a in got])
             return up.most
 
         def quota(n):

@@ -130,3 +130,19 @@ def one_that_is_tried_beside_one_that_is_taken_back_goes_on():
         app.tenon("update", "api", "--rollback")
         app.must_say(HELLO)
 
+
+
+def the_release_of_one_that_is_taken_back_is_written_however_many_changes_wait():
+    scale = "/v1/apps/shop/components/api/scale"
+    with Folder() as top, _App(top, FAILS, shards=1) as app:
+        app.tenon("update", "api", MISBEHAVE)
+        c = _changing(app, "update", "api", _slow(top, 12), "--accept")
+        _is_loaded(app, "slow.wasm")
+        asked = [app.post(scale, b'{"max": %d}' % (10 + i)) for i in range(64)]
+        check(asked == [202] * 64 and app.post(scale, b'{"max": 9}') == 429, f"as many as may wait: {asked}")
+        _fails_until_it_is_taken_back(app)
+        check(c.poll() is None, "the other one came too early to tell")
+        check(c.wait(120) == 0, c.stdout.read())
+        check(until(lambda: len(app.releases()) >= 4), app.releases())
+        releases = app.releases()[::-1]  # from the oldest on: before all that waited
+        check(releases[3]["rolled_back"] == {"component": "api", "sha256": _sum(MISBEHAVE), "passed": True}, releases[:5])

@@ -42,6 +42,7 @@ struct ctl_op {
 	uint64_t began_ns;
 	bool has_epoch, cancel, published;
 	bool by_itself;           // nobody waits for it: the log says why it failed
+	bool happened;            // what it writes is so already: it begins before those that wait, however many
 	bool has_if_release;
 	uint64_t if_release;      // only where this one is in force when it begins
 	uint64_t epoch, keys, pause_ns, release;

@@ -133,15 +133,16 @@ static void start(struct ctl_op *op)
 	tell(op);
 }
 
-// The one that has waited longest.
+// The one that has waited longest, of what has happened already before others.
 static void start_next(struct ctl_app *app)
 {
 	while (!app->running && app->waiting) {
-		struct ctl_op *oldest = NULL;
+		struct ctl_op *first = NULL;
 		for (struct ctl_op *op = app->ops; op; op = op->next)
-			oldest = op->state == CTL_WAITING ? op : oldest;
+			if (op->state == CTL_WAITING && (op->happened || !first || !first->happened))
+				first = op;
 		app->waiting--;
-		start(oldest);
+		start(first);
 	}
 }
 
@@ -309,7 +310,7 @@ bool ctl__op_begin(struct ctl_op *op, const struct ctl_ask *ask, struct ctl_op *
 		return refuse(e, 412, ret_status, "another release is in force", "look at it (tenon status), then ask again");
 	if (app->running && ask->no_wait)
 		return refuse(e, 409, ret_status, "a change of the app is under way", "without --no-wait this one waits for it");
-	if (app->waiting >= CTL_WAITING_MAX)
+	if (app->waiting >= CTL_WAITING_MAX && !op->happened)
 		return refuse(e, 429, ret_status, "64 changes of the app wait already", "ask again when they are over");
 	forget_old(app);
 	snprintf(op->key, sizeof op->key, "%s", ask->key);

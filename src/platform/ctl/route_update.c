@@ -583,7 +583,7 @@ void ctl_taken_back(struct ctl *ctl, const char *name, const char *component, ui
 	}
 	struct update *u = op ? update_new(op, TAKEN_BACK, slice_str(component), "take back", slice_str(why)) : NULL;
 	if (u) {
-		op->by_itself = true;
+		op->by_itself = op->happened = true;
 		u->version = version;
 		u->release = app->release;
 		ctl__op_start(op, op->what);

@@ -129,6 +129,8 @@ struct up_link *cli__up_link_find(const struct up *u, const char *app, const cha
 NODISCARD bool cli__up_links_reserve(struct up *u, uint32_t n);
 void cli__up_link_add(struct up *u, struct up_link *l);
 void cli__up_link_close(struct up *u, const char *app, const char *name);
+// Of an app that fails: it is another one now, and what that requires is asked at once. Not `runs`: it is stopped, and requires nothing.
+void cli__up_ask_now(struct up_app *a, bool runs);
 
 // At the start: the listener of an app, which may be another one's, too; what an app that is stopped would be asked at is listened on, so that it can start
 // again. After those that run. USAGE.

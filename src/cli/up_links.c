@@ -194,6 +194,19 @@ static void ask_again(struct loop_timer *t)
 	on_asked_again(a, &(struct err){0});
 }
 
+void cli__up_ask_now(struct up_app *a, bool runs)
+{
+	if (!a->retry_ns)
+		return;
+	if (!a->asked)
+		loop_timer_cancel(a->up->host_config.loops[0], &a->retry);
+	a->retry_ns = runs ? RETRY : 0;
+	if (!runs)
+		serve_app_fail(a->up->process, a->name, false);
+	else if (!a->asked)
+		ask_again(&a->retry);
+}
+
 static struct up_app *app_of(const struct up *u, const char *name)
 {
 	uint32_t i = 0;

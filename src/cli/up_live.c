@@ -498,6 +498,7 @@ static void let_go(struct change *g)
 		cli__up_link_close(g->up.whole, g->app->name, g->plan.close[i]);
 	for (uint32_t i = 0; i < g->n_links; i++)
 		cli__up_link_add(g->up.whole, g->links[i]);
+	cli__up_ask_now(g->app, g->to != NULL);
 	on_left(g, NULL);
 }
 

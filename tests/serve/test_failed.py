@@ -1,6 +1,6 @@
 """A store that an app requires and that isn't there when tenon up starts (contract, section 9): of one app of many that app fails, answers 503 and is tried again; of one
 that is alone it is the end of the start."""
-import json, subprocess, sys
+import json, socket, subprocess, sys, threading, time
 
 from common import free_port
 from front import Folder, ask
@@ -60,6 +60,46 @@ def an_app_that_fails_may_be_stopped():
         host.kill()
         host.start()
         check(_state(host, "one") == "stopped", "what is stopped requires nothing")
+
+
+class _Refusing:
+    """In a store's place: takes connections and ends them; `rests`: none for three seconds, and one since."""
+
+    def __init__(self, port):
+        self.rests, self.listener = threading.Event(), socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        last = time.monotonic()
+        while True:
+            try:
+                self.listener.accept()[0].close()
+            except OSError:
+                return
+            if time.monotonic() - last > 3:
+                self.rests.set()
+            last = time.monotonic()
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def an_app_that_failed_serves_at_once_when_it_is_applied():
+    if why := servers.Redis.lacks():
+        raise Skip(why)
+    with Folder() as top, Host(top) as host:
+        port = free_port()
+        refusing = _Refusing(port)
+        one = host.write("one", _counter(port), c=shared_guest("kv") / "kv-counter-c.wasm")
+        host.start(one, host.write("two", _component("api", "a", "/..."), a=HELLO))
+        check(_state(host, "one") == "failed", host.tenon("status"))
+        check(refusing.rests.wait(60), "it asks again, ever more seldom")  # the next time is four seconds away
+        refusing.close()
+        host.tenon("stop", "one")
+        with servers.Redis(port=port):
+            host.tenon("apply", one)
+            check(_state(host, "one") == "running" and ask(host.at[0], "/incr/n", "POST").status == 200, "it serves")
 
 
 def a_store_that_is_dead_can_be_left_without_a_copy():

@@ -292,7 +292,7 @@ component = "other"
 
 
 def a_pool_and_the_connections_of_an_app_change_live_by_apply_undo_and_sighup():
-    with Folder() as top, Host(top, shards=1) as host, _Busy(0.3) as up:
+    with Folder() as top, Host(top, shards=1) as host, _Busy(0) as up:
         def write(app, link):
             return host.write("shop", f"{app}\n" + """[component.proxy]
 source = "proxy.wasm"
@@ -306,6 +306,7 @@ type = "http"
 
         def most(bound):
             check(until(lambda: up.open <= bound), f"{up.open} connections, idle ones, where {bound} may be")
+            up.wait = 0.15 * bound  # the last has its connection in a second: the guest gives each five
             with up.lock:
                 up.most = 0
             with ThreadPoolExecutor(8) as pool:
@@ -318,9 +319,7 @@ type = "http"
 
         folder = write("", "")
         host.start(folder)
-        up.wait = 0
         check(ask(host.at[0], "/fetch?url=" + quote(f"http://127.0.0.1:{up.port}/", safe="")).status == 200, "it is asked")
-        up.wait = 0.3
         for app, link, bound, word in (("", "pool = 1", 1, "pool"), ("", "pool = 3", 3, "pool"), (quota(2), "pool = 3", 2, "connections"), (quota(1), "", 1, "pool"),
                 (quota(4), "", 4, "connections")):
             write(app, link)

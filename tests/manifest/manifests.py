@@ -2,7 +2,7 @@
 """Manifests that are wrong, and what `tenon check` says of each: files NAME.cases, many cases each.
 
     #### what it is about
-    [component.api]              the manifest; without `tenon =` (or spin_manifest_version) two lines stand before it that say what every one must
+    [component.api]              the manifest; without `tenon =` (or spin_manifest_version, spin_version) two lines stand before it that say what every one must
     #> error: …                  what is said on stderr, exactly; #~ a regular expression that a line matches
     #? 4                         the exit status (2 unless said)
     #$ --profile p               more arguments
@@ -28,7 +28,7 @@ def parse(path):
 def check(text, said):
     """(stderr without hints that list all keys, stdout, status) of the manifest."""
     with tempfile.TemporaryDirectory(prefix="tenon-manifest-") as folder:
-        is_whole = re.search(r"^(tenon\b|spin_manifest_version)", text, re.M)
+        is_whole = re.search(r"^(tenon\b|spin_manifest_version|spin_version)", text, re.M)
         (Path(folder) / "m.toml").write_bytes(((("" if is_whole else HEAD) + text).encode("utf-8", "surrogateescape")))
         more = [a for line in said if line.startswith("#$") for a in shlex.split(line[2:])]
         r = subprocess.run([TOP / "build/tenon", "check", "m.toml", *more], cwd=folder, capture_output=True, text=True, errors="replace", timeout=60,

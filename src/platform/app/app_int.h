@@ -146,8 +146,12 @@ NODISCARD bool app__fill_in(struct app__load *l, unsigned flags, struct app_text
 // The first secret variable of a text that may not stand in `env`, or NULL.
 const char *app__hidden_variable(struct app__load *l, const char *raw);
 
+// Is it a spin.toml, of whatever version?
+bool app__is_spin(const struct toml *root);
 // A spin.toml, as the tree of a tenon.toml.
 NODISCARD bool app__spin(struct app__load *l, struct toml *root, struct toml **ret);
+// A text of its allowed_outbound_hosts, filled in, becomes a rule of `network`; text NULL where there is none to be made of it (what isn't served is noted).
+NODISCARD bool app__spin_host(struct app__load *l, struct app_text *t);
 
 // What every APP_LIST begins with.
 struct app__list {

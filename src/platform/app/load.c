@@ -103,7 +103,7 @@ bool app_load(struct arena *a, struct slice source, const char *path, const stru
 		return err_nomem(e);
 	if (!set_path(&l, path) || !toml_parse(a, source, APP_IN_MANIFEST, path, &root, e))
 		return false;
-	if (toml_get_str(root, "spin_manifest_version") && !app__spin(&l, root, &root))
+	if (app__is_spin(root) && !app__spin(&l, root, &root))
 		return false;
 	if (!lay_profile_over(&l, root) || !lay_live_over(&l, root) || !read_model(&l, root) || !app__check(&l))
 		return false;
@@ -121,7 +121,7 @@ bool app_name_of(struct arena *a, struct slice source, const char *path, const c
 		return err_nomem(e);
 	if (!set_path(&l, path) || !toml_parse(a, source, APP_IN_MANIFEST, path, &root, e))
 		return false;
-	if (toml_get_str(root, "spin_manifest_version") && !app__spin(&l, root, &root))
+	if (app__is_spin(root) && !app__spin(&l, root, &root))
 		return false;
 	const struct toml *about = toml_get_str(root, "app"), *t = about && about->kind == TOML_TABLE ? toml_get_str(about, "name") : NULL;
 	if (!t || t->kind != TOML_STRING)

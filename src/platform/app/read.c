@@ -64,6 +64,7 @@ static bool check_secrets(struct app__load *l, unsigned flags, const char *name,
 	return l->e ? err_hint(l->e, flags & APP__URL ? "the password of a url isn't; or say expose = true at the variable" : "say expose = true at the variable if it may be") : false;
 }
 
+// text NULL: what a spin.toml says there is nothing that could be granted.
 static bool read_text(struct app__load *l, unsigned flags, enum app__format f, const char *name, const struct toml *v, struct app_text *ret)
 {
 	if (v->kind != TOML_STRING) {
@@ -76,7 +77,10 @@ static bool read_text(struct app__load *l, unsigned flags, enum app__format f, c
 	if (!raw)
 		return false;
 	*ret = (struct app_text){.text = raw, .raw = raw, .at = v->at};
-	return app__fill_in(l, flags, ret) && check_secrets(l, flags, name, ret) && ((l->is_partial && flags & APP__TEMPLATE) || app__check_text(l, f, ret, name));
+	bool is_spin_host = f == APP__FORMAT_network && l->app->format == APP_SPIN && v->at.in == APP_IN_MANIFEST;
+	if (!app__fill_in(l, flags, ret) || !check_secrets(l, flags, name, ret) || (is_spin_host && !app__spin_host(l, ret)))
+		return false;
+	return !ret->text || (l->is_partial && flags & APP__TEMPLATE) || app__check_text(l, f, ret, name);
 }
 
 static bool read_texts(struct app__load *l, const struct app__key *k, const struct toml *v, const char *name, struct app_texts *ret)
@@ -88,9 +92,11 @@ static bool read_texts(struct app__load *l, const struct app__key *k, const stru
 	struct app_text *list = ARENA_ARRAY(l->arena, struct app_text, is_one ? 1 : v->n);
 	if (!list && (is_one || v->n))
 		return err_nomem(l->e);
-	for (const struct toml *x = is_one ? v : v->first; x; x = is_one ? NULL : x->next)
-		if (!read_text(l, k->flags, k->of, name, x, &list[n++]))
+	for (const struct toml *x = is_one ? v : v->first; x; x = is_one ? NULL : x->next) {
+		if (!read_text(l, k->flags, k->of, name, x, &list[n]))
 			return false;
+		n += list[n].text != NULL;
+	}
 	*ret = (struct app_texts){list, n, v->at, true};
 	return true;
 }

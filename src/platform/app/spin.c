@@ -155,33 +155,7 @@ static bool pairs(struct spin *s, const struct toml *from, struct toml *to, cons
 
 // ---- where it may connect to -------------------------------------------------------------------------------------------------------------------
 
-// A host of allowed_outbound_hosts as a rule of `network`, or NULL where nothing of ours could use it (noted), or memory is out.
-static const char *rule_of(struct spin *s, const struct toml *x)
-{
-	const char *text = translate(s, x, true), *sep = text ? strstr(text, "://") : NULL;
-	if (!text)
-		return NULL;
-	if (!sep) {
-		app__fail(s->l, x->at, "'%.80s' is no SCHEME://HOST[:PORT]", text);
-		return NULL;
-	}
-	struct slice scheme = slice_of(text, (size_t)(sep - text)), host = slice_str(sep + 3);
-	bool any_scheme = slice_eq_str(scheme, "*"), http = slice_eq_str(scheme, "http"), https = slice_eq_str(scheme, "https"), tcp = slice_eq_str(scheme, "tcp");
-	bool is_inside = slice_starts_with(host, SLICE_LIT("self")) || strstr(sep, ".spin.internal");
-	if (is_inside || (!any_scheme && !http && !https && !tcp && !slice_eq_str(scheme, "udp"))) {
-		(void)app__note(s->l, x->at, "%s: %s isn't served yet; it answers access-denied", text, is_inside ? "calling another component so" : "that protocol");
-		return NULL;
-	}
-	// Without a port Spin means the scheme's own; ours means any. What a variable brings is taken as it is.
-	size_t colon = slice_find(host, ':');
-	bool is_v6 = host.len && host.ptr[0] == '[', is_hole = slice_starts_with(host, SLICE_LIT("${"));
-	const char *port = colon == host.len && !is_hole && !is_v6 && (http || https) ? http ? ":80" : ":443" : "";
-	struct slice name = is_v6 ? host : slice_sub(host, 0, colon), rest = is_v6 ? SLICE_LIT("") : slice_sub(host, colon, host.len);
-	if (slice_eq_str(name, "*"))
-		name = SLICE_LIT("all");
-	return app__format_text(s->l, "%.*s%s%.*s%.*s%s", any_scheme ? 0 : (int)scheme.len, text, any_scheme ? "" : "://", SLICE_ARGS(name), SLICE_ARGS(rest), port);
-}
-
+// As they are: their values of variables come first, then each becomes a rule of `network` (app__spin_host).
 static bool hosts(struct spin *s, const struct toml *from, struct toml *to)
 {
 	struct toml *list = node(s, TOML_ARRAY, from->at);
@@ -190,15 +164,11 @@ static bool hosts(struct spin *s, const struct toml *from, struct toml *to)
 	for (const struct toml *x = from->first; list && x; x = x->next) {
 		if (x->kind != TOML_STRING)
 			return wrong(s, x, "allowed_outbound_hosts", "an array of texts");
-		const char *rule = rule_of(s, x);
-		if (!rule && s->l->e && s->l->e->code != ERR_NONE)
-			return false;
-		struct toml *t = rule ? node(s, TOML_STRING, x->at) : NULL;
-		if (!rule)
-			continue;
+		const char *text = translate(s, x, true);
+		struct toml *t = text ? node(s, TOML_STRING, x->at) : NULL;
 		if (!t)
 			return false;
-		t->text = slice_str(rule);
+		t->text = slice_str(text);
 		if (!toml_append(s->l->arena, list, t))
 			return err_nomem(s->l->e);
 	}
@@ -369,8 +339,10 @@ static bool note_denied(struct spin *s, const struct toml *x)
 		app__note(s->l, x->at, "%.*s: no provider yet; what opens one is answered access-denied", SLICE_ARGS(x->key));
 }
 
-static bool component_key(struct spin *s, const struct toml *x, struct toml *to)
+// `of`: the component.
+static bool component_key(struct spin *s, const struct toml *x, const struct toml *of, struct toml *to)
 {
+	const struct toml *given = toml_get_str(of, "files");
 	bool is_empty = (x->kind == TOML_ARRAY || x->kind == TOML_TABLE) && x->n == 0;
 	if (slice_eq_str(x->key, "source"))
 		return x->kind == TOML_STRING ? move(s, to, "source", x)
@@ -389,7 +361,7 @@ static bool component_key(struct spin *s, const struct toml *x, struct toml *to)
 		return build(s, x, to);
 	if (slice_eq_str(x->key, "sqlite_databases") || slice_eq_str(x->key, "ai_models"))
 		return note_denied(s, x);
-	if (slice_eq_str(x->key, "exclude_files") && !is_empty)
+	if (slice_eq_str(x->key, "exclude_files") && !is_empty && given && given->n)  // else there is nothing that it could be left out of
 		return refuse(s, x, "exclude_files", "a folder is given whole: keep what is excluded out of it");
 	if (slice_eq_str(x->key, "allowed_http_hosts") && !is_empty)
 		return refuse(s, x, "allowed_http_hosts", "allowed_outbound_hosts took its place: [\"https://HOST\"]");
@@ -411,7 +383,7 @@ static bool component(struct spin *s, const struct toml *x, struct toml *to)
 	if (!toml_append(s->l->arena, to, t))
 		return err_nomem(s->l->e);
 	for (const struct toml *k = x->first; k; k = k->next)
-		if (!component_key(s, k, t))
+		if (!component_key(s, k, x, t))
 			return false;
 	return true;
 }
@@ -444,8 +416,10 @@ static bool route_of(struct spin *s, const struct toml *x, struct slice base, st
 		text.len--;
 	while (base.len && base.ptr[base.len - 1] == '/')
 		base.len--;
-	const char *route = base.len ? app__format_text(s->l, "%.*s%.*s", SLICE_ARGS(base), text.len > 1 ? (int)text.len : 0, (const char *)text.ptr)
-								 : app__copy(s->l, text);
+	const char *all = slice_ends_with(text, SLICE_LIT("/*")) ? "..." : "";  // Spin has two words for the rest
+	text.len -= *all ? 1 : 0;
+	const char *route = base.len ? app__format_text(s->l, "%.*s%.*s%s", SLICE_ARGS(base), text.len > 1 || *all ? (int)text.len : 0, (const char *)text.ptr, all)
+								 : app__format_text(s->l, "%.*s%s", SLICE_ARGS(text), all);
 	return route && add_text(s, to, "route", route, x->at);
 }
 
@@ -512,8 +486,7 @@ static const char *app_name(struct spin *s, const struct toml *name)
 
 static bool application(struct spin *s, struct slice *ret_base)
 {
-	static const char *const names[] = {"name", "version", "description", "authors", "trigger", "tool", "targets"}, *const trigger_names[] = {"http", "redis", "mqtt", "sqs"},
-							 *const http_names[] = {"base"};
+	static const char *const names[] = {"name", "version", "description", "authors", "trigger", "tool", "targets"}, *const http_names[] = {"base"};
 	const struct toml *a = toml_get_str(s->root, "application");
 	if (!a)
 		return app__fail(s->l, s->root->at, "[application] is missing");
@@ -529,8 +502,8 @@ static bool application(struct spin *s, struct slice *ret_base)
 	s->l->app->about.name.text = text;
 	if (!trigger)
 		return true;
-	if (!known_keys(s, trigger, "application.trigger", trigger_names, ARRAY_LEN(trigger_names)))
-		return false;
+	if (trigger->kind != TOML_TABLE)
+		return wrong(s, trigger, "application.trigger", "a table");
 	const struct toml *http = toml_get_str(trigger, "http"), *base = http && http->kind == TOML_TABLE ? toml_get_str(http, "base") : NULL;
 	if (http && !known_keys(s, http, "application.trigger.http", http_names, ARRAY_LEN(http_names)))
 		return false;
@@ -561,6 +534,11 @@ static bool variables(struct spin *s, const struct toml *from)
 	return to != NULL;
 }
 
+bool app__is_spin(const struct toml *root)
+{
+	return toml_get_str(root, "spin_manifest_version") || toml_get_str(root, "spin_version");
+}
+
 bool app__spin(struct app__load *l, struct toml *root, struct toml **ret)
 {
 	static const char *const names[] = {"spin_manifest_version", "application", "variables", "trigger", "component"};
@@ -568,8 +546,8 @@ bool app__spin(struct app__load *l, struct toml *root, struct toml **ret)
 	const struct toml *version = toml_get_str(root, "spin_manifest_version"), *x;
 	struct slice base = {0};
 	map_init(&s.stores, l->arena);
-	if (version->kind != TOML_INTEGER || version->integer != 2) {
-		app__fail(l, version->at, "only version 2 of spin.toml is read");
+	if (!version || version->kind != TOML_INTEGER || version->integer != 2) {
+		app__fail(l, version ? version->at : toml_get_str(root, "spin_version")->at, "only version 2 of spin.toml is read");
 		return l->e ? err_hint(l->e, "spin doctor brings older ones up to date") : false;
 	}
 	l->app->format = APP_SPIN;

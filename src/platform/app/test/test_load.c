@@ -95,6 +95,49 @@ static void texts_have_the_values_of_variables_in_them_and_know_secrets(void **s
 	load(HEAD "[variables]\ns = { default = \"pw\", secret = true, expose = true }\n[component.c]\nsource = \"c\"\nenv = { A = \"${s}\" }\n");
 }
 
+// What each host of a spin.toml becomes: its values first, then the port of its scheme.
+static void hosts_of_spin_become_rules_once_their_variables_are_known(void **state)
+{
+	static const struct {
+		const char *host, *text, *raw;  // NULL: nothing
+	} rows[] = {
+		{"https://{{ h }}", "https://h.example:443", "https://${h}:443"},
+		{"http://{{ p }}", "http://h.example:8443", "http://h.example:8443"},
+		{"{{ u }}", "https://u.example:443", "${u}:443"},
+		{"{{ none }}", NULL, NULL},
+		{"https://{{ none }}", NULL, NULL},
+		{"https://{{ s }}", "https://s.example:443", "https://${s}:443"},
+		{"*://*:*", "all:*", "all:*"},
+		{" http://a.example:*/ ", "http://a.example:*", "http://a.example:*"},
+		{"http://[::1]", "http://[::1]:80", "http://[::1]:80"},
+		{"http://[::1]:81", "http://[::1]:81", "http://[::1]:81"},
+		{"http://::1", "http://[::1]:80", "http://[::1]:80"},
+		{"https://10.0.0.0/8", "https://10.0.0.0/8:443", "https://10.0.0.0/8:443"},
+		{"https://selfie.example", "https://selfie.example:443", "https://selfie.example:443"},
+		{"https://x.spin.internal.example", "https://x.spin.internal.example:443", "https://x.spin.internal.example:443"},
+		{"http://self", NULL, NULL},
+		{"http://x.spin.internal:80", NULL, NULL},
+		{"redis://{{ h }}", NULL, NULL},
+	};
+	struct buf b = {0};
+	buf_put_str(&b, "spin_manifest_version = 2\napplication.name = \"a\"\n[variables]\ns = { default = \"s.example\", secret = true }\nh.default = \"h.example\"\n"
+					"p.default = \"h.example:8443/\"\nu.default = \"https://u.example\"\nnone.default = \"\"\n[component.c]\nsource = \"c\"\nallowed_outbound_hosts = [");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		buf_printf(&b, "%s\"%s\"", i ? ", " : "", rows[i].host);
+	buf_printf(&b, "]\n%c", 0);
+	struct app_texts network = load((const char *)b.ptr)->components.list[0].network;
+	uint32_t n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (!rows[i].text)
+			continue;
+		assert_true(n < network.n);
+		assert_string_equal(network.list[n].text, rows[i].text);
+		assert_string_equal(network.list[n++].raw, rows[i].raw);
+	}
+	assert_int_equal(network.n, n);
+	buf_release(&b);
+}
+
 static void a_profile_is_laid_over_by_its_rules(void **state)
 {
 	static const char text[] = HEAD
@@ -225,6 +268,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_variable_has_the_strongest_of_its_values, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(a_variable_may_be_what_a_file_says, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(texts_have_the_values_of_variables_in_them_and_know_secrets, open_arena, close_arena),
+		cmocka_unit_test_setup_teardown(hosts_of_spin_become_rules_once_their_variables_are_known, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(a_profile_is_laid_over_by_its_rules, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(live_changes_merge_and_keep_what_they_do_not_say, open_arena, close_arena),
 		cmocka_unit_test_setup_teardown(live_changes_are_put_together, open_arena, close_arena),

@@ -106,7 +106,7 @@ static void bench_compile(const char *path, int rounds, struct err *e)
 	load(path, &l, e);
 	for (int i = 0; i < rounds; i++) {
 		struct vm_module *out[256];
-		if (!tier_compile(l.modules, l.n, l.file, NULL, &options, out, &stats, e))
+		if (!tier_compile(l.modules, l.n, l.file, &options, out, &stats, e))
 			die(e);
 		times[i] = (double)stats.compile_ns / 1e9;
 		for (uint32_t k = 0; k < l.n; k++)
@@ -164,7 +164,7 @@ static void bench_kernel(const char *path, int32_t n, int rounds, struct err *e)
 	struct vm_instance *instance;
 	struct vm_extern run;
 	load(path, &l, e);
-	if (!tier_compile(l.modules, 1, l.file, NULL, &options, &module, &stats, e) || !vm_shard_new(&shard, e) ||
+	if (!tier_compile(l.modules, 1, l.file, &options, &module, &stats, e) || !vm_shard_new(&shard, e) ||
 		!vm_store_new(shard, &VM_LIMITS_DEFAULT, &store, e) || !vm_instance_allocate(store, module, NULL, 0, &instance, e))
 		die(e);
 	if (vm_instance_initialize(instance) != TRAP_NONE || !vm_instance_export(instance, SLICE_LIT("run"), &run)) {
@@ -289,7 +289,7 @@ static void bench_program(const char *path, const char *folder, struct err *e)
 	struct vm_module *module;
 	struct vm_extern memory;
 	load(path, &l, e);
-	if (!tier_compile(l.modules, 1, l.file, NULL, &options, &module, &stats, e) || !open_program(&p, folder, e) ||
+	if (!tier_compile(l.modules, 1, l.file, &options, &module, &stats, e) || !open_program(&p, folder, e) ||
 		!import_all(&p, l.modules[0], imports, e) || !vm_instance_allocate(p.store, module, imports, l.modules[0]->nimports, &p.instance, e))
 		die(e);
 	if (vm_instance_export(p.instance, SLICE_LIT("memory"), &memory) && memory.kind == WASM_EXTERN_MEMORY)

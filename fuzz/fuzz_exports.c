@@ -359,7 +359,7 @@ static void run_bound(struct run *r, struct slice bytes)
 	const struct wasm_module *m = r->comp->modules[0].wasm;
 	struct canon_limits limits;
 	canon_limits_default(&limits);
-	if (!tier_compile(&m, 1, bytes, NULL, &opt, &r->module, &stats, &e) || !canon_component_new(r->comp, &r->module, &r->canon, &e))
+	if (!tier_compile(&m, 1, bytes, &opt, &r->module, &stats, &e) || !canon_component_new(r->comp, &r->module, &r->canon, &e))
 		BUG_ON(e.code != ERR_NOMEM);
 	seam_instance_init(&r->seam, loop, &r->grants, NULL);
 	r->task = seam_task_new(tasks, NULL);

@@ -258,7 +258,7 @@ static bool compile(const struct wasm_module *m, bool poison, bool lazy, struct 
 	struct err e = {0};
 	struct tier_options opt = {.no_cache = true, .poison_upper = poison, .threads = 1, .lazy_from = lazy};
 	struct tier_stats stats;
-	bool ok = tier_compile(&m, 1, m->bytes, NULL, &opt, ret, &stats, &e);
+	bool ok = tier_compile(&m, 1, m->bytes, &opt, ret, &stats, &e);
 	BUG_ON(!ok && e.code != ERR_LIMIT && e.code != ERR_NOMEM && e.code != ERR_UNSUPPORTED);  // what is valid compiles
 	return ok;
 }

@@ -79,7 +79,7 @@ static inline bool load_component(struct loaded *l, struct slice bytes, struct e
 		wasm[i] = l->comp->modules[i].wasm;
 	struct tier_options tier = {.no_cache = true, .threads = 1};
 	struct tier_stats stats;
-	return tier_compile(wasm, l->comp->nmodules, bytes, NULL, &tier, l->modules, &stats, e) &&
+	return tier_compile(wasm, l->comp->nmodules, bytes, &tier, l->modules, &stats, e) &&
 		canon_component_new(l->comp, l->modules, &l->canon, e);
 }
 

@@ -32,7 +32,7 @@ bool component_load(struct script *s, struct slice bytes, struct component **ret
 		modules[i] = c->comp->modules[i].wasm;
 	struct tier_options tier = {.no_cache = true, .poison_upper = s->options->poison, .threads = 1, .lazy_from = s->options->lazy};
 	struct tier_stats stats;
-	if (n && !tier_compile(modules, n, bytes, NULL, &tier, compiled, &stats, e))
+	if (n && !tier_compile(modules, n, bytes, &tier, compiled, &stats, e))
 		return false;
 	if (!canon_component_new(c->comp, compiled, &c->canon, e))
 		return false;

@@ -34,7 +34,7 @@ bool core_load(struct script *s, struct slice bytes, struct core_module **ret, s
 	struct tier_options opt = {.no_cache = true, .poison_upper = s->options->poison, .threads = 1, .lazy_from = s->options->lazy};
 	struct tier_stats stats;
 	const struct wasm_module *modules[] = {m->wasm};
-	if (!tier_compile(modules, 1, bytes, NULL, &opt, &m->vm, &stats, e))
+	if (!tier_compile(modules, 1, bytes, &opt, &m->vm, &stats, e))
 		return false;
 	*ret = m;
 	return true;

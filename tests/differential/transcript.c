@@ -294,7 +294,7 @@ static void transcribe(const char *name)
 			printf("invalid\n");
 		} else {
 			modules[0] = m;
-			if (tier_compile(modules, 1, bytes, NULL, &opt, &mod, &stats, &e)) {
+			if (tier_compile(modules, 1, bytes, &opt, &mod, &stats, &e)) {
 				instantiate(&a, mod, m, &e);
 				vm_module_unref(mod);
 			} else {

@@ -54,7 +54,7 @@ static inline bool guest_compile(struct guest *g, struct err *e)
 	if (!vm_process_handle_signals(e) || !wasm_decode(&g->arena, buf_view(&g->bytes), features, 0, &g->m, e))
 		return false;
 	m = g->m;
-	return tier_compile(&m, 1, buf_view(&g->bytes), NULL, &opt, &g->mod, &stats, e);
+	return tier_compile(&m, 1, buf_view(&g->bytes), &opt, &g->mod, &stats, e);
 }
 
 // Of g->bytes, in g->st (made if it is NULL).

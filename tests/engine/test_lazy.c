@@ -497,7 +497,7 @@ static void begin_file(struct guest *g, struct tier_file **ret)
 	arena_init(&g->arena, 0);
 	assert_true(wasm_decode(&g->arena, buf_view(&g->bytes), features, 0, &g->m, &e));
 	const struct wasm_module *m = g->m;
-	if (!tier_file_open(buf_view(&g->bytes), -1, &opt, ret, &e) || !tier_file_compile(*ret, &m, 1, &g->mod, &stats, &e) ||
+	if (!tier_file_open(buf_view(&g->bytes), &opt, ret, &e) || !tier_file_compile(*ret, &m, 1, &g->mod, &stats, &e) ||
 		!vm_store_new(shard, &ample, &g->st, &e) || !vm_instance_allocate(g->st, g->mod, NULL, 0, &g->inst, &e))
 		fail_msg("%s", e.text);
 	assert_int_equal(stats.native_bytes, 0);
@@ -609,7 +609,7 @@ static unsigned descriptors_of(uint32_t n, struct guest *g)
 	unsigned before = open_files();
 	for (uint32_t k = 0; k < n; k++)
 		modules[k] = g->m;
-	if (!tier_file_open(buf_view(&g->bytes), -1, &opt, &f, &e) || !tier_file_compile(f, modules, n, compiled, &stats, &e))
+	if (!tier_file_open(buf_view(&g->bytes), &opt, &f, &e) || !tier_file_compile(f, modules, n, compiled, &stats, &e))
 		fail_msg("%s", e.text);
 	unsigned more = open_files() - before;
 	tier_file_close(f);
@@ -642,7 +642,7 @@ static void without_memory_for_it_all_is_compiled_at_once(void **state)
 		struct tier_stats stats;
 		build_text(&g.bytes, MANY);
 		arena_init(&g.arena, 0);
-		if (!wasm_decode(&g.arena, buf_view(&g.bytes), features, 0, &g.m, &e) || !tier_file_open(buf_view(&g.bytes), -1, &opt, &f, &e))
+		if (!wasm_decode(&g.arena, buf_view(&g.bytes), features, 0, &g.m, &e) || !tier_file_open(buf_view(&g.bytes), &opt, &f, &e))
 			fail_msg("%s", e.text);
 		const struct wasm_module *m = g.m;
 		mem_fail_nth(n);

@@ -1,5 +1,5 @@
 """Starts from the cache: what is answered, and that the cache's files are of no consequence once they were copied."""
-import contextlib, os, re, shutil, subprocess, sys, tempfile, time
+import contextlib, os, re, shutil, subprocess, sys, tempfile, threading, time
 from pathlib import Path
 
 from assemble import section, u, vec
@@ -35,7 +35,7 @@ def a_warm_start_answers_as_a_cold_one():
         with _cache() as cache:
             with Server(file) as s:
                 cold = s.get("/")
-            check(sorted(f.suffix for f in cache.iterdir() if f.suffix != ".id" and f.name != ".added") == [".code", ".image"], f"{list(cache.iterdir())}")
+            check(sorted(f.suffix for f in cache.iterdir() if f.suffix != ".id" and f.name != ".added") == [".bytes", ".code", ".image"], f"{list(cache.iterdir())}")
             for policy in ("fresh", "reuse", "keep"):
                 with Server(file, "--policy", policy) as s:
                     for _ in range(3):
@@ -45,7 +45,7 @@ def a_warm_start_answers_as_a_cold_one():
 
 # Files that a warm start may open: the dynamic linker's, what the process is allowed, the component, the cache, the control socket's folder.
 STARTS_WITH = re.compile(r"""/etc/ld\.so\.cache | /.*/libc\.so\.6 | /proc/self/(?:cgroup|statm|pagemap) | /proc/sys/vm/max_map_count |
-    /sys/fs/cgroup/.* | /dev/null | \. | .*/hello\.wasm | [0-9a-f]{64}\.(?:id|code|image|code-checked|image-checked) | .*tenon.*""", re.X)
+    /sys/fs/cgroup/.* | /dev/null | \. | .*/hello\.wasm | [0-9a-f]{64}\.(?:id|bytes|code|image|code-checked|image-checked) | .*tenon.*""", re.X)
 
 
 def _files_of_a_start(*flags):
@@ -172,6 +172,79 @@ def who_owns_a_file_changes_nothing_for_others():
         finally:
             tenant.kill()
             tenant.communicate()
+
+
+def a_file_that_is_cut_short_before_the_first_answer_is_of_no_consequence():
+    """An old one of ours: cold, from the cache, and without one."""
+    with _cache() as cache, tempfile.TemporaryDirectory() as d:
+        at = Path(d) / "x.wasm"
+        for flags in ((), (), ("--no-cache",)):
+            shutil.copy(HELLO, at)
+            time.sleep(3.1)  # until another write would show in the times
+            with Server(at, *flags) as s:
+                os.truncate(at, 0)
+                for _ in range(20):
+                    check(s.get("/").body == b"Hello from a component!\n", f"{flags}: another answer")
+        check([f for f in cache.iterdir() if f.suffix == ".bytes"], f"what it held is not kept: {list(cache.iterdir())}")
+
+
+def _cut_and_write(at, over):
+    data, n = at.read_bytes(), 0
+    with open(at, "r+b", buffering=0) as f:
+        while not over.is_set():
+            n += 1
+            f.truncate(len(data) * (n % 7) // 8 if n % 4 else 0)
+            f.seek(0)
+            f.write(data)
+            os.utime(at, (1000, 1000))
+            time.sleep(n % 16 / 1000)
+
+
+def _serve_or_be_refused(file, flags, at_once=lambda: None):
+    """True: it answered as it must, and ended by itself when it was told to. False: it was refused, and that was said. Nothing else."""
+    p = subprocess.Popen([str(config.tenon), "serve", str(file), "--addr", "127.0.0.1:0", *flags], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    at_once()
+    ready = p.stdout.readline()
+    if ready:
+        host, port = ready.removeprefix("ready http://").strip().split(":")
+        check(exchange((host, int(port)), {"method": "GET", "path": "/"}).body == b"Hello from a component!\n", "another answer")
+        p.terminate()
+    _, told = p.communicate(timeout=120)
+    check(p.returncode in ((0,) if ready else (3, 5)), f"it ended with {p.returncode}: {told}")
+    check(ready or "error: " in told, f"nothing is said: {told}")
+    return bool(ready)
+
+
+def a_file_that_is_written_over_all_the_time_is_served_whole_or_refused():
+    with _cache(), _with_much_code() as file:
+        over = threading.Event()
+        cutter = threading.Thread(target=_cut_and_write, args=(file, over))
+        cutter.start()
+        try:
+            came = [_serve_or_be_refused(file, ["--no-cache"] if i % 3 == 2 else []) for i in range(60)]
+        finally:
+            over.set()
+            cutter.join()
+    check(not all(came), "it was never found cut short")
+
+
+def an_old_file_that_is_cut_short_at_any_moment_of_a_start_ends_nobody():
+    """Old: nobody was at it for seconds."""
+    n = 40
+    for kept in (False, True):
+        with _cache(), _with_much_code(20000) as file, tempfile.TemporaryDirectory() as d:
+            files = [shutil.copy(file, Path(d) / f"{i}.wasm") for i in range(n)]
+            time.sleep(3.1)
+            if kept:
+                _fill(file)
+                for at in files:
+                    _fill(at)
+            for i, at in enumerate(files):
+                def cut(delay=i * 0.002, at=at):
+                    time.sleep(delay)
+                    os.truncate(at, 0)
+
+                _serve_or_be_refused(at, [] if kept or i % 2 else ["--no-cache"], cut)
 
 
 def a_start_without_a_cache_leaves_no_file():

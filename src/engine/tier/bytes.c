@@ -1,51 +1,72 @@
-// Files that others write to: what they held is kept in files of the cache's own, so that a warm start neither reads nor hashes them.
+// What files held, in files of the cache's own: who loads one never has the file itself beneath him, to which somebody may write at any time, or which he cuts short.
 //
-// 1. Bytes can change beneath times that stay (a mapping that was written to before): what such a file is known by says what it held when it was read, not what
+// 1. Bytes can change beneath times that stay (a mapping that was written to before): what a file is known by says what it held when it was read, not what
 //    it holds. So nothing is taken from it: who finds an entry has the bytes from there, all of them, and what they hash to.
-// 2. An entry is the bytes, then a foot: whose it is, and the hash. One that came to another's name, or of another length, is none.
+// 2. An entry is the bytes, then a foot: what they hash to, by which it is called. One that came to another's name, or of another length, is none.
+// 3. Copies of a file have one entry, and each says what it hashes to (cache.c, identity).
 #include "tier_int.h"
 
 struct foot {
 	char magic[8];
-	struct tier_key by_stat, content;
+	struct tier_key content;
 };
-static const char foot_magic[8] = "TENONB1";
+static const char foot_magic[8] = "TENONB2";
 
-static bool read_foot(int fd, uint64_t size, const struct tier_key *by_stat, struct tier_bytes *ret)
+static bool has_foot(int fd, uint64_t size, const struct tier_key *content)
 {
 	struct foot foot;
-	if (sys_file.read(fd, &foot, sizeof foot, size, false) != sizeof foot || memcmp(foot.magic, foot_magic, sizeof foot_magic) != 0 ||
-		memcmp(foot.by_stat.bytes, by_stat->bytes, TIER_KEY_SIZE) != 0)
-		return false;
-	memcpy(ret->content, foot.content.bytes, TIER_KEY_SIZE);
-	return true;
+	return sys_file.read(fd, &foot, sizeof foot, size, false) == sizeof foot && memcmp(foot.magic, foot_magic, sizeof foot_magic) == 0 &&
+		memcmp(&foot.content, content, sizeof foot.content) == 0;
 }
 
-int tier_bytes_find(int file, uint64_t size, struct tier_bytes *ret)
+bool tier_bytes_know(int file, uint64_t size, struct tier_bytes *ret)
 {
 	struct tier__identity id;
-	struct tier__entry entry;
+	struct tier_key content;
 	*ret = (struct tier_bytes){0};
-	int cache = tier__cache_open(NULL), fd = -1;  // why there is none is said by who looks for code
+	int cache = tier__cache_open(NULL);  // why there is none is said by who looks for code
 	if (cache < 0)
-		return -1;
-	if (tier__identity_of(file, size, &id)) {
-		memcpy(ret->by_stat, id.by_stat.bytes, TIER_KEY_SIZE);
-		ret->settled = id.settled;
-		fd = tier__cache_get(cache, &id.by_stat, "bytes", &entry);
-	}
-	if (fd >= 0 && (entry.size != size + sizeof(struct foot) || !read_foot(fd, size, &id.by_stat, ret))) {
-		sys_close(fd);
-		fd = -1;
-		tier__cache_remove(cache, &id.by_stat, "bytes");
-	}
+		return false;
+	bool known = tier__identity_find(cache, file, size, &id, &content);
+	sys_close(cache);
+	memcpy(ret->by_stat, id.by_stat.bytes, TIER_KEY_SIZE);
+	ret->settled = id.settled;
+	if (known)
+		memcpy(ret->content, content.bytes, TIER_KEY_SIZE);
+	return known;
+}
+
+// Those of the cache's files that aren't these bytes are removed.
+static int open_entry(int cache, const struct tier_key *content, uint64_t size)
+{
+	struct tier__entry entry;
+	int fd = tier__cache_get(cache, content, "bytes", &entry);
+	if (fd < 0 || (entry.size == size + sizeof(struct foot) && has_foot(fd, size, content)))
+		return fd;
+	sys_close(fd);
+	tier__cache_remove(cache, content, "bytes");
+	return -1;
+}
+
+static struct tier_key content_of(const struct tier_bytes *of)
+{
+	struct tier_key content;
+	memcpy(content.bytes, of->content, TIER_KEY_SIZE);
+	return content;
+}
+
+int tier_bytes_open(const struct tier_bytes *of, uint64_t size)
+{
+	struct tier_key content = content_of(of);
+	int cache = tier__cache_open(NULL), fd = cache < 0 ? -1 : open_entry(cache, &content, size);
 	sys_close(cache);
 	return fd;
 }
 
 struct keep {
 	struct tier__job job;
-	struct tier_key by_stat;
+	struct tier__identity id;
+	struct tier_key content;
 	struct slice bytes;
 	void (*done)(void *arg);
 	void *arg;
@@ -54,27 +75,29 @@ struct keep {
 static void keep_drop(struct tier__job *job)
 {
 	struct keep *k = CONTAINER_OF(job, struct keep, job);
-	k->done(k->arg);
+	if (k->done)
+		k->done(k->arg);
 	mem_free(k);
 }
 
 static bool write_bytes(int fd, void *arg)
 {
 	const struct keep *k = arg;
-	struct foot foot = {.by_stat = k->by_stat};
+	struct foot foot = {.content = k->content};
 	memcpy(foot.magic, foot_magic, sizeof foot_magic);
-	tier__key_of(k->bytes, &foot.content);
 	return sys_write_at(fd, k->bytes.ptr, k->bytes.len, 0) == 0 && sys_write_at(fd, &foot, sizeof foot, k->bytes.len) == 0;
 }
 
 static void keep(struct tier__job *job)
 {
 	struct keep *k = CONTAINER_OF(job, struct keep, job);
-	int cache = tier__cache_open(NULL);
-	if (cache >= 0) {
-		tier__cache_put(cache, &k->by_stat, "bytes", write_bytes, k, TIER__CACHE_MAX);
-		sys_close(cache);
-	}
+	int cache = tier__cache_open(NULL), there = cache < 0 || !k->bytes.len ? -1 : open_entry(cache, &k->content, k->bytes.len);
+	if (cache >= 0 && there < 0 && k->bytes.len)
+		tier__cache_put(cache, &k->content, "bytes", write_bytes, k, TIER__CACHE_MAX);
+	if (cache >= 0)
+		tier__identity_keep(cache, &k->id, &k->content);
+	sys_close(there);
+	sys_close(cache);
 	keep_drop(job);
 }
 
@@ -82,10 +105,13 @@ void tier_bytes_keep(const struct tier_bytes *of, struct slice bytes, void (*don
 {
 	struct keep *k = of->settled ? mem_zalloc(sizeof *k) : NULL;
 	if (!k) {
-		done(arg);
+		if (done)
+			done(arg);
 		return;
 	}
-	*k = (struct keep){.job = {.fn = keep, .drop = keep_drop, .must = true, .bytes = bytes.len}, .bytes = bytes, .done = done, .arg = arg};
-	memcpy(k->by_stat.bytes, of->by_stat, TIER_KEY_SIZE);
+	*k = (struct keep){.job = {.fn = keep, .drop = keep_drop, .must = true, .bytes = bytes.len}, .content = content_of(of), .bytes = bytes, .done = done, .arg = arg};
+	memcpy(k->id.by_stat.bytes, of->by_stat, TIER_KEY_SIZE);
+	k->id.settled = true;
+	tier__identity_remember(&k->id, &k->content);
 	tier__behind(&k->job);
 }

@@ -360,26 +360,21 @@ static bool is_remembered(const struct tier_key *by_stat, struct tier_key *ret)
 	return is;
 }
 
-bool tier_is_settled(const struct stat *st)
-{
-	return is_settled(&st->st_mtim) && is_settled(&st->st_ctim);
-}
-
-bool tier__identity_of(int file_fd, uint64_t size, struct tier__identity *ret)
+static bool identity_of(int file_fd, uint64_t size, struct tier__identity *ret)
 {
 	struct stat st;
 	*ret = (struct tier__identity){0};
 	if (file_fd < 0 || fstat(file_fd, &st) != 0 || (uint64_t)st.st_size != size)
 		return false;
 	stat_key(&st, &ret->by_stat);
-	ret->settled = tier_is_settled(&st);
+	ret->settled = is_settled(&st.st_mtim) && is_settled(&st.st_ctim);
 	return true;
 }
 
 bool tier__identity_find(int cache, int file_fd, uint64_t size, struct tier__identity *ret, struct tier_key *ret_content)
 {
 	char name[NAME_MAX_LEN];
-	if (!tier__identity_of(file_fd, size, ret))
+	if (!identity_of(file_fd, size, ret))
 		return false;
 	entry_name(&ret->by_stat, "id", name);
 	return is_remembered(&ret->by_stat, ret_content) || read_key(cache, name, ret_content);

@@ -6,7 +6,6 @@
 // 2. Damage found at loading is a miss: the entry is removed, and made anew. Damage found later, by the copy, ends the process (tier__distrust).
 //    Loading reads all of an entry until one copy of it was found right; then only what a start needs, as long as nobody writes to the file.
 // 3. Whatever part of the cache can't be had, the work is done as if there were none.
-#include <fcntl.h>
 #include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +30,6 @@ struct tier_file {
 	int cache;            // -1: none
 	struct tier_key key;  // of code; not there while it `hashes`
 	struct slice bytes, build;  // build: this program's
-	struct tier__identity id;
 	struct tier_key content;
 	struct sys_thread hasher;
 	bool hashes;                   // the thread: what its content is
@@ -130,38 +128,6 @@ static void map_entry(struct tier_file *f)
 		forget_entry(f);
 }
 
-struct write_id {
-	struct tier__job job;
-	int cache;
-	struct tier__identity id;
-	struct tier_key content;
-};
-
-static void write_id_drop(struct tier__job *job)
-{
-	struct write_id *w = CONTAINER_OF(job, struct write_id, job);
-	sys_close(w->cache);
-	mem_free(w);
-}
-
-static void write_id(struct tier__job *job)
-{
-	struct write_id *w = CONTAINER_OF(job, struct write_id, job);
-	tier__identity_keep(w->cache, &w->id, &w->content);
-	write_id_drop(job);
-}
-
-// What the file hashes to, remembered; on the disk behind, since that waits.
-static void remember_id(int cache, const struct tier__identity *id, const struct tier_key *content)
-{
-	tier__identity_remember(id, content);
-	struct write_id *w = id->settled ? mem_zalloc(sizeof *w) : NULL;
-	if (!w)
-		return;
-	*w = (struct write_id){.job = {.fn = write_id, .drop = write_id_drop, .must = true}, .cache = dup(cache), .id = *id, .content = *content};
-	tier__behind(&w->job);
-}
-
 static void *hash(void *arg)
 {
 	struct tier_file *f = arg;
@@ -175,26 +141,18 @@ static void make_key(struct tier_file *f)
 	tier__code_key(&f->content, f->build, f->cpu, f->opt.features | checks << 32, &f->key);
 }
 
-static void note_content(struct tier_file *f)
-{
-	remember_id(f->cache, &f->id, &f->content);
-	make_key(f);
-}
-
 // A large file that nobody has hashed yet is hashed beside what its owner does first, which is to decode it.
-static void find_content(struct tier_file *f, int fd)
+static void find_content(struct tier_file *f)
 {
 	if (f->opt.content) {
 		memcpy(f->content.bytes, f->opt.content, TIER_KEY_SIZE);
 		f->opt.content = NULL;  // it is the caller's
 		make_key(f);
-	} else if (tier__identity_find(f->cache, fd, f->bytes.len, &f->id, &f->content)) {
-		make_key(f);
 	} else if (f->bytes.len >= TIER__HASH_BESIDE && sys_thread_new(&f->hasher, hash, f) == 0) {
 		f->hashes = true;
 	} else {
 		hash(f);
-		note_content(f);
+		make_key(f);
 	}
 }
 
@@ -206,7 +164,7 @@ static void know_content(struct tier_file *f)
 	uint64_t before = sys_now_ns();
 	sys_thread_join(&f->hasher);
 	f->hashes = false;
-	note_content(f);
+	make_key(f);
 	f->stats.cache_ns += sys_now_ns() - before;
 }
 
@@ -215,7 +173,7 @@ bool tier_file_hashes(const struct tier_file *f)
 	return f->hashes;
 }
 
-bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e)
+bool tier_file_open(struct slice bytes, const struct tier_options *opt, struct tier_file **ret, struct err *e)
 {
 	struct tier_file *f = mem_zalloc(sizeof *f);
 	if (!f)
@@ -231,7 +189,7 @@ bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, 
 		dl_iterate_phdr(find_build_id, &f->build);
 		f->cache = f->build.len ? tier__cache_open(&f->cache_error) : -1;
 		if (f->cache >= 0)
-			find_content(f, fd);
+			find_content(f);
 		f->stats.cache_ns = sys_now_ns() - before;
 	}
 	*ret = f;
@@ -261,6 +219,11 @@ bool tier_file_key(struct tier_file *f, uint8_t ret[TIER_KEY_SIZE])
 	know_content(f);
 	memcpy(ret, f->key.bytes, TIER_KEY_SIZE);
 	return f->cache >= 0;
+}
+
+const uint8_t *tier_file_content(const struct tier_file *f)
+{
+	return f->content.bytes;
 }
 
 bool tier_file_has_code(struct tier_file *f)
@@ -665,17 +628,14 @@ void tier_file_compile_rest(struct tier_file *f, struct vm_module *const *compil
 	tier__behind(&r->job);
 }
 
-bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,
+bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const struct tier_options *opt,
 	struct vm_module **ret, struct tier_stats *stats, struct err *e)
 {
 	struct tier_file *f;
-	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	*stats = (struct tier_stats){0};
-	bool ok = tier_file_open(file, fd, opt, &f, e);
-	sys_close(fd);
-	if (!ok)
+	if (!tier_file_open(file, opt, &f, e))
 		return false;
-	ok = tier_file_load(f, modules, n, ret, stats) || tier_file_compile(f, modules, n, ret, stats, e);
+	bool ok = tier_file_load(f, modules, n, ret, stats) || tier_file_compile(f, modules, n, ret, stats, e);
 	tier_file_write(f);
 	tier_file_close(f);
 	return ok;

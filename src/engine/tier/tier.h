@@ -12,7 +12,7 @@ struct tier_options {
 	unsigned threads;   // 0: the cores that this process may use
 	uint64_t lazy_from;  // bytes of code sections from which on functions are compiled when they are called; 0: never (TIER_LAZY_FROM is what pays)
 	uint32_t features;  // that modules are decoded with: what was compiled with others is not found again
-	const uint8_t *content;  // what the file's bytes hash to (tier_bytes_find); NULL: nobody knows
+	const uint8_t *content;  // what the file's bytes hash to (tier_bytes_know); NULL: nobody knows
 };
 
 #define TIER_LAZY_FROM (256u << 10)
@@ -29,10 +29,9 @@ struct tier_stats {
 // A file of core modules (a component, a module) and what the cache has of it. Entries are keyed by the content, this program's build, the
 // processor's features and flags.
 struct tier_file;
-// `bytes` is the content of the file `fd`; -1: there is none, the content is hashed; else what it hashes to is remembered by device, inode, size and
-// times. `fd` is needed only during the call, `bytes` as long as it hashes. Not to be had: a cache (then all is compiled each time); ERR_ENV: a processor
-// that generated code can run on.
-NODISCARD bool tier_file_open(struct slice bytes, int fd, const struct tier_options *opt, struct tier_file **ret, struct err *e);
+// `bytes`: the file's, needed as long as it hashes; where opt->content is given, not at all. Not to be had: a cache (then all is compiled each time); ERR_ENV: a
+// processor that generated code can run on.
+NODISCARD bool tier_file_open(struct slice bytes, const struct tier_options *opt, struct tier_file **ret, struct err *e);
 // Waits for functions that are compiled ahead because nobody could wait for them: before whoever asks from outside is answered.
 void tier_file_close(struct tier_file *f);
 // Another thread hashes the bytes, and what asks for an entry of its own code waits for that: there is time to decode them.
@@ -40,6 +39,8 @@ bool tier_file_hashes(const struct tier_file *f);
 // What its entries of code are called by: files of the same key have the same code. false: there is no cache, and nothing was hashed.
 enum { TIER_KEY_SIZE = 32 };
 bool tier_file_key(struct tier_file *f, uint8_t ret[TIER_KEY_SIZE]);
+// What its bytes hash to, as long as it is open. After tier_file_key was true.
+const uint8_t *tier_file_content(const struct tier_file *f);
 // Why there is no cache, or none that can be written; ERR_NONE: there is, or none was wanted.
 const struct err *tier_file_cache_error(const struct tier_file *f);
 // The cache has code of exactly these bytes: they were decoded and validated before (and may be decoded as WASM_DECODE_KNOWN).
@@ -66,21 +67,22 @@ void tier_file_compile_rest(struct tier_file *f, struct vm_module *const *compil
 NODISCARD bool tier_file_load_image(struct tier_file *f, struct slice variant, bool sealed, struct vm_image **ret, struct slice *ret_extra);
 void tier_file_save_image(struct tier_file *f, struct slice variant, struct vm_image *img, struct slice extra);
 
-// All of that in one, without images; what is left to be compiled when it is called stays so. `path` may be NULL, as -1 above.
-NODISCARD bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const char *path, const struct tier_options *opt,
+// All of that in one, without images; what is left to be compiled when it is called stays so.
+NODISCARD bool tier_compile(const struct wasm_module *const *modules, uint32_t n, struct slice file, const struct tier_options *opt,
 	struct vm_module **ret, struct tier_stats *stats, struct err *e);
 
-// Whether a file was written, and its times set, long enough ago for another write to show in them: more than two seconds.
-struct stat;
-bool tier_is_settled(const struct stat *st);
-// What files held that others write to, in files of the cache's own (bytes.c): by device, inode, size and times, which such a file may keep when it changes.
+// What files held when they were read, in files of the cache's own (bytes.c): by what it hashes to, and that by device, inode, size and times of the file.
 struct tier_bytes {
-	uint8_t by_stat[TIER_KEY_SIZE], content[TIER_KEY_SIZE];  // content: what the bytes hash to, where they were found
+	uint8_t by_stat[TIER_KEY_SIZE], content[TIER_KEY_SIZE];  // content: what it hashes to, where that is known
 	bool settled;  // written long enough ago for another write to show in its times
 };
-// Opens the cache's file of what `fd`, of `size` bytes, held; so many of its bytes are these, and they never change. -1: there is none, and *ret is for keeping it.
-int tier_bytes_find(int fd, uint64_t size, struct tier_bytes *ret);
-// Keeps `bytes`, which were read when the file still had what *of says and live until `done`, called in any case and from any thread: behind the first answer.
+// What `fd`, of `size` bytes, held when it had what it is known by now (it may hold something else): ret->content. false: nobody knows, or there is no cache; *ret is
+// for keeping it.
+bool tier_bytes_know(int fd, uint64_t size, struct tier_bytes *ret);
+// Opens the cache's file of what hashes to of->content; `size` of its bytes are these, and they never change. -1: there is none.
+int tier_bytes_open(const struct tier_bytes *of, uint64_t size);
+// Behind the first answer: keeps `bytes`, which hash to of->content, were read when the file still had what it is known by, and live until `done` (NULL: nobody
+// waits for it), called in any case and from any thread. No bytes: only what they hash to is noted.
 void tier_bytes_keep(const struct tier_bytes *of, struct slice bytes, void (*done)(void *arg), void *arg);
 
 // Has fn(arg) called by the thread of low priority that works behind the first answer. `drop` is called instead where the process ends first, or there is no

@@ -1,4 +1,4 @@
-// Inside the room tier. cache.c: the directory; file.c: entries of a file; bytes.c: what files of others held;
+// Inside the room tier. cache.c: the directory; file.c: entries of a file; bytes.c: what files held;
 // behind.c: what is done behind the first answer; compile.c: compiling.
 #ifndef TENON_TIER_INT_H
 #define TENON_TIER_INT_H
@@ -21,9 +21,7 @@ struct tier__identity {
 	struct tier_key by_stat;
 	bool settled;  // written long enough ago for another write to show in its times
 };
-// false: it has another size, or there is none (-1).
-bool tier__identity_of(int file_fd, uint64_t size, struct tier__identity *ret);
-// false: it is not remembered. -1: there is no file.
+// What it is known by, and what it hashed to then. false: that is not remembered, or it has another size.
 bool tier__identity_find(int cache, int file_fd, uint64_t size, struct tier__identity *ret, struct tier_key *ret_content);
 // Remembers it, where the file is settled: in this process. On the disk, for which it waits.
 void tier__identity_remember(const struct tier__identity *id, const struct tier_key *content);
@@ -106,7 +104,7 @@ struct tier__job {
 };
 #define TIER__WAITING_MAX (64ull << 20)
 #define TIER__LARGE (8ull << 20)
-#define TIER__LARGE_MAX 4  // of two files, code and image of each
+#define TIER__LARGE_MAX 6  // of two files, bytes, code and image of each
 void tier__behind(struct tier__job *job);
 // The process ends, and waits for what must be done.
 bool tier__is_ending(void);

@@ -227,9 +227,6 @@ int sys_private_rename(int folder, const char *from, const char *to);
 int sys_private_remove(int folder, const char *name);
 int sys_private_remove_folder(int folder, const char *name);  // an empty one
 int sys_remove_folder(const char *path);
-// Nobody but root and this user writes to the open file, now or later: it is one of theirs that nobody else may write to, its file system is this machine's, and
-// where the kernel tells (of files of ours) nobody who was let before has it open for writing. Microseconds; the file is left as it was.
-bool sys_only_we_write(int fd);
 // For this process, as long as something has the descriptor; -EWOULDBLOCK: somebody else has it; -ESTALE: who had it removed the file.
 int sys_lock(int fd);
 // Connects to a socket in the file system, and waits for it: the descriptor.

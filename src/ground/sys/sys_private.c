@@ -101,27 +101,6 @@ int sys_remove_folder(const char *path)
 	return rmdir(path) < 0 ? -errno : 0;
 }
 
-// A lease is given only for what nobody has open for writing, nor mapped by what was. It isn't kept: who opens the file in that microsecond waits as long, and the
-// kernel's word of it is a signal that does nothing unless somebody handles it.
-static bool is_open_for_writing(int fd)
-{
-	(void)fcntl(fd, F_SETSIG, SIGWINCH);
-	int r = fcntl(fd, F_SETLEASE, F_RDLCK);
-	bool is = r < 0 && errno == EAGAIN;
-	if (r == 0)
-		(void)fcntl(fd, F_SETLEASE, F_UNLCK);
-	(void)fcntl(fd, F_SETSIG, 0);
-	return is;
-}
-
-bool sys_only_we_write(int fd)
-{
-	struct stat st;
-	if (fstat(fd, &st) < 0 || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 022))
-		return false;  // an ACL that lets others write shows in the group's bits
-	return sys_file.is_local(fd) && !is_open_for_writing(fd);
-}
-
 int sys_lock(int fd)
 {
 	struct stat st;

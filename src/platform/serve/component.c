@@ -4,7 +4,7 @@
 // 1. A component is immutable but for its images, which the lock guards, as it does the list and the counts.
 // 2. What is the same is told by the cache's key: content, build, processor, features. Where there is no cache every version has its own.
 // 3. Nobody waits for another who loads the same: who comes second finds it in the list and lets his own go.
-// 4. One whose file was written over before there was a copy of it (source.c) leaves the list: who serves it has it alone.
+// 4. Who comes with a file that is known (tier_bytes_know) and whose content somebody has doesn't read it.
 #include "component.h"
 #include "sys/sys.h"
 
@@ -77,21 +77,16 @@ static bool load_known(struct serve_component *k, struct tier_file *cached, uint
 	return false;
 }
 
-static bool compile(struct serve_component *k, struct tier_file *cached, const struct wasm_module *const *modules, struct err *e)
-{
-	serve__source_copy_beside(k->source, modules, k->n_modules);
-	return tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e);
-}
-
 // `modules`: what was decoded before its code could be looked for; NULL: nothing was.
 static bool load(struct serve_component *k, struct tier_file *cached, uint32_t features, const struct wasm_module *const *modules, struct err *e)
 {
 	bool known = modules ? tier_file_load(cached, modules, k->n_modules, k->modules, &k->tier) : load_known(k, cached, features, &modules);
-	bool ok = (known || ((modules || decode_modules(k, features, &modules, e)) && compile(k, cached, modules, e))) &&
-		serve__source_keep(k->source, modules, k->n_modules, known, e);
-	if (ok)
-		tier_file_write(cached);
-	return ok && (!k->comp || k->comp->plan.unlinkable || canon_component_new(k->comp, k->modules, &k->canon, e));
+	bool ok = known || ((modules || decode_modules(k, features, &modules, e)) && tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e));
+	if (!ok)
+		return false;
+	serve__source_keep(k->source, modules, k->n_modules);
+	tier_file_write(cached);
+	return !k->comp || k->comp->plan.unlinkable || canon_component_new(k->comp, k->modules, &k->canon, e);
 }
 
 static void component_free(struct serve_component *k)
@@ -141,13 +136,9 @@ static struct serve_component *find(const uint8_t key[TIER_KEY_SIZE])
 	struct serve_component *k = list;
 	while (k && memcmp(k->key, key, TIER_KEY_SIZE) != 0)
 		k = k->next;
-	if (k && serve__source_is_sound(k->source)) {
-		k->refs++;
-		return k;
-	}
 	if (k)
-		leave_list(k);
-	return NULL;
+		k->refs++;
+	return k;
 }
 
 static struct serve_component *find_loaded(const uint8_t key[TIER_KEY_SIZE])
@@ -222,7 +213,11 @@ static struct serve_component *load_shared(struct serve_source *source, struct t
 	}
 	bool ok = !tier_file_hashes(cached) || decode_modules(new, features, &modules, e);
 	bool has_key = tier_file_key(cached, key);  // in any case: until then somebody reads the source's bytes
+	if (has_key)
+		serve__source_hashes_to(source, tier_file_content(cached));
 	struct serve_component *there = ok && has_key ? find_loaded(key) : NULL;
+	if (there)
+		serve__source_note(source);
 	if (there || !ok || !load(new, cached, features, modules, e)) {
 		component_free(new);
 		return there;
@@ -233,22 +228,56 @@ static struct serve_component *load_shared(struct serve_source *source, struct t
 	return there;
 }
 
+static bool options_of(const struct serve_service_config *c, const struct serve_source *source, struct tier_options *ret)
+{
+	*ret = (struct tier_options){.no_cache = c->no_cache,
+		.poison_upper = c->poison_upper,
+		.lazy_from = c->compiles_all ? 0 : TIER_LAZY_FROM,
+		.features = serve_features(c),
+		.content = serve__source_content(source)};
+	return ret->content;
+}
+
+// Somebody has what the file held when it had what it is known by: it isn't read. Counted for the caller.
+static struct serve_component *find_unread(const struct serve_service_config *c, const struct serve_source *source, struct tier_file **ret_cached)
+{
+	struct tier_options options;
+	uint8_t key[TIER_KEY_SIZE];
+	struct tier_file *cached;
+	if (c->sha256 || !options_of(c, source, &options) || !tier_file_open(SLICE_LIT(""), &options, &cached, NULL))
+		return NULL;
+	struct serve_component *k = tier_file_key(cached, key) ? find_loaded(key) : NULL;
+	if (k)
+		*ret_cached = cached;
+	else
+		tier_file_close(cached);
+	return k;
+}
+
+// Takes the source over.
+static struct serve_component *read_and_load(const struct serve_service_config *c, struct serve_source *source, struct tier_file **ret_cached, struct err *e)
+{
+	struct tier_options options;
+	if (serve__source_read(source, e)) {
+		struct slice file = serve__source_bytes(source);
+		options_of(c, source, &options);
+		if (check_hash(c, file, e) && tier_file_open(file, &options, ret_cached, e))
+			return load_shared(source, *ret_cached, options.features, e);
+	}
+	serve__source_unref(source);
+	return NULL;
+}
+
 bool serve__component_load(const struct serve_service_config *c, struct tier_file **ret_cached, struct serve_component **ret, struct err *e)
 {
 	struct serve_source *source;
 	if (!serve__source_open(c, &source, e))
 		return false;
-	struct slice file = serve__source_bytes(source);
-	struct tier_options options = {.no_cache = c->no_cache,
-		.poison_upper = c->poison_upper,
-		.lazy_from = c->compiles_all ? 0 : TIER_LAZY_FROM,
-		.features = serve_features(c),
-		.content = serve__source_content(source)};
-	if (!check_hash(c, file, e) || !tier_file_open(file, serve__source_file(source), &options, ret_cached, e)) {
+	*ret = find_unread(c, source, ret_cached);
+	if (*ret)
 		serve__source_unref(source);
-		return false;
-	}
-	*ret = load_shared(source, *ret_cached, options.features, e);
+	else
+		*ret = read_and_load(c, source, ret_cached, e);
 	return *ret || err_note(e, "'%s'", c->path);
 }
 

@@ -1,4 +1,4 @@
-// What files held that others write to: kept by what they are known by, and taken from there whole or not at all.
+// What files held: kept by what it hashes to, and taken from there whole or not at all.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,10 +47,20 @@ static void note_done(void *arg)
 static void keep(const struct tier_bytes *of, const char *bytes)
 {
 	bool done = false;
-	tier_bytes_keep(of, slice_str(bytes), note_done, &done);
+	struct tier_bytes kept = *of;
+	struct tier_key content;
+	tier__key_of(slice_str(bytes), &content);
+	memcpy(kept.content, content.bytes, sizeof kept.content);
+	tier_bytes_keep(&kept, slice_str(bytes), note_done, &done);
 	for (unsigned i = 0; !__atomic_load_n(&done, __ATOMIC_ACQUIRE) && i < 6000; i++)
 		usleep(10000);
 	assert_true(done);
+}
+
+// As who loads it does. -1: nobody has what it held.
+static int find_bytes(int fd, uint64_t size, struct tier_bytes *ret)
+{
+	return tier_bytes_know(fd, size, ret) ? tier_bytes_open(ret, size) : -1;
 }
 
 // The name of the only entry of bytes; false: there is none.
@@ -75,22 +85,24 @@ static void what_was_kept_is_found_by_the_file_and_never_changes(void **state UN
 	struct tier_key content;
 	char at[300], held[6] = "";
 	int fd = make_file("first");
-	assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+	assert_int_equal(find_bytes(fd, 5, &of), -1);
 	assert_false(of.settled);
 	keep(&of, "first");  // another write might not show
 	assert_false(find_entry(at));
 	sleep(3);
-	assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+	assert_int_equal(find_bytes(fd, 5, &of), -1);
 	assert_true(of.settled);
 	keep(&of, "first");
 	assert_true(find_entry(at));
-	int kept = tier_bytes_find(fd, 5, &found);
+	int kept = find_bytes(fd, 5, &found);
 	assert_true(kept >= 0);
 	tier__key_of(SLICE_LIT("first"), &content);
 	assert_memory_equal(found.content, &content, sizeof content);
-	assert_int_equal(tier_bytes_find(fd, 4, &of), -1);
+	assert_int_equal(find_bytes(fd, 4, &of), -1);
+	assert_int_equal(tier_bytes_open(&found, 4), -1);  // and is removed: it is of another length
+	assert_false(find_entry(at));
 	assert_int_equal(pwrite(fd, "other", 5, 0), 5);
-	assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+	assert_int_equal(find_bytes(fd, 5, &of), -1);
 	assert_memory_not_equal(of.by_stat, found.by_stat, sizeof of.by_stat);
 	assert_int_equal(pread(kept, held, 5, 0), 5);
 	assert_string_equal(held, "first");
@@ -99,6 +111,35 @@ static void what_was_kept_is_found_by_the_file_and_never_changes(void **state UN
 	assert_int_equal(st.st_mode & 0777, 0600);
 	close(kept);
 	close(fd);
+}
+
+// Two files of the same bytes have one entry; of a third it is only noted what it hashes to.
+static void copies_have_one_entry(void **state UNUSED)
+{
+	struct tier_bytes of, other;
+	char at[300], held[6] = "";
+	int first = make_file("first");
+	assert_int_equal(unlink(file_path), 0);
+	int second = make_file("first");
+	assert_int_equal(unlink(file_path), 0);
+	int third = make_file("first");
+	sleep(3);
+	assert_false(tier_bytes_know(first, 5, &of));
+	keep(&of, "first");
+	assert_false(tier_bytes_know(second, 5, &other));
+	keep(&other, "first");
+	assert_true(find_entry(at));  // the only one
+	int kept = find_bytes(second, 5, &other);
+	assert_int_equal(pread(kept, held, 5, 0), 5);
+	assert_string_equal(held, "first");
+	assert_false(tier_bytes_know(third, 5, &other));
+	memcpy(other.content, of.content, sizeof of.content);
+	tier_bytes_keep(&other, SLICE_LIT(""), NULL, NULL);
+	assert_true(tier_bytes_know(third, 5, &other));
+	close(kept);
+	close(first);
+	close(second);
+	close(third);
 }
 
 static void damage(const char *at, unsigned how)
@@ -132,12 +173,12 @@ static void an_entry_of_another_length_or_name_is_none(void **state UNUSED)
 	char at[300];
 	int fd = make_file("first");
 	sleep(3);
+	assert_false(tier_bytes_know(fd, 5, &of));
 	for (unsigned how = 0; how < 5; how++) {
-		assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
 		keep(&of, "first");
 		assert_true(find_entry(at));
 		damage(at, how);
-		assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+		assert_int_equal(find_bytes(fd, 5, &of), -1);
 		assert_false(find_entry(at));  // it is made anew
 	}
 	close(fd);
@@ -149,7 +190,7 @@ static void without_a_cache_nothing_is_kept(void **state UNUSED)
 	int fd = make_file("first");
 	assert_int_equal(mkdir(cache_path, 0777), 0);
 	assert_int_equal(chmod(cache_path, 0777), 0);
-	assert_int_equal(tier_bytes_find(fd, 5, &of), -1);
+	assert_int_equal(find_bytes(fd, 5, &of), -1);
 	of.settled = true;
 	keep(&of, "first");
 	char at[300];
@@ -162,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_was_kept_is_found_by_the_file_and_never_changes),
+		TEST(copies_have_one_entry),
 		TEST(an_entry_of_another_length_or_name_is_none),
 		TEST(without_a_cache_nothing_is_kept),
 	};

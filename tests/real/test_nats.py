@@ -289,6 +289,17 @@ def test_one_of_a_sum_that_would_be_out_of_range_is_refused_alone(nats):
         assert all(x.code == "refused" and "no number" in x.rest for x in d.wait(3))
 
 
+def test_a_bucket_that_was_made_anew_is_read_before_it_is_counted_on(nats):
+    with Door(nats.target) as d:
+        d.set(b"n", b"1000")
+        assert d.incr(b"n").rest == "1001"
+        assert json.loads(nats.ask("$JS.API.STREAM.DELETE.KV_links"))["success"]
+        with Door(nats.target) as other:
+            other.set(b"n", b"5"), other.set(b"n", b"7")  # sequences begin anew: it is at the one where d left it
+            time.sleep(1.1)
+            assert (d.incr(b"n").rest, other.get(b"n").value) == ("8", b"8")
+
+
 def test_a_sum_that_another_process_was_before_is_made_anew(nats):
     with Way(nats.port, counts=WRITES) as way, Door(way.target, "--deadline-ms", "20000") as d, Door(nats.target) as other:
         assert d.incr(b"n", 1).rest == "1"

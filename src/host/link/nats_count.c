@@ -10,7 +10,8 @@
 //    sequence of the next one is wrong.
 // 4. What would be out of range is left out of the sum. That is told when the sum was written, since what is known of a counter may be old; where nothing is left to
 //    be written it is read before.
-// 5. A process that writes what it knows is always before one that must read first: so who has had a counter for a while lets others have it (`rest`).
+// 5. What is known is old soon (KNOWN_FOR): a sequence says what a key is in one bucket only, and the same name may be another bucket since.
+// 6. A process that writes what it knows is always before one that must read first: so who has had a counter for a while lets others have it (`rest`).
 #include "nats_count.h"
 
 #include <stdio.h>
@@ -22,6 +23,8 @@ static const struct {
 	uint64_t turn_ns, least_ns;
 } rests[] = {{1 * SECOND, 20 * MILLISECOND}, {300 * MILLISECOND, 60 * MILLISECOND}};
 enum { TRIPS = 3 };
+// A bucket that is made anew counts its sequences from the beginning: what is known of the one before may lie at a sequence that comes again, once enough was written.
+#define KNOWN_FOR (1 * SECOND)
 
 static struct nats_known *known_of(struct nats_call *k)
 {
@@ -84,15 +87,18 @@ static void on_rested(struct loop_timer *t);
 
 static void hold(struct nats_call *k)
 {
-	const struct nats_known *known = known_of(k);
+	struct nats_known *known = known_of(k);
+	uint64_t now = loop_now_fresh_ns(k->part->p.loop);
 	k->holds = true;
-	if (loop_now_fresh_ns(k->part->p.loop) < known->rests_until_ns) {
+	if (now < known->rests_until_ns) {
 		k->rests = true;
 		nats__link_in(&k->part->counting, k);
 		k->late.fn = on_rested;
 		loop_timer_set(k->part->p.loop, &k->late, known->rests_until_ns);
 		return;
 	}
+	if (now > known->last_ns + KNOWN_FOR)
+		known->sequence = 0;
 	k->sequence = known->sequence;
 	k->base = known->number;
 	nats__begin_step(k, known->sequence ? NATS_WRITE : NATS_READ);

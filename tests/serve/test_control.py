@@ -212,6 +212,19 @@ def wrong_requests_get_an_error_with_its_parts():
         check(s.ask("/v1/status", "HEAD").body == b"" and s.ask("/v1/status?x=%zz").status == 200, "HEAD, a query that nobody asks for")
 
 
+def every_route_of_an_app_that_is_not_there_says_so_once():
+    with Folder() as folder, _Control(folder) as s:
+        for method, pattern in _routes():
+            if "{app}" not in pattern or pattern.endswith("/apply"):  # by that one comes
+                continue
+            for what in ["split", "promote", "rollback"] if "{what}" in pattern else [""]:
+                for query in ("", "?percent=50&dry_run=true&name=x&component=c&request=1&since=0&follow=false"):
+                    path = re.sub(r"\{\w+\}", "x", pattern.replace("{app}", "nobody").replace("{what}", what)) + query
+                    o = s.json(path, method, body='{"target":"memory:"}' if "/links/" in path else "{}", status=404)
+                    check(o["error"]["message"] == "there is no app 'nobody'", f"{method} {path}: {o}")
+        check(s.json("/v1/status")["pid"] == s.pid, "it has ended")
+
+
 def ids_that_nobody_has_are_an_error_or_nothing_U36():
     with Folder() as folder, _Control(folder) as s:
         for n in (0, 1, 2**32, 2**63, 2**64 - 1):

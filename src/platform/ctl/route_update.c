@@ -422,13 +422,15 @@ void ctl__route_update_tried(struct ctl_request *r)
 			continue;
 		struct ctl_op *op = ctl__op_of(r);
 		struct slice percent = {0};
+		if (!op)
+			return;
 		ctl__request_query(r, "percent", &percent);
-		struct update *u = op ? update_new(op, (enum kind)k, r->params[1], words[k], percent) : NULL;
+		struct update *u = update_new(op, (enum kind)k, r->params[1], words[k], percent);
 		if (is_asked(r, "dry_run"))
 			err_set(&e, ERR_USAGE, "dry_run is of another version's bytes");
 		if (u && e.code == ERR_NONE && percent_of(r, &u->percent, &e))
 			ctl__op_ask(r, op, op->what);
-		else if (op)
+		else
 			fail(r, op, &e);
 		return;
 	}

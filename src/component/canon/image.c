@@ -114,6 +114,16 @@ static bool warm_up(struct canon_instance *i, const struct canon_warming *w, str
 	return w->warm(w->ctx, i, trap, e) && can_be_image(i, e);
 }
 
+// What an image is taken of goes then: faults by the page were a third of its time.
+static bool new_to_take(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits, void *user,
+	struct canon_instance **ret, struct err *e)
+{
+	if (!canon_instance_new(shard, cc, host, limits, user, ret, e))
+		return false;
+	vm_store_prefer_huge((*ret)->store);
+	return true;
+}
+
 static bool take(struct vm_shard *shard, const struct canon_component *cc, const struct canon_host *host, const struct canon_limits *limits,
 	enum canon_init init, const struct canon_warming *w, void *user, struct canon_task *t, struct canon_image **ret, struct canon_trap *trap, struct err *e)
 {
@@ -122,7 +132,7 @@ static bool take(struct vm_shard *shard, const struct canon_component *cc, const
 	struct canon_image *m = mem_zalloc(sizeof(*m));
 	if (!m)
 		return err_nomem(e);
-	if (!canon_instance_new(shard, cc, host, limits, user, &i, e))
+	if (!new_to_take(shard, cc, host, limits, user, &i, e))
 		goto failed;
 	if (!learn(i, init, t, &m->cut, m->why, trap))
 		goto failed;
@@ -130,7 +140,7 @@ static bool take(struct vm_shard *shard, const struct canon_component *cc, const
 	if (i->done != m->cut || i->dead) {  // it went a step too far: once more, up to there
 		canon_instance_free(i);
 		i = NULL;
-		if (!canon_instance_new(shard, cc, host, limits, user, &i, e) || !canon__run(i, 0, m->cut, t, trap))
+		if (!new_to_take(shard, cc, host, limits, user, &i, e) || !canon__run(i, 0, m->cut, t, trap))
 			goto failed;
 	}
 	i->learning = false;

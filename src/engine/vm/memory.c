@@ -76,6 +76,20 @@ static void give_back(struct vm_memory *m, struct vm_shard *s)
 }
 
 // ---- made, grown -------------------------------------------------------------------------------------------------
+// Not where objects lie, whose blocks are given back one by one.
+static void prefer_huge(const struct vm_memory *m, uint64_t from, uint64_t end)
+{
+	if (m->store && m->store->huge && !m->of_heap && end > from)
+		sys_prefer_huge(m->abi.base + from, end - from);
+}
+
+void vm_store_prefer_huge(struct vm_store *st)
+{
+	st->huge = true;
+	for (const struct vm_memory *m = st->memories; m; m = m->next)
+		prefer_huge(m, 0, vm__in_pages(m->abi.length));
+}
+
 // The part without accounting: makes [length, to) accessible.
 static bool grow_to(struct vm_memory *m, uint64_t to)
 {
@@ -84,6 +98,7 @@ static bool grow_to(struct vm_memory *m, uint64_t to)
 		if (sys_protect(m->abi.base + from, end - from, true))
 			return false;
 		m->high = max_u64(m->high, end);
+		prefer_huge(m, from, end);
 	}
 	__atomic_store_n(&m->abi.length, to, __ATOMIC_RELEASE);
 	return true;

@@ -196,7 +196,7 @@ struct vm_store {
 	struct arena arena;
 	struct abi_func *funcs;
 	uint32_t nfuncs, funcs_cap;
-	bool poisoned, segments_dirty;
+	bool poisoned, segments_dirty, huge;  // huge: vm_store_prefer_huge
 	struct account account;
 	uint64_t own_used;  // of the account: memories and tables, which an image restores
 	uint64_t table_elements;

@@ -21,6 +21,7 @@ struct outcome {
 static struct outcome read_head(const uint8_t *in, size_t len, size_t cut)
 {
 	static struct h1_head h;
+	static struct http_field fields[HTTP_FIELDS_MAX];
 	struct outcome o = {0};
 	struct h1_scan scan = {0};
 	uint8_t *copy = mem_alloc(len + !len);  // exact, so that a sanitizer sees an overrun
@@ -29,14 +30,14 @@ static struct outcome read_head(const uint8_t *in, size_t len, size_t cut)
 	if (o.scan == H1_MORE)
 		o.scan = h1_head_scan(&scan, copy, len, 8192, false);
 	if (o.scan > 0) {
-		o.status = h1_head_parse(copy + scan.start, (size_t)o.scan - scan.start, HTTP_FIELDS_MAX, &h);
+		o.status = h1_head_parse(copy + scan.start, (size_t)o.scan - scan.start, fields, HTTP_FIELDS_MAX, &h);
 		o.fields = h.req.field_count;
 		o.target = h.req.target.len;
 		o.authority = h.req.authority.len;
 		o.chunked = h.chunked;
 		o.length = h.req.length;
 		for (uint32_t i = 0; !o.status && i < o.fields; i++)
-			BUG_ON(!http_field_name_is_valid(h.fields[i].name) || !http_field_value_is_valid(h.fields[i].value));
+			BUG_ON(!http_field_name_is_valid(h.req.fields[i].name) || !http_field_value_is_valid(h.req.fields[i].value));
 	}
 	mem_free(copy);
 	return o;

@@ -161,6 +161,8 @@ NODISCARD bool canon_call_export(struct canon_instance *i, const struct comp_exp
 // with the result in `ret`. What it takes as task `t` (canon_end_fetch) may trap: the call does then. false: the call has trapped, perhaps after it returned.
 NODISCARD bool canon_call_export_whole(struct canon_instance *i, const struct comp_export_func *f, struct canon_task *t, const void *args, void *ret,
 	struct arena *arena, void (*returned)(struct canon_task *t), struct canon_trap *trap);
+// Its guest's code runs on stacks of its own, whoever calls: of an async-typed function. Else on the caller's.
+bool canon_export_has_own_stack(const struct canon_instance *i, const struct comp_export_func *f);
 // Would a call of it begin at once, beside those that are in the instance? Not where the guest holds calls back, or a task keeps others out while it waits.
 bool canon_export_may_begin(const struct canon_instance *i, const struct comp_export_func *f);
 

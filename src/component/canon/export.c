@@ -54,6 +54,11 @@ static bool call_export(struct canon_instance *i, const struct comp_export_func 
 	return ok;
 }
 
+bool canon_export_has_own_stack(const struct canon_instance *i, const struct comp_export_func *f)
+{
+	return f->func.kind == COMP_FUNC_LIFT && i->lifts[f->func.index].plan->type->is_async;
+}
+
 // What enter_implicit_thread would wait for, and a thread that holds the instance.
 bool canon_export_may_begin(const struct canon_instance *i, const struct comp_export_func *f)
 {

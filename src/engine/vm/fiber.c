@@ -8,15 +8,21 @@
 // 1. Only vm_fiber_resume moves a fiber to RUNNING, only code on the fiber moves it away.
 // 2. What abi_exec holds for the code that runs (entry_sp, stack_limit, libcall_result, task, context), and the list of its calls of host functions, is
 //    exchanged at the switch, here and nowhere else.
-// 3. A stack: guard, margin of VM__STACK_MARGIN for host code, 1 MiB for the guest. The limit lies above the margin.
+// 3. A stack: guard, margin of VM__STACK_MARGIN for host code, 1 MiB for the guest. The limit lies above the margin. Of fibers for host code alone eight share a
+//    table of pages: a call that waits keeps one of them (canon's root).
 // 4. A preempted fiber keeps its stores entered; who resumes fibers must not call into them meanwhile.
 // 5. What runs is charged to its meter when another meter's turn begins. The CPU clock of the thread (a system call) is read only for turns longer than
 //    1 ms, otherwise the vDSO's clock is used. A turn is
 //    never charged more than the thread's CPU time since that was last read.
 #include "vm_int.h"
 
-#define STACK_SIZE ((1u << 20) + VM__STACK_MARGIN + (64u << 10))
-#define POOL_MAX 256u
+enum { POOL_MAX = 256 };  // of each kind
+static const struct {
+	uint32_t guard, stack;
+} sizes[] = {
+	[VM__STACK_GUEST] = {1 << 20, (1 << 20) + VM__STACK_MARGIN + (64 << 10)},
+	[VM__STACK_HOST] = {64 << 10, VM__STACK_MARGIN + (64 << 10)},
+};
 
 // ---- sanitizers want to know of stacks ---------------------------------------------------------------------------
 #if SANITIZE_ADDRESS
@@ -93,39 +99,41 @@ static void san_free(struct vm_fiber *f UNUSED)
 #endif
 
 // ---- the pool ----------------------------------------------------------------------------------------------------
-static struct vm_fiber *fiber_map(struct vm_shard *s)
+static struct vm_fiber *fiber_map(struct vm_shard *s, unsigned kind)
 {
+	size_t guard = sizes[kind].guard, size = guard + sizes[kind].stack;
 	struct vm_fiber *f = mem_zalloc(sizeof *f);
 	if (!f)
 		return NULL;
-	f->mapped = sys_map_anonymous(VM__STACK_GUARD + STACK_SIZE);
-	if (!f->mapped || sys_protect(f->mapped, VM__STACK_GUARD, false)) {
+	f->mapped = sys_map_anonymous(size);
+	if (!f->mapped || sys_protect(f->mapped, guard, false)) {
 		if (f->mapped)
-			sys_unmap(f->mapped, VM__STACK_GUARD + STACK_SIZE);
+			sys_unmap(f->mapped, size);
 		mem_free(f);
 		return NULL;
 	}
 	f->shard = s;
-	f->low = (uintptr_t)f->mapped + VM__STACK_GUARD;
-	f->high = f->low + STACK_SIZE;
+	f->kind = (uint8_t)kind;
+	f->low = (uintptr_t)f->mapped + guard;
+	f->high = (uintptr_t)f->mapped + size;
 	return f;
 }
 
 static void fiber_unmap(struct vm_fiber *f)
 {
-	sys_unmap(f->mapped, VM__STACK_GUARD + STACK_SIZE);
+	sys_unmap(f->mapped, sizes[f->kind].guard + sizes[f->kind].stack);
 	mem_free(f);
 }
 
 static void fiber_main(void);
 
-struct vm_fiber *vm_fiber_new(struct vm_shard *s, void (*fn)(void *arg), void *arg)
+static struct vm_fiber *fiber_new(struct vm_shard *s, unsigned kind, void (*fn)(void *arg), void *arg)
 {
-	struct vm_fiber *f = s->free_fibers;
+	struct vm_fiber *f = s->free_fibers[kind];
 	if (f) {
-		s->free_fibers = f->next;
-		s->nfree_fibers--;
-	} else if (!(f = fiber_map(s))) {
+		s->free_fibers[kind] = f->next;
+		s->nfree_fibers[kind]--;
+	} else if (!(f = fiber_map(s, kind))) {
 		return NULL;
 	}
 	f->next = NULL;
@@ -154,6 +162,16 @@ struct vm_fiber *vm_fiber_new(struct vm_shard *s, void (*fn)(void *arg), void *a
 	return f;
 }
 
+struct vm_fiber *vm_fiber_new(struct vm_shard *s, void (*fn)(void *arg), void *arg)
+{
+	return fiber_new(s, VM__STACK_GUEST, fn, arg);
+}
+
+struct vm_fiber *vm_fiber_new_for_host(struct vm_shard *s, void (*fn)(void *arg), void *arg)
+{
+	return fiber_new(s, VM__STACK_HOST, fn, arg);
+}
+
 void vm_fiber_free(struct vm_fiber *f)
 {
 	if (!f)
@@ -166,13 +184,13 @@ void vm_fiber_free(struct vm_fiber *f)
 	if (f->next_live)
 		f->next_live->live_at = f->live_at;
 	san_free(f);
-	if (s->nfree_fibers >= POOL_MAX) {
+	if (s->nfree_fibers[f->kind] >= POOL_MAX) {
 		fiber_unmap(f);
 		return;
 	}
-	f->next = s->free_fibers;
-	s->free_fibers = f;
-	s->nfree_fibers++;
+	f->next = s->free_fibers[f->kind];
+	s->free_fibers[f->kind] = f;
+	s->nfree_fibers[f->kind]++;
 }
 
 void vm__fiber_walk_begin(struct vm_shard *s, struct vm__fiber_walk *w)
@@ -199,12 +217,14 @@ void vm__fiber_walk_end(struct vm_shard *s, struct vm__fiber_walk *w)
 
 void vm_shard_trim_stacks(struct vm_shard *s)
 {
-	while (s->free_fibers) {
-		struct vm_fiber *f = s->free_fibers;
-		s->free_fibers = f->next;
-		fiber_unmap(f);
+	for (unsigned kind = 0; kind < VM__STACK_KINDS; kind++) {
+		while (s->free_fibers[kind]) {
+			struct vm_fiber *f = s->free_fibers[kind];
+			s->free_fibers[kind] = f->next;
+			fiber_unmap(f);
+		}
+		s->nfree_fibers[kind] = 0;
 	}
-	s->nfree_fibers = 0;
 }
 
 void vm__fibers_release(struct vm_shard *s)

@@ -254,6 +254,8 @@ struct vm_budget {
 #define VM_BUDGET_NONE ((struct vm_budget){UINT64_MAX, UINT64_MAX})
 // Stacks come from the shard's pool. NULL: memory is out.
 struct vm_fiber *vm_fiber_new(struct vm_shard *s, void (*fn)(void *arg), void *arg);
+// The same for what runs host code alone, and enters no guest: its stack takes a fraction of the address space, and of the tables that map it.
+struct vm_fiber *vm_fiber_new_for_host(struct vm_shard *s, void (*fn)(void *arg), void *arg);
 // Done or never started.
 void vm_fiber_free(struct vm_fiber *f);
 // Runs it until it is done, parks or is preempted; says which. `how` is what vm_fiber_park returns in it; VM_KILLED on a preempted fiber

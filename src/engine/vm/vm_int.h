@@ -19,7 +19,7 @@
 #define VM__FRONT_GUARD (2 * VM__GIB)
 #define VM__MAX_CELLS 2001u  // 1,000 parameters of two cells and the hidden one (L58)
 #define VM__FEW_CELLS 16u
-#define VM__STACK_GUARD (1u << 20)    // below every fiber's stack
+enum { VM__STACK_GUEST, VM__STACK_HOST, VM__STACK_KINDS };  // what a fiber runs
 #define VM__STACK_MARGIN (128u << 10)  // of every stack, for host code and for saved registers
 
 // ---- cells -------------------------------------------------------------------------------------------------------
@@ -68,9 +68,9 @@ struct vm_shard {
 	uint64_t cpu_read;  // thread CPU time when it was last read
 	// pools
 	struct vm__cell *cells;
-	struct vm_fiber *free_fibers, *live_fibers;
+	struct vm_fiber *free_fibers[VM__STACK_KINDS], *live_fibers;
 	struct vm__fiber_walk *fiber_walks;
-	uint32_t nfree_fibers;
+	uint32_t nfree_fibers[VM__STACK_KINDS];
 	struct vm__sig **sigs;  // open addressing by type id
 	uint32_t nsigs, sigs_cap;
 	void *altstack;
@@ -378,6 +378,7 @@ struct vm_fiber {
 	struct vm_shard *shard;
 	struct vm_fiber *next;  // in the pool
 	struct vm_fiber *next_live, **live_at;  // among all that are not
+	uint8_t kind;           // VM__STACK_…
 	uint8_t *mapped;        // guard, then stack
 	uintptr_t low, high;    // usable stack
 	void *sp;      // saved while it does not run
@@ -421,7 +422,7 @@ static inline void vm__stack_bounds(const struct vm_shard *s, uintptr_t *low, ui
 }
 static inline bool vm__in_stack_guard(const struct vm_shard *s, uintptr_t addr)
 {
-	return s->current && addr < s->current->low && addr >= s->current->low - VM__STACK_GUARD;
+	return s->current && addr < s->current->low && addr >= (uintptr_t)s->current->mapped;
 }
 // What ends the current fiber now: its kill reason, or a spent budget (which becomes the reason). TRAP_NONE: go on.
 enum trap vm__fiber_check(struct vm_shard *s);

@@ -300,7 +300,7 @@ uint8_t *http__out_reserve(struct http_conn *c, size_t n)
 	if (c->out && c->out->cap - pending >= n) {
 		memmove(c->out->data, c->out->data + c->out_start, pending);
 	} else {
-		struct block *b = pending + n <= BLOCK_OUT ? http__block_get(s, pending + n) : NULL;
+		struct block *b = pending + n <= BLOCK_OUT ? http__block_get(s, max_u64(pending + n, BLOCK_SMALL)) : NULL;
 		if (!b) {
 			http__conn_close(c, HTTP_CANCEL_NOMEM, false);
 			return NULL;

@@ -218,16 +218,25 @@ static bool wants_read(const struct http_conn *conn)
 	return !conn->read_eof && !h1_has_ended(c->x) && h1_raw_has_room(c);
 }
 
+// How large a head is shows when it has come.
+static bool receive_first(struct h1_conn *c)
+{
+	uint8_t *into = c->conn.server->scratch;
+	int64_t got = http__conn_recv(&c->conn, into, BLOCK_SMALL);
+	if (got <= 0 || h1_take_first(c, into, (size_t)got))
+		return got > 0;
+	http__conn_close(&c->conn, HTTP_CANCEL_NOMEM, false);
+	return false;
+}
+
 static void read_head(struct h1_conn *c)
 {
-	if (!h1_head_room(c))
+	if (c->in && !h1_head_room(c))
 		http__conn_close(&c->conn, HTTP_CANCEL_NOMEM, false);
-	else if (h1_receive(c))
+	else if (c->in ? h1_receive(c) : receive_first(c))
 		advance(c);
 	else if (is_open(c) && c->conn.read_eof)
 		begin_close(c);
-	else if (is_open(c) && c->state == H1_IDLE && h1_raw_len(c) == 0)
-		h1_drop_input(c);
 }
 
 static void notify_read(struct h1_exchange *h)
@@ -320,6 +329,22 @@ static void become_h2(struct h1_conn *c)
 	http__block_put(s, in);
 }
 
+// They lie with their exchange, or in a block where they are many. false: memory is out.
+static bool keep_fields(struct http_server *s, struct h1_exchange *h, const struct http_field *fields)
+{
+	struct http_request *r = &h->head.req;
+	struct http_field *to = h->fields;
+	if (r->field_count > H1_FIELDS) {
+		h->field_block = http__block_get(s, r->field_count * sizeof *fields);
+		if (!h->field_block)
+			return false;
+		to = (void *)h->field_block->data;
+	}
+	memcpy(to, fields, r->field_count * sizeof *fields);
+	r->fields = to;
+	return true;
+}
+
 // A complete head of `len` bytes is at the beginning of what is buffered. NULL: no request came of it.
 static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 {
@@ -330,7 +355,8 @@ static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 		return NULL;
 	}
 	size_t start = c->in_start + c->scan.start, end = c->in_start + len;
-	unsigned status = h1_head_parse(c->in->data + start, end - start, c->conn.limits.fields, &h->head);
+	struct http_field fields[HTTP_FIELDS_MAX];
+	unsigned status = h1_head_parse(c->in->data + start, end - start, fields, c->conn.limits.fields, &h->head);
 	const char *why = h->head.why;
 	if (!status && h->head.req.length > c->conn.limits.body_bytes) {
 		status = 413;
@@ -344,6 +370,11 @@ static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 		return NULL;
 	}
 	memset(h, 0, offsetof(struct h1_exchange, head));
+	if (!keep_fields(s, h, fields)) {
+		http__spare_put(s, &s->spare_exchanges, h);
+		http__conn_close(&c->conn, HTTP_CANCEL_NOMEM, false);
+		return NULL;
+	}
 	http__exchange_init(&h->x, s, &wire, &h->head.req);
 	h->conn = c;
 	http__meter_start(&h->sending, &c->conn.limits);
@@ -611,6 +642,7 @@ static void wire_recycle(struct http_exchange *x)
 	struct http_server *s = x->server;
 	http__block_put(s, h->head_block);
 	http__block_put(s, h->trailer_block);
+	http__block_put(s, h->field_block);
 	http__spare_put(s, &s->spare_exchanges, h);
 	http__server_forget_exchange(s);
 }
@@ -665,11 +697,8 @@ void http__h1_take(struct http_conn *conn, const uint8_t *p, size_t n)
 	read_by(c, conn->limits.idle_ns);
 	if (n == 0)
 		return;
-	if (!h1_head_room(c)) {
+	if (h1_take_first(c, p, n))
+		advance(c);
+	else
 		http__conn_close(conn, HTTP_CANCEL_NOMEM, false);
-		return;
-	}
-	memcpy(c->in->data, p, n);
-	c->in_len = n;
-	advance(c);
 }

@@ -22,11 +22,10 @@ struct h1_head {
 	struct http_request req;
 	bool chunked, keep_alive, expects_continue, old_keep_alive;  // old: HTTP/1.0 that asked to keep the connection
 	const char *why;           // where it was refused
-	struct http_field fields[HTTP_FIELDS_MAX];
 };
 // p[0..len) is a head that h1_head_scan has found complete (without the leading empty line). Slices point into it; an absolute-form target
-// without a path may move its authority by one byte. 0, or the status to refuse with.
-unsigned h1_head_parse(uint8_t *p, size_t len, uint32_t max_fields, struct h1_head *h);
+// without a path may move its authority by one byte. The fields, at most max_fields, come into `fields`. 0, or the status to refuse with.
+unsigned h1_head_parse(uint8_t *p, size_t len, struct http_field *fields, uint32_t max_fields, struct h1_head *h);
 // One line of [p, end) that ends in CRLF. Returns where the next line begins, NULL if it is malformed.
 const uint8_t *h1_field_parse(const uint8_t *p, const uint8_t *end, struct http_field *f);
 // Splits a comma-separated list; false at its end. Elements are trimmed; empty ones are skipped.
@@ -97,6 +96,7 @@ struct h1_conn {
 	size_t in_start, in_len;
 	struct h1_scan scan;
 };
+enum { H1_FIELDS = 16 };  // of a request that lie with its exchange
 enum h1_kind { H1_NONE, H1_LENGTH, H1_CHUNKED, H1_UNTIL_CLOSE };
 struct h1_exchange {
 	struct http_exchange x;    // first
@@ -113,8 +113,10 @@ struct h1_exchange {
 	struct h1_body body;
 	struct h1_scan trailer_scan;
 	struct block *head_block, *trailer_block;
+	struct block *field_block;  // of more fields than there is room for here
 	uint32_t trailer_count;
-	struct h1_head head;       // not cleared
+	struct h1_head head;       // this and what follows: not cleared
+	struct http_field fields[H1_FIELDS];
 };
 static inline bool h1_has_ended(const struct h1_exchange *h)
 {
@@ -135,6 +137,8 @@ bool h1_raw_has_room(const struct h1_conn *c);
 void h1_drop_input(struct h1_conn *c);
 // A block with room for more of a head: it may move, nothing points into it yet. false: memory is out.
 bool h1_head_room(struct h1_conn *c);
+// p[0..n) is the first that came, at most BLOCK_SMALL: into a block of its size. false: memory is out.
+bool h1_take_first(struct h1_conn *c, const uint8_t *p, size_t n);
 // Room for more of a body: the head stays where it is. false: memory is out.
 bool h1_body_room(struct h1_conn *c);
 // What is left in the buffer belongs to the next request; the block with the head stays with an exchange that somebody holds. false: memory is out.

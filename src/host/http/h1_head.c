@@ -296,9 +296,9 @@ static unsigned parse_request_line(uint8_t *p, uint8_t **ret_next, struct h1_hea
 	return parse_target(h, target, (size_t)(p - target));
 }
 
-unsigned h1_head_parse(uint8_t *p, size_t len, uint32_t max_fields, struct h1_head *h)
+unsigned h1_head_parse(uint8_t *p, size_t len, struct http_field *fields, uint32_t max_fields, struct h1_head *h)
 {
-	memset(h, 0, offsetof(struct h1_head, fields));
+	*h = (struct h1_head){0};
 	struct meaning m = {0};
 	const uint8_t *end = p + len;
 	uint8_t *lines;
@@ -309,7 +309,7 @@ unsigned h1_head_parse(uint8_t *p, size_t len, uint32_t max_fields, struct h1_he
 	while (*at != '\r') {  // the empty line
 		if (h->req.field_count >= max_fields)
 			return refuse(h, 431, "too many fields");
-		struct http_field *f = &h->fields[h->req.field_count++];
+		struct http_field *f = &fields[h->req.field_count++];
 		at = h1_field_parse(at, end, f);
 		if (!at)
 			return refuse(h, 400, "malformed field");
@@ -319,7 +319,7 @@ unsigned h1_head_parse(uint8_t *p, size_t len, uint32_t max_fields, struct h1_he
 	}
 	if (end - at != 2)  // a line that begins with CR
 		return refuse(h, 400, "malformed field");
-	h->req.fields = h->fields;
+	h->req.fields = fields;
 	if (m.hosts == 0 && h->req.version >= HTTP_1_1)
 		return refuse(h, 400, "no Host field");
 	if (!h->req.authority.len)

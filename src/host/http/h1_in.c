@@ -35,21 +35,28 @@ static void move_to(struct h1_conn *c, struct block *to)
 bool h1_head_room(struct h1_conn *c)
 {
 	struct http_server *s = c->conn.server;
-	if (!c->in) {
-		c->in = http__block_get(s, BLOCK_SMALL);
-		return c->in != NULL;
-	}
 	if (c->in_start > 0 && c->in_len == c->in->cap)
 		move_to_front(c);
 	if (c->in_len < c->in->cap)
 		return true;
-	struct block *b = http__block_get(s, BLOCK_IN), *old = c->in;
+	struct block *old = c->in, *b = http__block_get(s, old->cap < BLOCK_SMALL ? BLOCK_SMALL : BLOCK_IN);
 	if (!b || b->cap <= c->in_len) {
 		http__block_put(s, b);
 		return false;
 	}
 	move_to(c, b);
 	http__block_put(s, old);
+	return true;
+}
+
+bool h1_take_first(struct h1_conn *c, const uint8_t *p, size_t n)
+{
+	c->in = http__block_get(c->conn.server, n);
+	if (!c->in)
+		return false;
+	memcpy(c->in->data, p, n);
+	c->in_start = 0;
+	c->in_len = n;
 	return true;
 }
 

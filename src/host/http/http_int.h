@@ -58,7 +58,8 @@ void http__gate_ask_another(struct http_gate *g, struct http_server *but);
 bool http__address_key(const struct http_address *a, uint8_t key[16]);
 
 // ---- pool.c: blocks, spare objects, the date, what is done after this turn of the loop --------------------------------------------
-enum { BLOCK_SMALL = 16384, BLOCK_IN = 67584, BLOCK_OUT = 212992, BLOCK_CLASSES = 3 };
+// BLOCK_HEAD: what most heads and tables of fields need, with malloc's header a KiB.
+enum { BLOCK_HEAD = 1000, BLOCK_SMALL = 16384, BLOCK_IN = 67584, BLOCK_OUT = 212992, BLOCK_CLASSES = 4 };
 struct block {
 	struct block *next;
 	uint32_t cap, class;
@@ -100,6 +101,7 @@ struct http_server {  // also what the connections of a client have in common: t
 	uint32_t date_len;
 	uint8_t scratch[65536];                     // what is read to be thrown away, or is taken at once
 };
+// At least so many bytes; where memory is out also a larger one that is spare. NULL: there is none.
 struct block *http__block_get(struct http_server *s, size_t cap);
 void http__block_put(struct http_server *s, struct block *b);
 // One of a list, or new; not cleared. NULL: memory is out.

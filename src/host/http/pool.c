@@ -4,7 +4,7 @@
 enum { SPARES_MAX = 1024 };
 static const struct {
 	uint32_t cap, keep;
-} classes[BLOCK_CLASSES] = {{BLOCK_SMALL, 512}, {BLOCK_IN, 64}, {BLOCK_OUT, 32}};
+} classes[BLOCK_CLASSES] = {{BLOCK_HEAD, 2048}, {BLOCK_SMALL, 512}, {BLOCK_IN, 64}, {BLOCK_OUT, 32}};
 
 static uint32_t class_of(size_t cap)
 {
@@ -28,9 +28,16 @@ static struct block *make_block(struct http_server *s, uint32_t i)
 struct block *http__block_get(struct http_server *s, size_t cap)
 {
 	uint32_t i = class_of(cap);
+	if (!s->blocks[i]) {
+		struct block *new = make_block(s, i);
+		if (LIKELY(new))
+			return new;
+	}
+	while (i < BLOCK_CLASSES && !s->blocks[i])
+		i++;
+	if (i == BLOCK_CLASSES)
+		return NULL;
 	struct block *b = s->blocks[i];
-	if (!b)
-		return make_block(s, i);
 	s->blocks[i] = b->next;
 	s->block_counts[i]--;
 	return b;

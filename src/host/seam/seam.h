@@ -315,6 +315,7 @@ struct seam_task {
 	struct seam_task *caller, *called;
 	struct loop_job turn;            // queued: to be resumed
 	struct seam_task *behind;        // the next of those that wait for the instance's holder
+	bool for_host;             // its own fiber enters no guest (canon_export_has_own_stack): a smaller stack does
 	bool waits;                // for the instance's holder
 	bool returned;                   // its children go on
 	bool killed;      // each park from now on returns KILLED

@@ -307,7 +307,7 @@ void seam_task_set_budget(struct seam_task *t, struct vm_budget budget)
 
 bool seam_task_run(struct seam_task *t, void (*fn)(void *arg), void *arg, struct vm_budget budget, void (*done)(struct seam_task *t))
 {
-	t->fiber = vm_fiber_new(t->shard, fn, arg);
+	t->fiber = (t->for_host ? vm_fiber_new_for_host : vm_fiber_new)(t->shard, fn, arg);
 	if (!t->fiber)
 		return false;
 	t->turn = (struct loop_job){.fn = take_turn};

@@ -103,12 +103,17 @@ static bool handle(struct serve_request *c)
 	return wasi_http3_handler_call_handle(c->task, i, &v->handler_3, c->args.request, &c->response, &c->arena, on_returned, &c->trap) && wait_until_sent(c);
 }
 
+static bool is_started(const struct serve_request *c)
+{
+	return c->slot->used || canon_slot_is_ready(c->slot->canon);
+}
+
 // On the call's fiber.
 static void call_main(void *arg)
 {
 	struct serve_request *c = arg;
 	struct canon_instance *i = c->slot->canon;
-	c->ok = c->slot->used || canon_slot_is_ready(i) || canon_slot_start(i, &c->task->canon, &c->trap);
+	c->ok = is_started(c) || canon_slot_start(i, &c->task->canon, &c->trap);
 	if (c->ok) {
 		serve__slot_started(c->slot, c->shard);
 		if (has_neighbours(c))
@@ -510,6 +515,7 @@ static bool prepare(struct serve_request *c)
 		c->task->span = c->trace.self.span;
 		c->task->instance = &c->slot->seam;
 		c->task->on_late = has_neighbours(c) ? on_late : NULL;
+		c->task->for_host = c->slot->version->is_3 && is_started(c) && canon_export_has_own_stack(c->slot->canon, c->slot->version->handler_3.handle.func);
 		serve__slot_enter(c->slot, &c->inside, c->task);
 		return true;
 	}

@@ -569,6 +569,33 @@ static void ends_endless_recursion_on_a_fiber(void **state UNUSED)
 	vm_store_free(j.st);
 }
 
+// Also a guest that should never have come to it ends within its stack.
+static void fibers_for_host_code_have_small_stacks_of_their_own(void **state UNUSED)
+{
+	struct job j = {.func = G_RECURSE};
+	guest_make(shard, &guest, NULL, NULL, NULL, &j.st, &j.inst);
+	struct vm_fiber *large = vm_fiber_new(shard, parks_once, NULL), *small = vm_fiber_new_for_host(shard, parks_once, NULL);
+	assert_true(small->high - small->low >= VM__STACK_MARGIN);
+	assert_true(8 * (small->high - (uintptr_t)small->mapped) <= 2 * MIB);
+	assert_true(large->high - large->low > MIB);
+	for (int i = 0; i < 2; i++) {
+		enum vm_fiber_state want = i ? VM_FIBER_DONE : VM_FIBER_PARKED;
+		assert_int_equal(vm_fiber_resume(large, VM_RESUMED), want);
+		assert_int_equal(vm_fiber_resume(small, VM_RESUMED), want);
+	}
+	vm_fiber_free(large);
+	vm_fiber_free(small);
+	struct vm_fiber *again = vm_fiber_new(shard, run_job, &j), *also = vm_fiber_new_for_host(shard, run_job, &j);
+	assert_ptr_equal(again, large);
+	assert_ptr_equal(also, small);
+	assert_int_equal(vm_fiber_resume(also, VM_RESUMED), VM_FIBER_DONE);
+	assert_int_equal(j.trap, TRAP_STACK_OVERFLOW);
+	vm_fiber_free(again);
+	vm_fiber_free(also);
+	vm_shard_trim_stacks(shard);
+	vm_store_free(j.st);
+}
+
 // ---- bulk operations in pieces ----------------------------------------------------------------------------------------------------------
 enum { BULK_BYTES = 8 * MIB, BULK_ELEMENTS = 1000000 };
 enum bulk_op { BULK_FILL, BULK_COPY, BULK_COPY_BACKWARD, BULK_INIT, BULK_TABLE_FILL, BULK_TABLE_COPY, BULK_TABLE_INIT, BULK_TABLE_GROW, BULK_OPS };
@@ -689,6 +716,7 @@ int main(void)
 		cmocka_unit_test(is_interrupted_anywhere),
 		cmocka_unit_test(nests_fibers),
 		cmocka_unit_test(ends_endless_recursion_on_a_fiber),
+		cmocka_unit_test(fibers_for_host_code_have_small_stacks_of_their_own),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

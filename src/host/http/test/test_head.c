@@ -7,6 +7,7 @@
 static void outcome(const uint8_t *in, size_t len, size_t step, size_t first, char *out, size_t cap)
 {
 	static struct h1_head h;
+	static struct http_field fields[HTTP_FIELDS_MAX];
 	uint8_t *copy = mem_alloc(len + 1);
 	memcpy(copy, in, len);
 	struct h1_scan scan = {0};
@@ -25,7 +26,7 @@ static void outcome(const uint8_t *in, size_t len, size_t step, size_t first, ch
 	} else if (n < 0) {
 		snprintf(out, cap, "%d", (int)-n);
 	} else {
-		unsigned status = h1_head_parse(copy + scan.start, (size_t)n - scan.start, HTTP_FIELDS_MAX, &h);
+		unsigned status = h1_head_parse(copy + scan.start, (size_t)n - scan.start, fields, HTTP_FIELDS_MAX, &h);
 		char length[32];
 		snprintf(length, sizeof length, "%llu", (unsigned long long)h.req.length);
 		struct slice a = h.req.authority.len ? h.req.authority : SLICE_LIT("-");

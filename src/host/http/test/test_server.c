@@ -1,5 +1,6 @@
 // The server over real sockets: messages and their order.
 #include "harness.h"
+#include "http/h1.h"
 
 static void an_answer_has_length_and_date_and_keeps_the_connection(void **state)
 {
@@ -37,6 +38,71 @@ static void a_request_costs_one_recv_and_one_send_and_no_memory(void **state)
 	assert_int_equal(n->recv_calls - recv_before, 50);
 	assert_int_equal(n->send_calls - send_before, 50);
 	assert_int_equal(n->want_calls, 0);
+	hang_up(&c);
+	stop_server();
+}
+
+// Thousands may wait at once: what each keeps follows its head.
+static void a_request_that_waits_keeps_what_its_head_needs(void **state)
+{
+	enum { N = 40, HEAD = 0, SMALL = 1 };
+	struct client c[N];
+	start_server(NULL);
+	for (int i = 0; i < N; i++)
+		c[i] = dial();
+	uint32_t before = server->blocks_owned[SMALL], small = server->block_counts[SMALL];
+	for (int i = 0; i < N; i++)
+		say(&c[i], GET("/hold"));
+	while (held_count < N)
+		turn(1);
+	assert_int_equal(server->blocks_owned[SMALL], before);
+	assert_int_equal(server->block_counts[SMALL], small);
+	assert_int_equal(server->blocks_owned[HEAD] - server->block_counts[HEAD], N);
+	assert_true(sizeof(struct h1_exchange) <= 1024);
+	while (held) {
+		answer(held->x, "held");
+		let_go(held);
+	}
+	assert_int_equal(server->blocks_owned[HEAD], server->block_counts[HEAD]);
+	for (int i = 0; i < N; i++) {
+		wait_for(&c[i], "held");
+		hang_up(&c[i]);
+	}
+	stop_server();
+}
+
+// Beyond what lies with an exchange, and larger than each block but the last, in pieces of all sizes.
+static void a_head_of_many_fields_is_whole_however_it_comes(void **state)
+{
+	enum { FIELDS = 120, VALUE = 500 };
+	struct buf head = {.max = 1 << 20};
+	start_server(NULL);
+	struct client c = dial();
+	int times = 0;
+	buf_put_str(&head, "GET /hold HTTP/1.1\r\nHost: a\r\n");
+	for (unsigned i = 0; i < FIELDS; i++)
+		buf_printf(&head, "x-%u: %0*u\r\n", i, VALUE, i);
+	buf_put_str(&head, "\r\n");
+	for (size_t piece = 700; piece < 4 * head.len; piece *= 3, times++) {
+		for (size_t at = 0; at < head.len; at += piece) {
+			send_bytes(&c, head.ptr + at, min_u64(piece, head.len - at));
+			turn(2);
+		}
+		while (!held)
+			turn(1);
+		const struct http_request *r = http_exchange_request(held->x);
+		assert_int_equal(r->field_count, FIELDS + 1);
+		for (unsigned i = 0; i < FIELDS; i++) {
+			char name[16], value[VALUE + 1];
+			snprintf(name, sizeof name, "x-%u", i);
+			snprintf(value, sizeof value, "%0*u", VALUE, i);
+			assert_true(slice_eq_str(r->fields[i + 1].name, name) && slice_eq_str(r->fields[i + 1].value, value));
+		}
+		answer(held->x, "held");
+		let_go(held);
+	}
+	wait_times(&c, "held", times);
+	buf_release(&head);
 	hang_up(&c);
 	stop_server();
 }
@@ -747,6 +813,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_has_length_and_date_and_keeps_the_connection),
 		cmocka_unit_test(a_request_costs_one_recv_and_one_send_and_no_memory),
+		cmocka_unit_test(a_request_that_waits_keeps_what_its_head_needs),
+		cmocka_unit_test(a_head_of_many_fields_is_whole_however_it_comes),
 		cmocka_unit_test(pipelined_requests_are_answered_in_order_and_together),
 		cmocka_unit_test(a_slow_request_holds_back_the_ones_behind_it),
 		cmocka_unit_test(a_held_exchange_keeps_its_fields_while_the_connection_goes_on),

@@ -56,7 +56,7 @@ struct compile_job {
 	struct tier__lazy **lazies;  // whose the modules are: nothing is compiled, and what is large is noted. NULL: nobody's
 	struct piece *pieces;
 	uint32_t n_pieces;
-	bool (*is_over)(void);
+	const struct tier__over *is_over;
 	_Atomic uint32_t next;
 	_Atomic bool failed;
 	struct sys_mutex lock;
@@ -149,7 +149,7 @@ static void *compile_main(void *arg)
 		uint32_t i = atomic_fetch_add(&t->job->next, 1);
 		if (i >= t->job->n_pieces || !compile_piece(t, &t->job->pieces[i], scratch, &e))
 			break;
-		if (t->job->is_over && t->job->is_over())
+		if (t->job->is_over && t->job->is_over->is(t->job->is_over->arg))
 			atomic_store(&t->job->failed, true);
 	}
 	if (e.code != ERR_NONE)
@@ -246,7 +246,7 @@ static bool link_modules(const struct compile_job *j, struct compile_thread *thr
 	return true;
 }
 
-bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, bool (*is_over)(void),
+bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, const struct tier__over *is_over,
 	struct code_artifact *ret, struct err *e)
 {
 	struct compile_job j = {.modules = modules, .n_modules = n, .options = options_of(opt, cpu), .is_over = is_over};
@@ -345,8 +345,8 @@ static bool make_lazies(const struct wasm_module *const *modules, struct tier__c
 	return true;
 }
 
-bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, struct tier__called **ret,
-	struct tier__ahead **ret_ahead, struct err *e)
+bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu,
+	const struct tier__over *is_over, struct tier__called **ret, struct tier__ahead **ret_ahead, struct err *e)
 {
 	struct called r = {.c = mem_zalloc(sizeof *r.c)};
 	struct tier__lazy **lazies = mem_zalloc((n + 1) * sizeof(struct tier__lazy *));
@@ -354,7 +354,7 @@ bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, 
 		(r.c->code = mem_zalloc((n + 1) * sizeof(struct code_object *)));
 	if (ok) {
 		r.c->n = n;
-		struct compile_job j = {.modules = r.c->modules, .n_modules = n, .options = options_of(opt, cpu), .lazies = lazies};
+		struct compile_job j = {.modules = r.c->modules, .n_modules = n, .options = options_of(opt, cpu), .lazies = lazies, .is_over = is_over};
 		ok = make_lazies(modules, r.c, lazies, e) && run(&j, opt->threads, publish_modules, &r, e);
 	} else {
 		err_nomem(e);

@@ -7,6 +7,7 @@
 //    Loading reads all of an entry until one copy of it was found right; then only what a start needs, as long as nobody writes to the file.
 // 3. Whatever part of the cache can't be had, the work is done as if there were none.
 #include <link.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -32,7 +33,8 @@ struct tier_file {
 	struct slice bytes, build;  // build: this program's
 	struct tier_key content;
 	struct sys_thread hasher;
-	bool hashes;                   // the thread: what its content is
+	bool hashes;                   // the thread: what its content is, with what it is called by
+	_Atomic bool is_known;         // it found that somebody has it already
 	struct tier__entry entry;      // of code
 	bool looked;       // for that
 	struct code_mapping *mapping;  // its file, checked now or before
@@ -128,31 +130,47 @@ static void map_entry(struct tier_file *f)
 		forget_entry(f);
 }
 
-static void *hash(void *arg)
-{
-	struct tier_file *f = arg;
-	tier__key_of(f->bytes, &f->content);
-	return NULL;
-}
-
 static void make_key(struct tier_file *f)
 {
 	uint64_t checks = vm_process_has_cells() ? 0 : CODE_CHECKS_MEMORIES;
 	tier__code_key(&f->content, f->build, f->cpu, f->opt.features | checks << 32, &f->key);
 }
 
-// A large file that nobody has hashed yet is hashed beside what its owner does first, which is to decode it.
+static void hash(struct tier_file *f)
+{
+	tier__key_of(f->bytes, &f->content);
+	make_key(f);
+}
+
+static void *hash_main(void *arg)
+{
+	struct tier_file *f = arg;
+	struct tier__entry entry;
+	hash(f);
+	int fd = tier__cache_get(f->cache, &f->key, "code", &entry);
+	if (fd >= 0 || (f->opt.is_loaded && f->opt.is_loaded(f->key.bytes)))
+		atomic_store(&f->is_known, true);
+	sys_close(fd);
+	return NULL;
+}
+
+static bool is_known(const void *arg)
+{
+	const struct tier_file *f = arg;
+	return atomic_load(&f->is_known);
+}
+
+// A large file that nobody has hashed yet is hashed beside what its owner does first, which is to decode and to validate it.
 static void find_content(struct tier_file *f)
 {
 	if (f->opt.content) {
 		memcpy(f->content.bytes, f->opt.content, TIER_KEY_SIZE);
 		f->opt.content = NULL;  // it is the caller's
 		make_key(f);
-	} else if (f->bytes.len >= TIER__HASH_BESIDE && sys_thread_new(&f->hasher, hash, f) == 0) {
+	} else if (f->bytes.len >= TIER__HASH_BESIDE && sys_thread_new(&f->hasher, hash_main, f) == 0) {
 		f->hashes = true;
 	} else {
 		hash(f);
-		make_key(f);
 	}
 }
 
@@ -164,7 +182,6 @@ static void know_content(struct tier_file *f)
 	uint64_t before = sys_now_ns();
 	sys_thread_join(&f->hasher);
 	f->hashes = false;
-	make_key(f);
 	f->stats.cache_ns += sys_now_ns() - before;
 }
 
@@ -471,11 +488,12 @@ bool tier_file_load(struct tier_file *f, const struct wasm_module *const *module
 }
 
 // Nothing is called yet.
-static bool compile_called(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct err *e)
+static bool compile_called(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, const struct tier__over *is_over, struct vm_module **ret,
+	struct err *e)
 {
 	struct tier__called *c;
 	struct tier__ahead *ahead;
-	if (!tier__compile_called(modules, n, &f->opt, f->cpu, &c, &ahead, e))
+	if (!tier__compile_called(modules, n, &f->opt, f->cpu, is_over, &c, &ahead, e))
 		return false;
 	for (uint32_t k = 0; k < n; k++)
 		if (!vm_module_new(modules[k], c->code[k], NULL, NULL, &ret[k], e)) {
@@ -491,13 +509,13 @@ static bool compile_called(struct tier_file *f, const struct wasm_module *const 
 	return true;
 }
 
-static bool compile_all(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
-	struct err *e)
+static bool compile_all(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, const struct tier__over *is_over, struct vm_module **ret,
+	struct tier_stats *stats, struct err *e)
 {
 	struct code_artifact *artifacts = mem_zalloc((n + 1) * sizeof *artifacts);
 	if (!artifacts)
 		return err_nomem(e);
-	bool ok = tier__compile(modules, n, &f->opt, f->cpu, NULL, artifacts, e) && publish_all(NULL, modules, n, artifacts, ret, stats, e);
+	bool ok = tier__compile(modules, n, &f->opt, f->cpu, is_over, artifacts, e) && publish_all(NULL, modules, n, artifacts, ret, stats, e);
 	if (ok && f->cache >= 0 && !f->compiled) {
 		f->compiled = artifacts;
 		f->n_compiled = n;
@@ -512,19 +530,19 @@ bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *mod
 {
 	for (uint32_t k = 0; k < n; k++)
 		BUG_ON(modules[k]->features & WASM_DECODE_KNOWN);
-	know_content(f);
+	struct tier__over over = {is_known, f}, *is_over = f->hashes ? &over : NULL;
 	begin_stats(f, modules, n, stats);
 	uint64_t before = sys_now_ns();
 	struct err why;
 	err_clear(&why);
-	bool lazy = f->opt.lazy_from && n <= TIER__LAZY_MODULES && stats->code_bytes >= f->opt.lazy_from, ok = lazy && compile_called(f, modules, n, ret, &why);
+	bool lazy = f->opt.lazy_from && n <= TIER__LAZY_MODULES && stats->code_bytes >= f->opt.lazy_from, ok = lazy && compile_called(f, modules, n, is_over, ret, &why);
 	// Without the address space or the memory for it all is compiled at once, which may need less.
 	if (!ok && lazy && why.code != ERR_ENV && why.code != ERR_NOMEM) {
 		if (e)
 			*e = why;
 		return false;
 	}
-	ok = ok || compile_all(f, modules, n, ret, stats, e);
+	ok = ok || compile_all(f, modules, n, is_over, ret, stats, e);
 	stats->compile_ns = sys_now_ns() - before;
 	return ok;
 }
@@ -590,6 +608,16 @@ static void use_rest(const struct compile_rest *r, struct code_artifact *artifac
 	buf_release(&entry);
 }
 
+static bool process_ends(const void *arg UNUSED)
+{
+	return tier__is_ending();
+}
+
+static bool time_is_over(const void *arg UNUSED)
+{
+	return tier__is_over();
+}
+
 static void compile_rest(struct tier__job *job)
 {
 	struct compile_rest *r = CONTAINER_OF(job, struct compile_rest, job);
@@ -597,10 +625,10 @@ static void compile_rest(struct tier__job *job)
 	struct code_artifact *artifacts = mem_zalloc((n + 1) * sizeof *artifacts);
 	bool ends = tier__is_ending();
 	r->opt.threads = ends ? 0 : 1;
-	bool (*is_over)(void) = r->cache < 0 ? tier__is_ending : tier__is_over;  // without a cache it is of use to this process only
+	struct tier__over over = {r->cache < 0 ? process_ends : time_is_over, NULL};  // without a cache it is of use to this process only
 	struct err e;
 	err_clear(&e);
-	if (artifacts && tier__compile(r->called->modules, n, &r->opt, r->cpu, is_over, artifacts, &e))
+	if (artifacts && tier__compile(r->called->modules, n, &r->opt, r->cpu, &over, artifacts, &e))
 		use_rest(r, artifacts, !ends);
 	else
 		release_artifacts(artifacts, n);

@@ -13,6 +13,7 @@ struct tier_options {
 	uint64_t lazy_from;  // bytes of code sections from which on functions are compiled when they are called; 0: never (TIER_LAZY_FROM is what pays)
 	uint32_t features;  // that modules are decoded with: what was compiled with others is not found again
 	const uint8_t *content;  // what the file's bytes hash to (tier_bytes_know); NULL: nobody knows
+	bool (*is_loaded)(const uint8_t *key);  // asked once by the thread that hashes: whether compiling a file of this key is for nothing. NULL: it never is
 };
 
 #define TIER_LAZY_FROM (256u << 10)
@@ -34,7 +35,7 @@ struct tier_file;
 NODISCARD bool tier_file_open(struct slice bytes, const struct tier_options *opt, struct tier_file **ret, struct err *e);
 // Waits for functions that are compiled ahead because nobody could wait for them: before whoever asks from outside is answered.
 void tier_file_close(struct tier_file *f);
-// Another thread hashes the bytes, and what asks for an entry of its own code waits for that: there is time to decode them.
+// Another thread hashes the bytes, and what asks for an entry of its own code waits for that: there is time to decode and to compile them.
 bool tier_file_hashes(const struct tier_file *f);
 // What its entries of code are called by: files of the same key have the same code. false: there is no cache, and nothing was hashed.
 enum { TIER_KEY_SIZE = 32 };
@@ -48,7 +49,7 @@ bool tier_file_has_code(struct tier_file *f);
 // Takes the modules' code from the cache. false: it is not there, or not to be had; it is forgotten then.
 NODISCARD bool tier_file_load(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats);
 // Validates the modules' bodies and compiles them, functions in parallel. ERR_INVALID... as wasm_validate_func. For both: the modules must outlive the
-// vm_modules; on success ret[0..n) each hold one reference.
+// vm_modules; on success ret[0..n) each hold one reference. false with ERR_NONE, only where it hashed before: it turned out that they are in the cache or loaded.
 NODISCARD bool tier_file_compile(struct tier_file *f, const struct wasm_module *const *modules, uint32_t n, struct vm_module **ret, struct tier_stats *stats,
 	struct err *e);
 // What was compiled, if anything was, is written behind the first answer: once it is sure that it is of the bytes that the file was opened with.

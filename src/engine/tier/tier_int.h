@@ -55,7 +55,11 @@ void tier__code_key(const struct tier_key *content, struct slice build, uint32_t
 // ---- compile.c -------------------------------------------------------------------------------------------------------------------------
 // Compiles all modules; ret[k] are the caller's to release, also on failure (zeroed where there is none). `is_over`: asked after each piece of 64 KiB
 // whether it is of no use any more, which is a failure without an error; NULL: never.
-NODISCARD bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, bool (*is_over)(void),
+struct tier__over {
+	bool (*is)(const void *arg);
+	const void *arg;
+};
+NODISCARD bool tier__compile(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu, const struct tier__over *is_over,
 	struct code_artifact *ret, struct err *e);
 
 // Validates them: they are compiled when they are called, but for what is too large to be compiled while somebody waits. That is compiled ahead, by a
@@ -67,7 +71,7 @@ struct tier__called {
 	struct code_object **code;           // a reference each; it holds the modules' bodies
 };
 NODISCARD bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, const struct tier_options *opt, uint32_t cpu,
-	struct tier__called **ret, struct tier__ahead **ret_ahead, struct err *e);
+	const struct tier__over *is_over, struct tier__called **ret, struct tier__ahead **ret_ahead, struct err *e);
 // Helps, and waits for it. NULL: nothing was too large.
 void tier__ahead_end(struct tier__ahead *a);
 void tier__called_free(struct tier__called *c);

@@ -77,14 +77,43 @@ static bool load_known(struct serve_component *k, struct tier_file *cached, uint
 	return false;
 }
 
-// `modules`: what was decoded before its code could be looked for; NULL: nothing was.
-static bool load(struct serve_component *k, struct tier_file *cached, uint32_t features, const struct wasm_module *const *modules, struct err *e)
+static bool compile(struct serve_component *k, struct tier_file *cached, const struct wasm_module *const *modules, struct err *e)
 {
-	bool known = modules ? tier_file_load(cached, modules, k->n_modules, k->modules, &k->tier) : load_known(k, cached, features, &modules);
-	bool ok = known || ((modules || decode_modules(k, features, &modules, e)) && tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e));
-	if (!ok)
+	return tier_file_compile(cached, modules, k->n_modules, k->modules, &k->tier, e);
+}
+
+// What was done while the file was hashed: decoded, and compiled, unless it turned out that this is known.
+struct early {
+	const struct wasm_module *const *modules;  // NULL: nothing was
+	bool is_compiled;
+};
+
+static bool load_early(struct serve_component *k, struct tier_file *cached, uint32_t features, struct early *ret, struct err *e)
+{
+	struct err why;
+	err_clear(&why);
+	ret->is_compiled = decode_modules(k, features, &ret->modules, &why) && compile(k, cached, ret->modules, &why);
+	if (why.code == ERR_NONE)
+		return true;
+	if (e)
+		*e = why;
+	return false;
+}
+
+static bool load_modules(struct serve_component *k, struct tier_file *cached, uint32_t features, struct early *was, struct err *e)
+{
+	if (was->is_compiled)
+		return true;
+	if (was->modules ? tier_file_load(cached, was->modules, k->n_modules, k->modules, &k->tier) : load_known(k, cached, features, &was->modules))
+		return true;
+	return (was->modules || decode_modules(k, features, &was->modules, e)) && compile(k, cached, was->modules, e);
+}
+
+static bool load(struct serve_component *k, struct tier_file *cached, uint32_t features, struct early *was, struct err *e)
+{
+	if (!load_modules(k, cached, features, was, e))
 		return false;
-	serve__source_keep(k->source, modules, k->n_modules);
+	serve__source_keep(k->source, was->modules, k->n_modules);
 	tier_file_write(cached);
 	return !k->comp || k->comp->plan.unlinkable || canon_component_new(k->comp, k->modules, &k->canon, e);
 }
@@ -130,21 +159,21 @@ static void leave_list(struct serve_component *k)
 	k->in_list = false;
 }
 
-// Counted for the caller.
 static struct serve_component *find(const uint8_t key[TIER_KEY_SIZE])
 {
 	struct serve_component *k = list;
 	while (k && memcmp(k->key, key, TIER_KEY_SIZE) != 0)
 		k = k->next;
-	if (k)
-		k->refs++;
 	return k;
 }
 
+// Counted for the caller.
 static struct serve_component *find_loaded(const uint8_t key[TIER_KEY_SIZE])
 {
 	sys_mutex_lock(&lock);
 	struct serve_component *k = find(key);
+	if (k)
+		k->refs++;
 	sys_mutex_unlock(&lock);
 	return k;
 }
@@ -154,7 +183,9 @@ static struct serve_component *put(struct serve_component *k, const uint8_t key[
 {
 	sys_mutex_lock(&lock);
 	struct serve_component *there = find(key);
-	if (!there) {
+	if (there) {
+		there->refs++;
+	} else {
 		memcpy(k->key, key, TIER_KEY_SIZE);
 		k->in_list = true;
 		k->next = list;
@@ -200,25 +231,34 @@ static void compile_rest(struct serve_component *k, struct tier_file *cached)
 	tier_file_compile_rest(cached, k->modules, &owner);
 }
 
-// A large file is decoded while it is hashed, though somebody may turn out to have it.
+// By the thread that hashes.
+static bool is_loaded(const uint8_t *key)
+{
+	sys_mutex_lock(&lock);
+	bool is = find(key);
+	sys_mutex_unlock(&lock);
+	return is;
+}
+
+// A large file is decoded and compiled while it is hashed, until somebody turns out to have it.
 static struct serve_component *load_shared(struct serve_source *source, struct tier_file *cached, uint32_t features, struct err *e)
 {
 	uint8_t key[TIER_KEY_SIZE];
-	const struct wasm_module *const *modules = NULL;
+	struct early early = {0};
 	struct serve_component *new = component_new(source, e);
 	if (!new) {
 		(void)tier_file_key(cached, key);  // until then somebody reads the source's bytes
 		serve__source_unref(source);
 		return NULL;
 	}
-	bool ok = !tier_file_hashes(cached) || decode_modules(new, features, &modules, e);
+	bool ok = !tier_file_hashes(cached) || load_early(new, cached, features, &early, e);
 	bool has_key = tier_file_key(cached, key);  // in any case: until then somebody reads the source's bytes
 	if (has_key)
 		serve__source_hashes_to(source, tier_file_content(cached));
 	struct serve_component *there = ok && has_key ? find_loaded(key) : NULL;
 	if (there)
 		serve__source_note(source);
-	if (there || !ok || !load(new, cached, features, modules, e)) {
+	if (there || !ok || !load(new, cached, features, &early, e)) {
 		component_free(new);
 		return there;
 	}
@@ -234,7 +274,8 @@ static bool options_of(const struct serve_service_config *c, const struct serve_
 		.poison_upper = c->poison_upper,
 		.lazy_from = c->compiles_all ? 0 : TIER_LAZY_FROM,
 		.features = serve_features(c),
-		.content = serve__source_content(source)};
+		.content = serve__source_content(source),
+		.is_loaded = is_loaded};
 	return ret->content;
 }
 

@@ -261,6 +261,58 @@ static void what_a_file_hashes_to_is_remembered_behind_the_first_answer(void **s
 	assert_int_equal(status, 0);
 }
 
+static bool is_none(const uint8_t *key UNUSED)
+{
+	return false;
+}
+
+static bool is_any(const uint8_t *key UNUSED)
+{
+	return true;
+}
+
+// 0: what is compiled while it is hashed was left once somebody turned out to have it, and not before.
+static int compile_what_is_known(void)
+{
+	enum { LARGE = TIER__HASH_BESIDE };
+	static uint8_t large[LARGE];
+	struct arena a;
+	struct err e = {0};
+	struct tier_file *f;
+	struct wasm_module *m;
+	struct vm_module *mod;
+	struct tier_stats stats;
+	struct tier_options opt = {.threads = 1, .is_loaded = is_none};
+	arena_init(&a, 0);
+	if (!vm_process_init(&e) || !wasm_decode(&a, module, WASM_FEATURES_DEFAULT, 0, &m, &e))
+		return BROKEN;
+	const struct wasm_module *modules[] = {m};
+	bool compiled = true;
+	for (unsigned i = 0; i < 1000 && compiled; i++, opt.is_loaded = is_any) {
+		if (!tier_file_open(slice_of(large, LARGE), &opt, &f, &e) || !tier_file_hashes(f))
+			return BROKEN;
+		usleep(1000 * i);  // how long hashing takes depends on others
+		compiled = tier_file_compile(f, modules, 1, &mod, &stats, &e);
+		if (e.code != ERR_NONE || !(compiled || i))
+			return BROKEN;
+		if (compiled)
+			vm_module_unref(mod);
+		tier_file_close(f);
+	}
+	arena_release(&a);
+	return compiled ? BROKEN : 0;
+}
+
+static void what_turns_out_to_be_known_is_not_compiled(void **state UNUSED)
+{
+	int status;
+	pid_t pid = fork();
+	if (pid == 0)
+		exit(compile_what_is_known());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void damaged_code_is_found_and_made_anew(void **state UNUSED)
 {
 	damage(".code", COLD);
@@ -363,6 +415,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_second_start_takes_code_and_image_from_the_cache),
 		TEST(what_a_file_hashes_to_is_remembered_behind_the_first_answer),
+		TEST(what_turns_out_to_be_known_is_not_compiled),
 		TEST(damaged_code_is_found_and_made_anew),
 		TEST(a_damaged_image_is_found_and_made_anew),
 		TEST(what_changes_between_the_check_and_the_copy_ends_the_process),

@@ -60,6 +60,47 @@ static int image_in_file(void)
 	return fd;
 }
 
+// A guest of 4 MiB that wrote at both ends of its first and its last pages, its image in a file.
+static int image_of_much(bool huge)
+{
+	struct vm_store *st;
+	struct vm_instance *inst;
+	struct vm_image *img;
+	struct err e = {0};
+	uint64_t r;
+	int fd = new_file();
+	guest_make(shard, &guest, NULL, NULL, NULL, &st, &inst);
+	if (huge)
+		vm_store_prefer_huge(st);
+	assert_int_equal(guest_call(inst, G_GROW, 56, 0, &r), TRAP_NONE);
+	for (uint32_t at = 0; at < 64 * 65536; at += 63 * 65536) {
+		assert_int_equal(guest_call(inst, G_STORE, at, 0x11111111, NULL), TRAP_NONE);
+		assert_int_equal(guest_call(inst, G_STORE, at + 65532, 0x22222222, NULL), TRAP_NONE);
+	}
+	assert_true(vm_image_capture(st, &img, &e));
+	assert_true(vm_image_write(img, SLICE_LIT("more"), fd, &e));
+	vm_image_unref(img);
+	vm_store_free(st);
+	return fd;
+}
+
+static void an_image_of_huge_pages_is_the_same(void **state UNUSED)
+{
+	enum { PIECE = 65536 };
+	int fds[] = {image_of_much(false), image_of_much(true)};
+	static uint8_t pieces[2][PIECE];
+	ssize_t n, sum = 0;
+	do {
+		n = pread(fds[0], pieces[0], PIECE, sum);
+		assert_int_equal(pread(fds[1], pieces[1], PIECE, sum), n);
+		assert_memory_equal(pieces[0], pieces[1], (size_t)n);
+		sum += n;
+	} while (n > 0);
+	assert_true(sum >= 64 * 65536);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static struct vm_image *open_image(int fd)
 {
 	struct vm_image *img;
@@ -266,6 +307,7 @@ int main(int argc, char **argv UNUSED)
 		return read_beyond_the_end();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slots_of_a_file_are_reset_exactly),
+		cmocka_unit_test(an_image_of_huge_pages_is_the_same),
 		cmocka_unit_test(a_sealed_copy_takes_the_place_of_the_file),
 		cmocka_unit_test(a_copy_that_is_not_what_was_opened_is_not_taken),
 		cmocka_unit_test(rejects_what_is_not_an_image),

@@ -248,11 +248,23 @@ static struct ctl_app_config config_of(struct up_app *a)
 	return (struct ctl_app_config){.name = a->name, .app = a->app, .state = a->state, .ops = &ops, .user = a};
 }
 
+// Before they are loaded: what is kept of them later must be the same.
+static const struct sys_stat *look_at_files(struct up *u, const struct app *app)
+{
+	struct sys_stat *list = ARENA_ARRAY(&u->c->arena, struct sys_stat, app->components.n + 1);
+	for (uint32_t i = 0; list && i < app->components.n; i++)
+		ctl_file_look(app->components.list[i].path, &list[i]);
+	return list;
+}
+
 struct ctl_app_config *cli__up_ctl(struct up *u)
 {
 	struct ctl_app_config *list = ARENA_ARRAY(&u->c->arena, struct ctl_app_config, u->of.len + 1);
-	for (uint32_t i = 0; list && i < u->of.len; i++)
+	for (uint32_t i = 0; list && i < u->of.len; i++) {
 		list[i] = config_of(u->of.ptr[i]);
+		if (list[i].app && !(list[i].files = look_at_files(u, list[i].app)))
+			return NULL;
+	}
 	return list;
 }
 

@@ -1,5 +1,5 @@
 """Versions that their thresholds take back by themselves (contract, section 6), beside other changes: what serves is what the journal says, also after a kill."""
-import hashlib, subprocess
+import hashlib, subprocess, threading
 from pathlib import Path
 
 import component
@@ -146,3 +146,35 @@ def the_release_of_one_that_is_taken_back_is_written_however_many_changes_wait()
         check(until(lambda: len(app.releases()) >= 4), app.releases())
         releases = app.releases()[::-1]  # from the oldest on: before all that waited
         check(releases[3]["rolled_back"] == {"component": "api", "sha256": _sum(MISBEHAVE), "passed": True}, releases[:5])
+
+
+def a_file_that_is_written_over_while_an_apply_makes_it_ready_is_refused():
+    """What would serve is not what the release says."""
+    with Folder() as top, _App(top, 'init = "once"\nlimits = { deadline = "2m" }', shards=1) as app:
+        app.source.write_bytes(_slow(top, 6).read_bytes())
+        c = _changing(app, "apply", top)
+        _is_loaded(app, "apply")
+        app.source.write_bytes(MISBEHAVE.read_bytes())
+        said = c.communicate(timeout=60)[0]
+        check(c.returncode == 6 and "was written over while it was made ready" in said, (c.returncode, said))
+        app.must_say(HELLO)
+        check(len(app.releases()) == 1, app.releases())
+        app.tenon("apply", top)
+        app.must_say(MISBEHAVE)
+
+
+def what_was_loaded_at_the_start_is_never_taken_for_what_its_file_has_since():
+    """It is written over while the start takes long: an apply knows that what runs is something else, and there is no way back to it."""
+    with Folder() as top, _App(top, 'init = "once"\nlimits = { deadline = "2m" }', shards=1) as app:
+        app.kill()
+        app.source.write_bytes(_slow(top, 5).read_bytes())
+        over = threading.Timer(2.5, lambda: app.source.write_bytes(HELLO.read_bytes()))
+        over.start()
+        app.start()
+        over.join()
+        if app.says()[0] == 200:
+            return  # a machine so slow that it was loaded after that
+        app.tenon("apply", top)
+        app.must_say(HELLO)
+        check(len(app.releases()) == 2 and "updated" not in app.releases()[0], app.releases())
+        check("no version to go back to" in app.tenon("update", "api", "--rollback", status=6), "to what?")

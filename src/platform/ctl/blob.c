@@ -133,15 +133,42 @@ void ctl__blobs_trim(const struct ctl_app *app)
 
 // ---- at the start ----------------------------------------------------------------------------------------------------------------------------
 
-static bool read_file(const char *path, struct buf *b, struct err *e)
+static bool is_same_time(const struct sys_time *a, const struct sys_time *b)
 {
+	return a->seconds == b->seconds && a->nanoseconds == b->nanoseconds;
+}
+
+// Written over, or replaced, it has another time of change, whatever else is set.
+static bool is_same_file(const struct sys_stat *a, const struct sys_stat *b)
+{
+	return a->type == b->type && a->device == b->device && a->inode == b->inode && a->size == b->size && is_same_time(&a->modified, &b->modified) &&
+		is_same_time(&a->changed, &b->changed);
+}
+
+void ctl_file_look(const char *path, struct sys_stat *ret)
+{
+	FILE *f = fopen(path, "rbe");
+	if (!f || sys_file.stat(fileno(f), false, ret) < 0)
+		*ret = (struct sys_stat){0};
+	if (f)
+		fclose(f);
+}
+
+// *ret: what it was before and after that.
+static bool read_file(const char *path, struct buf *b, struct sys_stat *ret, struct err *e)
+{
+	struct sys_stat after = {0};
 	FILE *f = fopen(path, "rbe");
 	if (!f)
 		return err_set_errno(e, errno, "cannot open '%s'", path);
 	b->max = COMPONENT_MAX;
+	int why = sys_file.stat(fileno(f), false, ret);
 	bool ok = buf_read(b, f, path, e);
+	why = why < 0 ? why : sys_file.stat(fileno(f), false, &after);
 	fclose(f);
-	return ok;
+	if (ok && why < 0)
+		return err_set_errno(e, -why, "cannot read '%s'", path);
+	return ok && (is_same_file(ret, &after) || err_set(e, ERR_REFUSED, "'%s' was written to while it was read", path));
 }
 
 static void keep_app(struct ctl_app *app)
@@ -154,9 +181,12 @@ static void keep_app(struct ctl_app *app)
 	app->n_kept = app->kept ? a->components.n : 0;
 	for (uint32_t i = 0; i < app->n_kept; i++) {
 		struct buf b = {0};
+		const char *path = a->components.list[i].path;
 		err_clear(&e);
 		snprintf(app->kept[i].component, sizeof app->kept[i].component, "%s", a->components.list[i].item.name);
-		if (!read_file(a->components.list[i].path, &b, &e) || !ctl__blob_add(app->state, buf_view(&b), app->kept[i].sha256, &e)) {
+		bool ok = read_file(path, &b, &app->kept[i].file, &e) &&
+			(is_same_file(&app->kept[i].file, &app->config->files[i]) || err_set(&e, ERR_REFUSED, "'%s' was written over since it was loaded", path));
+		if (!ok || !ctl__blob_add(app->state, buf_view(&b), app->kept[i].sha256, &e)) {
 			app->kept[i].sha256[0] = 0;
 			serve_warn(app->ctl->config.process, "no way back to component %s of %s as it is at the start: %s", a->components.list[i].item.name, app->name, e.text);
 		}
@@ -226,7 +256,7 @@ static void put_updated(struct buf *b, const char *component, const char *sha256
 static bool keep_file(const struct ctl_app *app, const struct app_component *c, struct ctl__kept *to, struct err *e)
 {
 	struct buf b = {0};
-	bool ok = read_file(c->path, &b, e) && ctl__blob_add(app->state, buf_view(&b), to->sha256, e);
+	bool ok = read_file(c->path, &b, &to->file, e) && ctl__blob_add(app->state, buf_view(&b), to->sha256, e);
 	buf_release(&b);
 	return ok || err_note(e, "component %s of %s", c->item.name, app->name);
 }
@@ -245,6 +275,8 @@ static bool compare(struct ctl_op *op, const struct app_component *c, bool reads
 		snprintf(to->sha256, sizeof to->sha256, "%s", known);
 	const char *has = c->sha256.text ? c->sha256.text : to->sha256[0] ? to->sha256
 																	  : NULL;
+	if (before && !had && has && reads)
+		ret->replaced[ret->n_replaced++] = c->item.name;  // what runs is not known: it is made anew
 	if (!had || !has || strcmp(had, has) == 0)
 		return true;
 	put_updated(&ret->updated, c->item.name, has, had);
@@ -283,6 +315,22 @@ bool ctl__bytes_compare(struct ctl_op *op, const struct app *to, bool reads, str
 			return false;
 	buf_put_str(&ret->updated, ret->updated.len ? "]" : "");
 	return (!ret->updated.failed && !ret->gone.failed) || err_nomem(e);
+}
+
+bool ctl__bytes_are_as_compared(const struct app *to, const struct ctl__kept *kept, uint32_t n, struct err *e)
+{
+	for (uint32_t i = 0; to && i < n; i++) {
+		const struct app_component *c = &to->components.list[i];
+		struct sys_stat now;
+		if (c->sha256.text || !kept[i].file.inode)
+			continue;
+		ctl_file_look(c->path, &now);
+		if (is_same_file(&kept[i].file, &now))
+			continue;
+		err_set(e, ERR_REFUSED, "component %s: '%s' was written over while it was made ready", c->item.name, c->path);
+		return err_hint(e, "apply it again when it is whole");
+	}
+	return true;
 }
 
 void ctl__bytes_release(struct ctl__bytes *b)

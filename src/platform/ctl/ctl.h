@@ -15,6 +15,7 @@ struct link;
 struct link_facts;
 struct link_target;
 struct serve_process;
+struct sys_stat;
 
 // An app as it is or will be, whole, with the arena that it lies in. Counted, from any thread.
 struct ctl_model {
@@ -75,6 +76,7 @@ struct ctl_app_ops {
 struct ctl_app_config {
 	const char *name;
 	const struct app *app;          // in force; NULL: it is stopped, or a component without manifest, which isn't changed
+	const struct sys_stat *files;   // of each of its components, before that was loaded; NULL: it has none
 	struct ctl_state *state;        // what lasts of it; NULL: nothing does, and it isn't changed
 	const struct ctl_app_ops *ops;  // NULL where there is no app
 	void *user;
@@ -88,6 +90,8 @@ struct ctl_config {
 	bool (*add)(void *user, struct slice name, const char *path, struct ctl_app_config *ret, struct err *e);
 	void *user;
 };
+// What a component's file is now; zero: nothing is known of it. What is read later is the same only while that is.
+void ctl_file_look(const char *path, struct sys_stat *ret);
 // The socket answers from here on. Errors: ENV; of a folder that was not named (TENON_CTL) but found, *ret is NULL and it is true: *e says what is wrong.
 NODISCARD bool ctl_start(const struct ctl_config *c, struct ctl **ret, struct err *e);
 // From thread 0; NULL does nothing. Operations that run are asked to end, and waited for: thread 0 runs meanwhile.

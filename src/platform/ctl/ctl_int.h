@@ -71,6 +71,7 @@ struct ctl__tried {
 struct ctl__kept {
 	char component[64];
 	char sha256[65];  // of its bytes among the blobs; empty: they are not there
+	struct sys_stat file;  // that they were read from
 };
 
 struct ctl__shadow {
@@ -264,6 +265,8 @@ void ctl__keeper_wait(struct ctl *ctl);
 void ctl__keeper_stop(struct ctl *ctl);
 // Of a component of the app in force; NULL: not known.
 const char *ctl__kept_sha256(const struct ctl_app *app, const char *component);
+// What was loaded since is what was compared: those files are as they were. ERR_REFUSED.
+NODISCARD bool ctl__bytes_are_as_compared(const struct app *to, const struct ctl__kept *kept, uint32_t n, struct err *e);
 
 // ---- route_link.c: stores that another change moves ------------------------------------------------------------------------------------------------
 struct ctl__moves {

@@ -348,7 +348,7 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 	buf_put_slice(&members, buf_view(&bytes->gone));
 	buf_put_str(&members, moves.n ? ",\"whole\":true" : "");
 	const struct ctl__draft d = {.members = buf_view(&members), .manifest = manifest->text, .folder = manifest->folder, .stopped = aim->stops};
-	bool ok = !members.failed || err_nomem(e);
+	bool ok = (!members.failed || err_nomem(e)) && ctl__bytes_are_as_compared(c->model ? c->model->app : NULL, c->kept, c->n_kept, e);
 	if (moves.n)
 		ok = ok && ctl__link_move_with(op, &moves, c, &d, e);
 	else

@@ -178,3 +178,15 @@ def what_was_loaded_at_the_start_is_never_taken_for_what_its_file_has_since():
         app.must_say(HELLO)
         check(len(app.releases()) == 2 and "updated" not in app.releases()[0], app.releases())
         check("no version to go back to" in app.tenon("update", "api", "--rollback", status=6), "to what?")
+
+
+def one_whose_calls_hang_is_taken_back_when_they_have_come_to_their_deadline():
+    """That is after the time that its failures are counted over."""
+    with Folder() as top, _App(top, 'limits = { deadline = "6s" }\nupdate = { rollback = { errors = "5%", over = "2s" } }', shards=1) as app:
+        hangs = Path(top) / "hangs.wasm"
+        hangs.write_bytes(component.handler(handle=component.sleep(600 * SECOND)))
+        with _Load(app.at, n=24):
+            app.tenon("update", "api", hangs, "--accept")
+            check(until(lambda: _taken_back(app)), "it is not taken back")
+        _is_written(app, 3)
+        app.must_say(HELLO)

@@ -390,6 +390,13 @@ static bool has_failed(struct serve_service *s, struct serve_tally now, uint64_t
 	return false;
 }
 
+// Calls that began within its time may be under way still: who hangs fails by his deadline, after that. Who is never idle is watched for as long.
+static bool awaits_ends(const struct serve_service *s, struct serve_tally now, uint64_t now_ns)
+{
+	uint64_t deadline_ns = s->version->config->limits.deadline;
+	return s->update.errors && deadline_ns && now.begun > now.calls && now_ns < sat_add_u64(s->watched_until_ns, sat_add_u64(deadline_ns, SECOND));
+}
+
 // false: it can't be, for now.
 static bool take_back(struct serve_service *s, const char *why)
 {
@@ -419,7 +426,7 @@ static void on_watch(struct loop_timer *t)
 		return;
 	if (!fails)
 		note_look(s, now, now_ns);
-	if (!fails && !s->tried && now_ns >= s->watched_until_ns)
+	if (!fails && !s->tried && now_ns >= s->watched_until_ns && !awaits_ends(s, now, now_ns))
 		forget_previous(s);
 	else
 		loop_timer_set(l, t, now_ns + max_u64(s->update.over_ns / SERVE_LOOKS, 10 * MILLISECOND));

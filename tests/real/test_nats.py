@@ -607,6 +607,26 @@ def test_a_purge_that_is_lost_is_asked_again_and_takes_nothing_that_came_since(n
         assert r.code == "ok" and way.seen == 2 and d.all_keys()[0] == [(b"default", b"since")], (r, way.seen)
 
 
+def test_a_purge_that_is_taken_back_or_cut_leaves_the_connection_to_others(nats):
+    with Way(nats.port, counts=rb"STREAM\.PURGE") as way, Door(way.target, "--deadline-ms", "60000") as d:
+        assert d.set(b"k", b"v").code == "ok"
+        _mark(d)
+        way.stops_at = 1
+        d.begin("purge")
+        _until(d, lambda: way.seen)
+        d.say("cancel")
+        assert d.line() == "done"
+        way.answers.set()
+        assert d.set(b"k", b"w").code == "ok" and d.get(b"k").value == b"w"
+        _mark(d)
+        way.stops_at = seen = way.seen + 1
+        d.begin("purge")
+        _until(d, lambda: way.seen == seen)
+        way.cut()
+        way.answers.set()
+        assert d.wait(1)[0].code in ("ok", "unknown") and d.set(b"k", b"x").code == "ok" and d.get(b"k").value == b"x"
+
+
 def test_a_purge_that_the_stream_or_the_user_may_not_is_refused_at_once(nats):
     assert b'"error"' not in nats.ask("$JS.API.STREAM.CREATE.KV_links", json.dumps({**BUCKET, "deny_purge": True}).encode())
     with Door(nats.target, "--deadline-ms", "60000") as d:

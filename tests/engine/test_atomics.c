@@ -17,7 +17,7 @@ static uint64_t below(uint64_t v, unsigned size)
 // What the memory has after it, and what the instruction gives.
 static uint64_t expect(const struct wasm_op_info *op, uint64_t old, uint64_t a, uint64_t b, uint64_t *ret)
 {
-	const char *name = strrchr(op->text, '.') + 1;
+	const char *name = strrchr(wasm_op_text((enum wasm_op)(op - wasm_ops)), '.') + 1;
 	unsigned size = op->access;
 	uint64_t was = below(old, size), now = was;
 	*ret = was;
@@ -70,7 +70,7 @@ static void put_module(struct buf *to, const struct wasm_op_info *op, const char
 	put_operand(to, fi, index, 0);
 	for (unsigned k = 1; k < operands_of(op); k++)
 		put_operand(to, fv, type, k);
-	buf_printf(to, "%s #%u #%u ", op->text, (unsigned)__builtin_ctz(op->access), OFFSET);
+	buf_printf(to, "%s #%u #%u ", wasm_op_text((enum wasm_op)(op - wasm_ops)), (unsigned)__builtin_ctz(op->access), OFFSET);
 	if (!op->sig[operands_of(op) + 1])
 		buf_printf(to, "i%s.const #0 ", type == 'l' ? "64" : "32");
 	buf_printf(to, "end ] ] ");
@@ -91,7 +91,7 @@ static void check_values(const struct guest *g, const struct wasm_op_info *op, e
 		enum trap t = guest_call(g, "f", ARGS(ADDRESS, a, b), r);
 		memcpy(&now, at, 8);
 		if (t || r[0] != ADDRESS || r[1] != a || r[2] != want || now != after)
-			fail_msg("%s: 0x%llx with 0x%llx, 0x%llx gives 0x%llx and 0x%llx, not 0x%llx and 0x%llx (%s)", op->text, (unsigned long long)old, (unsigned long long)a,
+			fail_msg("%s: 0x%llx with 0x%llx, 0x%llx gives 0x%llx and 0x%llx, not 0x%llx and 0x%llx (%s)", wasm_op_text((enum wasm_op)(op - wasm_ops)), (unsigned long long)old, (unsigned long long)a,
 				(unsigned long long)b, (unsigned long long)r[2], (unsigned long long)now, (unsigned long long)want, (unsigned long long)after, trap_text(t));
 	}
 	if (op->access > 1 && fv == LOCAL) {

@@ -217,7 +217,7 @@ static void no_address_reaches_a_neighbour_L6(void **state UNUSED)
 			continue;
 		bool is_store = info->sig[strlen(info->sig) - 1] == ':';
 		for (size_t k = 0; k < ARRAY_LEN(offsets); k++, n++)
-			buf_printf(&bodies, "[ 00 local.get #0 %s %s #0 #%u %s %s end ] ", info->sig[1] == ':' ? "" : ones_of(info->sig[1]), info->text, offsets[k],
+			buf_printf(&bodies, "[ 00 local.get #0 %s %s #0 #%u %s %s end ] ", info->sig[1] == ':' ? "" : ones_of(info->sig[1]), wasm_op_text((enum wasm_op)op), offsets[k],
 				lane_of(info), is_store ? "" : "drop");
 	}
 	begin_functions("[ 01 60 01 7f 00 ] ", n);
@@ -307,7 +307,7 @@ static void operations_read_no_more_than_was_loaded_L7(void **state UNUSED)
 				else
 					buf_printf(&bodies, "local.get #%u ", k);
 			}
-			buf_printf(&bodies, "%s drop end ] ", info->text);
+			buf_printf(&bodies, "%s drop end ] ", wasm_op_text((enum wasm_op)op));
 		}
 	}
 	begin_functions("[ 01 60 00 00 ] ", n);
@@ -333,7 +333,7 @@ static void a_store_over_the_edge_writes_nothing_L14(void **state UNUSED)
 		buf_printf(&text,
 			MODULE TYPES "[ 01 60 01 7f 00 ] " FUNCS "[ 02 00 00 ] " MEMORIES "[ 01 00 01 ] " EXPORTS "[ 02 's' 00 00 'o' 00 01 ] " CODE
 						 "[ 02 [ 00 local.get #0 %s %s #0 #0 %s end ] [ 00 local.get #0 %s %s #0 #65500 %s end ] ] ",
-			ones_of(info->sig[1]), info->text, lane_of(info), ones_of(info->sig[1]), info->text, lane_of(info));
+			ones_of(info->sig[1]), wasm_op_text((enum wasm_op)op), lane_of(info), ones_of(info->sig[1]), wasm_op_text(op), lane_of(info));
 		guest_init(&g, text_end());
 		const uint8_t *end = vm_memory_base(vm_instance_extern(g.inst, WASM_EXTERN_MEMORY, 0).memory) + 65536;
 		for (unsigned over = 1; over <= info->access + 1u; over++) {

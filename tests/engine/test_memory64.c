@@ -68,7 +68,7 @@ static unsigned put_accesses(const struct kind *k, const uint64_t *constant, str
 				buf_printf(bodies, "[ 00 %s #%lld ", k->is64 ? "i64.const" : "i32.const", k->is64 ? (long long)*constant : (long long)(int32_t)*constant);
 			else
 				buf_printf(bodies, "[ 00 local.get #0 ");
-			buf_printf(bodies, "%s %s #64 #1 #%llu %s %s end ] ", info->sig[1] == ':' ? "" : ones_of(info->sig[1]), info->text, (unsigned long long)offsets[i],
+			buf_printf(bodies, "%s %s #64 #1 #%llu %s %s end ] ", info->sig[1] == ':' ? "" : ones_of(info->sig[1]), wasm_op_text((enum wasm_op)op), (unsigned long long)offsets[i],
 				info->imm == WASM_IMM_MEMARG_LANE ? "00" : "", is_store ? "" : "drop");
 		}
 	}
@@ -108,11 +108,11 @@ static void check_accesses(struct guest *g, const struct kind *k, uint64_t index
 			bool ok = fits(k, index, offsets[i], info->access);
 			enum trap t = guest_call(g, name_of(n), ARGS(index), (uint64_t[16]){0});
 			if (t != (ok ? TRAP_NONE : TRAP_MEMORY_OUT_OF_BOUNDS))
-				fail_msg("%s of %s at %llx + %llx: %s", info->text, k->memory, (unsigned long long)index, (unsigned long long)offsets[i], trap_text(t));
+				fail_msg("%s of %s at %llx + %llx: %s", wasm_op_text((enum wasm_op)op), k->memory, (unsigned long long)index, (unsigned long long)offsets[i], trap_text(t));
 			uint64_t at = index + offsets[i];
 			for (uint64_t b = 0; is_store && ok && b < info->access; b++) {
 				if (base[at + b] != 0xff)
-					fail_msg("%s wrote no byte at %llx", info->text, (unsigned long long)(at + b));
+					fail_msg("%s wrote no byte at %llx", wasm_op_text((enum wasm_op)op), (unsigned long long)(at + b));
 				base[at + b] = 0;
 			}
 		}

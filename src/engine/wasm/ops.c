@@ -4,7 +4,14 @@
 #define FEATURE(f) WASM_FEATURE_##f
 const struct wasm_op_info wasm_ops[WASM_OP_COUNT] = {
 #define OP(name, text, prefix, code, imm, sig, access, trap, feature) \
-	[WASM_OP_##name] = {text, prefix, WASM_IMM_##imm, access, WASM_OP_TRAP_##trap, code, FEATURE(feature), sig},
+	[WASM_OP_##name] = {prefix, WASM_IMM_##imm, access, WASM_OP_TRAP_##trap, code, FEATURE(feature), sig},
+#include "opcodes.def"
+#undef OP
+};
+
+enum { LONGEST_TEXT = 36 };
+static const char texts[WASM_OP_COUNT][LONGEST_TEXT] = {
+#define OP(name, text, ...) [WASM_OP_##name] = text,
 #include "opcodes.def"
 #undef OP
 };
@@ -61,5 +68,5 @@ const uint16_t wasm_op_by_fe[WASM_OP_FE_ROWS] = {
 
 const char *wasm_op_text(enum wasm_op op)
 {
-	return (unsigned)op < WASM_OP_COUNT ? wasm_ops[op].text : "unknown";
+	return (unsigned)op < WASM_OP_COUNT ? texts[op] : "unknown";
 }

@@ -411,15 +411,15 @@ const struct wasm_type *wasm_interned_type(uint32_t id);
 bool wasm_type_is_sub(uint32_t id, uint32_t super);
 
 // ---- opcode table -----------------------------------------------------------------------------------------------
+// Without pointers, which each start of a process would have to set.
 struct wasm_op_info {
-	const char *text;
 	uint8_t prefix;  // 0, 0xfc, 0xfd, ...
 	uint8_t imm;     // enum wasm_imm
 	uint8_t access;  // bytes of memory accessed, or 0
 	uint8_t trap;    // enum wasm_op_trap
 	uint32_t code;
 	uint32_t feature;
-	const char *sig;  // "ii:i" (i I32, l I64, f F32, d F64, v V128), "*" if validated by hand
+	char sig[12];    // "ii:i" (i I32, l I64, f F32, d F64, v V128), "*" if validated by hand
 };
 extern const struct wasm_op_info wasm_ops[WASM_OP_COUNT];
 const char *wasm_op_text(enum wasm_op op);

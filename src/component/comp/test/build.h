@@ -64,7 +64,7 @@ static inline void build__leb(struct buf *b, const char *number, bool is_signed)
 static inline bool build__instruction(struct buf *b, struct slice name)
 {
 	unsigned op = 0;
-	while (op < WASM_OP_COUNT && !slice_eq_str(name, wasm_ops[op].text))
+	while (op < WASM_OP_COUNT && !slice_eq_str(name, wasm_op_text((enum wasm_op)op)))
 		op++;
 	if (op == WASM_OP_COUNT)
 		fail_msg("no instruction '%.*s'", (int)name.len, (const char *)name.ptr);

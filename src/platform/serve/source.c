@@ -13,6 +13,8 @@
 #include "sys/sys.h"
 #include "tier/tier.h"
 
+#define LARGE (1u << 20)  // where giving pages back is worth that all processors are told
+
 struct range {
 	uint64_t at, size;
 };
@@ -189,7 +191,7 @@ static void keep_behind(void *arg)
 
 void serve__source_rests(const struct serve_source *s)
 {
-	if (s->is_caches || serve__source_is_kept(s))
+	if (s->bytes.len >= LARGE && (s->is_caches || serve__source_is_kept(s)))
 		(void)sys_discard(UNCONST(s->bytes.ptr), s->bytes.len);
 }
 

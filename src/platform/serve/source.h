@@ -20,7 +20,7 @@ void serve__source_hashes_to(struct serve_source *s, const uint8_t content[TIER_
 void serve__source_keep(struct serve_source *s, const struct wasm_module *const *modules, uint32_t n);
 // Instead of that: somebody else has these bytes; only what the file hashes to is remembered.
 void serve__source_note(const struct serve_source *s);
-// Nobody reads much of it from here on: what is mapped of it is read in again where it is wanted.
+// Nobody reads much of it from here on: what is mapped of a large file is read in again where it is wanted.
 void serve__source_rests(const struct serve_source *s);
 bool serve__source_is_kept(const struct serve_source *s);  // it is such a copy
 void serve__source_unref(struct serve_source *s);

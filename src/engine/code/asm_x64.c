@@ -71,6 +71,8 @@ bool code_cpu_detect(uint32_t *ret_features)
 
 bool code_cpu_vectors(struct code_vectors *ret)
 {
+	// Bytes of components, which the compact form has one behind the other: what their registers hold. Only where the other form lies is to be asked.
+	static const uint16_t sizes[] = {[2] = 16 * 16, [5] = 8 * 8, [6] = 16 * 32, [7] = 16 * 64};
 	unsigned a, b, c, d, low, high, end = 576;  // legacy area and header
 	if (!CPU_FEATURE_ACTIVE(XSAVE))
 		return false;
@@ -79,11 +81,13 @@ bool code_cpu_vectors(struct code_vectors *ret)
 	for (unsigned i = 2; i < 8; i++) {
 		if (!(low & VECTORS & 1u << i))
 			continue;
+		if (compact) {
+			end += sizes[i];
+			continue;
+		}
 		__cpuid_count(13, i, a, b, c, d);
-		unsigned at = !compact ? b : c & 2 ? (end + 63) & ~63u
-										   : end;
-		if (at + a > end)
-			end = at + a;
+		if (b + a > end)
+			end = b + a;
 	}
 	*ret = (struct code_vectors){.mask = low & VECTORS, .size = (end + 63) & ~63u, .compact = compact};
 	return true;

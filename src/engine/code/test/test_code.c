@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <cpuid.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -355,6 +356,21 @@ static void an_entry_of_a_jump_table_is_no_jump(void **state)
 	}
 }
 
+static void room_for_vectors_is_what_the_processor_says(void **s)
+{
+	struct code_vectors v;
+	unsigned a, b, c, d, end = 576;
+	if (!code_cpu_vectors(&v) || !v.compact)
+		skip();
+	for (unsigned i = 2; i < 32; i++) {
+		if (!(v.mask & 1u << i))
+			continue;
+		__cpuid_count(13, i, a, b, c, d);
+		end = (c & 2 ? (end + 63) & ~63u : end) + a;
+	}
+	assert_int_equal(v.size, (end + 63) & ~63u);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +383,7 @@ int main(void)
 		cmocka_unit_test(what_is_held_is_found_while_others_come_and_go),
 		cmocka_unit_test(a_jump_to_the_next_instruction_is_taken_back),
 		cmocka_unit_test(an_entry_of_a_jump_table_is_no_jump),
+		cmocka_unit_test(room_for_vectors_is_what_the_processor_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

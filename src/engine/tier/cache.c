@@ -91,10 +91,18 @@ bool tier_cache_check(char *ret_path, size_t size, struct err *ret_why)
 
 // ---- names ---------------------------------------------------------------------------------------------------------------------------
 
+static void put_hex(const struct tier_key *key, char out[65])
+{
+	for (unsigned i = 0; i < sizeof key->bytes; i++) {
+		*out++ = "0123456789abcdef"[key->bytes[i] >> 4];
+		*out++ = "0123456789abcdef"[key->bytes[i] & 0xf];
+	}
+	*out = 0;
+}
+
 static void entry_name(const struct tier_key *key, const char *kind, char out[NAME_MAX_LEN])
 {
-	for (int i = 0; i < 32; i++)
-		snprintf(out + 2 * i, 3, "%02x", key->bytes[i]);
+	put_hex(key, out);
 	snprintf(out + 64, NAME_MAX_LEN - 64, ".%s", kind);
 }
 
@@ -102,13 +110,25 @@ void tier_sha256(struct slice s, char ret[65])
 {
 	struct tier_key key;
 	tier__key_of(s, &key);
-	for (unsigned i = 0; i < sizeof key.bytes; i++)
-		snprintf(ret + 2 * i, 3, "%02x", key.bytes[i]);
+	put_hex(&key, ret);
+}
+
+// At each start of a process libcrypto asks the processor what it can, by ten CPUIDs, which take microseconds each in a virtual machine. It does here (`--wrap`,
+// meson.build) when much is hashed for the first time; the names of a warm start are hashed by what every processor has.
+enum { MUCH = 16 << 10 };
+void __real_OPENSSL_cpuid_setup(void);
+void __wrap_OPENSSL_cpuid_setup(void);
+
+void __wrap_OPENSSL_cpuid_setup(void)
+{
 }
 
 void tier__key_of(struct slice s, struct tier_key *ret)
 {
+	static pthread_once_t asked = PTHREAD_ONCE_INIT;
 	SHA256_CTX c;
+	if (s.len >= MUCH)
+		pthread_once(&asked, __real_OPENSSL_cpuid_setup);
 	SHA256_Init(&c);
 	SHA256_Update(&c, s.ptr, s.len);
 	SHA256_Final(ret->bytes, &c);

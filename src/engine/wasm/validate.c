@@ -148,8 +148,9 @@ struct wasm_scratch *wasm_scratch_new(void)
 	s->locals = mem_alloc(LIMIT_LOCALS * sizeof(*s->locals));
 	s->groups = mem_alloc(LOCAL_GROUPS * sizeof(*s->groups));
 	s->far = mem_alloc(LIMIT_LOCALS * sizeof(*s->far));
-	s->weights = mem_zalloc(LIMIT_LOCALS * sizeof(*s->weights));
-	s->is_init = mem_zalloc(LIMIT_LOCALS);
+	// Zero, and so not of the heap: of pages that were used before it would clear all.
+	s->weights = sys_map_anonymous(LIMIT_LOCALS * sizeof(*s->weights) + LIMIT_LOCALS);
+	s->is_init = s->weights ? (uint8_t *)(s->weights + LIMIT_LOCALS) : NULL;
 	s->init_order = mem_alloc(LIMIT_LOCALS * sizeof(*s->init_order));
 	if (s->stack && s->frames && s->locals && s->groups && s->far && s->weights && s->is_init && s->init_order)
 		return s;
@@ -166,8 +167,8 @@ void wasm_scratch_free(struct wasm_scratch *s)
 	mem_free(s->locals);
 	mem_free(s->groups);
 	mem_free(s->far);
-	mem_free(s->weights);
-	mem_free(s->is_init);
+	if (s->weights)
+		BUG_ON(sys_unmap(s->weights, LIMIT_LOCALS * sizeof(*s->weights) + LIMIT_LOCALS) != 0);
 	mem_free(s->init_order);
 	mem_free(s->own);
 	mem_free(s->check);

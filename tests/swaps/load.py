@@ -44,7 +44,7 @@ def conclude(name, whole, args):
 
 
 class Client:
-    """A connection that stays."""
+    """A connection that stays until it is closed: not every Python does that to one that nobody refers to any more."""
 
     def __init__(self, port):
         self.port, self.r, self.w, self.fields = port, None, None, {}
@@ -75,6 +75,24 @@ class Client:
     async def ask(self, method, path):
         await self.send(method, path)
         return await self.read_answer()
+
+    def close(self):
+        """It may be used again: by a connection anew."""
+        if self.w:
+            self.w.close()
+        self.w = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+async def ask_once(port, method, path):
+    """On a connection of its own."""
+    with Client(port) as c:
+        return await c.ask(method, path)
 
 
 class Load:
@@ -111,7 +129,8 @@ class Load:
             try:
                 status, body = await c.ask(self.method, path)
             except (OSError, ValueError, IndexError, asyncio.IncompleteReadError) as e:
-                status, body, c.w = 0, repr(e).encode(), None
+                status, body = 0, repr(e).encode()
+                c.close()
             self.times.append(time.monotonic() - began)
             if status == 200:
                 self.acknowledged += 1
@@ -119,8 +138,7 @@ class Load:
             else:
                 self.failed.append((status, body[:200]))
                 await asyncio.sleep(0.02)
-        if c.w:
-            c.w.close()
+        c.close()
 
     async def end(self):
         self.over = True
@@ -155,10 +173,10 @@ class Names(Load):
     @staticmethod
     async def count(port):
         """Of the names that are there."""
-        c = Client(port)
-        status, _ = await c.ask("GET", "/keys")
-        assert status == 200, status
-        return int(c.fields["x-count"])
+        with Client(port) as c:
+            status, _ = await c.ask("GET", "/keys")
+            assert status == 200, status
+            return int(c.fields["x-count"])
 
 
 class Tenon:
@@ -184,7 +202,7 @@ class Tenon:
         """All of them at once, each on a connection of its own, with 200."""
         end = time.monotonic() + seconds
         while True:
-            got = await asyncio.gather(*(Client(self.port).ask("GET", path) for path in paths))
+            got = await asyncio.gather(*(ask_once(self.port, "GET", path) for path in paths))
             if all(status == 200 for status, _ in got):
                 return
             assert time.monotonic() < end, f"it does not recover: {[x for x in got if x[0] != 200][:3]}"

@@ -12,7 +12,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "tests/real")]
 import servers  # noqa: E402
-from load import IN_EACH, SHARED, TALLY, Client, Load, Names, Tenon, conclude, counter, tally as tally_app  # noqa: E402
+from load import IN_EACH, SHARED, TALLY, Client, Load, Names, Tenon, ask_once, conclude, counter, tally as tally_app  # noqa: E402
 
 GUEST = SHARED / "guests/kv/kv-counter-c.wasm"
 STORE = ('type = "memory"', 'deadline = "20s"')
@@ -54,19 +54,19 @@ class Increments:
         return Load(port, self.clients)
 
     async def count(self, port):
-        status, body = await Client(port).ask("GET", "/get/n")
+        status, body = await ask_once(port, "GET", "/get/n")
         assert status in (200, 404), (status, body)
         return int(body) if status == 200 else 0
 
     async def begin(self, t):
-        c = Client(t.port)
-        for i in range(COLD):
-            assert (await c.ask("PUT", f"/set/cold-{i}"))[0] == 200
+        with Client(t.port) as c:
+            for i in range(COLD):
+                assert (await c.ask("PUT", f"/set/cold-{i}"))[0] == 200
 
     async def end(self, t):
-        c = Client(t.port)  # one that is idle for long is closed
-        for i in range(COLD):
-            assert (await c.ask("GET", f"/get/cold-{i}"))[0] == 200, f"cold-{i} is lost"
+        with Client(t.port) as c:
+            for i in range(COLD):
+                assert (await c.ask("GET", f"/get/cold-{i}"))[0] == 200, f"cold-{i} is lost"
 
     async def between(self, t, n):
         return

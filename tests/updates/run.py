@@ -12,7 +12,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "tests/swaps"), str(TOP / "tests")]
 from common import distinct  # noqa: E402
-from load import IN_EACH, TALLY, Client, Load, Names, Tenon, conclude, tally  # noqa: E402
+from load import IN_EACH, TALLY, Client, Load, Names, Tenon, ask_once, conclude, tally  # noqa: E402
 
 HELLO, OTHER = TOP / "examples/hello/hello.wasm", TOP / "examples/misbehave/misbehave.wasm"
 SAYS = {HELLO: b"Hello from a component!\n", OTHER: b"well-behaved\n"}
@@ -56,7 +56,7 @@ class Answers:
             file = fresh
         code, _, said = await t.run("update", self.component, file)
         assert code == 0, f"update {i}: {code} {said}"
-        status, body = await Client(t.port).ask("GET", "/")
+        status, body = await ask_once(t.port, "GET", "/")
         assert (status, body) == (200, SAYS[OTHER if file == fresh else HELLO]), f"update {i}: {status} {body}"
 
     async def look(self, t, load):
@@ -108,16 +108,16 @@ async def updates(t, guest, n, top):
 
 async def ask_many(port, n):
     """How many of so many requests, which follow each other on a connection, each version answered."""
-    c, counts = Client(port), {}
-    while n > 0:
-        some = min(n, PIPELINED)
-        await c.send("GET", "/", some)
-        for _ in range(some):
-            status, body = await c.read_answer()
-            assert status == 200, (status, body)
-            counts[body] = counts.get(body, 0) + 1
-        n -= some
-    c.w.close()
+    counts = {}
+    with Client(port) as c:
+        while n > 0:
+            some = min(n, PIPELINED)
+            await c.send("GET", "/", some)
+            for _ in range(some):
+                status, body = await c.read_answer()
+                assert status == 200, (status, body)
+                counts[body] = counts.get(body, 0) + 1
+            n -= some
     return counts
 
 

@@ -136,8 +136,15 @@ static inline void state_check(const struct canon_instance *i)
 		state_check_end(i, CONTAINER_OF(UNCONST(o), struct canon__end, object));
 	for (const struct canon__object *o = a->calls; o; o = o->next)
 		state_check_call(i, CONTAINER_OF(UNCONST(o), struct canon__call, object));
-	for (const struct canon__object *o = a->shareds; o; o = o->next)
-		state_check_shared(a, CONTAINER_OF(UNCONST(o), struct canon__shared, object));
+	uint32_t awaited = 0, host_ends = 0;
+	for (const struct canon__object *o = a->shareds; o; o = o->next) {
+		const struct canon__shared *s = CONTAINER_OF(UNCONST(o), struct canon__shared, object);
+		state_check_shared(a, s);
+		awaited += canon__is_awaited(s);
+		for (int writes = 0; writes < 2; writes++)
+			host_ends += s->host[writes] && !s->host[writes]->ops->is_passive;
+	}
+	BUG_ON(awaited != a->n_awaited || host_ends != a->n_host_ends);
 	state_check_threads(i);
 	BUG_ON(state_count(a->sets) + state_count(a->ends) + state_count(a->calls) + state_count(a->shareds) + state_count(a->tasks) != a->n_objects);
 }
@@ -149,7 +156,7 @@ static inline void state_check_empty(const struct canon_instance *i)
 	BUG_ON(state_handles(i) || i->n_tasks);
 	if (!a)
 		return;
-	BUG_ON(a->n_threads || a->threads || a->n_objects || a->n_host_ends || a->held || state_in_transit(a));
+	BUG_ON(a->n_threads || a->threads || a->n_objects || a->n_host_ends || a->n_awaited || a->held || state_in_transit(a));
 	BUG_ON(a->nobody.n_threads || a->nobody.outside || a->nobody.first_ready);
 	for (uint32_t c = 0; c < i->n_components; c++) {
 		const struct canon__async_component *x = &a->components[c];

@@ -9,6 +9,14 @@ from peers import Peer
 VALUES3, SOCKETS = TOP / "examples/values3/values3.wasm", TOP / "examples/sockets/sockets.wasm"
 
 
+def _still_runs(p):
+    try:
+        p.wait(0.5)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
 def _run(file, *flags):
     return subprocess.run([str(config.tenon), "run", *flags, str(file)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
 
@@ -35,6 +43,19 @@ def what_streams_bring_is_the_instances_memory():
 def what_nobody_brings_is_a_deadlock_that_says_who_waits_for_what():
     p = _run(VALUES3, "--invoke", "stuck()")
     check(p.returncode == 134 and "deadlock detected" in p.stderr and "waits for an event of a waitable set" in p.stderr and not p.stdout, f"{p}")
+
+
+def a_deadlock_is_told_beside_streams_of_the_hosts_at_which_nobody_waits():
+    stuck = FILES / "stuck.wasm"
+    for call, said, status, out in (("reads()", "five\n", 0, "5\n"), ("sits()", "", 134, "")):
+        p = subprocess.Popen([str(config.tenon), "run", "--invoke", call, str(stuck)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if said:
+            check(_still_runs(p), "it waits for what is about to come")
+            p.stdin.write(said)
+            p.stdin.flush()
+        got, err = p.stdout.read(), p.stderr.read()  # its input stays open
+        p.stdin.close()
+        check(p.wait() == status and got == out and ("deadlock detected" in err) == (status != 0), f"{call}: {p.returncode} {got} {err}")
 
 
 def sockets_speak_to_each_other_and_refuse_what_is_wrong():

@@ -245,7 +245,7 @@ struct canon_end_ops {
 	bool (*value)(struct canon_end *e, struct canon_task *t, void *native);
 	// The instance has come to its end: forget it.
 	void (*gone)(struct canon_end *e);
-	bool is_passive;  // it only takes what comes: nobody waits for it, and so a deadlock is one
+	bool is_passive;  // it only takes what comes: what is left of a call that has returned waits for nothing there, and so a deadlock is one
 	bool waits;       // of a future that a guest writes: its value stays with the guest until it is taken (canon_end_take_values)
 	bool joins;       // of a future that is read: it may come by a joint. Then `changed` tells when canon_end_future has its value, on whatever stack
 };

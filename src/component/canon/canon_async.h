@@ -125,6 +125,7 @@ struct canon__async {
 	struct canon__async_component *components;
 	struct canon__object *threads, *tasks, *calls, *sets, *ends, *shareds;
 	uint32_t n_threads, n_objects, n_host_ends;
+	uint32_t n_awaited;           // ends of guests that wait with a buffer for the host (canon__is_awaited)
 	struct canon_task nobody;     // root of threads whose root has returned
 	struct canon_task *idle;      // roots that wait until a thread can go on
 	struct canon__thread *held;   // waits in the host in the middle of a sync-typed call: nobody else goes on
@@ -288,6 +289,27 @@ void canon__notify_pending(struct canon_instance *i, struct canon__shared *s, en
 // drop of an end whose handle is gone.
 void canon__end_drop(struct canon_instance *i, struct canon__end *e);
 // The other end of the host, if it has that.
+// A guest's end waits there, and its other end is the host's, or on its way through it: the host may bring an event.
+static inline bool canon__is_awaited(const struct canon__shared *s)
+{
+	return s->pending && (s->host[false] || s->host[true] || s->number);
+}
+// One of these is about to change; has changed.
+static inline void canon__await_less(struct canon_instance *i, const struct canon__shared *s)
+{
+	i->async->n_awaited -= canon__is_awaited(s);
+}
+static inline void canon__await_more(struct canon_instance *i, const struct canon__shared *s)
+{
+	i->async->n_awaited += canon__is_awaited(s);
+}
+// Whose buffer waits; NULL: nobody's any more.
+static inline void canon__set_pending(struct canon_instance *i, struct canon__shared *s, struct canon__end *e)
+{
+	canon__await_less(i, s);
+	s->pending = e;
+	canon__await_more(i, s);
+}
 static inline struct canon_end *canon__host_of(const struct canon__end *e)
 {
 	return e->shared->host[!canon__end_is_writable(e)];

@@ -179,7 +179,7 @@ static enum trap meet_host(struct canon_instance *i, struct canon_task *task, st
 			canon__copy_done(i, e, COPY_COMPLETED);
 		return t;
 	}
-	e->shared->pending = e;
+	canon__set_pending(i, e->shared, e);
 	host->ops->changed(host);
 	return TRAP_NONE;
 }
@@ -201,7 +201,7 @@ static enum trap meet(struct canon_instance *i, struct canon_task *task, struct 
 	if (canon__host_of(e))
 		return meet_host(i, task, e, canon__host_of(e));
 	if (!p) {
-		s->pending = e;
+		canon__set_pending(i, s, e);
 		return TRAP_NONE;
 	}
 	if (p->component == e->component && !none_or_number_type(s->elem))
@@ -222,7 +222,7 @@ static enum trap meet(struct canon_instance *i, struct canon_task *task, struct 
 		canon__copy_done(i, e, COPY_COMPLETED);
 	} else {
 		canon__notify_pending(i, s, COPY_COMPLETED);
-		s->pending = e;
+		canon__set_pending(i, s, e);
 	}
 	return TRAP_NONE;
 }

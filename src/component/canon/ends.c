@@ -65,7 +65,7 @@ static enum trap deliver(struct canon_instance *i, struct canon__waitable *w, ui
 			return t;
 	}
 	if (e->reclaims) {
-		e->shared->pending = NULL;
+		canon__set_pending(i, e->shared, NULL);
 		e->reclaims = false;
 	}
 	*ret_payload = e->result | (e->shared->is_future ? 0 : e->buffer.progress << 4);
@@ -95,7 +95,7 @@ void canon__copy_done(struct canon_instance *i, struct canon__end *e, enum canon
 void canon__notify_pending(struct canon_instance *i, struct canon__shared *s, enum canon__copy_result result)
 {
 	struct canon__end *e = s->pending;
-	s->pending = NULL;
+	canon__set_pending(i, s, NULL);
 	canon__copy_done(i, e, result);
 }
 
@@ -177,7 +177,9 @@ bool canon__number(struct canon_instance *i, struct canon__shared *s)
 	}
 	a->in_transit.array[n] = s;
 	a->in_transit.n++;
+	canon__await_less(i, s);
 	s->number = n;
+	canon__await_more(i, s);
 	return true;
 }
 
@@ -219,7 +221,9 @@ struct canon__shared *canon__take_number(struct canon_instance *i, uint32_t n)
 	a->in_transit.array[n] = (struct canon__shared *)(uintptr_t)((uint64_t)a->in_transit.free << 1 | 1);
 	a->in_transit.free = n;
 	a->in_transit.n--;
+	canon__await_less(i, s);
 	s->number = 0;
+	canon__await_more(i, s);
 	return s;
 }
 

@@ -5,7 +5,9 @@
 static void attach(struct canon_instance *i, struct canon__shared *s, struct canon_end *e, const struct canon_end_ops *ops, bool writes)
 {
 	*e = (struct canon_end){.ops = ops, .instance = i, .shared = s, .writes = writes};
+	canon__await_less(i, s);
 	s->host[writes] = e;
+	canon__await_more(i, s);
 	s->ends++;
 	i->async->n_host_ends += !ops->is_passive;
 }
@@ -83,7 +85,7 @@ bool canon_end_fetch(struct canon_end *e, struct canon_task *t)
 	}
 	if (!p)
 		return true;
-	e->shared->pending = NULL;
+	canon__set_pending(i, e->shared, NULL);
 	enum trap trap = canon__host_value(i, t, p, e, false);
 	if (trap == TRAP_NONE)
 		canon__copy_done(i, p, COPY_COMPLETED);
@@ -218,14 +220,16 @@ void canon__end_take_back(struct canon_end *near)
 		return;
 	p->fills = false;
 	canon__forget_pending_event(&p->waitable);
-	e->shared->pending = p;
+	canon__set_pending(e->instance, e->shared, p);
 }
 
 // It is nobody's any more. What was shared stays, and the host's other end.
 static void detach(struct canon_end *e)
 {
 	struct canon__shared *s = e->shared;
+	canon__await_less(e->instance, s);
 	s->host[e->writes] = NULL;
+	canon__await_more(e->instance, s);
 	e->shared = NULL;
 	e->instance->async->n_host_ends -= !e->ops->is_passive;
 	s->ends--;

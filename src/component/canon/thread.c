@@ -738,13 +738,19 @@ static enum vm_wake park_root(struct canon_instance *i, struct canon_task *root)
 	return how;
 }
 
-// Nothing of the root can go on: until it is woken. Of an instance that others may come to, and of streams that the host is about to pass on, it is not known
-// that nobody ever does.
-static enum trap idle(struct canon_instance *i, struct canon_task *root)
+// The host may bring what the root waits for, by an end of its own: where a guest waits with a buffer there. What it does with the others is nothing to who
+// waits for something else; but once the call has returned (`call` NULL) that goes on, and is not cut off because a guest's thread can't.
+static bool host_brings(const struct canon__async *a, const struct canon__call *call)
+{
+	return call ? a->n_awaited : a->n_host_ends || a->in_transit.n;
+}
+
+// Nothing of the root can go on: until it is woken. Of an instance that others may come to it is not known that nobody ever does.
+static enum trap idle(struct canon_instance *i, struct canon_task *root, const struct canon__call *call)
 {
 	struct vm_fiber *f = vm_fiber_current(i->shard);
 	bool others = i->host->wake && (i->is_shared || i->n_tasks > 1);
-	bool can_be_woken = others || root->outside || i->async->nobody.outside || i->async->held || i->async->n_host_ends || i->async->in_transit.n;
+	bool can_be_woken = others || root->outside || i->async->nobody.outside || i->async->held || host_brings(i->async, call);
 	if (!can_be_woken || !f)
 		return ended_waiting(i, root, TRAP_CANON, "deadlock detected: event loop cannot make further progress");
 	if (park_root(i, root) == VM_KILLED)
@@ -763,7 +769,7 @@ enum trap canon__run_threads(struct canon_instance *i, struct canon_task *root, 
 		struct canon__thread *th = next_of(i, root);
 		if (!th)
 			th = next_of(i, &a->nobody);
-		t = th ? canon__thread_resume(i, th, CANON__HOST, false) : idle(i, root);
+		t = th ? canon__thread_resume(i, th, CANON__HOST, false) : idle(i, root, call);
 		if (t != TRAP_NONE)
 			return t;
 	}

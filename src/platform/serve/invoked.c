@@ -113,7 +113,7 @@ static void gone(struct canon_end *e UNUSED)
 // Its native value becomes the tap's number.
 static bool tap(struct serve_taps *s, const struct wit_type *type, uint32_t *number)
 {
-	static const struct canon_end_ops ops = {changed, value, gone, true};
+	static const struct canon_end_ops ops = {.changed = changed, .value = value, .gone = gone, .is_passive = true};
 	struct serve_tap *t = arena_zalloc(s->values, sizeof *t, _Alignof(struct serve_tap));
 	if (!t || !s->left || !canon_end_take(s->instance, *number, &ops, &t->end) || !VEC_PUSH(s->values, &s->taps, t, SERVE_PRINTED_MAX))
 		return fails(s, "too many streams and futures in the result");

@@ -279,6 +279,62 @@ static void code_beyond_the_bound_is_made_once_at_most(void **state)
 	guest_release(&g);
 }
 
+static void put_section(struct buf *out, uint8_t number, struct buf *part)
+{
+	buf_put_byte(out, number);
+	put_sized(out, part);
+}
+
+// So many functions of two bytes, and one that calls them all by a table.
+static void put_tiny(struct buf *out, uint32_t n)
+{
+	struct buf types = {0}, funcs = {0}, tables = {0}, exports = {0}, elems = {0}, code = {0}, f = {0};
+	buf_put(&types, "\2\x60\0\0\x60\0\1\x7f", 8);
+	put_leb(&funcs, n + 1);
+	buf_put(&tables, "\1\x70\0", 3);
+	put_leb(&tables, n);
+	buf_put(&exports, "\1\3run\0", 6);
+	put_leb(&exports, n);
+	buf_put(&elems, "\1\0\x41\0\x0b", 5);
+	put_leb(&elems, n);
+	put_leb(&code, n + 1);
+	for (uint32_t i = 0; i < n; i++) {
+		buf_put_byte(&funcs, 0);
+		put_leb(&elems, i);
+		buf_put(&code, "\2\0\x0b", 3);
+	}
+	buf_put_byte(&funcs, 1);
+	buf_put(&f, "\1\1\x7f\3\x40\x20\0\x11\0\0\x20\0\x41\1\x6a\x22\0\x41", 18);
+	put_leb(&f, n);  // below 64 in its highest seven bits
+	buf_put(&f, "\x47\x0d\0\x0b\x20\0\x0b", 7);
+	put_sized(&code, &f);
+	build_text(out, MODULE);
+	put_section(out, 1, &types);
+	put_section(out, 3, &funcs);
+	put_section(out, 4, &tables);
+	put_section(out, 7, &exports);
+	put_section(out, 9, &elems);
+	put_section(out, 10, &code);
+}
+
+// What stands for a function beside its code is within the module's bound, too: of these it is three times as much.
+static void what_stands_for_functions_is_within_the_bound(void **state)
+{
+	enum { N = 100000, FEW = 10000 };
+	struct guest g = {0};
+	struct err e = {0};
+	uint64_t result;
+	put_tiny(&g.bytes, N);
+	lazy = true;
+	assert_true(guest_compile(&g, &e));
+	lazy = false;
+	assert_true(vm_store_new(shard, &ample, &g.st, &e) && vm_instance_allocate(g.st, g.mod, NULL, 0, &g.inst, &e));
+	assert_int_equal(vm_instance_initialize(g.inst), TRAP_NONE);
+	assert_int_equal(guest_call(&g, "run", ARGS(0), &result), TRAP_CODE_LIMIT);
+	assert_true(is_there(&g, FEW) && !is_there(&g, N / 2));
+	guest_release(&g);
+}
+
 // Whoever writes over the module's bytes.
 static void bodies_are_those_that_were_validated(void **state)
 {
@@ -724,6 +780,7 @@ int main(void)
 		cmocka_unit_test(what_is_listed_by_the_thousand_is_compiled_before_or_refused),
 		cmocka_unit_test(what_takes_long_for_its_bytes_is_compiled_before),
 		cmocka_unit_test(code_beyond_the_bound_is_made_once_at_most),
+		cmocka_unit_test(what_stands_for_functions_is_within_the_bound),
 		cmocka_unit_test(bodies_are_those_that_were_validated),
 		cmocka_unit_test(its_code_can_not_be_written_L48),
 		cmocka_unit_test(compiling_is_on_nobodys_budget),

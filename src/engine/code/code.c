@@ -150,32 +150,18 @@ void code__object_free(struct code_object *o)
 		code_mapping_unref(o->mapping);
 	} else if (o->lazy) {
 		o->release(o);
-	} else {
-		if (o->text && !o->whole)
-			sys_unmap((void *)(uintptr_t)o->text, o->mapped);
-		mem_free((void *)(uintptr_t)o->funcs);
-		mem_free((void *)(uintptr_t)o->sites);
-		mem_free((void *)(uintptr_t)o->handlers);
+	} else if (o->text && !o->whole) {
+		sys_unmap((void *)(uintptr_t)o->text, o->mapped);
 	}
 	mem_free(o->longs);
 	mem_free(o->marks);
 	mem_free(o);
 }
 
-static bool copy(const void *from, size_t size, void *ret_ptr)
+// With so many bytes behind it.
+static struct code_object *object_new(const struct code_artifact *a, void *owner, size_t rows)
 {
-	void *p = mem_alloc(size ? size : 1);
-	if (!p)
-		return false;
-	if (size)
-		memcpy(p, from, size);
-	*(void **)ret_ptr = p;
-	return true;
-}
-
-static struct code_object *object_new(const struct code_artifact *a, void *owner)
-{
-	struct code_object *o = mem_zalloc(sizeof *o);
+	struct code_object *o = mem_zalloc(sizeof *o + rows);
 	if (o)
 		*o = (struct code_object){
 			.refs = 1,
@@ -190,15 +176,36 @@ static struct code_object *object_new(const struct code_artifact *a, void *owner
 	return o;
 }
 
+static size_t rows_of(const struct code_artifact *a)
+{
+	return a->nfuncs * sizeof *a->funcs + a->nhandlers * sizeof *a->handlers + a->sites_size;
+}
+
+size_t code__object_size(const struct code_artifact *a)
+{
+	return sizeof(struct code_object) + rows_of(a);
+}
+
+static const void *put(uint8_t **at, const void *from, size_t size)
+{
+	uint8_t *to = *at;
+	if (size)
+		memcpy(to, from, size);
+	*at += size;
+	return to;
+}
+
+// One block: of functions that come one by one there may be a million.
 struct code_object *code__object_of(const struct code_artifact *a, void *owner)
 {
-	struct code_object *o = object_new(a, owner);
-	if (o && copy(a->funcs, a->nfuncs * sizeof *a->funcs, &o->funcs) && copy(a->sites, a->sites_size, &o->sites) &&
-		copy(a->handlers, a->nhandlers * sizeof *a->handlers, &o->handlers))
-		return o;
-	if (o)
-		code__object_free(o);
-	return NULL;
+	struct code_object *o = object_new(a, owner, rows_of(a));
+	uint8_t *at = (uint8_t *)(o + 1);
+	if (!o)
+		return NULL;
+	o->funcs = put(&at, a->funcs, a->nfuncs * sizeof *a->funcs);
+	o->handlers = put(&at, a->handlers, a->nhandlers * sizeof *a->handlers);
+	o->sites = put(&at, a->sites, a->sites_size);
+	return o;
 }
 
 void code__tell(struct code_object *o, const struct wasm_module *m)
@@ -233,7 +240,7 @@ bool code_publish(const struct code_artifact *a, const struct wasm_module *m, vo
 bool code_publish_mapped(struct code_mapping *map, const struct code_artifact *a, const struct wasm_module *m, void *owner, struct code_object **ret,
 	struct err *e)
 {
-	struct code_object *o = object_new(a, owner);
+	struct code_object *o = object_new(a, owner, 0);
 	if (!o)
 		return err_nomem(e);
 	o->mapping = code_mapping_ref(map);

@@ -15,7 +15,7 @@ struct code_object {
 	const uint32_t *handlers;
 	uint32_t nhandlers;
 	void *owner;
-	struct code_mapping *mapping;  // text, funcs and sites lie in it; NULL: they are the object's own
+	struct code_mapping *mapping;  // text, funcs and sites lie in it; NULL: rows lie behind the object
 	void *gdb;  // what was listed for debuggers
 	struct code__lazy *lazy;    // its functions come one by one, each an object of its own; it has no funcs itself
 	void (*release)(struct code_object *o);  // of such
@@ -26,8 +26,9 @@ struct code_object {
 	uint32_t nlongs;
 };
 
-// An object with the artifact's rows and no text yet; NULL: memory is out. / Frees it, with all that it has.
+// An object with the artifact's rows and no text yet; NULL: memory is out. / Bytes that it takes. / Frees it, with all that it has.
 struct code_object *code__object_of(const struct code_artifact *a, void *owner);
+size_t code__object_size(const struct code_artifact *a);
 void code__object_free(struct code_object *o);
 // Makes it findable, and tells it to profilers and debuggers. Frees it on failure.
 NODISCARD bool code__object_list(struct code_object *o, const struct wasm_module *m, struct code_object **ret, struct err *e);
@@ -40,7 +41,8 @@ struct code__lazy {
 	int fd;  // of the text
 	uint64_t slots_size, text_max;
 	uint64_t end;  // behind the last function, from the first entry
-	uint32_t n;    // functions that are there, atomic
+	uint64_t records;  // bytes of what stands for functions beside their text: both together are within text_max
+	uint32_t n;        // functions that are there, atomic
 	struct code_object **funcs;  // of those, by address
 	struct wasm_names names;     // for profilers and debuggers, where they were asked for
 	bool has_names;

@@ -106,16 +106,20 @@ const void *code_lazy_find(const struct code_object *o, uint32_t defined)
 	return at == compiles(o, defined) ? NULL : (const void *)(uintptr_t)at;
 }
 
+static uint64_t left(const struct code__lazy *z)
+{
+	uint64_t used = align_up_u64(z->end, CODE_LAZY_ALIGN) + z->records;
+	return used < z->text_max ? z->text_max - used : 0;
+}
+
 const uint8_t *code_lazy_room(const struct code_object *o, uint64_t size)
 {
-	uint64_t at = align_up_u64(o->lazy->end, CODE_LAZY_ALIGN);
-	return at <= o->lazy->text_max && size <= o->lazy->text_max - at ? o->text + at : NULL;
+	return size <= left(o->lazy) ? o->text + align_up_u64(o->lazy->end, CODE_LAZY_ALIGN) : NULL;
 }
 
 uint64_t code_lazy_left(const struct code_object *o)
 {
-	uint64_t at = align_up_u64(o->lazy->end, CODE_LAZY_ALIGN);
-	return at < o->lazy->text_max ? o->lazy->text_max - at : CODE_LAZY_ALIGN;  // so much that a function begins
+	return max_u64(left(o->lazy), CODE_LAZY_ALIGN);  // so much that a function begins
 }
 
 void code_lazy_skip(struct code_object *o, uint64_t size)
@@ -126,7 +130,7 @@ void code_lazy_skip(struct code_object *o, uint64_t size)
 bool code_lazy_add(struct code_object *o, const struct code_artifact *a, const struct wasm_module *m, struct err *e)
 {
 	struct code__lazy *z = o->lazy;
-	const uint8_t *at = code_lazy_room(o, a->text_size);
+	const uint8_t *at = code_lazy_room(o, a->text_size + code__object_size(a));
 	struct code_object *f = at && z->n < o->nfuncs ? code__object_of(a, o->owner) : NULL;
 	if (!f)
 		return at ? err_nomem(e) : err_set(e, ERR_LIMIT, "the module's machine code would exceed %llu bytes", (unsigned long long)z->of.text_max);
@@ -139,6 +143,7 @@ bool code_lazy_add(struct code_object *o, const struct code_artifact *a, const s
 	}
 	code__tell(f, m);
 	z->end = (uint64_t)(at - o->text) + a->text_size;
+	z->records += code__object_size(a);
 	z->funcs[z->n] = f;
 	__atomic_store_n(&z->n, z->n + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(slot_of(o, a->first_func - o->first_func), (uintptr_t)at + a->funcs[0].offset, __ATOMIC_RELEASE);

@@ -185,6 +185,9 @@ static bool read_group(struct wasm__decoder *d, struct arena *scratch)
 		return false;
 	if (n > LIMIT_TYPES - first)
 		return wasm__fail_limit(&d->c, at, "types", LIMIT_TYPES);
+	// A group has room at once: what growing leaves behind is as much again. Twice as much as there is, so that many groups stay linear.
+	if (n > d->types.cap - first && !VEC_RESERVE(d->a, &d->types, (uint32_t)max_u64(n, first), LIMIT_TYPES))
+		return err_nomem(d->c.e);
 	for (uint32_t i = 0; i < n; i++)
 		if (!VEC_PUSH(d->a, &d->types, ((struct wasm_type){0}), LIMIT_TYPES))
 			return err_nomem(d->c.e);

@@ -69,6 +69,7 @@ static bool put_word(struct buf *b, wasm__word w)
 	return buf_put(b, &w, sizeof w);
 }
 
+enum { HEAD_WORDS = 4 };
 static bool put_type(struct buf *b, const struct wasm_type *t)
 {
 	wasm__word head = t->form | t->is_final << 8 | t->has_super << 9 | (uint64_t)t->super_in_group << 10;
@@ -174,7 +175,7 @@ static uint32_t intern_key(struct slice key, const struct wasm_type *types, uint
 uint32_t wasm__intern_group(const struct wasm_type *types, uint32_t n)
 {
 	struct buf key = {0};
-	bool ok = true;
+	bool ok = buf_reserve(&key, n * HEAD_WORDS * sizeof(wasm__word));
 	for (uint32_t i = 0; ok && i < n; i++)
 		ok = put_type(&key, &types[i]);
 	uint32_t first = 0;

@@ -194,7 +194,7 @@ static bool has_preview1(const struct comp_component *comp, struct err *why_not)
 
 static bool read_component(struct cli *c, struct check_component *x, struct slice *ret)
 {
-	FILE *f = cli_open_file(x->component->path, &x->why_not);
+	FILE *f = cli_open_component(x->component->path, &x->why_not);
 	bool ok = f && cli__read_stream(f, x->component->path, MAX_COMPONENT, &c->arena, ret, &x->why_not) &&
 		cli_check_head(x->component->path, *ret, true, &x->why_not);
 	if (f)

@@ -87,15 +87,26 @@ FILE *cli_open_file(const char *path, struct err *e)
 	return f;
 }
 
+// A pipe is told by its kind: opening one would wait for who writes to it. Of what isn't there whoever opens it says so.
+static bool may_be_a_file(const char *path, struct err *e)
+{
+	struct stat st;
+	if (stat(path, &st) != 0 || S_ISREG(st.st_mode))
+		return true;
+	err_set(e, ERR_ENV, S_ISDIR(st.st_mode) ? "'%s' is a folder" : "'%s' is not a file", path);
+	return err_hint(e, S_ISDIR(st.st_mode) ? "tenon up %s serves the component in a folder" : "write what it gives to a file and give that", path);
+}
+
+FILE *cli_open_component(const char *path, struct err *e)
+{
+	return may_be_a_file(path, e) ? cli_open_file(path, e) : NULL;
+}
+
 bool cli_check_file(struct serve_service_config *service, bool modules_too, struct err *e)
 {
 	const char *path = service->path;
-	// A pipe is told by its kind: opening one would wait for who writes to it.
-	struct stat st;
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-		err_set(e, ERR_ENV, S_ISDIR(st.st_mode) ? "'%s' is a folder" : "'%s' is not a file", path);
-		return err_hint(e, S_ISDIR(st.st_mode) ? "tenon up %s serves the component in a folder" : "write what it gives to a file and give that", path);
-	}
+	if (!may_be_a_file(path, e))
+		return false;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return missing_file(path, errno, e);

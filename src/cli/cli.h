@@ -78,5 +78,7 @@ NODISCARD bool cli_check_file(struct serve_service_config *service, bool modules
 NODISCARD bool cli_check_head(const char *path, struct slice head, bool modules_too, struct err *e);
 // Opens a file, pipe or device that is read once, with the same sentences. NULL: it can't be opened.
 NODISCARD FILE *cli_open_file(const char *path, struct err *e);
+// The same of a manifest's component: neither a pipe nor a device, which would keep whoever reads it waiting.
+NODISCARD FILE *cli_open_component(const char *path, struct err *e);
 
 #endif

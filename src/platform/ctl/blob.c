@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "app/app.h"
 #include "ctl_int.h"
@@ -145,9 +146,26 @@ static bool is_same_file(const struct sys_stat *a, const struct sys_stat *b)
 		is_same_time(&a->changed, &b->changed);
 }
 
+// Opening a pipe would wait for who writes to it, and keep all changes of the app waiting.
+static FILE *open_file(const char *path, struct err *e)
+{
+	struct stat st;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		err_set(e, ERR_ENV, "'%s' is not a file", path);
+		err_hint(e, "write what it gives to a file and give that");
+		return NULL;
+	}
+	FILE *f = fopen(path, "rbe");
+	if (!f)
+		err_set_errno(e, errno, "cannot open '%s'", path);
+	return f;
+}
+
 void ctl_file_look(const char *path, struct sys_stat *ret)
 {
-	FILE *f = fopen(path, "rbe");
+	struct err e;
+	err_clear(&e);
+	FILE *f = open_file(path, &e);
 	if (!f || sys_file.stat(fileno(f), false, ret) < 0)
 		*ret = (struct sys_stat){0};
 	if (f)
@@ -158,9 +176,9 @@ void ctl_file_look(const char *path, struct sys_stat *ret)
 static bool read_file(const char *path, struct buf *b, struct sys_stat *ret, struct err *e)
 {
 	struct sys_stat after = {0};
-	FILE *f = fopen(path, "rbe");
+	FILE *f = open_file(path, e);
 	if (!f)
-		return err_set_errno(e, errno, "cannot open '%s'", path);
+		return false;
 	b->max = COMPONENT_MAX;
 	int why = sys_file.stat(fileno(f), false, ret);
 	bool ok = buf_read(b, f, path, e);

@@ -529,6 +529,17 @@ def an_idle_connection_makes_room_for_others():
             c.close()
 
 
+def so_does_one_that_has_sent_a_part_of_a_head_and_no_other():
+    with Server(MISBEHAVE, "--connections", "2", "--head-timeout", "60s") as s, _connect(s) as half, _connect(s) as busy:
+        stream = busy.head(end=False, method="POST", path="/echo")
+        half.send(frame(HEADERS, END_STREAM, 1, encode_fields(half.fields())))
+        _works(s)
+        half.ends()
+        busy.send(frame(DATA, END_STREAM, stream, b"x"))
+        a = busy.answer(stream)
+        check(a.status == 200 and a.body == b"x", f"what is under way made room: {a.status} {a.body} {a.error}")
+
+
 # ---- clients of others ------------------------------------------------------------------------------------------------------------------------
 
 def curl_and_nghttp_speak_with_it():

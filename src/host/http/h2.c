@@ -557,11 +557,17 @@ static void on_conn_late(struct http_conn *c)
 	h2_session_late(session_of(c));
 }
 
+// Nothing of it is under way but a head that isn't whole.
+static bool is_idle(const struct h2_session *s)
+{
+	return !s->n || (s->n == 1 && s->conn->idle_since <= loop_now_ns(s->conn->server->loop));
+}
+
 static void on_evict(struct http_conn *c)
 {
 	struct h2_session *s = session_of(c);
 	h2_session_read(s);
-	if (c->state != CONN_OPEN || s->n)
+	if (c->state != CONN_OPEN || !is_idle(s))
 		return;
 	c->server->counters.evicted++;
 	h2_session_fail(s, NGHTTP2_NO_ERROR, HTTP_CANCEL_SERVER);

@@ -95,6 +95,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *u
 		return 0;
 	}
 	h2_stream_list(s, st, f->hd.stream_id);
+	if (s->n == 1)  // until its head is whole
+		s->conn->idle_since = sat_add_u64(loop_now_ns(s->conn->server->loop), HTTP_COMING_NS);
 	nghttp2_session_set_stream_user_data(ng, f->hd.stream_id, st);
 	return 0;
 }
@@ -132,6 +134,8 @@ static bool took_section(struct h2_session *s, struct h2_stream *st)
 	bool ok = h2_list_end(s->conn->server, &s->list);
 	bool informational = s->side->is_client && s->list.pseudo[H2_STATUS].ptr && s->list.pseudo[H2_STATUS].ptr[0] == '1';
 	s->head_by = UINT64_MAX;
+	if (s->n)
+		s->conn->idle_since = UINT64_MAX;
 	if (st && ok && informational) {
 		st->informational++;
 		h2_stream_event(st, H2_HEAD);

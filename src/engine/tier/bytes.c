@@ -2,7 +2,8 @@
 //
 // 1. Bytes can change beneath times that stay (a mapping that was written to before): what a file is known by says what it held when it was read, not what
 //    it holds. So nothing is taken from it: who finds an entry has the bytes from there, all of them, and what they hash to.
-// 2. An entry is the bytes, then a foot: what they hash to, by which it is called. One that came to another's name, or of another length, is none.
+// 2. An entry is the bytes, then a foot: what they hash to, by which it is called. One that came to another's name, or of another length, is none; nor is one whose
+//    bytes are others than the hash says, which is looked at once for each file written, as of all entries (cache.c).
 // 3. Copies of a file have one entry, and each says what it hashes to (cache.c, identity).
 #include "tier_int.h"
 
@@ -36,12 +37,27 @@ bool tier_bytes_know(int file, uint64_t size, struct tier_bytes *ret)
 	return known;
 }
 
+// That the entry's bytes are those of its hash: once.
+static bool is_whole(int cache, int fd, uint64_t size, const struct tier_key *content, const struct tier__entry *entry)
+{
+	struct tier_key found;
+	void *p = entry->checked ? NULL : sys_map_shared_read(fd, size);
+	if (!p)
+		return entry->checked;
+	tier__key_of(slice_of(p, size), &found);
+	sys_unmap(p, size);
+	bool is = memcmp(&found, content, sizeof found) == 0;
+	if (is)
+		tier__cache_note_checked(cache, content, "bytes", entry);
+	return is;
+}
+
 // Those of the cache's files that aren't these bytes are removed.
 static int open_entry(int cache, const struct tier_key *content, uint64_t size)
 {
 	struct tier__entry entry;
 	int fd = tier__cache_get(cache, content, "bytes", &entry);
-	if (fd < 0 || (entry.size == size + sizeof(struct foot) && has_foot(fd, size, content)))
+	if (fd < 0 || (entry.size == size + sizeof(struct foot) && has_foot(fd, size, content) && is_whole(cache, fd, size, content, &entry)))
 		return fd;
 	sys_close(fd);
 	tier__cache_remove(cache, content, "bytes");

@@ -169,27 +169,35 @@ static void damage(const char *at, unsigned how)
 	case 3:
 		assert_int_equal(pwrite(fd, "?", 1, 5), 1);
 		break;  // the foot's magic
-	default:
+	case 4:
 		assert_int_equal(pwrite(fd, "????", 4, 5 + 8), 4);
 		break;  // whose it is
+	default:
+		assert_int_equal(pwrite(fd, "F", 1, 0), 1);
+		break;  // what it holds
 	}
 	close(fd);
 }
 
-static void an_entry_of_another_length_or_name_is_none(void **state UNUSED)
+static void an_entry_of_another_length_name_or_content_is_none(void **state UNUSED)
 {
 	struct tier_bytes of;
 	char at[300];
 	int fd = make_file("first");
 	sleep(3);
 	assert_false(tier_bytes_know(fd, 5, &of));
-	for (unsigned how = 0; how < 5; how++) {
+	for (unsigned how = 0; how < 6; how++) {
 		keep(&of, "first");
 		assert_true(find_entry(at));
 		damage(at, how);
 		assert_int_equal(find_bytes(fd, 5, &of), -1);
 		assert_false(find_entry(at));  // it is made anew
 	}
+	keep(&of, "first");
+	assert_true(find_entry(at));
+	assert_int_equal(unlink(at), 0);
+	assert_int_equal(mkfifo(at, 0600), 0);
+	assert_int_equal(find_bytes(fd, 5, &of), -1);  // and nobody waits for who writes to it
 	close(fd);
 }
 
@@ -213,7 +221,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_was_kept_is_found_by_the_file_and_never_changes),
 		TEST(copies_have_one_entry),
-		TEST(an_entry_of_another_length_or_name_is_none),
+		TEST(an_entry_of_another_length_name_or_content_is_none),
 		TEST(without_a_cache_nothing_is_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

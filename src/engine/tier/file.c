@@ -459,6 +459,7 @@ void tier_file_write(struct tier_file *f)
 	struct write_code *w = f->compiled ? mem_zalloc(sizeof *w) : NULL;
 	if (!w)
 		return;
+	know_content(f);
 	*w = (struct write_code){.job = {.fn = write_code, .drop = write_code_drop, .must = true, .bytes = bytes_of(f->compiled, f->n_compiled)},
 		.cache = dup(f->cache),
 		.key = f->key,
@@ -644,6 +645,7 @@ void tier_file_compile_rest(struct tier_file *f, struct vm_module *const *compil
 		owner->release(owner->arg);
 		return;
 	}
+	know_content(f);
 	*r = (struct compile_rest){.job = {.fn = compile_rest, .drop = compile_rest_drop, .is_wanted = rest_is_wanted, .must = f->cache >= 0, .is_long = true},
 		.opt = f->opt,
 		.cpu = f->cpu,

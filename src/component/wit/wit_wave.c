@@ -601,7 +601,7 @@ bool wit_wave_parse_args(struct arena *a, struct slice args, const struct wit_fu
 	for (uint32_t k = i; k < t->n; k++)
 		if (t->fields[k].type->kind != WIT_OPTION)
 			return err_set_at(e, ERR_USAGE, r.at, "argument `%.*s` is missing: expected %u, found %u", SLICE_ARGS(t->fields[k].name), t->n, i);
-	if (!is_next(&r, ')') && i == t->n)
+	if (!is_next(&r, ')') && r.at < r.text.len && i == t->n)
 		return err_set_at(e, ERR_USAGE, r.at, "too many arguments: expected %u", t->n);
 	return take_char(&r, ')') && at_end(&r);
 }

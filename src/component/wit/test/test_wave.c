@@ -257,7 +257,8 @@ static void arguments_fill_the_native_parameters(void **state)
 		const char *args, *error;
 	} rows[] = {{"(1, \"x\")", NULL}, {"( 1, \"x\", 2 )", NULL}, {"(1, \"x\", some(2), none,)", NULL}, {"(1)", "argument `b` is missing"},
 		{"()", "argument `a` is missing"},
-		{"(", "expected a number at the end"}, {"(1, \"x\"", "expected `)`"}, {"(1, \"x\", 2, 3, 4)", "too many arguments"}, {"(1, 2)", "expected a string"},
+		{"(", "expected a number at the end"}, {"(1, \"x\"", "expected `)`"}, {"(1, \"x\", 2, 3", "expected `)` at the end"},
+		{"(1, \"x\", 2, 3, 4)", "too many arguments"}, {"(1, 2)", "expected a string"},
 		{"(1, \"x\") y", "nothing more"}};
 	const struct wit_func_type *f = wit_interface_func(packages.list[0]->interfaces[0], SLICE_LIT("f-many"))->type;
 	struct {

@@ -50,6 +50,8 @@ size_t sys_write_some(int fd, const void *data, size_t len);
 // A file that lines are added to, made if it is not there (for its owner, and to be read by its group). Waits for nobody to open a FIFO's other side. Returns
 // it or -errno.
 int sys_open_log(const char *path);
+// For reading, without waiting for anybody: -EINVAL where it is no regular file (a pipe, a device, a folder).
+int sys_open_regular(const char *path);
 // `fd` stands for what `from` stands for, also for who writes to it at this moment; `from` is closed. Returns 0 or -errno.
 int sys_replace(int fd, int from);
 bool sys_has_ipv6(void);

@@ -45,6 +45,18 @@ int sys_open_log(const char *path)
 	return why;
 }
 
+int sys_open_regular(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return -EINVAL;
+}
+
 uint64_t sys_descriptors_open(void)
 {
 	DIR *d = opendir("/proc/self/fd");

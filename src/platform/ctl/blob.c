@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "app/app.h"
 #include "ctl_int.h"
@@ -146,30 +145,28 @@ static bool is_same_file(const struct sys_stat *a, const struct sys_stat *b)
 		is_same_time(&a->changed, &b->changed);
 }
 
-// Opening a pipe would wait for who writes to it, and keep all changes of the app waiting.
 static FILE *open_file(const char *path, struct err *e)
 {
-	struct stat st;
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+	int fd = sys_open_regular(path);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "rb");
+	if (f)
+		return f;
+	if (fd == -EINVAL) {  // a pipe would keep all changes of the app waiting for who writes to it
 		err_set(e, ERR_ENV, "'%s' is not a file", path);
 		err_hint(e, "write what it gives to a file and give that");
 		return NULL;
 	}
-	FILE *f = fopen(path, "rbe");
-	if (!f)
-		err_set_errno(e, errno, "cannot open '%s'", path);
-	return f;
+	err_set_errno(e, fd < 0 ? -fd : errno, "cannot open '%s'", path);
+	sys_close(fd);
+	return NULL;
 }
 
 void ctl_file_look(const char *path, struct sys_stat *ret)
 {
-	struct err e;
-	err_clear(&e);
-	FILE *f = open_file(path, &e);
-	if (!f || sys_file.stat(fileno(f), false, ret) < 0)
+	int fd = sys_open_regular(path);
+	if (fd < 0 || sys_file.stat(fd, false, ret) < 0)
 		*ret = (struct sys_stat){0};
-	if (f)
-		fclose(f);
+	sys_close(fd);
 }
 
 // *ret: what it was before and after that.

@@ -247,7 +247,8 @@ static inline bool wit_name_is_annotated(const struct wit_name *n)
 {
 	return n->kind >= WIT_NAME_CONSTRUCTOR && n->kind <= WIT_NAME_STATIC;
 }
-// Does something offered under `have` serve an import of `want`? Interfaces: same path and compatible versions; else equal text.
+// Does something offered under `have` serve an import of `want`? Interfaces: same path and compatible versions (the last candidate of WASI 0.3.0 counts as the release);
+// else equal text.
 bool wit_name_serves(const struct wit_name *have, const struct wit_name *want);  // for tests
 // Of `n` names, got by `at`, the one that serves `want` best: the same text, else the newest version. SIZE_MAX: none does. The one rule for imports, for exports
 // and for what a user names.

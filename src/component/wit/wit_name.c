@@ -319,6 +319,21 @@ bool wit_name_parse(struct slice s, bool is_export, struct wit_name *ret, struct
 	return true;
 }
 
+// The last candidate of WASI 0.3.0, which today's toolchains import beside the release: its interfaces are those of the release, word for word (who links
+// compares the types all the same).
+static struct slice release_of(const struct wit_name *n)
+{
+	return slice_eq_str(n->ns, "wasi") && slice_eq_str(n->version.text, "0.3.0-rc-2026-03-15") ? SLICE_LIT("0.3.0") : n->version.text;
+}
+
+static bool versions_serve(const struct wit_name *have, const struct wit_name *want)
+{
+	struct wit_version a, b;
+	if (!have->version.pre.len && !want->version.pre.len)
+		return wit_version_compatible(&have->version, &want->version);
+	return wit_version_parse(release_of(have), false, &a) && wit_version_parse(release_of(want), false, &b) && wit_version_compatible(&a, &b);
+}
+
 bool wit_name_serves(const struct wit_name *have, const struct wit_name *want)
 {
 	if (have->kind != want->kind)
@@ -326,7 +341,7 @@ bool wit_name_serves(const struct wit_name *have, const struct wit_name *want)
 	if (have->kind != WIT_NAME_INTERFACE)
 		return slice_eq(have->text, want->text);
 	return slice_eq(have->ns, want->ns) && slice_eq(have->package, want->package) && slice_eq(have->iface, want->iface) &&
-		wit_version_compatible(&have->version, &want->version);
+		versions_serve(have, want);
 }
 
 static struct slice without_version(struct slice name)

@@ -127,6 +127,29 @@ static void versions_match_by_their_canonical_part(void **state)
 	assert_false(wit_name_serves(&have, &want));
 }
 
+static void the_last_candidate_of_wasi_3_is_the_release(void **state)
+{
+	static const struct {
+		const char *have, *want;
+		bool serves;
+	} rows[] = {
+		{"wasi:http/client@0.3.0", "wasi:http/client@0.3.0-rc-2026-03-15", true},
+		{"wasi:http/client@0.3.1", "wasi:http/client@0.3.0-rc-2026-03-15", true},
+		{"wasi:http/client@0.3.0-rc-2026-03-15", "wasi:http/client@0.3.0", true},
+		{"wasi:http/client@0.3.0-rc-2026-03-15", "wasi:http/client@0.3.0-rc-2026-03-15", true},
+		{"wasi:http/client@0.3.0", "wasi:http/client@0.3.0-rc-2026-02-09", false},
+		{"wasi:http/client@0.2.9", "wasi:http/client@0.3.0-rc-2026-03-15", false},
+		{"wasi:http/client", "wasi:http/client@0.3.0-rc-2026-03-15", false},
+		{"a:http/client@0.3.0", "a:http/client@0.3.0-rc-2026-03-15", false},
+		{"wasi:keyvalue/store@0.2.0", "wasi:keyvalue/store@0.2.0-draft", false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct wit_name have, want;
+		assert_true(wit_name_parse(slice_str(rows[i].have), true, &have, NULL) && wit_name_parse(slice_str(rows[i].want), true, &want, NULL));
+		assert_int_equal(wit_name_serves(&have, &want), rows[i].serves);
+	}
+}
+
 static void versions_have_the_order_of_semver(void **state)
 {
 	static const char *const rising[] = {"1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1",
@@ -170,6 +193,7 @@ int main(void)
 		cmocka_unit_test(refuses_names_with_the_words_of_the_specification),
 		cmocka_unit_test(takes_names_apart),
 		cmocka_unit_test(versions_match_by_their_canonical_part),
+		cmocka_unit_test(the_last_candidate_of_wasi_3_is_the_release),
 		cmocka_unit_test(versions_have_the_order_of_semver),
 		cmocka_unit_test(unique_keys_collide_where_names_do),
 	};

@@ -137,39 +137,43 @@ bool wasm__find_rules(struct wasm_scratch *s, uint32_t features)
 }
 
 // ---- scratch --------------------------------------------------------------------------------------------------------------
+// All arrays lie in one mapping: pages that no body needs are never touched, some must be zero, and nothing of a compilation stays with the heap.
+#define LAY(array, n) (s->array = (void *)(at + size), size += (n) * sizeof(*s->array), size = (size + 63) & ~(size_t)63)
+
+// From `at` on, or only: how many bytes they take.
+static size_t lay(struct wasm_scratch *s, uintptr_t at)
+{
+	size_t size = 0;
+	LAY(weights, LIMIT_LOCALS);
+	LAY(is_init, LIMIT_LOCALS);
+	LAY(init_order, LIMIT_LOCALS);
+	LAY(groups, LOCAL_GROUPS);
+	LAY(locals, LIMIT_LOCALS);
+	LAY(far, LIMIT_LOCALS);
+	LAY(stack, LIMIT_STACK_HEIGHT);
+	LAY(frames, LIMIT_CONTROL_DEPTH + 1);
+	return size;
+}
+
 struct wasm_scratch *wasm_scratch_new(void)
 {
 	struct wasm_scratch *s = mem_zalloc(sizeof(*s));
 	if (!s)
 		return NULL;
-	// Pages that no body needs are never touched.
-	s->stack = mem_alloc(LIMIT_STACK_HEIGHT * sizeof(*s->stack));
-	s->frames = mem_alloc((LIMIT_CONTROL_DEPTH + 1) * sizeof(*s->frames));
-	s->locals = mem_alloc(LIMIT_LOCALS * sizeof(*s->locals));
-	s->groups = mem_alloc(LOCAL_GROUPS * sizeof(*s->groups));
-	s->far = mem_alloc(LIMIT_LOCALS * sizeof(*s->far));
-	// Zero, and so not of the heap: of pages that were used before it would clear all.
-	s->weights = sys_map_anonymous(LIMIT_LOCALS * sizeof(*s->weights) + LIMIT_LOCALS);
-	s->is_init = s->weights ? (uint8_t *)(s->weights + LIMIT_LOCALS) : NULL;
-	s->init_order = mem_alloc(LIMIT_LOCALS * sizeof(*s->init_order));
-	if (s->stack && s->frames && s->locals && s->groups && s->far && s->weights && s->is_init && s->init_order)
-		return s;
-	wasm_scratch_free(s);
-	return NULL;
+	s->arrays = sys_map_anonymous(lay(s, 0));
+	if (!s->arrays) {
+		mem_free(s);
+		return NULL;
+	}
+	lay(s, (uintptr_t)s->arrays);
+	return s;
 }
 
 void wasm_scratch_free(struct wasm_scratch *s)
 {
 	if (!s)
 		return;
-	mem_free(s->stack);
-	mem_free(s->frames);
-	mem_free(s->locals);
-	mem_free(s->groups);
-	mem_free(s->far);
-	if (s->weights)
-		BUG_ON(sys_unmap(s->weights, LIMIT_LOCALS * sizeof(*s->weights) + LIMIT_LOCALS) != 0);
-	mem_free(s->init_order);
+	BUG_ON(sys_unmap(s->arrays, lay(s, 0)) != 0);
 	mem_free(s->own);
 	mem_free(s->check);
 	mem_free(s->signatures);

@@ -16,8 +16,11 @@ static void tell(size_t size)
 {
 	char text[1024];
 	const uintptr_t *sp = __builtin_frame_address(0);
+	uintptr_t low, high;
+	vm__stack_bounds(vm__shard, &low, &high);
+	unsigned there = (unsigned)min_u64((high - (uintptr_t)sp) / sizeof *sp, LOOK_AT);
 	int n = snprintf(text, sizeof text, "%zu", size);
-	for (unsigned i = 0; i < LOOK_AT && n < (int)sizeof text - 32; i++)
+	for (unsigned i = 0; i < there && n < (int)sizeof text - 32; i++)
 		if (is_of_the_program(sp[i]))
 			n += snprintf(text + n, sizeof text - (size_t)n, " %lx", (unsigned long)(sp[i] - (uintptr_t)__executable_start));
 	text[n++] = '\n';

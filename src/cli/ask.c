@@ -3,7 +3,7 @@
 
 #include "tier/tier.h"
 
-enum { STATUS_SECONDS = 10, ANSWER_SECONDS = 60, COMPONENT_MAX = 1 << 30 };
+enum { STATUS_SECONDS = 10, ANSWER_SECONDS = 60 };
 
 static bool nobody(struct err *e)
 {
@@ -66,7 +66,7 @@ bool cli__component_read(const char *path, struct buf *ret, char ret_sha256[65],
 	FILE *f = cli_open_file(path, e);
 	if (!f)
 		return false;
-	ret->max = COMPONENT_MAX;
+	ret->max = SERVE_COMPONENT_MAX;
 	bool ok = buf_read(ret, f, path, e) && cli_check_head(path, buf_view(ret), comp_module_has_world(buf_view(ret)), e);
 	fclose(f);
 	if (ok)

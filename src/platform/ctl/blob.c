@@ -9,7 +9,7 @@
 #include "serve/serve.h"
 #include "tier/tier.h"
 
-enum { RELEASES_KEPT = 10, COMPONENT_MAX = 1 << 30 };
+enum { RELEASES_KEPT = 10 };
 
 // ---- written ---------------------------------------------------------------------------------------------------------------------------------
 
@@ -176,7 +176,7 @@ static bool read_file(const char *path, struct buf *b, struct sys_stat *ret, str
 	FILE *f = open_file(path, e);
 	if (!f)
 		return false;
-	b->max = COMPONENT_MAX;
+	b->max = SERVE_COMPONENT_MAX;
 	int why = sys_file.stat(fileno(f), false, ret);
 	bool ok = buf_read(b, f, path, e);
 	why = why < 0 ? why : sys_file.stat(fileno(f), false, &after);

@@ -12,6 +12,7 @@ struct loop;
 struct loop_pool;
 struct serve_service;
 
+enum { SERVE_COMPONENT_MAX = 1 << 30 };  // bytes of its file
 enum serve_policy { SERVE_FRESH, SERVE_REUSE, SERVE_KEEP, SERVE_CONCURRENT };
 enum serve_init { SERVE_INIT_AUTO, SERVE_INIT_ONCE, SERVE_INIT_EACH };
 enum serve_log { SERVE_LOG_ERROR, SERVE_LOG_WARN, SERVE_LOG_INFO, SERVE_LOG_DEBUG };

@@ -78,6 +78,8 @@ static bool map_kept(struct serve_source *s, int kept, uint64_t size)
 
 static bool read_file(struct serve_source *s, uint64_t size, struct err *e)
 {
+	if (size > SERVE_COMPONENT_MAX)
+		return err_set(e, ERR_LIMIT, "it has %llu bytes, where a component may have 1 GiB", (unsigned long long)size);
 	void *p = sys_map_anonymous(size);
 	if (!p)
 		return err_nomem(e);

@@ -172,6 +172,15 @@ static void large_files_are_shared_and_refused_like_others(void **state)
 	assert_int_equal(refused(second, 0, 0), ERR_MALFORMED);
 }
 
+static void one_that_is_too_large_is_refused_unread(void **state)
+{
+	struct err e = {0};
+	write_file(first, 'l');
+	assert_int_equal(truncate(first, (off_t)SERVE_COMPONENT_MAX + 1), 0);
+	assert_null(try_load(first, &e));
+	assert_int_equal(e.code, ERR_LIMIT);
+}
+
 // ---- files that are written over while they are loaded ----------------------------------------------------------------------------------
 
 static unsigned kept_in_cache(void)
@@ -424,6 +433,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_same_bytes_are_one_component_and_stay),
 		TEST(large_files_are_shared_and_refused_like_others),
+		TEST(one_that_is_too_large_is_refused_unread),
 		TEST(one_that_is_cut_short_stays_what_it_was),
 		TEST(what_is_written_over_all_the_time_is_loaded_whole_or_refused),
 		TEST(so_without_a_cache),

@@ -199,9 +199,9 @@ static const void *put(uint8_t **at, const void *from, size_t size)
 struct code_object *code__object_of(const struct code_artifact *a, void *owner)
 {
 	struct code_object *o = object_new(a, owner, rows_of(a));
-	uint8_t *at = (uint8_t *)(o + 1);
 	if (!o)
 		return NULL;
+	uint8_t *at = (uint8_t *)(o + 1);
 	o->funcs = put(&at, a->funcs, a->nfuncs * sizeof *a->funcs);
 	o->handlers = put(&at, a->handlers, a->nhandlers * sizeof *a->handlers);
 	o->sites = put(&at, a->sites, a->sites_size);

@@ -306,6 +306,13 @@ void tier__ahead_end(struct tier__ahead *a)
 	mem_free(a);
 }
 
+void tier__ahead_cancel(struct tier__ahead *a)
+{
+	if (a)
+		atomic_store(&a->next, a->n);
+	tier__ahead_end(a);
+}
+
 struct called {
 	struct tier__called *c;
 	struct tier__ahead *ahead;
@@ -363,9 +370,7 @@ bool tier__compile_called(const struct wasm_module *const *modules, uint32_t n, 
 		tier__lazy_free(lazies[k]);
 	mem_free(lazies);
 	if (!ok) {
-		if (r.ahead)
-			r.ahead->next = r.ahead->n;  // not all is there that it would be compiled for
-		tier__ahead_end(r.ahead);
+		tier__ahead_cancel(r.ahead);  // not all is there that it would be compiled for
 		tier__called_free(r.c);
 		return false;
 	}

@@ -226,6 +226,17 @@ void tier_file_close(struct tier_file *f)
 	mem_free(f);
 }
 
+void tier_file_forget_compiled(struct tier_file *f)
+{
+	tier__ahead_cancel(f->ahead);
+	f->ahead = NULL;
+	tier__called_free(f->called);
+	f->called = NULL;
+	release_artifacts(f->compiled, f->n_compiled);
+	f->compiled = NULL;
+	f->n_compiled = 0;
+}
+
 const struct err *tier_file_cache_error(const struct tier_file *f)
 {
 	return &f->cache_error;

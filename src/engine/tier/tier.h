@@ -35,6 +35,8 @@ struct tier_file;
 NODISCARD bool tier_file_open(struct slice bytes, const struct tier_options *opt, struct tier_file **ret, struct err *e);
 // Waits for functions that are compiled ahead because nobody could wait for them: before whoever asks from outside is answered.
 void tier_file_close(struct tier_file *f);
+// The modules that were compiled go, since others are used or it failed later: nobody compiles for them any more when this returns.
+void tier_file_forget_compiled(struct tier_file *f);
 // Another thread hashes the bytes, and what asks for an entry of its own code waits for that: there is time to decode and to compile them.
 bool tier_file_hashes(const struct tier_file *f);
 // What its entries of code are called by: files of the same key have the same code. false: there is no cache, and nothing was hashed.

@@ -74,6 +74,8 @@ NODISCARD bool tier__compile_called(const struct wasm_module *const *modules, ui
 	const struct tier__over *is_over, struct tier__called **ret, struct tier__ahead **ret_ahead, struct err *e);
 // Helps, and waits for it. NULL: nothing was too large.
 void tier__ahead_end(struct tier__ahead *a);
+// Without what nobody is at yet.
+void tier__ahead_cancel(struct tier__ahead *a);
 void tier__called_free(struct tier__called *c);
 // Bytes of a body that are too many to be compiled while somebody waits, each value that is listed counted as so many.
 enum { TIER__LAZY_BODY = 48 << 10, TIER__LAZY_LISTED = 8 };

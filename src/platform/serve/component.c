@@ -178,7 +178,7 @@ static struct serve_component *find_loaded(const uint8_t key[TIER_KEY_SIZE])
 	return k;
 }
 
-// Returns it, or the one that another thread has put there meanwhile.
+// Returns it, or the one that another thread has put there meanwhile, counted for the caller.
 static struct serve_component *put(struct serve_component *k, const uint8_t key[TIER_KEY_SIZE])
 {
 	sys_mutex_lock(&lock);
@@ -192,10 +192,7 @@ static struct serve_component *put(struct serve_component *k, const uint8_t key[
 		list = k;
 	}
 	sys_mutex_unlock(&lock);
-	if (!there)
-		return k;
-	component_free(k);
-	return there;
+	return there ? there : k;
 }
 
 static bool is_wanted(void *arg)
@@ -258,13 +255,14 @@ static struct serve_component *load_shared(struct serve_source *source, struct t
 	struct serve_component *there = ok && has_key ? find_loaded(key) : NULL;
 	if (there)
 		serve__source_note(source);
-	if (there || !ok || !load(new, cached, features, &early, e)) {
-		component_free(new);
-		return there;
-	}
-	there = has_key ? put(new, key) : new;
-	if (there == new)
+	if (!there && ok && load(new, cached, features, &early, e))
+		there = has_key ? put(new, key) : new;
+	if (there == new) {
 		compile_rest(new, cached);
+	} else {
+		tier_file_forget_compiled(cached);  // a thread may be at functions of its modules still
+		component_free(new);
+	}
 	return there;
 }
 

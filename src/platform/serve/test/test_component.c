@@ -1,6 +1,7 @@
 // Components of the same bytes are one, and its bytes stay whatever becomes of the files.
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -179,6 +180,84 @@ static void one_that_is_too_large_is_refused_unread(void **state)
 	assert_int_equal(truncate(first, (off_t)SERVE_COMPONENT_MAX + 1), 0);
 	assert_null(try_load(first, &e));
 	assert_int_equal(e.code, ERR_LIMIT);
+}
+
+// ---- loaded by several at once ----------------------------------------------------------------------------------------------------------
+
+static uint8_t *put_leb(uint8_t *p, uint32_t n)
+{
+	for (; n >= 128; n >>= 7)
+		*p++ = 128 | n % 128;
+	*p++ = (uint8_t)n;
+	return p;
+}
+
+// A component of one module of functions so large that they are compiled ahead, beside whoever goes on.
+static void write_file_of_large_functions(const char *path)
+{
+	enum { N = 6, BODY = 120000 };
+	static const uint8_t head[] = {0, 'a', 's', 'm', 1, 0, 0, 0, 1, 4, 1, 0x60, 0, 0, 3, N + 1, N, 0, 0, 0, 0, 0, 0}, piece[] = {0x41, 0, 0x1a};
+	static uint8_t code[N * (BODY + 8) + 8], bytes[sizeof code + 64];
+	uint8_t *c = put_leb(code, N), *p = bytes;
+	for (unsigned f = 0; f < N; f++) {
+		c = put_leb(c, BODY + 2);
+		*c++ = 0;
+		for (unsigned i = 0; i < BODY; i++)
+			*c++ = piece[i % 3];
+		*c++ = 0x0b;
+	}
+	uint32_t n = (uint32_t)(c - code), size = (uint32_t)sizeof head + 1 + (uint32_t)(put_leb(p, n) - p) + n;
+	memcpy(p, "\0asm\x0d\0\1\0\1", 9);
+	p = put_leb(p + 9, size);
+	memcpy(p, head, sizeof head);
+	p += sizeof head;
+	*p++ = 10;
+	p = put_leb(p, n);
+	memcpy(p, code, n);
+	p += n;
+	int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0600);
+	assert_int_equal(write(fd, bytes, (size_t)(p - bytes)), p - bytes);
+	close(fd);
+}
+
+struct loader {
+	struct sys_thread thread;
+	struct serve_component *k;
+	pthread_barrier_t *all;
+};
+
+static void *load_beside(void *arg)
+{
+	struct loader *l = arg;
+	pthread_barrier_wait(l->all);
+	l->k = load(first);
+	return NULL;
+}
+
+// All but one let go of what they compiled, of which a thread is in the middle.
+static void who_loads_what_others_do_has_theirs(void **state UNUSED)
+{
+	enum { THREADS = 4, ROUNDS = 8 };
+	char command[96];
+	snprintf(command, sizeof command, "rm -rf %s/cache", root);
+	write_file_of_large_functions(first);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct loader l[THREADS] = {0};
+		pthread_barrier_t all;
+		assert_int_equal(pthread_barrier_init(&all, NULL, THREADS), 0);
+		for (unsigned i = 0; i < THREADS; i++) {
+			l[i].all = &all;
+			assert_int_equal(sys_thread_new(&l[i].thread, load_beside, &l[i]), 0);
+		}
+		for (unsigned i = 0; i < THREADS; i++)
+			sys_thread_join(&l[i].thread);
+		for (unsigned i = 0; i < THREADS; i++) {
+			assert_ptr_equal(l[i].k, l[0].k);
+			serve__component_unref(l[i].k);
+		}
+		pthread_barrier_destroy(&all);
+		(void)system(command);  // so that it is compiled again
+	}
 }
 
 // ---- files that are written over while they are loaded ----------------------------------------------------------------------------------
@@ -434,6 +513,7 @@ int main(void)
 		TEST(the_same_bytes_are_one_component_and_stay),
 		TEST(large_files_are_shared_and_refused_like_others),
 		TEST(one_that_is_too_large_is_refused_unread),
+		TEST(who_loads_what_others_do_has_theirs),
 		TEST(one_that_is_cut_short_stays_what_it_was),
 		TEST(what_is_written_over_all_the_time_is_loaded_whole_or_refused),
 		TEST(so_without_a_cache),

@@ -2,12 +2,14 @@
 #include "ask.h"
 #include "sys/sys.h"
 
+enum { ANSWER_SECONDS = 60, STOP_SECONDS = 5 };
+
 struct waiter {
 	struct cli *c;
 	const char *path;     // of the socket
 	char operation[160];  // "/v1/operations/ID"
-	const bool *stop;     // Ctrl-C
-	bool asked_to_stop;
+	const bool *stop;     // Ctrl-C, SIGTERM
+	uint64_t until;       // it was asked to end, and is waited for until then; 0: it wasn't
 	uint64_t told;        // steps
 	bool told_changes, told_imports;
 };
@@ -91,8 +93,42 @@ static void cancel(struct waiter *w)
 {
 	struct err ignored = {0};
 	struct ctl_reply reply;
-	w->asked_to_stop = true;
-	(void)cli__ask(w->c, w->path, "DELETE", w->operation, (struct slice){0}, &reply, &ignored);
+	const struct ctl_question q = {.path = w->path, .method = "DELETE", .target = w->operation, .timeout_ns = STOP_SECONDS * SECOND};
+	w->until = sys_now_ns() + STOP_SECONDS * SECOND;
+	(void)ctl_ask(&w->c->arena, &q, &reply, &ignored);
+}
+
+static bool stops(void *user)
+{
+	const struct waiter *w = user;
+	return *w->stop && !w->until;
+}
+
+// What the operation is now. Who was told to stop while it was asked has no answer: *ret is empty then.
+static bool look(struct waiter *w, const char *target, struct ctl_reply *ret, struct err *e)
+{
+	const struct ctl_question q = {.path = w->path,
+		.method = "GET",
+		.target = target,
+		.timeout_ns = (w->until ? STOP_SECONDS : ANSWER_SECONDS) * SECOND,
+		.interrupted = stops,
+		.user = w};
+	if (ctl_ask(&w->c->arena, &q, ret, e))
+		return ret->status < 300 || ctl_reply_error(json_member(ret->json, "error"), e);
+	if (!*w->stop)
+		return false;
+	err_clear(e);
+	*ret = (struct ctl_reply){0};
+	return true;
+}
+
+// It was asked to end and hasn't: it is past that, or tenon doesn't answer. Who was told to stop does.
+static bool give_up(const struct waiter *w, struct err *e)
+{
+	err_set(e, ERR_TIMEOUT, "the operation '%s' goes on", strrchr(w->operation, '/') + 1);
+	err_hint(e, "tenon history shows what becomes of it");
+	cli_print_error(e);
+	return false;
 }
 
 // Until it is over; *ret: the operation.
@@ -102,14 +138,18 @@ static bool wait_for(struct waiter *w, const struct json **ret, struct err *e)
 	struct ctl_reply reply;
 	snprintf(target, sizeof target, "%s?wait=250ms", w->operation);
 	for (;;) {
-		if (!cli__ask(w->c, w->path, "GET", target, (struct slice){0}, &reply, e))
+		if (!look(w, target, &reply, e))
 			return false;
-		tell_changes(w, reply.json);
-		tell_imports(w, reply.json);
-		tell_steps(w, reply.json);
-		if (!json_is_true(reply.json, "busy"))
-			break;
-		if (*w->stop && !w->asked_to_stop)
+		if (reply.json) {
+			tell_changes(w, reply.json);
+			tell_imports(w, reply.json);
+			tell_steps(w, reply.json);
+			if (!json_is_true(reply.json, "busy"))
+				break;
+		}
+		if (w->until && sys_now_ns() >= w->until)
+			return give_up(w, e);
+		if (*w->stop && !w->until)
 			cancel(w);
 	}
 	*ret = reply.json;

@@ -1,5 +1,5 @@
 """The control socket: where it is, its routes (with curl, as docs/control.md shows them), what comes to it from who means ill, and `tenon status`."""
-import json, os, re, shutil, signal, socket, stat, subprocess, threading, time
+import contextlib, json, os, re, shutil, signal, socket, stat, subprocess, threading, time
 
 from front import Folder, Front, ask, connect
 from harness import HELLO, MISBEHAVE, TOP, Skip, check, config
@@ -260,6 +260,95 @@ def it_survives_whoever_means_ill():
         for c in held:
             c.close()
         check(ask(s.at[0], "/").status == 200, "it doesn't serve")
+
+
+class _Stuck:
+    """What answers as a tenon whose operation never ends; `mute`: which tells nothing of it any more."""
+
+    def __init__(self, folder, mute):
+        folder.mkdir(mode=0o700)
+        self.mute, self.asked, self.held = mute, threading.Event(), []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(folder / f"{os.getpid()}.sock"))
+        self.listener.listen(16)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def answer(self, c):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            more = c.recv(4096)
+            if not more:  # it only looked whether somebody is there
+                c.close()
+                return
+            head += more
+        method, path = head.decode().split()[:2]
+        status, body = 200, {"operation": "shop-1", "state": "ready", "busy": True, "steps": []}
+        if path == "/v1/status":
+            body = {"pid": os.getpid(), "state": "ready", "apps": [{"app": "shop", "state": "ready", "components": []}]}
+        elif method == "POST":
+            status = 202
+        elif method == "DELETE":
+            status = 409
+        else:
+            self.asked.set()
+            if self.mute:
+                self.held.append(c)
+                return
+            time.sleep(0.1)
+        text = json.dumps(body).encode()
+        with c, contextlib.suppress(BrokenPipeError):  # who was told to stop is gone
+            c.sendall(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(text)) + text)
+
+    def serve(self):
+        while True:
+            threading.Thread(target=self.answer, args=(self.listener.accept()[0],), daemon=True).start()
+
+
+def who_is_told_to_stop_does_though_its_operation_goes_on():
+    with Folder() as top:
+        for mute in (False, True):
+            stuck = _Stuck(top / str(mute), mute)
+            p = subprocess.Popen([str(config.tenon), "scale", "shop/api", "--max", "3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                env={**os.environ, "TENON_CTL": str(top / str(mute))})
+            check(stuck.asked.wait(30), "it doesn't ask what became of it")
+            p.send_signal(signal.SIGTERM)
+            try:
+                _, err = p.communicate(timeout=40)
+            finally:
+                p.kill()
+            check(p.returncode == -signal.SIGTERM and "'shop-1' goes on" in err, f"{mute}: {p.returncode} {err}")
+
+
+def who_follows_leaves_places_to_who_asks():
+    with Folder() as folder, _Control(folder) as s:
+        held, heads = [], []
+        for i in range(100):
+            c = socket.socket(socket.AF_UNIX)
+            c.connect(s.socket)
+            c.settimeout(30)
+            c.sendall(f"GET /v1/apps/hello/{'logs' if i % 2 else 'events'} HTTP/1.1\r\nHost: tenon\r\n\r\n".encode())
+            held.append(c)
+        check(s.tenon("status").startswith("tenon "), "no answer")
+        for c in held:
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += c.recv(4096)
+            heads.append(head.split()[1])
+        check(heads.count(b"200") == 32 and heads.count(b"429") == 68, heads)
+        a = s.json("/v1/apps/hello/events", "GET", 429)["error"]
+        check("32 clients follow" in a["message"] and "follow=false" in a["hint"], a)
+        check(s.ask("/v1/apps/hello/logs?follow=false").status == 200, "what ends isn't answered")
+        for c in held:
+            c.close()
+        deadline = time.monotonic() + 30
+        while True:
+            with socket.socket(socket.AF_UNIX) as c:
+                c.connect(s.socket)
+                c.settimeout(30)
+                c.sendall(b"GET /v1/apps/hello/events HTTP/1.1\r\nHost: tenon\r\n\r\n")
+                if c.recv(4096).split()[1] == b"200":
+                    break
+            check(time.monotonic() < deadline, "their places are not given back")
 
 
 def the_socket_answers_while_every_shard_is_busy():

@@ -1,5 +1,5 @@
 // The life of a request: read → answered, or → waits (look) → answered, or → streams (look) → ended; or cancelled by its client at any point.
-#include "answer.h"
+#include "ctl_int.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -10,6 +10,8 @@ static void request_free(struct ctl_request *r)
 		*r->prev = r->next;
 		if (r->next)
 			r->next->prev = r->prev;
+		r->ctl->n_waiting--;
+		r->ctl->n_following -= r->follows;
 	}
 	loop_timer_cancel(r->loop, &r->timer);
 	http_exchange_release(r->x);

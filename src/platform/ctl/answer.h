@@ -31,6 +31,7 @@ struct ctl_request {
 	struct loop *loop;
 	uint64_t cursor;       // what of a stream it has
 	bool timed_out;
+	bool follows;          // a stream that goes on as long as its client does
 };
 
 // From here on it owns the exchange. NULL: there is no memory, the exchange was answered.

@@ -25,9 +25,13 @@ static void on_timer(struct loop_timer *t)
 	ctl__request_look(r);
 }
 
-void ctl__wait(struct ctl_request *r, uint64_t ns)
+bool ctl__wait(struct ctl_request *r, uint64_t ns)
 {
 	struct ctl *ctl = r->ctl;
+	if (ctl->n_waiting >= CTL_REQUESTS_WAIT || (r->follows && ctl->n_following >= CTL_STREAMS_GO_ON))
+		return false;
+	ctl->n_waiting++;
+	ctl->n_following += r->follows;
 	r->next = ctl->waiting;
 	r->prev = &ctl->waiting;
 	if (r->next)
@@ -36,6 +40,7 @@ void ctl__wait(struct ctl_request *r, uint64_t ns)
 	r->timer.fn = on_timer;
 	if (ns != UINT64_MAX)
 		loop_timer_set(ctl->loop, &r->timer, sat_add_u64(loop_now_fresh_ns(ctl->loop), ns));
+	return true;
 }
 
 struct ctl_app *ctl__app_find(struct ctl *ctl, struct slice name)
@@ -67,6 +72,13 @@ bool ctl__stream_begin(struct ctl_request *r)
 	}
 	if (ctl__request_query(r, "follow", &follow) && slice_eq_str(follow, "false"))
 		r->params[1] = SLICE_LIT("ends");
-	ctl__wait(r, UINT64_MAX);
-	return true;
+	r->follows = !r->params[1].len;
+	if (ctl__wait(r, UINT64_MAX))
+		return true;
+	struct err e;
+	err_clear(&e);
+	err_set(&e, ERR_LIMIT, "%d clients follow what happens here already", CTL_STREAMS_GO_ON);
+	err_hint(&e, "end one of them, or ask with ?follow=false");
+	ctl__answer_error(r, 429, &e);
+	return false;
 }

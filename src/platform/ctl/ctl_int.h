@@ -100,6 +100,9 @@ struct ctl_app {
 	bool gone;              // nor will be: it is here for who asks what became of that
 };
 
+// Of the connections' 64.
+enum { CTL_REQUESTS_WAIT = 48, CTL_STREAMS_GO_ON = 32 };
+
 struct ctl {
 	struct ctl_config config;
 	struct loop *loop;
@@ -113,6 +116,7 @@ struct ctl {
 	bool change_is_posted;           // any thread
 	bool turns;                // something is made ready or comes into force: one at a time, since routes are all apps'; within the lock
 	struct ctl_request *waiting;     // requests that are looked at when something has changed
+	uint32_t n_waiting, n_following; // of these: all, streams without an end
 	struct sys_mutex lock;
 	struct sys_cond moved;           // an operation's state, for who stops
 	struct ctl_app **apps;
@@ -148,8 +152,9 @@ void ctl__app_leave(struct ctl_app *app);
 // Requests that wait are looked at, soon. Any thread.
 void ctl__changed(struct ctl *ctl);
 void ctl__look_at_all(struct loop_remote *m);
-// It waits from here on, at most so long (UINT64_MAX: as long as its client does). On the control thread.
-void ctl__wait(struct ctl_request *r, uint64_t ns);
+// It waits from here on, at most so long (UINT64_MAX: as long as its client does). false: too many do, whose connections leave none to who asks something: it
+// doesn't. On the control thread.
+NODISCARD bool ctl__wait(struct ctl_request *r, uint64_t ns);
 
 // ---- op.c -------------------------------------------------------------------------------------------------------------------------------------
 struct ctl_ask {

@@ -50,11 +50,8 @@ void ctl__route_operation(struct ctl_request *r)
 		answer_usage(r, "wait is a time: 30s, 250ms, at most 300s");
 		return;
 	}
-	r->timed_out = ns == 0;
-	if (ns) {
-		r->look = look_at_operation;
-		ctl__wait(r, ns);
-	}
+	r->timed_out = ns == 0 || !ctl__wait(r, ns);
+	r->look = r->timed_out ? NULL : look_at_operation;
 	look_at_operation(r);
 }
 

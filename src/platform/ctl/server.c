@@ -3,6 +3,7 @@
 #include "serve/serve.h"
 
 enum { CONNECTIONS = 64, BACKLOG = 64, HEAD_BYTES = 16 << 10 };
+_Static_assert(CTL_REQUESTS_WAIT < CONNECTIONS, "some are left to who asks");
 
 static void on_request(void *user, struct http_exchange *x)
 {

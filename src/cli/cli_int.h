@@ -29,6 +29,9 @@ NODISCARD bool cli__read_stream(FILE *f, const char *path, size_t max, struct ar
 struct comp_component;
 NODISCARD bool cli__app_imports(struct arena *a, const struct comp_component *comp, struct app_import **ret, struct err *e);
 
+// What others wrote, for people (buf_put_printable), in the arena.
+struct slice cli__printable(struct cli *c, struct slice text);
+
 // Is there an option of that name that some command acts on?
 bool cli__option_acts(const char *name);
 // Was an option given on the command line?

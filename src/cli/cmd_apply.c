@@ -45,7 +45,7 @@ static void print_done(struct cli *c, const char *name, const struct json *o)
 	const struct json *changes = json_member(o, "changes");
 	unsigned long long release = json_number(o, "release", 0);
 	if (json_member(o, "target_keys") && !c->dry_run)
-		printf(json_member(o, "rounds") ? "the store is %.*s: %llu keys were copied\n" : "the store is %.*s\n", SLICE_ARGS(json_text(o, "target")),
+		printf(json_member(o, "rounds") ? "the store is %.*s: %llu keys were copied\n" : "the store is %.*s\n", SLICE_ARGS(cli__printable(c, json_text(o, "target"))),
 			(unsigned long long)json_number(o, "keys", 0));
 	if (changes && changes->n == 0 && !c->dry_run)
 		printf("nothing differs: release %llu of %s is in force\n", release, name);

@@ -73,12 +73,12 @@ static void print_done(struct cli *c, const char *link, const struct json *o)
 	if (cli__was_given(c, "shadow") && !c->shadow)
 		printf("%s: nothing is asked twice any more\n", link);
 	else if (cli__was_given(c, "shadow"))
-		printf("%s stays; %u%% of what is read is asked of %.*s, too: tenon status\n", link, c->shadow, SLICE_ARGS(json_text(o, "target")));
+		printf("%s stays; %u%% of what is read is asked of %.*s, too: tenon status\n", link, c->shadow, SLICE_ARGS(cli__printable(c, json_text(o, "target"))));
 	if (c->dry_run)
 		print_with(o);
 	if (c->dry_run || cli__was_given(c, "shadow"))
 		return;
-	printf("%s is %.*s: release %llu, epoch %llu", link, SLICE_ARGS(json_text(o, "target")), (unsigned long long)json_number(o, "release", 0),
+	printf("%s is %.*s: release %llu, epoch %llu", link, SLICE_ARGS(cli__printable(c, json_text(o, "target"))), (unsigned long long)json_number(o, "release", 0),
 		(unsigned long long)json_number(o, "epoch", 0));
 	if (p)
 		printf(", paused %.*s ms", SLICE_ARGS(p->text));
@@ -123,7 +123,7 @@ static int bind_import(struct cli *c, const char *app, const char *import, const
 		if (c->dry_run)
 			printf("nothing was changed\n");
 		else
-			printf("%s is %.*s: release %llu\n", import, SLICE_ARGS(json_text(o, "target")), (unsigned long long)json_number(o, "release", 0));
+			printf("%.*s is %.*s: release %llu\n", SLICE_ARGS(cli__printable(c, whole)), SLICE_ARGS(cli__printable(c, json_text(o, "target"))), (unsigned long long)json_number(o, "release", 0));
 	}
 	buf_release(&path);
 	buf_release(&body);

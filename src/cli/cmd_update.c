@@ -60,12 +60,12 @@ static bool put_file(struct cli *c, struct buf *path, struct buf *file, struct e
 }
 
 // It was refused for what the version imports besides, and is asked for again if somebody at a terminal says so.
-static bool is_accepted(const struct cli *c, const struct json *o, const struct err *e)
+static bool is_accepted(struct cli *c, const struct json *o, const struct err *e)
 {
 	char answer[16];
 	if (!o || !json_is_true(o, "unaccepted") || c->config.process.json || !sys_is_terminal(0) || !sys_is_terminal(2))
 		return false;
-	fprintf(stderr, "%s\naccept that? [y/N] ", e->text);
+	fprintf(stderr, "%.*s\naccept that? [y/N] ", SLICE_ARGS(cli__printable(c, slice_str(e->text))));
 	return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 

@@ -15,7 +15,8 @@ void cli_print_error(const struct err *e)
 		buf_put_str(&b, "\n  in: ");
 	buf_put_printable(&b, slice_str(e->where), "\n");
 	fprintf(stderr, "%.*s\n", SLICE_ARGS(buf_view(&b)));
-	buf_release(&b);
+	buf_clear(&b);
+	buf_put_printable(&b, slice_str(e->hint), "\n");
 	char place[32];
 	snprintf(place, sizeof place, ":%u:%u", e->line, e->col);
 	if (e->line && !strstr(e->where, place))  // else it was said with the file
@@ -23,7 +24,18 @@ void cli_print_error(const struct err *e)
 	else if (!e->line && e->offset != ERR_NO_OFFSET)
 		fprintf(stderr, "  at: byte 0x%llx\n", (unsigned long long)e->offset);
 	if (e->hint[0])
-		fprintf(stderr, "  hint: %s\n", e->hint);
+		fprintf(stderr, "  hint: %.*s\n", SLICE_ARGS(buf_view(&b)));
+	buf_release(&b);
+}
+
+struct slice cli__printable(struct cli *c, struct slice text)
+{
+	struct buf b = {.max = 1 << 16};
+	struct slice ret = {0};
+	if (!buf_put_printable(&b, text, "") || !slice_dup(&c->arena, buf_view(&b), &ret))
+		ret = SLICE_LIT("?");
+	buf_release(&b);
+	return ret;
 }
 
 void cli_print_backtrace(const char *lines)

@@ -116,13 +116,25 @@ bool buf_put_json_string(struct buf *b, struct slice s)
 	return buf_put_byte(b, '"');
 }
 
+// C0 and C1; what nobody sees, what turns the direction of writing, and ends of lines of Unicode's own: a name would show as another.
+static bool is_acted_on(uint32_t c)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {{0, 0x1f}, {0x7f, 0x9f}, {0xad, 0xad}, {0x61c, 0x61c}, {0x180e, 0x180e}, {0x200b, 0x200b}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
+		{0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
+	for (size_t i = 0; i < ARRAY_LEN(ranges) && c >= ranges[i].first; i++)
+		if (c <= ranges[i].last)
+			return true;
+	return false;
+}
+
 bool buf_put_printable(struct buf *b, struct slice s, const char *keep)
 {
 	for (size_t i = 0; i < s.len;) {
 		uint32_t c;
 		unsigned n = utf8_decode(slice_sub(s, i, SIZE_MAX), &c);
-		bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
-		if (n && (!control || (c && c < 0x80 && strchr(keep, (int)c)))) {
+		if (n && (!is_acted_on(c) || (c && c < 0x80 && strchr(keep, (int)c)))) {
 			buf_put_slice(b, slice_sub(s, i, n));
 		} else {
 			n = n ? n : 1;

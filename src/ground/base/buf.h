@@ -31,7 +31,8 @@ bool buf_put_byte(struct buf *b, uint8_t byte);
 bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // As a string of JSON with its quotes; what is not UTF-8 becomes U+FFFD.
 bool buf_put_json_string(struct buf *b, struct slice s);
-// For terminals and logs: control characters but `keep` (may be empty), and what is not UTF-8, become \xNN.
+// For terminals and logs: control characters but `keep` (may be empty), those that nobody sees or that turn the direction of writing, and what is not UTF-8, become
+// \xNN.
 bool buf_put_printable(struct buf *b, struct slice s, const char *keep);
 // What is left of a stream, up to b->max, which is set; `path` names it in errors. Errors: LIMIT (there is more), ENV, NOMEM.
 NODISCARD bool buf_read(struct buf *b, FILE *f, const char *path, struct err *e);

@@ -56,6 +56,23 @@ static void nothing_that_a_terminal_acts_on_is_printed(void **state)
 	expect_printable(slice_of("\0", 1), "\n", "\\x00");
 }
 
+static void what_makes_a_name_look_like_another_is_printed_as_bytes(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{"\u202egpj.exe", "\\xe2\\x80\\xaegpj.exe"},
+		{"a\u2066b\u2069", "a\\xe2\\x81\\xa6b\\xe2\\x81\\xa9"},
+		{"\u061c\u200e\u200f", "\\xd8\\x9c\\xe2\\x80\\x8e\\xe2\\x80\\x8f"},
+		{"a\u200bb\u2060\ufeff", "a\\xe2\\x80\\x8bb\\xe2\\x81\\xa0\\xef\\xbb\\xbf"},
+		{"a\u2028b\u00ad", "a\\xe2\\x80\\xa8b\\xc2\\xad"},
+		{"\U000e0041", "\\xf3\\xa0\\x81\\x81"},
+		{"\u05d0 \u0627 \u200d\u00b7\u2030 \U0001f600", "\u05d0 \u0627 \u200d\u00b7\u2030 \U0001f600"},  // letters, joiners, signs
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		expect_printable(slice_str(rows[i].text), "\n", rows[i].want);
+}
+
 static bool reads(const char *text, size_t max, struct buf *ret, struct err *e)
 {
 	FILE *f = *text ? fmemopen(UNCONST(text), strlen(text), "r") : fopen("/dev/null", "re");
@@ -96,6 +113,7 @@ int main(void)
 		cmocka_unit_test(json_escapes_each_character_once),
 		cmocka_unit_test(json_stays_utf8_whatever_it_is_given),
 		cmocka_unit_test(nothing_that_a_terminal_acts_on_is_printed),
+		cmocka_unit_test(what_makes_a_name_look_like_another_is_printed_as_bytes),
 		cmocka_unit_test(a_stream_is_read_whole_or_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@ int cli_main(int argc, char **argv)
 	int status = 2;
 	if (!cli_parse(argc, argv, &c, &e)) {
 		cli_print_error(&e);
+		status = e.code == ERR_NOMEM ? err_exit_status(e.code) : status;
 	} else if (c.help || (c.command == CLI_NONE && !c.version)) {
 		cli_print_help(c.command);
 		status = c.help ? 0 : 2;

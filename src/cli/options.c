@@ -680,7 +680,7 @@ bool cli_parse(int argc, char **argv, struct cli *c, struct err *e)
 			if (!choose_command(c, arg, e))
 				return false;
 		} else if (!VEC_PUSH(&c->arena, &c->args, arg, CLI_MAX_ARGS)) {
-			return err_set(e, ERR_USAGE, "more than %d arguments", CLI_MAX_ARGS);
+			return c->args.len < CLI_MAX_ARGS ? err_nomem(e) : err_set(e, ERR_USAGE, "more than %d arguments", CLI_MAX_ARGS);
 		}
 	}
 	return check_whole(c, e);

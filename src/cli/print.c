@@ -14,7 +14,10 @@ void cli_print_error(const struct err *e)
 	if (e->where[0])
 		buf_put_str(&b, "\n  in: ");
 	buf_put_printable(&b, slice_str(e->where), "\n");
-	fprintf(stderr, "%.*s\n", SLICE_ARGS(buf_view(&b)));
+	if (b.failed)
+		fprintf(stderr, "error: out of memory\n");
+	else
+		fprintf(stderr, "%.*s\n", SLICE_ARGS(buf_view(&b)));
 	buf_clear(&b);
 	buf_put_printable(&b, slice_str(e->hint), "\n");
 	char place[32];

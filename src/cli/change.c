@@ -137,7 +137,7 @@ static bool wait_for(struct waiter *w, const struct json **ret, struct err *e)
 	char target[200];
 	struct ctl_reply reply;
 	snprintf(target, sizeof target, "%s?wait=250ms", w->operation);
-	for (;;) {
+	for (struct arena_mark before = arena_mark(&w->c->arena);; arena_rewind(&w->c->arena, before)) {  // it may take hours
 		if (!look(w, target, &reply, e))
 			return false;
 		if (reply.json) {

@@ -3,6 +3,7 @@ import contextlib, json, os, re, shutil, signal, socket, stat, subprocess, threa
 
 from front import Folder, Front, ask, connect
 from harness import HELLO, MISBEHAVE, TOP, Skip, check, config
+from writing import until
 
 ROUTES = re.compile(r'^ROUTE\((\w+), "([A-Z]+)", "([^"]+)", ([012]), "([^"]*)"\)$', re.M)
 
@@ -263,11 +264,11 @@ def it_survives_whoever_means_ill():
 
 
 class _Stuck:
-    """What answers as a tenon whose operation never ends; `mute`: which tells nothing of it any more."""
+    """What answers as a tenon whose operation never ends; `mute`: which tells nothing of it any more; `looks`: or ends after so many, each answered by much."""
 
-    def __init__(self, folder, mute):
+    def __init__(self, folder, mute=False, looks=0):
         folder.mkdir(mode=0o700)
-        self.mute, self.asked, self.held = mute, threading.Event(), []
+        self.mute, self.looks, self.asked, self.held = mute, looks, threading.Event(), []
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(folder / f"{os.getpid()}.sock"))
         self.listener.listen(16)
@@ -294,7 +295,11 @@ class _Stuck:
             if self.mute:
                 self.held.append(c)
                 return
-            time.sleep(0.1)
+            if self.looks:
+                self.looks -= 1
+                body |= {"busy": self.looks > 0, "all": "x" * 400000}
+            else:
+                time.sleep(0.1)
         text = json.dumps(body).encode()
         with c, contextlib.suppress(BrokenPipeError):  # who was told to stop is gone
             c.sendall(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(text)) + text)
@@ -307,7 +312,7 @@ class _Stuck:
 def who_is_told_to_stop_does_though_its_operation_goes_on():
     with Folder() as top:
         for mute in (False, True):
-            stuck = _Stuck(top / str(mute), mute)
+            stuck = _Stuck(top / str(mute), mute=mute)
             p = subprocess.Popen([str(config.tenon), "scale", "shop/api", "--max", "3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                 env={**os.environ, "TENON_CTL": str(top / str(mute))})
             check(stuck.asked.wait(30), "it doesn't ask what became of it")
@@ -317,6 +322,13 @@ def who_is_told_to_stop_does_though_its_operation_goes_on():
             finally:
                 p.kill()
             check(p.returncode == -signal.SIGTERM and "'shop-1' goes on" in err, f"{mute}: {p.returncode} {err}")
+
+
+def who_waits_for_an_operation_needs_no_memory_for_what_it_has_read():
+    with Folder() as top:
+        stuck = _Stuck(top / "ctl", looks=250)
+        _tenon({"TENON_CTL": str(top / "ctl")}, "scale", "shop/api", "--max", "3")
+        check(stuck.looks == 0, stuck.looks)
 
 
 def who_follows_leaves_places_to_who_asks():
@@ -340,15 +352,15 @@ def who_follows_leaves_places_to_who_asks():
         check(s.ask("/v1/apps/hello/logs?follow=false").status == 200, "what ends isn't answered")
         for c in held:
             c.close()
-        deadline = time.monotonic() + 30
-        while True:
+
+        def follows():
             with socket.socket(socket.AF_UNIX) as c:
                 c.connect(s.socket)
                 c.settimeout(30)
                 c.sendall(b"GET /v1/apps/hello/events HTTP/1.1\r\nHost: tenon\r\n\r\n")
-                if c.recv(4096).split()[1] == b"200":
-                    break
-            check(time.monotonic() < deadline, "their places are not given back")
+                return c.recv(4096).split()[1] == b"200"
+
+        check(until(follows), "their places are not given back")
 
 
 def the_socket_answers_while_every_shard_is_busy():

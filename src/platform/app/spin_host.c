@@ -83,6 +83,8 @@ bool app__spin_host(struct app__load *l, struct app_text *t)
 		return true;
 	if (!split(l, t, &o))
 		return false;
+	if (slice_eq_str(o.host, "all"))
+		return cannot(l, t, "names a host that means any in tenon's rules", "write * for any");
 	bool is_any = slice_eq_str(o.scheme, "*"), in = is_inside(o.host);
 	const char *port = own_port(o.scheme);
 	if (in || (!is_any && !port && !slice_eq_str(o.scheme, "tcp") && !slice_eq_str(o.scheme, "udp"))) {

@@ -95,6 +95,19 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
 	return ok;
 }
 
+// C0 and C1; what nobody sees, what turns the direction of writing, and ends of lines of Unicode's own: a name would show as another.
+static bool is_acted_on(uint32_t c)
+{
+	static const struct {
+		uint32_t first, last;
+	} ranges[] = {{0, 0x1f}, {0x7f, 0x9f}, {0xad, 0xad}, {0x61c, 0x61c}, {0x180e, 0x180e}, {0x200b, 0x200b}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
+		{0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
+	for (size_t i = 0; i < ARRAY_LEN(ranges) && c >= ranges[i].first; i++)
+		if (c <= ranges[i].last)
+			return true;
+	return false;
+}
+
 bool buf_put_json_string(struct buf *b, struct slice s)
 {
 	buf_put_byte(b, '"');
@@ -107,26 +120,13 @@ bool buf_put_json_string(struct buf *b, struct slice s)
 			buf_printf(b, "\\%c", (char)c);
 		else if (c == '\n')
 			buf_put_str(b, "\\n");
-		else if (c < 0x20 || (c >= 0x7f && c < 0xa0))
+		else if (c < 0x10000 && is_acted_on(c))
 			buf_printf(b, "\\u%04x", c);
 		else
 			buf_put_slice(b, slice_sub(s, i, n));
 		i += n ? n : 1;
 	}
 	return buf_put_byte(b, '"');
-}
-
-// C0 and C1; what nobody sees, what turns the direction of writing, and ends of lines of Unicode's own: a name would show as another.
-static bool is_acted_on(uint32_t c)
-{
-	static const struct {
-		uint32_t first, last;
-	} ranges[] = {{0, 0x1f}, {0x7f, 0x9f}, {0xad, 0xad}, {0x61c, 0x61c}, {0x180e, 0x180e}, {0x200b, 0x200b}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
-		{0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
-	for (size_t i = 0; i < ARRAY_LEN(ranges) && c >= ranges[i].first; i++)
-		if (c <= ranges[i].last)
-			return true;
-	return false;
 }
 
 bool buf_put_printable(struct buf *b, struct slice s, const char *keep)

@@ -29,7 +29,8 @@ bool buf_put_slice(struct buf *b, struct slice s);
 bool buf_put_str(struct buf *b, const char *text);
 bool buf_put_byte(struct buf *b, uint8_t byte);
 bool buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-// As a string of JSON with its quotes; what is not UTF-8 becomes U+FFFD.
+// As a string of JSON with its quotes; what is not UTF-8 becomes U+FFFD, what buf_put_printable writes as bytes an escape (below U+10000), since lines of JSON are
+// printed on terminals too.
 bool buf_put_json_string(struct buf *b, struct slice s);
 // For terminals and logs: control characters but `keep` (may be empty), those that nobody sees or that turn the direction of writing, and what is not UTF-8, become
 // \xNN.

@@ -33,6 +33,8 @@ static void json_escapes_each_character_once(void **state)
 	expect_json(SLICE_LIT("r\xc3\xa4ksm\xc3\xb6rg\xc3\xa5s"), "\"r\xc3\xa4ksm\xc3\xb6rg\xc3\xa5s\"");
 	expect_json(slice_of("\0", 1), "\"\\u0000\"");
 	expect_json(SLICE_LIT("\xc2\x9b"), "\"\\u009b\"");
+	expect_json(SLICE_LIT("\u202egpj.exe\u2028\ufeff"), "\"\\u202egpj.exe\\u2028\\ufeff\"");
+	expect_json(SLICE_LIT("\u200d\U0001f600"), "\"\u200d\U0001f600\"");
 }
 
 static void json_stays_utf8_whatever_it_is_given(void **state)

@@ -201,6 +201,9 @@ bool seam_net_rule_parse(struct arena *a, struct slice text, struct seam_net_rul
 		ret->scheme = (enum seam_net_scheme)i;
 		host = slice_sub(host, strlen(schemes[i]), host.len);
 	}
+	for (size_t i = 0; i + 2 < host.len; i++)
+		if (memcmp(host.ptr + i, "://", 3) == 0)
+			return bad_rule(e, text, ret->scheme ? "it has two schemes" : "the schemes are http, https, tcp and udp");
 	if (host.len && host.ptr[host.len - 1] == '/' && ret->scheme)
 		host.len--;
 	if (!split_port(text, &host, ret, e))

@@ -48,6 +48,16 @@ static bool is_token(struct slice s)
 	return is_of(s, "!#$%&'*+-.^_`|~");
 }
 
+// Methods are told apart by case: one that is a well-known one but for that would never be asked for. NULL: it is none of these.
+static const char *meant_method(struct slice s)
+{
+	static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (s.len == strlen(known[i]) && strncasecmp((const char *)s.ptr, known[i], s.len) == 0 && !slice_eq_str(s, known[i]))
+			return known[i];
+	return NULL;
+}
+
 static bool is_sha256(struct slice s)
 {
 	size_t hex = 0;
@@ -152,6 +162,11 @@ bool app__check_text(struct app__load *l, enum app__format f, const struct app_t
 	if (!fits(f, s)) {
 		fail_text(l, t, t->is_secret ? "%s can't be '%.80s' with the values of its variables" : "%s can't be '%.80s'", key);
 		return l->e ? err_hint(l->e, "%s", app__format_what(f)) : false;
+	}
+	const char *meant = f == APP__FORMAT_method ? meant_method(s) : NULL;
+	if (meant) {
+		fail_text(l, t, "%s: no request has the method '%.80s'", key);
+		return l->e ? err_hint(l->e, "methods are told apart by case: %s", meant) : false;
 	}
 	if (f == APP__FORMAT_source && strstr(t->text, "://")) {
 		fail_text(l, t, "%s: '%.80s' is no path", key);

@@ -38,6 +38,20 @@ static bool literal(struct app__load *l, const struct app_text *route, struct sl
 	return true;
 }
 
+// Parameters as other routers write them: {id}, <id>. None of these signs stands in a path as it is; escaped they are literals.
+static bool is_foreign_param(struct app__load *l, const struct app_text *route, struct slice s)
+{
+	size_t n = 0;
+	while (n < s.len && s.ptr[n] != '{' && s.ptr[n] != '}' && s.ptr[n] != '<' && s.ptr[n] != '>')
+		n++;
+	if (n == s.len)
+		return false;
+	app__fail(l, route->at, "the route '%.80s': a path has no { } < or >", route->raw);
+	if (l->e)
+		err_hint(l->e, "a parameter is a whole part and written :name, as /api/:id; the sign itself is %%%02X", s.ptr[n]);
+	return true;
+}
+
 static bool parse_part(struct app__load *l, const struct app_text *route, struct slice s, bool is_last, struct app_route_part *ret)
 {
 	if (slice_eq_str(s, "...")) {
@@ -48,6 +62,8 @@ static bool parse_part(struct app__load *l, const struct app_text *route, struct
 		return wrong_route(l, route, is_last ? "a slash at its end" : "two slashes in a row");
 	if (slice_eq_str(s, ".") || slice_eq_str(s, ".."))
 		return wrong_route(l, route, "dot segments are resolved before routes are matched");
+	if (is_foreign_param(l, route, s))
+		return false;
 	if (s.ptr[0] != ':') {
 		ret->kind = APP_PART_LITERAL;
 		return literal(l, route, s, &ret->text);

@@ -6,11 +6,33 @@
 struct follower {
 	const bool *stop;
 	bool at_end;  // of a line
+	bool json;
 };
 
 static bool stops(void *user)
 {
 	return *((struct follower *)user)->stop;
+}
+
+// Of a server that logs to a terminal lines are texts.
+static bool print_object(struct slice line)
+{
+	struct arena a;
+	struct json *o = NULL;
+	struct err ignored;
+	struct buf b = {.max = 1 << 20};
+	arena_init(&a, 8 << 20);
+	if (json_parse(&a, line, &o, &ignored) && o->kind == JSON_OBJECT) {
+		buf_put_slice(&b, line);
+	} else {
+		buf_put_str(&b, "{\"line\":");
+		buf_put_json_string(&b, line);
+		buf_put_byte(&b, '}');
+	}
+	bool ok = !b.failed && fwrite(b.ptr, 1, b.len, stdout) == b.len;
+	buf_release(&b);
+	arena_release(&a);
+	return ok;
 }
 
 // A line of server-sent events: the data of each is a line of the log.
@@ -19,7 +41,7 @@ static bool on_line(void *user, struct slice line)
 	struct follower *f = user;
 	if (slice_starts_with(line, SLICE_LIT("data: "))) {
 		line = slice_sub(line, 6, SIZE_MAX);
-		f->at_end = fwrite(line.ptr, 1, line.len, stdout) == line.len && putchar('\n') != EOF && fflush(stdout) == 0;
+		f->at_end = (f->json ? print_object(line) : fwrite(line.ptr, 1, line.len, stdout) == line.len) && putchar('\n') != EOF && fflush(stdout) == 0;
 		if (!f->at_end)
 			return false;
 	}
@@ -34,7 +56,7 @@ int cli__command_logs(struct cli *c, struct err *e)
 {
 	struct ask_tenon t;
 	const struct json *app;
-	struct follower f = {.at_end = true};
+	struct follower f = {.at_end = true, .json = c->config.process.json};
 	struct buf target = {.max = 4096};
 	struct ctl_reply reply;
 	if (!cli__ask_app(c, c->args.len ? c->args.ptr[0] : NULL, &t, &app, e))

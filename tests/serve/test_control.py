@@ -1,7 +1,7 @@
 """The control socket: where it is, its routes (with curl, as docs/control.md shows them), what comes to it from who means ill, and `tenon status`."""
-import contextlib, json, os, re, shutil, signal, socket, stat, subprocess, threading, time
+import contextlib, json, os, pty, re, shutil, signal, socket, stat, subprocess, threading, time
 
-from front import Folder, Front, ask, connect
+from front import Folder, Front, ask, connect, where
 from harness import HELLO, MISBEHAVE, TOP, Skip, check, config
 from writing import until
 
@@ -422,6 +422,25 @@ def logs_print_what_was_said_and_go_on():
         check(follower.wait(20) == -signal.SIGINT, follower.returncode)
         check(len(s.tenon("logs").splitlines()) == len(lines) + 1, "a follower that left")
         check("no app 'x' runs" in s.tenon("logs", "x", status=5), "logs x")
+        check(s.tenon("logs", "--json") == s.tenon("logs") == s.tenon("--json", "logs"), "its lines are objects")
+
+
+def logs_are_objects_where_asked_for_also_of_a_server_at_a_terminal():
+    main, side = pty.openpty()
+    with Folder() as folder:
+        env = {**os.environ, "TENON_CTL": str(folder)}
+        process = subprocess.Popen([str(config.tenon), "serve", str(MISBEHAVE), "--addr", "127.0.0.1:0"], stdout=subprocess.PIPE, stderr=side, env=env, text=True)
+        try:
+            ask(where(process.stdout.readline().split()[1]), "/trap")
+            look = lambda *more: subprocess.run([str(config.tenon), "logs", *more], capture_output=True, text=True, env=env, timeout=60).stdout.splitlines()
+            texts = _once(look, lambda lines: any("trap" in line for line in lines))
+            check(texts and not any(line.startswith("{") for line in texts), texts)
+            check([json.loads(line) for line in look("--json")] == [{"line": line} for line in texts], look("--json"))
+        finally:
+            process.kill()
+            process.communicate()
+            os.close(main)
+            os.close(side)
 
 
 def top_shows_a_second_in_eighty_columns():

@@ -137,6 +137,11 @@ static bool find_function(struct job *j, const struct wit_wave_call *call, struc
 	const struct comp_extern *x = comp_find_interface(j->deployment.comp, call->iface);
 	if (call->iface.len && !x) {
 		err_set(e, ERR_USAGE, "no exported interface '%.*s'", SLICE_ARGS(call->iface));
+		for (uint32_t i = 0; i < plan->nexport_funcs; i++) {
+			struct slice name = plan->export_funcs[i].interface;
+			if (slice_eq(slice_sub(name, 0, slice_find(name, '@')), slice_sub(call->iface, 0, slice_find(call->iface, '@'))))
+				return err_hint(e, "there is %.*s", SLICE_ARGS(name));
+		}
 		return err_hint(e, "tenon inspect shows what the component exports");
 	}
 	for (uint32_t i = 0; i < plan->nexport_funcs; i++) {

@@ -1,5 +1,6 @@
 // tenon check: what a component imports and exports, against what its manifest links, grants and calls. It is read, not run.
 #include "check.h"
+#include "up.h"
 #include "wasi/wasi.h"
 
 #include <errno.h>
@@ -134,14 +135,14 @@ static bool is_linked(const struct check_component *c, struct slice interface)
 	return false;
 }
 
-static bool find_denied(struct cli *c, const struct comp_component *comp, struct check_component *ret, struct err *e)
+static bool find_denied(struct cli *c, const struct app *app, const struct comp_component *comp, struct check_component *ret, struct err *e)
 {
 	struct inspect x = {.arena = &c->arena, .comp = comp};
 	if (!inspect_grants(&x, e))
 		return false;
 	for (uint32_t i = 0; i < x.grants.len; i++) {
 		const struct inspect_grant *g = &x.grants.ptr[i];
-		struct check_denied d = {g->interface, g->line};
+		struct check_denied d = {g->interface, app_grant_line(app, g->flag, g->line)};
 		if (!g->line || is_granted(ret->component, g->flag) || is_linked(ret, g->interface))
 			continue;
 		if (!VEC_PUSH(&c->arena, &ret->denied, d, UINT32_MAX))
@@ -202,6 +203,14 @@ static bool read_component(struct cli *c, struct check_component *x, struct slic
 	return ok;
 }
 
+// Folders that the manifest gives: `up` opens them.
+static void look_at_folders(const struct app *app, struct check_component *x)
+{
+	for (uint32_t i = 0; i < x->component->files.n && x->why_not.code == ERR_NONE; i++)
+		if (!cli__up_folder(app, &x->component->files.list[i], &x->why_not))
+			return;
+}
+
 bool check_component(struct cli *c, const struct app *app, const struct app_component *component, struct check_component *ret, struct err *e)
 {
 	struct comp_component *comp;
@@ -212,14 +221,17 @@ bool check_component(struct cli *c, const struct app *app, const struct app_comp
 	options.features = COMP_FEATURES_ALL;
 	if (!read_component(c, ret, &bytes))
 		return true;
+	if (component->sha256.text && !serve_check_sha256(component->path, bytes, component->sha256.text, &ret->why_not))
+		return true;
 	ret->is_module = wasm_is_module(bytes) && !comp_module_has_world(bytes);
 	if (ret->is_module || !comp_decode(&c->arena, bytes, &options, &comp, &ret->why_not) || !comp_can_run(comp, &ret->why_not))
 		return true;
 	if (!has_preview1(comp, &ret->why_not))
 		return true;
 	ret->is_read = true;
-	if (!bind_imports(c, app, comp, ret, e) || !find_denied(c, comp, ret, e))
+	if (!bind_imports(c, app, comp, ret, e) || !find_denied(c, app, comp, ret, e))
 		return false;
 	check_exports(app, comp, ret);
+	look_at_folders(app, ret);
 	return true;
 }

@@ -35,10 +35,12 @@ static bool take_pairs(struct up *u, const struct app_pairs *from, struct serve_
 	return true;
 }
 
-static bool take_files(struct up *u, const struct app_component *from, struct serve_service_config *ret, struct err *e)
+static bool take_files(struct up *u, const struct app *app, const struct app_component *from, struct serve_service_config *ret, struct err *e)
 {
 	for (uint32_t i = 0; i < from->files.n; i++) {
 		const struct app_file *f = &from->files.list[i];
+		if (!cli__up_folder(app, f, e))
+			return false;
 		struct serve_folder folder = {f->path, f->guest.text, !f->write.value};
 		if (!VEC_PUSH(u->arena, &ret->folders, folder, CLI_MAX_DIRS))
 			return err_set(e, ERR_LIMIT, "more than %d folders", CLI_MAX_DIRS);
@@ -99,6 +101,7 @@ bool cli__up_component(struct up *u, const struct app *app, const struct app_com
 	struct serve_config standard;
 	serve_limits_default(&standard, true);
 	*ret = (struct serve_service_config){.name = from->item.name, .path = from->path, .limits = standard.service.limits, .sha256 = from->sha256.text, .is_called = true};
+	ret->words = app->format == APP_SPIN ? SERVE_WORDS_SPIN : SERVE_WORDS_TENON;
 	ret->no_cache = u->c->config.service.no_cache;
 	ret->poison_upper = u->c->config.service.poison_upper;
 	ret->features_on = u->c->config.service.features_on;
@@ -117,7 +120,7 @@ bool cli__up_component(struct up *u, const struct app *app, const struct app_com
 		return false;
 	if (ret->asks_https)
 		ret->ca = u->c->config.service.ca;
-	return take_pairs(u, &from->env, ret, true, e) && take_pairs(u, &from->config, ret, false, e) && take_files(u, from, ret, e) && take_network(u, from, ret, e);
+	return take_pairs(u, &from->env, ret, true, e) && take_pairs(u, &from->config, ret, false, e) && take_files(u, app, from, ret, e) && take_network(u, from, ret, e);
 }
 
 static bool take_one(struct up *u, const struct app *app, const struct app_component *from, struct serve_app_config *ret, struct err *e)

@@ -1,9 +1,9 @@
 """tenon up of a spin.toml: what a component imports of Spin's world and isn't given links to a denial, whatever it is."""
-import os, tempfile
+import json, os, subprocess, tempfile
 from pathlib import Path
 
 from assemble import *
-from harness import SHARED, Many, Server, Skip, check
+from harness import SHARED, TOP, Many, Server, Skip, check, config
 
 NE, OR, EQ = b"\x47", b"\x72", b"\x46"
 
@@ -95,3 +95,28 @@ def keys_come_as_a_stream_of_several_pages():
                     check(body.decode() == ",".join(names) + "\n", f"{len(body)} bytes")
         finally:
             del os.environ["TENON_STATE"]
+
+
+def what_would_grant_a_request_is_said_in_the_words_of_the_manifest():
+    fetch, out, private = TOP / "examples/fetch/fetch.wasm", "http://127.0.0.1:9", "which leads to an address that was not named; "
+    route = '[[trigger.http]]\nroute = "/..."\ncomponent = "a"\n[component.a]\nsource = "{}"\n{} = {{ UPSTREAM = "127.0.0.1:9" }}\n{}\n'
+    heads = {"spin.toml": ('spin_manifest_version = 2\n[application]\nname = "a"\n', "environment"), "tenon.toml": ('tenon = 1\n[app]\nname = "a"\n', "env")}
+    for name, grant, said, line in (
+            ("spin.toml", "", f'; allowed_outbound_hosts = ["{out}"] would grant it', 'allowed_outbound_hosts = ["https://HOST"]'),
+            ("spin.toml", 'allowed_outbound_hosts = ["http://*:*"]', f"{private}its address in `allowed_outbound_hosts` would grant it", None),
+            ("tenon.toml", "", f'; network = ["{out}"] would grant it', 'network = ["https://HOST"]'),
+            ("tenon.toml", 'network = ["all"]', f'{private}private = ["RANGE"], or its address in `network`, would grant it', None)):
+        head, env = heads[name]
+        with tempfile.TemporaryDirectory() as top:
+            (Path(top) / name).write_text(head + route.format(fetch, env, grant))
+            asked = subprocess.run([str(config.tenon), "check", top], capture_output=True, text=True, timeout=60)
+            check(asked.returncode == 0 and (f" is given nothing; {line} would\n" in asked.stdout if line else " would" not in asked.stdout), asked)
+            os.environ["TENON_CTL"] = top + "/ctl"
+            try:
+                with Server(top, command="up") as s:
+                    check(s.get("/").status >= 400, "nothing is granted")
+                    check(s.logged(json.dumps(said)[1:-1]) == 1, s.log_text())
+                    told = subprocess.run([str(config.tenon), "explain", "a"], capture_output=True, text=True, timeout=60).stdout
+                    check(f" is given nothing; {line} would\n" in told if line else told and " would" not in told, told)
+            finally:
+                del os.environ["TENON_CTL"]

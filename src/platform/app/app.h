@@ -332,6 +332,12 @@ bool app_link_is_store(const struct app_link *l);
 
 // A path of a request, perhaps with a query, as it stands in one.
 bool app_is_target(struct slice s);
+// ERR_USAGE, with the names that there are; false.
+bool app_no_component(const struct app *app, const char *name, struct err *e);
+bool app_no_link(const struct app *app, const char *name, struct err *e);
+bool app_no_variable(const struct app *app, struct slice name, struct err *e);
+// What grants the same in the app's own format: `line` of a tenon.toml (grants.def), in a spin.toml what its `flag` is there.
+const char *app_grant_line(const struct app *app, const char *flag, const char *line);
 enum { APP_WARM_MAX = 64 };  // of them before an image is taken
 
 // A quantity as manifests and flags have it: unit 't': "500ms", "1.5s" in nanoseconds; 'b': "64KiB" in bytes; '%': "1%" in hundredths of a percent; 'n': a count;

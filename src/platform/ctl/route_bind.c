@@ -128,7 +128,7 @@ static bool run(struct ctl_op *op, struct err *e)
 	const struct app *app = op->app->model->app;
 	const struct app_component *c = app_component_find(app, b->component);
 	if (!c)
-		return err_set(e, ERR_USAGE, "the app has no component '%s'", b->component);
+		return app_no_component(app, b->component, e);
 	if (!link_target_parse(&op->arena, slice_str(b->target), slice_of("", 0), &t, e))
 		return false;
 	const char *now = link_now(app, c, b->import);
@@ -138,7 +138,7 @@ static bool run(struct ctl_op *op, struct err *e)
 		return copy(op, b, &t, now, e);
 	snprintf(name, sizeof name, "%.*s", SLICE_ARGS(slice_sub(t.name, 0, 63)));
 	if (t.kind == LINK_TARGET_LINK && !app_link_find(app, name))
-		return err_set(e, ERR_USAGE, "the app has no link @%s", name);
+		return app_no_link(app, name, e);
 	if (t.kind == LINK_TARGET_LINK && now && strcmp(now, name) == 0)
 		return err_set(e, ERR_REFUSED, "%s:%s is bound to @%s already", b->component, b->import, name);
 	if (t.kind != LINK_TARGET_LINK && !is_free(app, base, name))

@@ -498,7 +498,7 @@ static bool run(struct ctl_op *op, struct err *e)
 	if (!op->app->model)
 		return ctl__is_stopped(op, e);
 	if (!app_link_find(op->app->model->app, ask->link))
-		return err_set(e, ERR_USAGE, "the app has no link @%s", ask->link);
+		return app_no_link(op->app->model->app, ask->link, e);
 	if (ask->promote && !is_shadow(op, ask->link, ask->target))
 		return err_set(e, ERR_REFUSED, "%s is no shadow of @%s any more", ask->target, ask->link);
 	if (ask->shadows && !ask->percent)

@@ -242,6 +242,17 @@ static void put_target(struct ctl_request *r, const char *link)
 	buf_release(&target);
 }
 
+// The line that would grant it, of the app's own format.
+static const char *grant_line(struct ctl_request *r, const struct serve_import_facts *f)
+{
+	struct ctl *ctl = r->ctl;
+	sys_mutex_lock(&ctl->lock);
+	const struct ctl_app *app = ctl__app_find(ctl, r->params[0]);
+	const char *line = f->flag && app && app->model ? app_grant_line(app->model->app, f->flag, f->line) : f->line;
+	sys_mutex_unlock(&ctl->lock);
+	return line;
+}
+
 static void put_import(void *user, const struct serve_import_facts *f)
 {
 	struct telling *t = user;
@@ -259,7 +270,7 @@ static void put_import(void *user, const struct serve_import_facts *f)
 		put_target(t->r, f->link);
 	}
 	if (f->line)
-		put_text(b, "grant", f->line);
+		put_text(b, "grant", grant_line(t->r, f));
 	buf_put_byte(b, '}');
 }
 

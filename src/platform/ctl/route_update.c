@@ -310,7 +310,7 @@ static bool run(struct ctl_op *op, struct err *e)
 	if (!op->app->model)
 		return ctl__is_stopped(op, e);
 	if (u->component && !find_component(op, u->component))
-		return err_set(e, ERR_USAGE, "the app has no component '%s'", u->component);
+		return app_no_component(op->app->model->app, u->component, e);
 	if ((u->kind == SPLIT || u->kind == PROMOTE) && !is_tried(op, u))
 		return err_set(e, ERR_REFUSED, "component %s: there is no version that is tried", u->component);
 	switch (u->kind) {
@@ -545,7 +545,7 @@ static bool put_variables(struct ctl_request *r, const struct ctl_op *op, struct
 		return err_set(e, ERR_REFUSED, "this app isn't changed while it runs: it has no manifest");
 	for (const struct json *m = r->body ? r->body->first : NULL; m; m = m->next) {
 		if (!is_variable(op, m->name))
-			return err_set(e, ERR_USAGE, "the app has no variable '%.*s'", SLICE_ARGS(slice_sub(m->name, 0, 64)));
+			return app_no_variable(op->app->model->app, m->name, e);
 		if (!put_variable(op, m, b, e))
 			return false;
 	}

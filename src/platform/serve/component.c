@@ -13,17 +13,20 @@ static struct serve_component *list;
 
 // ---- the file ------------------------------------------------------------------------------------------------------------------------
 
+bool serve_check_sha256(const char *path, struct slice file, const char *pinned, struct err *e)
+{
+	char text[65];
+	tier_sha256(file, text);
+	if (strcasecmp(text, pinned) == 0)
+		return true;
+	err_set(e, ERR_INVALID, "'%s' is not the component that was pinned: its sha256 is %s", path, text);
+	return err_hint(e, "the one that was pinned is %s", pinned);
+}
+
 // What a manifest pins.
 static bool check_hash(const struct serve_service_config *c, struct slice file, struct err *e)
 {
-	char text[65];
-	if (!c->sha256)
-		return true;
-	tier_sha256(file, text);
-	if (strcmp(text, c->sha256) == 0)
-		return true;
-	err_set(e, ERR_INVALID, "'%s' is not the component that was pinned: its sha256 is %s", c->path, text);
-	return err_hint(e, "the one that was pinned is %s", c->sha256);
+	return !c->sha256 || serve_check_sha256(c->path, file, c->sha256, e);
 }
 
 // ---- decoding and compiling ----------------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ static bool fill_grants(struct serve_deployment *d, struct err *e)
 	g->max_files = c->limits.open_files;
 	g->max_file_size = c->limits.file_size;
 	g->log_denial = serve__log_denial;
-	g->log_ctx = UNCONST(d->process);
+	g->log_ctx = d;
 	return open_folders(d, e);
 }
 

@@ -61,6 +61,7 @@ static void tell(void *user, const struct comp_import *i, const struct seam_bind
 		const struct grant *g = b->link ? NULL : grant_of(l->version, i);
 		bool granted = g && is_granted(&l->version->deployment.grants, g->flag);
 		f.line = g && !granted ? g->line : NULL;
+		f.flag = f.line ? g->flag : NULL;
 		f.grant = granted ? g->flag : NULL;
 		f.is_denied = strcmp(f.provider, "denied") == 0;
 	}

@@ -427,9 +427,28 @@ void serve__log_message(void *ctx, struct seam_task *task, uint8_t level, struct
 	put_line(&b);
 }
 
+// What the flag is in a manifest. `before` begins the flag; its argument ends at a blank, and stands where %.*s is.
+static const struct {
+	const char *before, *tenon, *spin;
+} flags[] = {
+	{"--net ", "network = [\"%.*s\"]", "allowed_outbound_hosts = [\"%.*s\"]"},
+	{"--listen-tcp ", "listen = [\"tcp://%.*s\"]", "listen = [\"tcp://%.*s\"] of a tenon.toml"},
+	{"--listen-udp ", "listen = [\"udp://%.*s\"]", "listen = [\"udp://%.*s\"] of a tenon.toml"},
+	{"--private", "private = [\"RANGE\"], or its address in `network`,", "its address in `allowed_outbound_hosts`"},
+};
+
 void serve__log_denial(void *ctx, enum seam_deny kind, const char *what, const char *flag)
 {
-	serve__log(ctx, SERVE_LOG_WARN, "denied: %s; %s would grant it", what, flag);
+	const struct serve_deployment *d = ctx;
+	enum serve_words words = d->config->words;
+	char line[512];
+	snprintf(line, sizeof line, "%s", flag);
+	for (size_t i = 0; i < ARRAY_LEN(flags) && words != SERVE_WORDS_FLAGS; i++) {
+		size_t n = strlen(flags[i].before);
+		if (strncmp(flag, flags[i].before, n) == 0)
+			snprintf(line, sizeof line, words == SERVE_WORDS_SPIN ? flags[i].spin : flags[i].tenon, (int)strcspn(flag + n, " "), flag + n);
+	}
+	serve__log(d->process, SERVE_LOG_WARN, "denied: %s; %s would grant it", what, line);
 }
 
 void serve__log_listens(void *ctx, const char *address)

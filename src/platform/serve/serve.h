@@ -53,6 +53,8 @@ struct serve_folder {
 	const char *host, *guest;
 	bool read_only;
 };
+// Who says what a component is granted: in whose words a denial names what would.
+enum serve_words { SERVE_WORDS_FLAGS, SERVE_WORDS_TENON, SERVE_WORDS_SPIN };
 // What stands behind a service: a component, what it is given, how its instances live.
 struct serve_service_config {
 	const char *name;  // of the component in its app; NULL: the stem of the file
@@ -92,6 +94,7 @@ struct serve_service_config {
 	const struct seam_offer *offers;  // the same, known before  // for tests
 	uint32_t n_offers;
 	struct http_quota *quota;  // connections to servers that its app has; as long as the process; NULL: no bound
+	enum serve_words words;
 	bool is_called;  // others may call it: it need not answer requests
 	bool no_cache;
 	bool poison_upper;  // debug mode of the compiler
@@ -348,7 +351,8 @@ struct serve_import_facts {
 	struct slice import;
 	const char *interface, *provider;  // NULL: types alone, which need nobody
 	const char *link, *rule;           // NULL: no link
-	const char *line;                  // of the manifest, that would grant it; NULL: it is granted, or needs no grant
+	const char *line;                  // of a tenon.toml, that would grant it; NULL: it is granted, or needs no grant
+	const char *flag;                  // what `line` is on the command line ("net"); NULL: a link
 	const char *grant;                 // what is granted of it, by its flag ("net"); NULL: nothing is, or there is nothing to grant
 	bool is_denied;                    // it is linked to a denial
 };
@@ -415,6 +419,8 @@ struct serve_outcome {
 int serve_invoke(const struct serve_config *c, const char *invoke, struct serve_outcome *ret, struct err *e);
 // Is the file a core module with worlds, which is served as a component (comp_module_has_world)?
 bool serve_file_has_world(int fd);
+// Is the file the one of that SHA-256 (64 hexadecimal digits)? ERR_INVALID, with both: it is not. `path`: what it is called.
+NODISCARD bool serve_check_sha256(const char *path, struct slice file, const char *pinned, struct err *e);
 // Runs the command that a component exports (wasi:cli/run). Returns the exit status.
 int serve_command(const struct serve_config *c, struct serve_outcome *ret, struct err *e);
 // What stands behind an import: an interface, and who has it. NULL: nothing does.

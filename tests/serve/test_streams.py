@@ -274,11 +274,23 @@ def a_stream_of_handles_ends_where_there_is_no_room_for_them():
         _all_well(server, ["some", "all"])
 
 
-def handles_that_come_with_much_beside_them_come_one_by_one():
+def handles_that_come_with_much_beside_them_come_all_the_same():
     routes = {"laden": _goes(LADEN, 9, 45), "all": _goes(ALL, 10, 55), "closed": _tells("closed", 19)}
     with _things(routes) as app, app.up() as server:
         _all_well(server, ["laden", "all"])
         _until(server, "/closed")
+
+
+def the_handles_of_a_value_that_is_too_large_are_still_the_givers():
+    """He closes those that did not come, the 13th and the 14th, and his other calls go on."""
+    routes = {"laden": _goes(LADEN, 14, 78), "all": _goes(ALL, 10, 55), "closed": _tells("closed", 24), "value": _goes(LADEN, 3, 6)}
+    with _things(routes) as app, app.up() as server:
+        _all_well(server, ["laden"])
+        check(server.logged("a value of it is larger than 1 MiB, which is the most over a link"), server.log_text()[-2000:])
+        _all_well(server, ["all"])
+        _until(server, "/closed")
+        _all_well(server, ["value"])
+        check("unknown handle" not in server.log_text(), server.log_text()[-2000:])
 
 
 def a_handle_of_another_instance_ends_the_stream_that_has_it():

@@ -284,7 +284,8 @@ bool canon_end_room(const struct canon_end *e, uint8_t **ret, size_t *ret_len);
 // So many of them were read or written; 0 of 0: we are ready.
 void canon_end_move(struct canon_end *e, size_t n);
 // Of a readable end with elements other than bytes: the next n <= *ret_len of what the guest's end waits with, as native values into `native`; their parts lie
-// in e->arena. As task `t`. false: it traps, and was told why. The same of a future's one value, where the end waits (canon_end_ops).
+// in e->arena. As task `t`. false: it traps, and was told why; a value that there was no room for (TRAP_OUT_OF_MEMORY) has all of its handles still. The same of a
+// future's one value, where the end waits (canon_end_ops).
 NODISCARD bool canon_end_take_values(struct canon_end *e, struct canon_task *t, size_t n, void *native);
 // The same of a stream of anything else: n > 0 values are there, for which there is room. They go into the guest's buffer when it is told, by ops->value one
 // after the other; the end may not be dropped before.
@@ -296,6 +297,9 @@ void canon_end_drop(struct canon_end *e);
 // What a native value points to is copied into `a`, and the value points there. As work where `exec` is not NULL: else it is one moment, in which nobody else runs.
 // TRAP_OUT_OF_MEMORY, or what ended the work.
 NODISCARD enum trap canon_value_copy_parts(const struct wit_type *type, void *native, struct arena *a, struct abi_exec *exec);
+// Calls `visit` for each handle, stream and future in a native value, which it may put another number in place of; stops at false and returns it.
+typedef bool canon_visit(void *ctx, const struct wit_type *type, uint32_t *number);
+bool canon_value_handles(const struct wit_type *type, void *native, canon_visit *visit, void *ctx);
 // The task whose guest code runs in the instance; NULL: none does.
 struct canon_task *canon_instance_running(const struct canon_instance *i);
 

@@ -111,6 +111,8 @@ struct canon__cx {
 	bool between;        // lifted strings keep their encoding: they go on to another component
 	bool keeps_lends;    // of `subtask`: it may outlive the arena
 	bool copy;           // lifted strings and lists are copied, else they may point into the memory
+	bool defers;         // canon__load leaves the index of what it would take from the table (canon__load_whole)
+	uint32_t n_ends;     // streams and futures that it left so
 	enum trap trap;      // why something returned false
 	struct canon_task *task;         // that runs
 	struct canon_scope *scope;       // borrow scope when lowering
@@ -138,6 +140,8 @@ bool canon__copy(struct canon__cx *cx, void *dst, const void *src, uint64_t n);
 
 // Values (lift.c, lower.c). `t` is never NULL; dst and src are native.
 bool canon__load(struct canon__cx *cx, uint64_t ptr, const struct wit_type *t, void *dst);
+// The same, and no handle is taken but with all of the value: none where there was no room for it (TRAP_OUT_OF_MEMORY).
+bool canon__load_whole(struct canon__cx *cx, uint64_t ptr, const struct wit_type *t, void *dst);
 bool canon__lift_flat(struct canon__cx *cx, const uint64_t **vi, const struct wit_type *t, void *dst);
 bool canon__store(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t ptr);
 bool canon__lower_flat(struct canon__cx *cx, const void *src, const struct wit_type *t, uint64_t **vo);
@@ -401,6 +405,8 @@ bool canon__lower_own(struct canon__cx *cx, uint32_t rep, const struct wit_type 
 bool canon__lower_borrow(struct canon__cx *cx, uint32_t rep, const struct wit_type *t, uint32_t *ret_index);
 // lift_stream, lift_future, lower_stream, lower_future (ends.c); the native value is a number that leads to what both ends share.
 bool canon__lift_async_value(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret);
+// Room for the numbers of so many that are lifted.
+NODISCARD bool canon__numbers_reserve(struct canon_instance *i, uint32_t n);
 bool canon__lower_async_value(struct canon__cx *cx, uint32_t n, const struct wit_type *t, uint32_t *ret);
 // The callee's resolution has been delivered: nothing is lent any more (C33).
 bool canon__deliver_resolve_many(struct canon__cx *cx, struct canon__subtask *s);

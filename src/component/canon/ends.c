@@ -156,25 +156,37 @@ void canon__end_drop(struct canon_instance *i, struct canon__end *e)
 
 // ---- passing ----
 
+// The first entry is nobody's. A handle table has room for fewer than MAX_TABLE_LENGTH of them, and so has this one.
+bool canon__numbers_reserve(struct canon_instance *i, uint32_t n)
+{
+	struct canon__async *a = canon__async_get(i);
+	uint64_t want = a ? 1 + (uint64_t)a->in_transit.n + n : UINT64_MAX, cap = a && a->in_transit.cap ? a->in_transit.cap : 16;
+	if (want > MAX_TABLE_LENGTH)
+		return false;
+	while (cap < want)
+		cap *= 2;
+	if (cap == a->in_transit.cap)
+		return true;
+	struct canon__shared **array = pool_realloc(&i->head.pool, a->in_transit.array, cap * sizeof *array);
+	if (!array)
+		return false;
+	a->in_transit.array = array;
+	a->in_transit.cap = (uint32_t)cap;
+	if (!a->in_transit.len)
+		array[a->in_transit.len++] = NULL;
+	return true;
+}
+
 bool canon__number(struct canon_instance *i, struct canon__shared *s)
 {
+	if (!canon__numbers_reserve(i, 1))
+		return false;
 	struct canon__async *a = i->async;
 	uint32_t n = a->in_transit.free;
-	if (n) {
+	if (n)
 		a->in_transit.free = (uint32_t)((uintptr_t)a->in_transit.array[n] >> 1);
-	} else {
-		if (a->in_transit.len == a->in_transit.cap) {
-			uint32_t cap = a->in_transit.cap ? a->in_transit.cap * 2 : 16;
-			struct canon__shared **array = pool_realloc(&i->head.pool, a->in_transit.array, cap * sizeof *array);
-			if (!array)
-				return false;
-			a->in_transit.array = array;
-			a->in_transit.cap = cap;
-			if (!a->in_transit.len)
-				array[a->in_transit.len++] = NULL;
-		}
+	else
 		n = a->in_transit.len++;
-	}
 	a->in_transit.array[n] = s;
 	a->in_transit.n++;
 	canon__await_less(i, s);

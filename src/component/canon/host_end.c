@@ -171,7 +171,7 @@ bool canon_end_take_values(struct canon_end *near, struct canon_task *t, size_t 
 	cx.copy = true;
 	cx.arena = near->arena;
 	for (size_t k = 0; elem && k < n; k++)
-		if (!canon__work(&cx, VM_WORK_ITEM) || !canon__load(&cx, p->buffer.ptr + k * canon__size(cx.wide, elem), elem, (uint8_t *)native + k * elem->size64))
+		if (!canon__work(&cx, VM_WORK_ITEM) || !canon__load_whole(&cx, p->buffer.ptr + k * canon__size(cx.wide, elem), elem, (uint8_t *)native + k * elem->size64))
 			return false;
 	advance(e, p, n);
 	if (e->shared->is_future) {

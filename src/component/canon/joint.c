@@ -9,8 +9,8 @@
 // 3. Either end may go first: by its guest, or with its instance. A stream is over then. A future that nobody will write any more is lost: another value stands
 //    in for its own where the type has one for that (an error), else it never comes. It is no trap: the reader may share its instance with others.
 //    Handles in them are made the taker's as soon as they were taken (canon_joint_ops.pass), and closed where they are never given.
-// 4. A value that is none of its type ends the giver's instance. One that is too large, or that the taker has no room for, or a handle in which can't pass, ends
-//    the stream; a future is lost.
+// 4. A value that is none of its type ends the giver's instance. One that is too large, or that the taker has no room for, ends the
+//    stream, and its handles are still the giver's; so does one with a handle that can't pass, whose handles are closed. A future is lost.
 // 5. Of several in a row the last one copies: what it has taken lies in the instance where it is read. A row has an end, CANON_JOINTS_MAX: each is looked at, and
 //    on the stack, when an end of it changes.
 #include "canon_async.h"
@@ -97,7 +97,7 @@ static void pair(struct canon_joint *j, struct canon_end *r, const struct canon_
 static void failed(struct canon_joint *j, struct canon_end *r, struct canon_task *task)
 {
 	const struct canon_trap *trap = task->trap;
-	bool is_full = trap->trap == TRAP_OUT_OF_MEMORY, has_memory = !j->to.instance->head.pool.over;
+	bool is_full = trap->trap == TRAP_OUT_OF_MEMORY, has_memory = !j->to.instance->head.pool.over && !r->instance->head.pool.over;
 	forget_values(j, true);
 	if (is_full)
 		j->why_lost = "the value of this future was too large to come over a link, or there was no memory for it (--memory)";
@@ -127,16 +127,14 @@ static void go_on(const struct canon_joint *j)
 		joint_of(w)->passed = true;
 }
 
-// How many are taken at once. One that there is no room for beside others is taken again, alone: what has handles can't be, some of them were taken already.
-// Without a string or list it has as much room beside others as alone.
+// How many are taken at once.
 static uint32_t batch_of(const struct canon_joint *j)
 {
-	bool is_any_size = has_handles(j) && j->elem->flags & WIT_HAS_PTR;
-	return is_any_size || (j->elem && j->elem->size64 > PIECE / BATCH) ? 1 : BATCH;
+	return j->elem && j->elem->size64 > PIECE / BATCH ? 1 : BATCH;
 }
 
-// At most so many, and not many more than PIECE bytes of them. Those before one that there is no room for pass: it is the first next time. *ret_why: one could
-// not be taken or passed, and is gone; NULL.
+// At most so many, and not many more than PIECE bytes of them. Those before one that there is no room for pass: it is the first next time, alone, with
+// all of its handles. *ret_why: one could not be passed, and is gone; NULL.
 static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n, const char **ret_why)
 {
 	size_t size = j->elem ? j->elem->size64 : 0;
@@ -148,10 +146,8 @@ static bool take(struct canon_joint *j, struct canon_task *task, uint32_t n, con
 	}
 	for (; j->n < n && (!j->n || j->arena.used < PIECE); j->n++) {
 		uint8_t *value = j->values + j->n * size;
-		if (!canon_end_take_values(&j->from, task, 1, value)) {
-			*ret_why = j->n && has_handles(j) ? "there was no memory for the handles of a value of it (--memory)" : NULL;
+		if (!canon_end_take_values(&j->from, task, 1, value))
 			return j->n && task->trap->trap == TRAP_OUT_OF_MEMORY;
-		}
 		go_on(j);
 		if (has_handles(j) && !pass(j, value, ret_why))
 			break;

@@ -160,6 +160,21 @@ static uint64_t load_word(const struct canon__cx *cx, uint64_t ptr, unsigned k)
 	return v;
 }
 
+// What leaves the table.
+static bool take(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret)
+{
+	return t->kind == WIT_OWN ? canon__lift_own(cx, index, t, ret) : canon__lift_async_value(cx, index, t, ret);
+}
+
+static bool load_taken(struct canon__cx *cx, uint32_t index, const struct wit_type *t, uint32_t *ret)
+{
+	if (!cx->defers)
+		return take(cx, index, t, ret);
+	cx->n_ends += t->kind != WIT_OWN;
+	*ret = index;
+	return true;
+}
+
 bool canon__load(struct canon__cx *cx, uint64_t ptr, const struct wit_type *t, void *dst)
 {
 	switch ((enum wit_kind)t->kind) {
@@ -214,19 +229,37 @@ bool canon__load(struct canon__cx *cx, uint64_t ptr, const struct wit_type *t, v
 	case WIT_FLAGS:
 		wit_discriminant_store(dst, t->discriminant_size, mask_flags(t, wit_discriminant_load(canon__at(cx, ptr), t->discriminant_size)));
 		return true;
-	case WIT_OWN:
-		return canon__lift_own(cx, load_u32(cx, ptr), t, dst);
 	case WIT_BORROW:
 		return canon__lift_borrow(cx, load_u32(cx, ptr), t, dst);
+	case WIT_OWN:
 	case WIT_STREAM:
 	case WIT_FUTURE:
-		return canon__lift_async_value(cx, load_u32(cx, ptr), t, dst);
+		return load_taken(cx, load_u32(cx, ptr), t, dst);
 	case WIT_ERROR_CONTEXT:
 		return not_supported(cx, t);
 	case WIT_N_KINDS:
 		break;
 	}
 	return canon__fail(cx, TRAP_NOT_IMPLEMENTED, "unknown kind of type");
+}
+
+static bool take_deferred(void *ctx, const struct wit_type *t, uint32_t *index)
+{
+	return take(ctx, *index, t, index);
+}
+
+// Whatever may want memory comes first.
+bool canon__load_whole(struct canon__cx *cx, uint64_t ptr, const struct wit_type *t, void *dst)
+{
+	cx->defers = true;
+	cx->n_ends = 0;
+	bool ok = canon__load(cx, ptr, t, dst);
+	cx->defers = false;
+	if (!ok)
+		return false;
+	if (cx->n_ends && !canon__numbers_reserve(cx->inst, cx->n_ends))
+		return canon__no_room(cx, "the numbers of streams", sizeof(void *) * (uint64_t)cx->n_ends);
+	return canon_value_handles(t, dst, take_deferred, cx);
 }
 
 // What most parameters are is lifted without another call.

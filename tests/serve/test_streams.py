@@ -301,6 +301,45 @@ def a_handle_of_another_instance_ends_the_stream_that_has_it():
         _all_well(server, ["one"])
 
 
+def what_was_lent_to_a_call_that_was_cancelled_stays_open_while_the_call_goes_on():
+    """The caller drops it as soon as it has cancelled: it is closed when the call has returned, though other calls begin meanwhile."""
+    routes = {"lends": _goes(0, 3000, 0), "seen": _tells("seen", 1), "closed": _tells("closed", 1)}
+    with _App(routes, ops_file=FILES / "lent_ops.wasm", mid_file=FILES / "lent_mid.wasm") as app, app.up() as server:
+        _all_well(server, ["lends"])
+        _until(server, "/seen")
+        _until(server, "/closed")
+
+
+def _in_half_a_second(app):
+    manifest = app.top / "tenon.toml"
+    manifest.write_text(manifest.read_text().replace('component = "ops"\n', 'component = "ops"\ndeadline = "500ms"\n', 1))
+    return app
+
+
+def what_was_given_to_a_call_that_never_started_is_closed():
+    """It is late for its link while another call keeps it out: cancelled, it comes in no more."""
+    routes = {"stays": _caller(OPS, "stay", [("ms", U32)], [6000], 1, True), "begun": _tells("begun", 1), "gives": _goes(1, 0, 0), "given": _tells("given", 0), "closed": _tells("closed", 1)}
+    with _App(routes, ops_file=FILES / "lent_ops.wasm", mid_file=FILES / "lent_mid.wasm") as app, _in_half_a_second(app).up() as server:
+        check(_outcome(server, "/stays") == "trap", "it goes on without its caller: " + server.log_text()[-2000:])
+        _until(server, "/begun")
+        outcome = _outcome(server, "/gives")
+        check(outcome == "trap" and server.logged("the deadline of the link is over"), f"{outcome}: {server.log_text()[-2000:]}")
+        _until(server, "/closed")
+        _all_well(server, ["given"])
+
+
+def a_call_that_is_late_for_its_link_is_cancelled_where_it_waits():
+    """It has the one place there is, and would wait for ten minutes: those after it have the place all the same."""
+    routes = {"late": _caller(OPS, "linger", [("ms", U32)], [600000], 1, True), "cancelled": _tells("cancelled", 1), "soon": _caller(OPS, "linger", [("ms", U32)], [1], 1, True)}
+    one = 'policy = "concurrent"\nconcurrency = 1\ninstances = { max = 1 }\nlimits = { deadline = "20m" }\n'
+    with _App(routes, one, ops_file=FILES / "lent_ops.wasm", mid_file=FILES / "lent_mid.wasm") as app:
+        with _in_half_a_second(app).up() as server:
+            check(server.get("/late").status == 500 and server.logged("the deadline of the link is over"), server.log_text()[-2000:])
+            _until(server, "/cancelled")
+            _until(server, "/soon")
+            check("poisoned" not in server.log_text() and "deadline exceeded" not in server.log_text(), server.log_text()[-2000:])
+
+
 def handles_stay_whole_while_their_link_and_versions_change():
     """What goes back to them may come to another instance, if the link has changed in between: it ends there, and nobody else."""
     routes = {"all": _goes(ALL, 40, 820), "one": _goes(ONE, 42, 42), "nested": _goes(NESTED, 20, 210), "laden": _goes(LADEN, 5, 15), "first": _goes(FIRST, 50, 6),

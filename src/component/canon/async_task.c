@@ -444,6 +444,57 @@ static enum trap begin(struct canon_instance *i, struct canon_task *task, const 
 	return canon__thread_resume(i, th, caller, false);
 }
 
+// request_cancellation of the callee.
+static enum trap request_cancellation(struct canon_instance *i, struct canon_task *task, struct canon__call *c)
+{
+	struct canon__async_task *at = c->callee;
+	if (!at) {
+		struct canon__thread *th = c->host;
+		if (!th || th->wait != WAIT_HOST)
+			return TRAP_NONE;
+		th->cancelled = true;
+		canon_task_wake(&th->task);
+		return canon__thread_resume(i, th, CANON__HOST, true);
+	}
+	struct canon__thread *th = at->implicit;
+	if (at->state == TASK_INITIAL) {
+		at->state = TASK_CANCEL_DELIVERED;
+		return canon__thread_resume(i, th, c->component, true);
+	}
+	struct canon__thread *exclusive = i->async->components[at->component].exclusive;
+	bool can = th && th->cancellable && !(th->needs_exclusive && exclusive && exclusive != th);
+	if (!can || !canon__may_enter_from(task, i, at->component, c->component)) {
+		at->state = TASK_PENDING_CANCEL;
+		return TRAP_NONE;
+	}
+	at->state = TASK_CANCEL_DELIVERED;
+	return canon__thread_resume(i, th, c->component, true);
+}
+
+// For its host: once.
+static enum trap cancel_once(struct canon_instance *i, struct canon_task *task, struct canon__call *c)
+{
+	task->cancels = false;
+	if (c->cancellation_requested)
+		return TRAP_NONE;
+	c->cancellation_requested = true;
+	return request_cancellation(i, task, c);
+}
+
+void canon_call_cancel(struct canon_task *root)
+{
+	const struct canon_instance *i = root->instance;
+	root->cancels = true;
+	if (i && i->host->wake)
+		i->host->wake(root);
+}
+
+static enum canon_call_end end_of(const struct canon__call *c)
+{
+	return c->state == CALL_RETURNED ? CANON_CALL_RETURNED : c->state == CALL_CANCELLED_BEFORE_STARTED ? CANON_CALL_NEVER_STARTED
+																									   : CANON_CALL_CANCELLED;
+}
+
 enum trap canon__call_async(struct canon_instance *i, struct canon_task *task, const struct canon__lift *l, const void *args, void *ret, struct arena *arena)
 {
 	struct canon__call *c = call_new(i, NULL, CANON__HOST);
@@ -453,11 +504,13 @@ enum trap canon__call_async(struct canon_instance *i, struct canon_task *task, c
 	c->ret = ret;
 	c->arena = arena;
 	enum trap t = begin(i, task, l, c, CANON__HOST);
-	if (t == TRAP_NONE)
-		t = canon__run_threads(i, task, c);
-	if (t == TRAP_NONE)
-		call_free(i, c);
-	return t;
+	while (t == TRAP_NONE && !canon__call_is_resolved(c))
+		t = task->cancels ? cancel_once(i, task, c) : canon__run_threads(i, task, c);
+	if (t != TRAP_NONE)
+		return t;
+	task->how = (uint8_t)end_of(c);
+	call_free(i, c);
+	return TRAP_NONE;
 }
 
 // ---- canon_lower ----
@@ -642,33 +695,6 @@ enum trap canon__lower_async_host(struct vm_call *call, const uint64_t *args, ui
 }
 
 // ---- subtask.cancel, subtask.drop ----
-
-// request_cancellation of the callee.
-static enum trap request_cancellation(struct canon_instance *i, struct canon_task *task, struct canon__call *c)
-{
-	struct canon__async_task *at = c->callee;
-	if (!at) {
-		struct canon__thread *th = c->host;
-		if (!th || th->wait != WAIT_HOST)
-			return TRAP_NONE;
-		th->cancelled = true;
-		canon_task_wake(&th->task);
-		return canon__thread_resume(i, th, CANON__HOST, true);
-	}
-	struct canon__thread *th = at->implicit;
-	if (at->state == TASK_INITIAL) {
-		at->state = TASK_CANCEL_DELIVERED;
-		return canon__thread_resume(i, th, c->component, true);
-	}
-	struct canon__thread *exclusive = i->async->components[at->component].exclusive;
-	bool can = th && th->cancellable && !(th->needs_exclusive && exclusive && exclusive != th);
-	if (!can || !canon__may_enter_from(task, i, at->component, c->component)) {
-		at->state = TASK_PENDING_CANCEL;
-		return TRAP_NONE;
-	}
-	at->state = TASK_CANCEL_DELIVERED;
-	return canon__thread_resume(i, th, c->component, true);
-}
 
 enum trap canon__subtask_cancel(struct canon_instance *i, struct canon_task *task, struct canon__call *c, bool is_async, uint32_t *ret)
 {

@@ -174,6 +174,8 @@ bool canon_export_may_begin(const struct canon_instance *i, const struct comp_ex
 struct canon_scope;
 struct canon__thread;
 struct canon__leave;
+// A call that was cancelled may have returned all the same. CANON_CALL_NEVER_STARTED: nor were its arguments taken.
+enum canon_call_end { CANON_CALL_RETURNED, CANON_CALL_CANCELLED, CANON_CALL_NEVER_STARTED };
 struct canon_task {
 	struct canon_instance *instance;  // that it is in; NULL: none
 	struct canon_scope *scope;        // the innermost call into a component, on the fiber's stack
@@ -186,11 +188,17 @@ struct canon_task {
 	struct canon__leave *leave;                      // the host function that runs may leave (canon_task_leave)
 	struct vm_fiber *fiber;                          // of a root: that its call is on, whose budget its threads use; NULL: the thread's own stack
 	struct canon_task *next_idle, **prev_idle;       // of a root that waits until a thread can go on
+	// Of a root: canon_call_cancel was called; enum canon_call_end of its async-typed call, once that is over.
+	bool cancels;
+	uint8_t how;
 };
 static inline struct canon_task *canon_task_root(struct canon_task *t)
 {
 	return t->root ? t->root : t;
 }
+// subtask.cancel by host code: the async-typed export that the root calls is told, when it waits where it can be; it ends as it likes, and task->how says how (in
+// `returned` of canon_call_export_whole). Of one that is not async-typed, or over, it does nothing. From anywhere on the thread.
+void canon_call_cancel(struct canon_task *root);
 // The root that runs it. NULL: none does, its own has returned; another in the instance does when it can go on, the first that waits there.
 struct canon_task *canon_task_runner(struct canon_task *t);
 // Of a task that parked in a host function and is not its own root: it is to be resumed. The root's fiber must be resumed too (canon_host.wake is called).

@@ -762,7 +762,7 @@ enum trap canon__run_threads(struct canon_instance *i, struct canon_task *root, 
 {
 	struct canon__async *a = i->async;
 	struct turn turn = {0};
-	while (call ? !canon__call_is_resolved(call) : root->n_threads != 0) {
+	while (call ? !canon__call_is_resolved(call) && !root->cancels : root->n_threads != 0) {
 		enum trap t = give_way(i, root, &turn);  // before it looks: meanwhile one may be made ready
 		if (t != TRAP_NONE)
 			return t;

@@ -2,8 +2,9 @@
 //
 // 1. A guest stands for a slot, whoever calls, and has it while calls are in it or handles of it are out: then it has one of the slot's places, so that the slot
 //    stays. Each call takes a place as a request does, and is a neighbour of the others (neighbours.c).
-// 2. A call goes on without its caller: one that is cancelled or ended leaves it, and has his answer when it is late. So it is nobody's child; its arguments are
-//    copied before it begins, and its result lies in its own arena until the caller, if he still waits, copies it.
+// 2. A call goes on without its caller: one that is cancelled or ended leaves it, and has his answer when it is late; then the call is cancelled, which ends it
+//    when it waits where it hears of that, and as it likes: others are in its instance, so nothing else ends it before its own deadline. So it is nobody's child;
+//    its arguments are copied before it begins, and its result lies in its own arena until the caller, if he still waits, copies it.
 // 3. The caller has his answer when the export has returned; what the component still does then goes on as work after an answer does.
 // 4. Its CPU time is its own, within the component's limit, and is added to its caller's; it is its own root for what it calls itself.
 #include "relay.h"
@@ -187,9 +188,12 @@ static void close_result(struct relay_many *k)
 static void on_returned(struct canon_task *t)
 {
 	struct relay_many *k = CONTAINER_OF(t, struct seam_task, canon)->owner;
-	k->returned = k->resolved = true;
+	k->returned = t->how == CANON_CALL_RETURNED;
+	k->resolved = true;
 	k->guest->left -= k->left;
 	k->left = false;
+	if (t->how == CANON_CALL_NEVER_STARTED && !serve__relay_give_up(k->guest, &k->func->type->params, k->args))
+		k->leaks = true;
 	if (k->call)
 		seam_wake(&k->park);
 	else
@@ -348,8 +352,10 @@ static enum seam_result run(struct seam_call *c, struct relay_many *k, void *ret
 	loop_post(c->task->loop, &k->begin);
 	bool late;
 	enum seam_result r = seam_park_until(c, &k->park, k->by_ns, &late);
-	if (r == SEAM_OK && late && !k->returned && !k->over)
+	if (r == SEAM_OK && late && !k->returned && !k->over) {
+		canon_call_cancel(&k->task->canon);
 		return serve__relay_fails(k->guest->relay, c, serve__relay_is_late, ret);
+	}
 	if (r == SEAM_OK && !k->begun)
 		return serve__relay_fails(k->guest->relay, c, "no memory for a stack", ret);
 	return r == SEAM_OK ? conclude(k, c, ret) : r;

@@ -301,6 +301,30 @@ def a_handle_of_another_instance_ends_the_stream_that_has_it():
         _all_well(server, ["one"])
 
 
+def _heads(routes, **how):
+    return _App(routes, ops_file=FILES / "heads_ops.wasm", mid_file=FILES / "heads_mid.wasm", **how)
+
+
+def handles_of_what_a_component_imports_pass_by_streams_and_come_back():
+    """Fields of WASI: objects of the host's, which go from instance to instance. `left`: so many were not taken."""
+    routes = {"read": _goes(0, 101, 50), "first": _goes(1, 20, 0), "back": _goes(2, 101, 50), "left": _tells("left", 19)}
+    with _heads(routes, mid='policy = "concurrent"\nconcurrency = 1\n') as app, app.up() as server:
+        _all_well(server, ["read", "back", "first"])
+        _until(server, "/left")
+        answers = Many([lambda label=label: _outcome(server, f"/{label}") for label in ["read", "back"] * 6]).join()
+        check(set(answers) == {"ok"}, (answers, server.log_text()[-2000:]))
+
+
+def a_stream_of_what_a_component_imports_ends_where_there_is_no_room_for_it():
+    routes = {"some": _goes(0, 20, 10), "fewer": _goes(3, 60, 1), "back": _goes(2, 60, 30)}
+    with _heads(routes, mid=MANY + 'limits = { handles = 30 }\n') as app, app.up() as server:
+        _all_well(server, ["some", "fewer", "back", "some"])
+        check(server.logged("too many resource handles"), server.log_text()[-2000:])
+    with _App({"count": _caller(OPS, "count", [("n", U32)], [10], 0, True)}, ops_file=FILES / "heads_whole.wasm") as app:
+        code, text = app.refused()
+        check(code == 4 and "passes a stream or future of handles of what the component imports itself and has streams of its own" in text, (code, text))
+
+
 def what_was_lent_to_a_call_that_was_cancelled_stays_open_while_the_call_goes_on():
     """The caller drops it as soon as it has cancelled: it is closed when the call has returned, though other calls begin meanwhile."""
     routes = {"lends": _goes(0, 3000, 0), "seen": _tells("seen", 1), "closed": _tells("closed", 1)}

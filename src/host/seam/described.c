@@ -46,13 +46,19 @@ static bool check_func(struct describing *g, const struct comp_export_func *f)
 	return err_hint(g->e, "compose the components into one, for example by `wac plug`");
 }
 
-static bool is_no_import(void *ctx UNUSED, const struct wit_resource *r)
+static bool carries_none(void *ctx, const struct wit_resource *r)
 {
-	return comp_resource_of(r)->host_index == COMP_NONE;
+	const struct seam_resource *imported = seam_imported(ctx, r);
+	return !imported || !imported->carries;
+}
+
+bool seam_carries_streams(const struct seam_interface *i, const struct wit_type *t)
+{
+	return !wit_type_each_resource(t, carries_none, UNCONST(i));
 }
 
 // Why a joint can't pass the elements of a stream or future in it (CANON_JOINT_ELEMENT_MAX); NULL: it can.
-static const char *why_no_joint(const struct wit_type *t)
+static const char *why_no_joint(const struct describing *g, const struct wit_type *t)
 {
 	const char *why = NULL;
 	if (!t || !(t->flags & WIT_HAS_STREAM))
@@ -60,18 +66,18 @@ static const char *why_no_joint(const struct wit_type *t)
 	bool is_end = t->kind == WIT_STREAM || t->kind == WIT_FUTURE;
 	if (is_end && t->elem && t->elem->size64 > CANON_JOINT_ELEMENT_MAX)
 		return "whose elements have more than 256 KiB each, which is the most over a link";
-	if (is_end && t->elem && !wit_type_each_resource(t->elem, is_no_import, NULL))
-		return "of handles of what the component imports itself";
+	if (is_end && t->elem && seam_carries_streams(&g->d->interface, t->elem))
+		return "of handles of what the component imports itself and has streams of its own";
 	for (uint32_t i = 0; t->fields && i < t->n && !why; i++)
-		why = why_no_joint(t->fields[i].type);
-	return why || !t->elem ? why : why_no_joint(t->elem);
+		why = why_no_joint(g, t->fields[i].type);
+	return why || !t->elem ? why : why_no_joint(g, t->elem);
 }
 
 static bool check_elements(struct describing *g, const struct comp_export_func *f)
 {
-	const char *why = why_no_joint(&f->type->params);
+	const char *why = why_no_joint(g, &f->type->params);
 	if (!why)
-		why = why_no_joint(f->type->result);
+		why = why_no_joint(g, f->type->result);
 	if (!why)
 		return true;
 	return err_set(g->e, ERR_LINK, "cannot link: %.*s of %.*s passes a stream or future %s", SLICE_ARGS(f->name), SLICE_ARGS(g->name), why);

@@ -139,12 +139,14 @@ struct seam_described {
 	struct seam_resource *resources;          // by interface.resources; `means` is the component's own
 };
 // `name`: of the interface, by the rule of imports; `call` is every function's. ERR_LINK: it isn't exported, or what its functions take or return can't leave
-// the store: error contexts, resources that the component itself imports, but for own<T> of those whose objects move, and streams and futures of those, or of
-// elements beyond CANON_JOINT_ELEMENT_MAX. `l`: the component's link.
+// the store: error contexts, resources that the component itself imports, but for own<T> of those whose objects move, and streams and futures of those that
+// have streams themselves, or of elements beyond CANON_JOINT_ELEMENT_MAX. `l`: the component's link.
 NODISCARD bool seam_describe(struct arena *a, const struct comp_component *comp, const struct seam_link *l, struct slice name, seam_fn *call,
 	struct seam_described **ret, struct err *e);
 // What a resource that a type of such an interface names stands for, where its component imports it. NULL: it is the component's own.
 const struct seam_resource *seam_imported(const struct seam_interface *i, const struct wit_resource *r);
+// Has the type resources that the component imports and whose objects have streams or futures of their own?
+bool seam_carries_streams(const struct seam_interface *i, const struct wit_type *t);
 // An object of such a resource goes from one instance to another of the thread, which imports it too: *ret is its handle there. Else it was dropped.
 // `by` takes along what streams and futures it has.
 enum canon_move seam_resource_move(struct canon_instance *from, const struct seam_resource *of, uint32_t rep, struct canon_instance *to, struct canon_carrier *by,

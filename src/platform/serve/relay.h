@@ -64,7 +64,7 @@ struct relay_stream {
 	struct canon_instance *outer;  // the caller's; with its last end gone it is not looked at any more
 	struct seam__seat *seat;       // there, for objects that come by it; NULL: none do
 	bool is_out;                   // from the guest
-	bool is_hosts;                 // of an object that moved: by the host's types, and all handles that come by it are of such as move
+	const struct seam_interface *of;  // whose function it is of; NULL: of an object that moved: by the host's types, and all handles that come by it are of such as move
 	struct loop_job run;
 };
 // Who waits for the guest.
@@ -109,10 +109,13 @@ void serve__relay_close_outer(struct canon_instance *i, const struct wit_type *t
 void serve__relay_turn_away(struct seam_call *c, const void *args);
 // Does the function of that interface pass streams or futures, or objects that have some?
 bool serve__relay_has_streams(const struct seam_interface *of, const struct seam_func *f);
-// Between two instances, either of which may be the guest's; its native value in `to` takes the place of *number. `is_hosts`: `type` is the host's, of an object that
-// moves, else of a function of the component's. false: *ret_why says why; it is dropped, and *number none (relay_stream.c).
-NODISCARD bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, bool is_hosts,
+// Between two instances, either of which may be the guest's; its native value in `to` takes the place of *number. `of`: the interface of the function that `type`
+// is of; NULL: it is the host's, of an object that moves. false: *ret_why says why; it is dropped, and *number none (relay_stream.c).
+NODISCARD bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type,
+	const struct seam_interface *of,
 	uint32_t *number, const char **ret_why);
+// Why an object can't move that others were made of.
+extern const char serve__relay_in_use[];
 // Cases of a type of errors for what nobody foresaw.
 #define SERVE_RELAY_ERRORS 6
 extern const char *const serve__relay_errors[SERVE_RELAY_ERRORS];

@@ -50,6 +50,7 @@ static void failed(struct canon_joint *j, const struct canon_instance *dead, con
 	serve__log(service->process->config, SERVE_LOG_WARN, "a stream or future between component %s of %s and who calls it: %s", service->name, service->app, why);
 }
 
+const char serve__relay_in_use[] = "a handle of it is passed on while what was made of it is still in use";
 const char *const serve__relay_errors[SERVE_RELAY_ERRORS] = {"other", "internal-error", "internal", "unexpected", "unknown", "io"};
 
 // `why` is static.
@@ -73,9 +74,28 @@ static void pass_stream(struct element *e, const struct wit_type *t, uint32_t *n
 	if (e->why) {
 		canon_end_drop_number(j->from.instance, *number);
 		*number = 0;
-	} else if (!serve__relay_stream(e->stream->guest, j->from.instance, j->to.instance, t, false, number, &why)) {
+	} else if (!serve__relay_stream(e->stream->guest, j->from.instance, j->to.instance, t, e->stream->of, number, &why)) {
 		e->why = why;
 	}
+}
+
+// An object of the host's goes along, by the interface that it is of.
+static bool move(struct element *e, const struct seam_resource *of, uint32_t *rep)
+{
+	struct canon_instance *from = e->stream->joint.from.instance, *to = e->stream->joint.to.instance;
+	uint32_t given = *rep;
+	*rep = 0;
+	BUG_ON(of->carries);  // none of those is passed by a stream
+	if (e->why) {
+		canon_host_resource_drop(from, given);
+		return true;
+	}
+	enum canon_move how = seam_resource_move(from, of, given, to, NULL, rep);
+	if (how == CANON_MOVE_IN_USE)
+		e->why = serve__relay_in_use;
+	else if (how == CANON_MOVE_NO_ROOM)
+		e->why = canon_handles_full(to);
+	return true;
 }
 
 // An object of the guest's becomes a handle of the caller's; 0 where it does not.
@@ -87,6 +107,8 @@ static bool give_out(void *ctx, const struct wit_type *t, uint32_t *rep)
 		pass_stream(e, t, rep);
 		return true;
 	}
+	if (serve__relay_is_imported(t))
+		return move(e, seam_imported(s->of, t->resource), rep);
 	struct relay_handle *h = serve__relay_handle_new(s->guest, t, *rep);
 	*rep = 0;
 	if (h && !e->why && seam_seat_give(s->outer, s->seat, serve__relay_class(s->guest->relay, t), h, rep))
@@ -109,40 +131,32 @@ static bool take_in(void *ctx, const struct wit_type *t, uint32_t *rep)
 		pass_stream(e, t, rep);
 		return true;
 	}
+	if (serve__relay_is_imported(t))
+		return move(e, seam_imported(s->of, t->resource), rep);
 	struct relay_handle *h = canon_host_resource_take(s->outer, serve__relay_class(s->guest->relay, t)->type, *rep);
 	*rep = h->rep;
 	serve__relay_forget(h);
 	return true;
 }
 
-// An object of the host's goes along.
-static bool move(void *ctx, const struct wit_type *t, uint32_t *rep)
+static bool move_hosts(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
-	struct element *e = ctx;
-	struct relay_stream *s = e->stream;
-	struct canon_instance *from = s->joint.from.instance, *to = s->joint.to.instance;
-	const struct seam_resource *of = CONTAINER_OF(UNCONST(t->resource), struct seam_resource, wit);
-	uint32_t given = *rep;
-	*rep = 0;
-	BUG_ON(of->carries);  // none of those is passed by a stream
-	if (e->why)
-		canon_host_resource_drop(from, given);
-	else if (seam_resource_move(from, of, given, to, NULL, rep) != CANON_MOVED)
-		e->why = canon_handles_full(to);
-	return true;
+	return move(ctx, CONTAINER_OF(UNCONST(t->resource), struct seam_resource, wit), rep);
 }
 
 static bool is_of_the_guest(void *ctx, const struct wit_type *t, uint32_t *rep)
 {
 	const struct relay_stream *s = ctx;
-	const struct relay_handle *h = serve__relay_is_stream(t) ? NULL : canon_host_resource_get(s->outer, serve__relay_class(s->guest->relay, t)->type, *rep);
-	return serve__relay_is_stream(t) || (h && h->guest == s->guest);
+	if (serve__relay_is_stream(t) || serve__relay_is_imported(t))
+		return true;
+	const struct relay_handle *h = canon_host_resource_get(s->outer, serve__relay_class(s->guest->relay, t)->type, *rep);
+	return h && h->guest == s->guest;
 }
 
 static void close_value(struct canon_joint *j, void *native)
 {
 	struct relay_stream *s = stream_of(j);
-	if (s->is_out || s->is_hosts)
+	if (s->is_out || !s->of)
 		serve__relay_close_outer(j->to.instance, j->elem, native);
 	else if (!serve__relay_give_up(s->guest, j->elem, native))
 		serve__relay_lose(s->guest);
@@ -152,9 +166,9 @@ static bool pass(struct canon_joint *j, void *native, const char **ret_why)
 {
 	struct relay_stream *s = stream_of(j);
 	struct element e = {.stream = s};
-	if (s->is_out || s->is_hosts || seam_value_handles(j->elem, native, is_of_the_guest, s)) {
-		seam_value_handles(j->elem, native, s->is_hosts ? move : s->is_out ? give_out
-																		   : take_in,
+	if (s->is_out || !s->of || seam_value_handles(j->elem, native, is_of_the_guest, s)) {
+		seam_value_handles(j->elem, native, !s->of ? move_hosts : s->is_out ? give_out
+																			: take_in,
 			&e);
 		if (e.why)
 			close_value(j, native);
@@ -171,13 +185,13 @@ static bool pass(struct canon_joint *j, void *native, const char **ret_why)
 // Objects that come by it are put beside those that its calls give.
 static bool may_give(struct relay_stream *s, const struct wit_type *type)
 {
-	if (!s->is_out || s->is_hosts || !type->elem || !(type->elem->flags & WIT_HAS_HANDLE))
+	if (!s->is_out || !s->of || !type->elem || !(type->elem->flags & WIT_HAS_HANDLE))
 		return true;
 	s->seat = seam_seat_hold(s->outer, &s->guest->relay->seam);
 	return s->seat;
 }
 
-bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, bool is_hosts,
+bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, struct canon_instance *to, const struct wit_type *type, const struct seam_interface *of,
 	uint32_t *number, const char **ret_why)
 {
 	static const struct canon_joint_ops ops = {post, over, failed, stands_in, pass, close_value};
@@ -187,7 +201,7 @@ bool serve__relay_stream(struct relay_guest *g, struct canon_instance *from, str
 	if (s) {
 		s->guest = g;
 		s->is_out = from == g->slot->canon;
-		s->is_hosts = is_hosts;
+		s->of = of;
 		s->outer = s->is_out ? to : from;
 		s->run.fn = on_run;
 	}

@@ -17,7 +17,7 @@ static bool carry(struct canon_carrier *by, struct canon_instance *from, struct 
 {
 	struct passing *p = CONTAINER_OF(by, struct passing, carrier);
 	const char *why;
-	if (!*number || serve__relay_stream(p->guest, from, to, t, true, number, &why))
+	if (!*number || serve__relay_stream(p->guest, from, to, t, NULL, number, &why))
 		return true;
 	p->full = why;
 	return false;
@@ -38,7 +38,7 @@ static void move(struct passing *p, struct canon_instance *from, struct canon_in
 		break;
 	case CANON_MOVE_IN_USE:
 		p->in_use = true;
-		p->full = "a handle of it is passed on while what was made of it is still in use";
+		p->full = serve__relay_in_use;
 		break;
 	case CANON_MOVE_NO_ROOM:
 		if (!p->full)
@@ -47,17 +47,10 @@ static void move(struct passing *p, struct canon_instance *from, struct canon_in
 	}
 }
 
-static bool carries_none(void *ctx, const struct wit_resource *r)
-{
-	const struct seam_resource *imported = seam_imported(ctx, r);
-	return !imported || !imported->carries;
-}
-
 bool serve__relay_has_streams(const struct seam_interface *of, const struct seam_func *f)
 {
 	const struct wit_type *params = &f->type->params, *result = f->type->result;
-	return (params->flags | (result ? result->flags : 0)) & WIT_HAS_STREAM || !wit_type_each_resource(params, carries_none, UNCONST(of)) ||
-		(result && !wit_type_each_resource(result, carries_none, UNCONST(of)));
+	return (params->flags | (result ? result->flags : 0)) & WIT_HAS_STREAM || seam_carries_streams(of, params) || (result && seam_carries_streams(of, result));
 }
 
 static bool find_owner(void *ctx, const struct wit_type *t, uint32_t *rep)
@@ -87,7 +80,7 @@ static void pass_stream(struct passing *p, struct canon_instance *from, struct c
 	if (p->full) {
 		canon_end_drop_number(from, *number);
 		*number = 0;
-	} else if (!serve__relay_stream(p->guest, from, to, t, false, number, &why)) {
+	} else if (!serve__relay_stream(p->guest, from, to, t, p->call->binding->interface, number, &why)) {
 		p->full = why;
 	}
 }

@@ -1,0 +1,63 @@
+;; Has fields of WASI from another component (heads_ops.wat) by a stream. Kind 0: how many of n have "a"; 1: it takes one; 2: the stream goes back; 3: it asks for
+;; all at once, and has 1 where fewer came.
+;;   wasm-tools parse heads_mid.wat -o heads_mid.wasm
+(component
+  (import "wasi:http/types@0.2.0" (instance $http
+    (export "fields" (type $f (sub resource)))
+    (export "[method]fields.has" (func (param "self" (borrow $f)) (param "name" string) (result bool)))))
+  (alias export $http "fields" (type $fields))
+  (import "test:pipe/ops@1.0.0" (instance $ops
+    (alias outer 1 $fields (type $outer))
+    (export "fields" (type $r (eq $outer)))
+    (export "heads" (func async (param "n" u32) (result (stream (own $r)))))
+    (export "count" (func async (param "s" (stream (own $r))) (result u32)))))
+  (core module $libc (memory (export "m") 1)
+    (data (i32.const 0) "a"))
+  (core instance $libc (instantiate $libc))
+  (alias core export $libc "m" (core memory $mem))
+  (type $stream (stream (own $fields)))
+  (core func $has (canon lower (func $http "[method]fields.has") (memory $mem)))
+  (core func $drop (canon resource.drop $fields))
+  (core func $heads (canon lower (func $ops "heads")))
+  (core func $count (canon lower (func $ops "count")))
+  (core func $read (canon stream.read $stream (memory $mem)))
+  (core func $drop-r (canon stream.drop-readable $stream))
+  (core func $ret (canon task.return (result u32)))
+  (core module $m
+    (import "h" "m" (memory 1))
+    (import "h" "has" (func $has (param i32 i32 i32) (result i32)))
+    (import "h" "drop" (func $drop (param i32)))
+    (import "h" "heads" (func $heads (param i32) (result i32)))
+    (import "h" "count" (func $count (param i32) (result i32)))
+    (import "h" "read" (func $read (param i32 i32 i32) (result i32)))
+    (import "h" "drop-r" (func $drop-r (param i32)))
+    (import "h" "ret" (func $ret (param i32)))
+    (func (export "go") (param $kind i32) (param $n i32)
+      (local $r i32) (local $got i32) (local $k i32) (local $sum i32) (local $h i32) (local $most i32)
+      (local.set $r (call $heads (local.get $n)))
+      (if (i32.eq (local.get $kind) (i32.const 2)) (then (call $ret (call $count (local.get $r))) (return)))
+      (local.set $most (select (i32.const 1) (i32.const 7) (local.get $kind)))
+      (if (i32.eq (local.get $kind) (i32.const 3)) (then (local.set $most (local.get $n))))
+      (loop $next
+        (local.set $got (call $read (local.get $r) (i32.const 64) (local.get $most)))
+        (local.set $k (i32.shr_u (local.get $got) (i32.const 4)))
+        (block $done (loop $each
+          (br_if $done (i32.eqz (local.get $k)))
+          (local.set $k (i32.sub (local.get $k) (i32.const 1)))
+          (local.set $h (i32.load (i32.add (i32.const 64) (i32.mul (local.get $k) (i32.const 4)))))
+          (local.set $sum (i32.add (local.get $sum) (call $has (local.get $h) (i32.const 0) (i32.const 1))))
+          (call $drop (local.get $h))
+          (br $each)))
+        (br_if $next (i32.and (i32.ne (local.get $kind) (i32.const 1)) (i32.eqz (i32.and (local.get $got) (i32.const 15))))))
+      (call $drop-r (local.get $r))
+      (if (i32.eq (local.get $kind) (i32.const 3)) (then (local.set $sum (i32.lt_u (local.get $sum) (i32.shr_u (local.get $n) (i32.const 1))))))
+      (call $ret (local.get $sum))))
+  (core instance $i (instantiate $m (with "h" (instance
+    (export "m" (memory $mem)) (export "has" (func $has)) (export "drop" (func $drop)) (export "heads" (func $heads)) (export "count" (func $count))
+    (export "read" (func $read)) (export "drop-r" (func $drop-r)) (export "ret" (func $ret))))))
+  (func $go async (param "kind" u32) (param "n" u32) (result u32) (canon lift (core func $i "go") async))
+  (component $shape
+    (import "go" (func $go async (param "kind" u32) (param "n" u32) (result u32)))
+    (export "go" (func $go)))
+  (instance $out (instantiate $shape (with "go" (func $go))))
+  (export "test:pipe/go@1.0.0" (instance $out)))

@@ -66,7 +66,7 @@ static const struct row {
 	{"trace-sample", "1%", SERVERS, "--otlp=http://a"},
 	{"access-log", "-", SERVERS},
 	{"log", "error", CALLS},
-	{"json", NULL, CALLS INSPECT CHECK DOCTOR ASKS},
+	{"json", NULL, CALLS INSPECT CHECK DOCTOR ASKS LOGS},
 	{"follow", NULL, LOGS},
 	{"copy", NULL, LINK APPLY},
 	{"no-copy", NULL, APPLY},

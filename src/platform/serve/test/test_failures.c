@@ -26,6 +26,17 @@ static unsigned open_descriptors(void)
 	return n;
 }
 
+// What is done behind the first answer has some for a moment.
+static unsigned left_open(unsigned most)
+{
+	unsigned n = open_descriptors();
+	for (unsigned i = 0; n > most && i < 5000; i++) {
+		usleep(2000);
+		n = open_descriptors();
+	}
+	return n;
+}
+
 // And leaves neither a port nor a descriptor of another kind (U24).
 static void a_start_ends_with_an_error_whatever_fails_U24(void **state)
 {
@@ -43,8 +54,10 @@ static void a_start_ends_with_an_error_whatever_fails_U24(void **state)
 			assert_true(ok || e.code != ERR_NONE);
 			serve__process_close(&process);
 			assert_int_equal(process.versions, 0);
-			if (open_descriptors() != before)
-				fail_msg("%s, the %lluth: %u descriptors, %u before", names[k], (unsigned long long)n, open_descriptors(), before);
+			unsigned now = left_open(before);
+			if (now > before)
+				fail_msg("%s, the %lluth: %u descriptors, %u before", names[k], (unsigned long long)n, now, before);
+			before = now;
 			refused_starts += !ok;
 			in_a_row = ok ? in_a_row + 1 : 0;
 		}

@@ -275,14 +275,17 @@ class _Stuck:
         threading.Thread(target=self.serve, daemon=True).start()
 
     def answer(self, c):
-        head = b""
-        while b"\r\n\r\n" not in head:
+        got, whole = b"", None
+        while whole is None or len(got) < whole:  # with its body: what is left unread when it is closed would be a reset
             more = c.recv(4096)
             if not more:  # it only looked whether somebody is there
                 c.close()
                 return
-            head += more
-        method, path = head.decode().split()[:2]
+            got += more
+            if whole is None and b"\r\n\r\n" in got:
+                length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", got)
+                whole = got.index(b"\r\n\r\n") + 4 + (int(length.group(1)) if length else 0)
+        method, path = got.decode().split()[:2]
         status, body = 200, {"operation": "shop-1", "state": "ready", "busy": True, "steps": []}
         if path == "/v1/status":
             body = {"pid": os.getpid(), "state": "ready", "apps": [{"app": "shop", "state": "ready", "components": []}]}

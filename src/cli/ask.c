@@ -3,7 +3,7 @@
 
 #include "tier/tier.h"
 
-enum { STATUS_SECONDS = 10, ANSWER_SECONDS = 60 };
+enum { STATUS_SECONDS = 10 };
 
 static bool nobody(struct err *e)
 {
@@ -57,7 +57,7 @@ bool cli__ask_all(struct cli *c, struct ask_tenon **ret, uint32_t *ret_n, struct
 bool cli__ask(struct cli *c, const char *socket, const char *method, const char *target, struct slice body, struct ctl_reply *ret, struct err *e)
 {
 	const char *type = body.len && body.ptr[0] != '{' ? "application/wasm" : NULL;
-	const struct ctl_question q = {.path = socket, .method = method, .target = target, .body = body, .type = type, .timeout_ns = ANSWER_SECONDS * SECOND};
+	const struct ctl_question q = {.path = socket, .method = method, .target = target, .body = body, .type = type, .timeout_ns = CLI__ANSWER_SECONDS * SECOND};
 	return ctl_ask(&c->arena, &q, ret, e) && (ret->status < 300 || ctl_reply_error(json_member(ret->json, "error"), e));
 }
 

@@ -5,6 +5,8 @@
 #include "cli_int.h"
 #include "ctl/ctl.h"
 
+enum { CLI__ANSWER_SECONDS = 60 };  // that one answer is waited for
+
 struct ask_tenon {
 	const char *path;         // of its socket
 	const struct json *status;  // /v1/status

@@ -2,7 +2,7 @@
 #include "ask.h"
 #include "sys/sys.h"
 
-enum { ANSWER_SECONDS = 60, STOP_SECONDS = 5 };
+enum { STOP_SECONDS = 5 };
 
 struct waiter {
 	struct cli *c;
@@ -110,7 +110,7 @@ static bool look(struct waiter *w, const char *target, struct ctl_reply *ret, st
 	const struct ctl_question q = {.path = w->path,
 		.method = "GET",
 		.target = target,
-		.timeout_ns = (w->until ? STOP_SECONDS : ANSWER_SECONDS) * SECOND,
+		.timeout_ns = (w->until ? STOP_SECONDS : CLI__ANSWER_SECONDS) * SECOND,
 		.interrupted = stops,
 		.user = w};
 	if (ctl_ask(&w->c->arena, &q, ret, e))

@@ -160,9 +160,9 @@ bool cli__up_http_offer(void *ctx, struct slice interface, struct seam_offer *re
 struct serve_beside cli__up_beside(struct up *u);
 // Adds where it stands. Returns false.
 bool cli__up_at(const struct app *app, struct app_place place, struct err *e);
-// Says that something of a manifest can't act yet. Returns false.
 // Is the folder of a row of `files` there? ERR_ENV, with its place in the manifest: it isn't.
 NODISCARD bool cli__up_folder(const struct app *app, const struct app_file *f, struct err *e);
+// Says that something of a manifest can't act yet. Returns false.
 bool cli__up_not_yet(const struct app *app, struct app_place place, const char *what, struct err *e);
 
 #endif

@@ -26,7 +26,6 @@ route = "/..."
 component = "api"
 """
 SHARES, PIPELINED = (1, 10, 50, 90), 100
-ROOM = 8  # descriptors that come with a first load: those of a store's file, which is moved to
 
 
 class Marks:
@@ -43,6 +42,7 @@ class Marks:
 class Answers:
     """Two components by turns, which are known by what they answer."""
     component, manifest = "shop/api", MANIFEST
+    room = 4  # descriptors that come with a first load
 
     def __init__(self, clients):
         self.clients = clients
@@ -67,6 +67,7 @@ class Answers:
 class Kept:
     """One that keeps a name for each request, asynchronously."""
     component = "counter/c"
+    room = 8  # those of a store's file, which is moved to, besides
 
     def __init__(self, clients):
         self.manifest, self.clients, self.n = tally(TALLY, 'type = "file"', 'path = "0.db"', 'deadline = "20s"'), clients, 0
@@ -98,12 +99,12 @@ async def updates(t, guest, n, top):
         await load.end()
         assert not load.failed, f"{len(load.failed)} of {len(load.times)} requests failed: {load.failed[:3]}"
         await guest.look(t, load)
-        await marks.take(at_start + ROOM)
+        await marks.take(at_start + guest.room)
         times = sorted(load.times)
         print(f"{(lap + 1) * n // 4} updates, {len(times)} requests meanwhile, 0 failed; p50 {times[len(times) // 2] * 1000:.1f} ms, p99 {times[len(times) * 99 // 100] * 1000:.1f} ms; "
             f"memory {marks.seen[-1][0]} KiB, descriptors {at_start} to {marks.seen[-1][1]}", flush=True)
     first, last = marks.seen[1], marks.seen[-1]  # what the first load made stays
-    assert last[1] <= at_start + ROOM, f"descriptors are left: {at_start} to {last[1]}"
+    assert last[1] <= at_start + guest.room, f"descriptors are left: {at_start} to {last[1]}"
     assert last[0] <= first[0] * 1.1 + 4096, f"memory grows: {marks.seen}"
 
 

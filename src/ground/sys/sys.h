@@ -176,6 +176,8 @@ struct sys_stat {
 	uint64_t device, inode, links, size;
 	struct sys_time accessed, modified, changed;
 };
+// Nobody has written to it, or put another in its place, between the two: then it has another time of change, whatever else is set.
+bool sys_is_same_file(const struct sys_stat *a, const struct sys_stat *b);
 // Through a table, so that a test can make them slow or fail. `cached`: only what memory has, without waiting for a disk; else -EAGAIN.
 struct open_how;
 struct sys_file_table {

@@ -109,6 +109,17 @@ static enum sys_file_type type_of(unsigned mode)
 	return kind < ARRAY_LEN(types) ? types[kind] : SYS_FILE_UNKNOWN;
 }
 
+static bool is_same_time(const struct sys_time *a, const struct sys_time *b)
+{
+	return a->seconds == b->seconds && a->nanoseconds == b->nanoseconds;
+}
+
+bool sys_is_same_file(const struct sys_stat *a, const struct sys_stat *b)
+{
+	return a->type == b->type && a->device == b->device && a->inode == b->inode && a->size == b->size && is_same_time(&a->modified, &b->modified) &&
+		is_same_time(&a->changed, &b->changed);
+}
+
 static int real_stat(int fd, bool cached, struct sys_stat *ret)
 {
 	struct statx st;

@@ -153,17 +153,9 @@ static void take_written(struct nats_call *k, const struct nats_message *m)
 static void take_stream(struct nats_wire *x, struct nats_call *k, const struct nats_message *m)
 {
 	struct link_op *op = k->op;
-	unsigned code;
-	if (nats__status(m->headers) == 503) {
-		nats__fail(k, LINK_UNSENT, "no JetStream answers");
+	const struct json *answer = nats__take_answer(k, m);
+	if (!answer)
 		return;
-	}
-	const struct json *answer = nats__answer(k->part, m->payload);
-	struct slice text = nats__answer_error(answer, &code);
-	if (code) {
-		nats__fail(k, LINK_REFUSED, "the server: %.*s (%u)", SLICE_ARGS(text), code);
-		return;
-	}
 	if (op->kind == LINK_PURGE) {
 		nats__purge_begin(k, json_member(answer, "state"));
 		return;

@@ -83,6 +83,21 @@ void nats__fail(struct nats_call *k, enum link_code code, const char *fmt, ...)
 	link_op_fail(op, code, "%s", text);
 }
 
+const struct json *nats__take_answer(struct nats_call *k, const struct nats_message *m)
+{
+	unsigned code;
+	if (nats__status(m->headers) == 503) {
+		nats__fail(k, LINK_UNSENT, "no JetStream answers");
+		return NULL;
+	}
+	const struct json *answer = nats__answer(k->part, m->payload);
+	struct slice text = nats__answer_error(answer, &code);
+	if (!code)
+		return answer;
+	nats__fail(k, LINK_REFUSED, "the server: %.*s (%u)", SLICE_ARGS(text), code);
+	return NULL;
+}
+
 // ---- requests --------------------------------------------------------------------------------------------------------------------
 
 struct slice nats__subject(struct nats_part *p, const struct link_op *op)

@@ -59,6 +59,8 @@ void nats__reads_instead(struct nats_call *k);
 // It is nobody's any more: the operation, if there is one, is the caller's to answer.
 void nats__give_up(struct nats_call *k);
 void nats__finish(struct nats_call *k, enum link_code code);
+// An answer of the JetStream API, in the arena of the part until the next one. NULL: it is none, or an error, and the call was ended with that.
+const struct json *nats__take_answer(struct nats_call *k, const struct nats_message *m);
 void nats__fail(struct nats_call *k, enum link_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 // "$KV.BUCKET.…", in p->name until the next one.
 struct slice nats__subject(struct nats_part *p, const struct link_op *op);

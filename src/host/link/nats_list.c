@@ -70,19 +70,16 @@ static void begin_fetch(struct nats_call *k)
 
 void nats__list_take_consumer(struct link_wire *w, struct nats_call *k, const struct nats_message *m)
 {
-	unsigned code;
-	if (nats__status(m->headers) == 503) {
-		nats__fail(k, LINK_UNSENT, "no JetStream answers");
+	const struct json *answer = nats__take_answer(k, m);
+	if (!answer)
 		return;
-	}
-	const struct json *answer = nats__answer(k->part, m->payload);
-	struct slice text = nats__answer_error(answer, &code), name = json_text(answer, "name");
+	struct slice name = json_text(answer, "name");
 	k->pending = json_number(answer, "num_pending", 0);
 	bool fits = name.len && name.len < sizeof k->consumer;
 	for (size_t i = 0; fits && i < name.len; i++)
 		fits = name.ptr[i] > ' ' && name.ptr[i] < 127 && !strchr(".*>", name.ptr[i]);
-	if (code || !fits) {
-		nats__fail(k, LINK_REFUSED, "the server: %.*s (%u)", SLICE_ARGS(code ? text : SLICE_LIT("a consumer without a name")), code);
+	if (!fits) {
+		nats__fail(k, LINK_REFUSED, "the server: a consumer without a name");
 		return;
 	}
 	snprintf(k->consumer, sizeof k->consumer, "%.*s", SLICE_ARGS(name));

@@ -16,11 +16,12 @@ static void purge_on(struct nats_call *k)
 
 void nats__purge_begin(struct nats_call *k, const struct json *state)
 {
-	uint64_t first = json_number(state, "first_seq", 0), messages = json_number(state, "messages", UINT64_MAX), end = k->op->version.words[0];
+	uint64_t first = json_number(state, "first_seq", 0), end = k->op->version.words[0];
 	if (!state || first >= end) {
 		nats__finish(k, state ? LINK_OK : LINK_REFUSED);
 		return;
 	}
+	uint64_t messages = json_number(state, "messages", end - first);  // there can't be more of them that go
 	k->sequence = first;
 	k->stride = (end - first) / (messages / AT_ONCE + 1) + 1;
 	purge_on(k);
@@ -42,15 +43,11 @@ bool nats__purge_write(struct nats_wire *x, struct nats_call *k)
 
 void nats__purge_take(struct nats_call *k, const struct nats_message *m)
 {
-	unsigned code;
-	if (nats__status(m->headers) == 503) {
-		nats__fail(k, LINK_UNSENT, "no JetStream answers");
+	const struct json *answer = nats__take_answer(k, m);
+	if (!answer)
 		return;
-	}
-	const struct json *answer = nats__answer(k->part, m->payload);
-	struct slice text = nats__answer_error(answer, &code);
-	if (code || !json_is_true(answer, "success"))
-		nats__fail(k, LINK_REFUSED, "the server: %.*s (%u)", SLICE_ARGS(code ? text : SLICE_LIT("it did not purge")), code);
+	if (!json_is_true(answer, "success"))
+		nats__fail(k, LINK_REFUSED, "the server: it did not purge");
 	else if (k->sequence < k->op->version.words[0])
 		purge_on(k);
 	else

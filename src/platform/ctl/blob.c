@@ -133,18 +133,6 @@ void ctl__blobs_trim(const struct ctl_app *app)
 
 // ---- at the start ----------------------------------------------------------------------------------------------------------------------------
 
-static bool is_same_time(const struct sys_time *a, const struct sys_time *b)
-{
-	return a->seconds == b->seconds && a->nanoseconds == b->nanoseconds;
-}
-
-// Written over, or replaced, it has another time of change, whatever else is set.
-static bool is_same_file(const struct sys_stat *a, const struct sys_stat *b)
-{
-	return a->type == b->type && a->device == b->device && a->inode == b->inode && a->size == b->size && is_same_time(&a->modified, &b->modified) &&
-		is_same_time(&a->changed, &b->changed);
-}
-
 static FILE *open_file(const char *path, struct err *e)
 {
 	int fd = sys_open_regular(path);
@@ -183,7 +171,7 @@ static bool read_file(const char *path, struct buf *b, struct sys_stat *ret, str
 	fclose(f);
 	if (ok && why < 0)
 		return err_set_errno(e, -why, "cannot read '%s'", path);
-	return ok && (is_same_file(ret, &after) || err_set(e, ERR_REFUSED, "'%s' was written to while it was read", path));
+	return ok && (sys_is_same_file(ret, &after) || err_set(e, ERR_REFUSED, "'%s' was written to while it was read", path));
 }
 
 static void keep_app(struct ctl_app *app)
@@ -200,7 +188,7 @@ static void keep_app(struct ctl_app *app)
 		err_clear(&e);
 		snprintf(app->kept[i].component, sizeof app->kept[i].component, "%s", a->components.list[i].item.name);
 		bool ok = read_file(path, &b, &app->kept[i].file, &e) &&
-			(is_same_file(&app->kept[i].file, &app->config->files[i]) || err_set(&e, ERR_REFUSED, "'%s' was written over since it was loaded", path));
+			(sys_is_same_file(&app->kept[i].file, &app->config->files[i]) || err_set(&e, ERR_REFUSED, "'%s' was written over since it was loaded", path));
 		if (!ok || !ctl__blob_add(app->state, buf_view(&b), app->kept[i].sha256, &e)) {
 			app->kept[i].sha256[0] = 0;
 			serve_warn(app->ctl->config.process, "no way back to component %s of %s as it is at the start: %s", a->components.list[i].item.name, app->name, e.text);
@@ -340,7 +328,7 @@ bool ctl__bytes_are_as_compared(const struct app *to, const struct ctl__kept *ke
 		if (c->sha256.text || !kept[i].file.inode)
 			continue;
 		ctl_file_look(c->path, &now);
-		if (is_same_file(&kept[i].file, &now))
+		if (sys_is_same_file(&kept[i].file, &now))
 			continue;
 		err_set(e, ERR_REFUSED, "component %s: '%s' was written over while it was made ready", c->item.name, c->path);
 		return err_hint(e, "apply it again when it is whole");

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "source.h"
@@ -21,7 +20,7 @@ struct range {
 struct serve_source {
 	uint32_t refs;
 	int file;  // -1: it was read
-	struct stat opened;
+	struct sys_stat opened;
 	struct slice bytes;
 	struct tier_bytes id;
 	bool hashes_to;  // id.content: of what the file held once, then of the bytes
@@ -44,26 +43,21 @@ bool serve__source_open(const struct serve_service_config *c, struct serve_sourc
 		return err_nomem(e);
 	}
 	*s = (struct serve_source){.refs = 1, .file = fd, .bytes = SLICE_LIT("")};
-	if (fstat(fd, &s->opened) != 0) {
-		err_set_errno(e, errno, "cannot read '%s'", c->path);
+	int why = sys_file.stat(fd, false, &s->opened);
+	if (why) {
+		err_set_errno(e, -why, "cannot read '%s'", c->path);
 		serve__source_unref(s);
 		return false;
 	}
-	s->hashes_to = !c->no_cache && tier_bytes_know(fd, (uint64_t)s->opened.st_size, &s->id);
+	s->hashes_to = !c->no_cache && tier_bytes_know(fd, s->opened.size, &s->id);
 	*ret = s;
 	return true;
 }
 
-static bool is_same_time(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
 static bool is_as_it_was(const struct serve_source *s)
 {
-	struct stat st;
-	const struct stat *was = &s->opened;
-	return fstat(s->file, &st) == 0 && st.st_size == was->st_size && is_same_time(&st.st_mtim, &was->st_mtim) && is_same_time(&st.st_ctim, &was->st_ctim);
+	struct sys_stat now;
+	return sys_file.stat(s->file, false, &now) == 0 && sys_is_same_file(&now, &s->opened);
 }
 
 static bool map_kept(struct serve_source *s, int kept, uint64_t size)
@@ -96,7 +90,7 @@ static bool read_file(struct serve_source *s, uint64_t size, struct err *e)
 
 bool serve__source_read(struct serve_source *s, struct err *e)
 {
-	uint64_t size = (uint64_t)s->opened.st_size;
+	uint64_t size = s->opened.size;
 	int kept = size && s->hashes_to ? tier_bytes_open(&s->id, size) : -1;
 	bool ok = (kept >= 0 && map_kept(s, kept, size)) || !size || read_file(s, size, e);
 	sys_close(kept);

@@ -38,56 +38,55 @@ static int new_file(void)
 	return fd;
 }
 
-// A guest that grew and wrote here and there, its image in a file.
-static int image_in_file(void)
+// A guest that `write` has grown and written to, its image in a file.
+static int image_of(void (*write)(struct vm_instance *inst), bool huge)
 {
 	struct vm_store *st;
 	struct vm_instance *inst;
 	struct vm_image *img;
 	struct err e = {0};
-	uint64_t r;
 	int fd = new_file();
 	guest_make(shard, &guest, NULL, NULL, NULL, &st, &inst);
+	if (huge)
+		vm_store_prefer_huge(st);
+	write(inst);
+	assert_true(vm_image_capture(st, &img, &e));
+	assert_true(vm_image_write(img, SLICE_LIT("more"), fd, &e));
+	vm_image_unref(img);
+	vm_store_free(st);
+	return fd;
+}
+
+static void write_here_and_there(struct vm_instance *inst)
+{
+	uint64_t r;
 	assert_int_equal(guest_call(inst, G_GROW, 2, 0, &r), TRAP_NONE);
 	assert_int_equal(guest_call(inst, G_STORE, 16, 0x11111111, NULL), TRAP_NONE);
 	assert_int_equal(guest_call(inst, G_STORE, 9 * 65536, 0x22222222, NULL), TRAP_NONE);
 	assert_true(vm_table_set(vm_instance_extern(inst, WASM_EXTERN_TABLE, 0).table, 2, guest_func(inst, G_ADD)));
 	vm_global_set(vm_instance_extern(inst, WASM_EXTERN_GLOBAL, 0).global, (const uint64_t[]){43});
-	assert_true(vm_image_capture(st, &img, &e));
-	assert_true(vm_image_write(img, SLICE_LIT("more"), fd, &e));
-	vm_image_unref(img);
-	vm_store_free(st);
-	return fd;
 }
 
-// A guest of 4 MiB that wrote at both ends of its first and its last pages, its image in a file.
-static int image_of_much(bool huge)
+static int image_in_file(void)
 {
-	struct vm_store *st;
-	struct vm_instance *inst;
-	struct vm_image *img;
-	struct err e = {0};
+	return image_of(write_here_and_there, false);
+}
+
+// Of 4 MiB, at both ends of its first and its last pages.
+static void write_at_ends(struct vm_instance *inst)
+{
 	uint64_t r;
-	int fd = new_file();
-	guest_make(shard, &guest, NULL, NULL, NULL, &st, &inst);
-	if (huge)
-		vm_store_prefer_huge(st);
 	assert_int_equal(guest_call(inst, G_GROW, 56, 0, &r), TRAP_NONE);
 	for (uint32_t at = 0; at < 64 * 65536; at += 63 * 65536) {
 		assert_int_equal(guest_call(inst, G_STORE, at, 0x11111111, NULL), TRAP_NONE);
 		assert_int_equal(guest_call(inst, G_STORE, at + 65532, 0x22222222, NULL), TRAP_NONE);
 	}
-	assert_true(vm_image_capture(st, &img, &e));
-	assert_true(vm_image_write(img, SLICE_LIT("more"), fd, &e));
-	vm_image_unref(img);
-	vm_store_free(st);
-	return fd;
 }
 
 static void an_image_of_huge_pages_is_the_same(void **state UNUSED)
 {
 	enum { PIECE = 65536 };
-	int fds[] = {image_of_much(false), image_of_much(true)};
+	int fds[] = {image_of(write_at_ends, false), image_of(write_at_ends, true)};
 	static uint8_t pieces[2][PIECE];
 	ssize_t n, sum = 0;
 	do {

@@ -469,10 +469,10 @@ static void a_list_of_a_file_costs_as_much_as_it_has_keys(void **s)
 			crowd_begin(&crowd, l, i ? FEW * TIMES : FEW, true);
 			crowd_end(&crowd);
 			ns[i] = UINT64_MAX;
-			for (int k = 0; k < 5; k++)
+			for (int k = 0; k < 25; k++)  // the least of many: what is seldom run finds its caches cold
 				ns[i] = min_u64(ns[i], list_all(l, crowd.most, all));
 		}
-		if (ns[1] > 5 * TIMES * ns[0])  // of a list by squares it would be ten
+		if (ns[1] > 3 * TIMES * ns[0])
 			fail_msg("%u keys take %llu ns, %u keys %llu", FEW, (unsigned long long)ns[0], FEW * TIMES, (unsigned long long)ns[1]);
 		link_unref(l);
 		close_host();

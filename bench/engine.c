@@ -259,6 +259,7 @@ static bool open_program(struct program *p, const char *folder, struct err *e)
 	if (!loop_new(&p->loop, e) || !vm_shard_new(&p->shard, e) || !seam_tasks_new(p->loop, p->shard, &p->tasks, e) || !wasi_process_open(&p->process, e) ||
 		!wasi_stdio_open(p->loop, &p->process, &p->wasi.stdio, e) || !vm_store_new(p->shard, &limits, &p->store, e))
 		return false;
+	vm_store_prefer_huge(p->store);  // as `tenon run` has it
 	p->task = seam_task_new(p->tasks, NULL);
 	if (!p->task)
 		return err_nomem(e);

@@ -76,11 +76,26 @@ static void give_back(struct vm_memory *m, struct vm_shard *s)
 }
 
 // ---- made, grown -------------------------------------------------------------------------------------------------
+// What grows by more is often not used at once.
+#define POPULATED (512u << 10)
+
 // Not where objects lie, whose blocks are given back one by one.
+static bool is_huge(const struct vm_memory *m)
+{
+	return m->store && m->store->huge && !m->of_heap;
+}
+
 static void prefer_huge(const struct vm_memory *m, uint64_t from, uint64_t end)
 {
-	if (m->store && m->store->huge && !m->of_heap && end > from)
+	if (is_huge(m) && end > from)
 		sys_prefer_huge(m->abi.base + from, end - from);
+}
+
+// What a guest asked for it uses: too little for a huge page, it is had without a fault for each of its pages.
+static void populate(const struct vm_memory *m, uint64_t from, uint64_t end)
+{
+	if (is_huge(m) && end > from && end - from <= POPULATED)
+		sys_populate(m->abi.base + from, end - from);
 }
 
 void vm_store_prefer_huge(struct vm_store *st)
@@ -250,6 +265,7 @@ static uint64_t grow(struct vm_memory *m, uint64_t delta)
 		uncharge(m, delta << shift);
 		return UINT64_MAX;
 	}
+	populate(m, vm__in_pages(old), vm__in_pages(m->abi.length));
 	return old >> shift;
 }
 

@@ -98,8 +98,8 @@ struct vm_limits {
 NODISCARD bool vm_store_new(struct vm_shard *s, const struct vm_limits *limits, struct vm_store **ret, struct err *e);
 // Frees all instances, host functions, memories... of it. No fiber may be inside. Its cells go back to the shard.
 void vm_store_free(struct vm_store *st);
-// Its memories get huge pages where the system has them, from here on: for a store that an image is taken of and that goes then, never for a slot, whose
-// resets count on a fault for each page.
+// Its memories get huge pages where the system has them, from here on, and what they grow by is there without a fault for each page: for a store that goes when
+// it was used once (a command's; one that an image is taken of), never for a slot, whose resets count on a fault for each page.
 void vm_store_prefer_huge(struct vm_store *st);
 struct vm_shard *vm_store_shard(const struct vm_store *st);  // for tests
 bool vm_store_is_poisoned(const struct vm_store *st);  // for tests

@@ -218,6 +218,7 @@ static bool instantiate(struct job *j, struct err *e)
 	j->seam.http = j->http;
 	if (!canon_instance_new(j->vm, d->canon, seam_link_host(d->link), &d->limits, &j->seam, &j->instance, e))
 		return false;
+	vm_store_prefer_huge(canon_instance_store(j->instance));
 	arena_init_pool(&j->values, 0, canon_instance_pool(j->instance));
 	return true;
 }

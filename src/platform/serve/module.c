@@ -234,6 +234,7 @@ static bool open_store(struct module_job *j, struct err *e)
 	struct vm_limits limits = limits_of(j);
 	if (!vm_store_new(j->vm, &limits, &j->store, e))
 		return false;
+	vm_store_prefer_huge(j->store);
 	struct wasi_preview1_given given = {j->store, j->task, &j->deployment.grants, (uint32_t)min_u64(l->handles, UINT32_MAX)};
 	return wasi_preview1_new(&j->deployment.wasi, &given, &j->preview1, e);
 }

@@ -169,6 +169,34 @@ static void slots_of_a_file_are_reset_exactly(void **state UNUSED)
 	vm_image_unref(img);
 }
 
+static bool count_bytes(void *arg, struct sys_page_run run)
+{
+	*(uint64_t *)arg += run.end - run.start;
+	return true;
+}
+
+static uint64_t grown_and_there(struct vm_instance *inst, uint64_t pages)
+{
+	const struct vm_memory *m = vm_instance_extern(inst, WASM_EXTERN_MEMORY, 0).memory;
+	uint64_t old, there = 0;
+	assert_int_equal(guest_call(inst, G_GROW, pages, 0, &old), TRAP_NONE);
+	assert_int_equal(sys_touched_pages(vm_memory_base(m) + old * 65536, pages * 65536, count_bytes, &there), 0);
+	return there;
+}
+
+static void what_is_used_once_has_what_it_grows_by_at_once(void **state UNUSED)
+{
+	struct vm_store *st;
+	struct vm_instance *inst;
+	guest_make(shard, &guest, NULL, NULL, NULL, &st, &inst);
+	assert_int_equal(grown_and_there(inst, 1), 0);
+	vm_store_prefer_huge(st);
+	assert_int_equal(grown_and_there(inst, 1), 65536);
+	assert_int_equal(grown_and_there(inst, 8), 8 * 65536);
+	assert_int_equal(grown_and_there(inst, 9), 0);
+	vm_store_free(st);
+}
+
 static void a_sealed_copy_takes_the_place_of_the_file(void **state UNUSED)
 {
 	int fd = image_in_file();
@@ -307,6 +335,7 @@ int main(int argc, char **argv UNUSED)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slots_of_a_file_are_reset_exactly),
 		cmocka_unit_test(an_image_of_huge_pages_is_the_same),
+		cmocka_unit_test(what_is_used_once_has_what_it_grows_by_at_once),
 		cmocka_unit_test(a_sealed_copy_takes_the_place_of_the_file),
 		cmocka_unit_test(a_copy_that_is_not_what_was_opened_is_not_taken),
 		cmocka_unit_test(rejects_what_is_not_an_image),

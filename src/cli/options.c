@@ -660,13 +660,16 @@ bool cli_parse(int argc, char **argv, struct cli *c, struct err *e)
 	*c = (struct cli){.argc = argc, .argv = argv, .config.process = {.log_level = SERVE_LOG_INFO, .trace_ppm = 1000000}};
 	arena_init(&c->arena, 64 << 20);
 	serve_limits_default(&c->config, true);
+	bool ended = false;  // behind `--` there is no option (POSIX, utility syntax guideline 10)
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
 		bool rest_is_guests = c->command == CLI_run && c->args.len >= 1 && !c->invoke && !is_invoke(arg);
 		bool took = false;
 		if (c->command == CLI_logs && strcmp(arg, "-f") == 0)
 			arg = "--follow";
-		if (arg[0] == '-' && arg[1] && !rest_is_guests) {
+		if (strcmp(arg, "--") == 0 && c->command != CLI_NONE && !rest_is_guests && !ended) {
+			ended = true;
+		} else if (arg[0] == '-' && arg[1] && !rest_is_guests && !ended) {
 			if (take_global(c, arg))
 				continue;
 			if (strncmp(arg, "--", 2) != 0) {

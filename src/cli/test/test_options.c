@@ -239,6 +239,15 @@ static void what_follows_the_file_is_the_guests(void **state)
 	assert_int_equal(c.args.len, 3);
 	assert_false(c.config.process.json);
 	cli_release(&c);
+	assert_true(parse(&c, &e, "run", "x.wasm", "--", "a") && c.args.len == 3);
+	cli_release(&c);
+	assert_true(parse(&c, &e, "run", "--", "x.wasm", "--"));
+	assert_int_equal(c.args.len, 2);
+	cli_release(&c);
+	assert_true(parse(&c, &e, "serve", "--", "--json", NULL));
+	assert_string_equal(c.args.ptr[0], "--json");
+	assert_false(c.config.process.json);
+	cli_release(&c);
 }
 
 static void help_and_version_have_the_forms_that_people_type(void **state)

@@ -2,8 +2,9 @@
 //
 // Invariants:
 //  1. Trust rests on the directory: ours, mode 0700, opened once, files reached by openat without following links.
-//  2. An entry appears under its name only when it is complete and on the disk; its content is checked by whoever loads it (XXH3-128), once: a note
-//     beside it says which device, inode, size and time of the last write were found right. What is read is compared again behind the first answer.
+//  2. An entry appears under its name only when it is complete and on the disk. Its content is checked (XXH3-128) by whoever loads it, but where its mark says that
+//     it is what was written, or that it was checked: the nanoseconds of the time of its last write follow from its device, inode, size and the seconds. Who
+//     writes into it, or copies it, gives it others. What is read is compared again behind the first answer.
 //  3. Entries used least recently (the time of their last access, which is set by us) go first when the sum comes near the bound. All entries are looked at once for
 //     each 1/64 of the bound that is put, not for each.
 #include <dirent.h>
@@ -141,7 +142,41 @@ static uint64_t size_of(const struct stat *st)
 	return (uint64_t)st->st_blocks * 512;  // images have holes
 }
 
-static bool put_file(int cache, const char *name, tier__write_fn write, void *arg, uint64_t *ret_size)
+// Nanoseconds that a file's time has once it is known to hold what was written.
+static long mark_of(const struct stat *st)
+{
+	uint64_t words[4] = {st->st_dev, st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec}, mark;
+	struct tier_key key;
+	tier__key_of(slice_of(words, sizeof words), &key);
+	memcpy(&mark, key.bytes, sizeof mark);
+	return (long)(mark % 1000000000);
+}
+
+static bool set_mark(int fd, const struct stat *st)
+{
+	struct timespec times[2] = {{0, UTIME_OMIT}, {st->st_mtim.tv_sec, mark_of(st)}};
+	return futimens(fd, times) == 0;
+}
+
+// A file that was written just now may be written again within the clock's grain.
+enum { GRAIN_SECONDS = 2 };
+static bool is_settled(const struct timespec *written)
+{
+	return time(NULL) - written->tv_sec > GRAIN_SECONDS;
+}
+
+// What was written into the file is what it is to hold. Its time becomes an earlier one, so that whatever is written from now on shows.
+static bool settle(int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st) != 0)
+		return false;
+	st.st_mtim.tv_sec = time(NULL) - GRAIN_SECONDS - 2;
+	return set_mark(fd, &st);
+}
+
+// `is_entry`: of tier__cache_get.
+static bool put_file(int cache, const char *name, tier__write_fn write, void *arg, bool is_entry, uint64_t *ret_size)
 {
 	static _Atomic uint32_t serial;
 	char temporary[NAME_MAX_LEN];
@@ -152,7 +187,10 @@ static bool put_file(int cache, const char *name, tier__write_fn write, void *ar
 	int fd = openat(cache, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return false;
-	bool ok = write(fd, arg) && fsync(fd) == 0 && fstat(fd, &st) == 0;
+	bool ok = write(fd, arg);
+	if (ok && is_entry)
+		(void)settle(fd);  // else it is checked by whoever loads it
+	ok = ok && fsync(fd) == 0 && fstat(fd, &st) == 0;
 	if (ret_size)
 		*ret_size = ok ? size_of(&st) : 0;
 	ok = close(fd) == 0 && ok;
@@ -244,26 +282,17 @@ bool tier__cache_put(int cache, const struct tier_key *key, const char *kind, ti
 	char name[NAME_MAX_LEN];
 	uint64_t size;
 	entry_name(key, kind, name);
-	if (!put_file(cache, name, write, arg, &size))
+	if (!put_file(cache, name, write, arg, true, &size))
 		return false;
 	if (is_look_due(cache, size, max))
 		trim(cache, max);
 	return true;
 }
 
-static void note_name(const struct tier_key *key, const char *kind, char out[NAME_MAX_LEN])
-{
-	entry_name(key, kind, out);
-	size_t n = strlen(out);
-	snprintf(out + n, NAME_MAX_LEN - n, "-checked");
-}
-
 void tier__cache_remove(int cache, const struct tier_key *key, const char *kind)
 {
 	char name[NAME_MAX_LEN];
 	entry_name(key, kind, name);
-	unlinkat(cache, name, 0);
-	note_name(key, kind, name);
 	unlinkat(cache, name, 0);
 }
 
@@ -307,37 +336,40 @@ static bool write_key(int fd, void *arg)
 	return write(fd, key->bytes, sizeof key->bytes) == sizeof key->bytes;
 }
 
-// A file that was written just now may be written again within the clock's grain.
-static bool is_settled(const struct timespec *written)
+static void describe(const struct stat *st, struct tier__entry *ret)
 {
-	return time(NULL) - written->tv_sec > 2;
+	*ret = (struct tier__entry){.size = (uint64_t)st->st_size,
+		.settled = is_settled(&st->st_mtim),
+		.stamp = {st->st_dev, st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtim.tv_sec, (uint64_t)st->st_mtim.tv_nsec}};
+	ret->checked = ret->settled && st->st_mtim.tv_nsec == mark_of(st);
 }
 
 int tier__cache_get(int cache, const struct tier_key *key, const char *kind, struct tier__entry *ret)
 {
 	char name[NAME_MAX_LEN];
 	struct stat st;
-	struct tier_key noted;
 	entry_name(key, kind, name);
 	int fd = open_file(cache, name, &st);
-	if (fd < 0)
-		return -1;
-	uint64_t words[5] = {st.st_dev, st.st_ino, (uint64_t)st.st_size, (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
-	*ret = (struct tier__entry){.size = (uint64_t)st.st_size, .settled = is_settled(&st.st_mtim)};
-	tier__key_of(slice_of(words, sizeof words), &ret->stamp);
-	note_name(key, kind, name);
-	ret->checked = ret->settled && read_key(cache, name, &noted) && memcmp(noted.bytes, ret->stamp.bytes, sizeof noted.bytes) == 0;
+	if (fd >= 0)
+		describe(&st, ret);
 	return fd;
 }
 
 void tier__cache_note_checked(int cache, const struct tier_key *key, const char *kind, const struct tier__entry *of)
 {
 	char name[NAME_MAX_LEN];
-	struct tier_key stamp = of->stamp;
+	struct stat st;
+	struct tier__entry found;
 	if (!of->settled || of->checked)
 		return;
-	note_name(key, kind, name);
-	put_file(cache, name, write_key, &stamp, NULL);
+	entry_name(key, kind, name);
+	int fd = open_file(cache, name, &st);
+	if (fd < 0)
+		return;
+	describe(&st, &found);
+	if (memcmp(found.stamp, of->stamp, sizeof found.stamp) == 0)
+		(void)set_mark(fd, &st);  // else the next one checks it, too
+	close(fd);
 }
 
 // ---- identity ------------------------------------------------------------------------------------------------------------------------
@@ -407,5 +439,5 @@ void tier__identity_keep(int cache, const struct tier__identity *id, const struc
 	if (!id->settled)
 		return;
 	entry_name(&id->by_stat, "id", name);
-	put_file(cache, name, write_key, &key, NULL);
+	put_file(cache, name, write_key, &key, false, NULL);
 }

@@ -31,13 +31,13 @@ void tier__key_of(struct slice bytes, struct tier_key *ret);
 
 struct tier__entry {
 	uint64_t size;
-	struct tier_key stamp;  // device, inode, size and time of the last write, hashed
+	uint64_t stamp[5];      // device, inode, size and time of the last write
 	bool settled;           // written long enough ago for another write to show in its time
-	bool checked;           // its content was compared with its hash since it was written
+	bool checked;           // it is as it was written, or its content was compared with its hash since
 };
 // Opens an entry ("code", "image", "bytes"). -1: there is none.
 int tier__cache_get(int cache, const struct tier_key *key, const char *kind, struct tier__entry *ret);
-// Remembers that the content which `of` describes is what was written: the next start need not read all of it before it runs.
+// Remembers that the content which `of` describes is what was written: the next start need not read all of it before it runs. Nothing, where it was written to since.
 void tier__cache_note_checked(int cache, const struct tier_key *key, const char *kind, const struct tier__entry *of);
 // Writes an entry under a temporary name and renames it; from time to time trims the cache, which never has more than `max` bytes.
 // Failure is no error: the next start compiles again.

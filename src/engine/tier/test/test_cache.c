@@ -268,11 +268,22 @@ static void note(int cache)
 	close(fd);
 }
 
-static void what_was_checked_is_so_until_somebody_writes(void **state UNUSED)
+static void overwrite(const char *byte)
 {
 	char at[300];
+	entry_path(&key_a, at);
+	int fd = open(at, O_RDWR);
+	assert_int_equal(pwrite(fd, byte, 1, 0), 1);
+	close(fd);
+}
+
+static void what_was_checked_is_so_until_somebody_writes(void **state UNUSED)
+{
 	int cache = tier__cache_open(NULL);
 	assert_true(put(cache, &key_a, SLICE_LIT("content"), TIER__CACHE_MAX));
+	assert_true(is_checked(cache));  // it is what was written
+	overwrite("C");                  // however soon
+	assert_false(is_checked(cache));
 	note(cache);  // written just now: another write might not show
 	assert_false(is_checked(cache));
 	age(&key_a, 10);
@@ -284,20 +295,50 @@ static void what_was_checked_is_so_until_somebody_writes(void **state UNUSED)
 	note(cache);
 	assert_true(is_checked(cache));  // its use is noted by this, after more than an hour
 	assert_true(is_checked(cache));
-
-	entry_path(&key_a, at);
-	int fd = open(at, O_RDWR);
-	assert_int_equal(pwrite(fd, "C", 1, 0), 1);
-	close(fd);
+	overwrite("c");
 	assert_false(is_checked(cache));
+	assert_int_equal(count(cache), 1);
+	tier__cache_remove(cache, &key_a, "code");
+	assert_int_equal(count(cache), 0);
+	close(cache);
+}
 
-	assert_true(put(cache, &key_a, SLICE_LIT("another"), TIER__CACHE_MAX));
-	age(&key_a, 10);
+// Another file with the same time, as a copy that keeps times, is looked at itself.
+static void a_copy_of_what_was_checked_is_not_checked(void **state UNUSED)
+{
+	char at[300], copy[160], command[600];
+	struct stat was, is;
+	int cache = tier__cache_open(NULL);
+	assert_true(put(cache, &key_a, SLICE_LIT("content"), TIER__CACHE_MAX));
+	entry_path(&key_a, at);
+	assert_int_equal(stat(at, &was), 0);
+	snprintf(copy, sizeof copy, "%s/copy", root);
+	snprintf(command, sizeof command, "cp -p %s %s && mv %s %s", at, copy, copy, at);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(stat(at, &is), 0);
+	assert_memory_equal(&is.st_mtim, &was.st_mtim, sizeof is.st_mtim);
 	assert_false(is_checked(cache));
 	note(cache);
 	assert_true(is_checked(cache));
-	tier__cache_remove(cache, &key_a, "code");
-	assert_int_equal(count(cache), 0);
+	close(cache);
+}
+
+// What was found right was the file as it was then.
+static void what_was_written_to_since_it_was_checked_is_not(void **state UNUSED)
+{
+	struct tier__entry entry;
+	int cache = tier__cache_open(NULL);
+	assert_true(put(cache, &key_a, SLICE_LIT("content"), TIER__CACHE_MAX));
+	age(&key_a, 10);
+	close(tier__cache_get(cache, &key_a, "code", &entry));
+	overwrite("C");
+	tier__cache_note_checked(cache, &key_a, "code", &entry);
+	age(&key_a, 20);
+	assert_false(is_checked(cache));
+	close(tier__cache_get(cache, &key_a, "code", &entry));
+	age(&key_a, 30);
+	tier__cache_note_checked(cache, &key_a, "code", &entry);
+	assert_false(is_checked(cache));
 	close(cache);
 }
 
@@ -594,6 +635,8 @@ int main(void)
 		TEST(the_bound_holds_with_hundreds_of_entries_of_which_few_are_looked_at),
 		TEST(processes_that_write_the_same_entry_do_not_mix),
 		TEST(what_was_checked_is_so_until_somebody_writes),
+		TEST(a_copy_of_what_was_checked_is_not_checked),
+		TEST(what_was_written_to_since_it_was_checked_is_not),
 		TEST(a_file_that_changed_is_another_even_with_its_old_time),
 		TEST(what_a_file_hashes_to_is_known_in_the_process_at_once),
 		TEST(a_large_file_is_hashed_beside_and_called_the_same),

@@ -5,8 +5,10 @@
 #include <cpuid.h>
 #include <sys/platform/x86.h>
 
-// Room that is asked for at once never exceeds this: it is what a failed assembler writes into.
-#define ROOM_MAX 4096
+// Room that is asked for at once never exceeds this: it is what a failed assembler writes into. Not more: it stands between what each thread touches when it
+// begins.
+#define ROOM_MAX 1024
+enum { ROOM_FIRST = 16 << 10 };
 static _Thread_local uint8_t waste[ROOM_MAX];
 
 void x64_room_slow(struct x64 *a, size_t n)
@@ -16,8 +18,8 @@ void x64_room_slow(struct x64 *a, size_t n)
 	if (!a->failed) {
 		a->buf->len = a->start + used;
 		size_t want = n > a->buf->cap / 2 ? n : a->buf->cap / 2;
-		if (want < 65536)
-			want = 65536;
+		if (want < ROOM_FIRST)
+			want = ROOM_FIRST;
 		uint8_t *p = buf_reserve(a->buf, want);
 		if (!p) {
 			a->buf->failed = false;

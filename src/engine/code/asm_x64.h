@@ -59,7 +59,8 @@ struct x64 {
 static inline void x64_begin(struct x64 *a, struct buf *buf)
 {
 	*a = (struct x64){.buf = buf, .start = buf->len};
-	a->p = a->base = a->end = buf->ptr ? buf->ptr + buf->len : NULL;
+	a->p = a->base = buf->ptr ? buf->ptr + buf->len : NULL;
+	a->end = buf->ptr ? buf->ptr + buf->cap : NULL;
 }
 void x64_room_slow(struct x64 *a, size_t n);
 // Room for n bytes; when memory is out, `failed` is set and the bytes go to the same place again and again.

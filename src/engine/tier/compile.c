@@ -56,6 +56,7 @@ struct compile_job {
 	struct tier__lazy **lazies;  // whose the modules are: nothing is compiled, and what is large is noted. NULL: nobody's
 	struct piece *pieces;
 	uint32_t n_pieces;
+	uint64_t bytes;  // of all bodies
 	const struct tier__over *is_over;
 	_Atomic uint32_t next;
 	_Atomic bool failed;
@@ -168,6 +169,7 @@ static bool cut_pieces(struct compile_job *j, struct err *e)
 		uint32_t first = m->nimported_funcs;
 		for (uint32_t f = first; f < m->nfuncs; f++) {
 			bytes += m->funcs[f].size;
+			j->bytes += m->funcs[f].size;
 			if (bytes < PIECE_BYTES && f + 1 < m->nfuncs)
 				continue;
 			if (!VEC_PUSH(NULL, &pieces, ((struct piece){k, first, f + 1}), UINT32_MAX)) {
@@ -206,7 +208,8 @@ static bool run(struct compile_job *j, unsigned n_threads, finish_fn finish, voi
 	for (uint32_t k = 0; j->layouts && k < j->n_modules; k++)
 		abi_layout(j->modules[k], &j->layouts[k]);
 	ok = (j->layouts || err_nomem(e)) && cut_pieces(j, e);
-	n_threads = (unsigned)min_u64(min_u64(n_threads ? n_threads : tier_cores(), MAX_THREADS), j->n_pieces ? j->n_pieces : 1);
+	// A thread costs as much as some kilobytes of code: not one for each small module.
+	n_threads = (unsigned)min_u64(min_u64(n_threads ? n_threads : tier_cores(), MAX_THREADS), min_u64(max_u64(j->n_pieces, 1), 1 + j->bytes / PIECE_BYTES));
 	for (unsigned t = 0; ok && t < n_threads; t++) {
 		threads[t] = (struct compile_thread){.job = j, .outputs = mem_zalloc(j->n_modules * sizeof(struct baseline_output))};
 		ok = threads[t].outputs || err_nomem(e);

@@ -1,4 +1,6 @@
 // Validates function bodies: rules made from the instruction table, locals, and the main loop.
+#include <stdatomic.h>
+
 #include "sys/sys.h"
 #include "validate_int.h"
 
@@ -155,9 +157,29 @@ static size_t lay(struct wasm_scratch *s, uintptr_t at)
 	return size;
 }
 
+// The last that was given back, for who asks next: the pages that most bodies need are there then. What large ones touched goes.
+static _Atomic(struct wasm_scratch *) spare;
+enum { SPARE_BODY = 16 << 10, SPARE_HEIGHT = 1024 };
+
+static bool keep(struct wasm_scratch *s)
+{
+	struct wasm_scratch *none = NULL;
+	mem_free(s->own);
+	mem_free(s->check);
+	mem_free(s->signatures);
+	s->own = NULL;
+	s->check = NULL;
+	s->signatures = NULL;
+	s->rules = NULL;
+	return !s->is_large && atomic_compare_exchange_strong(&spare, &none, s);
+}
+
 struct wasm_scratch *wasm_scratch_new(void)
 {
-	struct wasm_scratch *s = mem_zalloc(sizeof(*s));
+	struct wasm_scratch *s = atomic_exchange(&spare, NULL);
+	if (s)
+		return s;
+	s = mem_zalloc(sizeof(*s));
 	if (!s)
 		return NULL;
 	s->arrays = sys_map_anonymous(lay(s, 0));
@@ -171,12 +193,9 @@ struct wasm_scratch *wasm_scratch_new(void)
 
 void wasm_scratch_free(struct wasm_scratch *s)
 {
-	if (!s)
+	if (!s || keep(s))
 		return;
 	BUG_ON(sys_unmap(s->arrays, lay(s, 0)) != 0);
-	mem_free(s->own);
-	mem_free(s->check);
-	mem_free(s->signatures);
 	mem_free(s);
 }
 
@@ -637,6 +656,7 @@ bool wasm_validate_func(const struct wasm_module *m, uint32_t index, struct wasm
 	bool ok = read_locals(&v, t) && run(&v);
 	s->nflat = v.nflat;
 	s->ninit = v.ninit;
+	s->is_large |= f->size > SPARE_BODY || v.top - s->stack > SPARE_HEIGHT || s->nfar != 0;
 	if (ok && v.c.p != v.c.end)
 		ok = wasm__fail(&v.c, v.c.p, ERR_MALFORMED, "section size mismatch: operators remaining after end of function");
 	if (!ok) {

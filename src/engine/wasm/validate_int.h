@@ -104,6 +104,7 @@ struct wasm_scratch {
 	struct wasm__signature *signatures;
 	const struct rules *rules;
 	struct rules *own;            // of other features than most
+	bool is_large;                // a body made it touch much of its arrays
 };
 
 enum { VALUES_FEW = 4096, VALUES_A_BYTE = 32 };

@@ -117,7 +117,7 @@ int64_t http__conn_recv(struct http_conn *c, void *into, size_t max)
 
 static void read_away(struct http_conn *c)
 {
-	int64_t got = c->transport.ops->recv(&c->transport, c->server->scratch, sizeof c->server->scratch);
+	int64_t got = c->transport.ops->recv(&c->transport, c->server->scratch, HTTP_SCRATCH);
 	if (got > 0)
 		http__conn_read_away_on(c);
 	else if (got != -EAGAIN)

@@ -586,7 +586,7 @@ bool h2_session_feed(struct h2_session *s, const uint8_t *p, size_t n)
 void h2_session_read(struct h2_session *s)
 {
 	struct http_conn *c = s->conn;
-	int64_t got = http__conn_recv(c, c->server->scratch, sizeof c->server->scratch);
+	int64_t got = http__conn_recv(c, c->server->scratch, HTTP_SCRATCH);
 	if (got > 0 && h2_session_feed(s, c->server->scratch, (size_t)got))
 		h2_session_send(s);
 }

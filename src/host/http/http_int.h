@@ -69,7 +69,7 @@ struct http_spares {  // objects of one size, linked through their first word
 	void *first;
 	uint32_t count, owned;  // in the list; with those in use
 };
-enum { LISTENERS_MAX = 8 };
+enum { LISTENERS_MAX = 8, HTTP_SCRATCH = 64 << 10 };
 struct http_listener {
 	struct loop_io io;
 	struct http_server *server;
@@ -99,7 +99,7 @@ struct http_server {  // also what the connections of a client have in common: t
 	uint64_t date_until_ns;
 	uint8_t date[40];
 	uint32_t date_len;
-	uint8_t scratch[65536];                     // what is read to be thrown away, or is taken at once
+	uint8_t *scratch;                           // HTTP_SCRATCH: what is read to be thrown away, or is taken at once. Mapped: few servers touch all of it
 };
 // At least so many bytes; where memory is out also a larger one that is spare. NULL: there is none.
 struct block *http__block_get(struct http_server *s, size_t cap);

@@ -127,6 +127,7 @@ void http__pools_release(struct http_server *s)
 			next = b->next;
 			mem_free(b);
 		}
+	BUG_ON(sys_unmap(s->scratch, HTTP_SCRATCH) != 0);
 }
 
 void http__server_memory_free(struct http_server *s)

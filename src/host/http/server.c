@@ -282,12 +282,17 @@ void http_server_change(struct http_server *s, const struct http_limits *limits,
 
 bool http_server_new(struct loop *l, const struct http_server_config *config, struct http_server **ret, struct err *e)
 {
-	struct http_server *s = mem_alloc(sizeof *s);
+	struct http_server *s = mem_zalloc(sizeof *s);
 	if (!s)
 		return err_nomem(e);
-	memset(s, 0, offsetof(struct http_server, scratch));  // that would be sixteen faults a thread of every start
+	s->scratch = sys_map_anonymous(HTTP_SCRATCH);
+	if (!s->scratch) {
+		mem_free(s);
+		return err_nomem(e);
+	}
 	s->gate = config->gate;
 	if (!s->gate && !http_gate_new(HTTP_NO_LIMIT, HTTP_NO_LIMIT, &s->gate, e)) {
+		http__pools_release(s);
 		mem_free(s);
 		return false;
 	}

@@ -25,9 +25,10 @@ struct writer {
 	uint64_t lost;  // lines, not yet said
 	uint64_t said_ns;
 	uint64_t lost_ever;
-	uint8_t halves[2][HALF];
 };
-static struct writer writers[SERVE_STREAMS];  // all zero: megabytes would stand in the program's file else
+static struct writer writers[SERVE_STREAMS];
+// Beside them: each would be a page apart else, of which every start touches the first. All zero: megabytes would stand in the program's file.
+static uint8_t halves[SERVE_STREAMS][2][HALF];
 static bool started;
 static void (*say_lost)(struct buf *b, enum serve_stream of, uint64_t lines);
 
@@ -41,6 +42,11 @@ static uint64_t count_lines(const uint8_t *data, size_t len)
 
 static void set_going(struct writer *w);
 
+static uint8_t *half_of(const struct writer *w)
+{
+	return halves[w - writers][w->half];
+}
+
 static void lose(struct writer *w, uint64_t lines)
 {
 	w->lost += lines;
@@ -51,7 +57,7 @@ static bool append(struct writer *w, struct slice text)
 {
 	if (text.len > HALF - w->len)
 		return false;
-	memcpy(w->halves[w->half] + w->len, text.ptr, text.len);
+	memcpy(half_of(w) + w->len, text.ptr, text.len);
 	w->len += text.len;
 	return true;
 }
@@ -95,7 +101,7 @@ static void *write_main(void *arg)
 	struct writer *w = arg;
 	pthread_mutex_lock(&w->lock);
 	while (has_more(w)) {
-		const uint8_t *data = w->halves[w->half];
+		const uint8_t *data = half_of(w);
 		size_t len = w->len;
 		w->half ^= 1;
 		w->len = 0;
@@ -124,7 +130,7 @@ static void set_going(struct writer *w)
 		pthread_cond_broadcast(&w->changed);
 		return;
 	}
-	uint8_t *data = w->halves[w->half];
+	uint8_t *data = half_of(w);
 	size_t n = sys_write_some(w->fd, data, w->len);
 	memmove(data, data + n, w->len - n);
 	w->len -= n;

@@ -1,5 +1,5 @@
 """Files of 4 KiB and 1 MiB that a guest serves from --dir, moved by the host and read into the guest, beside the peer and nginx."""
-import os, shutil, tempfile
+import os, tempfile
 from pathlib import Path
 
 import bench_serve, measure
@@ -8,30 +8,11 @@ from measure import Server, median
 ROUNDS = 3
 FILES = measure.TOP / "examples/files/files.wasm"
 SIZES = {"4k": 4 << 10, "1m": 1 << 20}
-NGINX = """daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_rlimit_nofile 4096;
-events {{ worker_connections 1024; }}
-http {{ access_log off; keepalive_requests 1000000; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi; server_tokens off;
-{servers}
-}}
-"""
 
 
 def options(p):
     p.add_argument("--connections", type=int, default=32)
     p.add_argument("--seconds", type=float, default=2)
-
-
-def nginx(folder, servers, core):
-    """An nginx of one process with these servers, where {port} is its own; None: there is none."""
-    program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
-    if not program:
-        return None
-    folder.mkdir()
-    s = Server([program, "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"], core, starts=False)
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, servers=servers.replace("{port}", str(s.port))))
-    s.start()
-    return s
 
 
 def sides(o, www, core, folder):
@@ -43,7 +24,7 @@ def sides(o, www, core, folder):
         argv = [o.peer, *bench_serve.SERVE, *bench_serve.BEST, "--dir", f"{www}::/"]
         found["wasmtime best"] = Server([*argv, "--allow-precompiled", best], core)
         found["wasmtime reuse"] = Server([*argv, "--max-instance-reuse-count", "1000000", "--allow-precompiled", best], core)
-    if n := nginx(folder / "nginx", f"server {{ listen 127.0.0.1:{{port}}; root {www}; sendfile on; }}", core):
+    if n := measure.nginx(folder / "nginx", f"server {{ listen 127.0.0.1:{{port}}; root {www}; sendfile on; }}", core):
         found["nginx"] = n
     return bench_serve.ready(found)
 

@@ -26,7 +26,7 @@ def sides(o, file, origin, core, folder):
         found["wasmtime reuse"] = Server([*argv, "--max-instance-reuse-count", "1000000", "--allow-precompiled", best], core)
     servers = f"""upstream origin {{ server 127.0.0.1:{origin.port}; keepalive 64; keepalive_requests 1000000; }}
 server {{ listen 127.0.0.1:{{port}}; location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; }} }}"""
-    if n := bench_files.nginx(folder / "proxy", servers, core):
+    if n := measure.nginx(folder / "proxy", servers, core):
         found["nginx"] = n
     return bench_serve.ready(found)
 
@@ -40,7 +40,7 @@ def run(o):
         for name, n in BODIES.items():
             (www / name).write_bytes(b"x" * n)
         (www / "index.html").write_text("it works\n")
-        origin = bench_files.nginx(Path(at) / "origin", f"server {{ listen 127.0.0.1:{{port}}; root {www}; sendfile on; }}", load_core)
+        origin = measure.nginx(Path(at) / "origin", f"server {{ listen 127.0.0.1:{{port}}; root {www}; sendfile on; }}", load_core)
         if not origin or not origin.wait_ready():
             return print("no nginx to ask (Debian's package nginx-light)")
         servers = sides(o, file, origin, server_core, Path(at))

@@ -1,5 +1,6 @@
 """CPU time of the whole server process a request, each server on one core, wrk on the other."""
-import re, subprocess, time
+import re, subprocess, tempfile, time
+from pathlib import Path
 
 import measure
 from measure import Server, median
@@ -11,6 +12,9 @@ BEST = ["-O", "pooling-allocator=y", "-O", "pooling-memory-keep-resident=6710886
     "pooling-async-stack-keep-resident=65536", "-O", "pooling-total-memories=200", "-O", "pooling-total-core-instances=2000", "-O",
     "pooling-total-tables=2000", "-O", "pooling-max-memory-size=268435456", "-O", "pooling-table-elements=200000", "-O",
     "pooling-max-tables-per-module=4", "-O", "pooling-max-core-instance-size=16777216"]
+
+# What nginx says in a guest's place: the same body and type. Its heads have two fields more, Server and Connection, which no option of it leaves out.
+SAID = {"c": "Hello from C!", "rust": "Hello from Rust!"}
 
 
 def options(p):
@@ -31,6 +35,8 @@ def sides(o, name, file):
     found["tenon"] = tenon
     if name == "go":
         found["tenon --init once"] = tenon + ["--init", "once"]
+    if name == "py":
+        found["tenon --init warm=/"] = tenon + ["--init", "warm=/"]
     found["tenon reuse"] = tenon + ["--policy", "reuse"]
     if o.peer:
         plain = measure.peer_compile(o.peer, file, [], f"{name}-plain")
@@ -98,9 +104,19 @@ def ready(servers):
     return found
 
 
-def start(named):
-    server_core, _ = measure.cores()
-    return ready({name: Server(argv, server_core) for name, argv in named.items()})
+def nginx(o, name, core, folder):
+    """nginx with a constant answer, where the guest is one that has its aim beside it."""
+    if name not in SAID or (o.side and "nginx" not in o.side):
+        return {}
+    n = measure.nginx(folder, f'server {{ listen 127.0.0.1:{{port}}; default_type text/plain; location / {{ return 200 "{SAID[name]}\\n"; }} }}', core)
+    if not n:
+        print("  nginx: is not on this machine (Debian's package nginx-light)")
+    return {"nginx": n} if n else {}
+
+
+def start(o, name, file, folder):
+    core, _ = measure.cores()
+    return ready({**nginx(o, name, core, folder), **{side: Server(argv, core) for side, argv in sides(o, name, file).items()}})
 
 
 def run_two_shards(o):
@@ -175,17 +191,18 @@ def run(o):
         if not file:
             print(f"  {g}: its component is not on this machine")
             continue
-        servers = start(sides(o, g, file))
-        data[g] = {}
-        for conns in o.connections or [1, 32, 256]:
-            found = compare(servers, conns, o, load_core, o.rounds)
-            data[g][conns] = found
-            now = [row(f"{g}: {name}", conns, r) for name, r in found.items()]
-            rows += now
-            measure.table(HEAD, now)
-            print()
-        for s in servers.values():
-            s.stop()
+        with tempfile.TemporaryDirectory(prefix="tenon-bench-") as at:
+            servers = start(o, g, file, Path(at) / "nginx")
+            data[g] = {}
+            for conns in o.connections or [1, 32, 256]:
+                found = compare(servers, conns, o, load_core, o.rounds)
+                data[g][conns] = found
+                now = [row(f"{g}: {name}", conns, r) for name, r in found.items()]
+                rows += now
+                measure.table(HEAD, now)
+                print()
+            for s in servers.values():
+                s.stop()
     print("all together")
     measure.table(HEAD, rows)
     measure.save("serve", {"seconds": o.seconds, "rounds": o.rounds, "path": o.path, "results": data})

@@ -8,10 +8,16 @@ from common import distinct, free_port  # noqa: E402, F401
 SHARED = Path(os.environ.get("TENON_SHARED", TOP.parent / "shared"))
 OUT = TOP / "build/bench"
 TENON = TOP / "build/tenon"
-TICK = os.sysconf("SC_CLK_TCK")
 PEER_VERSION, PEER_PREBUILT = "48.0.8", "48.0.2"  # of crates.io; the newest of 48.0 that PyPI has
 GUESTS = {"c": "http/hello-c.wasm", "rust": "http/hello-rust.wasm", "js": "http/hello-js.wasm", "py": "http/hello-py.wasm", "go": "http/hello-go.wasm"}
 TOOLS = {"c": "cli/tool-c.wasm", "rust": "cli/tool-rust.wasm", "go": "cli/tool-go.wasm", "py": "cli/tool-py.wasm"}
+NGINX = """daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log; worker_rlimit_nofile 4096;
+events {{ worker_connections 1024; }}
+http {{ access_log off; keepalive_requests 1000000; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi; server_tokens off;
+{servers}
+}}
+"""
 
 
 def guest(name, of=GUESTS):
@@ -151,7 +157,7 @@ class Server:
         """(CPU seconds, minor + major faults, resident bytes) of the whole process."""
         text = Path(f"/proc/{self.process.pid}/stat").read_text()
         f = text[text.rindex(")") + 2:].split()
-        return (int(f[11]) + int(f[12])) / TICK, int(f[7]) + int(f[9]), int(f[21]) * os.sysconf("SC_PAGE_SIZE")
+        return self.cpu_ns() / 1e9, int(f[7]) + int(f[9]), int(f[21]) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self):
         if self.process.poll() is None:
@@ -162,6 +168,18 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         self.log.close()
+
+
+def nginx(folder, servers, core):
+    """An nginx of one process with these servers, where {port} is its own; None: there is none."""
+    program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
+    if not program:
+        return None
+    folder.mkdir()
+    s = Server([program, "-p", folder, "-e", folder / "error.log", "-c", folder / "nginx.conf"], core, starts=False)
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, servers=servers.replace("{port}", str(s.port))))
+    s.start()
+    return s
 
 
 def quantile(values, q):

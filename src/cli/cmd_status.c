@@ -86,6 +86,14 @@ static void put_tried(struct buf *b, const struct json *app, struct slice compon
 			SLICE_ARGS(slice_sub(json_text(tried, "sha256"), 0, 12)));
 }
 
+// Its last update, while its thresholds may take it back.
+static void put_watched(struct buf *b, const struct json *component)
+{
+	const struct json *left = json_member(component, "watched");
+	if (left)
+		buf_printf(b, "    its thresholds take its last update back if they are passed, for %.*s s more\n", SLICE_ARGS(left->text));
+}
+
 static void put_app(struct buf *b, const struct json *app)
 {
 	const struct json *components = json_member(app, "components"), *links = json_member(app, "links");
@@ -100,6 +108,7 @@ static void put_app(struct buf *b, const struct json *app)
 		buf_printf(b, "  %-18s %-7s %9s %7s %6s%8s%8s%9s\n", "component", "policy", "requests", "errors", "now", "p50", "p99", "memory");
 	for (const struct json *f = components ? components->first : NULL; f; f = f->next) {
 		put_component(b, f);
+		put_watched(b, f);
 		put_tried(b, app, json_text(f, "component"));
 	}
 	if (links && links->n)

@@ -1,5 +1,5 @@
 """Versions that their thresholds take back by themselves (contract, section 6), beside other changes: what serves is what the journal says, also after a kill."""
-import hashlib, subprocess, threading
+import hashlib, re, subprocess, threading, zlib
 from pathlib import Path
 
 import component
@@ -190,3 +190,61 @@ def one_whose_calls_hang_is_taken_back_when_they_have_come_to_their_deadline():
             check(until(lambda: _taken_back(app)), "it is not taken back")
         _is_written(app, 3)
         app.must_say(HELLO)
+
+
+def _watched(app):
+    """Seconds that its component is watched for yet; None: it is not."""
+    return app.get("status")["components"][0].get("watched")
+
+
+LONG = 'update = { rollback = { errors = "5%", over = "2m" } }'
+
+
+def _older(journal, seconds):
+    """The same journal, all of it that long ago."""
+    lines = journal.split(b"\n")
+    for i, line in enumerate(lines[1:-1], 1):
+        record = re.sub(rb'"time":(\d+)', lambda m: b'"time":%d' % (int(m[1]) - seconds * 1000), line[9:])
+        lines[i] = b"%08x %s" % (zlib.crc32(record), record)
+    return b"\n".join(lines)
+
+
+def one_that_was_watched_is_watched_on_after_a_kill_and_taken_back():
+    with Folder() as top, _App(top, LONG) as app:
+        check(_watched(app) is None, "nothing was updated")
+        app.tenon("update", "api", MISBEHAVE)
+        left = _watched(app)
+        check(0 < left <= 120 and "its thresholds take its last update back" in app.tenon("status"), app.tenon("status"))
+        app.kill()
+        app.start()
+        check(until(lambda: _watched(app) is not None), "it is not watched on")
+        check(0 < _watched(app) < left, f"{_watched(app)} of {left}: for the rest of its time")
+        _fails_until_it_is_taken_back(app)
+        _is_written(app, 3)
+        check(until(lambda: app.says() == (200, b"Hello from a component!\n")), app.says())
+        app.must_say(HELLO)
+        check(_watched(app) is None, "what came back is not watched")
+        check(app.releases()[0]["rolled_back"] == {"component": "api", "sha256": _sum(MISBEHAVE)}, app.releases()[0])
+        app.kill()
+        app.start()
+        _has(app, HELLO)
+        app.must_say(HELLO)
+        check(_watched(app) is None, "nor after another one")
+
+
+def of_an_apply_what_is_watched_is_watched_on_and_no_longer_than_its_time():
+    with Folder() as top, _App(top, LONG) as app:
+        app.source.write_bytes(MISBEHAVE.read_bytes())
+        app.tenon("apply", top)
+        app.kill()
+        app.start()
+        check(until(lambda: _watched(app) is not None), "it is not watched on")
+        app.kill()
+        journal = next(Path(top).glob("**/shop/journal"))
+        journal.write_bytes(_older(journal.read_bytes(), 121))
+        app.start()
+        check(_watched(app) is None, "its time is over")
+        check(not app.get("status")["busy"], "nothing is to be done")
+        with _Load(app.at, "/recurse") as load:
+            check(until(lambda: len(load.failed) > 40), "nothing fails")
+        check(not _taken_back(app), "it is taken back")

@@ -11,6 +11,8 @@
 #include "state.h"
 #include "sys/sys.h"
 
+struct serve_update;
+
 enum { CTL_EVENTS = 1024, CTL_EVENT_BYTES = 1 << 20, CTL_OPERATIONS = 256, CTL_OPERATION_BYTES = 4 << 20 };
 enum { CTL_APPS_MAX = 10000, CTL_GONE = 16, CTL_WAITING_MAX = 64, CTL_STEPS = 16 };
 
@@ -225,6 +227,9 @@ struct ctl__updated {
 	bool may_be_more;  // by an apply, which may have changed more of it
 };
 bool ctl__release_updated(struct arena *a, const struct ctl__release *newest, const char *component, uint64_t last, struct ctl__updated *ret);
+// The bytes that a component has since a release gave it other ones, if nothing of them was tried or rolled back since: what they hash to, in the arena, and when that
+// was. false: there is no such release.
+bool ctl__release_given(struct arena *a, const struct ctl__release *newest, const char *component, struct slice *ret_sha256, uint64_t *ret_time_ms);
 // What a component had before the release, likewise, also where it went with it. false: the release didn't change that.
 bool ctl__release_had(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret);
 // The version that was tried when it was in force: component, sha256, percent. false: none was.
@@ -297,6 +302,8 @@ void ctl__turn_abandon(struct ctl_op *op, void *prepared);
 // Of the versions of a component: another share for the one that is tried, or the end of that.
 enum ctl__versions { CTL_SPLIT, CTL_PROMOTE, CTL_ROLLBACK };
 NODISCARD bool ctl__turn_versions(struct ctl_op *op, enum ctl__versions what, const char *component, unsigned percent, struct err *e);
+// Its version in force is watched by these thresholds for what is left of its time (serve_service_watch).
+void ctl__turn_watch(struct ctl_op *op, const char *component, const struct serve_update *u, uint64_t left_ns);
 // Numbers of its version in force and of the one that is tried, as serve has them (serve_service_numbers); 0: there is none.
 void ctl__turn_numbers(struct ctl_op *op, const char *component, uint64_t *ret_in_force, uint64_t *ret_tried);
 // Of links whose store is another one by then.
@@ -338,7 +345,7 @@ NODISCARD bool ctl__folder_open(struct ctl *ctl, bool *ret_named, struct err *e)
 // ---- dispatch.c ----------------------------------------------------------------------------------------------------------------------------------
 void ctl__dispatch(struct ctl *ctl, struct http_exchange *x);
 
-// ---- route_update.c: at the start, the versions that were tried when the process before ended are tried on -----------------------------------------
+// ---- route_update.c: at the start, the versions that were tried when the process before ended are tried on, those that were watched are watched on -------
 void ctl__tries_resume(struct ctl *ctl);
 
 #define ROUTE(name, ...) void ctl__route_##name(struct ctl_request *r);

@@ -217,6 +217,20 @@ bool ctl__release_updated(struct arena *a, const struct ctl__release *newest, co
 	return false;
 }
 
+bool ctl__release_given(struct arena *a, const struct ctl__release *newest, const char *component, struct slice *ret_sha256, uint64_t *ret_time_ms)
+{
+	for (const struct ctl__release *r = newest; r; r = r->older) {
+		const struct json *o = r->members.len ? read_members(a, r) : NULL, *u = o ? row_of(json_member(o, "updated"), component) : NULL;
+		if (o && (row_of(json_member(o, "rolled_back"), component) || row_of(json_member(o, "tried"), component)))
+			return false;
+		if (!u)
+			continue;
+		*ret_time_ms = r->time_ms;
+		return slice_dup(a, json_text(u, "sha256"), ret_sha256);
+	}
+	return false;
+}
+
 bool ctl__release_had(struct arena *a, const struct ctl__release *r, const char *component, struct slice *ret)
 {
 	const struct json *o = read_members(a, r);

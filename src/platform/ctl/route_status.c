@@ -55,6 +55,8 @@ static void put_component(struct buf *b, const struct serve_process *p, unsigned
 	put_number(b, "p50_us", f->p50_ns / 1000);
 	put_number(b, "p99_us", f->p99_ns / 1000);
 	put_number(b, "memory_peak", f->memory_peak);
+	if (f->watched)
+		put_seconds(b, "watched", f->watched_ns);
 	buf_put_str(b, ",\"links\":[");
 	for (unsigned k = 0; serve_link_facts(p, i, k, &link); k++) {
 		buf_put_str(b, k ? "," : "");

@@ -6,7 +6,7 @@
 #include "ctl_int.h"
 #include "serve/serve.h"
 
-enum kind { UPDATE, SPLIT, PROMOTE, ROLLBACK, TAKEN_BACK, TRY_AGAIN, EDIT };
+enum kind { UPDATE, SPLIT, PROMOTE, ROLLBACK, TAKEN_BACK, TRY_AGAIN, WATCH_ON, EDIT };
 struct update {
 	enum kind kind;
 	const char *component, *sha256, *why;
@@ -24,12 +24,16 @@ static const struct app_component *find_component(const struct ctl_op *op, const
 	return app_component_find(op->app->model->app, name);
 }
 
+static const char *sha256_of_component(const struct ctl_app *app, const struct app_component *c)
+{
+	const char *known = c->sha256.text ? c->sha256.text : ctl__kept_sha256(app, c->item.name);
+	return known ? known : "";
+}
+
 // Of the bytes that it has; "": not known.
 static const char *sha256_of(const struct ctl_op *op, const struct update *u)
 {
-	const struct app_component *c = find_component(op, u->component);
-	const char *known = c->sha256.text ? c->sha256.text : ctl__kept_sha256(op->app, u->component);
-	return known ? known : "";
+	return sha256_of_component(op->app, find_component(op, u->component));
 }
 
 // ---- a version -----------------------------------------------------------------------------------------------------------------------------------
@@ -150,6 +154,47 @@ static bool run_try_again(struct ctl_op *op, const struct update *u, struct err 
 		return true;
 	serve_warn(app->ctl->config.process, "component %s of %s: the version that was tried is not any more: %s", u->component, app->name, e->text);
 	return false;
+}
+
+// ---- watched on ------------------------------------------------------------------------------------------------------------------------------
+
+// Of the time that its thresholds are measured over, since it was put in force. A clock that was set back makes it no longer than that.
+static uint64_t left_of(const struct app_component *c, uint64_t since_ms)
+{
+	uint64_t over = c->update.rollback.over.value, now_ms = sys_wall_ns() / MILLISECOND;
+	uint64_t gone = now_ms > since_ms ? sat_mul_u64(now_ms - since_ms, MILLISECOND) : 0;
+	return over > gone ? over - gone : 0;
+}
+
+// A component whose last other bytes are younger than that.
+static bool is_young(struct arena *a, const struct ctl_app *app, const struct app_component *c, struct slice *ret_sha256, uint64_t *ret_left_ns)
+{
+	const struct app_rollback *r = &c->update.rollback;
+	uint64_t since_ms;
+	if ((!r->errors.value && !r->p99.value) || !ctl__release_given(a, app->state->newest, c->item.name, ret_sha256, &since_ms))
+		return false;
+	*ret_left_ns = left_of(c, since_ms);
+	return *ret_left_ns > 0;
+}
+
+// Only what runs the bytes of its release: the file may have been written over since.
+static bool run_watch_on(struct ctl_op *op)
+{
+	const struct app *app = op->app->model->app;
+	for (uint32_t i = 0; i < app->components.n; i++) {
+		const struct app_component *c = &app->components.list[i];
+		struct slice sha256;
+		uint64_t left_ns;
+		if (!is_young(&op->arena, op->app, c, &sha256, &left_ns) || !slice_eq_str(sha256, sha256_of_component(op->app, c)))
+			continue;
+		const struct serve_update u = {.percent = 100,
+			.drain_ns = c->update.drain.value,
+			.errors = (unsigned)c->update.rollback.errors.value,
+			.p99_ns = c->update.rollback.p99.value,
+			.over_ns = c->update.rollback.over.value};
+		ctl__turn_watch(op, c->item.name, &u, left_ns);
+	}
+	return true;
 }
 
 // ---- one that is tried -------------------------------------------------------------------------------------------------------------------------------
@@ -326,6 +371,8 @@ static bool run(struct ctl_op *op, struct err *e)
 		return run_taken_back(op, u, e);
 	case TRY_AGAIN:
 		return run_try_again(op, u, e);
+	case WATCH_ON:
+		return run_watch_on(op);
 	case EDIT:
 		break;
 	}
@@ -613,10 +660,28 @@ static void try_again(struct ctl_app *app)
 		ctl__op_free(op);
 }
 
+// Within the lock.
+static void watch_on(struct ctl_app *app)
+{
+	struct ctl_op *op = app->model && app->state ? ctl__op_new(app) : NULL;
+	const struct app *a = op ? app->model->app : NULL;
+	struct slice sha256;
+	uint64_t left_ns;
+	bool any = false;
+	for (uint32_t i = 0; a && i < a->components.n && !any; i++)
+		any = is_young(&op->arena, app, &a->components.list[i], &sha256, &left_ns);
+	if (any && update_new(op, WATCH_ON, (struct slice){0}, "watch on", (struct slice){0}))
+		ctl__op_start(op, op->what);
+	else
+		ctl__op_free(op);
+}
+
 void ctl__tries_resume(struct ctl *ctl)
 {
 	sys_mutex_lock(&ctl->lock);
-	for (uint32_t i = 0; i < ctl->n_apps; i++)
+	for (uint32_t i = 0; i < ctl->n_apps; i++) {
 		try_again(ctl->apps[i]);
+		watch_on(ctl->apps[i]);
+	}
 	sys_mutex_unlock(&ctl->lock);
 }

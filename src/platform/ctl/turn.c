@@ -12,6 +12,8 @@ struct asked {
 	enum ctl__versions what;
 	const char *component;
 	struct serve_numbers numbers;
+	const struct serve_update *update;
+	uint64_t left_ns;
 	struct err err;
 	bool over;
 };
@@ -207,6 +209,21 @@ void ctl__turn_numbers(struct ctl_op *op, const char *component, uint64_t *ret_i
 	have_done(&a, find_numbers);
 	*ret_in_force = a.numbers.in_force;
 	*ret_tried = a.numbers.tried;
+}
+
+static void watch(void *arg)
+{
+	struct asked *a = arg;
+	struct serve_service *s = serve_service_find(a->op->app->ctl->config.process, a->op->app->name, a->component);
+	if (s)
+		serve_service_watch(s, a->update, a->left_ns);
+	set_over(a);
+}
+
+void ctl__turn_watch(struct ctl_op *op, const char *component, const struct serve_update *u, uint64_t left_ns)
+{
+	struct asked a = {.op = op, .component = component, .update = u, .left_ns = left_ns};
+	have_done(&a, watch);
 }
 
 // ---- what differs, told ----------------------------------------------------------------------------------------------------------------------------

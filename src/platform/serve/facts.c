@@ -60,9 +60,12 @@ bool serve_component_facts(const struct serve_process *p, unsigned i, struct ser
 	if (i >= serve__have(&p->n_services))
 		return false;
 	struct serve_service *s = p->services[i];
+	uint64_t until_ns = __atomic_load_n(&s->watched_until_ns, __ATOMIC_RELAXED), now_ns = sys_now_ns();
 	*ret = (struct serve_component_facts){.app = s->app,
 		.component = s->name,
 		.is_there = __atomic_load_n(&s->there, __ATOMIC_ACQUIRE),
+		.watched = until_ns != 0,
+		.watched_ns = until_ns > now_ns ? until_ns - now_ns : 0,
 		.calls = sum(p, s, offsetof(struct serve_shard, calls)),
 		.queued = sum(p, s, offsetof(struct serve_shard, queued)),
 		.instances = sum(p, s, offsetof(struct serve_shard, slots)),

@@ -272,6 +272,9 @@ void serve_version_commit(struct serve_service *s, struct serve_version *v, cons
 NODISCARD bool serve_service_split(struct serve_service *s, unsigned percent, serve_done_fn *done, void *ctx, struct err *e);
 NODISCARD bool serve_service_promote(struct serve_service *s, serve_done_fn *done, void *ctx, struct err *e);
 NODISCARD bool serve_service_rollback(struct serve_service *s, serve_done_fn *done, void *ctx, struct err *e);
+// The version in force took over before this process began, and is watched by the thresholds of the update for what is left of its time. The one before isn't here:
+// where they are passed, the configuration's taken_back is called, and this one serves until another is committed. Nothing where a version is tried or watched already.
+void serve_service_watch(struct serve_service *s, const struct serve_update *u, uint64_t left_ns);
 // Numbers of the version in force and of the one that is tried, which grow with each that comes; 0: there is none. On thread 0.
 struct serve_numbers {
 	uint64_t in_force, tried;
@@ -331,6 +334,8 @@ struct serve_component_facts {
 	const char *app, *component, *policy;
 	char path[512];  // cut
 	bool is_there;   // a version of it is in force
+	bool watched;    // its thresholds may take that one back, for so long; 0: as long as calls of that time are under way, or as it is tried
+	uint64_t watched_ns;
 	uint64_t requests, errors, traps;    // that are over; answered with 500 and more; that did not return
 	uint64_t calls, queued, instances;   // now
 	uint64_t cpu_ns, duration_ns, p50_ns, p99_ns, memory_peak;  // p50, p99: upper bounds

@@ -144,7 +144,8 @@ void serve__preparing_end(struct serve_process *p)
 		loop_run_once(p->threads[0].loop, UINT64_MAX);
 }
 
-static void watch(struct serve_service *s, struct serve_version *v);
+static void watch(struct serve_service *s, struct serve_version *v, uint64_t left_ns);
+static void set_watched(struct serve_service *s, uint64_t until_ns);
 
 // ---- in force ------------------------------------------------------------------------------------------------------------------------------
 
@@ -160,6 +161,7 @@ static void retire(struct serve_service *s, struct serve_version *v)
 static void forget_previous(struct serve_service *s)
 {
 	loop_timer_cancel(s->process->threads[0].loop, &s->watch);
+	set_watched(s, 0);
 	serve__version_unref(s->previous, VERSION_IN_SERVICE);
 	s->previous = NULL;
 }
@@ -218,7 +220,7 @@ void serve_version_commit(struct serve_service *s, struct serve_version *v, cons
 		serve__service_tell(s, v->config);
 	__atomic_store_n(&s->there, true, __ATOMIC_RELEASE);
 	if (is_watched(u) && (s->tried || s->previous))
-		watch(s, v);
+		watch(s, v, u->over_ns);
 	else
 		forget_previous(s);
 }
@@ -290,7 +292,7 @@ bool serve_service_promote(struct serve_service *s, serve_done_fn *done, void *c
 	s->tried = NULL;
 	serve__service_tell(s, s->version->config);
 	if (is_watched(&s->update))
-		watch(s, s->version);
+		watch(s, s->version, s->update.over_ns);
 	else
 		forget_previous(s);
 	return true;
@@ -397,6 +399,22 @@ static bool awaits_ends(const struct serve_service *s, struct serve_tally now, u
 	return s->update.errors && deadline_ns && now.begun > now.calls && now_ns < sat_add_u64(s->watched_until_ns, sat_add_u64(deadline_ns, SECOND));
 }
 
+static void set_watched(struct serve_service *s, uint64_t until_ns)
+{
+	__atomic_store_n(&s->watched_until_ns, until_ns, __ATOMIC_RELAXED);
+}
+
+// The one before isn't here, but whoever is told knows its bytes: this one serves until that has taken over.
+static void ask_for_the_one_before(struct serve_service *s, const char *why)
+{
+	struct serve_process *p = s->process;
+	uint64_t number = s->version->number;
+	forget_previous(s);
+	serve__log(p->config, SERVE_LOG_WARN, "component %s of %s: version %llu is to be taken back: %s", s->name, s->app, (unsigned long long)number, why);
+	if (p->config->taken_back)
+		p->config->taken_back(p->config->user, s->app, s->name, number, why);
+}
+
 // false: it can't be, for now.
 static bool take_back(struct serve_service *s, const char *why)
 {
@@ -404,6 +422,10 @@ static bool take_back(struct serve_service *s, const char *why)
 	struct serve_version *v = s->tried ? s->tried : s->version;
 	struct err e = {0};
 	uint64_t number = v->number;
+	if (!s->tried && !s->previous) {
+		ask_for_the_one_before(s, why);
+		return true;
+	}
 	if (!serve_service_rollback(s, NULL, NULL, &e)) {
 		serve__log(p->config, SERVE_LOG_ERROR, "component %s: version %llu can't be taken back: %s", s->name, (unsigned long long)number, e.text);
 		return false;
@@ -433,16 +455,25 @@ static void on_watch(struct loop_timer *t)
 }
 
 // From here on: a version that is tried as long as it is, one that has taken over for the time that its thresholds are measured over.
-static void watch(struct serve_service *s, struct serve_version *v)
+static void watch(struct serve_service *s, struct serve_version *v, uint64_t left_ns)
 {
 	struct loop *l = s->process->threads[0].loop;
 	uint64_t now_ns = loop_now_fresh_ns(l);
 	s->n_looks = 0;
 	for (unsigned i = 0; i < SERVE_LOOKS; i++)
 		note_look(s, serve__version_tally(v), now_ns);
-	s->watched_until_ns = sat_add_u64(now_ns, s->update.over_ns);
+	set_watched(s, sat_add_u64(now_ns, left_ns));
 	s->watch.fn = on_watch;
 	loop_timer_set(l, &s->watch, now_ns + max_u64(s->update.over_ns / SERVE_LOOKS, 10 * MILLISECOND));
+}
+
+void serve_service_watch(struct serve_service *s, const struct serve_update *u, uint64_t left_ns)
+{
+	if (!s->version || s->tried || s->previous || !is_watched(u))
+		return;
+	s->update = *u;
+	serve__version_set_slow(s->version, u->p99_ns);
+	watch(s, s->version, left_ns);
 }
 
 // The version whose interfaces others were linked to.

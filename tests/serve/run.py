@@ -20,7 +20,7 @@ DEATHS = [-s for s in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIG
 ALONE = ("test_steady", "test_neighbours", "test_slow_files", "test_crowd", "test_install")
 
 # What a server does with requests, whatever they come over.
-OVER = ("test_async_http", "test_bodies", "test_concurrent", "test_drain", "test_http", "test_isolation", "test_large_bodies", "test_limits", "test_outgoing", "test_policies")
+OVER = ("test_async_http", "test_bodies", "test_concurrent", "test_drain", "test_http", "test_isolation", "test_kept_routes", "test_large_bodies", "test_limits", "test_outgoing", "test_policies")
 
 
 class Watched(subprocess.Popen):

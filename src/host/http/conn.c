@@ -2,6 +2,7 @@
 //
 //   OPEN ── begin_close ──► CLOSING ── all is sent: finish_close ──► LINGER ── nothing comes, or long enough: close ──► DEAD
 //     └───────────────────────── close: at once, from any of them ────────────────────────────────────────────────────────┘
+//   OPEN ── pass: to another server, where nothing is on it ──► DEAD here, OPEN there
 //
 // OPEN: the protocol reads and writes. CLOSING: what waits is sent, nothing is read. LINGER: our side is shut, what still comes is thrown away: where
 // the client may be sending, a close would answer with RST and take the answer out of its hands (RFC 9112, 9.6).
@@ -191,6 +192,7 @@ static struct http_conn *make(struct http_server *s, const struct http_protocol 
 	return c;
 }
 
+// Where it drains the connection is looked at as those that were there when that began.
 static void list(struct http_conn *c)
 {
 	struct http_server *s = c->server;
@@ -200,7 +202,8 @@ static void list(struct http_conn *c)
 		c->next->prev = &c->next;
 	s->conns = c;
 	s->counters.connections++;
-	s->counters.accepted++;
+	if (UNLIKELY(s->draining))
+		http__conn_turn_later(c);
 }
 
 static bool open_transport(struct http_conn *c, int fd, struct http_tls *tls, const char *host, struct err *e)
@@ -225,6 +228,7 @@ struct http_conn *http__conn_open(struct http_server *s, const struct http_proto
 	} else if (open_transport(c, fd, tls, host, e)) {
 		c->client = client;
 		c->is_tls = tls;
+		s->counters.accepted++;
 		list(c);
 		return c;
 	}
@@ -235,6 +239,25 @@ struct http_conn *http__conn_open(struct http_server *s, const struct http_proto
 	return NULL;
 }
 
+// Its transport is gone.
+static void leave_server(struct http_conn *c, enum http_cancel why)
+{
+	struct http_server *s = c->server;
+	loop_timer_cancel(s->loop, &c->timer);
+	loop_job_cancel(&c->job);
+	c->protocol->lost(c, why);
+	http__block_put(s, c->out);
+	c->out = NULL;
+	c->out_start = c->out_len = 0;
+	*c->prev = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	c->next = s->graveyard;
+	s->graveyard = c;
+	s->counters.connections--;
+	loop_post(s->loop, &s->job);
+}
+
 void http__conn_close(struct http_conn *c, enum http_cancel why, bool reset)
 {
 	if (c->state == CONN_DEAD)
@@ -242,22 +265,10 @@ void http__conn_close(struct http_conn *c, enum http_cancel why, bool reset)
 	struct http_server *s = c->server;
 	c->state = CONN_DEAD;
 	c->transport.ops->close(&c->transport, reset);
-	loop_timer_cancel(s->loop, &c->timer);
-	loop_job_cancel(&c->job);
-	c->protocol->lost(c, why);
-	http__block_put(s, c->out);
-	c->out = NULL;
-	c->out_start = c->out_len = 0;
 	http__gate_leave_client(s->gate, c->client);
 	http__gate_leave(s->gate);
-	*c->prev = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
-	c->next = s->graveyard;
-	s->graveyard = c;
-	s->counters.connections--;
 	s->counters.closed++;
-	loop_post(s->loop, &s->job);
+	leave_server(c, why);
 }
 
 static void finish_close(struct http_conn *c)
@@ -285,6 +296,76 @@ void http__conn_begin_close(struct http_conn *c)
 		http__out_flush(c);  // finishes when it is through
 	else
 		http__conn_update_interest(c);
+}
+
+// ---- from server to server ---------------------------------------------------------------------------------------------------------
+
+struct http_passed *http__accepted_new(int fd, const struct http_address *peer)
+{
+	struct passed_conn *k = mem_zalloc(sizeof *k);
+	if (!k)
+		return NULL;
+	k->fd = fd;
+	k->peer = *peer;
+	return &k->passed;
+}
+
+void http__conn_pass(struct http_conn *c, struct slice came, uint64_t requests)
+{
+	const struct http_server *s = c->server;
+	struct passed_conn *k = mem_alloc(sizeof *k + came.len);
+	BUG_ON(http__conn_pending(c) || c->state != CONN_OPEN);
+	if (!k) {
+		http__conn_close(c, HTTP_CANCEL_NOMEM, false);
+		return;
+	}
+	*k = (struct passed_conn){
+		.peer = c->peer,
+		.ops = c->transport.ops,
+		.of = c->transport.of,
+		.client = c->client,
+		.limits = c->limits,
+		.is_tls = c->is_tls,
+		.requests = requests,
+		.n = came.len,
+	};
+	if (came.len)
+		memcpy(k->came, came.ptr, came.len);
+	k->fd = c->transport.ops->detach(&c->transport);
+	c->state = CONN_DEAD;
+	leave_server(c, HTTP_CANCEL_SERVER);
+	s->config.on_passed(s->config.user, &k->passed);
+}
+
+void http__passed_drop(struct http_gate *g, struct passed_conn *k)
+{
+	if (k->ops)
+		k->ops->drop(k->fd, k->of);
+	else
+		sys_close(k->fd);
+	http__gate_leave_client(g, k->client);
+	http__gate_leave(g);
+}
+
+struct http_conn *http__conn_take(struct http_server *s, const struct http_protocol *p, struct passed_conn *from)
+{
+	struct http_conn *c = make(s, p, &from->peer);
+	if (c) {
+		c->limits = from->limits;
+		http__meter_start(&c->taking, &c->limits);
+		c->transport.ops = from->ops;
+		c->transport.of = from->of;
+		c->client = from->client;
+		c->is_tls = from->is_tls;
+	}
+	if (c && from->ops->attach(&c->transport, s->loop, from->fd, on_io)) {
+		list(c);
+		return c;
+	}
+	if (c)
+		http__spare_put(s, &s->spare_conns, c);
+	http__passed_drop(s->gate, from);
+	return NULL;
 }
 
 // ---- output ----------------------------------------------------------------------------------------------------------------------

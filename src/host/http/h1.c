@@ -324,6 +324,10 @@ static void become_h2(struct h1_conn *c)
 	struct http_server *s = c->conn.server;
 	struct slice raw = h1_raw(c);
 	struct block *in = c->in;
+	if (http__is_anothers(s, NULL)) {
+		http__conn_pass(&c->conn, raw, 0);
+		return;
+	}
 	c->in = NULL;
 	http__h2_take(&c->conn, raw.ptr, raw.len);
 	http__block_put(s, in);
@@ -345,7 +349,22 @@ static bool keep_fields(struct http_server *s, struct h1_exchange *h, const stru
 	return true;
 }
 
-// A complete head of `len` bytes is at the beginning of what is buffered. NULL: no request came of it.
+// The request that is there is another server's, which reads it again. What waits to be sent leaves first: where the client does not take it, this comes
+// again when it has.
+static void pass(struct h1_conn *c)
+{
+	c->scan = (struct h1_scan){0};
+	if (http__out_flush(&c->conn) && http__conn_pending(&c->conn) == 0)
+		http__conn_pass(&c->conn, h1_raw(c), c->requests);
+}
+
+static void forget_parsed(struct http_server *s, struct h1_exchange *h)
+{
+	http__block_put(s, h->field_block);
+	http__spare_put(s, &s->spare_exchanges, h);
+}
+
+// A complete head of `len` bytes is at the beginning of what is buffered. NULL: no request came of it, or not here.
 static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 {
 	struct http_server *s = c->conn.server;
@@ -375,14 +394,20 @@ static struct h1_exchange *make_exchange(struct h1_conn *c, size_t len)
 		http__conn_close(&c->conn, HTTP_CANCEL_NOMEM, false);
 		return NULL;
 	}
+	h->head.req.peer = c->conn.peer;
+	h->head.req.https |= c->conn.is_tls;
+	if (http__is_anothers(s, &h->head.req)) {
+		h1_head_restore(&h->head);
+		forget_parsed(s, h);
+		pass(c);
+		return NULL;
+	}
 	http__exchange_init(&h->x, s, &wire, &h->head.req);
 	h->conn = c;
 	http__meter_start(&h->sending, &c->conn.limits);
 	h->head_block = c->in;
 	h->head_end = end;
 	h->must_continue = h->head.expects_continue;
-	h->head.req.peer = c->conn.peer;
-	h->head.req.https |= c->conn.is_tls;
 	h1_body_init(&h->body, h->head.chunked, h->head.req.length);
 	c->in_start = end;
 	c->x = h;
@@ -498,7 +523,7 @@ static void on_writable(struct http_conn *conn)
 	struct h1_conn *c = h1_of(conn);
 	if (c->x)
 		http__exchange_notify_write(&c->x->x);
-	if (is_open(c) && c->state == H1_IDLE && h1_raw_len(c) > 0)
+	if (is_between(c) && h1_raw_len(c) > 0)
 		advance(c);
 }
 
@@ -690,10 +715,11 @@ bool http__h1_open(struct http_server *s, int fd, const struct http_address *pee
 	return c != NULL;
 }
 
-void http__h1_take(struct http_conn *conn, const uint8_t *p, size_t n)
+void http__h1_take(struct http_conn *conn, const uint8_t *p, size_t n, uint64_t requests)
 {
 	struct h1_conn *c = h1_of(conn);
 	conn->protocol = &protocol;
+	c->requests = requests;
 	read_by(c, conn->limits.idle_ns);
 	if (n == 0)
 		return;

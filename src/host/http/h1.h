@@ -21,8 +21,11 @@ bool h1_is_head_request(const uint8_t *p, size_t len);
 struct h1_head {
 	struct http_request req;
 	bool chunked, keep_alive, expects_continue, old_keep_alive;  // old: HTTP/1.0 that asked to keep the connection
+	bool moved;                // an authority was, within what was parsed
 	const char *why;           // where it was refused
 };
+// What was parsed is as it came again.
+void h1_head_restore(const struct h1_head *h);
 // p[0..len) is a head that h1_head_scan has found complete (without the leading empty line). Slices point into it; an absolute-form target
 // without a path may move its authority by one byte. The fields, at most max_fields, come into `fields`. 0, or the status to refuse with.
 unsigned h1_head_parse(uint8_t *p, size_t len, struct http_field *fields, uint32_t max_fields, struct h1_head *h);

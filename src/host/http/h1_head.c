@@ -240,6 +240,7 @@ static unsigned parse_absolute(struct h1_head *h, uint8_t *t, size_t len)
 		memmove(a - 1, a, authority.len);
 		authority.ptr = a - 1;
 		*--p = '/';
+		h->moved = true;
 	}
 	h->req.authority = authority;
 	h->req.target = p < end ? slice_of(p, (size_t)(end - p)) : SLICE_LIT("/");
@@ -294,6 +295,16 @@ static unsigned parse_request_line(uint8_t *p, uint8_t **ret_next, struct h1_hea
 	*ret_next = end + 2;
 	h->req.is_head = slice_eq(h->req.method, SLICE_LIT("HEAD"));
 	return parse_target(h, target, (size_t)(p - target));
+}
+
+void h1_head_restore(const struct h1_head *h)
+{
+	struct slice a = h->req.authority;
+	if (!h->moved)
+		return;
+	uint8_t *at = UNCONST(a.ptr);
+	memmove(at + 1, at, a.len);
+	*at = '/';
 }
 
 unsigned h1_head_parse(uint8_t *p, size_t len, struct http_field *fields, uint32_t max_fields, struct h1_head *h)

@@ -205,18 +205,33 @@ static enum h2_refused take_head(struct h2_exchange *h)
 	return understand(h);
 }
 
-static void dispatch(struct h2_exchange *h)
+// The request is another server's, and other streams are on this connection: its client is to come anew with it.
+static void send_away(struct h2_exchange *h)
+{
+	h->x.server->counters.refused++;
+	h2_session_go(h->stream.session);
+	h2_stream_reset(&h->stream, NGHTTP2_REFUSED_STREAM);
+	cancel(h, HTTP_CANCEL_SERVER);
+}
+
+// false: it is no request, or not here, and may be gone.
+static bool dispatch(struct h2_exchange *h)
 {
 	struct http_server *s = h->x.server;
 	enum h2_refused refused = take_head(h);
 	if (refused) {
 		refuse(h, refused);
-		return;
+		return false;
+	}
+	if (http__is_anothers(s, &h->req)) {
+		send_away(h);
+		return false;
 	}
 	h->must_continue &= !h->stream.in;  // it did not wait
 	h->dispatched = true;
 	s->counters.requests++;
 	s->config.on_request(s->config.user, &h->x);
+	return true;
 }
 
 static const struct http_wire wire;
@@ -301,8 +316,7 @@ static void on_event(struct h2_stream *st, uint32_t events)
 	if (events & H2_CLOSED && on_closed(h))
 		return;
 	if (events & H2_HEAD) {
-		dispatch(h);
-		if (events & H2_READ && st->session)
+		if (dispatch(h) && events & H2_READ && st->session)
 			h2_stream_event(st, H2_READ);
 		return;
 	}
@@ -574,6 +588,11 @@ static void on_evict(struct http_conn *c)
 	http__conn_close(c, HTTP_CANCEL_SERVER, false);
 }
 
+static void on_renew(struct http_conn *c)
+{
+	h2_session_go(session_of(c));
+}
+
 static void on_conn_lost(struct http_conn *c, enum http_cancel why)
 {
 	struct h2_session *s = session_of(c);
@@ -589,6 +608,7 @@ static const struct http_protocol protocol = {
 	.turn = on_turn,
 	.late = on_conn_late,
 	.evict = on_evict,
+	.renew = on_renew,
 	.lost = on_conn_lost,
 };
 

@@ -8,6 +8,14 @@
 
 #define FRESH_NS SECOND
 
+static void go_on(struct http_conn *c, bool is_h2, const uint8_t *p, size_t n, uint64_t requests)
+{
+	if (is_h2)
+		http__h2_take(c, p, n);
+	else
+		http__h1_take(c, p, n, requests);
+}
+
 static void on_readable(struct http_conn *c)
 {
 	uint8_t *into = c->server->scratch;
@@ -16,10 +24,12 @@ static void on_readable(struct http_conn *c)
 		http__conn_close(c, HTTP_CANCEL_PEER, false);
 	if (c->state != CONN_OPEN || !http__transport_is_ready(&c->transport))
 		return;
-	if (c->transport.ops->is_h2(&c->transport))
-		http__h2_take(c, into, got > 0 ? (size_t)got : 0);
+	size_t n = got > 0 ? (size_t)got : 0;
+	bool is_h2 = c->transport.ops->is_h2(&c->transport);
+	if (is_h2 && http__is_anothers(c->server, NULL))
+		http__conn_pass(c, slice_of(into, n), 0);
 	else
-		http__h1_take(c, into, got > 0 ? (size_t)got : 0);
+		go_on(c, is_h2, into, n, 0);
 }
 
 static bool wants_read(const struct http_conn *c)
@@ -62,6 +72,13 @@ static const struct http_protocol protocol = {
 	.evict = on_evict,
 	.lost = on_lost,
 };
+
+void http__serve_passed(struct http_server *s, struct passed_conn *k)
+{
+	struct http_conn *c = http__conn_take(s, &protocol, k);
+	if (c)
+		go_on(c, c->transport.ops->is_h2 && c->transport.ops->is_h2(&c->transport), k->came, k->n, k->requests);
+}
 
 bool http__serve_open(struct http_server *s, int fd, const struct http_address *peer, struct err *e)
 {

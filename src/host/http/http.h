@@ -19,6 +19,7 @@
 
 struct http_server;
 struct http_exchange;
+struct http_request;
 
 struct http_field {
 	struct slice name, value;  // the value without surrounding white space
@@ -111,6 +112,12 @@ NODISCARD bool http_gate_new(uint64_t connections, uint64_t per_client, struct h
 void http_gate_free(struct http_gate *g);
 enum http_full { HTTP_FULL_CONNECTIONS, HTTP_FULL_CLIENT, HTTP_FULL_DESCRIPTORS, HTTP_FULL_MEMORY };
 
+// A connection on its way between two servers of a gate, with what was read of it. It has its place in the gate, and the time of none of its limits runs. Linked by
+// who has it.
+struct http_passed {
+	struct http_passed *next;
+};
+
 struct http_server_config {
 	struct http_limits limits;  // start from http_limits_default
 	// A complete head has arrived. The callee owns the exchange from here (rule 1); it may answer before it returns.
@@ -119,8 +126,13 @@ struct http_server_config {
 	// A head that never became a request was answered by the server with `status` (400, 408, 414, 431…); `why` is static. May be NULL.
 	void (*on_refused)(void *user, const struct http_address *peer, unsigned status, const char *why);
 	struct http_gate *gate;  // borrowed; NULL: no limit
-	// Not served here: somebody gives it to http_server_take, or closes it and leaves the gate (http_server_take of NULL). NULL: all are served here.
-	void (*on_accepted)(void *user, int fd, const struct http_address *peer);
+	// Connections that another server of the gate serves: all that it accepts; or from the moment when this says so, of the request that is there next, of no
+	// body anything was read of, or (NULL) of a connection that is about to speak HTTP/2. NULL: none. A stream of HTTP/2 can't leave its connection: it is refused
+	// as one that nobody has looked at (RFC 9113, 8.7), and its client is told to come anew.
+	bool passes_all;
+	bool (*is_anothers)(void *user, const struct http_request *r);
+	// One of them: somebody gives it to http_server_take. Where one of both above is set.
+	void (*on_passed)(void *user, struct http_passed *c);
 	// What is short, told for the first time in the life of the gate. May be NULL.
 	void (*on_full)(void *user, enum http_full what, const struct http_address *peer);
 	struct http_tls *tls;  // borrowed; NULL: in clear
@@ -142,9 +154,13 @@ void http_server_hold(struct http_server *s, bool holds);
 void http_server_change(struct http_server *s, const struct http_limits *limits, struct http_tls *tls);
 // Takes over a connected socket (a test, a tenant's process).
 NODISCARD bool http_server_adopt(struct http_server *s, int fd, struct err *e);
-// Serves what another server of the same gate accepted and passed on (on_accepted), also while it drains. On its own thread. NULL: nobody serves it, it is
-// closed.
-void http_server_take(struct http_server *s, struct http_gate *gate, int fd, const struct http_address *peer);
+// Serves what another server of the same gate has passed on, also while it drains; its limits are those that it began with. On its own thread. NULL: nobody
+// serves it, it is closed.
+void http_server_take(struct http_server *s, struct http_gate *gate, struct http_passed *c);
+// Others may still pass on connections: as long as that is so it isn't drained. Not so in the beginning.
+void http_server_await(struct http_server *s, bool more);
+// Those who speak HTTP/2 with it are told to come anew: what they have begun until they know is answered.
+void http_server_renew(struct http_server *s);
 // A GET of the host's own, on no connection; its body has ended, and its answer is checked as others are and goes nowhere. Owned as one of on_request. `target`
 // outlives it. NULL: memory is out.
 struct http_exchange *http_server_ask(struct http_server *s, struct slice target);
@@ -363,6 +379,10 @@ struct http_transport_ops {
 	uint64_t (*unsent)(struct http_transport *t);         // bytes sent that the other side has not taken
 	bool (*is_ready)(const struct http_transport *t);     // what comes before the first byte of a message is over; NULL: nothing does
 	bool (*is_h2)(const struct http_transport *t);        // and both sides have agreed on HTTP/2; NULL: nothing was agreed
+	// From loop to loop, when nothing waits to be sent. Returns the descriptor, which nobody watches any more; `of` is there still.
+	int (*detach)(struct http_transport *t);
+	bool (*attach)(struct http_transport *t, struct loop *l, int fd, void (*fn)(struct loop_io *io, uint32_t ready));  // by `of`; false: it stays detached
+	void (*drop)(int fd, void *of);                       // of one that is detached: closes it
 };
 struct http_transport {
 	const struct http_transport_ops *ops;

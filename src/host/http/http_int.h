@@ -81,6 +81,7 @@ struct http_server {  // also what the connections of a client have in common: t
 	struct http_listener listeners[LISTENERS_MAX];
 	uint32_t listener_count;
 	bool draining, freed, paused;
+	bool awaits;           // others may pass on connections to it
 	struct http_gate *gate;
 	struct http_server *gate_next;
 	bool room_asked;       // atomic: room_remote is posted
@@ -143,7 +144,22 @@ struct http_protocol {
 	void (*sent)(struct http_conn *c, size_t n);    // watches_output: n more bytes have left, or will leave as they are
 	void (*evict)(struct http_conn *c);             // idle: to be closed, if nothing has come
 	bool (*deaf)(struct http_conn *c);              // the peer takes nothing more. true: what it says is still read; NULL: the connection is closed
+	void (*renew)(struct http_conn *c);             // its client is to come anew, when what it asked for is answered; NULL: it needs not
 	void (*lost)(struct http_conn *c, enum http_cancel why);  // it is being closed: exchanges are cancelled, input is dropped
+};
+// What a connection is between two servers.
+struct passed_conn {
+	struct http_passed passed;  // first
+	int fd;
+	struct http_address peer;
+	const struct http_transport_ops *ops;  // NULL: nothing was read of it, and what follows isn't there
+	void *of;
+	struct http_client *client;
+	struct http_limits limits;
+	bool is_tls;
+	uint64_t requests;     // that it has brought
+	size_t n;
+	uint8_t came[];        // that was read, and is to be looked at
 };
 struct http_conn {
 	struct http_conn *next, **prev;
@@ -180,6 +196,18 @@ static inline size_t http__conn_loose(const struct http_conn *c)
 // On a descriptor that has entered the gate. `tls`: NULL for none; `host`: whom its peer must be, NULL where it asks us. NULL: closed again.
 struct http_conn *http__conn_open(struct http_server *s, const struct http_protocol *p, int fd, const struct http_address *peer, struct http_tls *tls,
 	const char *host, struct err *e);
+// One that was accepted. NULL: memory is out.
+struct http_passed *http__accepted_new(int fd, const struct http_address *peer);
+// The connection leaves its server, for another one, which reads `came` again. Nothing waits to be sent on it, and no exchange is on it. Where memory is out it
+// is closed.
+void http__conn_pass(struct http_conn *c, struct slice came, uint64_t requests);
+// From the other side. NULL: closed.
+struct http_conn *http__conn_take(struct http_server *s, const struct http_protocol *p, struct passed_conn *from);
+void http__passed_drop(struct http_gate *g, struct passed_conn *k);
+static inline bool http__is_anothers(const struct http_server *s, const struct http_request *r)
+{
+	return UNLIKELY(s->config.is_anothers != NULL) && s->config.is_anothers(s->config.user, r);
+}
 // Ends the connection now. `reset`: the bytes so far must not look whole.
 void http__conn_close(struct http_conn *c, enum http_cancel why, bool reset);
 // Ends it when what waits is sent; nothing is read as messages any more.
@@ -263,12 +291,14 @@ void http__exchange_notify_write(struct http_exchange *x);
 bool http__h1_reserve(struct http_server *s, uint32_t n);
 // Begins to speak HTTP/1 on a descriptor that has entered the gate, in clear. false: closed again.
 bool http__h1_open(struct http_server *s, int fd, const struct http_address *peer, struct err *e);
-// An open connection speaks HTTP/1 from here on; p[0..n) is what has come, at most BLOCK_SMALL.
-void http__h1_take(struct http_conn *c, const uint8_t *p, size_t n);
+// An open connection speaks HTTP/1 from here on, and has brought so many requests; p[0..n) is what has come since, at most BLOCK_IN.
+void http__h1_take(struct http_conn *c, const uint8_t *p, size_t n, uint64_t requests);
 
 // ---- hello.c ---------------------------------------------------------------------------------------------------------------------
 // Begins to serve on a descriptor that has entered the gate: in clear, or by TLS as the handshake has it. false: closed again.
 bool http__serve_open(struct http_server *s, int fd, const struct http_address *peer, struct err *e);
+// Goes on with one that another server has begun with.
+void http__serve_passed(struct http_server *s, struct passed_conn *k);
 
 // ---- address.c -------------------------------------------------------------------------------------------------------------------
 // Of an address that is `all`, where the machine has no IPv6: its IPv4 form. false: it has.

@@ -73,7 +73,7 @@ static void server_turn(struct loop_job *t)
 	if (s->graveyard && s->paused && !loop_timer_is_armed(&s->accept_timer))
 		resume_accepting(s);
 	clear_graveyard(s);
-	if (s->draining && !s->conns && s->on_drained) {
+	if (s->draining && !s->conns && !s->awaits && s->on_drained) {
 		void (*fn)(void *user) = s->on_drained;
 		s->on_drained = NULL;
 		fn(s->drained_user);
@@ -172,6 +172,17 @@ static bool is_short(int64_t fd)
 	return fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM;
 }
 
+static void pass_accepted(struct http_server *s, int fd, const struct http_address *peer)
+{
+	struct http_passed *c = http__accepted_new(fd, peer);
+	if (c) {
+		s->config.on_passed(s->config.user, c);
+		return;
+	}
+	sys_close(fd);
+	http__gate_leave(s->gate);
+}
+
 static void open_accepted(struct http_server *s, int fd, const struct http_address *peer)
 {
 	if (!http__serve_open(s, fd, peer, NULL) && s->counters.turned_away)
@@ -198,8 +209,8 @@ static void accept_waiting(struct http_listener *l, uint32_t max)
 		}
 		if (fd < 0)
 			return;
-		if (s->config.on_accepted)
-			s->config.on_accepted(s->config.user, (int)fd, &peer);
+		if (s->config.passes_all)
+			pass_accepted(s, (int)fd, &peer);
 		else
 			open_accepted(s, (int)fd, &peer);
 	}
@@ -259,14 +270,29 @@ bool http_server_adopt(struct http_server *s, int fd, struct err *e)
 	return http__serve_open(s, fd, &peer, e);
 }
 
-void http_server_take(struct http_server *s, struct http_gate *gate, int fd, const struct http_address *peer)
+void http_server_take(struct http_server *s, struct http_gate *gate, struct http_passed *c)
 {
-	if (s) {
-		open_accepted(s, fd, peer);
-		return;
-	}
-	sys_close(fd);
-	http__gate_leave(gate);
+	struct passed_conn *k = CONTAINER_OF(c, struct passed_conn, passed);
+	if (!s)
+		http__passed_drop(gate, k);
+	else if (k->ops)
+		http__serve_passed(s, k);
+	else
+		open_accepted(s, k->fd, &k->peer);
+	mem_free(k);
+}
+
+void http_server_await(struct http_server *s, bool more)
+{
+	s->awaits = more;
+	loop_post(s->loop, &s->job);
+}
+
+void http_server_renew(struct http_server *s)
+{
+	for (struct http_conn *c = s->conns; c; c = c->next)
+		if (c->state == CONN_OPEN && c->protocol->renew)
+			c->protocol->renew(c);
 }
 
 // ---- life ------------------------------------------------------------------------------------------------------------------------

@@ -78,8 +78,8 @@ static struct tls_set *replace_newest(struct http_tls *t, struct tls_set *s)
 
 static int bio_read(BIO *b, char *into, int max)
 {
-	struct http_transport *t = BIO_get_data(b);
-	int64_t n = sys_net.recv(t->io.fd, into, (size_t)max);
+	const struct tls_state *s = BIO_get_data(b);
+	int64_t n = sys_net.recv(s->transport->io.fd, into, (size_t)max);
 	BIO_clear_retry_flags(b);
 	if (n == -EAGAIN)
 		BIO_set_retry_read(b);
@@ -88,9 +88,9 @@ static int bio_read(BIO *b, char *into, int max)
 
 static int bio_write(BIO *b, const char *from, int len)
 {
-	struct http_transport *t = BIO_get_data(b);
+	const struct tls_state *s = BIO_get_data(b);
 	struct iovec v = {UNCONST(from), (size_t)len};
-	int64_t n = sys_net.sendv(t->io.fd, &v, 1);
+	int64_t n = sys_net.sendv(s->transport->io.fd, &v, 1);
 	BIO_clear_retry_flags(b);
 	if (n == -EAGAIN)
 		BIO_set_retry_write(b);
@@ -281,17 +281,6 @@ static bool tls_is_h2(const struct http_transport *t)
 	return slice_eq_str(slice_of(name, n), "h2");
 }
 
-static const struct http_transport_ops tls = {
-	.recv = tls_recv,
-	.sendv = tls_sendv,
-	.shutdown = tls_shutdown,
-	.close = tls_close,
-	.want = tls_want,
-	.unsent = tls_unsent,
-	.is_ready = tls_is_ready,
-	.is_h2 = tls_is_h2,
-};
-
 // ---- events ----------------------------------------------------------------------------------------------------------------------
 
 static void on_io(struct loop_io *io, uint32_t ready)
@@ -312,6 +301,51 @@ static void read_again(struct loop_job *j)
 		s->fn(&s->transport->io, LOOP_READ);
 }
 
+// ---- from loop to loop -------------------------------------------------------------------------------------------------------------
+
+static int tls_detach(struct http_transport *t)
+{
+	int fd = t->io.fd;
+	loop_job_cancel(&state_of(t)->again);
+	loop_io_close(&t->io, false);
+	return fd;
+}
+
+static bool tls_attach(struct http_transport *t, struct loop *l, int fd, void (*fn)(struct loop_io *io, uint32_t ready))
+{
+	struct tls_state *s = state_of(t);
+	if (!loop_io_open(l, &t->io, fd, LOOP_READ, on_io, NULL))
+		return false;
+	s->transport = t;
+	s->fn = fn;
+	s->wanted = LOOP_READ;
+	apply_interest(t);  // a key update may want to be sent
+	if (SSL_has_pending(s->ssl))
+		loop_post(l, &s->again);
+	return true;
+}
+
+static void tls_drop(int fd, void *of)
+{
+	free_state(of);
+	ERR_clear_error();
+	sys_close(fd);
+}
+
+static const struct http_transport_ops tls = {
+	.recv = tls_recv,
+	.sendv = tls_sendv,
+	.shutdown = tls_shutdown,
+	.close = tls_close,
+	.want = tls_want,
+	.unsent = tls_unsent,
+	.is_ready = tls_is_ready,
+	.is_h2 = tls_is_h2,
+	.detach = tls_detach,
+	.attach = tls_attach,
+	.drop = tls_drop,
+};
+
 // ---- opening ---------------------------------------------------------------------------------------------------------------------
 
 // The name that the certificate must vouch for; an address is not sent as SNI (RFC 6066, 3).
@@ -326,9 +360,9 @@ static bool set_name(SSL *ssl, const char *host)
 	return X509_VERIFY_PARAM_set1_host(p, host, 0) && SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, UNCONST(host));
 }
 
-static SSL *new_ssl(const struct tls_set *of, const char *host, struct http_transport *t)
+static SSL *new_ssl(struct tls_state *s, const char *host)
 {
-	SSL *ssl = SSL_new(of->contexts[0]);
+	SSL *ssl = SSL_new(s->set->contexts[0]);
 	BIO_METHOD *method = bio_method();
 	BIO *bio = ssl && method ? BIO_new(method) : NULL;
 	if (!bio || (host && !set_name(ssl, host))) {
@@ -337,7 +371,7 @@ static SSL *new_ssl(const struct tls_set *of, const char *host, struct http_tran
 		ERR_clear_error();
 		return NULL;
 	}
-	BIO_set_data(bio, t);
+	BIO_set_data(bio, s);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(ssl, bio, bio);
 	if (host)
@@ -353,7 +387,8 @@ bool http__transport_open_tls(struct http_transport *t, struct loop *l, int fd, 
 	struct tls_state *s = mem_zalloc(sizeof *s);
 	if (s) {
 		s->set = ref_newest(of);
-		s->ssl = new_ssl(s->set, host, t);
+		s->transport = t;
+		s->ssl = new_ssl(s, host);
 	}
 	if (!s || !s->ssl) {
 		free_state(s);
@@ -361,7 +396,6 @@ bool http__transport_open_tls(struct http_transport *t, struct loop *l, int fd, 
 		return err_nomem(e);
 	}
 	s->fn = fn;
-	s->transport = t;
 	s->again.fn = read_again;
 	s->wanted = LOOP_READ;
 	t->ops = &tls;

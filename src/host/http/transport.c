@@ -35,6 +35,23 @@ static uint64_t plain_unsent(struct http_transport *t)
 	return sys_out_queue(t->io.fd);
 }
 
+static int plain_detach(struct http_transport *t)
+{
+	int fd = t->io.fd;
+	loop_io_close(&t->io, false);
+	return fd;
+}
+
+static bool plain_attach(struct http_transport *t, struct loop *l, int fd, void (*fn)(struct loop_io *io, uint32_t ready))
+{
+	return loop_io_open(l, &t->io, fd, LOOP_READ, fn, NULL);
+}
+
+static void plain_drop(int fd, void *of UNUSED)
+{
+	sys_close(fd);
+}
+
 static const struct http_transport_ops plain = {
 	.recv = plain_recv,
 	.sendv = plain_sendv,
@@ -42,6 +59,9 @@ static const struct http_transport_ops plain = {
 	.close = plain_close,
 	.want = plain_want,
 	.unsent = plain_unsent,
+	.detach = plain_detach,
+	.attach = plain_attach,
+	.drop = plain_drop,
 };
 
 bool http__transport_open_plain(struct http_transport *t, struct loop *l, int fd, void (*fn)(struct loop_io *io, uint32_t ready), struct err *e)

@@ -34,10 +34,10 @@ void serve__service_tell(struct serve_service *s, const struct serve_service_con
 	spinlock_unlock(&s->told);
 }
 
-static void set_policy(struct serve_service *s, enum serve_policy policy, unsigned place)
+static void set_policy(struct serve_service *s, enum serve_policy policy)
 {
 	s->on_one_shard = policy == SERVE_KEEP;
-	s->owner = place % s->process->n_threads;
+	s->owner = SERVE_KEEPER;
 }
 
 bool serve__service_new(struct serve_process *p, const char *app, const char *component, const struct serve_service_config *c, struct serve_app *of,
@@ -51,7 +51,7 @@ bool serve__service_new(struct serve_process *p, const char *app, const char *co
 		return err_nomem(e);
 	}
 	*s = (struct serve_service){.process = p, .of = of, .shards = shards};
-	set_policy(s, c->policy, p->n_services);
+	set_policy(s, c->policy);
 	name_by_file(s->name, c->path);
 	if (component)
 		snprintf(s->name, sizeof s->name, "%s", component);
@@ -120,7 +120,7 @@ bool serve_service_new(struct serve_process *p, const char *app, const struct se
 		return err_set(e, ERR_ENV, "the process ends");
 	if (!find_place(p, app, c, ret, e))
 		return false;
-	set_policy(*ret, c->policy, (*ret)->owner);
+	set_policy(*ret, c->policy);
 	return true;
 }
 

@@ -66,24 +66,14 @@ static void on_full(void *user, enum http_full what, const struct http_address *
 	}
 }
 
-// ---- a service that has one instance -------------------------------------------------------------------------------------------------
-// Every thread accepts. A connection moves, before anything was read from it, to the thread that has the instance, and stays there: the other way, handing
-// over each request, costs two wake-ups a request and a copy of each body between threads.
+// ---- instances that are kept ---------------------------------------------------------------------------------------------------------
+// Every thread accepts. Where one service answers everything, and its instance is kept, a connection moves to the keeper's thread before anything was read from
+// it; else when its first request for an instance that is kept has been read, or it begins to speak HTTP/2 where there are such: as it is, with what was read.
+// There it stays: the other way, handing over each request, costs two wake-ups a request and a copy of each body between threads.
 
-struct serve_handed {
-	struct serve_handed *next;
-	int fd;
-	struct http_address peer;
-};
-
-static struct serve_port *owner_of(const struct serve_port *p)
+static struct serve_port *keeper_of(const struct serve_port *p)
 {
-	return &p->listener->ports[p->listener->site->all->owner];
-}
-
-static bool passes_on(const struct serve_port *p)
-{
-	return p->listener->site->all && p->listener->site->all->on_one_shard && owner_of(p) != p;
+	return &p->listener->ports[SERVE_KEEPER];
 }
 
 static struct loop *loop_of(const struct serve_port *p)
@@ -91,48 +81,69 @@ static struct loop *loop_of(const struct serve_port *p)
 	return p->listener->process->threads[p - p->listener->ports].loop;
 }
 
-static void take_handed(struct serve_port *p)
+static void take_passed(struct serve_port *p)
 {
 	spinlock_lock(&p->lock);
-	struct serve_handed *list = p->first_handed;
-	p->first_handed = NULL;
-	p->last_handed = &p->first_handed;
+	struct http_passed *list = p->first_passed;
+	p->first_passed = NULL;
+	p->last_passed = &p->first_passed;
 	spinlock_unlock(&p->lock);
-	for (struct serve_handed *h = list, *next; h; h = next) {
-		next = h->next;
-		http_server_take(p->http, p->listener->process->gate, h->fd, &h->peer);
-		mem_free(h);
+	for (struct http_passed *c = list, *next; c; c = next) {
+		next = c->next;
+		http_server_take(p->http, p->listener->process->gate, c);
 	}
 }
 
-static void on_handed(struct loop_remote *r)
+static void on_passed(struct loop_remote *r)
 {
-	struct serve_port *p = CONTAINER_OF(r, struct serve_port, handed);
+	struct serve_port *p = CONTAINER_OF(r, struct serve_port, passed);
 	spinlock_lock(&p->lock);
 	p->told = false;
 	spinlock_unlock(&p->lock);
-	if (p->http)  // else it is opened yet, or nobody serves it any more
-		take_handed(p);
+	take_passed(p);
 }
 
-static void hand_over(void *user, int fd, const struct http_address *peer)
+static void pass_on(void *user, struct http_passed *c)
 {
-	struct serve_port *p = user, *to = owner_of(p);
-	struct serve_handed *h = mem_zalloc(sizeof *h);
-	if (!h) {
-		http_server_take(NULL, p->listener->process->gate, fd, peer);
-		return;
-	}
-	h->fd = fd;
-	h->peer = *peer;
+	struct serve_port *p = user, *to = keeper_of(p);
+	c->next = NULL;
 	spinlock_lock(&to->lock);
-	*to->last_handed = h;
-	to->last_handed = &h->next;
+	*to->last_passed = c;
+	to->last_passed = &c->next;
 	bool tell = !to->told;
 	to->told = true;
 	spinlock_unlock(&to->lock);
 	if (tell)
-		loop_post_remote(loop_of(to), &to->handed);
+		loop_post_remote(loop_of(to), &to->passed);
+}
+
+static bool is_kept(void *user, const struct http_request *r)
+{
+	return serve__route_is_kept(user, r);
+}
+
+// The keeper's port is open before the others, and drains as long as they may pass on something.
+static void begin_feeding(struct serve_port *p)
+{
+	p->feeds = p != keeper_of(p);
+	if (p->feeds)
+		__atomic_add_fetch(&p->listener->feeding, 1, __ATOMIC_ACQ_REL);
+}
+
+static void on_fed(struct loop_remote *r)
+{
+	struct serve_port *keeper = CONTAINER_OF(r, struct serve_port, fed);
+	take_passed(keeper);
+	if (keeper->http)
+		http_server_await(keeper->http, false);
+}
+
+static void end_feeding(struct serve_port *p)
+{
+	struct serve_port *keeper = keeper_of(p);
+	if (p->feeds && __atomic_sub_fetch(&p->listener->feeding, 1, __ATOMIC_ACQ_REL) == 0)
+		loop_post_remote(loop_of(keeper), &keeper->fed);
+	p->feeds = false;
 }
 
 // ---- addresses -------------------------------------------------------------------------------------------------------------------------
@@ -170,7 +181,7 @@ static struct serve_port *ports_new(struct serve_listener *l, const struct serve
 {
 	struct serve_port *ports = mem_zalloc(p->n_threads * sizeof *ports);
 	for (unsigned i = 0; ports && i < p->n_threads; i++)
-		ports[i] = (struct serve_port){.listener = l, .fd = -1, .last_handed = &ports[i].first_handed, .handed.fn = on_handed, .feeders = p->n_threads - 1};
+		ports[i] = (struct serve_port){.listener = l, .fd = -1, .last_passed = &ports[i].first_passed, .passed.fn = on_passed, .fed.fn = on_fed};
 	return ports;
 }
 
@@ -253,7 +264,7 @@ void serve__listener_release(struct serve_listener *l)
 {
 	serve__listener_unbind(l);
 	for (unsigned i = 0; l->ports && i < l->process->n_threads; i++) {
-		take_handed(&l->ports[i]);
+		take_passed(&l->ports[i]);
 		sys_close(l->ports[i].fd);
 	}
 	mem_free(l->ports);
@@ -304,21 +315,27 @@ bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool fir
 	};
 	p->thread = t;
 	p->wire = l->site->wire;
-	p->drained = p->leaves = p->wants_drain = false;
+	p->drained = p->leaves = false;
 	struct serve_routing *routing;
 	struct http_server *http;
 	if (!serve__routing_new(l->site->router, &routing, e))
 		return false;
 	serve__port_take_routing(p, routing);
-	if (passes_on(p))
-		config.on_accepted = hand_over;
+	const struct serve_service *all = l->site->all;
+	if (p != keeper_of(p)) {
+		config.on_passed = pass_on;
+		config.passes_all = all && all->on_one_shard;
+		config.is_anothers = all ? NULL : is_kept;
+	}
 	if (!http_server_new(t->loop, &config, &http, e))
 		return false;
+	if (p == keeper_of(p))
+		http_server_await(http, l->process->n_threads > 1);
 	spinlock_lock(&p->lock);
 	p->http = http;
 	p->counted = (struct http_counters){0};
 	spinlock_unlock(&p->lock);
-	take_handed(p);
+	begin_feeding(p);
 	return start_listening(p, first, e);
 }
 
@@ -334,52 +351,28 @@ static void on_drained(void *user)
 {
 	struct serve_port *p = user;
 	p->drained = true;
+	end_feeding(p);
 	if (p->leaves)
 		loop_post_remote(p->thread->loop, &p->closes);  // the server is on the stack
 	p->thread->look(p->thread);
 }
 
-static bool is_fed(const struct serve_port *p)
-{
-	return p->listener->site->all && p->listener->site->all->on_one_shard;
-}
-
-static void drain_if_unfed(struct serve_port *p)
-{
-	if (p->wants_drain && (p->feeders == 0 || !is_fed(p)))
-		http_server_drain(p->http, on_drained, p);
-}
-
-static void on_fed(struct loop_remote *r)
-{
-	struct serve_port *owner = owner_of(CONTAINER_OF(r, struct serve_port, fed));
-	if (!owner->http)
-		return;
-	take_handed(owner);
-	owner->feeders--;
-	drain_if_unfed(owner);
-}
-
-// What waits to be accepted is accepted first, everywhere.
+// What waits to be accepted is accepted first. The keeper's is drained last: what the others pass on until then is served.
 void serve__port_drain(struct serve_port *p)
 {
 	if (!p->http) {  // the start is ended
 		p->drained = true;
 		return;
 	}
-	if (!passes_on(p)) {
-		p->wants_drain = true;
-		drain_if_unfed(p);
-		return;
-	}
+	if (p == keeper_of(p) && __atomic_load_n(&p->listener->feeding, __ATOMIC_ACQUIRE) == 0)
+		http_server_await(p->http, false);
 	http_server_drain(p->http, on_drained, p);
-	p->fed.fn = on_fed;
-	loop_post_remote(loop_of(owner_of(p)), &p->fed);
 }
 
 void serve__port_close(struct serve_port *p)
 {
 	struct http_server *http = p->http;
+	end_feeding(p);
 	if (!http) {
 		serve__port_release_router(p);
 		return;

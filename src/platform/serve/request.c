@@ -351,10 +351,18 @@ static void on_queued_cancel(void *user, struct http_exchange *x, enum http_canc
 	call_give(c);
 }
 
-// To an instance that is kept requests queue until their deadline.
-static uint64_t queue_wait(const struct serve_shard *s)
+// To the head of the answer; 0: none.
+static uint64_t deadline_of(const struct serve_request *c, const struct serve_version *v)
 {
-	return s->service->on_one_shard ? s->stable->version->config->limits.deadline : s->service->process->config->limits.queue_timeout;
+	const struct serve_route_config *route = c->routed.routing ? c->routed.route->config : NULL;
+	return route && route->has_deadline ? route->deadline : v->config->limits.deadline;
+}
+
+// To an instance that is kept requests queue until their deadline.
+static uint64_t queue_wait(const struct serve_request *c)
+{
+	const struct serve_shard *s = c->shard;
+	return s->service->on_one_shard ? deadline_of(c, s->stable->version) : s->service->process->config->limits.queue_timeout;
 }
 
 // Who comes, waits behind the others.
@@ -362,7 +370,7 @@ static void enqueue(struct serve_request *c)
 {
 	static const struct http_exchange_ops ops = {.on_cancel = on_queued_cancel};
 	struct serve_shard *s = c->shard;
-	uint64_t wait = queue_wait(s);
+	uint64_t wait = queue_wait(c);
 	c->list_next = NULL;
 	c->list_prev = s->queue_end;
 	*s->queue_end = c;
@@ -530,8 +538,7 @@ static bool prepare(struct serve_request *c)
 // What its wait in the queue of a kept instance left of the deadline; elsewhere the whole.
 static uint64_t time_to_head(const struct serve_request *c)
 {
-	const struct serve_route_config *route = c->routed.routing ? c->routed.route->config : NULL;
-	uint64_t deadline = route && route->has_deadline ? route->deadline : c->slot->version->config->limits.deadline, waited = loop_now_ns(c->shard->loop) - c->started_ns;
+	uint64_t deadline = deadline_of(c, c->slot->version), waited = loop_now_ns(c->shard->loop) - c->started_ns;
 	if (!deadline || !c->shard->service->on_one_shard)
 		return deadline;
 	return deadline > waited ? deadline - waited : 1;

@@ -137,7 +137,7 @@ void serve_routes_commit(struct serve_routes *r, serve_done_fn *done, void *ctx)
 	for (unsigned i = 0; i < p->n_threads; i++) {
 		struct serve_thread *t = &p->threads[i];
 		__atomic_store_n(&t->offered, r, __ATOMIC_RELEASE);
-		if (t->gone) {
+		if (t->gone || i == SERVE_KEEPER) {  // at once: before any other has it
 			serve__routes_take_up(t);
 		} else {
 			t->reroute.fn = on_take_up;

@@ -118,28 +118,49 @@ static struct slice host_of(struct slice authority, bool https, char name[HTTP_H
 	return http_authority_split(authority, https, name, &port) ? slice_str(name) : slice_of(NULL, 0);
 }
 
+// What a request's fields and target come to; match.route NULL: nothing. false: no memory.
+struct found {
+	struct serve_origin origin;
+	struct slice path;
+	struct serve_match match;
+};
+
+static bool find(struct serve_port *p, const struct http_request *r, struct found *ret)
+{
+	char host[HTTP_HOST_MAX + 1];
+	serve__origin_of(&p->wire->trust, r, &ret->origin);
+	if (!serve__path_resolve(serve__path_of(r->target), &p->scratch, &ret->path))
+		return false;
+	serve__router_find(p->routing->router, host_of(ret->origin.authority, ret->origin.https, host), r->method, ret->path, &ret->match);
+	return true;
+}
+
+// Where memory is out it is answered where it is.
+bool serve__route_is_kept(struct serve_port *p, const struct http_request *r)
+{
+	struct found f;
+	if (LIKELY(!serve__router_keeps(p->routing->router)))
+		return false;
+	return !r || (find(p, r, &f) && f.match.route && f.match.route->is_kept);
+}
+
 void serve__route(struct serve_port *p, struct http_exchange *x)
 {
 	struct serve_routing *routing = p->routing;
-	const struct http_request *r = http_exchange_request(x);
 	uint64_t started_ns = loop_now_ns(p->thread->loop);
-	char host[HTTP_HOST_MAX + 1];
-	struct serve_origin origin;
-	struct serve_match match;
-	struct slice path;
-	serve__origin_of(&p->wire->trust, r, &origin);
-	if (!serve__path_resolve(serve__path_of(r->target), &p->scratch, &path)) {
+	struct found f;
+	if (!find(p, http_exchange_request(x), &f)) {
 		answer_error(p, x, started_ns, 503);
 		return;
 	}
-	if (serve__router_find(routing->router, host_of(origin.authority, origin.https, host), r->method, path, &match)) {
-		const struct serve_route *route = match.route;
+	const struct serve_route *route = f.match.route;
+	if (route) {
 		if (route->service)
-			serve__request_begin(&route->service->shards[p->thread->index], x, &(struct serve_way){routing, route, &match, &origin, path});
+			serve__request_begin(&route->service->shards[p->thread->index], x, &(struct serve_way){routing, route, &f.match, &f.origin, f.path});
 		else
 			answer_by_route(p, x, started_ns, route->config);
-	} else if (match.other) {
-		answer_not_allowed(p, x, started_ns, match.other);
+	} else if (f.match.other) {
+		answer_not_allowed(p, x, started_ns, f.match.other);
 	} else {
 		answer_error(p, x, started_ns, 404);
 	}

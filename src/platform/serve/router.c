@@ -39,6 +39,7 @@ struct serve_router {
 	const struct serve_route *routes;
 	uint32_t n_routes;
 	struct serve_service *all;
+	bool keeps;
 	uint32_t any_host;  // node of the routes without a host; 0: there are none
 };
 
@@ -345,6 +346,7 @@ bool serve__router_new(const struct serve_route *routes, uint32_t n, struct serv
 	ok = ok && (VEC_PUSH(&r->arena, &r->nodes, (struct node){0}, UINT32_MAX) || err_nomem(e));
 	for (uint32_t i = 0; ok && i < n; i++) {
 		copies[i] = routes[i];
+		r->keeps |= routes[i].is_kept;
 		ok = copy_config(&r->arena, &copies[i].config) || err_nomem(e);
 	}
 	ok = ok && make_edges(r, e);
@@ -374,6 +376,11 @@ void serve__router_unref(struct serve_router *r)
 struct serve_service *serve__router_all(const struct serve_router *r)
 {
 	return r->all;
+}
+
+bool serve__router_keeps(const struct serve_router *r)
+{
+	return r->keeps;
 }
 
 // ---- asked -------------------------------------------------------------------------------------------------------------------------------

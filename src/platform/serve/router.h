@@ -15,6 +15,7 @@ enum { SERVE_PARAMS_MAX = 16 };
 struct serve_route {
 	const struct serve_route_config *config;
 	struct serve_service *service;  // NULL: the route answers by itself
+	bool is_kept;                  // it is answered by the only instance that there is
 	struct slice params[SERVE_PARAMS_MAX];  // names of the fields that tell them: "tenon-param-id"
 	unsigned n_params;
 };
@@ -32,6 +33,8 @@ NODISCARD bool serve__router_new(const struct serve_route *routes, uint32_t n, s
 void serve__router_ref(struct serve_router *r);
 void serve__router_unref(struct serve_router *r);
 struct serve_service *serve__router_all(const struct serve_router *r);
+// One of its routes is kept.
+bool serve__router_keeps(const struct serve_router *r);
 // `host` in lower case without port, `path` resolved; what *ret names lies in them and in the router.
 bool serve__router_find(const struct serve_router *r, struct slice host, struct slice method, struct slice path, struct serve_match *ret);
 // "GET, POST".

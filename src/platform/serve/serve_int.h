@@ -17,6 +17,7 @@
 #include "http/http.h"
 #include "loop/loop.h"
 #include "manager.h"
+#include "memory.h"
 #include "meters.h"
 #include "obs/obs.h"
 #include "router.h"
@@ -360,8 +361,11 @@ struct serve_service {
 	bool leaves;        // it was to leave while others called it, and does when they don't
 	bool answers, is_run;  // requests, triggers call it: each version must be such
 	bool on_one_shard;  // policy keep: exactly one instance in the process, to which all of its requests come
-	unsigned owner;     // then: the thread that has it
+	unsigned owner;     // then: the thread that has it, SERVE_KEEPER
 };
+// The thread that has all instances that are kept: so a connection that has come to one finds the others where it is. Routes change there first, so that what
+// another thread sends there by new ones finds them; and who begins with a listener there ends with it last.
+enum { SERVE_KEEPER = 0 };
 static inline bool serve__app_fails(const struct serve_service *s)
 {
 	return UNLIKELY(__atomic_load_n(&s->of->fails, __ATOMIC_RELAXED));
@@ -510,6 +514,8 @@ void serve__port_release_router(struct serve_port *p);
 void serve__routing_unuse(struct serve_routing *r);
 // A request of a site with routes. Takes the exchange over.
 void serve__route(struct serve_port *p, struct http_exchange *x);
+// It is to be answered on the keeper's thread, and this is another one. NULL: any of a connection may be.
+bool serve__route_is_kept(struct serve_port *p, const struct http_request *r);
 // How it came to a service: for as long as serve__request_begin runs.
 struct serve_way {
 	struct serve_routing *routing;
@@ -560,16 +566,15 @@ struct serve_port {
 	bool leaves;   // its address does: it is closed then, or when the time for that is over (addresses.c)
 	struct loop_timer leave_timer;
 	struct loop_remote closes;
-	// Of the thread that has the only instance of the service: connections that the others accepted.
 	struct spinlock lock;  // of what follows, and against who reads what `http` counts
 	struct http_counters counted;  // once `http` is gone
-	struct serve_handed *first_handed, **last_handed;
-	bool told;             // `handed` is posted
-	struct loop_remote handed;
-	unsigned feeders;      // the others, as long as they accept
-	bool wants_drain;      // once there is none
-	// Of the others: it has accepted its last.
-	struct loop_remote fed;
+	// Of the keeper's: connections that the others passed to it.
+	struct http_passed *first_passed, **last_passed;
+	bool told;             // `passed` is posted
+	struct loop_remote passed;
+	struct loop_remote fed;  // nobody passes on any more
+	// Of the others: it may pass on connections.
+	bool feeds;
 };
 enum serve_listener_state { LISTENER_FREE, LISTENER_HELD, LISTENER_SERVES, LISTENER_DRAINS };
 // Something to listen on, of three kinds: an address, which each thread binds; a socket in the file system; one that was handed over.
@@ -582,6 +587,7 @@ struct serve_listener {
 	bool handed;                  // it was handed over
 	enum serve_listener_state state;  // any thread; of a free one only `ports` counts
 	uint32_t open_ports;          // any thread: that are not closed
+	uint32_t feeding;             // any thread: ports that pass on connections to the keeper's
 	struct loop_remote closed;    // to thread 0: the last is
 	struct sys_socket_file file;
 	char name[SYS_SOCKET_PATH_MAX + 16];  // what it was told as; of one that was handed over "unix:PATH"
@@ -598,8 +604,8 @@ void serve__listener_release(struct serve_listener *l);
 void serve__listener_unbind(struct serve_listener *l);
 // "http://127.0.0.1:3000", "unix:PATH".
 void serve__listener_print(const struct serve_listener *l, struct buf *b);
-// Opens a thread's port and listens; `first`: nobody else may have the address. Where the service has one instance, on one thread, connections are passed on
-// to that.
+// Opens a thread's port and listens; `first`: nobody else may have the address. Connections are passed on to the keeper's where they ask for an instance that is
+// kept.
 NODISCARD bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool first, struct err *e);
 // Who comes from here on is served so. On its thread.
 void serve__port_take_wire(struct serve_port *p, const struct serve_wire *w);
@@ -826,25 +832,6 @@ void serve__requests_end(struct serve_shard *s);
 // What waits is answered with 503.
 void serve__queue_refuse(struct serve_shard *s);
 void serve__request_pool_release(struct serve_shard *s);
-
-// ---- memory ------------------------------------------------------------------------------------------------------------------------
-// The limit that applies: as configured, else three quarters of what the cgroups or the machine have.
-uint64_t serve__process_memory_limit(const struct serve_process_limits *l);
-// The least limit on memory of the cgroups that a process is in, of version 2 and 1, on the way up: `cgroups` is its /proc/self/cgroup, `root` where
-// they are mounted (/sys/fs/cgroup). UINT64_MAX: none.
-uint64_t serve__cgroup_memory(struct slice cgroups, const char *root);
-// What follows asks what that opened (a page of /proc); serve__process_close closes it.
-void serve__memory_open(struct serve_process *p);
-// What the process uses now; 0: it can't tell.
-uint64_t serve__memory_resident(const struct serve_process *p);
-// What is left free below the limit when no further slot is made; when half of it is used up too, calls are ended. Between two looks guests write to
-// tens of megabytes where the machine has much else to do.
-uint64_t serve__memory_headroom(const struct serve_process *p);
-bool serve__memory_is_short(const struct serve_process *p);
-// Instances of the thread went: what they leave in the heap goes back to the system, soon.
-void serve__memory_give_back(struct serve_thread *t);
-// Whether the process can tell how much it uses; else there is no ceiling.
-bool serve__memory_is_known(const struct serve_process *p);
 
 // ---- memory_watch ------------------------------------------------------------------------------------------------------------------
 // While calls of the shard run: looks every few milliseconds, and ends those that use most where the process has come to its limit.

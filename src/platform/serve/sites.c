@@ -203,10 +203,7 @@ static bool collect_routes(struct serve_process *p, const struct serve_app_confi
 			return err_note(e, "the route '%.200s' leads to component %s of %s", route.config->pattern, name, app->name);
 		if (!name && !check_answer(route.config, e))
 			return false;
-		if (route.service && route.service->on_one_shard && p->n_threads > 1) {
-			err_set(e, ERR_USAGE, "component %s of %s: an instance that is kept stands behind a route on one thread only", name, app->name);
-			return err_hint(e, "--shards 1");
-		}
+		route.is_kept = route.service && route.service->on_one_shard;
 		if (!VEC_PUSH(NULL, list, route, UINT32_MAX))
 			return err_nomem(e);
 	}

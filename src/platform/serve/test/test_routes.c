@@ -94,6 +94,28 @@ static void each_request_goes_to_who_its_route_names(void **state)
 	serve__process_close(&process);
 }
 
+// Whichever thread accepts: a connection moves with what was read of it.
+static void one_that_is_kept_answers_on_the_keepers_thread_alone(void **state)
+{
+	struct err e;
+	open_two(3);
+	err_clear(&e);
+	services[1].policy = SERVE_KEEP;
+	if (!serve__process_open(&process, &two, &e))
+		fail_msg("%s", e.text);
+	for (unsigned i = 0; i < 24; i++) {
+		assert_non_null(strstr(request("GET", "/two/7"), "200 OK"));
+		assert_non_null(strstr(request("GET", "/one"), "200 OK"));
+	}
+	const struct serve_service *one = process.services[0], *kept = process.services[1];
+	assert_int_equal(kept->shards[SERVE_KEEPER].request_count, 24);
+	assert_int_equal(kept->shards[SERVE_KEEPER].slots, 1);
+	assert_int_equal(kept->shards[1].request_count + kept->shards[2].request_count, 0);
+	assert_int_equal(answered_by(0), 24);
+	assert_true(one->shards[SERVE_KEEPER].request_count < 24);  // the others stay where they came
+	serve__process_close(&process);
+}
+
 static void what_no_route_is_for_gets_an_answer_of_our_own(void **state)
 {
 	must_open_two(1);
@@ -127,9 +149,6 @@ static void routes_that_lead_nowhere_end_the_start(void **state)
 	open_two(1);
 	add_route("/two/:other", "one");
 	fails_to_open("two routes are the same");
-	open_two(2);
-	services[1].policy = SERVE_KEEP;
-	fails_to_open("one thread only");
 	open_two(1);
 	add_route("/nothing", NULL);
 	fails_to_open("0 is no status");
@@ -231,6 +250,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_request_goes_to_who_its_route_names),
+		cmocka_unit_test(one_that_is_kept_answers_on_the_keepers_thread_alone),
 		cmocka_unit_test(what_no_route_is_for_gets_an_answer_of_our_own),
 		cmocka_unit_test(routes_that_lead_nowhere_end_the_start),
 		cmocka_unit_test(routes_change_while_they_serve),

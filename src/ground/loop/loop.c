@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 
 enum { READY_MAX = 512 };  // jobs run between two waits at most
+enum { GATHER_MAX = 16, GATHER_NS = 100000 };
 
 static uint32_t events_of(uint32_t interest)
 {
@@ -176,17 +177,39 @@ static void run_first(struct loop_job *ring)
 	j->fn(j);
 }
 
+static bool is_io_left(const struct loop *l)
+{
+	return l->batch_next < l->batch_len;
+}
+
 static void run_ready(struct loop *l)
 {
 	for (int n = 0; n < READY_MAX && l->ready.next != &l->ready; n++)
 		run_first(&l->ready);
-	if (l->slow.next != &l->slow)
+	if (l->slow.next != &l->slow && !is_io_left(l))
 		run_first(&l->slow);
+}
+
+static bool is_long(const struct loop *l)
+{
+	return sys_now_ns() - l->began_ns >= GATHER_NS;
+}
+
+bool loop_gathers(struct loop *l)
+{
+	l->asked = true;
+	if (!is_io_left(l) || is_long(l))
+		return false;
+	return l->gathers = true;
 }
 
 static void run_io(struct loop *l)
 {
-	while (l->batch_next < l->batch_len) {
+	l->began_ns = l->now_ns;
+	l->gathers = false;
+	for (int n = 0; is_io_left(l); n++) {
+		if (l->gathers && (n >= GATHER_MAX || (!l->asked && is_long(l))))
+			break;
 		struct epoll_event ev = l->batch[l->batch_next++];
 		struct loop_io *io = ev.data.ptr;
 		if (!io)
@@ -194,6 +217,7 @@ static void run_io(struct loop *l)
 		uint32_t ready = (ev.events & EPOLLIN ? LOOP_READ : 0) | (ev.events & EPOLLOUT ? LOOP_WRITE : 0);
 		if (ev.events & (EPOLLERR | EPOLLHUP))
 			ready |= LOOP_ERROR;
+		l->asked = false;
 		io->fn(io, ready);
 	}
 }
@@ -207,13 +231,20 @@ static int wait_ms(struct loop *l, uint64_t max_wait_ns)
 	return ms == UINT64_MAX ? -1 : (int)min_u64(ms, 1000000);
 }
 
-void loop_run_once(struct loop *l, uint64_t max_wait_ns)
+static void wait_for_io(struct loop *l, uint64_t max_wait_ns)
 {
 	int ms = wait_ms(l, max_wait_ns), n = sys_epoll_wait(l->epfd, l->batch, BATCH, ms);
 	BUG_ON(n < 0 && n != -EINTR);
 	l->timer_woke = ms && !n;
 	l->batch_next = 0;
 	l->batch_len = n < 0 ? 0 : n;
+}
+
+void loop_run_once(struct loop *l, uint64_t max_wait_ns)
+{
+	l->timer_woke = false;
+	if (!is_io_left(l))
+		wait_for_io(l, max_wait_ns);
 	l->now_ns = sys_now_ns();
 	run_io(l);
 	loop__timers_run(l);

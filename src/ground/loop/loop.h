@@ -5,7 +5,8 @@
 //    io must be closed, a timer cancelled, a job not queued (loop_job_cancel), a work finished or let go.
 // 3. A callback may close any io and cancel any timer, also those of events not yet delivered in this iteration.
 // 4. The order of an iteration: wait, I/O callbacks, due timers, jobs from other threads, ready queue. A job posted while the ready
-//    queue runs is run in the same iteration, up to a bound that keeps I/O from starving.
+//    queue runs is run in the same iteration, up to a bound that keeps I/O from starving. Where jobs wait for what loop_gathers bounds an iteration
+//    may leave I/O callbacks to the next one, which waits for nothing then.
 // 5. The steady state makes no system call but epoll_wait: timers and jobs are memory only.
 #ifndef TENON_LOOP_H
 #define TENON_LOOP_H
@@ -79,6 +80,9 @@ struct loop_job {
 void loop_post(struct loop *l, struct loop_job *j);
 // For what computes long: one of these an iteration, first in first out, after everything else.
 void loop_post_slow(struct loop *l, struct loop_job *j);
+// In an I/O callback: may what it has for somebody wait for a job (loop_post), so that it is done together with what the callbacks behind it have? true:
+// there are such, and the iteration ends within 16 of them, or when it has lasted for 100 µs: with the callback in which that is, or one more.
+NODISCARD bool loop_gathers(struct loop *l);
 void loop_job_cancel(struct loop_job *j);
 static inline bool loop_job_is_queued(const struct loop_job *j)
 {

@@ -140,9 +140,10 @@ static void complete(struct h1_conn *c)
 	read_by(c, c->conn.limits.idle_ns);
 	if (more && c->in_dispatch)
 		return;  // the answers of a pipeline leave together
-	if (more)
+	c->gathers = c->in_dispatch && loop_gathers(s->loop);  // so do those of connections that are ready at once
+	if (more || c->gathers)
 		http__conn_turn_later(&c->conn);
-	if (http__out_flush(&c->conn) && !(c->conn.transport.io.interest & LOOP_READ))
+	if ((c->gathers || http__out_flush(&c->conn)) && !(c->conn.transport.io.interest & LOOP_READ))
 		http__conn_update_interest(&c->conn);
 }
 
@@ -464,6 +465,7 @@ static const char *what_is_wrong(int64_t scan)
 static void advance(struct h1_conn *c)
 {
 	c->in_dispatch = true;
+	c->gathers = false;
 	while (is_between(c) && h1_raw_len(c) > 0 && !c->conn.write_blocked) {
 		int64_t n = h1_head_scan(&c->scan, c->in->data + c->in_start, h1_raw_len(c), c->conn.limits.head_bytes, false);
 		struct h1_exchange *h = NULL;
@@ -484,7 +486,7 @@ static void advance(struct h1_conn *c)
 			break;
 	}
 	c->in_dispatch = false;
-	if (is_open(c) && c->state == H1_BUSY && http__conn_pending(&c->conn))
+	if (is_open(c) && (c->state == H1_BUSY || c->gathers) && http__conn_pending(&c->conn))
 		http__conn_turn_later(&c->conn);  // an earlier answer waits, or a head waits for its body: until this turn is over
 	else
 		http__out_flush(&c->conn);

@@ -92,6 +92,7 @@ struct h1_conn {
 	struct http_conn conn;     // first; the rest means something while it is open
 	enum h1_state state;
 	bool in_dispatch, close_after;
+	bool gathers;              // an answer that is complete leaves with those of other connections: when this turn of the loop is over
 	bool is_h2;                // what came is not HTTP/1: it becomes another
 	uint64_t requests;
 	struct h1_exchange *x;     // BUSY and DRAIN: HTTP/1 has one at a time

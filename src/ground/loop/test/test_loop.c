@@ -607,6 +607,89 @@ static void a_group_leaves_room_and_threads_for_others(void **state)
 	loop_free(l);
 }
 
+// ---- what several callbacks have done together -----------------------------------------------------------------------------------
+enum { TOGETHER = 40 };
+static struct gathering {
+	struct loop *l;
+	struct loop_job send, slow;
+	int waiting, sent, callbacks, last, slow_at, most;
+	bool any;  // of this iteration
+	uint64_t takes_ns;
+} gathering;
+static void on_send(struct loop_job *t)
+{
+	gathering.sent += gathering.waiting;
+	gathering.waiting = 0;
+}
+static void on_slow_turn(struct loop_job *t)
+{
+	gathering.slow_at = gathering.callbacks;
+}
+static void on_gathering(struct loop_io *io, uint32_t ready)
+{
+	uint8_t byte;
+	struct gathering *g = &gathering;
+	assert_int_equal(sys_net.recv(io->fd, &byte, 1), 1);
+	g->callbacks++;
+	if (loop_gathers(g->l)) {
+		assert_true(g->callbacks < TOGETHER);
+		g->waiting++;
+		g->any = true;
+		loop_post(g->l, &g->send);
+	} else {
+		g->last = g->callbacks;
+		g->sent++;
+	}
+	g->most = g->waiting > g->most ? g->waiting : g->most;
+	for (uint64_t from = sys_now_ns(); sys_now_ns() - from < g->takes_ns;)
+		;
+}
+static void gather(uint64_t takes_ns)
+{
+	struct err e = {0};
+	int p[TOGETHER][2];
+	struct loop_io ios[TOGETHER];
+	struct loop *l = new_loop();
+	gathering = (struct gathering){.l = l, .send.fn = on_send, .slow.fn = on_slow_turn, .takes_ns = takes_ns};
+	for (int i = 0; i < TOGETHER; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, p[i]), 0);
+		assert_true(loop_io_open(l, &ios[i], p[i][0], LOOP_READ, on_gathering, &e));
+		assert_int_equal(write(p[i][1], "x", 1), 1);
+	}
+	loop_post_slow(l, &gathering.slow);
+	for (int iterations = 0; gathering.callbacks < TOGETHER; iterations++) {
+		int before = gathering.callbacks;
+		assert_true(iterations < TOGETHER);
+		gathering.any = false;
+		loop_run_once(l, UINT64_MAX);
+		assert_true(gathering.callbacks > before);
+		assert_true(!gathering.any || gathering.callbacks - before <= 16);
+		assert_int_equal(gathering.waiting, 0);
+		assert_int_equal(gathering.sent, gathering.callbacks);
+	}
+	assert_int_equal(gathering.last, TOGETHER);  // behind it there is nobody
+	assert_int_equal(gathering.slow_at, TOGETHER);
+	for (int i = 0; i < TOGETHER; i++) {
+		loop_io_close(&ios[i], false);
+		close(p[i][0]);
+		close(p[i][1]);
+	}
+	loop_free(l);
+}
+static void what_gathers_is_done_within_sixteen_callbacks_and_before_what_is_slow(void **state)
+{
+	for (int tries = 0; tries < 1000 && gathering.most < 2; tries++)
+		gather(0);  // again where another process took the first 100 µs
+	assert_true(gathering.most > 1);
+}
+static void what_gathers_waits_for_one_long_callback_at_most(void **state)
+{
+	gathering.most = 0;
+	for (int tries = 0; tries < 1000 && gathering.most < 1; tries++)
+		gather(300000);
+	assert_int_equal(gathering.most, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -617,6 +700,8 @@ int main(void)
 		cmocka_unit_test(a_job_that_posts_itself_does_not_starve_the_loop),
 		cmocka_unit_test(of_slow_jobs_one_runs_an_iteration_after_the_others),
 		cmocka_unit_test(a_closed_io_gets_no_event_of_the_same_batch),
+		cmocka_unit_test(what_gathers_is_done_within_sixteen_callbacks_and_before_what_is_slow),
+		cmocka_unit_test(what_gathers_waits_for_one_long_callback_at_most),
 		cmocka_unit_test(posts_from_threads_all_arrive_and_wake_the_loop),
 		cmocka_unit_test(the_pool_runs_bounded_work),
 		cmocka_unit_test(one_owner_leaves_room_and_threads_for_others),

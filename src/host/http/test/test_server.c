@@ -120,6 +120,44 @@ static void pipelined_requests_are_answered_in_order_and_together(void **state)
 	stop_server();
 }
 
+// Of requests that are there at once: those that nobody is behind are sent before their owner goes on, the others behind the last, or after 100 µs.
+static uint64_t sent_before[8];
+static int gathered;
+static void on_gathered(void *user, struct http_exchange *x)
+{
+	uint64_t before = http_server_counters(server)->send_calls;
+	on_request(NULL, x);
+	assert_true(gathered < 8);
+	sent_before[gathered++] = http_server_counters(server)->send_calls - before;
+}
+
+static void answers_of_connections_that_are_ready_at_once_leave_together(void **state)
+{
+	enum { N = 8 };
+	struct client c[N];
+	int waited = 0, tries = 0, times = 0;
+	start_server_with((struct http_server_config){.limits = http_limits_default, .on_request = on_gathered});
+	for (int i = 0; i < N; i++)
+		c[i] = dial();
+	for (; tries < 1000 && waited < N - 1; tries++) {  // again where another process took the first 100 µs
+		gathered = waited = 0;
+		times++;
+		for (int i = 0; i < N; i++)
+			assert_int_equal(send(c[i].fd, GET("/hello"), strlen(GET("/hello")), 0), strlen(GET("/hello")));
+		for (int i = 0; i < N; i++)
+			wait_times(&c[i], "hello", times);
+		assert_int_equal(gathered, N);
+		assert_int_equal(sent_before[N - 1], 1);
+		for (int i = 0; i < N - 1; i++)
+			waited += sent_before[i] == 0;
+	}
+	assert_int_equal(waited, N - 1);
+	assert_int_equal(http_server_counters(server)->send_calls, (uint64_t)times * N);
+	for (int i = 0; i < N; i++)
+		hang_up(&c[i]);
+	stop_server();
+}
+
 static void a_slow_request_holds_back_the_ones_behind_it(void **state)
 {
 	start_server(NULL);
@@ -816,6 +854,7 @@ int main(void)
 		cmocka_unit_test(a_request_that_waits_keeps_what_its_head_needs),
 		cmocka_unit_test(a_head_of_many_fields_is_whole_however_it_comes),
 		cmocka_unit_test(pipelined_requests_are_answered_in_order_and_together),
+		cmocka_unit_test(answers_of_connections_that_are_ready_at_once_leave_together),
 		cmocka_unit_test(a_slow_request_holds_back_the_ones_behind_it),
 		cmocka_unit_test(a_held_exchange_keeps_its_fields_while_the_connection_goes_on),
 		cmocka_unit_test(bodies_are_chunked_both_ways_in_any_pieces),

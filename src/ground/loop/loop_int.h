@@ -13,9 +13,9 @@ struct loop {
 	int epfd, wakefd;
 	int batch_next, batch_len;
 	uint64_t now_ns;
-	uint64_t began_ns;                 // this iteration's first callback
-	bool gathers;                   // in this iteration loop_gathers said true
-	bool asked;               // in this callback loop_gathers looked at the clock
+	uint64_t began_ns;  // this iteration's first callback
+	bool gathers;  // in this iteration loop_gathers said true
+	bool asked;  // in this callback loop_gathers looked at the clock
 	uint64_t tick_ms;                  // timers due before it have run
 	uint32_t levels;                   // bit per level that is not empty
 	uint64_t occupied[LEVELS];         // bit per slot that is not empty

@@ -124,12 +124,48 @@ void __wrap_OPENSSL_cpuid_setup(void)
 {
 }
 
-void tier__key_of(struct slice s, struct tier_key *ret)
+static void ask_processor(void)
 {
 	static pthread_once_t asked = PTHREAD_ONCE_INIT;
+	pthread_once(&asked, __real_OPENSSL_cpuid_setup);
+}
+
+struct tier_hash {
+	SHA256_CTX c;
+};
+
+bool tier_hash_new(struct tier_hash **ret)
+{
+	*ret = mem_alloc(sizeof **ret);
+	if (!*ret)
+		return false;
+	ask_processor();
+	SHA256_Init(&(*ret)->c);
+	return true;
+}
+
+void tier_hash_put(struct tier_hash *h, struct slice s)
+{
+	SHA256_Update(&h->c, s.ptr, s.len);
+}
+
+void tier_hash_end(struct tier_hash *h, char ret[65])
+{
+	struct tier_key key;
+	SHA256_Final(key.bytes, &h->c);
+	put_hex(&key, ret);
+}
+
+void tier_hash_free(struct tier_hash *h)
+{
+	mem_free(h);
+}
+
+void tier__key_of(struct slice s, struct tier_key *ret)
+{
 	SHA256_CTX c;
 	if (s.len >= MUCH)
-		pthread_once(&asked, __real_OPENSSL_cpuid_setup);
+		ask_processor();
 	SHA256_Init(&c);
 	SHA256_Update(&c, s.ptr, s.len);
 	SHA256_Final(ret->bytes, &c);

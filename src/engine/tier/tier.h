@@ -100,5 +100,11 @@ unsigned tier_cores(void);
 
 // SHA-256.
 void tier_sha256(struct slice s, char ret[65]);
+// The same of what comes piece by piece.
+struct tier_hash;
+NODISCARD bool tier_hash_new(struct tier_hash **ret);  // false: no memory
+void tier_hash_put(struct tier_hash *h, struct slice s);
+void tier_hash_end(struct tier_hash *h, char ret[65]);  // once, and nothing is put behind it
+void tier_hash_free(struct tier_hash *h);  // NULL does nothing
 
 #endif

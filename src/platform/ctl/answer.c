@@ -1,5 +1,6 @@
 // The life of a request: read → answered, or → waits (look) → answered, or → streams (look) → ended; or cancelled by its client at any point.
 #include "ctl_int.h"
+#include "upload.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@ static void request_free(struct ctl_request *r)
 	}
 	loop_timer_cancel(r->loop, &r->timer);
 	http_exchange_release(r->x);
+	ctl__upload_leave(r->upload);
 	buf_release(&r->in);
 	buf_release(&r->out);
 	arena_release(&r->arena);
@@ -151,10 +153,39 @@ static void have_body(struct ctl_request *r)
 {
 	struct err e;
 	err_clear(&e);
-	if (!r->is_file && r->in.len && !json_parse(&r->arena, buf_view(&r->in), &r->body, &e))
+	if (r->in.len && !json_parse(&r->arena, buf_view(&r->in), &r->body, &e))
 		ctl__answer_error(r, 400, &e);
 	else
 		r->on_body(r);
+}
+
+// What of it was taken; false: it does not fit, or can't be kept.
+static bool take_piece(struct ctl_request *r, struct slice *data)
+{
+	struct err e = {0};
+	if (!r->upload)
+		return buf_put_slice(&r->in, *data);
+	if (ctl__upload_is_busy(r->upload)) {
+		data->len = 0;
+		return true;
+	}
+	bool fits = ctl__upload_size(r->upload) + data->len <= CTL_FILE_MAX;
+	if (!fits || ctl__upload_failed(r->upload, &e))
+		return false;
+	data->len = ctl__upload_put(r->upload, *data);
+	return data->len > 0;
+}
+
+static void refuse_body(struct ctl_request *r)
+{
+	struct err e = {0};
+	http_body_discard(r->x);
+	if (r->upload && ctl__upload_failed(r->upload, &e)) {
+		ctl__answer_failed(r, &e);
+		return;
+	}
+	err_set(&e, ERR_LIMIT, "the body of this request has at most %d bytes", r->upload ? CTL_FILE_MAX : CTL_BODY_MAX);
+	ctl__answer_error(r, 413, &e);
 }
 
 static void read_body(struct ctl_request *r)
@@ -162,18 +193,20 @@ static void read_body(struct ctl_request *r)
 	struct slice data;
 	enum http_read got;
 	while ((got = http_body_peek(r->x, &data)) == HTTP_READ_DATA) {
-		bool fits = buf_put_slice(&r->in, data);
+		bool fits = take_piece(r, &data);
 		http_body_consume(r->x, data.len);
 		if (!fits) {
-			struct err e;
-			err_clear(&e);
-			err_set(&e, ERR_LIMIT, "the body of this request has at most %d bytes", r->is_file ? CTL_FILE_MAX : CTL_BODY_MAX);
-			http_body_discard(r->x);
-			ctl__answer_error(r, 413, &e);
+			refuse_body(r);
 			return;
 		}
+		if (data.len == 0)
+			return;  // what came is being written
 	}
-	if (got == HTTP_READ_END)
+	if (got == HTTP_READ_END && r->upload && ctl__upload_is_busy(r->upload))
+		return;
+	if (got == HTTP_READ_END && r->upload && ctl__upload_failed(r->upload, &(struct err){0}))
+		refuse_body(r);
+	else if (got == HTTP_READ_END)
 		have_body(r);
 	else if (got == HTTP_READ_ERROR && !http_exchange_is_cancelled(r->x, NULL, NULL))
 		request_free(r);  // else on_cancel does
@@ -183,6 +216,11 @@ void ctl__request_read(struct ctl_request *r, void (*on_body)(struct ctl_request
 {
 	r->on_body = on_body;
 	read_body(r);
+}
+
+void ctl__request_go_on(void *request)
+{
+	read_body(request);
 }
 
 // ---- its answer --------------------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include "loop/loop.h"
 
 struct ctl;
+struct ctl__upload;
 
 enum { CTL_PARAMS_MAX = 4, CTL_BODY_MAX = 1 << 20, CTL_FILE_MAX = 1 << 30, CTL_ANSWER_MAX = 64 << 20, CTL_REQUEST_MEMORY = 16 << 20 };
 
@@ -19,7 +20,7 @@ struct ctl_request {
 	struct json *body;                    // NULL: there was none
 	struct buf in, out;
 	size_t sent;
-	bool is_file;        // its body is no JSON, but the bytes in `in`
+	struct ctl__upload *upload;  // its body is no JSON, but goes there
 	bool head_sent, ends;                 // ends: nothing comes behind what is in `out`
 	void (*on_body)(struct ctl_request *r);
 	// Of one that waits, in the list of ctl: something has changed, or (`timer`, timed_out) it has waited long enough. It may answer.
@@ -36,8 +37,10 @@ struct ctl_request {
 
 // From here on it owns the exchange. NULL: there is no memory, the exchange was answered.
 struct ctl_request *ctl__request_new(struct ctl *ctl, struct loop *l, struct http_exchange *x);
-// Reads the body (JSON, CTL_BODY_MAX bytes at most) and calls on_body once it is there; what is wrong with it is answered.
+// Reads the body (JSON, CTL_BODY_MAX bytes at most; of an upload CTL_FILE_MAX bytes) and calls on_body once it is there; what is wrong with it is answered.
 void ctl__request_read(struct ctl_request *r, void (*on_body)(struct ctl_request *r));
+// What came of it for an upload was written.
+void ctl__request_go_on(void *request);
 // The value of a name in the query, decoded; false: it has none.
 bool ctl__request_query(struct ctl_request *r, const char *name, struct slice *ret);
 // A field of the head; empty: there is none.

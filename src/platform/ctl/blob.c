@@ -8,6 +8,7 @@
 #include "ctl_int.h"
 #include "serve/serve.h"
 #include "tier/tier.h"
+#include "upload.h"
 
 enum { RELEASES_KEPT = 10 };
 
@@ -50,6 +51,19 @@ bool ctl__blob_add(const struct ctl_state *s, struct slice bytes, char ret_sha25
 	}
 	sys_close(folder);
 	return why >= 0 || err_set_errno(e, -why, "the component's bytes can't be kept");
+}
+
+int ctl__blob_take(const struct ctl_state *s, int file, const char *name, uint64_t size, const char *sha256)
+{
+	int folder = open_folder(s), why = folder < 0 ? folder : 0;
+	bool is_new = why == 0 && !is_there(folder, sha256, size);
+	if (is_new) {
+		why = sys_sync(file, false);
+		why = why < 0 ? why : sys_private_rename(folder, name, sha256);
+		why = why < 0 ? why : sys_sync(folder, false);
+	}
+	sys_close(folder);
+	return why < 0 ? why : is_new;
 }
 
 // ---- named -----------------------------------------------------------------------------------------------------------------------------------
@@ -174,10 +188,36 @@ static bool read_file(const char *path, struct buf *b, struct sys_stat *ret, str
 	return ok && (sys_is_same_file(ret, &after) || err_set(e, ERR_REFUSED, "'%s' was written to while it was read", path));
 }
 
+// What processes before this one left behind.
+static void clear_uploads(const struct ctl_app *app)
+{
+	static const size_t size = 16 << 10;
+	char ours[64];
+	int folder = open_folder(app->state);
+	uint8_t *list = mem_alloc(size);
+	int64_t n;
+	snprintf(ours, sizeof ours, CTL_UPLOAD_NAME, (unsigned long long)app->ctl->began_ns);
+	while (folder >= 0 && list && (n = sys_list(folder, list, size)) > 0) {
+		size_t at = 0;
+		struct sys_entry entry;
+		while (sys_entry_next(slice_of(list, (size_t)n), &at, &entry)) {
+			char name[64];
+			if (!slice_starts_with(entry.name, SLICE_LIT("upload-")) || slice_starts_with(entry.name, slice_str(ours)) || entry.name.len >= sizeof name)
+				continue;
+			snprintf(name, sizeof name, "%.*s", SLICE_ARGS(entry.name));
+			sys_private_remove(folder, name);
+		}
+	}
+	mem_free(list);
+	sys_close(folder);
+}
+
 static void keep_app(struct ctl_app *app)
 {
 	const struct app *a = app->config->app;
 	struct err e;
+	if (app->state)
+		clear_uploads(app);
 	if (!a || !app->state)
 		return;
 	app->kept = mem_zalloc((a->components.n + 1) * sizeof *app->kept);
@@ -212,7 +252,7 @@ static void *keep(void *arg)
 static bool keeps_any(const struct ctl *ctl)
 {
 	for (uint32_t i = 0; i < ctl->n_apps; i++)
-		if (ctl->apps[i]->config->app && ctl->apps[i]->state)
+		if (ctl->apps[i]->state)
 			return true;
 	return false;
 }

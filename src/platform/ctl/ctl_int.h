@@ -125,6 +125,9 @@ struct ctl {
 	uint32_t n_apps;
 	struct sys_thread keeper;        // keeps what components are at the start (blob.c)
 	bool keeper_runs, kept;          // kept: it is over; within the lock
+	uint64_t began_ns;               // wall clock
+	struct loop_pool *uploads;       // of threads that write what comes (upload.c); NULL: nothing has come yet
+	uint32_t n_uploads;              // so far
 };
 
 // ---- event.c: within the lock -----------------------------------------------------------------------------------------------------------------
@@ -250,6 +253,8 @@ NODISCARD bool ctl__link_undo(struct ctl_op *op, const char *link, bool discard,
 // ---- blob.c: components' bytes, STATE/TENANT/APP/blobs/SHA256 -----------------------------------------------------------------------------------
 // On the disk when this returns. ENV.
 NODISCARD bool ctl__blob_add(const struct ctl_state *s, struct slice bytes, char ret_sha256[65], struct err *e);
+// The same of a file among the blobs that has these bytes already, and gets their name. 1: it did; 0: there was such a blob, the file is as it was; -errno.
+int ctl__blob_take(const struct ctl_state *s, int file, const char *name, uint64_t size, const char *sha256);
 // What makes a component of a manifest in that folder be such a blob: a text for app_live_add, in the arena.
 NODISCARD bool ctl__blob_text(const struct ctl_app *app, struct arena *a, const char *folder, const char *component, const char *sha256, struct slice *ret,
 	struct err *e);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "ctl_int.h"
+#include "upload.h"
 
 static const struct route {
 	const char *method, *path;
@@ -47,6 +48,26 @@ static void answer_no_route(struct ctl_request *r, const char *allowed)
 	ctl__answer_error(r, *allowed ? 405 : 404, &e);
 }
 
+// Into a file of the app of its path. Where that isn't there, or isn't changed, nothing is read and the route says so: then there is no upload.
+static void read_upload(struct ctl_request *r, void (*answer)(struct ctl_request *r))
+{
+	struct err e = {0};
+	sys_mutex_lock(&r->ctl->lock);
+	const struct ctl_app *app = ctl__app_find(r->ctl, r->params[0]);
+	bool is = app && app->state;
+	bool ok = !is || ctl__upload_new(r->ctl, ctl_journal_folder(app->state->journal), ctl__request_go_on, r, &r->upload, &e);
+	sys_mutex_unlock(&r->ctl->lock);
+	if (is && ok) {
+		ctl__request_read(r, answer);
+		return;
+	}
+	http_body_discard(r->x);
+	if (ok)
+		answer(r);
+	else
+		ctl__answer_failed(r, &e);
+}
+
 void ctl__dispatch(struct ctl *ctl, struct http_exchange *x)
 {
 	const struct http_request *q = http_exchange_request(x);
@@ -66,9 +87,7 @@ void ctl__dispatch(struct ctl *ctl, struct http_exchange *x)
 		if (!slice_eq_str(q->method, o->method) && !(q->is_head && strcmp(o->method, "GET") == 0))
 			continue;
 		if (o->body) {
-			r->is_file = o->body == 2;
-			r->in.max = r->is_file ? CTL_FILE_MAX : CTL_BODY_MAX;
-			ctl__request_read(r, o->answer);
+			(o->body == 2 ? read_upload : ctl__request_read)(r, o->answer);
 			return;
 		}
 		http_body_discard(x);

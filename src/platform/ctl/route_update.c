@@ -5,13 +5,14 @@
 #include "app/app.h"
 #include "ctl_int.h"
 #include "serve/serve.h"
+#include "upload.h"
 
 enum kind { UPDATE, SPLIT, PROMOTE, ROLLBACK, TAKEN_BACK, TRY_AGAIN, WATCH_ON, EDIT };
 struct update {
 	enum kind kind;
 	const char *component, *sha256, *why;
 	unsigned percent;
-	struct buf bytes;   // owned
+	struct ctl__upload *bytes;  // owned
 	struct slice text;  // of an edit: laid over the live changes
 	bool dry_run, accept;  // accept: imports that the version in force doesn't have
 	uint64_t version, release;  // that was taken back, and of the app then
@@ -129,7 +130,7 @@ static bool try(struct ctl_op *op, const struct update *u, struct slice text, co
 	return ok;
 }
 
-static bool run_update(struct ctl_op *op, struct update *u, struct err *e)
+static bool run_update(struct ctl_op *op, const struct update *u, struct err *e)
 {
 	char sha256[65];
 	struct slice text;
@@ -137,13 +138,13 @@ static bool run_update(struct ctl_op *op, struct update *u, struct err *e)
 		err_set(e, ERR_REFUSED, "a version of component %s is tried", op->app->tried.component);
 		return err_hint(e, "promote it, or roll it back: tenon update %s --promote", op->app->tried.component);
 	}
-	if (!ctl__blob_add(op->app->state, buf_view(&u->bytes), sha256, e) ||
-		!ctl__blob_text(op->app, &op->arena, op->app->model->app->folder, u->component, sha256, &text, e))
+	if (!ctl__upload_keep(u->bytes, op->app->state, u->sha256, sha256, e))
 		return false;
-	if (u->sha256[0] && strcmp(u->sha256, sha256) != 0)
-		return err_set(e, ERR_USAGE, "the bytes have another sha256: %s", sha256);
-	buf_release(&u->bytes);
-	return u->percent < 100 ? try(op, u, text, sha256, e) : replace(op, u, text, sha256, e);
+	bool ok = ctl__blob_text(op->app, &op->arena, op->app->model->app->folder, u->component, sha256, &text, e) &&
+		(u->percent < 100 ? try(op, u, text, sha256, e) : replace(op, u, text, sha256, e));
+	if (!ok || u->dry_run)
+		ctl__blobs_trim(op->app);  // no release names them
+	return ok;
 }
 
 static bool run_try_again(struct ctl_op *op, const struct update *u, struct err *e)
@@ -381,8 +382,8 @@ static bool run(struct ctl_op *op, struct err *e)
 
 static void end(struct ctl_op *op)
 {
-	struct update *u = UNCONST(op->args);
-	buf_release(&u->bytes);
+	const struct update *u = op->args;
+	ctl__upload_leave(u->bytes);
 }
 
 // ---- asked for -----------------------------------------------------------------------------------------------------------------------------------
@@ -445,9 +446,9 @@ void ctl__route_update(struct ctl_request *r)
 	if (u && percent_of(r, &u->percent, &e)) {
 		u->dry_run = is_asked(r, "dry_run");
 		u->accept = is_asked(r, "accept");
-		u->bytes = r->in;
-		r->in = (struct buf){0};
-		if (!u->bytes.len)
+		u->bytes = r->upload;
+		r->upload = NULL;
+		if (u->bytes && !ctl__upload_size(u->bytes))
 			err_set(&e, ERR_USAGE, "the body is the component's bytes");
 		else if (!ctl__request_query(r, "sha256", &sha256) || !sha256.len)
 			err_set(&e, ERR_USAGE, "?sha256= says what the bytes must be");

@@ -20,6 +20,7 @@ static void *ctl_main(void *arg)
 	struct ctl *ctl = arg;
 	loop_run(ctl->loop);
 	http_server_free(ctl->http);  // requests that wait are cancelled
+	loop_run_once(ctl->loop, 0);  // of uploads that nobody wants what was on its way here
 	return NULL;
 }
 
@@ -60,6 +61,7 @@ bool ctl_start(const struct ctl_config *c, struct ctl **ret, struct err *e)
 	sys_mutex_init(&ctl->lock);
 	ctl->config = *c;
 	ctl->quit.fn = on_quit;
+	ctl->began_ns = sys_wall_ns();
 	bool ok = open_server(ctl, e) && ctl__apps_open(ctl, e);
 	bool has_folder = ok && ctl__folder_open(ctl, &named, e) && listen_there(ctl, e);
 	if (has_folder) {
@@ -101,6 +103,8 @@ void ctl_stop(struct ctl *ctl)
 		http_server_free(ctl->http);
 	}
 	ctl__apps_close(ctl);
+	if (ctl->uploads)
+		loop_pool_free(ctl->uploads);
 	if (ctl->loop)
 		loop_free(ctl->loop);
 	http_gate_free(ctl->gate);

@@ -8,6 +8,8 @@
 // What a version is configured by lies in a batch, which holds the model that its texts are of, and goes when serve has forgotten the last of it.
 #include "up_live.h"
 
+#include "sys/sys.h"
+
 struct live_service {
 	struct serve_service_config config;  // first
 	struct up_batch *batch;
@@ -220,6 +222,36 @@ static bool is_updated(const struct ctl_turn *t, const char *name)
 	return false;
 }
 
+// The component as what runs was loaded: by its file, if that is what it was then; else by the copy that is kept of it.
+static const struct app_component *as_loaded(struct change *g, const struct ctl_turn *t, const struct app_component *c, struct err *e)
+{
+	struct ctl_as_loaded *k = t->as_loaded, *end = k + t->n_as_loaded;
+	struct sys_stat now;
+	struct slice path, sha256;
+	while (k < end && strcmp(k->component, c->item.name) != 0)
+		k++;
+	if (k == end || c->sha256.text || !k->file->inode)
+		return c;
+	ctl_file_look(c->path, &now);
+	k->is_file = sys_is_same_file(k->file, &now);
+	if (k->is_file)
+		return c;
+	if (!k->copy) {
+		err_set(e, ERR_REFUSED, "'%s' was written over since it was loaded, and there is no copy of what runs", c->path);
+		err_hint(e, "tenon apply takes what it has now");
+		return NULL;
+	}
+	struct app_component *copy = ARENA_NEW(&g->batch->arena, struct app_component);
+	if (!copy || !slice_dup(&g->batch->arena, slice_str(k->copy), &path) || !slice_dup(&g->batch->arena, slice_str(k->sha256), &sha256)) {
+		err_nomem(e);
+		return NULL;
+	}
+	*copy = *c;
+	copy->path = (const char *)path.ptr;
+	copy->sha256.text = (const char *)sha256.ptr;
+	return copy;
+}
+
 // Thresholds take other bytes back, which is a release that ctl knows the way to; not what a version that is made anew for something else says.
 static bool prepare_piece(struct change *g, const struct ctl_turn *t, const char *name, struct err *e)
 {
@@ -235,7 +267,8 @@ static bool prepare_piece(struct change *g, const struct ctl_turn *t, const char
 		return err_nomem(e);
 	if (!is_updated(t, name))
 		p->update.errors = p->update.p99_ns = 0;
-	if (!cli__up_component(&g->up, g->to, p->from, &s->config, e))
+	const struct app_component *from = as_loaded(g, t, p->from, e);
+	if (!from || !cli__up_component(&g->up, g->to, from, &s->config, e))
 		return err_note(e, "component %s of %s", name, app);
 	s->batch = g->batch;
 	s->config.forget = forget;

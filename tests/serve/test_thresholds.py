@@ -234,6 +234,7 @@ def one_that_was_watched_is_watched_on_after_a_kill_and_taken_back():
 
 def of_an_apply_what_is_watched_is_watched_on_and_no_longer_than_its_time():
     with Folder() as top, _App(top, LONG) as app:
+        check(until(lambda: app.get("components/api/versions")["versions"][0].get("sha256")), "what it started with is kept")
         app.source.write_bytes(MISBEHAVE.read_bytes())
         app.tenon("apply", top)
         app.kill()

@@ -1,8 +1,9 @@
 """tenon update, scale, set, undo: versions of a component and values while it serves. No request fails; each change is a release that lasts over a kill; what
 can't be changed is refused, and then nothing has changed."""
-import hashlib, json, os, pty, signal, subprocess, time
+import hashlib, json, os, pty, signal, subprocess, threading, time
 from pathlib import Path
 
+import component
 from front import Clients, Folder, ask, connect, where
 from harness import HELLO, MANY, MISBEHAVE, check, config, shared_guest
 from writing import until
@@ -380,3 +381,41 @@ def what_gives_a_version_nothing_is_named_only():
     with Folder() as top, _App(top) as app:
         said = app.tenon("update", "api", shared_guest("http") / "proxy-rust.wasm")
         check("+ import " in said and "is in force" in said, said)
+
+
+def a_value_that_changes_leaves_the_bytes_as_they_are_whatever_their_file_has_by_now():
+    """What set and scale make anew is what runs; the file counts again when it is applied."""
+    with Folder() as top, _App(top, 'env = { GREETING = "${greeting}" }', '[variables]\ngreeting = { default = "hello" }\n') as app:
+        check(until(lambda: app.get("components/api/versions")["versions"][0].get("sha256")), "what it started with is kept")
+        app.source.write_bytes(MISBEHAVE.read_bytes())
+        app.tenon("set", "greeting=a")
+        app.must_say(HELLO)
+        check("/blobs/" in app.get("status")["components"][0]["source"], "what it was loaded from is told")
+        app.tenon("scale", "api", "--max", "3")
+        app.must_say(HELLO)
+        app.tenon("undo")
+        app.must_say(HELLO)
+        check("source = \"app.wasm\"" in app.tenon("status", "--manifest"), "the manifest is as it was")
+        app.tenon("apply", top)
+        app.must_say(MISBEHAVE)
+        app.tenon("set", "greeting=b")
+        app.must_say(MISBEHAVE)
+        check(app.get("status")["components"][0]["source"].endswith("app.wasm"), "its file is what was applied")
+
+
+def where_nothing_is_kept_of_what_runs_a_value_is_refused_instead_of_other_bytes():
+    with Folder() as top, _App(top, 'init = "once"\nlimits = { deadline = "2m" }\nenv = { GREETING = "${greeting}" }', '[variables]\ngreeting = { default = "hello" }\n', shards=1) as app:
+        app.kill()
+        app.source.write_bytes(component.handler(start=component.sleep(4 * 10**9)))
+        over = threading.Timer(2, lambda: app.source.write_bytes(HELLO.read_bytes()))
+        over.start()
+        app.start()
+        over.join()
+        if app.says()[0] == 200:
+            return  # a machine so slow that it was loaded after that
+        said = app.tenon("set", "greeting=a", status=6)
+        check("was written over since it was loaded" in said and "tenon apply" in said, said)
+        check(app.says()[0] == 500, "what ran runs")
+        app.tenon("apply", top)
+        app.tenon("set", "greeting=a")
+        app.must_say(HELLO)

@@ -231,6 +231,7 @@ static void keep_app(struct ctl_app *app)
 			(sys_is_same_file(&app->kept[i].file, &app->config->files[i]) || err_set(&e, ERR_REFUSED, "'%s' was written over since it was loaded", path));
 		if (!ok || !ctl__blob_add(app->state, buf_view(&b), app->kept[i].sha256, &e)) {
 			app->kept[i].sha256[0] = 0;
+			app->kept[i].file = app->config->files[i];
 			serve_warn(app->ctl->config.process, "no way back to component %s of %s as it is at the start: %s", a->components.list[i].item.name, app->name, e.text);
 		}
 		buf_release(&b);
@@ -280,12 +281,18 @@ void ctl__keeper_stop(struct ctl *ctl)
 	ctl->keeper_runs = false;
 }
 
-const char *ctl__kept_sha256(const struct ctl_app *app, const char *component)
+static const struct ctl__kept *find_kept(const struct ctl_app *app, const char *component)
 {
 	for (uint32_t i = 0; i < app->n_kept; i++)
 		if (strcmp(app->kept[i].component, component) == 0)
-			return app->kept[i].sha256[0] ? app->kept[i].sha256 : NULL;
+			return &app->kept[i];
 	return NULL;
+}
+
+const char *ctl__kept_sha256(const struct ctl_app *app, const char *component)
+{
+	const struct ctl__kept *k = find_kept(app, component);
+	return k && k->sha256[0] ? k->sha256 : NULL;
 }
 
 // ---- compared ----------------------------------------------------------------------------------------------------------------------------------
@@ -314,8 +321,8 @@ static bool compare(struct ctl_op *op, const struct app_component *c, bool reads
 	snprintf(to->component, sizeof to->component, "%s", c->item.name);
 	if (!c->sha256.text && reads && !keep_file(app, c, to, e))
 		return false;
-	if (!reads && known)
-		snprintf(to->sha256, sizeof to->sha256, "%s", known);
+	if (!reads && find_kept(app, c->item.name))
+		*to = *find_kept(app, c->item.name);
 	const char *has = c->sha256.text ? c->sha256.text : to->sha256[0] ? to->sha256
 																	  : NULL;
 	if (before && !had && has && reads)
@@ -360,19 +367,55 @@ bool ctl__bytes_compare(struct ctl_op *op, const struct app *to, bool reads, str
 	return (!ret->updated.failed && !ret->gone.failed) || err_nomem(e);
 }
 
+// It was loaded from its file, which was that before.
+static bool is_as_before(const struct app_component *c, const struct sys_stat *before, struct err *e)
+{
+	struct sys_stat now;
+	ctl_file_look(c->path, &now);
+	if (sys_is_same_file(before, &now))
+		return true;
+	err_set(e, ERR_REFUSED, "component %s: '%s' was written over while it was made ready", c->item.name, c->path);
+	return err_hint(e, "ask for it again when it is whole");
+}
+
 bool ctl__bytes_are_as_compared(const struct app *to, const struct ctl__kept *kept, uint32_t n, struct err *e)
 {
-	for (uint32_t i = 0; to && i < n; i++) {
-		const struct app_component *c = &to->components.list[i];
-		struct sys_stat now;
-		if (c->sha256.text || !kept[i].file.inode)
-			continue;
-		ctl_file_look(c->path, &now);
-		if (sys_is_same_file(&kept[i].file, &now))
-			continue;
-		err_set(e, ERR_REFUSED, "component %s: '%s' was written over while it was made ready", c->item.name, c->path);
-		return err_hint(e, "apply it again when it is whole");
+	for (uint32_t i = 0; to && i < n; i++)
+		if (!to->components.list[i].sha256.text && kept[i].file.inode && !is_as_before(&to->components.list[i], &kept[i].file, e))
+			return false;
+	return true;
+}
+
+bool ctl__bytes_as_loaded(struct ctl_op *op, const struct ctl__change *c, struct ctl_as_loaded **ret, uint32_t *ret_n, struct err *e)
+{
+	const struct app *from = op->app->model ? op->app->model->app : NULL, *to = c->model ? c->model->app : NULL;
+	struct ctl_as_loaded *list = ARENA_ARRAY(&op->arena, struct ctl_as_loaded, c->n_kept + 1);
+	*ret = list;
+	*ret_n = 0;
+	if (!list)
+		return err_nomem(e);
+	for (uint32_t i = 0; to && i < c->n_kept; i++) {
+		const struct ctl__kept *k = &c->kept[i];
+		const struct app_component *before = app_component_find(from, k->component);
+		struct buf path = {.max = SYS_PATH_MAX};
+		struct slice copy = {0};
+		if (!before || strcmp(before->path, to->components.list[i].path) != 0)
+			continue;  // it is about another file
+		buf_printf(&path, "%s/blobs/%s", op->app->state->path, k->sha256);
+		bool ok = !k->sha256[0] || (!path.failed && slice_dup(&op->arena, buf_view(&path), &copy));
+		buf_release(&path);
+		if (!ok)
+			return err_nomem(e);
+		list[(*ret_n)++] = (struct ctl_as_loaded){.component = k->component, .sha256 = k->sha256, .copy = (const char *)copy.ptr, .file = &k->file};
 	}
+	return true;
+}
+
+bool ctl__bytes_are_as_loaded(const struct app *to, const struct ctl_as_loaded *list, uint32_t n, struct err *e)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (list[i].is_file && !is_as_before(app_component_find(to, list[i].component), list[i].file, e))
+			return false;
 	return true;
 }
 

@@ -30,6 +30,12 @@ struct ctl_imports {
 	struct buf list;  // JSON: objects with a comma between them
 	struct buf text;  // for people: those by which it reaches something outside of itself
 };
+// A component that its manifest names by a file alone, as what runs was loaded: what is made of it anew has the same bytes, whatever the file has by now.
+struct ctl_as_loaded {
+	const char *component, *sha256, *copy;  // copy: a file that has them; NULL: none does, and sha256 isn't known
+	const struct sys_stat *file;  // what its own file was
+	bool is_file;                 // filled while it is made ready: the file was that still, and is what was loaded
+};
 // From what runs to what will.
 struct ctl_turn {
 	struct serve_process *process;
@@ -40,6 +46,8 @@ struct ctl_turn {
 	uint32_t n_moved;
 	const char *const *replaced;  // components whose files have other bytes than what runs
 	uint32_t n_replaced;
+	struct ctl_as_loaded *as_loaded;  // none of an apply: what files have now counts
+	uint32_t n_as_loaded;
 	bool guarded;       // a version that imports more by which it reaches something is refused
 	struct ctl_imports *more;  // filled while it is made ready
 	const char *const *updated;  // components that get other bytes by an update or an apply: what their thresholds may take back is that

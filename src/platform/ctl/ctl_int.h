@@ -282,6 +282,10 @@ void ctl__keeper_stop(struct ctl *ctl);
 const char *ctl__kept_sha256(const struct ctl_app *app, const char *component);
 // What was loaded since is what was compared: those files are as they were. ERR_REFUSED.
 NODISCARD bool ctl__bytes_are_as_compared(const struct app *to, const struct ctl__kept *kept, uint32_t n, struct err *e);
+// What is known of what was loaded, of components whose files stay the same ones, for who loads them anew: in the operation's arena, as long as the change has it. Then:
+// the files that were loaded again are as they were. ERR_REFUSED.
+NODISCARD bool ctl__bytes_as_loaded(struct ctl_op *op, const struct ctl__change *c, struct ctl_as_loaded **ret, uint32_t *ret_n, struct err *e);
+NODISCARD bool ctl__bytes_are_as_loaded(const struct app *to, const struct ctl_as_loaded *list, uint32_t n, struct err *e);
 
 // ---- route_link.c: stores that another change moves ------------------------------------------------------------------------------------------------
 struct ctl__moves {

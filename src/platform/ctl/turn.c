@@ -345,6 +345,10 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 	struct ctl__moves moves = {.copy = aim->stores == CTL_STORES_COPIED, .replace = aim->replace, .dry_run = aim->dry_run, .by_manifest = aim->source != NULL};
 	if (!ctl__link_moves(op, c->model, &moves, e) || (moves.n && aim->stores == CTL_STORES_REFUSED && !ctl__link_refuse(op, &moves, e)))
 		return false;
+	struct ctl_as_loaded *as_loaded = NULL;
+	uint32_t n_as_loaded = 0;
+	if (!aim->source && !ctl__bytes_as_loaded(op, c, &as_loaded, &n_as_loaded, e))
+		return false;
 	const struct ctl_turn t = {.process = app->ctl->config.process,
 		.from = app->model,
 		.to = c->model,
@@ -354,6 +358,8 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 		.busy = app->tried.component[0] ? app->tried.component : NULL,
 		.replaced = bytes->replaced,
 		.n_replaced = bytes->n_replaced,
+		.as_loaded = as_loaded,
+		.n_as_loaded = n_as_loaded,
 		.guarded = aim->guarded,
 		.updated = bytes->others,
 		.n_updated = aim->source || aim->updates ? bytes->n_others : 0};
@@ -365,7 +371,9 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 	buf_put_slice(&members, buf_view(&bytes->gone));
 	buf_put_str(&members, moves.n ? ",\"whole\":true" : "");
 	const struct ctl__draft d = {.members = buf_view(&members), .manifest = manifest->text, .folder = manifest->folder, .stopped = aim->stops};
-	bool ok = (!members.failed || err_nomem(e)) && ctl__bytes_are_as_compared(c->model ? c->model->app : NULL, c->kept, c->n_kept, e);
+	const struct app *to = c->model ? c->model->app : NULL;
+	bool ok = (!members.failed || err_nomem(e)) && (!aim->source || ctl__bytes_are_as_compared(to, c->kept, c->n_kept, e)) &&
+		ctl__bytes_are_as_loaded(to, as_loaded, n_as_loaded, e);
 	if (moves.n)
 		ok = ok && ctl__link_move_with(op, &moves, c, &d, e);
 	else

@@ -150,8 +150,9 @@ bool ctl__upload_keep(struct ctl__upload *u, const struct ctl_state *s, const ch
 	if (strcmp(sha256, ret_sha256) != 0)
 		return err_set(e, ERR_USAGE, "the bytes have another sha256: %s", ret_sha256);
 	int why = ctl__blob_take(s, u->file, u->name, u->size, ret_sha256);
-	if (why == 1)
-		u->name[0] = 0;
+	if (why <= 0)
+		sys_private_remove(u->folder, u->name);
+	u->name[0] = 0;
 	return why >= 0 || cannot_keep(why, e);
 }
 

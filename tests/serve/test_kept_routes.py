@@ -3,6 +3,7 @@ import threading, time
 
 from front import Clients, Folder, ask, connect
 from harness import HELLO, MANY, MISBEHAVE, Connection, Many, by_hand, check, config, exchange, in_clear
+from test_addresses import _at, _free
 from test_apply import Host
 from test_up import Apps
 import h2_client
@@ -214,6 +215,18 @@ def a_load_on_a_kept_instance_ends_well():
         check(not lost, f"answers to {lost} were lost")
 
 
+def a_trusted_proxy_leads_to_a_kept_instance_by_the_host_that_it_names():
+    with _app('[http]\ntrust_proxy = ["127.0.0.0/8"]\n', _component("count", MANY, "keep") + _route("/...", "count", 'host = "shop.example"')) as app, app.up(shards=3) as s:
+        n = 0
+        for _ in range(12):
+            c = s.connect()
+            _is_fresh(c.get("/count/x"))
+            n += 1
+            check(_counted(c.get("/count/x", headers=[["x-forwarded-host", "shop.example"]])) == n, "not the next")
+            _is_fresh(c.get("/count/x", headers=[["x-forwarded-host", "other.example"]]))
+            c.close()
+
+
 def places_of_connections_are_counted_where_they_moved():
     by_hand()
     with _app(COUNT) as app, app.up("--connections-per-client", "8", "--connections", "40", shards=3) as s:
@@ -358,3 +371,33 @@ def connections_of_http2_come_anew_when_the_first_kept_route_does():
         check(0 < told < len(waiting), f"{told} were told to come anew")  # those of the keeper stay
         for c in waiting:
             c.close()
+
+
+def what_is_asked_of_an_address_that_leaves_still_comes_to_the_kept_instance():
+    """Connections on other threads have an answer to wait for when their address leaves, and a request for the keeper behind it."""
+    by_hand()
+    in_clear()
+    one, two = _free(2)
+    slow = _route("/slow/...", "slow") + _component("slow", MANY, "reuse")
+    with Folder() as top, Host(top, shards=3) as host:
+        app = host.write("shop", f'[http]\naddress = "{one}"\n' + OTHER + slow + COUNT)
+        host.start(app, flags=())
+        kept = [Connection(_at(one), timeout=60) for _ in range(18)]
+        for c in kept:
+            c.send("GET /slow/wait=1500 HTTP/1.1\r\nHost: a\r\n\r\nGET /count/x HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(0.4)
+        host.write("shop", f'[http]\naddress = "{two}"\n' + OTHER + slow + COUNT)
+        host.tenon("apply", app)
+        counts = [_counted(ask(_at(two), "/count/x")) for _ in range(6)]
+        for c in kept:
+            check(c.answer().status == 200, "cut")
+            counts.append(_counted(c.answer()))
+            c.close()
+        check(sorted(counts) == list(range(1, 25)), sorted(counts))
+        for _ in range(3):  # its place in the list is used again
+            host.write("shop", f'[http]\naddress = "{one}"\n' + OTHER + slow + COUNT)
+            host.tenon("apply", app)
+            counts += [_counted(ask(_at(one), "/count/x")) for _ in range(6)]
+            host.write("shop", f'[http]\naddress = "{two}"\n' + OTHER + slow + COUNT)
+            host.tenon("apply", app)
+        check(sorted(counts) == list(range(1, len(counts) + 1)), sorted(counts))

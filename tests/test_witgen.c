@@ -102,6 +102,7 @@ static void tables_equal_the_text(void **state)
 			assert_true(slice_eq_str(x->funcs[k].name, f->name));
 			assert_non_null(f->call);
 			assert_non_null(((void *const *)wasi_provider[i].ops)[k]);
+			assert_ptr_equal(f->type, seam_func_type(s, k));
 			check_func(f->name, x->funcs[k].type, f->type);
 			assert_int_equal(f->args_size, f->type->params.size64);
 			assert_int_equal(f->ret_size, f->type->result ? f->type->result->size64 : 0);
@@ -124,8 +125,9 @@ static void every_resource_of_a_function_is_one_of_the_tables(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(wasi_provider); i++) {
 		const struct seam_interface *s = wasi_provider[i].interface;
 		for (uint32_t k = 0; k < s->n_funcs; k++) {
-			assert_true(wit_type_each_resource(&s->funcs[k].type->params, is_served, NULL));
-			assert_true(!s->funcs[k].type->result || wit_type_each_resource(s->funcs[k].type->result, is_served, NULL));
+			const struct wit_func_type *type = seam_func_type(s, k);
+			assert_true(wit_type_each_resource(&type->params, is_served, NULL));
+			assert_true(!type->result || wit_type_each_resource(type->result, is_served, NULL));
 		}
 		for (uint32_t k = 0; k < s->n_resources; k++, resources++) {
 			assert_ptr_equal(s->resources[k]->interface, s);
@@ -151,7 +153,7 @@ static void exports_that_the_host_calls_have_their_types(void **state)
 		assert_int_equal(rows[i].s->n_funcs, x->n_funcs);
 		assert_int_equal(rows[i].exports, x->n_funcs * sizeof(struct seam_export));
 		assert_true(slice_eq_str(x->funcs[0].name, f->name));
-		check_func(f->name, x->funcs[0].type, f->type);
+		check_func(f->name, x->funcs[0].type, seam_func_type(rows[i].s, 0));
 		assert_int_equal(rows[i].args, f->args_size);
 		assert_null(f->call);
 	}

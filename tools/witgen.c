@@ -261,6 +261,7 @@ static uint32_t count_resources(const struct wit_interface *x)
 static void put_interface_row(struct output *o, const struct wit_interface *x, struct slice iface, bool is_import)
 {
 	struct buf *b = &o->tables;
+	uint32_t first = o->n_funcs - x->n_funcs;  // they were described just now
 	buf_printf(b, "static const struct seam_func funcs_%.*s[] = {\n", SLICE_ARGS(iface));
 	for (uint32_t i = 0; i < x->n_funcs; i++) {
 		const struct wit_func *f = &x->funcs[i];
@@ -269,7 +270,7 @@ static void put_interface_row(struct output *o, const struct wit_interface *x, s
 		bool leaves = is_import && has_row(o, "leaves", x, f->name);
 		if (leaves && (f->type->result || f->type->params.flags & (WIT_HAS_PTR | WIT_HAS_HANDLE)))
 			die("host.def: it has a result, or not numbers only", f->name);
-		buf_printf(b, "\t{\"%.*s\", &%.*s_type, %s%.*s, %u, %u, %s | %s | %s},\n", SLICE_ARGS(f->name), SLICE_ARGS(name), is_import ? "call_" : "NULL",
+		buf_printf(b, "\t{\"%.*s\", &made_funcs[%u], %s%.*s, %u, %u, %s | %s | %s},\n", SLICE_ARGS(f->name), first + i, is_import ? "call_" : "NULL",
 			is_import ? (int)name.len : 0, (const char *)name.ptr, f->type->params.size64, f->type->result ? f->type->result->size64 : 0,
 			fixed ? "SEAM_FIXED" : "0", direct ? "SEAM_NEVER_PARKS" : "0", leaves ? "SEAM_LEAVES" : "0");
 	}
@@ -277,7 +278,7 @@ static void put_interface_row(struct output *o, const struct wit_interface *x, s
 		buf_put_str(b, "\t{0},\n");
 	buf_printf(b, "};\nconst struct seam_interface %.*s_interface = {\"", SLICE_ARGS(iface));
 	wit_interface_put_id(b, x);
-	buf_printf(b, "\", funcs_%.*s, %u, resources_%.*s, %u};\n", SLICE_ARGS(iface), x->n_funcs, SLICE_ARGS(iface), count_resources(x));
+	buf_printf(b, "\", funcs_%.*s, %u, resources_%.*s, %u, .types = &types};\n", SLICE_ARGS(iface), x->n_funcs, SLICE_ARGS(iface), count_resources(x));
 }
 
 // The function's part of func_name.
@@ -303,7 +304,7 @@ static void put_others(struct output *o, const struct wit_interface *x, struct s
 		if (count_resources(x) || !x->n_funcs)
 			die("host.def: has resources, or no functions: it can't have another name", of);
 		buf_printf(&o->protos, "extern const struct seam_interface %.*s_also_%u_interface;\n", SLICE_ARGS(iface), o->n_interfaces);
-		buf_printf(&o->tables, "const struct seam_interface %.*s_also_%u_interface = {\"%.*s\", funcs_%.*s, %u, resources_%.*s, 0};\n", SLICE_ARGS(iface),
+		buf_printf(&o->tables, "const struct seam_interface %.*s_also_%u_interface = {\"%.*s\", funcs_%.*s, %u, resources_%.*s, 0, .types = &types};\n", SLICE_ARGS(iface),
 			o->n_interfaces, SLICE_ARGS(name), SLICE_ARGS(iface), x->n_funcs, SLICE_ARGS(iface));
 		buf_printf(&o->interface_list, "\t{&%.*s_also_%u_interface, &ops_%.*s},\n", SLICE_ARGS(iface), o->n_interfaces, SLICE_ARGS(iface));
 		o->n_interfaces++;
@@ -521,7 +522,7 @@ static void put_header_top(struct buf *b, const char *path, const char *what)
 
 static void write_all(struct output *o, char **paths)
 {
-	struct buf h[4] = {0}, c[2] = {0}, ph[3] = {0}, pc[3] = {0};
+	struct buf h[4] = {0}, c[3] = {0}, ph[3] = {0}, pc[3] = {0};
 	struct slice base = base_name(paths[0]), provider = base_name(paths[2]);
 	put_header_top(&h[0], paths[0], "native types and descriptions of interfaces");
 	buf_put_str(&h[0], "#include \"seam/seam.h\"\n#include \"wit/wit.h\"\n");
@@ -531,7 +532,9 @@ static void write_all(struct output *o, char **paths)
 	buf_printf(&c[0], "// Made by tools/witgen from wit/: descriptions of interfaces.\n#include \"%.*s.h\"\n\n"
 					  "#define TEXT(s) {(const uint8_t *)(s), sizeof(s) - 1}\n",
 		SLICE_ARGS(base));
+	put_types_head(o, &c[0]);
 	c[1] = o->tables;
+	put_types(o, &c[2]);
 	put_header_top(&ph[0], paths[2], "who serves all of it");
 	buf_printf(&ph[0], "#include \"%.*s.h\"\n", SLICE_ARGS(base));
 	ph[1] = o->provided;
@@ -559,7 +562,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	arena_init(&o.arena, 0);
-	struct map *maps[] = {&o.names, &o.declared, &o.described, &o.rows};
+	struct map *maps[] = {&o.names, &o.declared, &o.described, &o.texts, &o.resources, &o.rows};
 	for (size_t i = 0; i < ARRAY_LEN(maps); i++)
 		map_init(maps[i], &o.arena);
 	if (!wit_dir_resolve(&o.arena, argv[1], &all, &packages, &e)) {

@@ -9,7 +9,11 @@ struct output {
 	struct buf types, protos, tables;  // of the header, of the header, of the C file
 	struct buf provided, provides;     // of the provider's header and C file
 	struct map names;                  // address of a type → its C name (text in the arena)
-	struct map declared, described;    // C name → type: what is written already
+	struct map declared;               // C name → type: what is written already
+	struct map described;              // C name → row of the type
+	struct map texts, resources;       // → where it is in name_text; address → number
+	struct buf type_rows, field_rows, func_rows, name_rows, resource_rows;
+	uint32_t n_types, n_fields, n_funcs, n_text, n_resources;
 	struct slice host_def;
 	struct map rows;                   // its rows, "kind interface name" → 0 (1: used)
 	struct buf interface_list;
@@ -32,6 +36,10 @@ void declare_parts(struct output *o, const struct wit_type *t);
 void declare_struct(struct output *o, const struct wit_type *t, struct slice name);
 void declare_type(struct output *o, const struct wit_type *t);
 void put_text(struct buf *b, struct slice s);
+// The next row of functions.
 void describe_func(struct output *o, const struct wit_func_type *f, struct slice name);
+// What the rows need before, and the rows.
+void put_types_head(struct output *o, struct buf *b);
+void put_types(struct output *o, struct buf *b);
 
 #endif

@@ -357,12 +357,15 @@ static void put_ref(struct output *o, struct buf *b, const struct wit_type *t)
 {
 	static const char *const names[WIT_N_PRIMITIVES] = {"WIT_BOOL", "WIT_S8", "WIT_U8", "WIT_S16", "WIT_U16", "WIT_S32", "WIT_U32", "WIT_S64", "WIT_U64", "WIT_F32",
 		"WIT_F64", "WIT_CHAR", "WIT_STRING", "WIT_ERROR_CONTEXT"};
+	uintptr_t row = 0;
 	if (!t)
-		buf_put_str(b, "NULL");
+		buf_put_str(b, "0");
 	else if (t->kind < WIT_N_PRIMITIVES)
-		buf_printf(b, "&wit_primitives[%s]", names[t->kind]);
+		buf_printf(b, "1 + %s", names[t->kind]);
+	else if (map_get(&o->described, type_name(o, t), &row))
+		buf_printf(b, "TYPE(%llu)", (unsigned long long)row);
 	else
-		buf_printf(b, "&type_%.*s", SLICE_ARGS(type_name(o, t)));
+		die("a type that is not described", type_name(o, t));
 }
 
 static const char *kind_constant(unsigned kind)
@@ -386,46 +389,61 @@ static const char *kind_constant(unsigned kind)
 	return names[kind];
 }
 
-// The array of fields under the name PREFIX_NAME; nothing if there are none. (A method `stat` of `descriptor` and a record `descriptor-stat`
-// have one name in C, hence the prefixes.)
-static void put_field_table(struct output *o, const struct wit_type *t, const char *prefix, struct slice name)
+// Where it is among the names.
+static uint32_t place_text(struct output *o, struct slice text)
 {
-	struct buf *b = &o->tables;
-	if (t->kind == WIT_FIXED_LIST || t->n == 0)
-		return;
-	buf_printf(b, "static const struct wit_field %s_%.*s[] = {\n", prefix, SLICE_ARGS(name));
-	for (uint32_t i = 0; i < t->n; i++) {
-		buf_put_str(b, "\t{");
-		put_text(b, t->fields[i].name);
-		buf_put_str(b, ", ");
+	uintptr_t at;
+	if (!remember(&o->texts, text, (const void *)(uintptr_t)o->n_text, &at))
+		return (uint32_t)at;
+	uint32_t place = o->n_text;
+	buf_printf(&o->name_rows, "\t\"%.*s\"\n", SLICE_ARGS(text));
+	o->n_text += (uint32_t)text.len;
+	return place;
+}
+
+// 1 + its number.
+static uint32_t number_resource(struct output *o, const struct wit_resource *r)
+{
+	struct slice name;
+	uintptr_t number;
+	if (!name_of(o, r, &name))
+		die("resource without a name", r->name);
+	if (!remember(&o->resources, address_key(o, r), (const void *)(uintptr_t)(o->n_resources + 1), &number))
+		return (uint32_t)number;
+	buf_printf(&o->resource_rows, "\t&%.*s_resource.wit,\n", SLICE_ARGS(name));
+	return ++o->n_resources;
+}
+
+// The rows of its fields, if there are any. Returns the first's number.
+static uint32_t put_field_rows(struct output *o, const struct wit_type *t)
+{
+	uint32_t first = o->n_fields;
+	for (uint32_t i = 0; t->kind != WIT_FIXED_LIST && i < t->n; i++) {
+		struct buf *b = &o->field_rows;
+		buf_printf(b, "\t{%u, %u, ", place_text(o, t->fields[i].name), (unsigned)t->fields[i].name.len);
 		put_ref(o, b, t->fields[i].type);
 		buf_printf(b, ", %u, %u},\n", t->fields[i].offset32, t->fields[i].offset64);
+		o->n_fields++;
 	}
-	buf_put_str(b, "};\n");
+	return first;
 }
 
 // All members of the struct, precomputed.
-static void put_type_value(struct output *o, const struct wit_type *t, const char *prefix, struct slice name)
+static void put_type_value(struct output *o, struct buf *b, const struct wit_type *t)
 {
-	struct buf *b = &o->tables;
-	struct slice res;
+	uint32_t fields = put_field_rows(o, t);
 	buf_printf(b, "{.kind = %s, .flags = %u, .discriminant_size = %u, .depth = %u, .align32 = %u, .align64 = %u, .n_flat = %u, .flat = {", kind_constant(t->kind),
 		t->flags, t->discriminant_size, t->depth, t->align32, t->align64, t->n_flat);
 	for (unsigned i = 0; i < t->n_flat && i < WIT_MAX_FLAT; i++)
 		buf_printf(b, "%s0x%x", i ? ", " : "", t->flat[i]);
-	buf_printf(b, "},\n\t.size32 = %u, .size64 = %u, .payload32 = %u, .payload64 = %u, .effective_size = %u, .n = %u", t->size32, t->size64, t->payload32,
-		t->payload64, t->effective_size, t->n);
-	if (t->kind != WIT_FIXED_LIST && t->n)
-		buf_printf(b, ", .fields = %s_%.*s", prefix, SLICE_ARGS(name));
+	buf_printf(b, "}, .size32 = %u, .size64 = %u, .payload32 = %u, .payload64 = %u, .effective_size = %u, .n = %u, .fields = %u", t->size32, t->size64,
+		t->payload32, t->payload64, t->effective_size, t->n, fields);
 	if (t->elem) {
 		buf_put_str(b, ", .elem = ");
 		put_ref(o, b, t->elem);
 	}
-	if (t->resource) {
-		if (!name_of(o, t->resource, &res))
-			die("resource without a name", t->resource->name);
-		buf_printf(b, ", .resource = &%.*s_resource.wit", SLICE_ARGS(res));
-	}
+	if (t->resource)
+		buf_printf(b, ", .resource = %u", number_resource(o, t->resource));
 	buf_put_str(b, "}");
 }
 
@@ -440,26 +458,55 @@ static void describe(struct output *o, const struct wit_type *t)
 	if (t->elem)
 		describe(o, t->elem);
 	struct slice name = type_name(o, t);
-	if (!remember(&o->described, name, t, &old))
+	if (!remember(&o->described, name, (const void *)(uintptr_t)o->n_types, &old))
 		return;
-	put_field_table(o, t, "fields", name);
-	buf_printf(&o->tables, "static const struct wit_type type_%.*s = ", SLICE_ARGS(name));
-	put_type_value(o, t, "fields", name);
-	buf_put_str(&o->tables, ";\n");
+	o->n_types++;
+	buf_printf(&o->type_rows, "\t// %.*s\n\t", SLICE_ARGS(name));
+	put_type_value(o, &o->type_rows, t);
+	buf_put_str(&o->type_rows, ",\n");
 }
 
 void describe_func(struct output *o, const struct wit_func_type *f, struct slice name)
 {
+	struct buf *b = &o->func_rows;
 	for (uint32_t i = 0; i < f->params.n; i++)
 		describe(o, f->params.fields[i].type);
 	if (f->result)
 		describe(o, f->result);
-	put_field_table(o, &f->params, "params", name);
-	buf_printf(&o->tables, "static const struct wit_func_type %.*s_type = {\n\t.params = ", SLICE_ARGS(name));
-	put_type_value(o, &f->params, "params", name);
-	if (f->result) {
-		buf_put_str(&o->tables, ",\n\t.result = ");
-		put_ref(o, &o->tables, f->result);
-	}
-	buf_printf(&o->tables, ",\n\t.is_async = %s};\n", f->is_async ? "true" : "false");
+	buf_printf(b, "\t// %.*s\n\t{", SLICE_ARGS(name));
+	put_type_value(o, b, &f->params);
+	buf_put_str(b, ", ");
+	put_ref(o, b, f->result);
+	buf_printf(b, ", %s},\n", f->is_async ? "true" : "false");
+	o->n_funcs++;
+}
+
+void put_types_head(struct output *o, struct buf *b)
+{
+	buf_printf(b, "static struct wit_func_type made_funcs[%u];\nstatic const struct seam_types types;\n", o->n_funcs);
+}
+
+static void put_rows(struct buf *b, const char *type, const char *name, const struct buf *rows, const char *no_row)
+{
+	buf_printf(b, "\nstatic const %s %s[] = {\n", type, name);
+	if (rows->len)
+		buf_put_slice(b, buf_view(rows));
+	else
+		buf_put_str(b, no_row);
+	buf_put_str(b, "};\n");
+}
+
+void put_types(struct output *o, struct buf *b)
+{
+	buf_put_str(b, "\n// ---- types ----\n#define TYPE(row) (1 + WIT_N_PRIMITIVES + (row))\n\nstatic const char names[] =\n");
+	buf_put_slice(b, buf_view(&o->name_rows));
+	buf_put_str(b, "\t\"\";\n");
+	put_rows(b, "struct wit_resource *const", "resources", &o->resource_rows, "\tNULL,\n");
+	put_rows(b, "struct seam_field_row", "field_rows", &o->field_rows, "\t{0},\n");
+	put_rows(b, "struct seam_type_row", "type_rows", &o->type_rows, "\t{0},\n");
+	put_rows(b, "struct seam_func_row", "func_rows", &o->func_rows, "\t{0},\n");
+	buf_printf(b, "static struct {\n\tstruct seam_made made;\n\tconst struct wit_type *types[%u];\n\tbool funcs[%u];\n"
+				  "\t_Alignas(16) uint8_t room[%u * sizeof(struct wit_type) + %u * sizeof(struct wit_field) + 1];\n} all = {.made = {.lock = SYS_MUTEX}};\n",
+		o->n_types + 1, o->n_funcs, o->n_types, o->n_fields);
+	buf_put_str(b, "static const struct seam_types types = {type_rows, field_rows, func_rows, names, resources, &all.made, all.types, all.funcs, made_funcs, all.room};\n");
 }

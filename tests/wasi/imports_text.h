@@ -280,9 +280,10 @@ static void puppet_want(struct puppet_maker *m, const char *interface, const cha
 		for (uint32_t i = 0; is_interface(iface, interface) && (strchr(interface, '@') || !strstr(iface->name, "@0.3.")) && i < iface->n_funcs; i++)
 			if (all || strcmp(iface->funcs[i].name, name) == 0) {
 				assert_true(m->n_funcs < PUPPET_FUNCS);
-				wit_type_each_resource(&iface->funcs[i].type->params, need_resource, m);
-				if (iface->funcs[i].type->result)
-					wit_type_each_resource(iface->funcs[i].type->result, need_resource, m);
+				const struct wit_func_type *type = seam_func_type(iface, i);
+				wit_type_each_resource(&type->params, need_resource, m);
+				if (type->result)
+					wit_type_each_resource(type->result, need_resource, m);
 				m->of[m->n_funcs] = iface;
 				m->funcs[m->n_funcs++] = &iface->funcs[i];
 				found = true;

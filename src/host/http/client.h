@@ -23,7 +23,7 @@ struct http_client {
 	uint32_t idle_count, connections, lookups_left;
 	struct http_outgoing *waiting;    // that have no connection yet
 	struct http_origin *origins[ORIGIN_BUCKETS];
-	struct http_line *lines[LINE_BUCKETS];  // a thousand links in use are found as one is
+	struct http_line **lines;  // LINE_BUCKETS, so that a thousand links in use are found as one is; NULL: there was none yet
 };
 
 // ---- places.c --------------------------------------------------------------------------------------------------------------------

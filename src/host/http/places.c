@@ -13,14 +13,19 @@
 
 static void on_look(struct loop_timer *t);
 
+// NULL: memory is out.
 static struct http_line **bucket(struct http_client *cl, const struct http_outgoing_request *r)
 {
+	if (!cl->lines && !(cl->lines = mem_zalloc(LINE_BUCKETS * sizeof(struct http_line *))))
+		return NULL;
 	return &cl->lines[map_hash_word(r->line ^ map_hash_word((uintptr_t)r->quota)) % LINE_BUCKETS];
 }
 
 struct http_line *http__line_get(struct http_client *cl, const struct http_outgoing_request *r)
 {
-	struct http_line **list = bucket(cl, r), *l = *list;
+	struct http_line **list = bucket(cl, r), *l = list ? *list : NULL;
+	if (!list)
+		return NULL;
 	while (l && !(l->id == r->line && l->quota == r->quota))
 		l = l->next;
 	if (!l) {
@@ -55,12 +60,14 @@ void http__line_unref(struct http_line *l)
 
 void http__lines_forget(struct http_client *cl)
 {
-	for (size_t i = 0; i < LINE_BUCKETS; i++)
+	for (size_t i = 0; cl->lines && i < LINE_BUCKETS; i++)
 		for (struct http_line *l = cl->lines[i], *next; l; l = next) {
 			next = l->next;
 			loop_timer_cancel(cl->loop, &l->look);
 			l->client = NULL;
 		}
+	mem_free(cl->lines);
+	cl->lines = NULL;
 }
 
 // ---- waiting ---------------------------------------------------------------------------------------------------------------------

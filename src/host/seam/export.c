@@ -78,9 +78,10 @@ bool seam_export_bind(const struct comp_component *comp, const struct seam_link 
 		return not_exported(comp, iface, e);
 	for (uint32_t i = 0; i < iface->n_funcs; i++) {
 		const struct seam_func *want = &iface->funcs[i];
+		const struct wit_func_type *type = seam_func_type(iface, i);
 		const struct comp_export_func *have = find_func(comp, x->name, want->name);
 		if (!have) {
-			err_set(e, ERR_LINK, "cannot link: the export %.*s has no function %s: %s", SLICE_ARGS(slice_sub(x->name, 0, 60)), want->name, type_text(want->type).s);
+			err_set(e, ERR_LINK, "cannot link: the export %.*s has no function %s: %s", SLICE_ARGS(slice_sub(x->name, 0, 60)), want->name, type_text(type).s);
 			return err_hint(e, "was the component built against another definition of the interface?");
 		}
 		if (!compare(&linked, x->name, want, have, e))

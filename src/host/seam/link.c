@@ -205,7 +205,7 @@ static void link_func(struct linker *k, uint32_t index, struct canon_host_func *
 	struct seam__linked linked = {k->link, iface};
 	struct wit_compare c = {.same_resource = seam__same_resource, .ctx = &linked, .steps = 1000000};
 	struct err why = {0};
-	if (!wit_func_type_equal(&c, have->type, f->type, &why)) {
+	if (!wit_func_type_equal(&c, seam_func_type(iface, number), f->type, &why)) {
 		other_type(k, f, &why);
 		return;
 	}

@@ -16,6 +16,7 @@
 #include "canon/canon.h"
 #include "comp/comp.h"
 #include "loop/loop.h"
+#include "sys/sys.h"
 #include "vm/vm.h"
 #include "wit/wit.h"
 
@@ -46,7 +47,7 @@ enum {
 };
 struct seam_func {
 	const char *name;  // as WIT has it: "[method]output-stream.write"
-	const struct wit_func_type *type;
+	const struct wit_func_type *type;  // of an interface with `types`: made by seam_func_type, empty until then
 	seam_fn *call;     // NULL: guests export it
 	uint32_t args_size, ret_size;
 	uint32_t flags;    // SEAM_FIXED, SEAM_NEVER_PARKS, SEAM_LEAVES
@@ -58,7 +59,44 @@ struct seam_interface {
 	const struct seam_resource *const *resources;  // those this interface defines (not those it uses)
 	uint32_t n_resources;
 	const struct seam_link *of;  // of a component's: its own, by which the resources are known that it imports and its functions pass; NULL: there are none
+	const struct seam_types *types;  // NULL: the functions' are there
 };
+// The types of interfaces that stand in the program, without pointers: those the dynamic linker would set at each start, in thirty pages of which few are needed.
+// A type's number is 0 (none), 1 + enum wit_kind (a primitive), or 1 + WIT_N_PRIMITIVES + its row.
+struct seam_type_row {  // as struct wit_type
+	uint8_t kind, flags, discriminant_size, depth, align32, align64, n_flat, flat[WIT_MAX_FLAT];
+	uint16_t elem, resource;  // type; 1 + number of the resource, 0: none
+	uint32_t size32, size64, payload32, payload64, effective_size, n, fields;  // fields: number of the first
+};
+struct seam_field_row {
+	uint32_t name, name_len;  // in `names`
+	uint32_t type;
+	uint32_t offset32, offset64;
+};
+struct seam_func_row {
+	struct seam_type_row params;
+	uint16_t result;
+	bool is_async;
+};
+// What is made of them, one after the other as it is asked for: all zero at first.
+struct seam_made {
+	struct sys_mutex lock;
+	size_t used;  // of the room
+};
+struct seam_types {
+	const struct seam_type_row *types;
+	const struct seam_field_row *fields;
+	const struct seam_func_row *funcs;
+	const char *names;
+	const struct wit_resource *const *resources;
+	struct seam_made *made;
+	const struct wit_type **made_types;  // by row; NULL: not yet
+	bool *are_made;                   // by function
+	struct wit_func_type *made_funcs;
+	uint8_t *room;                     // for all types and fields
+};
+// The type of function `func` of the interface: of what stands in the program it is made when it is asked for first. On any thread; stays.
+const struct wit_func_type *seam_func_type(const struct seam_interface *of, uint32_t func);
 // A resource that an interface defines. Identity is the address of `wit` (own and borrow types of `type` descriptors point to it).
 struct seam_resource {
 	struct wit_resource wit;  // name as in WIT: "output-stream"

@@ -13,7 +13,7 @@
 
 // ---- the pool ------------------------------------------------------------------------------------------------------------------------
 
-enum { BLOCK = 32 };  // tasks that are allocated at once
+enum { BLOCK = 8 };  // tasks that are allocated at once: a page
 struct seam_tasks {
 	struct loop *loop;
 	struct vm_shard *shard;

@@ -108,7 +108,7 @@ static const struct wit_type *trailers_type(void)
 	const struct seam_interface *x = &wasi_http3_types_interface;
 	for (uint32_t k = 0; k < x->n_funcs; k++)
 		if (strcmp(x->funcs[k].name, "[static]response.new") == 0)
-			return x->funcs[k].type->params.fields[2].type;
+			return seam_func_type(x, k)->params.fields[2].type;
 	BUG_ON(true);
 	return NULL;
 }

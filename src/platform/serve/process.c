@@ -481,11 +481,13 @@ static bool allocate(struct serve_process *p, const struct serve_setup *setup, s
 	p->services = sys_map_anonymous(p->max_services * sizeof *p->services);
 	p->apps = mem_zalloc(max_u64(setup->n_apps, 1) * sizeof *p->apps);
 	p->sites = sys_map_anonymous(p->max_sites * sizeof *p->sites);
-	p->threads = mem_zalloc(p->n_threads * sizeof *p->threads);
+	p->threads = sys_map_anonymous(p->n_threads * sizeof *p->threads);  // what calls to other components need of one is touched by few
 	if (!p->services || !p->apps || !p->sites || !p->threads)
 		return err_nomem(e);
 	for (unsigned i = 0; i < p->n_threads; i++) {
-		p->threads[i] = (struct serve_thread){.process = p, .index = i, .look = look};
+		p->threads[i].process = p;
+		p->threads[i].index = i;
+		p->threads[i].look = look;
 		if (!serve__receipts_open(&p->threads[i]))
 			return err_nomem(e);
 		if (!loop_new(&p->threads[i].loop, e))  // here, so that a signal reaches a thread that is just starting
@@ -647,7 +649,7 @@ void serve__process_close(struct serve_process *p)
 	give_back_spare(p->services, p->max_services * sizeof *p->services);
 	give_back_spare(p->sites, p->max_sites * sizeof *p->sites);
 	mem_free(p->apps);
-	mem_free(p->threads);
+	give_back_spare(p->threads, p->n_threads * sizeof *p->threads);
 }
 
 void serve__setup_one(const struct serve_config *c, struct serve_one *ret)

@@ -34,7 +34,9 @@ enum comp_feature {
 #define COMP_FEATURES_DEFAULT (COMP_FEATURE_ASYNC | COMP_FEATURE_THREADING | COMP_FEATURE_FIXED_LISTS | COMP_FEATURE_MAP | COMP_FEATURE_MEMORY64)
 struct comp_options {
 	uint32_t features;       // enum comp_feature; what needs another is refused by name and offset
-	uint32_t core_features;  // enum wasm_feature, for the core modules inside
+	// enum wasm_feature, for the core modules inside. With WASM_DECODE_KNOWN these very bytes were decoded before by this build, with the same options: that
+	// names differ, imports match and types are visible is not looked at again.
+	uint32_t core_features;
 };
 #define COMP_OPTIONS_DEFAULT ((struct comp_options){.features = COMP_FEATURES_DEFAULT, .core_features = WASM_FEATURES_DEFAULT})
 

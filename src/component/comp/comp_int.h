@@ -268,6 +268,11 @@ static inline uint64_t comp__offset(const struct dec *d)
 {
 	return (uint64_t)(d->p - d->start);
 }
+// What only finds what is wrong with these bytes need not be done again.
+static inline bool comp__is_known(const struct dec *d)
+{
+	return d->opt->core_features & WASM_DECODE_KNOWN;
+}
 #define FAIL(d, code, ...) err_set_at((d)->e, ERR_##code, comp__offset(d), __VA_ARGS__)
 #define FAIL_AT(d, code, at, ...) err_set_at((d)->e, ERR_##code, (at), __VA_ARGS__)
 #define NEW(d, T) ARENA_NEW(&(d)->s, T)

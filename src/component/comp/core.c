@@ -54,6 +54,8 @@ bool comp__imports_differ(struct dec *d, const struct mtype *m)
 	struct slots seen;
 	struct slice module, name, before = {0}, module2, name2;
 	uint64_t module_hash = map_hash(before);
+	if (comp__is_known(d))
+		return true;
 	if (!slots_make(&seen, &d->s, m->nimports))
 		return comp__full(d);
 	for (uint32_t i = 0; i < m->nimports; i++, before = module) {

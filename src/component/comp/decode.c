@@ -76,7 +76,7 @@ static bool find_import(struct dec *d, const struct core_item *x, uint32_t arg, 
 	ret->arg = arg;
 	if (!comp__mtype_find(type, x->name, &found, &ret->item))
 		return FAIL(d, INVALID, "module instantiation argument `%.*s` does not export an item named `%.*s`", SLICE_ARGS(x->module), SLICE_ARGS(x->name));
-	return comp__core_match(d, &found, &x->type) ||
+	return comp__is_known(d) || comp__core_match(d, &found, &x->type) ||
 		err_note(d->e, "module instantiation argument `%.*s`, export `%.*s`", SLICE_ARGS(x->module), SLICE_ARGS(x->name));
 }
 

@@ -117,6 +117,8 @@ bool comp__names_add(struct dec *d, struct names *n, bool is_export, const struc
 {
 	struct wit_name name;
 	bool nomem = false;
+	if (comp__is_known(d))
+		return true;
 	if (!wit_name_parse(it->name, is_export, &name, d->e))
 		return comp__at(d, comp__offset(d)) || err_note(d->e, "%s name", what);
 	uint8_t *key = arena_alloc(&d->s, it->name.len + 1, 1);

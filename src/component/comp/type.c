@@ -477,5 +477,5 @@ static bool visible_entity(struct dec *d, struct scope *s, const struct entity *
 bool comp__visible(struct dec *d, struct scope *s, const struct entity *e, bool is_import, bool *ret)
 {
 	*ret = true;
-	return s->kind == SCOPE_ITYPE || visible_entity(d, s, e, is_import, ret);
+	return comp__is_known(d) || s->kind == SCOPE_ITYPE || visible_entity(d, s, e, is_import, ret);
 }

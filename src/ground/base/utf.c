@@ -38,6 +38,10 @@ size_t utf8_valid_prefix(struct slice s)
 			at += 8;
 			continue;
 		}
+		if (s.ptr[at] < 0x80) {
+			at++;
+			continue;
+		}
 		uint32_t c;
 		unsigned n = utf8_decode(slice_sub(s, at, 4), &c);
 		if (n == 0)

@@ -140,6 +140,57 @@ __attribute__((unused)) static void decoded_release(struct decoded *d)
 	buf_release(&d->bytes);
 }
 
+static void same_ref(struct comp_core_ref a, struct comp_core_ref b)
+{
+	assert_int_equal(a.kind, b.kind);
+	assert_int_equal(a.extern_kind, b.extern_kind);
+	assert_int_equal(a.instance, b.instance);
+	assert_int_equal(a.index, b.index);
+}
+
+static void same_plan(const struct comp_plan *a, const struct comp_plan *b)
+{
+	const uint32_t counts[][2] = {{a->nsteps, b->nsteps}, {a->ninstances, b->ninstances}, {a->nresources, b->nresources}, {a->ncore_instances, b->ncore_instances},
+		{a->nlifts, b->nlifts}, {a->nlowers, b->nlowers}, {a->nbuiltins, b->nbuiltins}, {a->ncore_funcs, b->ncore_funcs}, {a->nimports, b->nimports},
+		{a->nhost_funcs, b->nhost_funcs}, {a->nhost_resources, b->nhost_resources}, {a->nexport_funcs, b->nexport_funcs}};
+	for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+		assert_int_equal(counts[i][0], counts[i][1]);
+	for (uint32_t i = 0; i < a->ncore_instances; i++) {
+		const struct comp_core_instance *x = &a->core_instances[i], *y = &b->core_instances[i];
+		assert_int_equal(x->module, y->module);
+		assert_int_equal(x->nimports, y->nimports);
+		for (uint32_t k = 0; k < x->nimports; k++)
+			same_ref(x->imports[k], y->imports[k]);
+	}
+	for (uint32_t i = 0; i < a->nlifts; i++)
+		same_ref(a->lifts[i].func, b->lifts[i].func);
+	for (uint32_t i = 0; i < a->nlowers; i++) {
+		assert_int_equal(a->lowers[i].callee.kind, b->lowers[i].callee.kind);
+		assert_int_equal(a->lowers[i].callee.index, b->lowers[i].callee.index);
+	}
+}
+
+// What was decoded before is decoded into the same again, though less is looked at.
+static void is_the_same_where_it_is_known(const struct decoded *d)
+{
+	struct comp_options opt = COMP_OPTIONS_DEFAULT;
+	struct decoded known = {0};
+	struct buf text = {0}, again = {0};
+	struct err e;
+	opt.core_features |= WASM_DECODE_KNOWN;
+	arena_init(&known.arena, 0);
+	err_clear(&known.e);
+	if (!comp_decode(&known.arena, buf_view(&d->bytes), &opt, &known.c, &known.e))
+		fail_msg("known: %s", known.e.text);
+	same_plan(&d->c->plan, &known.c->plan);
+	err_clear(&e);
+	assert_int_equal(comp_print(&text, d->c, &e), comp_print(&again, known.c, &e));
+	assert_true(slice_eq(buf_view(&text), buf_view(&again)));
+	buf_release(&text);
+	buf_release(&again);
+	arena_release(&known.arena);
+}
+
 __attribute__((unused)) static struct decoded decode_ok(const char *text)
 {
 	struct decoded d = {0};
@@ -147,6 +198,7 @@ __attribute__((unused)) static struct decoded decode_ok(const char *text)
 	decode_bytes(&d, 0);
 	if (!d.ok)
 		fail_msg("%s at 0x%llx: %s (%s)\n%s", err_code_name(d.e.code), (unsigned long long)d.e.offset, d.e.text, d.e.where, text);
+	is_the_same_where_it_is_known(&d);
 	return d;
 }
 

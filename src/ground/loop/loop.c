@@ -7,7 +7,9 @@
 #include <sys/epoll.h>
 
 enum { READY_MAX = 512 };  // jobs run between two waits at most
-enum { GATHER_MAX = 16, GATHER_NS = 100000 };
+enum { GATHER_MAX = 16,
+	GATHER_NS = 1000000,
+	GATHER_EACH_NS = GATHER_NS / 32 };  // EACH: for each of those that epoll_wait told of
 
 static uint32_t events_of(uint32_t interest)
 {
@@ -192,7 +194,7 @@ static void run_ready(struct loop *l)
 
 static bool is_long(const struct loop *l)
 {
-	return sys_now_ns() - l->began_ns >= GATHER_NS;
+	return sys_now_ns() - l->began_ns >= min_u64((uint64_t)l->batch_len * GATHER_EACH_NS, GATHER_NS);
 }
 
 bool loop_gathers(struct loop *l)

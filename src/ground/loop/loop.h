@@ -81,7 +81,8 @@ void loop_post(struct loop *l, struct loop_job *j);
 // For what computes long: one of these an iteration, first in first out, after everything else.
 void loop_post_slow(struct loop *l, struct loop_job *j);
 // In an I/O callback: may what it has for somebody wait for a job (loop_post), so that it is done together with what the callbacks behind it have? true:
-// there are such, and the iteration ends within 16 of them, or when it has lasted for 100 µs: with the callback in which that is, or one more.
+// there are such, and the iteration ends within 16 of them, or when it has lasted for a while: 1 ms where there were 32 events to begin with, less where
+// there were fewer. It ends with the callback in which that is, or one more.
 NODISCARD bool loop_gathers(struct loop *l);
 void loop_job_cancel(struct loop_job *j);
 static inline bool loop_job_is_queued(const struct loop_job *j)

@@ -120,7 +120,7 @@ static void pipelined_requests_are_answered_in_order_and_together(void **state)
 	stop_server();
 }
 
-// Of requests that are there at once: those that nobody is behind are sent before their owner goes on, the others behind the last, or after 100 µs.
+// Of requests that are there at once: those that nobody is behind are sent before their owner goes on, the others behind the last, or after a while.
 static uint64_t sent_before[8];
 static int gathered;
 static void on_gathered(void *user, struct http_exchange *x)
@@ -139,7 +139,7 @@ static void answers_of_connections_that_are_ready_at_once_leave_together(void **
 	start_server_with((struct http_server_config){.limits = http_limits_default, .on_request = on_gathered});
 	for (int i = 0; i < N; i++)
 		c[i] = dial();
-	for (; tries < 1000 && waited < N - 1; tries++) {  // again where another process took the first 100 µs
+	for (; tries < 1000 && waited < N - 1; tries++) {  // again where another process took that while
 		gathered = waited = 0;
 		times++;
 		for (int i = 0; i < N; i++)

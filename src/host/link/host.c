@@ -190,7 +190,7 @@ bool link__store_open(struct link_host *h, const struct link_target *t, const st
 	s->refs = 1;
 	s->pool = pool;
 	arena_init(&s->arena, 0);
-	if (!fill(s, t, space, e) || (t->provider->ops->open && !t->provider->ops->open(s, e))) {
+	if (!link_target_check(t, e) || !fill(s, t, space, e) || (t->provider->ops->open && !t->provider->ops->open(s, e))) {
 		struct arena arena = s->arena;
 		mem_free(s);
 		arena_release(&arena);

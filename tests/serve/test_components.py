@@ -3,7 +3,7 @@ import os, re, subprocess, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from assemble import ADD, Component, DROP, I32, STRING, U32, UNREACHABLE, const, get, handler, load, loop, name, put, s, section, store, u, vec
+from assemble import ADD, Component, DROP, I32, STRING, U32, UNREACHABLE, const, get, handler, load, loop, name, put, s, section, store, times, u, vec
 from harness import Server, check, config, exchange
 
 EQ, NE, OR, GLOBAL_GET, GLOBAL_SET, CALL = b"\x46", b"\x47", b"\x72", b"\x23", b"\x24", b"\x10"
@@ -258,6 +258,16 @@ def a_component_has_cpu_time_of_its_own_and_meters():
         spent = float(re.search(rf"tenon_guest_cpu_seconds_total{{tenant=\"default\",{own} (\S+)\n", page).group(1))
         check(0.3 < spent < 20, f"{spent} s of CPU")
         check(re.search(r'tenon_traps_total\{tenant="default",app="shop",component="ops",kind="cpu_budget"\} 2\n', page), page)
+
+
+def what_its_caller_has_spent_is_not_a_components():
+    """Of limits or of meters: the caller computes before it calls, more than the component may."""
+    with _App(lambda c: times(2, 300_000_000, b"") + _differs(c, c.call("count"), 1), 'limits = { cpu = "50ms" }\n') as app, app.up("--admin", "127.0.0.1:0") as server:
+        check(_outcome(server, "/") == "ok", server.log_text())
+        admin = re.search(r"admin http://127.0.0.1:(\d+)", server.process.stdout.readline().decode())
+        page = exchange(("127.0.0.1", int(admin.group(1))), {"method": "GET", "path": "/metrics"}).body.decode()
+        spent = {c: float(re.search(rf'tenon_guest_cpu_seconds_total{{tenant="default",app="shop",component="{c}"}} (\S+)\n', page).group(1)) for c in ("caller", "ops")}
+        check(spent["caller"] > 0.06 and spent["ops"] < 0.03, spent)
 
 
 def what_others_call_gets_another_version_while_they_call_it():

@@ -35,11 +35,31 @@ void vm_shard_set_on_preempted(struct vm_shard *s, void (*fn)(struct vm_fiber *f
 	s->on_preempted_arg = arg;
 }
 
-void vm__own_slow(struct vm_shard *s, struct vm_store *st)
+bool vm__is_charged(const struct vm_shard *s, const struct vm_store *st)
+{
+	for (uint32_t i = 0; i < s->ncharged; i++)
+		if (s->charged[i] == st)
+			return true;
+	return false;
+}
+
+void vm__faults_settle(struct vm_shard *s)
 {
 	uint64_t n = sys_thread_faults();
-	if (s->owner)
-		s->owner->faults += n - s->faults_read;
+	for (uint32_t i = 0; i < s->ncharged; i++)
+		s->charged[i]->faults += n - s->faults_read;
+	s->ncharged = 0;
 	s->faults_read = n;
+}
+
+void vm__own_slow(struct vm_shard *s, struct vm_store *st)
+{
+	uint64_t turn = atomic_load_explicit(&s->switches, memory_order_relaxed);
 	s->owner = st;
+	if (vm__is_charged(s, st))
+		return;
+	if (s->ncharged == VM__CHARGED || (s->ncharged && s->charged_in != turn))
+		vm__faults_settle(s);
+	s->charged[s->ncharged++] = st;
+	s->charged_in = turn;
 }

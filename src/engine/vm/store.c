@@ -37,6 +37,9 @@ void vm_store_free(struct vm_store *st)
 	vm__exceptions_clear(st);
 	if (s->owner == st)
 		s->owner = NULL, s->owns = false;
+	for (uint32_t i = 0; i < s->ncharged; i++)
+		if (s->charged[i] == st)
+			s->charged[i--] = s->charged[--s->ncharged];
 	for (struct vm_fiber *f = st->named ? s->live_fibers : NULL; f; f = f->next_live)  // one that waits outside of any, and was in it
 		if (f->owner == st)
 			f->owner = NULL;

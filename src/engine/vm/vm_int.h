@@ -50,13 +50,18 @@ struct vm__sig {
 enum vm__result { VM__RESULT_NONE, VM__RESULT_INT, VM__RESULT_F32, VM__RESULT_F64, VM__RESULT_V128, VM__RESULT_POINTER };
 
 // ---- shard -------------------------------------------------------------------------------------------------------
+enum { VM__CHARGED = 8 };
 struct vm_shard {
 	struct abi_exec exec;
 	uintptr_t stack_limit;  // the real one; exec.stack_limit may be UINTPTR_MAX for a while
 	struct vm_fiber *current;
 	struct vm__exit *exits;  // of the stack that runs
-	struct vm_store *owner;  // to whom page faults are charged since faults_read
+	struct vm_store *owner;  // of whose memory page faults are now; one of the charged, or NULL
 	bool owns;               // what runs made it so: it is a store that lives as long as what runs is in it
+	// Those that were the owner since faults_read, in one turn of the thread: a fault meanwhile may be each one's.
+	struct vm_store *charged[VM__CHARGED];
+	uint32_t ncharged;
+	uint64_t charged_in;  // `switches` then
 	uint64_t faults_read;
 	uintptr_t thread_low, thread_high;  // the thread's own stack
 	// the watchdog's view; see watchdog.c
@@ -240,7 +245,8 @@ static inline uint64_t vm__in_pages(uint64_t length)
 // What is left of a data segment. false: no memory to look at it.
 bool vm__data_bytes(const struct vm_instance *inst, uint32_t data, struct slice *ret);
 
-// Page faults from now on are this store's.
+// Page faults from now on are this store's; and perhaps of those that it calls, or that called it, within a turn: the counter is read by a system call, and a
+// page fault too many costs a listing.
 void vm__own_slow(struct vm_shard *s, struct vm_store *st);
 static inline void vm__own(struct vm_shard *s, struct vm_store *st)
 {
@@ -248,6 +254,10 @@ static inline void vm__own(struct vm_shard *s, struct vm_store *st)
 	if (UNLIKELY(s->owner != st))
 		vm__own_slow(s, st);
 }
+
+// The counter is read: nobody is charged with earlier faults from here on. `st`: is it one of those that are?
+void vm__faults_settle(struct vm_shard *s);
+bool vm__is_charged(const struct vm_shard *s, const struct vm_store *st);
 
 static inline bool vm__bit(const uint8_t *bits, uint32_t i)
 {

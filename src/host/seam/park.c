@@ -76,6 +76,17 @@ enum seam_result seam_park(struct seam_call *c, struct seam_park *p)
 	return t->killed ? SEAM_KILLED : SEAM_OK;
 }
 
+enum seam_result seam_look(struct seam_call *c)
+{
+	struct vm_shard *s = c->task->shard;
+	bool ended = vm_fiber_yield(s) == VM_KILLED;
+	if (c->thread != &c->task->canon)
+		c->task = seam__task_of(c->task->of, c->thread);
+	if (ended)
+		note_end(c->task, vm_fiber_kill_reason(vm_fiber_current(s)));
+	return c->task->killed ? SEAM_KILLED : SEAM_OK;
+}
+
 // ---- until a time ----
 
 // What a thread that sleeps and is woken takes of a processor: the kernel's, the loop's and the caches', and a look of the watchdog's thread, which is awake for

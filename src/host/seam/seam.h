@@ -361,6 +361,7 @@ struct seam_task {
 	bool killed;      // each park from now on returns KILLED
 	enum trap kill_trap;             // what the guest's call ends with
 	uint64_t cpu_ns;                 // when it is done: with its children's
+	uint64_t cpu_before_ns;          // of a child: what the parent had spent when it began
 	uint32_t n_calls;                // host calls, all; when it is done with its children's
 	uint64_t wait_ns;                // time parked
 	uint64_t since_ns;               // its threads wait, all of them; 0: they don't
@@ -404,13 +405,16 @@ void seam_task_disown(struct seam_task *t);
 // Who pays for it: itself, or the outermost parent.
 struct seam_task *seam_task_root(struct seam_task *t);
 // Runs fn(arg) on a new fiber, now, until it parks, is preempted or returns; goes on from the loop's ready queue and from nowhere else. When fn has
-// returned, and all its children are done, `done` is called on the loop's stack (perhaps before this returns): the fiber is gone then, and the task may be
-// freed. A child uses its parent's budget, whose fiber must be there. false: no memory for a fiber, nothing has happened.
+// returned, and all its children are done, `done` is called on the loop's stack, or here, before this returns: the fiber is gone then, and the task may be
+// freed. A child uses its parent's budget, whose fiber must be there; a host function that the parent calls may run it, on the parent's turn. false: no
+// memory for a fiber, nothing has happened.
 NODISCARD bool seam_task_run(struct seam_task *t, void (*fn)(void *arg), void *arg, struct vm_budget budget, void (*done)(struct seam_task *t));
 // Runs fn(arg) on a new fiber to its end, wherever it waits; the loop runs meanwhile. On the thread's own stack, of a task that was just initialised.
 // It is ended at the budget's deadline, also while it waits, and with TRAP_KILLED as soon as *stop is true (set by a callback of this loop; NULL:
 // never). The one way to run what is no request: instantiation, `run`. false: no memory for a fiber, nothing has happened.
 NODISCARD bool seam_task_run_to_end(struct seam_task *t, void (*fn)(void *arg), void *arg, struct vm_budget budget, const bool *stop);
+// What it has spent so far; of a child that what its parent and others of its spent meanwhile.
+uint64_t seam_task_cpu_ns(const struct seam_task *t);
 // From now on. Of a task that runs.
 void seam_task_set_budget(struct seam_task *t, struct vm_budget budget);
 // CPU time that the loop, or another thread, spent for it: on its budget. Where that was the last of it the task is ended, also while it waits.
@@ -551,6 +555,8 @@ struct seam_park {
 };
 void seam_park_init(struct seam_park *p);
 enum seam_result seam_park(struct seam_call *c, struct seam_park *p);
+// Others get a turn, and it is looked whether the call is to end, by its budget, deadline or kill: SEAM_KILLED then.
+enum seam_result seam_look(struct seam_call *c);
 // On the loop's thread. Waking twice, or before the park, is fine.
 void seam_wake(struct seam_park *p);
 // Parks until `deadline_ns` of loop_now_ns at the latest (UINT64_MAX: no deadline). *ret_timed_out may be NULL.

@@ -1,6 +1,7 @@
 // Tasks: their pool, and how they run. Rules of the game:
 //
-// 1. A fiber of a task is resumed by take_turn and by seam_task_run's first turn only, on the loop's stack: never by a provider's callback.
+// 1. A fiber of a task is resumed by take_turn, on the loop's stack, and by seam_task_run's first turn, which a host function may take on its caller's fiber; never
+//    by a provider's callback.
 // 2. t->parked is set while, and only while, its fiber is parked in seam_park (park.c); whoever wakes or kills posts t->turn.
 // 3. Of the tasks in one instance one may hold it: it was preempted, or yielded in the host's work. Others that are to run wait behind it until it parks or
 //    ends (nobody but resume changes that).
@@ -228,11 +229,16 @@ static void let_go(struct seam_instance *i)
 	i->first_behind = i->last_behind = NULL;
 }
 
+uint64_t seam_task_cpu_ns(const struct seam_task *t)
+{
+	return t->fiber ? vm_fiber_cpu_ns(t->fiber) - t->cpu_before_ns : t->cpu_ns;
+}
+
 // It has returned, and so have its children. `done` may free it.
 static void finish(struct seam_task *t)
 {
 	struct seam_task *parent = t->parent;
-	t->cpu_ns = vm_fiber_cpu_ns(t->fiber);
+	t->cpu_ns = seam_task_cpu_ns(t);
 	loop_timer_cancel(t->loop, &t->deadline);
 	vm_fiber_free(t->fiber);
 	t->fiber = NULL;
@@ -312,10 +318,12 @@ bool seam_task_run(struct seam_task *t, void (*fn)(void *arg), void *arg, struct
 		return false;
 	t->turn = (struct loop_job){.fn = take_turn};
 	t->done = done;
-	if (t->parent)
+	if (t->parent) {
 		vm_fiber_share_budget(t->fiber, t->parent->fiber);
-	else
+		t->cpu_before_ns = vm_fiber_cpu_ns(t->fiber);
+	} else {
 		seam_task_set_budget(t, budget);
+	}
 	resume(t);
 	return true;
 }

@@ -21,12 +21,34 @@ struct relay_call {
 	void *args, *ret;
 	uint64_t by_ns;          // of the link; UINT64_MAX: none
 	struct seam_park park;
-	struct loop_job begin;
 	struct loop_timer cpu;   // looks how much of its own time it has spent
-	struct canon_trap trap;
 	bool begun, over, left, ok;
 	bool came_in, refused;  // its arguments; they were, and nothing of the component has run
+	struct canon_trap trap;  // last: it is not zeroed
 };
+
+// NULL: no memory. One that the guest has from its last call, most often.
+static struct relay_call *call_new(struct relay_guest *g)
+{
+	struct relay_call *k = g->spare ? g->spare : mem_alloc(sizeof *k);
+	g->spare = NULL;
+	if (!k)
+		return NULL;
+	memset(k, 0, offsetof(struct relay_call, trap));
+	canon_trap_clear(&k->trap);
+	k->guest = g;
+	return k;
+}
+
+// Before its guest is left.
+static void call_free(struct relay_call *k)
+{
+	struct relay_guest *g = k->guest;
+	if (g->spare)
+		mem_free(k);
+	else
+		g->spare = k;
+}
 
 // There is no room for them, and the instance is as it was.
 static bool is_refused(struct relay_call *k, const char *full)
@@ -61,8 +83,8 @@ static void on_done(struct seam_task *t)
 	seam_instance_task_end(&g->slot->seam, t);
 	seam_task_free(t);
 	if (k->left) {
+		call_free(k);
 		serve__relay_leave(g, false);
-		mem_free(k);
 	} else {
 		seam_wake(&k->park);
 	}
@@ -77,7 +99,7 @@ static void on_late(struct loop_timer *timer)
 static void on_cpu(struct loop_timer *timer)
 {
 	struct relay_call *k = CONTAINER_OF(timer, struct relay_call, cpu);
-	uint64_t limit = k->guest->slot->version->config->limits.cpu, spent = k->task->fiber ? vm_fiber_cpu_ns(k->task->fiber) : 0;
+	uint64_t limit = k->guest->slot->version->config->limits.cpu, spent = seam_task_cpu_ns(k->task);
 	if (spent >= limit)
 		seam_task_kill(k->task, TRAP_CPU_BUDGET);
 	else
@@ -93,22 +115,29 @@ static void watch_cpu(struct relay_call *k)
 	loop_timer_set(k->task->loop, &k->cpu, sat_add_u64(loop_now_ns(k->task->loop), limit));
 }
 
-static void on_begin(struct loop_job *j)
+// At once, on the caller's turn: most calls are over when this returns, and nothing is to be timed. What parks or is preempted goes on from the loop.
+static void begin(struct relay_call *k)
 {
-	struct relay_call *k = CONTAINER_OF(j, struct relay_call, begin);
 	struct seam_task *t = k->task;
 	uint64_t deadline = k->guest->slot->version->config->limits.deadline, by_ns = k->by_ns;
 	if (deadline)
 		by_ns = min_u64(by_ns, sat_add_u64(loop_now_ns(t->loop), deadline));
 	k->begun = seam_task_run(t, call_main, k, VM_BUDGET_NONE, on_done);
-	if (k->begun && !k->over)
-		watch_cpu(k);
-	if (!k->begun) {
+	if (!k->begun)
 		seam_wake(&k->park);
-	} else if (!k->over && by_ns != UINT64_MAX) {
+	if (!k->begun || k->over)
+		return;
+	watch_cpu(k);
+	if (by_ns != UINT64_MAX) {
 		t->deadline.fn = on_late;
 		loop_timer_set(t->loop, &t->deadline, by_ns);
 	}
+}
+
+// What ended it ends its caller: a budget that they share.
+static bool ends_caller(const struct relay_call *k)
+{
+	return k->over && !k->ok && (k->trap.trap == TRAP_CPU_BUDGET || k->trap.trap == TRAP_DEADLINE);
 }
 
 // The call has ended, or could not begin.
@@ -132,11 +161,12 @@ static bool close_result(struct relay_call *k)
 static enum seam_result run(struct seam_call *c, struct relay_call *k)
 {
 	struct relay_guest *g = k->guest;
-	k->begin.fn = on_begin;
 	serve__relay_bound(g->shard->thread, c->task, g->slot->canon);
 	seam_park_init(&k->park);
-	loop_post(c->task->loop, &k->begin);
+	begin(k);
 	enum seam_result r = seam_park(c, &k->park);
+	if (r == SEAM_OK && ends_caller(k))
+		r = seam_look(c);
 	if (!k->came_in)
 		serve__relay_turn_away(c, k->args);
 	if (k->begun && !k->over) {
@@ -145,17 +175,15 @@ static enum seam_result run(struct seam_call *c, struct relay_call *k)
 			seam_task_kill(k->task, TRAP_KILLED);
 		return r;
 	}
-	if (!k->begun) {
-		loop_job_cancel(&k->begin);
+	if (!k->begun)
 		seam_task_free(k->task);
-	}
 	bool clean = !k->begun || k->ok;
 	if (r == SEAM_OK)
 		r = conclude(c, k);
 	else
 		clean &= close_result(k);
+	call_free(k);
 	serve__relay_leave(g, clean);
-	mem_free(k);
 	return r;
 }
 
@@ -204,7 +232,7 @@ static enum seam_result call_one(const struct relay_func *f, struct serve_thread
 	struct seam_task *task = NULL;
 	enum seam_result went = get_in(r, t, c, by_ns, &g, &task, ret);
 	const struct comp_export_func *export = task ? serve__relay_find(g, f, &e) : NULL;
-	struct relay_call *k = export ? mem_zalloc(sizeof *k) : NULL;
+	struct relay_call *k = export ? call_new(g) : NULL;
 	if (!k) {
 		serve__relay_turn_away(c, args);
 		if (!task)
@@ -216,7 +244,13 @@ static enum seam_result call_one(const struct relay_func *f, struct serve_thread
 	task->owner = k;
 	task->instance = &g->slot->seam;
 	task->span = c->span ? c->span : task->span;
-	*k = (struct relay_call){.of = f, .export = export, .guest = g, .task = task, .call = c, .args = UNCONST(args), .ret = ret, .by_ns = by_ns};
+	k->of = f;
+	k->export = export;
+	k->task = task;
+	k->call = c;
+	k->args = UNCONST(args);
+	k->ret = ret;
+	k->by_ns = by_ns;
 	return run(c, k);
 }
 

@@ -84,6 +84,7 @@ struct relay_guest {
 	struct seam_task *holder;   // whose call is in it, or its closer; NULL: nobody's
 	struct relay_wait *first, **last;
 	struct relay_handle *closing;
+	struct relay_call *spare;   // of a call that is over, for the next
 	uint32_t calls, handles;    // that are in it or wait for it; given away, with open streams
 	uint32_t left;              // of the calls that have not returned: whose callers have gone, with what they lent perhaps
 	bool dead, is_held;         // is_held: by its closer

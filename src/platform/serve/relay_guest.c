@@ -115,6 +115,7 @@ void serve__relay_guest_free(struct relay_guest *g)
 	if (g->next)
 		g->next->prev = g->prev;
 	__atomic_sub_fetch(&g->relay->guests, 1, __ATOMIC_RELEASE);
+	mem_free(g->spare);
 	mem_free(g);
 }
 

@@ -257,6 +257,57 @@ static void a_fiber_that_touches_two_stores_writes_into_both(void **state UNUSED
 	vm_image_unref(img);
 }
 
+// The counter of page faults is not read while they call each other, and each is looked at afterwards.
+static void call_in_turns(void *arg)
+{
+	struct pair *p = arg;
+	guest_call(p->inst[0], G_STORE, 0, 7, NULL);
+	uint64_t read = shard->faults_read;
+	for (int i = 1; i < 9; i++)
+		guest_call(p->inst[i & 1], G_STORE, ((p->page + (uint32_t)i * 7) % 64) * 4096, 7, NULL);
+	assert_int_equal(shard->faults_read, read);
+	assert_true(vm__is_charged(shard, p->st[0]) && vm__is_charged(shard, p->st[1]));
+}
+
+static void stores_that_call_each_other_in_a_turn_are_charged_together(void **state UNUSED)
+{
+	struct vm_image *img = make_image();
+	struct pair p = {0};
+	attach_pair(&p, img);
+	for (p.page = 0; p.page < 20; p.page++) {
+		struct vm_fiber *f = vm_fiber_new(shard, call_in_turns, &p);
+		assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_DONE);
+		vm_fiber_free(f);
+		reset_pair(&p);
+	}
+	// One that ends is nobody's any more.
+	guest_call(p.inst[0], G_STORE, 0, 7, NULL);
+	guest_call(p.inst[1], G_STORE, 0, 7, NULL);
+	vm_store_free(p.st[0]);
+	assert_false(vm__is_charged(shard, p.st[0]));
+	assert_true(vm_store_reset(p.st[1]));
+	vm__reset_check(p.st[1]);
+	vm_store_free(p.st[1]);
+	vm_image_unref(img);
+}
+
+static void more_stores_in_a_turn_than_are_charged_together(void **state UNUSED)
+{
+	struct vm_image *img = make_image();
+	struct pair pairs[VM__CHARGED] = {0};
+	for (int i = 0; i < VM__CHARGED; i++)
+		attach_pair(&pairs[i], img);
+	for (uint32_t round = 0; round < 5; round++) {
+		for (int i = 0; i < 2 * VM__CHARGED; i++)
+			guest_call(pairs[i / 2].inst[i & 1], G_STORE, (round * 3 + (uint32_t)i % 5) * 4096, 7, NULL);
+		for (int i = 0; i < VM__CHARGED; i++)
+			reset_pair(&pairs[i]);
+	}
+	for (int i = 0; i < 2 * VM__CHARGED; i++)
+		vm_store_free(pairs[i / 2].st[i & 1]);
+	vm_image_unref(img);
+}
+
 static void call_other(void *arg)
 {
 	struct pair *p = arg;
@@ -455,6 +506,8 @@ int main(void)
 		cmocka_unit_test(makes_no_fault_and_no_scan_in_the_steady_state),
 		cmocka_unit_test(finds_what_the_host_wrote),
 		cmocka_unit_test(a_fiber_that_touches_two_stores_writes_into_both),
+		cmocka_unit_test(stores_that_call_each_other_in_a_turn_are_charged_together),
+		cmocka_unit_test(more_stores_in_a_turn_than_are_charged_together),
 		cmocka_unit_test(a_guest_on_the_threads_stack_is_charged_again_after_a_fiber),
 		cmocka_unit_test(stays_exact_whatever_the_kernel_does_to_the_pages),
 		cmocka_unit_test(gives_the_pages_of_an_idle_slot_back),

@@ -441,6 +441,88 @@ static void children_spend_the_budget_of_their_parent(void **s)
 	assert_true(a.cpu_ns >= 20 * MILLISECOND);
 }
 
+// ---- a child that a host function of its parent runs ----------------------------------------------------------------------------------------
+
+struct nested {
+	struct job parent, child;
+	void (*runs)(void *arg);
+	bool at_once;  // it was over when seam_task_run returned
+	enum seam_result looked;
+};
+
+static void compute_a_while(void *arg)
+{
+	struct job *j = arg;
+	uint64_t from = sys_thread_cpu_ns();
+	while (sys_thread_cpu_ns() - from < 300000)
+		;
+	j->returned = true;
+}
+
+static void call_child(void *arg)
+{
+	struct nested *n = arg;
+	struct seam_call c = {.task = n->parent.task, .thread = &n->parent.task->canon};
+	compute_a_while(&n->parent);
+	begin_child(&n->child, n->parent.task);
+	assert_true(seam_task_run(n->child.task, n->runs, &n->child, VM_BUDGET_NONE, on_done));
+	n->at_once = n->child.done;
+	if (!n->child.done)
+		(void)seam_park_until(&c, &n->parent.park, UINT64_MAX, NULL);
+	n->looked = seam_look(&c);
+}
+
+static void begin_nested(struct nested *n, void (*runs)(void *arg), struct vm_budget budget)
+{
+	*n = (struct nested){.runs = runs};
+	begin(&n->parent, UINT64_MAX);
+	assert_true(seam_task_run(n->parent.task, call_child, n, budget, on_done));
+}
+
+static void a_child_runs_on_its_parents_turn(void **s)
+{
+	struct nested n;
+	begin_nested(&n, compute_a_while, VM_BUDGET_NONE);
+	for (int i = 0; i < 100 && !n.parent.done; i++)
+		loop_run_once(loop, MILLISECOND);
+	assert_true(n.at_once && n.child.returned);
+	assert_int_equal(n.looked, SEAM_OK);
+	finish(&n.child);
+	finish(&n.parent);
+	assert_int_equal(n.parent.wait_ns, 0);
+	// Each has spent its own, and the parent the child's too.
+	assert_true(n.child.cpu_ns >= 250000 && n.parent.cpu_ns >= n.child.cpu_ns + 250000);
+}
+
+static void a_child_that_waits_goes_on_from_the_loop(void **s)
+{
+	struct nested n;
+	begin_nested(&n, wait_once, VM_BUDGET_NONE);
+	assert_false(n.at_once || n.parent.done || n.child.returned);
+	seam_wake(&n.child.park);
+	for (int i = 0; i < 100 && !n.child.done; i++)
+		loop_run_once(loop, MILLISECOND);
+	assert_true(n.child.done && !n.parent.done);
+	finish(&n.child);
+	seam_wake(&n.parent.park);
+	finish(&n.parent);
+	assert_int_equal(n.looked, SEAM_OK);
+}
+
+static void what_a_child_has_spent_ends_its_parent_at_once(void **s)
+{
+	struct nested n;
+	begin_nested(&n, spin, (struct vm_budget){5 * MILLISECOND, UINT64_MAX});
+	for (int i = 0; i < 100000 && !n.child.done; i++)
+		loop_run_once(loop, MILLISECOND);
+	assert_int_equal(n.child.kill_trap, TRAP_CPU_BUDGET);
+	finish(&n.child);
+	seam_wake(&n.parent.park);
+	finish(&n.parent);
+	assert_int_equal(n.looked, SEAM_KILLED);
+	assert_int_equal(n.parent.kill_trap, TRAP_CPU_BUDGET);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,6 +541,9 @@ int main(void)
 		cmocka_unit_test(a_parent_is_done_when_its_children_are),
 		cmocka_unit_test(children_are_killed_with_their_parent),
 		cmocka_unit_test(children_spend_the_budget_of_their_parent),
+		cmocka_unit_test(a_child_runs_on_its_parents_turn),
+		cmocka_unit_test(a_child_that_waits_goes_on_from_the_loop),
+		cmocka_unit_test(what_a_child_has_spent_ends_its_parent_at_once),
 	};
 	struct err e = {0};
 	if (!vm_process_init(&e) || !loop_new(&loop, &e) || !vm_shard_new(&shard, &e) || !seam_tasks_new(loop, shard, &tasks, &e)) {

@@ -1,8 +1,12 @@
 // A manifest's file: found, read, and loaded with what the command line and the environment say.
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "cli_int.h"
+#include "ctl/ctl.h"
+#include "http/http.h"
+#include "link/link.h"
 
 bool cli__read_stream(FILE *f, const char *path, size_t max, struct arena *a, struct slice *ret, struct err *e)
 {
@@ -46,6 +50,61 @@ static bool check_range(void *ctx, struct slice text, struct err *e)
 		return true;
 	err_set(e, ERR_USAGE, "not a range of addresses: '%.*s'", (int)min_u64(text.len, 64), (const char *)text.ptr);
 	return err_hint(e, "10.0.0.0/8, fd00::/8, 192.168.1.7");
+}
+
+static bool check_route(void *ctx, struct slice text, struct err *e)
+{
+	return serve_check_pattern((const char *)text.ptr, e);
+}
+
+static bool check_host(void *ctx, struct slice text, struct err *e)
+{
+	return serve_check_host((const char *)text.ptr, e);
+}
+
+static bool check_timezone(void *ctx, struct slice text, struct err *e)
+{
+	return serve_check_timezone((const char *)text.ptr, e);
+}
+
+// Of a fixed answer, and of requests by a link.
+static bool check_field(void *ctx, struct slice name, struct err *e)
+{
+	uint8_t *lower = arena_alloc(ctx, name.len + 1, 1);
+	if (!lower)
+		return err_nomem(e);
+	for (size_t i = 0; i < name.len; i++)
+		lower[i] = (uint8_t)tolower(name.ptr[i]);
+	struct slice text = slice_of(lower, name.len);
+	return (!http_field_is_forbidden(text) && !slice_eq_str(text, "content-length")) ||
+		err_set(e, ERR_USAGE, "the field %.*s is the connection's own, and can't be given", SLICE_ARGS(slice_sub(name, 0, 64)));
+}
+
+// The folder of a file by its one name, whatever links lead there.
+static bool put_file_place(const char *path, struct buf *b)
+{
+	const char *slash = strrchr(path, '/');
+	struct buf folder = {0};
+	buf_put_slice(&folder, slash ? slice_of(path, (size_t)(slash - path) + 1) : SLICE_LIT("./"));
+	buf_put_byte(&folder, 0);
+	char *real = folder.failed ? NULL : realpath((const char *)folder.ptr, NULL);
+	buf_release(&folder);
+	if (real)
+		buf_printf(b, "%s/%s", real, slash ? slash + 1 : path);
+	free(real);
+	return real != NULL;
+}
+
+static bool store_place(void *ctx, struct arena *a, const struct app_link *l, struct slice *ret)
+{
+	struct link_target t;
+	struct buf b = {0};
+	bool ok = l->type.value == APP_LINK_FILE ? put_file_place(l->file, &b) : ctl_link_target(ctx, l, &t, NULL);
+	if (ok && l->type.value != APP_LINK_FILE)
+		link_target_put_key(&t, &b);
+	ok = ok && !b.failed && slice_dup(a, buf_view(&b), ret);
+	buf_release(&b);
+	return ok;
 }
 
 static bool check_listen(void *ctx, struct slice text, struct err *e)
@@ -122,6 +181,11 @@ bool cli__manifest_load(const struct cli *c, struct arena *a, const struct cli_m
 	in.check_network = check_network;
 	in.check_range = check_range;
 	in.check_listen = check_listen;
+	in.check_route = check_route;
+	in.check_host = check_host;
+	in.check_field = check_field;
+	in.check_timezone = check_timezone;
+	in.store_place = store_place;
 	return app_load(a, m->text, m->path, &in, ret, e);
 }
 

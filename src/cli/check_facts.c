@@ -89,6 +89,17 @@ static void find_idle_row(const struct app *app, const struct app_binding *bound
 	}
 }
 
+// What the link is can't stand behind the import.
+static bool fits_link(const struct app_link *l, const struct comp_extern *x, struct err *why_not)
+{
+	struct wasi_http_link out = {0};
+	struct seam_offer offer = {0};
+	struct slice name = x->implements.len ? x->implements : x->name;
+	if (is_types_alone(x) || l->type.value == APP_LINK_COMPONENT)
+		return true;
+	return app_link_is_store(l) ? link_store_serves(name, slice_str(l->item.name), why_not) : wasi_http_link_offer(&out, name, &offer, why_not);
+}
+
 static bool bind_imports(struct cli *c, const struct app *app, const struct comp_component *comp, struct check_component *ret, struct err *e)
 {
 	struct serve_served_by *served = ARENA_ARRAY(&c->arena, struct serve_served_by, comp->nimports + 1);
@@ -108,6 +119,8 @@ static bool bind_imports(struct cli *c, const struct app *app, const struct comp
 																			: without_link(app, &comp->imports[i]);
 		if (!VEC_PUSH(&c->arena, &ret->imports, x, UINT32_MAX))
 			return err_nomem(e);
+		if (x.how == CHECK_LINK && ret->why_not.code == ERR_NONE && app->format != APP_SPIN)
+			(void)fits_link(&app->links.list[x.binding.link], &comp->imports[i], &ret->why_not);
 		if (x.how == CHECK_NOTHING && ret->why_not.code == ERR_NONE) {
 			err_set(&ret->why_not, ERR_LINK, "cannot link: nothing stands behind the import %.*s", SLICE_ARGS(x.name));
 			err_hint(&ret->why_not, "[component.%s] links = { \"%.*s\" = \"NAME\" }, and [link.NAME]", ret->component->item.name,
@@ -232,6 +245,8 @@ bool check_component(struct cli *c, const struct app *app, const struct app_comp
 	if (!bind_imports(c, app, comp, ret, e) || !find_denied(c, app, comp, ret, e))
 		return false;
 	check_exports(app, comp, ret);
+	if (component->policy.value == APP_CONCURRENT && ret->why_not.code == ERR_NONE)
+		(void)serve_check_concurrent(comp, &ret->why_not);
 	look_at_folders(app, ret);
 	return true;
 }

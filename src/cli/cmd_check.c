@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "ctl/ctl.h"
 #include "link/link.h"
+#include "up.h"
 
 #define MAX_OUTPUT ((size_t)64 << 20)
 
@@ -20,7 +21,7 @@ static bool check_targets(struct cli *c, const struct app *app, struct err *e)
 	struct link_target t;
 	for (uint32_t i = 0; i < app->links.n; i++)
 		if (app_link_is_store(&app->links.list[i]) && !ctl_link_target(&c->arena, &app->links.list[i], &t, e))
-			return err_note(e, "link %s of %s", app->links.list[i].item.name, app->about.name.text);
+			return err_note(e, "link %s of %s", app->links.list[i].item.name, app->about.name.text) || cli__up_at(app, app->links.list[i].item.at, e);
 	return true;
 }
 

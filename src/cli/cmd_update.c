@@ -130,8 +130,10 @@ int cli__command_scale(struct cli *c, struct err *e)
 		buf_printf(&body, "\"max\":%llu,", (unsigned long long)c->max);
 	if (cli__was_given(c, "idle")) {
 		uint64_t idle = c->config.service.limits.idle;
-		if (idle)
+		if (idle && idle % MILLISECOND == 0)
 			buf_printf(&body, "\"idle\":\"%llums\",", (unsigned long long)(idle / MILLISECOND));
+		else if (idle)
+			buf_printf(&body, "\"idle\":\"%lluns\",", (unsigned long long)idle);
 		else
 			buf_put_str(&body, "\"idle\":\"none\",");
 	}

@@ -429,7 +429,7 @@ static bool parse_to(struct cli *c, const char *value, struct err *e)
 
 static bool parse_min(struct cli *c, const char *value, struct err *e)
 {
-	return cli__parse_quantity(value, 'n', &c->min, e);
+	return slice_parse_u64(slice_str(value), UINT64_MAX, &c->min) || bad_value(e, "not a number of instances", value, "a number, from 0 on");
 }
 
 static bool parse_max(struct cli *c, const char *value, struct err *e)

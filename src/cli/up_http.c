@@ -45,7 +45,7 @@ static bool take_methods(struct up *u, const struct app_link *from, struct wasi_
 }
 
 // Names in small letters, as guests' fields have them.
-static bool take_name(struct up *u, const struct app *app, const struct app_pair *from, struct slice *ret, struct err *e)
+static bool take_name(struct up *u, const struct app_pair *from, struct slice *ret, struct err *e)
 {
 	uint8_t *text = arena_alloc(u->arena, strlen(from->name) + 1, 1);
 	if (!text)
@@ -53,10 +53,7 @@ static bool take_name(struct up *u, const struct app *app, const struct app_pair
 	*ret = slice_of(text, strlen(from->name));
 	for (size_t i = 0; i < ret->len; i++)
 		text[i] = (uint8_t)tolower((unsigned char)from->name[i]);
-	if (!http_field_is_forbidden(*ret) && !slice_eq_str(*ret, "content-length"))
-		return true;
-	err_set(e, ERR_USAGE, "the field %s is the connection's own, and can't be given to requests", from->name);
-	return cli__up_at(app, from->at, e);
+	return true;
 }
 
 static bool take_fields(struct up *u, const struct app *app, const struct app_link *from, struct wasi_http_link *ret, struct err *e)
@@ -66,7 +63,7 @@ static bool take_fields(struct up *u, const struct app *app, const struct app_li
 		return err_nomem(e);
 	for (uint32_t i = 0; i < from->headers.n; i++) {
 		const struct app_pair *p = &from->headers.list[i];
-		if (!take_name(u, app, p, &list[i].name, e))
+		if (!take_name(u, p, &list[i].name, e))
 			return false;
 		list[i].value = slice_str(p->value.text);
 		if (!http_field_value_is_valid(list[i].value)) {  // a variable's, which is not told: it may be secret

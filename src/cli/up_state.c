@@ -37,6 +37,24 @@ static bool print(struct cli *c, const struct app *app, struct slice *ret, struc
 	return ok || err_nomem(e);
 }
 
+// The file loads by itself: where it doesn't with the live changes, these don't go with it any more.
+static bool load_live(struct up_app *a, struct slice manifest, enum ctl_edited how, struct app **ret, struct err *e)
+{
+	struct cli *c = a->up->c;
+	if (!ctl_state_settle_lost(a->state, manifest, how, e))
+		return false;
+	if (cli__manifest_load(c, &c->arena, &a->manifest, ctl_state_live(a->state), ret, e))
+		return true;
+	if (!ctl_state_live(a->state).len)
+		return false;
+	if (how != CTL_EDITED_MANIFEST) {
+		e->hint[0] = 0;  // it would be about a file that nobody wrote
+		return err_hint(e, "what was changed live doesn't go with the manifest any more: with --manifest that counts, and no live change");
+	}
+	err_clear(e);
+	return ctl_state_drop_live(a->state, e) && cli__manifest_load(c, &c->arena, &a->manifest, slice_of("", 0), ret, e);
+}
+
 // The app with what was changed live, once it is clear that this is still meant.
 static bool lay_live_over(struct up_app *a, const struct app *of_file, struct err *e)
 {
@@ -49,7 +67,7 @@ static bool lay_live_over(struct up_app *a, const struct app *of_file, struct er
 	if (!print(c, of_file, &manifest, e))
 		return false;
 	while (again) {
-		if (!cli__manifest_load(c, &c->arena, &a->manifest, ctl_state_live(a->state), &app, e) || !print(c, app, &in_force, e) ||
+		if (!load_live(a, manifest, how, &app, e) || !print(c, app, &in_force, e) ||
 			!ctl_state_settle(a->state, manifest, in_force, how, &again, e))
 			return err_note(e, "%s", a->manifest.path);
 	}

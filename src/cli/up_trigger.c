@@ -40,7 +40,7 @@ static bool add_cron(struct up *u, const struct app *app, const struct app_cron 
 		t->ran = ctl_state_cron_ran;
 		t->user = u->now->state;
 	}
-	return serve_check_timezone(t->timezone, e) || cli__up_at(app, c->timezone.at, e);
+	return true;
 }
 
 bool cli__up_triggers(struct up *u, const struct app *app, struct serve_app_config *ret, struct err *e)

@@ -402,7 +402,9 @@ def members_of_another_kind_are_refused():
         for path, body in (("stop", {"dry_run": "true"}), ("stop", {"dry_run": None}), ("undo", {"to": "1"}), ("undo", {"to": -7}), ("undo", {"to": 1.5}), ("undo", {"dry_run": 1}),
                 ("apply", {"path": 1}), ("apply", {"path": str(app / "tenon.toml"), "dry_run": "true"}), ("links/store", {"dry_run": "true", "target": target}),
                 ("links/store", {"copy": 1, "target": target}), ("links/store", {"target": [target]}), ("links/store", {"shadow": "5", "target": target}),
-                ("links/store", {"max_pause_ms": 0.5, "target": target}), ("components/api/links/x", {"dry_run": "true", "target": "@store"})):
+                ("links/store", {"max_pause_ms": 0.5, "target": target}), ("links/store", {"target": "memory:a\0b"}), ("apply", {"path": "/a\0b"}),
+                ("components/api/scale", {"idle": "5s\0"}), ("components/api/scale?dry_run=1", {"max": 4}), ("components/api/scale?queue=no", {"max": 4}), ("variables?dry_run", {"x": "y"}),
+                ("components/api/versions/rollback?dry_run=yes", {}), ("components/api/links/x", {"dry_run": "true", "target": "@store"})):
             a = ask(host.socket, f"/v1/apps/shop/{path}", "POST", body=json.dumps(body), headers=[("Content-Type", "application/json")])
             check(a.status == 400 and json.loads(a.body)["error"]["code"] == "usage", f"{path} {body}: {a.status} {a.body}")
         check(len(host.history("shop")) == 2 and host.apps() == {"shop": "running"}, host.history("shop"))

@@ -427,6 +427,18 @@ def one_import_is_bound_elsewhere_under_load_and_back():
         check(app.count("x") == 1 and app.incr("x") == 2, "a copy takes what is there along")
 
 
+def a_store_stands_behind_nothing_but_what_stores_serve():
+    with Folder() as top, _App(top) as app:
+        app.incr()
+        for interface in ("wasi:http", "wasi:io", "wasi:cli/environment"):
+            for target in ("memory:", "@store"):
+                said = app.tenon("link", "counter", f"c:{interface}", target, status=6)
+                check("is a store" in said and interface in said and "hint:" in said, said)
+        said = app.tenon("link", "counter", "c:wasi:keyvalue/store", "memory:other", status=6)
+        check("c-wasi-keyvalue-store" in said and "by store" in said, said)
+        check(app.count() == 1 and app.status()["release"] == 1, app.status())
+
+
 def a_link_of_the_manifest_is_nobodys_own_whatever_its_name():
     names = "c-wasi-keyvalue", "c-wasi-keyvalue-2", "c-wasi-keyvalue-store"
     with Folder() as top, _App(top, more="".join(f'[link.{n}]\ntype = "memory"\nurl = "memory:m{i}"\n' for i, n in enumerate(names))) as app:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from front import Folder, ask
 from harness import HELLO, MISBEHAVE, check, config
-from test_apply import Host, _component
+from test_apply import COUNTER, Host, _component
 
 FILES = '[component.files]\nsource = "a.wasm"\nfiles = [{ host = "assets", guest = "/" }]\n'
 
@@ -75,6 +75,41 @@ def a_start_in_another_folder_is_another_release():
         host.start()
         host.tenon("undo", "shop")
         host.must_say(("/", HELLO))
+
+
+def what_was_changed_of_a_component_that_the_manifest_has_no_more_is_decided():
+    more = 'policy = "reuse"\nenv = { WHO = "a" }\nlimits = { cpu = "1s" }\nnetwork = ["127.0.0.1"]\nprivate = ["127.0.0.0/8"]\nconfig = { a = "b" }\nexpose = true'
+    two = lambda name: _component(name, "a", "/...", more)  # noqa: E731
+    for how, left in (("--live", True), ("--manifest", False)):
+        with Folder() as top, Host(top) as host:
+            host.start(host.write("shop", two("old"), a=HELLO))
+            host.tenon("scale", "shop/old", "--min", 2)
+            host.kill()
+            host.write("shop", two("new"))
+            r = subprocess.run([str(config.tenon), "up", str(top / "shop"), "--addr", "127.0.0.1:0"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=host.env)
+            check(r.returncode == 2 and "[component.old] was changed live" in r.stderr and "the manifest has nothing" in r.stderr and "min = 2" in r.stderr, f"{r.returncode} {r.stderr}")
+            for flags in ((how,), ()):
+                host.start(flags=("--addr", "127.0.0.1:0", *flags))
+                host.must_say(("/", HELLO))
+                text = host.tenon("status", "shop", "--manifest")
+                check(("[component.old]" in text) == left and "[component.new]" in text and text.count('WHO = "a"') == 1 + left, text)
+                host.kill()
+            host.start()
+
+
+def live_changes_that_do_not_go_with_the_manifest_any_more_are_dropped_by_it():
+    link = '[link.{}]\ntype = "memory"\nurl = "memory:{}"\n'.format
+    app = _component("api", "a", "/...", 'links = { "wasi:keyvalue" = "one" }') + link("one", "one")
+    with Folder() as top, Host(top) as host:
+        host.start(host.write("shop", app + link("two", "two"), a=COUNTER))
+        host.tenon("link", "api:wasi:keyvalue", "@two")
+        host.kill()
+        host.write("shop", app)
+        for flags, status in (((), 2), (("--live",), 2)):
+            r = subprocess.run([str(config.tenon), "up", str(top / "shop"), "--addr", "127.0.0.1:0", *flags], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=host.env)
+            check(r.returncode == status and "no link 'two'" in r.stderr and "--manifest" in r.stderr, f"{r.returncode} {r.stderr}")
+        host.start(flags=("--addr", "127.0.0.1:0", "--manifest"))
+        check('"wasi:keyvalue" = "one"' in host.tenon("status", "shop", "--manifest"), "what the manifest says")
 
 
 def the_same_text_in_another_folder_is_another_release_also_where_no_path_is_told_from_it():

@@ -287,6 +287,16 @@ def values_and_instances_change_while_it_serves():
         check("in force" in app.tenon("undo", "--to", app.releases()[0]["release"], status=6), "to itself")
 
 
+def what_is_kept_ready_may_be_none_again():
+    with Folder() as top, _App(top) as app:
+        for flags, says in ((("--min", 2), (2, 60_000)), (("--idle", "500us"), (2, 0.5)), (("--min", 0, "--idle", "1.5s"), (0, 1500))):
+            app.tenon("scale", "shop/api", *flags)
+            scale = json.loads(ask(str(app.top / "ctl" / f"{app.process.pid}.sock"), "/v1/apps/shop/components/api/scale").body)
+            check(scale["min"] == says[0], f"{flags}: {scale}")
+            check({60_000: "1m", 0.5: "500us", 1500: "1500ms"}[says[1]] == scale["idle"], f"{flags}: {scale}")
+        check("no number of instances" in app.tenon("scale", "shop/api", "--min", "none", status=2).replace("not a number", "no number"), "none is no number of them")
+
+
 def a_change_is_asked_for_at_the_release_that_was_looked_at():
     with Folder() as top, _App(top) as app:
         for release, status in ((7, 412), (1, 202)):

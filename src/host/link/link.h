@@ -62,6 +62,10 @@ NODISCARD bool link_target_parse(struct arena *a, struct slice text, struct slic
 // As a manifest has it: `type`, and its url or its path (of a component or a store in memory: its name); what is not there is empty.
 NODISCARD bool link_target_make(struct arena *a, struct slice type, struct slice url, struct slice path, struct slice dir, struct link_target *ret,
 	struct err *e);  // for tests
+// Can a store of its type be there? What variables there were are in it. ERR_USAGE.
+NODISCARD bool link_target_check(const struct link_target *t, struct err *e);
+// The same text for all ways to one place, as link_target_same knows them.
+void link_target_put_key(const struct link_target *t, struct buf *b);
 // Do both lead to one place, in whatever way and with whatever credentials? Of files only what is written counts, and of hosts their names. false: perhaps not.
 bool link_target_same(const struct link_target *a, const struct link_target *b);
 
@@ -133,6 +137,9 @@ struct link_row {
 // offers are used; who binds them (seam) holds them then.
 NODISCARD bool link_offers(struct arena *a, const struct comp_component *comp, const struct link_row *rows, uint32_t n, bool deny_rest,
 	struct seam_offer **ret, uint32_t *ret_n, struct err *e);
+
+// A store serves the interface; else ERR_LINK, naming the link.
+NODISCARD bool link_store_serves(struct slice interface, struct slice link, struct err *e);
 
 // ---- a change of what lies behind a link (contract §3) --------------------------------------------------------------------------------------
 enum link_step {

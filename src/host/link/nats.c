@@ -387,14 +387,18 @@ static bool is_bucket(struct slice name)
 	return name.len > 0;
 }
 
+static bool nats_check(const struct link_target *t, struct err *e)
+{
+	if (is_bucket(t->path) && t->path.len < sizeof((struct nats_store *)0)->bucket)
+		return true;
+	err_set(e, ERR_USAGE, "'%.*s' names no bucket of NATS: letters, digits, - and _, at most 63", SLICE_ARGS(slice_sub(t->text, 0, 100)));
+	return err_hint(e, "nats://HOST[:PORT]/BUCKET");
+}
+
 static bool nats_open(struct link_store *store, struct err *e)
 {
 	struct nats_store *s = CONTAINER_OF(store, struct nats_store, s);
 	struct slice path = store->target.path;
-	if (!is_bucket(path) || path.len >= sizeof s->bucket) {
-		err_set(e, ERR_USAGE, "'%.*s' names no bucket of NATS: letters, digits, - and _, at most 63", SLICE_ARGS(slice_sub(store->target.text, 0, 100)));
-		return err_hint(e, "nats://HOST[:PORT]/BUCKET");
-	}
 	memcpy(s->bucket, path.ptr, path.len);
 	if (!link__server_init(&s->server, store, e))
 		return false;
@@ -412,6 +416,7 @@ static void nats_close(struct link_store *store)
 const struct link_store_ops link__nats_ops = {
 	.store_size = sizeof(struct nats_store),
 	.part_size = sizeof(struct nats_part),
+	.check = nats_check,
 	.open = nats_open,
 	.close = nats_close,
 	.part_open = nats_part_open,

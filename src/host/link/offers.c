@@ -134,16 +134,25 @@ static bool offer(struct offering *o, const struct comp_import *p, const struct 
 	return true;
 }
 
+bool link_store_serves(struct slice interface, struct slice link, struct err *e)
+{
+	if (face_of(interface))
+		return true;
+	err_set(e, ERR_LINK, "cannot link: the link %.*s is a store, and %.*s is nothing that a store serves", SLICE_ARGS(link), SLICE_ARGS(slice_sub(interface, 0, 100)));
+	return err_hint(e, "a store is for wasi:keyvalue and Spin's key-value; component:NAME, or a link of type component, stands behind any interface");
+}
+
 // An import of whatever interface, where its row says who else serves it. *ret_taken: it does. An offer by the import's own name goes before any other.
-static bool offer_other(struct offering *o, const struct comp_import *p, struct slice label, struct slice name, bool *ret_taken)
+static bool offer_other(struct offering *o, const struct comp_import *p, struct slice label, struct slice name, bool deny_rest, bool *ret_taken)
 {
 	const char *rule;
 	const struct link_row *row = best_row(o, label, name, &rule);
 	struct seam_offer *to = &o->list[o->n];
 	struct slice text;
-	*ret_taken = row && row->offer && (p->n_funcs || p->n_resources);  // types alone need nobody
+	bool needs_one = p->n_funcs || p->n_resources;  // types alone need nobody
+	*ret_taken = row && row->offer && needs_one;
 	if (!*ret_taken)
-		return true;
+		return !row || !row->link || !needs_one || deny_rest || link_store_serves(name, row->link->name, o->e);
 	if (!slice_dup(o->arena, p->name, &text))
 		return err_nomem(o->e);
 	*to = (struct seam_offer){.label = (const char *)text.ptr};
@@ -170,7 +179,7 @@ bool link_offers(struct arena *a, const struct comp_component *comp, const struc
 		struct slice name = implements.len ? implements : p->name;
 		struct slice label = implements.len ? p->name : slice_of("", 0);
 		bool taken = false;
-		if (p->kind == COMP_EXTERN_INSTANCE && !offer_other(&o, p, label, name, &taken))
+		if (p->kind == COMP_EXTERN_INSTANCE && !offer_other(&o, p, label, name, deny_rest, &taken))
 			return false;
 		const struct link_faces_row *f = p->kind == COMP_EXTERN_INSTANCE && !taken ? face_of(name) : NULL;
 		if (f && !offer(&o, p, f, label, name, deny_rest))

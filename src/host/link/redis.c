@@ -692,16 +692,20 @@ static void redis_part_close(struct link_part *part)
 	VEC_FREE(&p->keys);
 }
 
+static bool redis_check(const struct link_target *t, struct err *e)
+{
+	uint64_t database;
+	if (!t->path.len || slice_parse_u64(t->path, DATABASES_MAX, &database))
+		return true;
+	err_set(e, ERR_USAGE, "'%.*s' is no number of a database of Redis", SLICE_ARGS(slice_sub(t->path, 0, 60)));
+	return err_hint(e, "redis://HOST[:PORT]/0");
+}
+
 static bool redis_open(struct link_store *store, struct err *e)
 {
 	struct redis_store *s = CONTAINER_OF(store, struct redis_store, s);
-	const struct link_target *t = &store->target;
 	uint64_t database = 0;
-	if (t->path.len && !slice_parse_u64(t->path, DATABASES_MAX, &database)) {
-		err_set(e, ERR_USAGE, "'%.*s' is no number of a database of Redis", SLICE_ARGS(slice_sub(t->path, 0, 60)));
-		return err_hint(e, "redis://HOST[:PORT]/0");
-	}
-	if (database)
+	if (slice_parse_u64(store->target.path, DATABASES_MAX, &database) && database)
 		snprintf(s->database, sizeof s->database, "%llu", (unsigned long long)database);
 	return link__server_init(&s->server, store, e);
 }
@@ -718,6 +722,7 @@ static void redis_close(struct link_store *store)
 const struct link_store_ops link__redis_ops = {
 	.store_size = sizeof(struct redis_store),
 	.part_size = sizeof(struct redis_part),
+	.check = redis_check,
 	.open = redis_open,
 	.close = redis_close,
 	.part_open = redis_part_open,

@@ -93,6 +93,7 @@ struct link_part {
 };
 struct link_store_ops {
 	size_t store_size, part_size;  // of the structs that embed link_store and link_part first; made zeroed by the core
+	bool (*check)(const struct link_target *t, struct err *e);  // can it be a target of this type? USAGE. NULL: what the syntax lets pass
 	// On the main thread. Opens nothing that blocks: the first operation finds out whether anybody is there.
 	bool (*open)(struct link_store *s, struct err *e);
 	// On the main thread, when its parts are closed. true: what its threads do for it ends meanwhile, and link__store_left is called when `close` has nothing more to

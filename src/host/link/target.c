@@ -257,14 +257,28 @@ bool link_target_make(struct arena *a, struct slice type, struct slice url, stru
 	return true;
 }
 
+bool link_target_check(const struct link_target *t, struct err *e)
+{
+	return !t->provider || !t->provider->ops->check || t->provider->ops->check(t, e);
+}
+
+void link_target_put_key(const struct link_target *t, struct buf *b)
+{
+	const struct link_provider *p = t->provider;
+	buf_printf(b, "%s\n%.*s\n%.*s\n%u\n", p ? p->type : "", SLICE_ARGS(t->name), SLICE_ARGS(t->host), p && !t->port ? p->port : t->port);
+	if (p && p->by_user)
+		buf_put_slice(b, t->user);
+	buf_put_byte(b, '\n');
+	buf_put_slice(b, p && !t->path.len ? slice_str(p->path) : t->path);
+}
+
 bool link_target_same(const struct link_target *a, const struct link_target *b)
 {
-	const struct link_provider *p = a->provider;
-	if (a->kind != b->kind || p != b->provider || !slice_eq(a->name, b->name))
-		return false;
-	if (!p)
-		return true;
-	struct slice none = slice_str(p->path);
-	return slice_eq(a->host, b->host) && (a->port ? a->port : p->port) == (b->port ? b->port : p->port) && (!p->by_user || slice_eq(a->user, b->user)) &&
-		slice_eq(a->path.len ? a->path : none, b->path.len ? b->path : none);
+	struct buf x = {0}, y = {0};
+	link_target_put_key(a, &x);
+	link_target_put_key(b, &y);
+	bool same = a->kind == b->kind && !x.failed && !y.failed && slice_eq(buf_view(&x), buf_view(&y));
+	buf_release(&x);
+	buf_release(&y);
+	return same;
 }

@@ -341,6 +341,12 @@ static bool has_the_same_provider(void *ctx, const struct wit_resource *r)
 	return s->other->provider == s->binding->provider || s->binding->provider->ops->takes_others;
 }
 
+// The link that leads to it, or what it calls itself.
+static const char *who_serves(const struct seam_binding *b)
+{
+	return b->link ? b->link : b->provider->ops->name;
+}
+
 static bool check_sharing(struct linker *k, const struct seam_table *t)
 {
 	for (uint32_t i = 0; i < k->plan->nhost_funcs; i++) {
@@ -349,8 +355,8 @@ static bool check_sharing(struct linker *k, const struct seam_table *t)
 		if (wit_type_each_resource(&type->params, has_the_same_provider, &s) &&
 			(!type->result || wit_type_each_resource(type->result, has_the_same_provider, &s)))
 			continue;
-		err_set(k->e, ERR_LINK, "cannot link: %s is served by %s and %s by %s, but they share resources", s.binding->interface->name,
-			s.binding->provider->ops->name, s.other->interface->name, s.other->provider->ops->name);
+		err_set(k->e, ERR_LINK, "cannot link: %s is served by %s and %s by %s, but they share resources", s.binding->interface->name, who_serves(s.binding),
+			s.other->interface->name, who_serves(s.other));
 		return err_hint(k->e, "one provider serves both");
 	}
 	return true;

@@ -301,6 +301,9 @@ typedef bool app_read_fn(void *ctx, struct arena *a, const char *path, size_t ma
 typedef const char *app_env_fn(void *ctx, const char *name);
 // Is the text something that the rooms above take? Sets USAGE. NULL: nobody asks.
 typedef bool app_check_fn(void *ctx, struct slice text, struct err *e);
+// The same text, in the arena, of all links that lead to one place. A false is no error: it isn't known. NULL: nobody asks.
+struct app_link;
+typedef bool app_place_fn(void *ctx, struct arena *a, const struct app_link *l, struct slice *ret);
 struct app_inputs {
 	const char *profile;       // --profile; NULL: none
 	const char *const *sets;   // --set NAME=VALUE, NAME=@FILE; each name once
@@ -315,8 +318,9 @@ struct app_inputs {
 	app_read_fn *read;         // @FILE, credentials
 	// The one name of the folder that the manifest lies in, with a slash at its end: by it relative paths of two manifests are compared. NULL: as `path` has it.
 	const char *root;
-	// Of [http] address; network; private and trust_proxy; listen.
-	app_check_fn *check_address, *check_network, *check_range, *check_listen;
+	// Of [http] address; network; private and trust_proxy; listen; a route, its host; the name of a field; a time zone.
+	app_check_fn *check_address, *check_network, *check_range, *check_listen, *check_route, *check_host, *check_field, *check_timezone;
+	app_place_fn *store_place;  // of a link to a store
 };
 // Loads a manifest: spin.toml where it says spin_manifest_version, else tenon.toml. `path` names it and is where relative paths begin.
 NODISCARD bool app_load(struct arena *a, struct slice source, const char *path, const struct app_inputs *in, struct app **ret, struct err *e);
@@ -396,6 +400,11 @@ struct app_edit {
 // The first table that `live` changes and that the manifest says otherwise now than before, and otherwise than what is in force. All three as app_print has them.
 NODISCARD bool app_live_edited(struct arena *a, struct slice live, struct slice before, struct slice now, struct slice in_force, struct app_edit *ret,
 	struct err *e);
+// The first table that `live` changes a part of, and that the manifest had before and has no more (`now` says so): there is nothing that could be laid over. The
+// texts as above.
+NODISCARD bool app_live_lost(struct arena *a, struct slice live, struct slice before, struct slice now, struct app_edit *ret, struct err *e);
+// `live`, which says all of [kind.name] then: what `before` does, with its own changes over that. In the arena. USAGE, LIMIT.
+NODISCARD bool app_live_keep(struct arena *a, struct slice live, struct slice before, const char *kind, const char *name, struct slice *ret, struct err *e);
 
 // ---- what imports are bound to -------------------------------------------------------------------------------------------------------------
 

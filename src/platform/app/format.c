@@ -138,10 +138,24 @@ static bool fits(enum app__format f, struct slice s)
 // What the rooms above have a parser for.
 static app_check_fn *asked(const struct app__load *l, enum app__format f)
 {
-	return f == APP__FORMAT_address ? l->in->check_address : f == APP__FORMAT_network ? l->in->check_network
-		: f == APP__FORMAT_range                                                      ? l->in->check_range
-		: f == APP__FORMAT_listen                                                     ? l->in->check_listen
-																					  : NULL;
+	switch (f) {
+	case APP__FORMAT_address:
+		return l->in->check_address;
+	case APP__FORMAT_network:
+		return l->in->check_network;
+	case APP__FORMAT_range:
+		return l->in->check_range;
+	case APP__FORMAT_listen:
+		return l->in->check_listen;
+	case APP__FORMAT_host:
+		return l->in->check_host;
+	case APP__FORMAT_header:
+		return l->in->check_field;
+	case APP__FORMAT_timezone:
+		return l->in->check_timezone;
+	default:
+		return NULL;
+	}
 }
 
 // What the file says of it, without a password.

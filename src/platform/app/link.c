@@ -103,6 +103,15 @@ static bool check_link(struct app__load *l, struct app_link *k)
 	return app__resolve_path(l, &k->path, &k->file) && app__find_component(l, &k->component, &k->target);
 }
 
+static const char *place_of(struct app__load *l, const struct app_link *k)
+{
+	struct slice place;
+	if (l->in->store_place && l->in->store_place(l->in->ctx, l->arena, k, &place))
+		return (const char *)place.ptr;
+	return k->url.text ? k->url.text : k->type.value == APP_LINK_MEMORY ? "memory:"
+																		: k->file;
+}
+
 // Two links to the same store: what is written by one is seen by the other.
 static bool note_shared(struct app__load *l)
 {
@@ -110,11 +119,10 @@ static bool note_shared(struct app__load *l)
 	map_init(&seen, l->arena);
 	for (uint32_t i = 0; i < l->app->links.n; i++) {
 		const struct app_link *k = &l->app->links.list[i];
-		const char *where = k->url.text ? k->url.text : k->type.value == APP_LINK_MEMORY ? "memory:"
-																						 : k->file;
+		const char *where = app_link_is_store(k) ? place_of(l, k) : NULL;
 		bool nomem = false;
 		uintptr_t other = 0;
-		if (!where || !app_link_is_store(k))
+		if (!where)
 			continue;
 		const char *key = app__format_text(l, "%llu\n%s\n%s", (unsigned long long)k->type.value, where, k->name_space.text ? k->name_space.text : "\n");
 		if (!key)

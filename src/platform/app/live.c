@@ -233,6 +233,17 @@ static bool put_one(struct arena *a, const struct toml *root, struct slice kind,
 	return ok;
 }
 
+static bool put_table_name(struct arena *a, struct slice kind, struct slice name, const char **ret)
+{
+	struct buf b = {0};
+	struct slice text;
+	buf_printf(&b, "%.*s.%.*s", SLICE_ARGS(kind), SLICE_ARGS(name));
+	bool ok = !b.failed && slice_dup(a, buf_view(&b), &text);
+	buf_release(&b);
+	*ret = ok ? (const char *)text.ptr : NULL;
+	return ok;
+}
+
 static bool is_edited(struct arena *a, struct toml *const root[3], struct slice kind, struct slice name, struct app_edit *ret, bool *ret_is)
 {
 	const char *before;
@@ -255,13 +266,48 @@ bool app_live_edited(struct arena *a, struct slice live, struct slice before, st
 				return err_nomem(e);
 			if (!is)
 				continue;
-			struct buf b = {0};
-			struct slice text;
-			buf_printf(&b, "%.*s.%.*s", SLICE_ARGS(kind->key), SLICE_ARGS(x->key));
-			bool ok = !b.failed && slice_dup(a, buf_view(&b), &text);
-			buf_release(&b);
-			ret->table = ok ? (const char *)text.ptr : NULL;
-			return ok || err_nomem(e);
+			return put_table_name(a, kind->key, x->key, &ret->table) || err_nomem(e);
 		}
 	return true;
+}
+
+// What [kind.name] of `before` says with what `changes` says of it.
+static bool put_changed(struct arena *a, const struct toml *before, const struct toml *changes, struct slice kind, struct slice name, const char **ret)
+{
+	struct toml *old = find(before, kind, name);
+	return lay_over(a, old, find(changes, kind, name)) && put_one(a, before, kind, name, ret);
+}
+
+// A link that leads elsewhere since: what its type takes is there.
+static bool is_whole(const struct toml *t)
+{
+	return toml_get_str(t, "type");
+}
+
+bool app_live_lost(struct arena *a, struct slice live, struct slice before, struct slice now, struct app_edit *ret, struct err *e)
+{
+	struct toml *changes, *old, *new;
+	*ret = (struct app_edit){0};
+	if (!parse(a, live, &changes, e) || !parse(a, before, &old, e) || !parse(a, now, &new, e))
+		return false;
+	for (const struct toml *kind = changes->first; kind; kind = kind->next)
+		for (const struct toml *x = kind->kind == TOML_TABLE ? kind->first : NULL; x; x = x->next) {
+			const struct toml *had = find(old, kind->key, x->key);
+			if (x->kind != TOML_TABLE || is_whole(x) || !had || had->kind != TOML_TABLE || find(new, kind->key, x->key))
+				continue;
+			struct toml *rest = table_new(a, x->key);
+			if (!rest || !put_changed(a, old, changes, kind->key, x->key, &ret->in_force) || !put_between(a, rest, x, had))
+				return err_nomem(e);
+			if (!rest->first)
+				continue;  // they say all of it
+			ret->now = "nothing";
+			return put_table_name(a, kind->key, x->key, &ret->table) || err_nomem(e);
+		}
+	return true;
+}
+
+bool app_live_keep(struct arena *a, struct slice live, struct slice before, const char *kind, const char *name, struct slice *ret, struct err *e)
+{
+	struct slice whole;
+	return app_live_take(a, slice_of("", 0), before, kind, name, &whole, e) && app_live_add(a, whole, live, ret, e);
 }

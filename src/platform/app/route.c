@@ -179,6 +179,12 @@ static bool lower_host(struct app__load *l, struct app_route *r)
 	return true;
 }
 
+// What else a path of a request can't be, the rooms above know.
+static bool ask_for(struct app__load *l, const struct app_route *r)
+{
+	return !l->in->check_route || l->in->check_route(l->in->ctx, slice_str(r->route.text), l->e) || app__at(l, r->route.at);
+}
+
 bool app__check_routes(struct app__load *l)
 {
 	struct map seen;
@@ -187,7 +193,7 @@ bool app__check_routes(struct app__load *l)
 		struct app_route *r = UNCONST(&l->app->triggers.http.list[i]);
 		if (r->is_private.value)
 			continue;
-		if (!lower_host(l, r) || !parse_route(l, r) || !check_duplicate(l, &seen, i))
+		if (!lower_host(l, r) || !parse_route(l, r) || !ask_for(l, r) || !check_duplicate(l, &seen, i))
 			return false;
 	}
 	return true;

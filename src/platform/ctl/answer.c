@@ -138,6 +138,17 @@ bool ctl__request_query(struct ctl_request *r, const char *name, struct slice *r
 	return false;
 }
 
+bool ctl__request_flag(struct ctl_request *r, const char *name, bool *ret, struct err *e)
+{
+	struct slice text;
+	if (!ctl__request_query(r, name, &text))
+		return true;
+	if (!slice_eq_str(text, "true") && !slice_eq_str(text, "false"))
+		return err_set(e, ERR_USAGE, "%s is true or false", name);
+	*ret = slice_eq_str(text, "true");
+	return true;
+}
+
 struct slice ctl__request_field(const struct ctl_request *r, const char *name)
 {
 	const struct http_request *q = http_exchange_request(r->x);

@@ -43,6 +43,8 @@ void ctl__request_read(struct ctl_request *r, void (*on_body)(struct ctl_request
 void ctl__request_go_on(void *request);
 // The value of a name in the query, decoded; false: it has none.
 bool ctl__request_query(struct ctl_request *r, const char *name, struct slice *ret);
+// The same of one that is true or false: another value is USAGE, without one *ret stays.
+NODISCARD bool ctl__request_flag(struct ctl_request *r, const char *name, bool *ret, struct err *e);
 // A field of the head; empty: there is none.
 struct slice ctl__request_field(const struct ctl_request *r, const char *name);
 // %XX decoded; false: it is no such text.

@@ -62,21 +62,21 @@ void ctl__app_leave(struct ctl_app *app)
 
 bool ctl__stream_begin(struct ctl_request *r)
 {
-	struct slice after = ctl__request_field(r, "last-event-id"), follow;
-	if ((after.len || ctl__request_query(r, "after", &after)) && !slice_parse_u64(after, UINT64_MAX - 1, &r->cursor)) {
-		struct err e;
-		err_clear(&e);
+	struct slice after = ctl__request_field(r, "last-event-id");
+	bool follow = true;
+	struct err e;
+	err_clear(&e);
+	if ((after.len || ctl__request_query(r, "after", &after)) && !slice_parse_u64(after, UINT64_MAX - 1, &r->cursor))
 		err_set(&e, ERR_USAGE, "an event's id is a number");
+	if (e.code != ERR_NONE || !ctl__request_flag(r, "follow", &follow, &e)) {
 		ctl__answer_error(r, 400, &e);
 		return false;
 	}
-	if (ctl__request_query(r, "follow", &follow) && slice_eq_str(follow, "false"))
+	if (!follow)
 		r->params[1] = SLICE_LIT("ends");
 	r->follows = !r->params[1].len;
 	if (ctl__wait(r, UINT64_MAX))
 		return true;
-	struct err e;
-	err_clear(&e);
 	err_set(&e, ERR_LIMIT, "%d clients follow what happens here already", CTL_STREAMS_GO_ON);
 	err_hint(&e, "end one of them, or ask with ?follow=false");
 	ctl__answer_error(r, 429, &e);

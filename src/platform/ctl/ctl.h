@@ -128,6 +128,11 @@ enum ctl_edited { CTL_EDITED_REFUSED, CTL_EDITED_MANIFEST, CTL_EDITED_LIVE };
 // both values (USAGE), or `how` says which of them counts. Both texts as app_print has them; in_force: with the live changes. *ret_changed: they are others now,
 // and the app is to be loaded again.
 NODISCARD bool ctl_state_settle(struct ctl_state *s, struct slice manifest, struct slice in_force, enum ctl_edited how, bool *ret_changed, struct err *e);
+// Before that, and before it is loaded with the live changes: those of a part of a table that the manifest has no more. Refused with both values (USAGE), or, by
+// `how`, nothing is left of them, or all that was in force of the table is laid over.
+NODISCARD bool ctl_state_settle_lost(struct ctl_state *s, struct slice manifest, enum ctl_edited how, struct err *e);
+// From here on there is no live change.
+NODISCARD bool ctl_state_drop_live(struct ctl_state *s, struct err *e);
 // From here on this manifest (as app_print has it, without live changes) is what live changes are laid over: the first release, or one more where it is another
 // one than before, or lies in another folder (as app.root). ENV.
 NODISCARD bool ctl_state_begin(struct ctl_state *s, struct slice manifest, struct slice folder, struct err *e);

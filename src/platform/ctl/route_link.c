@@ -34,8 +34,8 @@ bool ctl_link_target(struct arena *a, const struct app_link *l, struct link_targ
 	char *folder = realpath(".", NULL);
 	struct buf b = {0};
 	bool printed = (folder || err_set_errno(e, errno, "the current folder")) && (print_target(l, &b) || err_nomem(e));
-	bool ok = printed && link_target_parse(a, buf_view(&b), slice_str(folder), ret, e);
-	if (printed && !ok && e->code == ERR_USAGE && l->url.is_secret) {  // what is wrong would be told
+	bool ok = printed && link_target_parse(a, buf_view(&b), slice_str(folder), ret, e) && link_target_check(ret, e);
+	if (printed && !ok && e && e->code == ERR_USAGE && l->url.is_secret) {  // what is wrong would be told
 		struct buf shown = {0};
 		app_put_text(&shown, &l->url);
 		err_clear(e);

@@ -103,6 +103,8 @@ bool ctl__body_has_only(struct ctl_request *r, const struct ctl_member *members)
 			err_set(&e, ERR_USAGE, "a change of that kind has no '%.*s'", SLICE_ARGS(slice_sub(m->name, 0, 64)));
 		else if (!is_of_kind(m, of->kind))
 			err_set(&e, ERR_USAGE, "%s is %s", of->name, kinds[of->kind]);
+		else if (m->kind == JSON_STRING && slice_find(m->text, 0) < m->text.len)
+			err_set(&e, ERR_USAGE, "%s has a zero byte in it", of->name);
 	}
 	if (e.code != ERR_NONE)
 		ctl__answer_error(r, 400, &e);
@@ -127,7 +129,8 @@ struct ctl_op *ctl__op_of(struct ctl_request *r)
 // The head's conditions. false: one of them is none.
 static bool read_conditions(struct ctl_request *r, struct ctl_ask *ask, char key[128], struct err *e)
 {
-	struct slice match = ctl__request_field(r, "if-match"), id = ctl__request_field(r, "idempotency-key"), queue;
+	struct slice match = ctl__request_field(r, "if-match"), id = ctl__request_field(r, "idempotency-key");
+	bool queue = true;
 	if (match.len >= 2 && match.ptr[0] == '"' && match.ptr[match.len - 1] == '"')
 		match = slice_sub(match, 1, match.len - 2);
 	ask->has_release = match.len > 0;
@@ -137,7 +140,9 @@ static bool read_conditions(struct ctl_request *r, struct ctl_ask *ask, char key
 		return err_set(e, ERR_USAGE, "an Idempotency-Key has at most 127 bytes");
 	snprintf(key, 128, "%.*s", SLICE_ARGS(id));
 	ask->key = key;
-	ask->no_wait = ctl__request_query(r, "queue", &queue) && slice_eq_str(queue, "false");
+	if (!ctl__request_flag(r, "queue", &queue, e))
+		return false;
+	ask->no_wait = !queue;
 	return true;
 }
 

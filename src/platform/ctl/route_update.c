@@ -428,12 +428,6 @@ static bool percent_of(struct ctl_request *r, unsigned *ret, struct err *e)
 	return true;
 }
 
-static bool is_asked(struct ctl_request *r, const char *name)
-{
-	struct slice text;
-	return ctl__request_query(r, name, &text) && slice_eq_str(text, "true");
-}
-
 void ctl__route_update(struct ctl_request *r)
 {
 	struct err e = {0};
@@ -443,9 +437,7 @@ void ctl__route_update(struct ctl_request *r)
 		return;
 	ctl__request_query(r, "name", &name);
 	struct update *u = update_new(op, UPDATE, r->params[1], "update", name);
-	if (u && percent_of(r, &u->percent, &e)) {
-		u->dry_run = is_asked(r, "dry_run");
-		u->accept = is_asked(r, "accept");
+	if (u && percent_of(r, &u->percent, &e) && ctl__request_flag(r, "dry_run", &u->dry_run, &e) && ctl__request_flag(r, "accept", &u->accept, &e)) {
 		u->bytes = r->upload;
 		r->upload = NULL;
 		if (u->bytes && !ctl__upload_size(u->bytes))
@@ -474,7 +466,8 @@ void ctl__route_update_tried(struct ctl_request *r)
 			return;
 		ctl__request_query(r, "percent", &percent);
 		struct update *u = update_new(op, (enum kind)k, r->params[1], words[k], percent);
-		if (is_asked(r, "dry_run"))
+		bool dry_run = false;
+		if (u && ctl__request_flag(r, "dry_run", &dry_run, &e) && dry_run)
 			err_set(&e, ERR_USAGE, "dry_run is of another version's bytes");
 		if (u && e.code == ERR_NONE && percent_of(r, &u->percent, &e))
 			ctl__op_ask(r, op, op->what);
@@ -517,9 +510,7 @@ static bool put_scale(struct ctl_request *r, struct buf *b, struct err *e)
 
 static void ask_edit(struct ctl_request *r, struct ctl_op *op, struct update *u, struct buf *text, struct err *e)
 {
-	if (u)
-		u->dry_run = is_asked(r, "dry_run");
-	if (u && e->code == ERR_NONE && !text->failed && slice_dup(&op->arena, buf_view(text), &u->text))
+	if (u && e->code == ERR_NONE && ctl__request_flag(r, "dry_run", &u->dry_run, e) && !text->failed && slice_dup(&op->arena, buf_view(text), &u->text))
 		ctl__op_ask(r, op, op->what);
 	else
 		fail(r, op, e);

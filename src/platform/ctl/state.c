@@ -618,13 +618,21 @@ static bool refuse_edit(const struct app_edit *edit, struct err *e)
 	return err_hint(e, "--live goes on with what was in force, --manifest with what the manifest says");
 }
 
-// "link.store": the table of that name.
-static bool forget_live(struct arena *a, const char *table, struct slice *live, struct err *e)
+// Of "link.store", the table of that name, what `live` is to say: nothing of its own, or all that was in force (`before`: the manifest then).
+static bool decide(struct arena *a, const char *table, enum ctl_edited how, struct slice before, struct slice *live, struct err *e)
 {
 	char kind[64];
 	size_t dot = slice_find(slice_str(table), '.');
 	snprintf(kind, sizeof kind, "%.*s", (int)min_u64(dot, sizeof kind - 1), table);
-	return app_live_take(a, *live, slice_of("", 0), kind, table + dot + 1, live, e);
+	return how == CTL_EDITED_LIVE ? app_live_keep(a, *live, before, kind, table + dot + 1, live, e)
+								  : app_live_take(a, *live, slice_of("", 0), kind, table + dot + 1, live, e);
+}
+
+static bool settle_as(struct ctl_state *s, struct slice live, struct err *e)
+{
+	bool ok = own(live, &s->settled, e);
+	s->has_settled |= ok;
+	return ok;
 }
 
 bool ctl_state_settle(struct ctl_state *s, struct slice manifest, struct slice in_force, enum ctl_edited how, bool *ret_changed, struct err *e)
@@ -641,15 +649,36 @@ bool ctl_state_settle(struct ctl_state *s, struct slice manifest, struct slice i
 		ok = app_live_edited(&a, live, manifest_text(s->manifest), manifest, in_force, &edit, e);
 		if (!ok || !edit.table)
 			break;
-		ok = how == CTL_EDITED_REFUSED ? refuse_edit(&edit, e) : forget_live(&a, edit.table, &live, e);
+		ok = how == CTL_EDITED_REFUSED ? refuse_edit(&edit, e) : decide(&a, edit.table, how, slice_of("", 0), &live, e);
 		*ret_changed = ok;
 	}
-	if (ok && *ret_changed) {
-		ok = own(live, &s->settled, e);
-		s->has_settled = ok;
-	}
+	ok = ok && (!*ret_changed || settle_as(s, live, e));
 	arena_release(&a);
 	return ok;
+}
+
+bool ctl_state_settle_lost(struct ctl_state *s, struct slice manifest, enum ctl_edited how, struct err *e)
+{
+	struct slice live = ctl_state_live(s), before = manifest_text(s->manifest);
+	struct app_edit edit = {.table = ""};
+	struct arena a;
+	bool ok = true, changed = false;
+	arena_init(&a, 256 << 20);
+	while (ok && edit.table) {
+		ok = app_live_lost(&a, live, before, manifest, &edit, e);
+		if (!ok || !edit.table)
+			break;
+		ok = how == CTL_EDITED_REFUSED ? refuse_edit(&edit, e) : decide(&a, edit.table, how, before, &live, e);
+		changed |= ok;
+	}
+	ok = ok && (!changed || settle_as(s, live, e));
+	arena_release(&a);
+	return ok;
+}
+
+bool ctl_state_drop_live(struct ctl_state *s, struct err *e)
+{
+	return settle_as(s, slice_of("", 0), e);
 }
 
 bool ctl__manifest_is(const struct ctl_state *s, const struct ctl__manifest *m, struct slice text, struct slice folder)

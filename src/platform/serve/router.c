@@ -268,15 +268,23 @@ static bool copy_config(struct arena *a, const struct serve_route_config **confi
 
 // ---- made --------------------------------------------------------------------------------------------------------------------------------
 
-static bool check_host(const struct serve_route_config *c, struct err *e)
+bool serve_check_host(const char *text, struct err *e)
 {
 	struct slice host, port;
-	if (!c->host)
+	if (http_authority_is_valid(slice_str(text), &host, &port) && host.len && port.len == 0)
 		return true;
-	if (http_authority_is_valid(slice_str(c->host), &host, &port) && host.len && port.len == 0)
-		return true;
-	err_set(e, ERR_USAGE, "the route '%.200s': '%.200s' is no host", c->pattern, c->host);
+	err_set(e, ERR_USAGE, "'%.200s' is no host", text);
 	return err_hint(e, "a host has no port and no scheme, as shop.example");
+}
+
+bool serve_check_pattern(const char *pattern, struct err *e)
+{
+	return check_pattern(&(struct serve_route_config){.pattern = pattern}, e);
+}
+
+static bool check_host(const struct serve_route_config *c, struct err *e)
+{
+	return !c->host || serve_check_host(c->host, e) || err_note(e, "the route '%.200s'", c->pattern);
 }
 
 static bool check_methods(const struct serve_route_config *c, struct err *e)

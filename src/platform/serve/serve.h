@@ -153,6 +153,9 @@ struct serve_trigger_config {
 	void (*ran)(void *user, const char *id, int64_t at);
 	void *user;
 };
+// Can a route have such a pattern, and such a host? ERR_USAGE.
+NODISCARD bool serve_check_pattern(const char *pattern, struct err *e);
+NODISCARD bool serve_check_host(const char *host, struct err *e);
 // Is there such a zone? ERR_USAGE.
 NODISCARD bool serve_check_timezone(const char *name, struct err *e);
 // Components that belong together, the routes to them, and what else calls them.
@@ -426,6 +429,8 @@ int serve_invoke(const struct serve_config *c, const char *invoke, struct serve_
 bool serve_file_has_world(int fd);
 // Is the file the one of that SHA-256 (64 hexadecimal digits)? ERR_INVALID, with both: it is not. `path`: what it is called.
 NODISCARD bool serve_check_sha256(const char *path, struct slice file, const char *pinned, struct err *e);
+// May many calls be in an instance of it at once (policy concurrent)? ERR_LINK: what it exports is synchronous.
+NODISCARD bool serve_check_concurrent(const struct comp_component *comp, struct err *e);
 // Runs the command that a component exports (wasi:cli/run). Returns the exit status.
 int serve_command(const struct serve_config *c, struct serve_outcome *ret, struct err *e);
 // What stands behind an import: an interface, and who has it. NULL: nothing does.

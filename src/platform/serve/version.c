@@ -253,9 +253,9 @@ bool serve__version_find_handler(struct serve_version *v, struct err *e)
 	return wasi_http_incoming_handler_bind(d->comp, d->link, &v->handler, e);
 }
 
-static bool exports_async(const struct serve_version *v)
+static bool exports_async(const struct comp_component *comp)
 {
-	const struct comp_plan *plan = &v->deployment.comp->plan;
+	const struct comp_plan *plan = &comp->plan;
 	for (uint32_t i = 0; i < plan->nexport_funcs; i++)
 		if (plan->export_funcs[i].type->is_async)
 			return true;
@@ -263,11 +263,12 @@ static bool exports_async(const struct serve_version *v)
 }
 
 // A synchronous export is made for one call at a time.
-static bool may_be_concurrent(const struct serve_version *v, struct err *e)
+bool serve_check_concurrent(const struct comp_component *comp, struct err *e)
 {
-	if (v->config->policy != SERVE_CONCURRENT || (v->answers ? v->is_3 : exports_async(v)))
+	bool is_3 = seam_export_is_there(comp, &wasi_http3_handler_interface), answers = is_3 || seam_export_is_there(comp, &wasi_http_incoming_handler_interface);
+	if (answers ? is_3 : exports_async(comp))
 		return true;
-	if (!v->answers) {
+	if (!answers) {
 		err_set(e, ERR_LINK, "cannot link: policy concurrent is for components with async exports, and this one has none");
 		return err_hint(e, "choose policy fresh, reuse or keep");
 	}
@@ -372,7 +373,7 @@ bool serve__version_load(struct serve_version *v, struct err *e)
 {
 	const struct serve_service_config *c = v->config;
 	if (!has_handles(&c->limits, e) || !serve__deployment_load(&v->deployment, c, v->process->config, e) || !serve__version_find_handler(v, e) ||
-		!may_be_concurrent(v, e) || !find_run(v, e))
+		!(v->config->policy != SERVE_CONCURRENT || serve_check_concurrent(v->deployment.comp, e)) || !find_run(v, e))
 		return false;
 	v->deployment.wasi.process = &v->process->wasi;
 	return true;

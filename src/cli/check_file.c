@@ -69,6 +69,10 @@ bool cli_check_head(const char *path, struct slice head, bool modules_too, struc
 			err_set(e, ERR_MALFORMED, "'%s' is %s", path, not_wasm[i].what);
 			return err_hint(e, "%s", not_wasm[i].hint);
 		}
+	if (!slice_starts_with(head, SLICE_LIT("\0asm"))) {
+		err_set(e, ERR_MALFORMED, "'%s' is not WebAssembly", path);
+		return err_hint(e, "a component begins with the bytes 00 61 73 6d 0d 00 01 00");
+	}
 	return true;  // the decoder says what is wrong with it, and where
 }
 

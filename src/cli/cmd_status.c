@@ -86,6 +86,14 @@ static void put_tried(struct buf *b, const struct json *app, struct slice compon
 			SLICE_ARGS(slice_sub(json_text(tried, "sha256"), 0, 12)));
 }
 
+// Of no request of its own.
+static void put_inner(struct buf *b, const struct json *component)
+{
+	uint64_t n = json_number(component, "inner_calls", 0);
+	if (n)
+		buf_printf(b, "    called %llu times by triggers and other components\n", (unsigned long long)n);
+}
+
 // Its last update, while its thresholds may take it back.
 static void put_watched(struct buf *b, const struct json *component)
 {
@@ -108,6 +116,7 @@ static void put_app(struct buf *b, const struct json *app)
 		buf_printf(b, "  %-18s %-7s %9s %7s %6s%8s%8s%9s\n", "component", "policy", "requests", "errors", "now", "p50", "p99", "memory");
 	for (const struct json *f = components ? components->first : NULL; f; f = f->next) {
 		put_component(b, f);
+		put_inner(b, f);
 		put_watched(b, f);
 		put_tried(b, app, json_text(f, "component"));
 	}

@@ -257,6 +257,8 @@ def a_component_has_cpu_time_of_its_own_and_meters():
         check(re.search(rf"tenon_inner_calls_total{{tenant=\"default\",{own} 2\n", page), page)
         spent = float(re.search(rf"tenon_guest_cpu_seconds_total{{tenant=\"default\",{own} (\S+)\n", page).group(1))
         check(0.3 < spent < 20, f"{spent} s of CPU")
+        said = subprocess.run([str(config.tenon), "status", "shop"], capture_output=True, timeout=120, text=True).stdout
+        check("called 2 times by triggers and other components" in said, said)
         check(re.search(r'tenon_traps_total\{tenant="default",app="shop",component="ops",kind="cpu_budget"\} 2\n', page), page)
 
 

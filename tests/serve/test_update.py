@@ -429,3 +429,17 @@ def where_nothing_is_kept_of_what_runs_a_value_is_refused_instead_of_other_bytes
         app.tenon("apply", top)
         app.tenon("set", "greeting=a")
         app.must_say(HELLO)
+
+
+def what_is_wrong_with_an_update_is_told_of_the_file_that_was_given():
+    with Folder() as top, _App(top, "", '[link.store]\ntype = "memory"\n') as app:
+        none, cut = Path(top) / "none.wasm", Path(top) / "cut.wasm"
+        none.write_text("hello\n")
+        cut.write_bytes(HELLO.read_bytes()[:-100])
+        said = app.tenon("update", "api", none, status=3)
+        check(f"'{none}' is not WebAssembly" in said and "hint: " in said, said)
+        said = app.tenon("update", "api", cut, status=6)
+        check(f"in: '{cut}'" in said and "blobs" not in said, said)
+        said = app.tenon("link", "@store", "redis://127.0.0.1:1/0", status=6)
+        check("the connection was refused" in said and "hint: the target must answer" in said, said)
+        app.must_say(HELLO)

@@ -318,8 +318,10 @@ static enum phase checked(struct link_move *m)
 	uint32_t missing = 0;
 	for (unsigned i = 0; i < m->n_links; i++)
 		missing |= m->links[i]->needs & ~m->op.ret_caps;
-	if (!was_ok(m, "check"))
+	if (!was_ok(m, "check")) {
+		err_hint(&m->err, "the target must answer before anything is moved: is it there, at this address and with this password? Nothing was changed");
 		return P_BACK;
+	}
 	if (missing) {
 		fail(m, ERR_ENV, "check", "the target lacks what components need of this link");
 		return P_BACK;

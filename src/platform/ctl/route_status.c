@@ -55,6 +55,7 @@ static void put_component(struct buf *b, const struct serve_process *p, unsigned
 	put_number(b, "p50_us", f->p50_ns / 1000);
 	put_number(b, "p99_us", f->p99_ns / 1000);
 	put_number(b, "memory_peak", f->memory_peak);
+	put_number(b, "inner_calls", f->inner_calls);
 	if (f->watched)
 		put_seconds(b, "watched", f->watched_ns);
 	buf_put_str(b, ",\"links\":[");

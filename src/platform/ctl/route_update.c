@@ -10,7 +10,7 @@
 enum kind { UPDATE, SPLIT, PROMOTE, ROLLBACK, TAKEN_BACK, TRY_AGAIN, WATCH_ON, EDIT };
 struct update {
 	enum kind kind;
-	const char *component, *sha256, *why;
+	const char *component, *sha256, *name;  // name: of the file that the bytes are from; empty: not known
 	unsigned percent;
 	struct ctl__upload *bytes;  // owned
 	struct slice text;  // of an edit: laid over the live changes
@@ -130,6 +130,13 @@ static bool try(struct ctl_op *op, const struct update *u, struct slice text, co
 	return ok;
 }
 
+// What is wrong lies in the client's file; that its copy has it is of no use to anybody.
+static void name_theirs(const struct update *u, const char *sha256, struct err *e)
+{
+	if (*u->name && strstr(e->where, sha256))
+		snprintf(e->where, sizeof e->where, "'%s'", u->name);
+}
+
 static bool run_update(struct ctl_op *op, const struct update *u, struct err *e)
 {
 	char sha256[65];
@@ -144,6 +151,8 @@ static bool run_update(struct ctl_op *op, const struct update *u, struct err *e)
 		(u->percent < 100 ? try(op, u, text, sha256, e) : replace(op, u, text, sha256, e));
 	if (!ok || u->dry_run)
 		ctl__blobs_trim(op->app);  // no release names them
+	if (!ok)
+		name_theirs(u, sha256, e);
 	return ok;
 }
 
@@ -383,7 +392,7 @@ static bool run(struct ctl_op *op, struct err *e)
 static void end(struct ctl_op *op)
 {
 	const struct update *u = op->args;
-	ctl__upload_leave(u->bytes);
+	ctl__upload_drop(u->bytes);
 }
 
 // ---- asked for -----------------------------------------------------------------------------------------------------------------------------------
@@ -400,7 +409,7 @@ static struct update *update_new(struct ctl_op *op, enum kind kind, struct slice
 	char what[256];
 	if (!u)
 		return NULL;
-	*u = (struct update){.kind = kind, .component = component.len ? text_of(&op->arena, component) : NULL, .sha256 = "", .percent = 100};
+	*u = (struct update){.kind = kind, .component = component.len ? text_of(&op->arena, component) : NULL, .sha256 = "", .name = "", .percent = 100};
 	snprintf(what, sizeof what, "%s%s%.*s%s%.*s", words, component.len ? " " : "", SLICE_ARGS(slice_sub(component, 0, 63)), more.len ? " " : "",
 		SLICE_ARGS(slice_sub(more, 0, 150)));
 	op->what = text_of(&op->arena, slice_str(what));
@@ -440,7 +449,10 @@ void ctl__route_update(struct ctl_request *r)
 	if (u && percent_of(r, &u->percent, &e) && ctl__request_flag(r, "dry_run", &u->dry_run, &e) && ctl__request_flag(r, "accept", &u->accept, &e)) {
 		u->bytes = r->upload;
 		r->upload = NULL;
-		if (u->bytes && !ctl__upload_size(u->bytes))
+		u->name = text_of(&op->arena, name);
+		if (!u->name)
+			err_nomem(&e);
+		else if (u->bytes && !ctl__upload_size(u->bytes))
 			err_set(&e, ERR_USAGE, "the body is the component's bytes");
 		else if (!ctl__request_query(r, "sha256", &sha256) || !sha256.len)
 			err_set(&e, ERR_USAGE, "?sha256= says what the bytes must be");

@@ -112,9 +112,12 @@ size_t ctl__upload_put(struct ctl__upload *u, struct slice data)
 	u->n = min_u64(data.len, sizeof u->piece);
 	memcpy(u->piece, data.ptr, u->n);
 	u->work = (struct loop_work){.run = write_piece, .done = on_written};
-	u->busy = loop_work_submit(u->pool, u->loop, &u->work);
-	u->why = u->busy ? 0 : -EAGAIN;
-	return u->busy ? u->n : 0;
+	u->busy = true;
+	if (loop_work_submit(u->pool, u->loop, &u->work))
+		return u->n;
+	u->busy = false;
+	u->why = -EAGAIN;
+	return 0;
 }
 
 bool ctl__upload_is_busy(const struct ctl__upload *u)
@@ -156,6 +159,14 @@ bool ctl__upload_keep(struct ctl__upload *u, const struct ctl_state *s, const ch
 	return why >= 0 || cannot_keep(why, e);
 }
 
+void ctl__upload_drop(struct ctl__upload *u)
+{
+	if (!u)
+		return;
+	remove_file(&u->work);
+	free_upload(&u->work);
+}
+
 void ctl__upload_leave(struct ctl__upload *u)
 {
 	if (!u)
@@ -165,10 +176,8 @@ void ctl__upload_leave(struct ctl__upload *u)
 		return;
 	}
 	u->work = (struct loop_work){.run = remove_file, .done = free_upload};
-	if (loop_work_submit(u->pool, u->loop, &u->work)) {
-		loop_work_let_go(u->pool, &u->work, true);
-		return;
-	}
-	remove_file(&u->work);
-	free_upload(&u->work);
+	if (loop_work_submit(u->pool, u->loop, &u->work))
+		loop_work_let_go(u->pool, &u->work, true);  // `done` comes on this thread, or by that
+	else
+		ctl__upload_drop(u);
 }

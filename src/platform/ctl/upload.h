@@ -22,7 +22,9 @@ uint64_t ctl__upload_size(const struct ctl__upload *u);
 bool ctl__upload_failed(const struct ctl__upload *u, struct err *e);
 // All has come, and hashes to that: it is a blob of the app from here on, on the disk. On an operation's thread. USAGE: it hashes to something else; REFUSED.
 NODISCARD bool ctl__upload_keep(struct ctl__upload *u, const struct ctl_state *s, const char *sha256, char ret_sha256[65], struct err *e);
-// Nobody wants it any more: what was not kept is removed. NULL does nothing. Any thread, one at a time.
+// Nobody wants it any more: what was not kept is removed. NULL does nothing. The one on the control thread, which doesn't wait for it; the other on any thread, once it
+// is whole.
 void ctl__upload_leave(struct ctl__upload *u);
+void ctl__upload_drop(struct ctl__upload *u);
 
 #endif

@@ -68,6 +68,7 @@ bool serve_component_facts(const struct serve_process *p, unsigned i, struct ser
 		.watched_ns = until_ns > now_ns ? until_ns - now_ns : 0,
 		.calls = sum(p, s, offsetof(struct serve_shard, calls)),
 		.queued = sum(p, s, offsetof(struct serve_shard, queued)),
+		.inner_calls = sum(p, s, offsetof(struct serve_shard, meters.inner)),
 		.instances = sum(p, s, offsetof(struct serve_shard, slots)),
 		.cpu_ns = sum(p, s, offsetof(struct serve_shard, meters.cpu_ns)),
 		.duration_ns = sum(p, s, offsetof(struct serve_shard, meters.duration_ns)),

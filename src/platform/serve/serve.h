@@ -340,6 +340,7 @@ struct serve_component_facts {
 	bool watched;    // its thresholds may take that one back, for so long; 0: as long as calls of that time are under way, or as it is tried
 	uint64_t watched_ns;
 	uint64_t requests, errors, traps;    // that are over; answered with 500 and more; that did not return
+	uint64_t inner_calls;                // of it by triggers and other components, that are over; no requests
 	uint64_t calls, queued, instances;   // now
 	uint64_t cpu_ns, duration_ns, p50_ns, p99_ns, memory_peak;  // p50, p99: upper bounds
 };

@@ -244,6 +244,15 @@ def a_callers_deadline_that_its_component_comes_to_first_is_the_callers():
 
 
 def a_component_has_cpu_time_of_its_own_and_meters():
+    with tempfile.TemporaryDirectory() as ctl:
+        os.environ.update(TENON_CTL=ctl)
+        try:
+            _has_cpu_time_and_meters()
+        finally:
+            del os.environ["TENON_CTL"]
+
+
+def _has_cpu_time_and_meters():
     with _App(lambda c: c.call("spin") + const(0), 'limits = { cpu = "200ms" }\n') as app, app.up("--admin", "127.0.0.1:0") as server:
         check(server.get("/").status == 500 and server.receipt("/")["outcome"] == "trap", "the component's own CPU time was over: that is its trap")
         check("spin of shop: component ops: CPU budget spent" in server.log_text(), server.log_text())

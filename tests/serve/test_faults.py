@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from front import Folder, clock_library
+from front import Folder, ask, clock_library, where
 from harness import HELLO, MISBEHAVE, Skip, check, config
 from test_link import _App, servers
 from writing import until
@@ -276,3 +276,28 @@ def clocks_that_jump_fail_nobody():
             for _ in range(20):
                 count += 1
                 check(app.incr() == count, "an hour later")
+
+
+def a_cache_that_has_no_room_is_told_once_and_nothing_else_happens():
+    with Folder() as top, _small_disk(top) as disk:
+        cache = disk / "cache"
+        cache.mkdir(mode=0o700)
+        env = {**os.environ, "TENON_CACHE": str(cache), "TENON_CTL": str(Path(top) / "ctl")}
+
+        def serve(is_told):
+            p = subprocess.Popen([str(config.tenon), "serve", str(HELLO), "--addr", "127.0.0.1:0"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+            at = where(p.stdout.readline().split()[1])
+            check(ask(at, "/").status == 200, "it answers")
+            if is_told:
+                said = p.stderr.readline()
+                check("the cache of compiled code takes nothing: No space left on device" in said, said)
+            else:
+                check(until(lambda: len(list(cache.glob("*.*"))) >= 3), "it is written")
+            p.terminate()
+            said = p.communicate(timeout=60)[1]
+            check(p.returncode == 0 and "takes nothing" not in said, said)
+        _fill(disk / "filler")
+        serve(True)
+        check(not list(cache.glob("tmp-*")), "what was begun stays")
+        (disk / "filler").unlink()
+        serve(False)

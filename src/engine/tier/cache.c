@@ -211,6 +211,17 @@ static bool settle(int fd)
 	return set_mark(fd, &st);
 }
 
+// Behind the first answer nobody waits for it: said once, until something could be written again.
+static void tell_failed(int why)
+{
+	static bool told;
+	if (__atomic_exchange_n(&told, why >= 0, __ATOMIC_RELAXED) || why < 0)
+		return;
+	char room[128];
+	const char *text = why ? strerror_r(why, room, sizeof room) : "it was not written whole";
+	fprintf(stderr, "warning: the cache of compiled code takes nothing: %s; what is not in it is compiled anew at the next start\n", text);
+}
+
 // `is_entry`: of tier__cache_get.
 static bool put_file(int cache, const char *name, tier__write_fn write, void *arg, bool is_entry, uint64_t *ret_size)
 {
@@ -218,19 +229,27 @@ static bool put_file(int cache, const char *name, tier__write_fn write, void *ar
 	char temporary[NAME_MAX_LEN];
 	struct stat st;
 	struct timespec now;
+	errno = 0;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	snprintf(temporary, sizeof temporary, "tmp-%d-%lld-%ld-%u", getpid(), (long long)now.tv_sec, now.tv_nsec, serial++);
 	int fd = openat(cache, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
+	if (fd < 0) {
+		tell_failed(errno);
 		return false;
+	}
 	bool ok = write(fd, arg);
 	if (ok && is_entry)
 		(void)settle(fd);  // else it is checked by whoever loads it
 	ok = ok && fsync(fd) == 0 && fstat(fd, &st) == 0;
+	int why = ok ? -1 : errno;
 	if (ret_size)
 		*ret_size = ok ? size_of(&st) : 0;
 	ok = close(fd) == 0 && ok;
-	ok = ok && renameat(cache, temporary, cache, name) == 0;
+	if (ok && renameat(cache, temporary, cache, name) != 0) {
+		why = errno;
+		ok = false;
+	}
+	tell_failed(why);
 	if (!ok)
 		unlinkat(cache, temporary, 0);
 	return ok;

@@ -588,9 +588,11 @@ static void on_evict(struct http_conn *c)
 	http__conn_close(c, HTTP_CANCEL_SERVER, false);
 }
 
-static void on_renew(struct http_conn *c)
+static bool on_renew(struct http_conn *c)
 {
-	h2_session_go(session_of(c));
+	struct h2_session *s = session_of(c);
+	h2_session_go(s);
+	return s->said_bye || s->failed;
 }
 
 static void on_conn_lost(struct http_conn *c, enum http_cancel why)

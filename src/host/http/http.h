@@ -159,8 +159,9 @@ NODISCARD bool http_server_adopt(struct http_server *s, int fd, struct err *e);
 void http_server_take(struct http_server *s, struct http_gate *gate, struct http_passed *c);
 // Others may still pass on connections: as long as that is so it isn't drained. Not so in the beginning.
 void http_server_await(struct http_server *s, bool more);
-// Those who speak HTTP/2 with it are told to come anew: what they have begun until they know is answered.
-void http_server_renew(struct http_server *s);
+// Those who speak HTTP/2 with it are told to come anew: what they have begun until they know is answered. false: they know, all of them (a second later at
+// the latest); else it is asked again.
+bool http_server_renew(struct http_server *s);
 // A GET of the host's own, on no connection; its body has ended, and its answer is checked as others are and goes nowhere. Owned as one of on_request. `target`
 // outlives it. NULL: memory is out.
 struct http_exchange *http_server_ask(struct http_server *s, struct slice target);

@@ -144,7 +144,7 @@ struct http_protocol {
 	void (*sent)(struct http_conn *c, size_t n);    // watches_output: n more bytes have left, or will leave as they are
 	void (*evict)(struct http_conn *c);             // idle: to be closed, if nothing has come
 	bool (*deaf)(struct http_conn *c);              // the peer takes nothing more. true: what it says is still read; NULL: the connection is closed
-	void (*renew)(struct http_conn *c);             // its client is to come anew, when what it asked for is answered; NULL: it needs not
+	bool (*renew)(struct http_conn *c);             // its client is to come anew, and knows: nothing more begins; NULL: it needs not
 	void (*lost)(struct http_conn *c, enum http_cancel why);  // it is being closed: exchanges are cancelled, input is dropped
 };
 // What a connection is between two servers.

@@ -288,11 +288,13 @@ void http_server_await(struct http_server *s, bool more)
 	loop_post(s->loop, &s->job);
 }
 
-void http_server_renew(struct http_server *s)
+bool http_server_renew(struct http_server *s)
 {
+	bool all = true;
 	for (struct http_conn *c = s->conns; c; c = c->next)
 		if (c->state == CONN_OPEN && c->protocol->renew)
-			c->protocol->renew(c);
+			all &= c->protocol->renew(c);
+	return !all;
 }
 
 // ---- life ------------------------------------------------------------------------------------------------------------------------

@@ -119,7 +119,8 @@ static void pass_on(void *user, struct http_passed *c)
 
 static bool is_kept(void *user, const struct http_request *r)
 {
-	return serve__route_is_kept(user, r);
+	struct serve_port *p = user;
+	return r ? serve__route_is_kept(p, r) : p->passes_h2;
 }
 
 // The keeper's port is open before the others, and drains as long as they may pass on something.

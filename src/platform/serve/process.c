@@ -43,6 +43,7 @@ static void close_thread(struct serve_thread *t)
 	struct serve_process *p = t->process;
 	loop_timer_cancel(t->loop, &t->drain_timer);
 	loop_timer_cancel(t->loop, &t->trim_timer);
+	serve__routes_end(t);
 	t->draining = false;
 	t->closing = true;
 	for (unsigned i = 0; i < serve__have(&p->n_services); i++)

@@ -3,11 +3,28 @@
 //   serve_routes_prepare ── routers, and what each port needs of them ──► serve_routes_commit ── posted ──► on_take_up on each thread ── the last ──► `done`
 //                                                                    └──► serve_routes_abandon
 //
-// One change of routes is under way in a process at a time: each names the routes of all apps.
+// 1. One change of routes is under way in a process at a time: each names the routes of all apps.
+// 2. The keeper's thread takes them up first.
+// 3. Streams of HTTP/2 can't move to an instance that is kept. Where the first comes behind a listener those who speak HTTP/2 with other threads are told to come
+//    anew before that: RENEW, on each thread, then TAKE_UP. Who has not heard it within RENEW_NS keeps his connection, where such streams are refused.
 #include "serve_int.h"
 
+#define RENEW_NS (2 * SECOND)
+#define RENEW_LOOK_NS (2 * MILLISECOND)
+
+enum step { RENEW, TAKE_UP };
+// Of one thread.
+struct serve_renewal {
+	struct serve_routes *of;
+	struct serve_thread *thread;
+	struct loop_timer look;
+	uint64_t until_ns;
+};
 struct serve_routes {
 	struct serve_process *process;
+	enum step step;
+	struct serve_renewal *renewals;   // one a thread
+	bool *renews;                    // by listener
 	struct serve_router **routers;    // one a site; NULL: it stays as it is
 	struct serve_routing **routings;  // by listener, then thread; NULL: taken up
 	unsigned n_sites, n_listeners;    // that there were when it was made
@@ -16,6 +33,8 @@ struct serve_routes {
 	serve_done_fn *done;
 	void *ctx;
 };
+
+static void on_acknowledged(struct loop_remote *m);
 
 static void routes_free(struct serve_routes *r)
 {
@@ -27,27 +46,70 @@ static void routes_free(struct serve_routes *r)
 	p->rerouting = NULL;
 	mem_free(r->routings);
 	mem_free(r->routers);
+	mem_free(r->renewals);
+	mem_free(r->renews);
 	mem_free(r);
 }
 
-static void on_acknowledged(struct loop_remote *m)
+static void acknowledge(struct serve_routes *r)
 {
-	struct serve_routes *r = CONTAINER_OF(m, struct serve_routes, acknowledged);
-	serve_done_fn *done = r->done;
-	void *ctx = r->ctx;
-	struct err e = {0};
-	routes_free(r);
-	if (done)
-		done(ctx, &e);
+	if (__atomic_sub_fetch(&r->waiting, 1, __ATOMIC_ACQ_REL) == 0)
+		loop_post_remote(r->process->threads[0].loop, &r->acknowledged);
 }
 
-// What there is for this thread, at most once; on it, or once it is over.
-void serve__routes_take_up(struct serve_thread *t)
+// ---- who speaks HTTP/2 comes anew ----------------------------------------------------------------------------------------------------------
+
+// false: they know.
+static bool tell_to_renew(const struct serve_renewal *w)
+{
+	const struct serve_routes *r = w->of;
+	bool some = false;
+	for (unsigned i = 0; i < r->n_listeners; i++) {
+		struct serve_port *p = &r->process->listeners[i].ports[w->thread->index];
+		if (!r->renews[i] || !p->feeds || !p->http)
+			continue;
+		p->passes_h2 = true;
+		some |= http_server_renew(p->http);
+	}
+	return some;
+}
+
+static void end_renewal(struct serve_renewal *w)
+{
+	loop_timer_cancel(w->thread->loop, &w->look);
+	w->thread->renewal = NULL;
+	acknowledge(w->of);
+}
+
+static void on_look(struct loop_timer *t)
+{
+	struct serve_renewal *w = CONTAINER_OF(t, struct serve_renewal, look);
+	uint64_t now = loop_now_ns(w->thread->loop);
+	if (now < w->until_ns && tell_to_renew(w))
+		loop_timer_set(w->thread->loop, t, now + RENEW_LOOK_NS);
+	else
+		end_renewal(w);
+}
+
+static void renew(struct serve_routes *r, struct serve_thread *t)
+{
+	struct serve_renewal *w = &r->renewals[t->index];
+	*w = (struct serve_renewal){.of = r, .thread = t, .look.fn = on_look, .until_ns = loop_now_ns(t->loop) + RENEW_NS};
+	t->renewal = w;
+	on_look(&w->look);
+}
+
+void serve__routes_end(struct serve_thread *t)
+{
+	if (t->renewal)
+		end_renewal(t->renewal);
+}
+
+// ---- taken up --------------------------------------------------------------------------------------------------------------------------------
+
+static void take_up(struct serve_routes *r, struct serve_thread *t)
 {
 	struct serve_process *p = t->process;
-	struct serve_routes *r = __atomic_exchange_n(&t->offered, NULL, __ATOMIC_ACQ_REL);
-	if (!r)
-		return;
 	for (unsigned i = 0; i < r->n_listeners; i++) {
 		struct serve_routing **new = &r->routings[i * p->n_threads + t->index];
 		struct serve_port *port = &p->listeners[i].ports[t->index];
@@ -56,8 +118,19 @@ void serve__routes_take_up(struct serve_thread *t)
 		serve__port_take_routing(port, *new);
 		*new = NULL;
 	}
-	if (__atomic_sub_fetch(&r->waiting, 1, __ATOMIC_ACQ_REL) == 0)
-		loop_post_remote(p->threads[0].loop, &r->acknowledged);
+	acknowledge(r);
+}
+
+// What there is for this thread, at most once; on it, or once it is over.
+void serve__routes_take_up(struct serve_thread *t)
+{
+	struct serve_routes *r = __atomic_exchange_n(&t->offered, NULL, __ATOMIC_ACQ_REL);
+	if (r && r->step == TAKE_UP)
+		take_up(r, t);
+	else if (r && t->gone)
+		acknowledge(r);
+	else if (r)
+		renew(r, t);
 }
 
 static void on_take_up(struct loop_remote *m)
@@ -100,9 +173,11 @@ bool serve_routes_prepare(struct serve_process *p, const struct serve_app_config
 	if (!r)
 		return err_nomem(e);
 	*r = (struct serve_routes){.process = p, .n_sites = p->n_sites, .n_listeners = p->n_listeners, .acknowledged.fn = on_acknowledged};
+	r->renewals = mem_zalloc(p->n_threads * sizeof *r->renewals);
+	r->renews = mem_zalloc(max_u64(p->n_listeners, 1) * sizeof *r->renews);
 	r->routers = mem_zalloc(max_u64(p->n_sites, 1) * sizeof *r->routers);
 	r->routings = mem_zalloc(max_u64(p->n_listeners * p->n_threads, 1) * sizeof *r->routings);
-	bool ok = (r->routers && r->routings) || err_nomem(e);
+	bool ok = (r->routers && r->routings && r->renewals && r->renews) || err_nomem(e);
 	for (unsigned i = 0; ok && i < p->n_sites; i++)
 		ok = prepare_site(r, apps, n_apps, i, e);
 	if (!ok || !prepare_routings(r, e)) {
@@ -120,20 +195,11 @@ void serve_routes_abandon(struct serve_routes *r)
 		routes_free(r);
 }
 
-void serve_routes_commit(struct serve_routes *r, serve_done_fn *done, void *ctx)
+static void tell_threads(struct serve_routes *r, enum step step)
 {
 	struct serve_process *p = r->process;
-	r->done = done;
-	r->ctx = ctx;
+	r->step = step;
 	r->waiting = p->n_threads;
-	for (unsigned i = 0; i < r->n_sites; i++) {
-		struct serve_router *before = p->sites[i].router;
-		if (!r->routers[i])
-			continue;
-		p->sites[i].router = r->routers[i];
-		r->routers[i] = NULL;
-		serve__router_unref(before);
-	}
 	for (unsigned i = 0; i < p->n_threads; i++) {
 		struct serve_thread *t = &p->threads[i];
 		__atomic_store_n(&t->offered, r, __ATOMIC_RELEASE);
@@ -144,4 +210,56 @@ void serve_routes_commit(struct serve_routes *r, serve_done_fn *done, void *ctx)
 			loop_post_remote(t->loop, &t->reroute);
 		}
 	}
+}
+
+static void begin_to_take_up(struct serve_routes *r)
+{
+	struct serve_process *p = r->process;
+	for (unsigned i = 0; i < r->n_sites; i++) {
+		struct serve_router *before = p->sites[i].router;
+		if (!r->routers[i])
+			continue;
+		p->sites[i].router = r->routers[i];
+		r->routers[i] = NULL;
+		serve__router_unref(before);
+	}
+	tell_threads(r, TAKE_UP);
+}
+
+static void on_acknowledged(struct loop_remote *m)
+{
+	struct serve_routes *r = CONTAINER_OF(m, struct serve_routes, acknowledged);
+	serve_done_fn *done = r->done;
+	void *ctx = r->ctx;
+	struct err e = {0};
+	if (r->step == RENEW) {
+		begin_to_take_up(r);
+		return;
+	}
+	routes_free(r);
+	if (done)
+		done(ctx, &e);
+}
+
+// The first kept instance comes behind some of the listeners, and there are other threads than the keeper's.
+static bool finds_renewals(struct serve_routes *r)
+{
+	const struct serve_process *p = r->process;
+	bool some = false;
+	for (unsigned i = 0; i < r->n_listeners && p->n_threads > 1; i++) {
+		const struct serve_routing *new = r->routings[i * p->n_threads + SERVE_KEEPER], *now = p->listeners[i].ports[SERVE_KEEPER].routing;
+		r->renews[i] = new && now && serve__router_keeps(new->router) && !serve__router_keeps(now->router);
+		some |= r->renews[i];
+	}
+	return some;
+}
+
+void serve_routes_commit(struct serve_routes *r, serve_done_fn *done, void *ctx)
+{
+	r->done = done;
+	r->ctx = ctx;
+	if (finds_renewals(r))
+		tell_threads(r, RENEW);
+	else
+		begin_to_take_up(r);
 }

@@ -141,7 +141,7 @@ bool serve__route_is_kept(struct serve_port *p, const struct http_request *r)
 	struct found f;
 	if (LIKELY(!serve__router_keeps(p->routing->router)))
 		return false;
-	return !r || (find(p, r, &f) && f.match.route && f.match.route->is_kept);
+	return find(p, r, &f) && f.match.route && f.match.route->is_kept;
 }
 
 void serve__route(struct serve_port *p, struct http_exchange *x)

@@ -514,7 +514,7 @@ void serve__port_release_router(struct serve_port *p);
 void serve__routing_unuse(struct serve_routing *r);
 // A request of a site with routes. Takes the exchange over.
 void serve__route(struct serve_port *p, struct http_exchange *x);
-// It is to be answered on the keeper's thread, and this is another one. NULL: any of a connection may be.
+// It is to be answered on the keeper's thread.
 bool serve__route_is_kept(struct serve_port *p, const struct http_request *r);
 // How it came to a service: for as long as serve__request_begin runs.
 struct serve_way {
@@ -573,8 +573,8 @@ struct serve_port {
 	bool told;             // `passed` is posted
 	struct loop_remote passed;
 	struct loop_remote fed;  // nobody passes on any more
-	// Of the others: it may pass on connections.
-	bool feeds;
+	// Of the others: it may pass on connections; and does with those that are about to speak HTTP/2.
+	bool feeds, passes_h2;
 };
 enum serve_listener_state { LISTENER_FREE, LISTENER_HELD, LISTENER_SERVES, LISTENER_DRAINS };
 // Something to listen on, of three kinds: an address, which each thread binds; a socket in the file system; one that was handed over.
@@ -635,8 +635,9 @@ NODISCARD bool serve__site_routes(struct serve_process *p, const struct serve_se
 // One more, with its router, without addresses; by a copy of the configuration.
 NODISCARD bool serve__site_new(struct serve_process *p, const struct serve_listener_config *c, struct serve_site **ret, struct err *e);
 void serve__site_free(struct serve_site *s);
-// What serve_routes_commit has for a thread.
+// What serve_routes_commit has for a thread; and what it does for that is over: it is being closed.
 void serve__routes_take_up(struct serve_thread *t);
+void serve__routes_end(struct serve_thread *t);
 // What serve_addresses_commit and the like have for a thread.
 void serve__addresses_take_up(struct serve_thread *t);
 void serve__sites_close(struct serve_process *p);
@@ -692,6 +693,7 @@ struct serve_thread {
 	bool closing;            // nothing opens on it any more
 	struct serve_routes *offered;  // any thread: to be taken up between two requests; NULL: none
 	struct loop_remote reroute;    // posted by who makes `offered` something
+	struct serve_renewal *renewal; // that it sees to; NULL: none
 	struct serve_trigger *triggers;     // that live on it
 	struct serve_triggers *retriggers;  // any thread: to be taken up; NULL: none
 	struct loop_remote retrigger;       // posted by who makes that something

@@ -39,13 +39,11 @@ bool serve__routing_new(struct serve_router *r, struct serve_routing **ret, stru
 	return true;
 }
 
-// Streams of HTTP/2 can't come to an instance that is kept from a connection that was there before on another thread.
 void serve__port_take_routing(struct serve_port *p, struct serve_routing *r)
 {
-	if (p->http && p->feeds && serve__router_keeps(r->router) && !serve__router_keeps(p->routing->router))
-		http_server_renew(p->http);
 	let_go(p->routing);
 	p->routing = r;
+	p->passes_h2 = serve__router_keeps(r->router);
 }
 
 void serve__port_release_router(struct serve_port *p)

@@ -24,7 +24,7 @@ struct serve_routes {
 	struct serve_process *process;
 	enum step step;
 	struct serve_renewal *renewals;   // one a thread
-	bool *renews;                    // by listener
+	bool *renews;                   // by listener
 	struct serve_router **routers;    // one a site; NULL: it stays as it is
 	struct serve_routing **routings;  // by listener, then thread; NULL: taken up
 	unsigned n_sites, n_listeners;    // that there were when it was made
@@ -248,7 +248,7 @@ static bool finds_renewals(struct serve_routes *r)
 	bool some = false;
 	for (unsigned i = 0; i < r->n_listeners && p->n_threads > 1; i++) {
 		const struct serve_routing *new = r->routings[i * p->n_threads + SERVE_KEEPER], *now = p->listeners[i].ports[SERVE_KEEPER].routing;
-		r->renews[i] = new && now && serve__router_keeps(new->router) && !serve__router_keeps(now->router);
+		r->renews[i] = new && now &&serve__router_keeps(new->router) && !serve__router_keeps(now->router);
 		some |= r->renews[i];
 	}
 	return some;

@@ -39,8 +39,9 @@ static void start_both(void)
 	last = &on_the_way;
 	h2_is_others = all_is_others = other_drained = false;
 	assert_true(http_gate_new(HTTP_NO_LIMIT, HTTP_NO_LIMIT - 1, &gate, &e));
-	start_server_with((struct http_server_config){.limits = http_limits_default, .on_request = on_request, .gate = gate, .is_anothers = is_others, .on_passed = on_passed});
-	struct http_server_config config = {.limits = http_limits_default, .on_request = on_request, .gate = gate};
+	struct http_server_config config = {.limits = http_limits_default, .on_request = on_request, .gate = gate, .is_anothers = is_others, .on_passed = on_passed};
+	start_server_with(config);
+	config.is_anothers = NULL;
 	assert_true(http_server_new(loop, &config, &other, &e));
 }
 

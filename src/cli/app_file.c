@@ -80,27 +80,12 @@ static bool check_field(void *ctx, struct slice name, struct err *e)
 		err_set(e, ERR_USAGE, "the field %.*s is the connection's own, and can't be given", SLICE_ARGS(slice_sub(name, 0, 64)));
 }
 
-// The folder of a file by its one name, whatever links lead there.
-static bool put_file_place(const char *path, struct buf *b)
-{
-	const char *slash = strrchr(path, '/');
-	struct buf folder = {0};
-	buf_put_slice(&folder, slash ? slice_of(path, (size_t)(slash - path) + 1) : SLICE_LIT("./"));
-	buf_put_byte(&folder, 0);
-	char *real = folder.failed ? NULL : realpath((const char *)folder.ptr, NULL);
-	buf_release(&folder);
-	if (real)
-		buf_printf(b, "%s/%s", real, slash ? slash + 1 : path);
-	free(real);
-	return real != NULL;
-}
-
 static bool store_place(void *ctx, struct arena *a, const struct app_link *l, struct slice *ret)
 {
 	struct link_target t;
 	struct buf b = {0};
-	bool ok = l->type.value == APP_LINK_FILE ? put_file_place(l->file, &b) : ctl_link_target(ctx, l, &t, NULL);
-	if (ok && l->type.value != APP_LINK_FILE)
+	bool ok = ctl_link_target(ctx, l, &t, NULL);
+	if (ok)
 		link_target_put_key(&t, &b);
 	ok = ok && !b.failed && slice_dup(a, buf_view(&b), ret);
 	buf_release(&b);

@@ -543,6 +543,27 @@ def the_same_text_in_another_folder_is_another_store_and_other_files():
         _count(host, 7)
 
 
+def apps_that_share_a_file_by_other_paths_are_named():
+    shared = 'links = {{ "wasi:keyvalue" = "store" }}\n[link.store]\ntype = "file"\npath = "{}"\nnamespace = "team"\n'.format
+    with Folder() as top, Host(top) as host:
+        (Path(top) / "data").mkdir()
+        (Path(top) / "link").symlink_to("data")
+        one = host.write("one", _component("api", "a", "/one/...", shared("../data/s.db")), a=COUNTER)
+        two = host.write("two", _component("api", "a", "/two/...", shared("../two/../link/s.db")), a=COUNTER)
+        host.start(one, two)
+        said = host.tenon("link", "one", "@store", f"file:{top}/b.db", "--copy", status=6)
+        check("two" in said, said)
+        host.tenon("stop", "two")
+        host.tenon("link", "one", "@store", f"file:{top}/b.db", "--copy")
+
+
+def routes_that_meet_are_told_with_their_apps():
+    with Folder() as top, Host(top) as host:
+        host.start(host.write("one", _component("api", "a", "/..."), a=HELLO))
+        said = host.tenon("apply", host.write("two", _component("api", "a", "/..."), a=HELLO), status=6)
+        check("of one/api" in said and "of two/api" in said, said)
+
+
 def a_stopped_app_starts_with_the_store_that_it_was_stopped_with():
     counter = shared_guest("kv") / "kv-counter-c.wasm"
     with Folder() as top, Host(top) as host:

@@ -20,12 +20,31 @@ struct change_ask {
 
 // ---- targets -----------------------------------------------------------------------------------------------------------------------------------
 
+// A file by its one name, by whatever way it is reached: who has it under another one shares it all the same. One that isn't there: by that of its folder.
+static void put_file(const char *path, struct buf *b)
+{
+	const char *slash = strrchr(path, '/');
+	struct buf folder = {0};
+	buf_put_slice(&folder, slash ? slice_of(path, (size_t)(slash - path) + 1) : SLICE_LIT("./"));
+	buf_put_byte(&folder, 0);
+	char *whole = realpath(path, NULL), *real = whole || folder.failed ? NULL : realpath((const char *)folder.ptr, NULL);
+	if (whole || !real)
+		buf_put_str(b, whole ? whole : path);
+	else
+		buf_printf(b, "%s%s%s", real, real[1] ? "/" : "", slash ? slash + 1 : path);
+	buf_release(&folder);
+	free(whole);
+	free(real);
+}
+
 static bool print_target(const struct app_link *l, struct buf *b)
 {
-	if (l->type.value == APP_LINK_FILE)
-		buf_printf(b, "file:%s", l->file ? l->file : "");
-	else
+	if (l->type.value != APP_LINK_FILE) {
 		buf_put_str(b, l->url.text ? l->url.text : "memory:");
+	} else {
+		buf_put_str(b, "file:");
+		put_file(l->file ? l->file : "", b);
+	}
 	return !b->failed;
 }
 

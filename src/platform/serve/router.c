@@ -201,8 +201,9 @@ static const char *text_or(const char *text, const char *other)
 
 static bool is_twice(const struct serve_route_config *a, const struct serve_route_config *b, struct err *e)
 {
-	err_set(e, ERR_USAGE, "two routes are the same: '%.200s' of %s and '%.200s' of %s%s%s", a->pattern, text_or(a->id, "-"), b->pattern, text_or(b->id, "-"),
-		b->host ? ", host " : "", text_or(b->host, ""));
+	bool apps = a->app && b->app && strcmp(a->app, b->app) != 0;
+	err_set(e, ERR_USAGE, "two routes are the same: '%.200s' of %s%s%s and '%.200s' of %s%s%s%s%s", a->pattern, apps ? a->app : "", apps ? "/" : "", text_or(a->id, "-"),
+		b->pattern, apps ? b->app : "", apps ? "/" : "", text_or(b->id, "-"), b->host ? ", host " : "", text_or(b->host, ""));
 	return err_hint(e, "routes of one pattern differ in their host or in their methods");
 }
 
@@ -263,7 +264,7 @@ static bool copy_config(struct arena *a, const struct serve_route_config **confi
 		return false;
 	*c = **config;
 	*config = c;
-	return copy_text(a, &c->pattern) && copy_text(a, &c->id) && copy_text(a, &c->host) && copy_text(a, &c->service) && copy_lists(a, c);
+	return copy_text(a, &c->pattern) && copy_text(a, &c->id) && copy_text(a, &c->app) && copy_text(a, &c->host) && copy_text(a, &c->service) && copy_lists(a, c);
 }
 
 // ---- made --------------------------------------------------------------------------------------------------------------------------------

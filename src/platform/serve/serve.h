@@ -123,6 +123,7 @@ struct serve_listener_config {
 struct serve_route_config {
 	const char *pattern;
 	const char *id;    // what it is called where it is told of; may be NULL
+	const char *app;   // likewise, whose it is
 	const char *host;  // without port; NULL: any
 	VEC(const char *)
 	methods;           // none: all

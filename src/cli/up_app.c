@@ -225,7 +225,9 @@ static bool take_answer(struct up *u, const struct app_route *from, struct serve
 
 static bool take_route(struct up *u, const struct app *app, const struct app_route *from, struct serve_route_config *ret, struct err *e)
 {
-	*ret = (struct serve_route_config){.pattern = from->route.text, .id = from->item.name, .app = app->about.name.text, .host = from->host.text, .service = from->component.text};
+	*ret = (struct serve_route_config){.pattern = from->route.text, .id = from->item.name, .app = app->about.name.text};
+	ret->host = from->host.text;
+	ret->service = from->component.text;
 	for (uint32_t i = 0; i < from->methods.n; i++)
 		if (!VEC_PUSH(u->arena, &ret->methods, from->methods.list[i].text, 64))
 			return err_set(e, ERR_LIMIT, "more than 64 methods");

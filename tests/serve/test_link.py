@@ -1,6 +1,6 @@
 """tenon link: a store is changed while it is used. Counts stay exact and nothing fails, through all types of stores; what is changed lasts over a kill at each
 step; what can't be changed is refused, and then nothing has changed."""
-import json, os, signal, subprocess, sys, threading, time
+import json, os, signal, socket, subprocess, sys, threading, time
 from pathlib import Path
 
 from front import Clients, Folder, ask, where
@@ -502,6 +502,33 @@ def links_of_an_app_on_one_store_move_together():
             app.stop()
         finally:
             app.kill()
+
+
+def _keys(port, database):
+    with socket.create_connection(("127.0.0.1", port), 20) as s:
+        s.sendall(b"SELECT %d\r\nKEYS *\r\nPING\r\n" % database)
+        got = b""
+        while b"+PONG" not in got:
+            got += s.recv(65536)
+    return got
+
+
+def a_store_that_another_link_has_by_another_address_stays():
+    why = servers.Redis.lacks()
+    if why:
+        raise Skip(why)
+    with Folder() as top, servers.Redis() as redis:
+        link = 'type = "redis"\nurl = "redis://{}:{}/{}"\n'.format
+        app = _App(top, link("127.0.0.1", redis.port, 0), "".join(f"[link.{name}]\n{link('localhost', redis.port, database)}" for name, database in (("same", 0), ("other", 1))))
+        with app:
+            app.incr()
+            said = app.link(f"file:{top}/a.db", "--copy", status=6)
+            check("counter/@same" in said and "another address" in said and "hint:" in said, said)
+            said = app.link(f"redis://127.0.0.1:{redis.port}/1", "--copy", "--replace", status=6)
+            check("counter/@other" in said and "target" in said, said)
+            check(all(b"nonce" not in _keys(redis.port, d) for d in (0, 1)), "numbers are left behind")
+            app.link(f"file:{top}/a.db")  # takes nothing along, within the app
+            check(app.count() == 0 and b"nonce" not in _keys(redis.port, 0), "a plain change")
 
 
 def links_of_one_store_whose_calls_wait_for_a_key_move_together():

@@ -72,6 +72,9 @@ struct link_move {
 	struct link__marker mine;    // of the source
 	bool has_marker, target_is_old;  // target_is_old: it holds data of the same id that is superseded or incomplete
 	uint64_t nonce[2];
+	struct link_store *probed;   // where the number is written: the target, then the source
+	struct link__other *others;  // through which it is looked for
+	uint32_t n_others, at_other;
 	char marker_text[LINK__MARKER_MAX], nonce_key[48];
 	// passes
 	struct link__pass pass;
@@ -241,13 +244,13 @@ static void begin(struct link_move *m)
 		ask(m, m->source, LINK_GET, key, none);
 		break;
 	case P_NONCE_WRITE:
-		ask(m, m->target, LINK_SET, nonce, slice_of(m->nonce, sizeof m->nonce));
+		ask(m, m->probed, LINK_SET, nonce, slice_of(m->nonce, sizeof m->nonce));
 		break;
 	case P_NONCE_READ:
-		ask(m, m->source, LINK_GET, nonce, none);
+		ask(m, m->others[m->at_other].store, LINK_GET, nonce, none);
 		break;
 	case P_NONCE_DROP:
-		ask(m, m->target, LINK_DELETE, nonce, none);
+		ask(m, m->probed, LINK_DELETE, nonce, none);
 		break;
 	case P_COUNT:
 		begin_pass(m, LINK__COUNT, m->target, m->target, NULL, 0, true);
@@ -353,6 +356,19 @@ static enum phase source_is_gone(struct link_move *m)
 	return P_BACK;
 }
 
+static enum phase probe(struct link_move *m, struct link_store *s)
+{
+	link__others_free(m->others, m->n_others);
+	m->others = NULL;
+	m->n_others = m->at_other = 0;
+	m->probed = s;
+	if (!link__others(m->link, s, s == m->target ? m->source : NULL, &m->others, &m->n_others)) {
+		err_nomem(&m->err);
+		return P_BACK;
+	}
+	return m->n_others ? P_NONCE_WRITE : P_COUNT;
+}
+
 static enum phase read_source_marker(struct link_move *m)
 {
 	struct link__marker theirs = m->mine, x;
@@ -371,14 +387,42 @@ static enum phase read_source_marker(struct link_move *m)
 	m->target_is_old = m->has_marker && theirs.state != LINK__LIVE && theirs.id[0] == m->mine.id[0] && theirs.id[1] == m->mine.id[1];
 	sys_random(m->nonce, sizeof m->nonce);
 	snprintf(m->nonce_key, sizeof m->nonce_key, "nonce-%016llx%016llx", (unsigned long long)m->nonce[0], (unsigned long long)m->nonce[1]);
-	return P_NONCE_WRITE;
+	return probe(m, m->target);
+}
+
+// By the number that was written: two addresses may lead to one store.
+static void look_at_other(struct link_move *m)
+{
+	const struct link__other *o = &m->others[m->at_other];
+	bool of_target = m->probed == m->target, counts = m->config.copy || (!of_target && !o->is_of_app);
+	char text[200];
+	if (o->store == m->source && was_ok(m, "probe") && m->op.found) {
+		fail(m, ERR_ENV, "probe", "the target is the store that is in force");
+	} else if (o->store != m->source && m->op.code == LINK_OK && m->op.found && counts) {
+		snprintf(text, sizeof text, "the %s is used by %s as well, by another address", of_target ? "target" : "store", o->name);
+		fail(m, ERR_ENV, "probe", text);
+		err_hint(&m->err, "where links have one address for it, those of an app move together");
+	}
 }
 
 static enum phase read_nonce(struct link_move *m)
 {
-	if (was_ok(m, "probe") && m->op.found)
-		fail(m, ERR_ENV, "probe", "the target is the store that is in force");
-	return P_NONCE_DROP;  // also when it failed
+	look_at_other(m);
+	return m->err.code == ERR_NONE && ++m->at_other < m->n_others ? P_NONCE_READ : P_NONCE_DROP;  // that also when it failed
+}
+
+static enum phase wrote_nonce(struct link_move *m)
+{
+	if (m->probed == m->source && m->op.code != LINK_OK)
+		return P_COUNT;  // it may be left all the same
+	return was_ok(m, "probe") ? P_NONCE_READ : P_BACK;
+}
+
+static enum phase dropped_nonce(struct link_move *m)
+{
+	bool ok = m->err.code == ERR_NONE && (m->probed == m->source || was_ok(m, "probe"));
+	return !ok ? P_BACK : m->probed == m->target ? probe(m, m->source)
+												 : P_COUNT;
 }
 
 static enum phase counted(struct link_move *m)
@@ -469,11 +513,11 @@ static enum phase next(struct link_move *m)
 	case P_SOURCE_MARKER:
 		return read_source_marker(m);
 	case P_NONCE_WRITE:
-		return was_ok(m, "probe") ? P_NONCE_READ : P_BACK;
+		return wrote_nonce(m);
 	case P_NONCE_READ:
 		return read_nonce(m);
 	case P_NONCE_DROP:
-		return m->err.code == ERR_NONE && was_ok(m, "probe") ? P_COUNT : P_BACK;
+		return dropped_nonce(m);
 	case P_COUNT:
 		return counted(m);
 	case P_COUNT_SOURCE:
@@ -622,6 +666,7 @@ static void let_links_go(struct link_move *m)
 
 static void free_move(struct link_move *m)
 {
+	link__others_free(m->others, m->n_others);
 	struct arena arena = m->arena;  // where the list of links lies
 	link__store_unref(m->target);
 	arena_release(&m->keys);
@@ -674,80 +719,20 @@ static void on_changed(struct link *l)
 
 // ---- begun, and ended -----------------------------------------------------------------------------------------------------------------------------
 
-static bool is_one_of(const struct link *l, const struct slice *names, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (slice_eq(l->name, names[i]))
-			return true;
-	return false;
-}
-
-static bool is_another(const struct link *x, const struct link *l)
-{
-	return x != l && x->store == l->store;
-}
-
-static bool is_of_app(const struct link *x, const struct link *l)
-{
-	return slice_eq(x->app, l->app) && slice_eq(x->tenant, l->tenant);
-}
-
-bool link_sharers(const struct link *l, struct arena *a, struct slice **ret, uint32_t *ret_n)
-{
-	uint32_t n = 0;
-	for (const struct link *x = l->host->first_link; x; x = x->next_link)
-		n += is_another(x, l) && is_of_app(x, l);
-	struct slice *list = ARENA_ARRAY(a, struct slice, n + 1);
-	if (!list)
-		return false;
-	n = 0;
-	for (const struct link *x = l->host->first_link; x; x = x->next_link)
-		if (is_another(x, l) && is_of_app(x, l) && !slice_eq(x->name, l->name) && !is_one_of(x, list, n) && !slice_dup(a, x->name, &list[n++]))
-			return false;
-	*ret = list;
-	*ret_n = n;
-	return true;
-}
-
-// Also one of the same name, that a manifest of before had and calls are still bound to.
-static bool moves_along(const struct link *x, const struct link *l, const struct link_move_config *c)
-{
-	return is_another(x, l) && is_of_app(x, l) && (slice_eq(x->name, l->name) || is_one_of(x, c->with, c->n_with));
-}
-
-// A store moves for all who use it (contract §3). Those that can't are named: of other apps, and, where data goes with it, of this app one that was not told of.
-// So is one whose store the target is: what is copied would take its place.
-static bool nobody_else(const struct link *l, const struct link_move_config *c, const struct link_store *target, struct err *e)
-{
-	struct buf b = {.max = 200};
-	bool of_target = false;
-	for (const struct link *x = l->host->first_link; x; x = x->next_link) {
-		bool stays = is_another(x, l) && !moves_along(x, l, c) && (c->copy || !is_of_app(x, l)), there = c->copy && x->store == target;
-		of_target |= there;
-		if (stays || there)
-			buf_printf(&b, "%s%.*s/@%.*s", b.len ? ", " : "", SLICE_ARGS(x->app), SLICE_ARGS(x->name));
-	}
-	bool ok = !b.len;
-	if (!ok)
-		err_set(e, ERR_ENV, "probe: the %s is used by %.*s as well", of_target ? "target" : "store", SLICE_ARGS(buf_view(&b)));
-	buf_release(&b);
-	return ok;
-}
-
 // Fills in who moves.
 static bool find_links(struct link_move *m, struct err *e)
 {
 	struct link *l = m->link;
 	unsigned n = 1;
 	for (const struct link *x = l->host->first_link; x; x = x->next_link)
-		n += moves_along(x, l, &m->config);
+		n += link__moves_along(x, l, &m->config);
 	m->links = ARENA_ARRAY(&m->arena, struct link *, n);
 	m->taken = ARENA_ARRAY(&m->arena, struct link__notes, (size_t)n * l->n_shards);
 	if (!m->links || !m->taken)
 		return err_nomem(e);
 	m->links[m->n_links++] = l;
 	for (struct link *x = l->host->first_link; x; x = x->next_link)
-		if (moves_along(x, l, &m->config))
+		if (link__moves_along(x, l, &m->config))
 			m->links[m->n_links++] = x;
 	for (unsigned i = 0; i < m->n_links; i++) {
 		if (m->links[i]->move)
@@ -773,7 +758,7 @@ static bool may_start(struct link_move *m, struct err *e)
 {
 	if (m->target == m->source)
 		return err_set(e, ERR_ENV, "the target is the store that is in force");
-	return find_links(m, e) && nobody_else(m->link, &m->config, m->target, e);
+	return find_links(m, e) && link__nobody_else(m->link, &m->config, m->target, e);
 }
 
 static bool start(struct link *l, const struct link_move_config *c, struct link_store *target, struct link_move **ret, struct err *e)

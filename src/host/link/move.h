@@ -18,6 +18,21 @@ size_t link__marker_print(const struct link__marker *m, char ret[LINK__MARKER_MA
 // false: it is none.
 NODISCARD bool link__marker_parse(struct slice text, struct link__marker *ret);
 
+// ---- who else has a store (sharers.c) --------------------------------------------------------------------------------------------------------
+// It moves with `l`: of the same store, app and of the names of the change; also one of the same name, that a manifest of before had and calls are still bound to.
+bool link__moves_along(const struct link *x, const struct link *l, const struct link_move_config *c);
+// A store moves for all who use it (contract §3). Those that can't are named: of other apps, and, where data goes with it, of this app one that was not told of.
+// So is one whose store the target is: what is copied would take its place.
+NODISCARD bool link__nobody_else(const struct link *l, const struct link_move_config *c, const struct link_store *target, struct err *e);
+struct link__other {
+	struct link_store *store;  // held
+	bool is_of_app;
+	char name[136];            // "APP/@NAME" of a link that has it
+};
+// Stores of links that may be `s` by another address, but that of `l`; before them `first`, if it isn't NULL. false: memory is out. Let go of with link__others_free.
+NODISCARD bool link__others(const struct link *l, const struct link_store *s, struct link_store *first, struct link__other **ret, uint32_t *ret_n);
+void link__others_free(struct link__other *list, uint32_t n);
+
 // ---- passes ---------------------------------------------------------------------------------------------------------------------------------
 enum link__job {
 	LINK__COUNT,    // how many there are

@@ -22,11 +22,15 @@ def options(p):
     p.add_argument("--direct", type=int, default=20000, help="calls of the direct client")
 
 
+def component_side(provider, policy):
+    return 'type = "component"\ncomponent = "provider"', f'[component.provider]\nsource = "{provider}"\npolicy = "{policy}"\n'
+
+
 def store_sides(top, running):
     """name → (lines of the link, further lines of the manifest)."""
     found = {"memory": ('type = "memory"', ""), "file": (f'type = "file"\npath = "{top}/bench.db"', "")}
     if provider := measure.guest("provider", GUEST):
-        found["component"] = ('type = "component"\ncomponent = "provider"', f'[component.provider]\nsource = "{provider}"\npolicy = "keep"\n')
+        found["component"] = component_side(provider, "keep")
     if "redis" in running:
         found["redis"] = (f'type = "redis"\nurl = "redis://127.0.0.1:{running["redis"].port}/0"', "")
     if "nats" in running:
@@ -63,22 +67,40 @@ def load(server, top, call, o, core):
     return {"cpu_us": spent / 1000 / n, "rps": n / o.seconds, "p50_us": latency.get("50", 0), "p99_us": latency.get("99", 0), "errors": 0 if call == "none" else bad}
 
 
+def ask_all(server, path, n, at_once=8):
+    """CPU ns of a request, of n, some at once on one connection."""
+    c, before = Connection(server.port).s, server.cpu_ns()
+    for _ in range(0, n, at_once):
+        c.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode() * at_once)
+        got = b""
+        while got.count(b"HTTP/1.1 200") < at_once:
+            more = c.recv(65536)
+            got += more
+            if not more or got.count(b"HTTP/1.1 ") > got.count(b"HTTP/1.1 200") + 1:
+                sys.exit(f"kv_calls: {path} failed: build/bench/server.log")
+    return (server.cpu_ns() - before) / n
+
+
 def loops(o, top, core):
-    """ns a call of a store in memory: a guest that makes a thousand a request (kv_calls.c) over the same that makes none, the least of each."""
-    server, least = tenon(top, "loops", measure.TOP / "bench/kv_calls.wasm", ('type = "memory"', ""), core), {}
+    """What a call costs, and what the first of a request does, by kv_calls.c: store → call → ns, the least of each. A *call* is of a guest that makes a thousand
+    a request, over the same that makes none; `once` is what a request with a bucket and no call costs over one without: a component's instance is found (of policy
+    fresh made equal to its image again), and the bucket made, dropped and closed there."""
+    stores = {"memory": ('type = "memory"', "")}
+    if provider := measure.guest("provider", GUEST):
+        for policy in ("keep", "reuse", "fresh"):
+            stores[f"component, {policy}"] = component_side(provider, policy)
+    servers = {name: tenon(top, f"loops-{n}", measure.TOP / "bench/kv_calls.wasm", store, core) for n, (name, store) in enumerate(stores.items())}
+    least = {name: {} for name in servers}
     try:
-        asks = Connection(server.port)
-        for _ in range(5 * o.rounds):
-            for call in ("none", "get", "set", "exists", "increment"):
-                before = server.cpu_ns()
-                for _ in range(50):
-                    if asks.ask(f"/{call}")[0] != 200:
-                        sys.exit(f"kv_calls: /{call} failed: build/bench/server.log")
-                least[call] = min(least.get(call, 1e18), (server.cpu_ns() - before) / 50)
+        for _ in range(20 * o.rounds):
+            for path in ("nothing", "bucket", "get", "set", "exists", "increment"):
+                for name, server in servers.items():
+                    ns = ask_all(server, f"/{path}", 200 if path in ("nothing", "bucket") else 8)
+                    least[name][path] = min(least[name].get(path, 1e18), ns)
     finally:
-        server.stop()
-    none = least.pop("none")
-    return {call: (ns - none) / 1000 for call, ns in least.items()}
+        for server in servers.values():
+            server.stop()
+    return {name: {"once": r["bucket"] - r["nothing"]} | {c: (r[c] - r["bucket"]) / 1000 for c in ("get", "set", "exists", "increment")} for name, r in least.items()}
 
 
 def direct(name, s, o):
@@ -111,7 +133,7 @@ def run(o):
             for s in running.values():
                 s.__exit__(None, None, None)
     show(o, *found)
-    print("a call on memory, ns: " + ", ".join(f"{call} {round(ns)}" for call, ns in calls.items()))
+    show_loops(calls)
 
 
 def measured(o, top, file, running, server_core, load_core):
@@ -142,6 +164,12 @@ def _rounds(o, top, sides, running, load_core):
             clients[name].append(direct(name, s, o))
     return {name: {c: {k: median([r[k] for r in rs]) for k in rs[0]} for c, rs in calls.items()} for name, calls in seen.items()}, \
         {name: {c: {k: median([r[c][k] for r in rs]) for k in ("cpu_us", "us")} for c in rs[0]} for name, rs in clients.items()}
+
+
+def show_loops(seen):
+    host = seen["memory"]
+    rows = [[name] + [x for call, ns in r.items() for x in (round(ns), round(ns - host[call]) if r is not host else "")] for name, r in seen.items()]
+    measure.table(["CPU ns"] + [x for call in host for x in (call if call == "once" else f"a {call}", "over")], rows)
 
 
 def show(o, seen, clients):

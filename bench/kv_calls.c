@@ -1,5 +1,5 @@
-// Calls of a key-value store, a thousand a request: /get, /set, /exists, /increment, and /none, which makes none of them. Built by (kv_calls.wit beside it, with wit/deps
-// and wit/link/deps/keyvalue.wit as its deps):
+// Calls of a key-value store, a thousand a request: /get, /set, /exists, /increment; /bucket, which opens one and makes none of them, and /nothing.
+// Built by (kv_calls.wit beside it, with wit/deps and wit/link/deps/keyvalue.wit as its deps):
 //   clang-19 --target=wasm32 -Oz -nostdlib -ffreestanding -fno-builtin -c kv_calls.c -o kv_calls.o
 //   wasm-ld-19 --no-entry --strip-all --export-dynamic kv_calls.o -o core.wasm
 //   wasm-tools component embed WIT core.wasm -o core.wasm; wasm-tools component new core.wasm -o kv_calls.wasm; wasm-tools strip -a kv_calls.wasm -o kv_calls.wasm
@@ -59,12 +59,14 @@ void handle_request(handle incoming, handle out)
 	struct some path, bucket;
 	request_path(incoming, &path);
 	uint8_t what = path.n > 1 ? path.at[1] : 0;
-	open("default", 7, &bucket);
+	bucket.tag = 0;
+	if (what != 'n')
+		open("default", 7, &bucket);
 	int bad = bucket.tag & 0xff;
 	if (!bad && what == 'g')
 		set(bucket.own, "n", 1, "12345", 5, ret);
 	uint32_t mark = used;
-	for (int i = 0; i < 1000 && !bad && what != 'n'; i++) {
+	for (int i = 0; i < 1000 && !bad && what != 'n' && what != 'b'; i++) {
 		used = mark;
 		ret[0] = 0;
 		switch (what) {

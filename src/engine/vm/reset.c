@@ -2,8 +2,8 @@
 //
 // 1. A page of a private mapping turns private only through a fault, and faults count in the thread that takes them. A store that had no
 //    fault since its private pages were last listed (st->faults == 0) still has exactly the pages of that list.
-// 2. The counter is read before the listing, never after. Host faults are charged to whichever store ran, and those of stores that call each other within a
-//    turn to all of them: an extra listing, no harm.
+// 2. The counter is read before the listing, never after. Host faults are charged to whichever store ran, and each fault to all that ran since the
+//    counter was read: an extra listing, no harm.
 // 3. Pages beyond the image's length are compared with zero and are kept: growing again finds them.
 // 4. Pages that were dropped come back by a fault. Protecting and unprotecting drops and makes no page.
 // 5. The blocks of objects are a memory, too, of which no guest sees the length: it stays, and beyond the image all is zero. What a call took beyond what it

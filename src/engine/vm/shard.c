@@ -54,12 +54,10 @@ void vm__faults_settle(struct vm_shard *s)
 
 void vm__own_slow(struct vm_shard *s, struct vm_store *st)
 {
-	uint64_t turn = atomic_load_explicit(&s->switches, memory_order_relaxed);
 	s->owner = st;
 	if (vm__is_charged(s, st))
 		return;
-	if (s->ncharged == VM__CHARGED || (s->ncharged && s->charged_in != turn))
+	if (s->ncharged == VM__CHARGED)
 		vm__faults_settle(s);
 	s->charged[s->ncharged++] = st;
-	s->charged_in = turn;
 }

@@ -58,10 +58,9 @@ struct vm_shard {
 	struct vm__exit *exits;  // of the stack that runs
 	struct vm_store *owner;  // of whose memory page faults are now; one of the charged, or NULL
 	bool owns;               // what runs made it so: it is a store that lives as long as what runs is in it
-	// Those that were the owner since faults_read, in one turn of the thread: a fault meanwhile may be each one's.
+	// Those that were the owner since faults_read: a fault meanwhile may be each one's.
 	struct vm_store *charged[VM__CHARGED];
 	uint32_t ncharged;
-	uint64_t charged_in;  // `switches` then
 	uint64_t faults_read;
 	uintptr_t thread_low, thread_high;  // the thread's own stack
 	// the watchdog's view; see watchdog.c
@@ -245,8 +244,8 @@ static inline uint64_t vm__in_pages(uint64_t length)
 // What is left of a data segment. false: no memory to look at it.
 bool vm__data_bytes(const struct vm_instance *inst, uint32_t data, struct slice *ret);
 
-// Page faults from now on are this store's; and perhaps of those that it calls, or that called it, within a turn: the counter is read by a system call, and a
-// page fault too many costs a listing.
+// Page faults from now on are this store's, and perhaps those of a few others: the counter is read by a system call, when one of them is reset or they are too
+// many, and a page fault that is not its own costs a store a listing.
 void vm__own_slow(struct vm_shard *s, struct vm_store *st);
 static inline void vm__own(struct vm_shard *s, struct vm_store *st)
 {

@@ -5,11 +5,13 @@
 #include "serve_int.h"
 
 enum { RECEIPTS = 1024,
-	WORDS = (sizeof(struct serve_receipt) + 7) / 8,
-	CALL_WORDS = (sizeof(struct serve_receipt_call) + 7) / 8,
+	WORDS = sizeof(struct serve_receipt) / 8,
+	CALL_WORDS = sizeof(struct serve_receipt_call) / 8,
 	CALLS = 4096,
 	LINES = 2048,
 	LINES_BYTES = 1 << 20 };
+
+_Static_assert(sizeof(struct serve_receipt) % 8 == 0 && sizeof(struct serve_receipt_call) % 8 == 0, "whole words");
 
 struct serve_receipts {
 	uint64_t next;  // number of the next, from 0
@@ -25,12 +27,15 @@ struct serve_receipts {
 };
 
 // `at`: the number that stands before what is written.
-static void put_words(uint64_t *at, uint64_t *to, uint64_t number, const uint64_t *from, size_t n)
+static void put_words(uint64_t *at, uint64_t *to, uint64_t number, const void *from, size_t n)
 {
 	__atomic_store_n(at, 2 * number + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	for (size_t i = 0; i < n; i++)
-		__atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t word;
+		memcpy(&word, (const uint8_t *)from + i * sizeof word, sizeof word);
+		__atomic_store_n(&to[i], word, __ATOMIC_RELAXED);
+	}
 	__atomic_store_n(at, 2 * number + 2, __ATOMIC_RELEASE);
 }
 
@@ -85,16 +90,13 @@ static void fill(struct serve_receipt *r, const struct serve_request *c, unsigne
 void serve__receipt_keep(const struct serve_request *c, unsigned status, uint64_t took_ns)
 {
 	struct serve_receipts *t = c->shard->thread->receipts;
-	union {
-		struct serve_receipt receipt;
-		uint64_t words[WORDS];
-	} r;
+	struct serve_receipt r;
 	if (!t)
 		return;
-	fill(&r.receipt, c, status, took_ns);
+	fill(&r, c, status, took_ns);
 	uint64_t number = t->next;
 	__auto_type at = &t->ring[number % RECEIPTS];
-	put_words(&at->number, at->words, number, r.words, WORDS);
+	put_words(&at->number, at->words, number, &r, WORDS);
 	__atomic_store_n(&t->next, number + 1, __ATOMIC_RELEASE);
 }
 
@@ -138,13 +140,9 @@ const char *const serve__outcomes[SERVE_OUTCOMES] = {
 
 void serve__receipt_call_keep(struct serve_receipts *t, const struct serve_receipt_call *c)
 {
-	union {
-		struct serve_receipt_call call;
-		uint64_t words[CALL_WORDS];
-	} r = {.call = *c};
 	uint64_t number = t->next_call;
 	__auto_type at = &t->calls[number % CALLS];
-	put_words(&at->number, at->words, number, r.words, CALL_WORDS);
+	put_words(&at->number, at->words, number, c, CALL_WORDS);
 	__atomic_store_n(&t->next_call, number + 1, __ATOMIC_RELEASE);
 }
 

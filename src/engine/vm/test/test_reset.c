@@ -134,7 +134,7 @@ static void equals_the_image_after_every_reset(void **state UNUSED)
 		for (int k = 0; k < 2; k++)
 			attach(img, &st[k], &inst[k]);
 		for (unsigned i = 0; i < 1000; i++) {
-			// Two slots on one thread: the faults of one are not the other's.
+			// Two slots on one thread: what one wrote is not the other's.
 			request(inst[i % 3 == 0], i);
 			if (i % 7 == 0)
 				request(inst[1], i * 31);
@@ -257,7 +257,7 @@ static void a_fiber_that_touches_two_stores_writes_into_both(void **state UNUSED
 	vm_image_unref(img);
 }
 
-// The counter of page faults is not read while they call each other, and each is looked at afterwards.
+// The counter of page faults is not read while they run by turns, and each is looked at afterwards.
 static void call_in_turns(void *arg)
 {
 	struct pair *p = arg;
@@ -269,7 +269,7 @@ static void call_in_turns(void *arg)
 	assert_true(vm__is_charged(shard, p->st[0]) && vm__is_charged(shard, p->st[1]));
 }
 
-static void stores_that_call_each_other_in_a_turn_are_charged_together(void **state UNUSED)
+static void stores_that_run_by_turns_are_charged_together(void **state UNUSED)
 {
 	struct vm_image *img = make_image();
 	struct pair p = {0};
@@ -291,7 +291,7 @@ static void stores_that_call_each_other_in_a_turn_are_charged_together(void **st
 	vm_image_unref(img);
 }
 
-static void more_stores_in_a_turn_than_are_charged_together(void **state UNUSED)
+static void more_stores_run_than_are_charged_together(void **state UNUSED)
 {
 	struct vm_image *img = make_image();
 	struct pair pairs[VM__CHARGED] = {0};
@@ -506,8 +506,8 @@ int main(void)
 		cmocka_unit_test(makes_no_fault_and_no_scan_in_the_steady_state),
 		cmocka_unit_test(finds_what_the_host_wrote),
 		cmocka_unit_test(a_fiber_that_touches_two_stores_writes_into_both),
-		cmocka_unit_test(stores_that_call_each_other_in_a_turn_are_charged_together),
-		cmocka_unit_test(more_stores_in_a_turn_than_are_charged_together),
+		cmocka_unit_test(stores_that_run_by_turns_are_charged_together),
+		cmocka_unit_test(more_stores_run_than_are_charged_together),
 		cmocka_unit_test(a_guest_on_the_threads_stack_is_charged_again_after_a_fiber),
 		cmocka_unit_test(stays_exact_whatever_the_kernel_does_to_the_pages),
 		cmocka_unit_test(gives_the_pages_of_an_idle_slot_back),

@@ -179,12 +179,6 @@ def objects_keep_an_instance_with_many_calls_and_take_no_calls_place():
             check(outcomes == ["ok"] * 24, f"at most {most}: {outcomes}")
 
 
-def what_is_kept_is_called_from_one_thread():
-    with _App(lambda c: const(0), 'policy = "keep"\n') as app:
-        r = subprocess.run([str(config.tenon), "up", app.at.name, "--addr", "127.0.0.1:0", "--shards", "2"], capture_output=True, timeout=60, text=True)
-        check(r.returncode == 4 and "kept in one instance" in r.stderr and "--shards 1" in r.stderr, (r.returncode, r.stderr))
-
-
 def an_object_is_made_asked_and_dropped_where_it_lives():
     def body(c):
         made = const(41) + c.call("[constructor]thing") + put(2) + const(7) + c.call("[constructor]thing") + put(3)

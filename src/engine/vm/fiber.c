@@ -495,6 +495,14 @@ bool vm_fiber_charge(struct vm_fiber *f, uint64_t cpu_ns)
 	return f->meter->cpu_used >= f->meter->budget.cpu_ns;
 }
 
+uint64_t vm_fiber_cpu_left_ns(const struct vm_fiber *f)
+{
+	uint64_t limit = f->meter->budget.cpu_ns, used = vm_fiber_cpu_ns(f);
+	if (limit == UINT64_MAX)
+		return limit;
+	return limit > used ? limit - used : 0;
+}
+
 uint64_t vm_fiber_preemptions(const struct vm_fiber *f)
 {
 	return f->preemptions;

@@ -298,6 +298,8 @@ uint64_t vm_fiber_cpu_ns(const struct vm_fiber *f);
 // CPU time that others used for it, each on a budget of its own: its budget has it too, and is looked at when it is next preempted or resumed.
 // true: it is spent.
 bool vm_fiber_charge(struct vm_fiber *f, uint64_t cpu_ns);
+// What is left of its budget; UINT64_MAX: it has none.
+uint64_t vm_fiber_cpu_left_ns(const struct vm_fiber *f);
 // How often it was preempted.
 uint64_t vm_fiber_preemptions(const struct vm_fiber *f);  // for tests
 // exec->task and the context slots are zero when a fiber begins; code on it may set them, and they stay with it over its switches. The thread's own stack

@@ -57,6 +57,7 @@ static void close_thread(struct serve_thread *t)
 	for (unsigned i = 0; i < serve__have(&p->n_services); i++)
 		if (p->services[i]->shards)
 			serve__shard_close(&p->services[i]->shards[t->index]);
+	serve__inbox_close(t);
 	if (p->begun && (t->vm || t == &p->threads[0]) && p->beside.thread_end)  // on thread 0 something may have been asked before it was opened
 		p->beside.thread_end(p->beside.ctx, t->loop);
 	seam_tasks_free(t->tasks);
@@ -126,11 +127,25 @@ static uint64_t calls_of(const struct serve_thread *t)
 	return n;
 }
 
+// Nothing of its own is left. With the last thread of which that holds those that waited for it end as well.
+static void has_drained(struct serve_thread *t)
+{
+	struct serve_process *p = t->process;
+	if (t->drained)
+		return;
+	t->drained = true;
+	if (__atomic_sub_fetch(&p->undrained, 1, __ATOMIC_ACQ_REL))
+		return;
+	for (unsigned i = 0; i < p->n_threads; i++)
+		loop_post_remote(p->threads[i].loop, &p->threads[i].all_drained);
+}
+
 static void end_thread(struct serve_thread *t)
 {
 	if (t->over)
 		return;
 	t->over = true;
+	has_drained(t);
 	if (t->index)
 		loop_stop(t->loop);
 	else
@@ -140,19 +155,29 @@ static void end_thread(struct serve_thread *t)
 // No connection is left, and what ran on after its answer has ended.
 static void look(struct serve_thread *t)
 {
+	struct serve_process *p = t->process;
 	bool drained = t->draining && calls_of(t) == 0;
-	for (unsigned i = 0; i < serve__have(&t->process->n_listeners); i++) {
-		const struct serve_port *p = t->process->listeners[i].ports ? &t->process->listeners[i].ports[t->index] : NULL;
-		drained = drained && (!p || !p->http || p->drained);
+	for (unsigned i = 0; i < serve__have(&p->n_listeners); i++) {
+		const struct serve_port *port = p->listeners[i].ports ? &p->listeners[i].ports[t->index] : NULL;
+		drained = drained && (!port || !port->http || port->drained);
 	}
 	if (drained)
+		has_drained(t);
+	// Others may call what is kept here until they have drained, too.
+	if (drained && (!serve__have(&p->far) || !serve__have(&p->undrained)))
 		end_thread(t);
+}
+
+static void on_all_drained(struct loop_remote *r)
+{
+	look(CONTAINER_OF(r, struct serve_thread, all_drained));
 }
 
 static void on_drain_timeout(struct loop_timer *timer)
 {
 	struct serve_thread *t = CONTAINER_OF(timer, struct serve_thread, drain_timer);
-	serve__log(t->process->config, SERVE_LOG_WARN, "%llu requests did not end within the time to drain", (unsigned long long)calls_of(t));
+	if (!t->drained)  // else it waited for others, which say it of theirs
+		serve__log(t->process->config, SERVE_LOG_WARN, "%llu requests did not end within the time to drain", (unsigned long long)calls_of(t));
 	end_thread(t);
 }
 
@@ -426,6 +451,16 @@ static bool limits_apply(const struct serve_service_config *c, struct err *e)
 	return err_hint(e, "with --policy reuse or concurrent they are");
 }
 
+// What is called while an image is warmed must be on the thread that there is by then.
+static bool is_warmed(const struct serve_setup *setup)
+{
+	for (unsigned k = 0; k < setup->n_apps; k++)
+		for (uint32_t i = 0; i < setup->apps[k].services.len; i++)
+			if (setup->apps[k].services.ptr[i].warm.len)
+				return true;
+	return false;
+}
+
 static bool open_service(struct serve_process *p, const struct serve_app_config *app, struct serve_app *of, const struct serve_service_config *c, struct err *e)
 {
 	struct serve_service *s;
@@ -443,13 +478,17 @@ static bool open_service(struct serve_process *p, const struct serve_app_config 
 
 static bool open_services(struct serve_process *p, const struct serve_setup *setup, struct err *e)
 {
+	bool on_first = is_warmed(setup);
 	for (unsigned k = 0; k < setup->n_apps; k++) {
 		p->apps[k].max_calls = setup->apps[k].max_calls;
 		p->apps[k].max_memory = setup->apps[k].max_memory;
 		p->apps[k].fails = setup->apps[k].fails;
-		for (uint32_t i = 0; i < setup->apps[k].services.len; i++)
+		for (uint32_t i = 0; i < setup->apps[k].services.len; i++) {
 			if (!open_service(p, &setup->apps[k], &p->apps[k], &setup->apps[k].services.ptr[i], e))
 				return false;
+			struct serve_service *s = p->services[p->n_services - 1];
+			s->owner = on_first && s->version->config->is_called ? 0 : s->owner;
+		}
 	}
 	return true;
 }
@@ -476,6 +515,7 @@ static bool allocate(struct serve_process *p, const struct serve_setup *setup, s
 	p->memory = serve__process_memory_limit(&p->config->limits);
 	serve__memory_open(p);
 	p->running = 1;
+	p->undrained = p->n_threads;
 	p->max_services = count_services(setup) + SPARE_SERVICES;
 	p->max_sites = setup->n_listeners + SPARE_SITES;
 	p->max_listeners = SPARE_LISTENERS;
@@ -489,6 +529,8 @@ static bool allocate(struct serve_process *p, const struct serve_setup *setup, s
 		p->threads[i].process = p;
 		p->threads[i].index = i;
 		p->threads[i].look = look;
+		p->threads[i].all_drained.fn = on_all_drained;
+		serve__inbox_init(&p->threads[i]);
 		if (!serve__receipts_open(&p->threads[i]))
 			return err_nomem(e);
 		if (!loop_new(&p->threads[i].loop, e))  // here, so that a signal reaches a thread that is just starting

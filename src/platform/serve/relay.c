@@ -207,21 +207,34 @@ static bool is_many(const struct serve_relay *r, const struct serve_thread *t, c
 	return g ? g->is_many : stable && stable->version->config->policy == SERVE_CONCURRENT;
 }
 
+// *ret_not: why it can't begin; else it has the task.
+static enum seam_result try_in(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **g,
+	struct seam_task **ret_task, const char **ret_not)
+{
+	enum seam_result went = *g ? SEAM_OK : serve__relay_guest(r, t, c, by_ns, g);
+	*ret_not = *g ? NULL : serve__relay_is_late;
+	struct seam_task *task = went == SEAM_OK && *g ? seam_task_new(c->task->of, c->task) : NULL;
+	if (went == SEAM_OK && *g)
+		went = task ? serve__relay_enter(*g, c, task, by_ns, ret_not) : seam_trap(c, "the host is out of memory");
+	if (went == SEAM_OK && !*ret_not)
+		*ret_task = task;
+	else
+		seam_task_free(task);
+	return went;
+}
+
 // Of a call to one that takes one at a time. Not SEAM_OK, or without a task (*ret has the interface's error): it can't begin.
 static enum seam_result get_in(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **g,
 	struct seam_task **ret_task, void *ret)
 {
-	enum seam_result went = *g ? SEAM_OK : serve__relay_guest(r, t, c, by_ns, g);
-	const char *not = *g ? NULL : serve__relay_is_late;
-	struct seam_task *task = went == SEAM_OK && !not ? seam_task_new(c->task->of, c->task) : NULL;
-	if (went == SEAM_OK && !not)
-		went = task ? serve__relay_enter(*g, c, task, by_ns, &not) : seam_trap(c, "the host is out of memory");
-	if (went == SEAM_OK && !not) {
-		*ret_task = task;
-		return SEAM_OK;
+	bool goes_on = !*g && r->service->on_one_shard;  // to the next instance, where this one ends while it waits
+	const char * not;
+	enum seam_result went = try_in(r, t, c, by_ns, g, ret_task, &not);
+	while (went == SEAM_OK && goes_on && not== serve__relay_has_ended) {
+		*g = NULL;
+		went = try_in(r, t, c, by_ns, g, ret_task, &not);
 	}
-	seam_task_free(task);
-	return went == SEAM_OK ? serve__relay_fails(r, c, not, ret) : went;
+	return went == SEAM_OK && not ? serve__relay_fails(r, c, not, ret) : went;
 }
 
 static enum seam_result call_one(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
@@ -267,6 +280,10 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 		caller->thread = thread_of(r->service->process, c->task->loop);
 	uint64_t by_ns = door->deadline_ns ? sat_add_u64(loop_now_fresh_ns(c->task->loop), door->deadline_ns) : UINT64_MAX;
 	enum seam_result went = serve__relay_of_handles(r, c, args, &g);
+	if (went == SEAM_OK && r->service->on_one_shard && serve__relay_goes_through(r->service, c->task))
+		went = seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, r->service->name);
+	if (went == SEAM_OK && r->service->on_one_shard && r->service->owner != caller->thread->index)
+		return serve__relay_call_far(f, caller->thread, c, by_ns, g, args, ret);
 	bool many = went == SEAM_OK && is_many(r, caller->thread, g);
 	if (went == SEAM_OK && !many && f->has_streams)
 		went = seam_trap(c, "%s passes streams, which component %s takes with policy concurrent only", c->func->name, r->service->name);
@@ -276,9 +293,14 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 	return went;
 }
 
-static void on_drop(struct canon_instance *i UNUSED, void *object)
+static void on_drop(struct canon_instance *i, void *object)
 {
-	serve__relay_drop(object);
+	const struct seam_instance *by = canon_instance_user(i);
+	struct relay_handle *h = object;
+	if (by->loop == h->guest->shard->loop)
+		serve__relay_drop(h);
+	else
+		serve__relay_drop_far(h);
 }
 
 // ---- the provider --------------------------------------------------------------------------------------------------------------------------------
@@ -443,6 +465,30 @@ static bool may_stream(const struct serve_service *s, const struct relay_face *f
 	return true;
 }
 
+static bool is_own(void *ctx, const struct wit_resource *r)
+{
+	return !seam_imported(ctx, r);
+}
+
+// What it keeps is called from each thread, and an object of the host's is one thread's.
+static bool may_come_from_all(struct serve_service *s, const struct relay_face *f, struct err *e)
+{
+	struct serve_process *p = s->process;
+	struct seam_interface *of = &f->described->interface;
+	if (!s->on_one_shard || p->n_threads == 1)
+		return true;
+	for (uint32_t i = 0; i < of->n_funcs; i++) {
+		const struct wit_func_type *t = of->funcs[i].type;
+		if (wit_type_each_resource(&t->params, is_own, of) && (!t->result || wit_type_each_resource(t->result, is_own, of)))
+			continue;
+		err_set(e, ERR_LINK, "cannot link: %s of %s passes objects of others, component %s of %s is kept in one instance, on one thread, and calls come from %u",
+			of->funcs[i].name, of->name, s->name, s->app, p->n_threads);
+		return err_hint(e, "--shards 1, or policy = \"reuse\"");
+	}
+	__atomic_store_n(&p->far, 1, __ATOMIC_RELEASE);
+	return true;
+}
+
 static bool offer(struct serve_process *p, const char *app, const char *component, struct slice interface, uint64_t deadline_ns, struct seam_offer *ret,
 	struct err *e)
 {
@@ -451,18 +497,13 @@ static bool offer(struct serve_process *p, const char *app, const char *componen
 		err_set(e, ERR_LINK, "cannot link: %.*s: component %s of %s is not there", SLICE_ARGS(slice_sub(interface, 0, 100)), component, app);
 		return false;
 	}
-	if (s->on_one_shard && p->n_threads > 1) {
-		err_set(e, ERR_LINK, "cannot link: %.*s: component %s of %s is kept in one instance, on one thread, and calls come from %u", SLICE_ARGS(slice_sub(interface, 0, 100)),
-			component, app, p->n_threads);
-		return err_hint(e, "--shards 1, or policy = \"reuse\"");
-	}
 	if (!s->relay && !relay_new(s, e))
 		return false;
 	struct relay_face *f = face_of(s->relay, interface, e);
 	if (!f)
 		return err_note(e, "component %s of %s", component, app);
 	const struct relay_door *d = door_of(s->relay, f, deadline_ns, e);
-	if (!d || !may_stream(s, f, e))
+	if (!d || !may_stream(s, f, e) || !may_come_from_all(s, f, e))
 		return false;
 	ret->interface = &f->described->interface;
 	ret->ops = d->funcs;

@@ -33,7 +33,10 @@ struct serve_relay {
 	struct arena arena;
 	struct relay_class *classes;  // by comp_resource.index
 	struct relay_face *faces;
-	uint32_t guests;              // any thread
+	uint32_t guests;              // any thread: with the calls from other threads
+	// Policy keep, on the thread that has the instance: calls from others that wait until there is a guest, and when they look.
+	struct relay_far *seeking, **seeking_last;
+	struct loop_timer seek;
 };
 struct relay_func {
 	struct serve_relay *relay;
@@ -50,12 +53,14 @@ struct relay_exports {
 	struct arena arena;  // that it lies in
 };
 
-// What a caller's handle stands for: an object of a guest. It is the guest's own until it is closed there.
+// What a caller's handle stands for: an object of a guest. It is the guest's own until it is closed there. Guest, type and number never change: any thread
+// that has the handle may read them.
 struct relay_handle {
 	struct relay_guest *guest;
-	struct relay_handle *next;  // of those that are to be closed
+	struct relay_handle *next;  // of those that are to be closed; that a call from another thread brings, or its answer
 	const struct wit_resource *type;
 	uint32_t rep;
+	struct serve_message dropped;  // on another thread
 };
 // A stream or future between a caller and a guest, which it holds.
 struct relay_stream {
@@ -67,10 +72,11 @@ struct relay_stream {
 	const struct seam_interface *of;  // whose function it is of; NULL: of an object that moved: by the host's types, and all handles that come by it are of such as move
 	struct loop_job run;
 };
-// Who waits for the guest.
+// Who waits for the guest, in line: he has his place until he leaves it.
 struct relay_wait {
 	struct relay_wait *next;
-	struct seam_park park;
+	struct seam_park park;                // of a call of the thread's
+	void (*turn)(struct relay_wait *w);   // else: called when it may be his turn
 };
 // States: used (root, handles or calls) → closing (handles were dropped: destructors run) → free. `dead`: a call of it did not return; its instance is gone
 // as soon as no call is in it, and the rest when its root and its handles are.
@@ -142,6 +148,28 @@ void serve__relay_guest_free(struct relay_guest *g);
 void serve__relay_forget_closing(struct relay_guest *g);
 // Of one for many calls: no call and no handle has it any more.
 void serve__relay_forget_slot(struct relay_guest *g, bool clean);
+// In line, and for a turn: policy keep, what relay_far.c does without a task that could wait. `try`: the guest there is, or a new one; NULL: there is none now, and
+// `e` stays as it is where that is to be waited for.
+struct relay_guest *serve__relay_try(struct serve_relay *r, struct serve_shard *s, struct err *e);
+void serve__relay_join_line(struct relay_guest *g, struct relay_wait *w);
+void serve__relay_leave_line(struct relay_guest *g, struct relay_wait *w);
+static inline bool serve__relay_is_turn(const struct relay_guest *g, const struct relay_wait *w)
+{
+	return !g->holder && (!g->first || g->first == w);
+}
+// A call gives up before it was its turn, out of the line: it counts among the guest's no more.
+void serve__relay_give_up_turn(struct relay_guest *g);
+extern const char serve__relay_has_ended[];
+// ---- relay_far.c: policy keep, from another thread than the one that has the instance ----
+enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
+	const void *args, void *ret);
+// Does the chain of calls that leads to the task go through the service, on whichever threads?
+bool serve__relay_goes_through(const struct serve_service *s, const struct seam_task *caller);
+// A handle was dropped on another thread than its guest's.
+void serve__relay_drop_far(struct relay_handle *h);
+// The shard is being closed: all that came from other threads ends.
+void serve__relays_end_far(struct serve_shard *s);
+// ----
 // Is the call made, by however many others, by one that is in that instance?
 bool serve__relay_comes_back(const struct seam_instance *i, const struct seam_task *caller);
 // Runs the destructors of what was dropped, on a task of its own.

@@ -155,19 +155,37 @@ static void enter_root(struct relay_guest *g, struct serve_thread *t)
 	*at = g;
 }
 
+// Of policy keep: it takes no further call, and gives its instance back when those in line have had their turn. Another version is in force, or a request waits for
+// the instance: who calls without end would keep it for ever. While handles of it are out it stays.
+static bool is_leaving(const struct relay_guest *g)
+{
+	const struct serve_shard *s = g->shard;
+	return g->slot && !g->handles && !g->closing && (s->queue_head || (s->stable && s->stable->version != g->slot->version));
+}
+
 // Of policy keep there is one, whoever the root is; it has the instance while calls or handles are in it, as a request has it that comes by a route.
+static struct relay_guest *find_kept(const struct serve_shard *s)
+{
+	struct relay_guest *g = s->guests;
+	while (g && (g->dead || is_leaving(g)))
+		g = g->next;
+	return g;
+}
+
 static struct relay_guest *find_guest(const struct serve_relay *r, struct serve_thread *t, struct seam_task_id root)
 {
-	if (r->service->on_one_shard) {
-		struct relay_guest *kept = r->service->shards[t->index].guests;
-		while (kept && kept->dead)
-			kept = kept->next;
-		return kept;
-	}
+	if (r->service->on_one_shard)
+		return find_kept(&r->service->shards[t->index]);
 	struct relay_guest *g = *bucket(t, root);
 	while (g && (g->relay != r || !is_of(g, root)))
 		g = g->root_next;
 	return g;
+}
+
+struct relay_guest *serve__relay_try(struct serve_relay *r, struct serve_shard *s, struct err *e)
+{
+	struct relay_guest *g = find_kept(s);
+	return g || !s->open || s->closing ? g : guest_new(r, s, (struct seam_task_id){0}, e);
 }
 
 // NULL with SEAM_OK: none is to be had, or not by then.
@@ -213,6 +231,8 @@ static void give_slot(struct relay_guest *g, bool clean)
 	serve__relay_unbound(slot->canon);
 	shared_count_down(&g->relay->service->calls);
 	serve__slot_give(slot, g->shard, clean);
+	if (g->relay->service->on_one_shard && g->shard->queue_head)
+		loop_post(g->shard->loop, &g->shard->queue_turn);
 }
 
 void serve__relay_forget_slot(struct relay_guest *g, bool clean)
@@ -373,6 +393,7 @@ void serve__relay_close(struct relay_guest *g)
 // ---- in line -----------------------------------------------------------------------------------------------------------------------------------
 
 const char serve__relay_is_late[] = "the deadline of the link is over";
+const char serve__relay_has_ended[] = "the instance that it waited for has ended";
 
 bool serve__relay_comes_back(const struct seam_instance *i, const struct seam_task *caller)
 {
@@ -382,59 +403,76 @@ bool serve__relay_comes_back(const struct seam_instance *i, const struct seam_ta
 	return false;
 }
 
-static void leave_line(struct relay_guest *g, const struct relay_wait *w)
+void serve__relay_join_line(struct relay_guest *g, struct relay_wait *w)
+{
+	w->next = NULL;
+	*g->last = w;
+	g->last = &w->next;
+}
+
+void serve__relay_leave_line(struct relay_guest *g, struct relay_wait *w)
 {
 	struct relay_wait **at = &g->first;
-	while (*at && *at != w)
+	while (*at != w)
 		at = &(*at)->next;
-	if (!*at)
-		return;
 	*at = w->next;
 	if (!w->next)
 		g->last = at;
 }
 
-static enum seam_result wait_for(struct relay_guest *g, struct seam_call *c, uint64_t by_ns)
+static void wake_next(struct relay_guest *g)
+{
+	if (g->holder || !g->first)
+		return;
+	if (g->first->turn)
+		g->first->turn(g->first);
+	else
+		seam_wake(&g->first->park);
+}
+
+// Until it is his turn, as he comes: nobody goes before who waits.
+static enum seam_result wait_for_turn(struct relay_guest *g, struct seam_call *c, uint64_t by_ns)
 {
 	struct relay_wait w = {0};
-	seam_park_init(&w.park);
-	*g->last = &w;
-	g->last = &w.next;
-	enum seam_result r = seam_park_until(c, &w.park, by_ns, NULL);
-	leave_line(g, &w);
+	enum seam_result r = SEAM_OK;
+	serve__relay_join_line(g, &w);
+	while (r == SEAM_OK && !serve__relay_is_turn(g, &w) && loop_now_ns(c->task->loop) < by_ns) {
+		seam_park_init(&w.park);
+		r = seam_park_until(c, &w.park, by_ns, NULL);
+	}
+	serve__relay_leave_line(g, &w);
 	return r;
 }
 
-static void wake_next(struct relay_guest *g)
+void serve__relay_give_up_turn(struct relay_guest *g)
 {
-	if (g->first)
-		seam_wake(&g->first->park);
+	g->calls--;
+	wake_next(g);
+	serve__relay_look_at(g);
 }
 
 enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task, uint64_t by_ns, const char **ret_not)
 {
 	enum seam_result r = SEAM_OK;
-	bool waits = g->holder != NULL;
+	bool waits = !serve__relay_is_turn(g, NULL);
 	*ret_not = NULL;
 	if (g->slot && serve__relay_comes_back(&g->slot->seam, c->task))
 		return seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, g->relay->service->name);
 	g->calls++;
-	while (r == SEAM_OK && g->holder && loop_now_ns(c->task->loop) < by_ns)
-		r = wait_for(g, c, by_ns);
+	if (waits)
+		r = wait_for_turn(g, c, by_ns);
 	bool has_ended = g->dead || !g->slot;
 	if (loop_now_ns(c->task->loop) >= by_ns)  // also where it would be its turn now
 		*ret_not = serve__relay_is_late;
 	else if (has_ended && waits)
-		*ret_not = "the instance that it waited for has ended";
+		*ret_not = serve__relay_has_ended;
 	else if (has_ended && r == SEAM_OK)
 		r = seam_trap(c, "%s: its instance of component %s has ended", c->func->name, g->relay->service->name);
 	if (r == SEAM_OK && !*ret_not) {
 		g->holder = task;
 		return r;
 	}
-	g->calls--;
-	wake_next(g);
-	serve__relay_look_at(g);
+	serve__relay_give_up_turn(g);
 	return r;
 }
 

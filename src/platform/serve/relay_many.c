@@ -424,6 +424,7 @@ uint64_t serve__relays_retire(struct serve_shard *s, uint64_t now_ns, uint64_t n
 
 void serve__relays_end(struct serve_shard *s)
 {
+	serve__relays_end_far(s);
 	for (struct relay_guest *g = s->guests; g; g = g->next) {
 		if (g->is_held)
 			seam_task_kill(g->holder, TRAP_KILLED);

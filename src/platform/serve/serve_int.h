@@ -15,11 +15,13 @@
 #include "comp/comp.h"
 #include "component.h"
 #include "http/http.h"
+#include "inbox.h"
 #include "loop/loop.h"
 #include "manager.h"
 #include "memory.h"
 #include "meters.h"
 #include "obs/obs.h"
+#include "relays.h"
 #include "router.h"
 #include "seam/seam.h"
 #include "serve.h"
@@ -276,6 +278,7 @@ struct serve_slot {
 // Names of apps and components; looks at a version that is watched.
 enum { SERVE_NAME_MAX = 63, SERVE_LOOKS = 16, SERVE_ROOTS = 256 };
 struct serve_relay;
+struct relay_far;
 struct serve_choice;
 // Of a version, on one shard.
 struct serve_stock {
@@ -320,7 +323,8 @@ struct serve_shard {
 	uint64_t request_count;
 	unsigned telling;               // lines of the log that wait for the lines of a trap's places
 	struct relay_guest *guests;     // instances that other components call
-	unsigned closers;               // of them: those whose destructors run
+	struct relay_far *far;          // policy keep: calls from other threads
+	unsigned closers;               // calls of them that go on without a request of the shard: destructors, those of many, those from other threads
 	unsigned failures;              // policy keep: in a row; the next instance is not made before `not_before_ns`
 	uint64_t not_before_ns;
 	bool open, closing;             // closing: no further request
@@ -467,20 +471,6 @@ void serve__slots_refill(struct serve_shard *s);
 void serve__slots_emptied(struct serve_shard *s);
 // All that are free; those that are not go when their requests end, once the stock is of another version.
 void serve__stock_discard(struct serve_stock *stock, struct serve_shard *s);
-
-// ---- relay: components that others call ------------------------------------------------------------------------------------------------
-// The shard is being closed: destructors that run are ended; nothing is called any more (and nobody holds a slot).
-void serve__relays_end(struct serve_shard *s);
-void serve__relays_close(struct serve_shard *s);
-// Calls in versions that have left and whose time is over are ended. Returns when the next is, at most `next`.
-uint64_t serve__relays_retire(struct serve_shard *s, uint64_t now_ns, uint64_t next_ns);
-// Another version can be called by those who are linked to the service. ERR_LINK: it lacks what they call, or has it otherwise. From any thread.
-NODISCARD bool serve__relay_fits(struct serve_service *s, struct serve_version *v, struct err *e);
-void serve__relay_forget_version(struct serve_version *v);
-// Nobody is linked to it any more: it is none, and its versions are bound to nothing. Within the lock of relays, while nothing is being loaded. false: somebody is.
-bool serve__relay_let_go(struct serve_service *s);
-// All versions are gone. NULL does nothing.
-void serve__relay_free(struct serve_relay *r);
 
 // ---- triggers: what calls components when no request does (trigger.h) -------------------------------------------------------------------
 struct serve_trigger;
@@ -687,8 +677,9 @@ struct serve_thread {
 	struct spinlock lock;      // against who reads what that counts
 	struct http_counters counted;  // once it is gone
 	struct loop_remote drain, quit, dump, pulse;
+	struct loop_remote all_drained;  // posted by the last that has
 	bool dumping, pulsing;  // any thread: `dump`, `pulse` is under way
-	bool draining, over;
+	bool draining, drained, over;  // drained: nothing of its own is left
 	bool gone;               // of thread 0: nothing of it runs any more
 	bool closing;            // nothing opens on it any more
 	struct serve_routes *offered;  // any thread: to be taken up between two requests; NULL: none
@@ -700,6 +691,7 @@ struct serve_thread {
 	struct serve_addresses *readdresses;  // any thread: of which something is to be done; NULL: none
 	struct loop_remote readdress;         // posted by who makes that something
 	struct relay_guest *relayed[SERVE_ROOTS];  // by the task that is their root
+	struct serve_inbox inbox;
 	struct loop_timer drain_timer;
 	struct loop_timer trim_timer;  // armed: instances went, and the heap has not been given back yet
 	// Something of it came to its end while it drains: a port, a request.
@@ -731,6 +723,8 @@ struct serve_process {
 	unsigned n_services, n_sites, n_listeners, max_services, max_sites, max_listeners;
 	struct serve_thread *threads;
 	unsigned n_threads;
+	unsigned undrained;  // any thread: how many of them have not drained
+	unsigned far;        // any thread: 1 where some may call what is kept on another
 	int signal_fd;
 	int statm_fd;  // what it uses is read from it; -1: it can't tell
 	struct loop_io signal_io;

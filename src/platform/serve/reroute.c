@@ -24,7 +24,7 @@ struct serve_routes {
 	struct serve_process *process;
 	enum step step;
 	struct serve_renewal *renewals;   // one a thread
-	bool *renews;                   // by listener
+	bool *renews;                  // by listener
 	struct serve_router **routers;    // one a site; NULL: it stays as it is
 	struct serve_routing **routings;  // by listener, then thread; NULL: taken up
 	unsigned n_sites, n_listeners;    // that there were when it was made

@@ -1,6 +1,7 @@
 // tenon serve, tenon compile.
 #include "commands.h"
 #include "ctl/ctl.h"
+#include "tier/tier.h"
 
 // The apps of components without manifests, each once.
 static bool apps_of(struct cli *c, const struct serve_process *p, struct ctl_config *ret, struct err *e)
@@ -54,6 +55,7 @@ int cli__serve(struct cli *c, const struct serve_setup *setup, const struct ctl_
 	c->config.process.taken_back = on_taken_back;
 	c->config.process.hang_up = on_hang_up;
 	c->config.process.user = &ctl;
+	tier_behind_hold();
 	if (serve_open(setup, &p, e) && start_control(c, p, control, &ctl, e))
 		serve_run(p);
 	ctl_stop(ctl);

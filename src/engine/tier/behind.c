@@ -20,7 +20,8 @@ static struct sys_mutex lock = SYS_MUTEX;
 static struct sys_cond wake;
 static struct tier__job *first, **last = &first;
 static struct sys_thread thread;
-static bool prepared, running, joinable, ending;
+static bool prepared, running, joinable, ending, held;
+static uint64_t since;  // the first of them came
 static _Atomic uint64_t over_at;  // once it ends
 static struct {
 	uint64_t small;  // bytes that those in the queue hold which are not large
@@ -85,9 +86,17 @@ static struct tier__job *take_too_much(void)
 	return out;
 }
 
+static void drop_all(struct tier__job *jobs)
+{
+	for (struct tier__job *next; jobs; jobs = next) {
+		next = jobs->next;
+		jobs->drop(jobs);
+	}
+}
+
 static void pause_first(void)
 {
-	uint64_t until = sys_now_ns() + PAUSE_MS * 1000000ull;
+	uint64_t until = since + PAUSE_MS * 1000000ull;
 	while (!ending && sys_cond_wait_until(&wake, &lock, until))
 		;
 }
@@ -98,11 +107,9 @@ bool tier__is_over(void)
 	return at && sys_now_ns() > at;
 }
 
-static void *work(void *arg)
+// Under the lock.
+static void work_off(void)
 {
-	sys_thread_be_nice(10);
-	sys_mutex_lock(&lock);
-	pause_first();
 	for (struct tier__job *job; (job = take());) {
 		bool skip = ending ? !job->must || (job->is_long && tier__is_over()) : is_unwanted(job);
 		bool is_long = job->is_long;
@@ -112,6 +119,14 @@ static void *work(void *arg)
 			sys_heap_trim_thread();  // it compiled
 		sys_mutex_lock(&lock);
 	}
+}
+
+static void *work(void *arg)
+{
+	sys_thread_be_nice(10);
+	sys_mutex_lock(&lock);
+	pause_first();
+	work_off();
 	running = false;
 	sys_mutex_unlock(&lock);
 	return NULL;
@@ -134,6 +149,8 @@ static void finish(void)
 	sys_cond_signal(&wake);
 	bool join = joinable;
 	joinable = false;
+	if (!join)
+		work_off();  // it was held
 	sys_mutex_unlock(&lock);
 	if (join)
 		sys_thread_join(&thread);
@@ -147,15 +164,47 @@ static bool prepare(void)
 	return prepared;
 }
 
+// Under the lock.
+static bool set_going(void)
+{
+	if (running || held)
+		return true;
+	if (joinable)
+		sys_thread_join(&thread);  // it has left its loop
+	running = joinable = sys_thread_new(&thread, work, NULL) == 0;
+	return running;
+}
+
+void tier_behind_hold(void)
+{
+	sys_mutex_lock(&lock);
+	held = true;
+	sys_mutex_unlock(&lock);
+}
+
+void tier_behind_go(void)
+{
+	struct tier__job *all = NULL;
+	sys_mutex_lock(&lock);
+	held = false;
+	if (first && !ending && !set_going()) {
+		all = first;
+		first = NULL;
+		last = &first;
+		for (const struct tier__job *job = all; job; job = job->next)
+			count(job, -1);
+	}
+	sys_mutex_unlock(&lock);
+	drop_all(all);
+}
+
 void tier__behind(struct tier__job *job)
 {
 	sys_mutex_lock(&lock);
 	bool ok = !ending && prepare();
-	if (ok && !running) {
-		if (joinable)
-			sys_thread_join(&thread);  // it has left its loop
-		ok = running = joinable = sys_thread_new(&thread, work, NULL) == 0;
-	}
+	if (ok && !first)
+		since = sys_now_ns();
+	ok = ok && set_going();
 	struct tier__job *old = NULL;
 	if (ok) {
 		job->next = NULL;
@@ -167,10 +216,7 @@ void tier__behind(struct tier__job *job)
 	sys_mutex_unlock(&lock);
 	if (!ok)
 		job->drop(job);
-	for (struct tier__job *next; old; old = next) {
-		next = old->next;
-		old->drop(old);
-	}
+	drop_all(old);
 }
 
 struct other {

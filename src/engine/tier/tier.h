@@ -91,6 +91,9 @@ void tier_bytes_keep(const struct tier_bytes *of, struct slice bytes, void (*don
 // Has fn(arg) called by the thread of low priority that works behind the first answer. `drop` is called instead where the process ends first, or there is no
 // such thread, perhaps at once.
 void tier_behind(void (*fn)(void *arg), void (*drop)(void *arg), void *arg);
+// That thread begins no sooner than tier_behind_go: a server that starts need not wait until there is one. Who ends the process before does the work.
+void tier_behind_hold(void);
+void tier_behind_go(void);
 
 // Where the cache is, or would be (empty: nowhere), and why it is none or takes nothing. Makes the folder. false: code in it can't be run from its files.
 bool tier_cache_check(char *ret_path, size_t size, struct err *ret_why);

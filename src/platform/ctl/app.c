@@ -150,7 +150,7 @@ bool ctl__app_add(struct ctl *ctl, struct slice name, const char *path, struct e
 bool ctl__apps_open(struct ctl *ctl, struct err *e)
 {
 	ctl->changed.fn = ctl__look_at_all;
-	ctl->apps = mem_alloc(CTL_APPS_MAX * sizeof *ctl->apps);  // pages that nobody writes are not there
+	ctl->apps = sys_map_anonymous(CTL_APPS_MAX * sizeof *ctl->apps);  // pages that nobody writes are not there
 	if (!ctl->apps)
 		return err_nomem(e);
 	for (uint32_t i = 0; i < ctl->config.n_apps; i++) {
@@ -171,5 +171,5 @@ void ctl__apps_close(struct ctl *ctl)
 {
 	for (uint32_t i = 0; i < ctl->n_apps; i++)
 		app_free(ctl->apps[i]);
-	mem_free(ctl->apps);
+	BUG_ON(ctl->apps && sys_unmap(ctl->apps, CTL_APPS_MAX * sizeof *ctl->apps) != 0);
 }

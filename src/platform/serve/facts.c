@@ -111,7 +111,7 @@ void serve_process_facts(const struct serve_process *p, struct serve_process_fac
 		.started_ns = p->started_wall_ns,
 		.cpu_ns = cpu,
 		.memory = serve__memory_resident(p),
-		.memory_limit = p->memory,
+		.memory_limit = serve__memory_ceiling(p),
 		.shards = p->n_threads,
 		.listeners = serve__have(&p->n_listeners)};
 }

@@ -122,14 +122,27 @@ uint64_t serve__memory_resident(const struct serve_process *p)
 	return n > 0 && parse_number(slice_of(text, (size_t)n), 1, &pages) ? pages * SYS_PAGE : 0;
 }
 
+#define FEW (16 * MIB)           // less is never short, where nobody said how much there is: small servers begin without asking
+
+uint64_t serve__memory_ceiling(const struct serve_process *p)
+{
+	uint64_t n = __atomic_load_n(&p->memory, __ATOMIC_RELAXED);
+	if (n)
+		return n;
+	n = serve__process_memory_limit(&p->config->limits);
+	__atomic_store_n((uint64_t *)UNCONST(&p->memory), n, __ATOMIC_RELAXED);  // who asks meanwhile comes to the same
+	return n;
+}
+
 uint64_t serve__memory_headroom(const struct serve_process *p)
 {
-	return min_u64(p->memory / 4, 128 * MIB);
+	return min_u64(serve__memory_ceiling(p) / 4, 128 * MIB);
 }
 
 bool serve__memory_is_short(const struct serve_process *p)
 {
-	return serve__memory_resident(p) > p->memory - serve__memory_headroom(p);
+	uint64_t now = serve__memory_resident(p);
+	return (now > FEW || p->config->limits.process_memory) && now > serve__memory_ceiling(p) - serve__memory_headroom(p);
 }
 
 // ---- given back: what instances that went for want of calls leave in the heap; a second later, so that it is done once for many of them ----------------------

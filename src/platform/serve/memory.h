@@ -20,6 +20,8 @@ uint64_t serve__memory_resident(const struct serve_process *p);
 // What is left free below the limit when no further slot is made; when half of it is used up too, calls are ended. Between two looks guests write to
 // tens of megabytes where the machine has much else to do.
 uint64_t serve__memory_headroom(const struct serve_process *p);
+// Beyond it no slot is made. Asked of the system when it is wanted first, or soon after the process is ready. Any thread.
+uint64_t serve__memory_ceiling(const struct serve_process *p);
 bool serve__memory_is_short(const struct serve_process *p);
 // Instances of the thread went: what they leave in the heap goes back to the system, soon.
 void serve__memory_give_back(struct serve_thread *t);

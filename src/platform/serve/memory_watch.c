@@ -91,9 +91,9 @@ static void end_largest(struct serve_shard *s, const struct serve_app *of, uint6
 static void look(struct serve_shard *s)
 {
 	const struct serve_process *p = s->service->process;
-	uint64_t headroom = serve__memory_headroom(p), ceiling = p->memory - headroom / 4 * 3, now = serve__memory_resident(p);
+	uint64_t most = serve__memory_ceiling(p), headroom = serve__memory_headroom(p), ceiling = most - headroom / 4 * 3, now = serve__memory_resident(p);
 	const struct serve_app *app = s->service->of;
-	struct usage usage = now > p->memory / 2 || app->max_memory ? usage_of(s) : (struct usage){0};
+	struct usage usage = now > most / 2 || app->max_memory ? usage_of(s) : (struct usage){0};
 	s->looked_ns = loop_now_fresh_ns(s->loop);
 	s->unlooked = 0;
 	publish(s, usage);

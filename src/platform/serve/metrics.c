@@ -296,7 +296,7 @@ static void put_process(const struct page *g, const char *name)
 	else if (strcmp(name, "process_resident_memory_bytes") == 0)
 		put_plain(g, name, serve__memory_resident(p), false);
 	else if (strcmp(name, "process_memory_limit_bytes") == 0)
-		put_plain(g, name, p->memory, false);
+		put_plain(g, name, serve__memory_ceiling(p), false);
 	else if (strcmp(name, "process_open_descriptors") == 0)
 		put_plain(g, name, sys_descriptors_open(), false);
 	else if (strcmp(name, "process_start_time_seconds") == 0)

@@ -512,7 +512,6 @@ static void give_back_spare(void *table, uint64_t size)
 static bool allocate(struct serve_process *p, const struct serve_setup *setup, struct err *e)
 {
 	p->n_threads = p->config->shards ? p->config->shards : tier_cores();
-	p->memory = serve__process_memory_limit(&p->config->limits);
 	serve__memory_open(p);
 	p->running = 1;
 	p->undrained = p->n_threads;
@@ -648,8 +647,10 @@ void serve__process_close(struct serve_process *p)
 	serve__admin_stop(p);  // it looks at what goes
 	p->forgot = NULL;
 	serve__preparing_end(p);
-	if (p->threads && p->threads[0].loop)
+	if (p->threads && p->threads[0].loop) {
 		loop_timer_cancel(p->threads[0].loop, &p->drain_delay);
+		loop_timer_cancel(p->threads[0].loop, &p->settle);
+	}
 	quit_threads(p);
 	for (unsigned i = 1; p->threads && i < p->n_threads; i++)
 		if (p->threads[i].started)
@@ -716,9 +717,19 @@ bool serve_open(const struct serve_setup *setup, struct serve_process **ret, str
 	return true;
 }
 
+// What no start has to wait for: the thread that works behind it; how much memory there is, while there are descriptors to ask by.
+#define SETTLES (SECOND / 10)
+static void on_settled(struct loop_timer *t)
+{
+	tier_behind_go();
+	(void)serve__memory_ceiling(CONTAINER_OF(t, struct serve_process, settle));
+}
+
 void serve_run(struct serve_process *p)
 {
 	print_ready(p);
+	p->settle.fn = on_settled;
+	loop_timer_set(p->threads[0].loop, &p->settle, sat_add_u64(loop_now_fresh_ns(p->threads[0].loop), SETTLES));
 	serve__manager_ready(p);
 	serve__triggers_begin(p);
 	serve__log(p->config, SERVE_LOG_DEBUG, "ready %.1f ms after the start", (double)(sys_now_ns() - p->started_ns) / 1e6);

@@ -3,6 +3,7 @@
 // A receipt is written by its thread alone, word by word, with its number before and behind; who reads one that is being written sees two different
 // numbers and leaves it out.
 #include "serve_int.h"
+#include "sys/sys.h"
 
 enum { RECEIPTS = 1024,
 	WORDS = sizeof(struct serve_receipt) / 8,
@@ -164,12 +165,12 @@ void serve_receipt_calls(const struct serve_process *p, void (*fn)(void *user, c
 
 bool serve__receipts_open(struct serve_thread *t)
 {
-	t->receipts = mem_zalloc(sizeof *t->receipts);
+	t->receipts = sys_map_anonymous(sizeof *t->receipts);
 	return t->receipts != NULL;
 }
 
 void serve__receipts_close(struct serve_thread *t)
 {
-	mem_free(t->receipts);
+	BUG_ON(t->receipts && sys_unmap(t->receipts, sizeof *t->receipts) != 0);
 	t->receipts = NULL;
 }

@@ -673,7 +673,6 @@ struct serve_thread {
 	uint64_t trace_random;     // of ids; 0: not begun
 	char trace_parent[OBS_PARENT_LEN], trace_state[512];  // of the last request that went out
 	uint64_t requests;         // that were given a number
-	struct serve_meters own;   // of requests that no service got
 	struct spinlock lock;      // against who reads what that counts
 	struct http_counters counted;  // once it is gone
 	struct loop_remote drain, quit, dump, pulse;
@@ -690,7 +689,6 @@ struct serve_thread {
 	struct loop_remote retrigger;       // posted by who makes that something
 	struct serve_addresses *readdresses;  // any thread: of which something is to be done; NULL: none
 	struct loop_remote readdress;         // posted by who makes that something
-	struct relay_guest *relayed[SERVE_ROOTS];  // by the task that is their root
 	struct serve_inbox inbox;
 	struct loop_timer drain_timer;
 	struct loop_timer trim_timer;  // armed: instances went, and the heap has not been given back yet
@@ -699,6 +697,9 @@ struct serve_thread {
 	// To thread 0, of the others: the shards are open (or why not), the thread is over.
 	struct loop_remote opened, ended;
 	struct err error;
+	// Last: few of a start touch them.
+	struct serve_meters own;                   // of requests that no service got
+	struct relay_guest *relayed[SERVE_ROOTS];  // by the task that is their root
 };
 enum serve_phase { SERVE_STARTING, SERVE_READY, SERVE_DRAINING };
 // How many there are of what comes while it serves, for any thread: those below it are there.
@@ -739,7 +740,8 @@ struct serve_process {
 	struct wasi_process wasi;
 	uint64_t connections;  // that it lets in
 	uint64_t files;        // that guests may have open, all together
-	uint64_t memory;       // bytes; beyond it no slot is made
+	uint64_t memory;       // bytes, by serve__memory_ceiling; 0: nobody asked yet
+	struct loop_timer settle;  // of thread 0, soon after the process is ready
 	struct loop_work trim;  // any thread, by `trims`: the heap is given back
 	bool trims;
 	// Of all shards together, each on a line of the processor's cache of its own: those that run, those that wait, shards that wait for a place.

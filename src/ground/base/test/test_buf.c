@@ -37,6 +37,24 @@ static void json_escapes_each_character_once(void **state)
 	expect_json(SLICE_LIT("\u200d\U0001f600"), "\"\u200d\U0001f600\"");
 }
 
+// Whatever stands before it, and however many bytes are left behind the last whole word.
+static void what_is_utf8_is_told_to_the_byte(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len, valid;
+	} rows[] = {{"\xc3\xa9z", 3, 3}, {"z\xc3", 2, 1}, {"\x80", 1, 0}, {"z\xff", 2, 1}, {"\xed\xa0\x80", 3, 0}, {"\xf0\x9f\x98\x80", 4, 4}, {"", 0, 0}};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		for (size_t before = 0; before < 20; before++)
+			for (size_t behind = 0; behind < 10; behind++) {
+				uint8_t text[40];
+				memset(text, 'a', sizeof text);
+				memcpy(text + before, rows[i].text, rows[i].len);
+				bool whole = rows[i].valid == rows[i].len;
+				assert_int_equal(utf8_valid_prefix(slice_of(text, before + rows[i].len + behind)), before + rows[i].valid + (whole ? behind : 0));
+			}
+}
+
 static void json_stays_utf8_whatever_it_is_given(void **state)
 {
 	expect_json(SLICE_LIT("\xff"
@@ -113,6 +131,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(json_escapes_each_character_once),
+		cmocka_unit_test(what_is_utf8_is_told_to_the_byte),
 		cmocka_unit_test(json_stays_utf8_whatever_it_is_given),
 		cmocka_unit_test(nothing_that_a_terminal_acts_on_is_printed),
 		cmocka_unit_test(what_makes_a_name_look_like_another_is_printed_as_bytes),

@@ -61,13 +61,24 @@ bool cli__ask(struct cli *c, const char *socket, const char *method, const char 
 	return ctl_ask(&c->arena, &q, ret, e) && (ret->status < 300 || ctl_reply_error(json_member(ret->json, "error"), e));
 }
 
+// By the name that it was given: the server would tell that of its copy.
+static bool is_wasm(const char *path, struct slice bytes, struct err *e)
+{
+	if (!cli_check_head(path, bytes, comp_module_has_world(bytes), e))
+		return false;
+	if (wasm_is_component(bytes) || wasm_is_module(bytes))
+		return true;
+	err_set(e, ERR_MALFORMED, "'%s' is no WebAssembly: it does not begin with its magic number and a version", path);
+	return err_hint(e, "give a component's .wasm; tenon inspect tells what one is");
+}
+
 bool cli__component_read(const char *path, struct buf *ret, char ret_sha256[65], struct err *e)
 {
-	FILE *f = cli_open_file(path, e);
+	FILE *f = cli_open_component(path, e);
 	if (!f)
 		return false;
 	ret->max = SERVE_COMPONENT_MAX;
-	bool ok = buf_read(ret, f, path, e) && cli_check_head(path, buf_view(ret), comp_module_has_world(buf_view(ret)), e);
+	bool ok = buf_read(ret, f, path, e) && is_wasm(path, buf_view(ret), e);
 	fclose(f);
 	if (ok)
 		tier_sha256(buf_view(ret), ret_sha256);

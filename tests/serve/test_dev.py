@@ -39,6 +39,18 @@ def what_is_no_component_is_told_and_not_served():
         check("error: " in d.text() and d.status("one") == before, d.text())
 
 
+def a_build_that_leaves_a_pipe_holds_nothing_up():
+    command = "if test -f %s/pipe; then rm %s.wasm; mkfifo %s.wasm; else rm -f %s.wasm; cp %s/app.wasm %s.wasm; fi"
+    with Folder() as top, Dev(top, APP % parts(command)) as d:
+        before = d.status("one")
+        (top / "one/pipe").write_text("x")
+        until(lambda: "is not a file" in d.text())
+        check(d.status("one") == before, d.text())
+        (top / "one/pipe").unlink()
+        shutil.copy(MISBEHAVE, top / "one/app.wasm")
+        until(lambda: "serves" in d.text().split("is not a file")[-1])
+
+
 def where_there_never_was_a_version_each_path_answers_with_what_the_build_says():
     command = "if test -f %s/good; then cp %s/app.wasm %s.wasm; else printf 'line 7 is \\033[31mwrong\\n'; exit 1; fi"
     with Folder() as top:

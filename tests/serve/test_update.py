@@ -244,6 +244,12 @@ def what_is_no_version_changes_nothing():
         bad = Path(top) / "bad.wasm"
         bad.write_bytes(HELLO.read_bytes()[:-100])
         app.tenon("update", "api", bad, status=6)
+        text = Path(top) / "text.wasm"
+        text.write_text("no component at all\n")
+        check(str(text) in app.tenon("update", "api", text, status=3), "what it is by its own name")
+        pipe = Path(top) / "pipe.wasm"
+        os.mkfifo(pipe)
+        check("not a file" in app.tenon("update", "api", pipe, status=5), "a pipe is not waited for")
         check("no component" in app.tenon("update", "none", HELLO, status=2), "a component that isn't there")
         check("one of them" in app.tenon("update", "api", status=2), "nothing asked for")
         app.tenon("update", "api", MISBEHAVE, "--dry-run")

@@ -1,5 +1,5 @@
 """The admin address: whether the process lives, whether it serves, what it counts."""
-import re, signal, subprocess, tempfile, time
+import contextlib, re, resource, signal, socket, subprocess, tempfile, time
 
 import component
 from front import Folder, Front, ask, connect, handed, listening, refused
@@ -237,5 +237,44 @@ def who_takes_all_of_its_places_takes_nobody_elses():
                 pass
         else:
             raise AssertionError("nobody is let in")
+        for c in held:
+            c.close()
+
+
+def behind_thousands_of_silent_connections_it_answers():
+    """They go, the longest silent first: who asks sends at once."""
+    had = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(had[0], min(had[1], 4096)), had[1]))
+    with _Admin(HELLO) as s:
+        held = []
+        for _ in range(3000):
+            c = socket.socket(socket.AF_INET)
+            c.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                c.connect(s.admin)
+            held.append(c)
+        began = time.monotonic()
+        for _ in range(3):
+            check(s.ask("/healthz", timeout=60).status == 200, "nobody is let in")
+        took = time.monotonic() - began
+        for c in held:
+            c.close()
+        check(took < 6, f"it took {took} s")  # 12 s where each of 64 places was held for a quarter of a second; 0.2 alone
+
+
+def who_asks_for_metrics_and_reads_nothing_holds_up_nobody():
+    with _Admin(HELLO) as s:
+        held = []
+        for _ in range(40):  # of a page that is larger than what the kernel takes for each
+            c = Connection(s.admin, rcvbuf=4096)
+            c.send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+            held.append(c)
+        time.sleep(0.5)
+        for _ in range(20):
+            check(s.ask("/healthz", timeout=10).status == 200, "it waits for them")
+        until = time.monotonic() + 30
+        while (a := s.ask("/metrics", timeout=10)).status == 503 and time.monotonic() < until:
+            time.sleep(0.1)
+        check(a.status == 200 and b"tenon_" in a.body, "no page for who reads")
         for c in held:
             c.close()

@@ -187,7 +187,7 @@ static struct http_conn *make(struct http_server *s, const struct http_protocol 
 	c->timer.fn = on_timer;
 	c->job.fn = on_turn;
 	c->read_deadline = c->write_deadline = UINT64_MAX;
-	c->idle_since = sat_add_u64(loop_now_ns(s->loop), HTTP_COMING_NS);
+	c->idle_since = sat_add_u64(loop_now_ns(s->loop), c->limits.coming_ns);
 	http__meter_start(&c->taking, &c->limits);
 	return c;
 }

@@ -443,7 +443,7 @@ static void await_head(struct h1_conn *c)
 	if (c->state != H1_IDLE)
 		return;
 	c->state = H1_HEAD;
-	c->conn.idle_since = sat_add_u64(now_of(c), HTTP_COMING_NS);
+	c->conn.idle_since = sat_add_u64(now_of(c), c->conn.limits.coming_ns);
 	read_by(c, c->conn.limits.head_ns);
 }
 

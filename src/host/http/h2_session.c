@@ -96,7 +96,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *u
 	}
 	h2_stream_list(s, st, f->hd.stream_id);
 	if (s->n == 1)  // until its head is whole
-		s->conn->idle_since = sat_add_u64(loop_now_ns(s->conn->server->loop), HTTP_COMING_NS);
+		s->conn->idle_since = sat_add_u64(loop_now_ns(s->conn->server->loop), s->conn->limits.coming_ns);
 	nghttp2_session_set_stream_user_data(ng, f->hd.stream_id, st);
 	return 0;
 }

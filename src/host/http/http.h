@@ -76,6 +76,9 @@ struct http_limits {
 	uint64_t body_bytes;       // 413; HTTP_NO_LIMIT: none
 	uint32_t drain_bytes;      // unread rest of a request body that is read away to keep the connection
 	uint64_t idle_ns;          // between requests: close
+	// What a client has begun, by connecting or by a part of a head, is on its way for so long: from then on it makes room where all places are taken. A client sends at
+	// once; who sends nothing, or one byte at a time, may not hold places as long as a time limit lets it.
+	uint64_t coming_ns;
 	uint64_t head_ns;          // first byte to end of head: 408
 	uint64_t body_ns;          // no progress of a body that the owner waits for: 408 before the head of the answer, else cut
 	uint64_t body_total_ns;    // that the client may take for a request's body: as body_ns

@@ -35,10 +35,6 @@ void http__meter_stop(struct http_meter *m, const struct http_limits *l, uint64_
 // When it will have been too slow, if nothing comes. `total_ns` bounds all waiting together.
 uint64_t http__meter_deadline(const struct http_meter *m, const struct http_limits *l, uint64_t total_ns);
 
-// What a client has begun, by connecting or by a part of a head, is on its way for so long: from then on it makes room where all places are taken. A client
-// sends at once; who sends nothing, or one byte at a time, may not hold places as long as a time limit lets it.
-#define HTTP_COMING_NS (SECOND / 4)
-
 // ---- gate.c: places for connections ----------------------------------------------------------------------------------------------
 // A place for a connection, before it is accepted; `anyway`: also beyond the limit.
 bool http__gate_enter(struct http_gate *g, bool anyway);

@@ -15,6 +15,7 @@ const struct http_limits http_limits_default = {
 	.body_bytes = HTTP_NO_LIMIT,
 	.drain_bytes = 65536,
 	.idle_ns = 75 * SECOND,
+	.coming_ns = SECOND / 4,
 	.head_ns = 10 * SECOND,
 	.body_ns = 30 * SECOND,
 	.body_total_ns = 3600 * SECOND,

@@ -5,17 +5,30 @@
 // before they go.
 #include "serve_int.h"
 
-enum { CONNECTIONS = 64, BACKLOG = 64, BODY_MAX = 16 << 20 };
+enum { CONNECTIONS = 256, BACKLOG = 1024, BODY_MAX = 16 << 20, PAGES_MAX = 8, PAGE_LEAST = 4096 };
+// Who asks is near, or is asked for again: who is silent makes room at once, the longest silent first, and who takes nothing of an answer is soon cut off.
+#define COMING (5 * MILLISECOND)
+#define WRITE (5 * SECOND)
+#define STANDS (SECOND / 4)  // a page of which nothing was taken for so long makes room for another
 
 // An answer that is being sent.
 struct answer {
 	struct http_exchange *x;
 	struct buf body;
 	size_t sent;
+	struct serve_admin *of;
+	struct answer *next, **prev;  // of pages of metrics, which are large; prev NULL: it is none
+	uint64_t moved_ns;            // something of it was taken last
 };
 
 static void end_answer(struct answer *a)
 {
+	if (a->prev) {
+		*a->prev = a->next;
+		if (a->next)
+			a->next->prev = a->prev;
+		a->of->n_pages--;
+	}
 	http_exchange_release(a->x);
 	buf_release(&a->body);
 	mem_free(a);
@@ -32,6 +45,7 @@ static void pump(struct answer *a)
 			return;
 		}
 		a->sent += n;
+		a->moved_ns = loop_now_ns(a->of->loop);
 	}
 	if (!http_body_finish(a->x, NULL, 0))
 		http_abort(a->x);
@@ -48,8 +62,35 @@ static void on_cancel(void *user, struct http_exchange *x, enum http_cancel why)
 	end_answer(user);
 }
 
+static void list_page(struct serve_admin *of, struct answer *a)
+{
+	a->next = of->pages;
+	a->prev = &of->pages;
+	if (a->next)
+		a->next->prev = &a->next;
+	of->pages = a;
+	of->n_pages++;
+}
+
+// A place for one more page: where there is none the one that has stood longest goes. false: all of them are being taken.
+static bool has_place(struct serve_admin *of)
+{
+	struct answer *oldest = of->pages;
+	uint64_t now = loop_now_ns(of->loop);
+	if (of->n_pages < PAGES_MAX)
+		return true;
+	for (struct answer *a = of->pages; a; a = a->next)
+		if (a->moved_ns < oldest->moved_ns)
+			oldest = a;
+	if (now - oldest->moved_ns < STANDS)
+		return false;
+	http_abort(oldest->x);
+	end_answer(oldest);
+	return true;
+}
+
 // Takes the body over.
-static void respond(struct http_exchange *x, unsigned status, const char *type, struct buf *body)
+static void respond(struct serve_admin *of, struct http_exchange *x, unsigned status, const char *type, struct buf *body)
 {
 	static const struct http_exchange_ops ops = {.on_writable = on_writable, .on_cancel = on_cancel};
 	struct http_field fields[] = {
@@ -66,16 +107,20 @@ static void respond(struct http_exchange *x, unsigned status, const char *type, 
 		return;
 	}
 	a->x = x;
+	a->of = of;
+	a->moved_ns = loop_now_ns(of->loop);
 	a->body = *body;
+	if (body->len > PAGE_LEAST)
+		list_page(of, a);
 	http_exchange_set_owner(x, &ops, a);
 	pump(a);
 }
 
-static void respond_word(struct http_exchange *x, unsigned status, const char *word)
+static void respond_word(struct serve_admin *of, struct http_exchange *x, unsigned status, const char *word)
 {
 	struct buf b = {.max = 64};
 	buf_printf(&b, "%s\n", word);
-	respond(x, status, "text/plain; charset=utf-8", &b);
+	respond(of, x, status, "text/plain; charset=utf-8", &b);
 }
 
 // Whether it is among what the client takes, whatever it likes best.
@@ -93,37 +138,42 @@ static bool accepts(struct slice list, const char *type)
 	return false;
 }
 
-static void respond_metrics(const struct serve_process *p, struct http_exchange *x)
+static void respond_metrics(struct serve_process *p, struct http_exchange *x)
 {
+	if (!has_place(&p->admin)) {
+		http_respond_error(x, 503, 1);
+		http_exchange_release(x);
+		return;
+	}
 	bool open = accepts(serve__field(http_exchange_request(x), "accept"), "application/openmetrics-text");
 	struct buf b = {.max = BODY_MAX};
 	serve__metrics_print(p, open, &b);
-	respond(x, 200, open ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8", &b);
+	respond(&p->admin, x, 200, open ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8", &b);
 }
 
-static void respond_ready(const struct serve_process *p, struct http_exchange *x)
+static void respond_ready(struct serve_process *p, struct http_exchange *x)
 {
 	static const char *const words[] = {[SERVE_STARTING] = "starting", [SERVE_READY] = "ready", [SERVE_DRAINING] = "draining"};
 	enum serve_phase phase = serve__phase(p);
-	respond_word(x, phase == SERVE_READY ? 200 : 503, words[phase]);
+	respond_word(&p->admin, x, phase == SERVE_READY ? 200 : 503, words[phase]);
 }
 
 static void on_request(void *user, struct http_exchange *x)
 {
-	const struct serve_process *p = user;
+	struct serve_process *p = user;
 	const struct http_request *r = http_exchange_request(x);
 	struct slice path = slice_sub(r->target, 0, slice_find(r->target, '?'));
 	http_body_discard(x);
 	if (!slice_eq_str(r->method, "GET") && !r->is_head)
-		respond_word(x, 405, "GET and HEAD alone");
+		respond_word(&p->admin, x, 405, "GET and HEAD alone");
 	else if (slice_eq_str(path, "/healthz"))
-		respond_word(x, 200, "ok");
+		respond_word(&p->admin, x, 200, "ok");
 	else if (slice_eq_str(path, "/readyz"))
 		respond_ready(p, x);
 	else if (slice_eq_str(path, "/metrics"))
 		respond_metrics(p, x);
 	else
-		respond_word(x, 404, "/healthz, /readyz and /metrics are here");
+		respond_word(&p->admin, x, 404, "/healthz, /readyz and /metrics are here");
 }
 
 // ---- life ------------------------------------------------------------------------------------------------------------------------------
@@ -167,6 +217,8 @@ bool serve__admin_start(struct serve_process *p, const char *address, int handed
 	struct serve_admin *a = &p->admin;
 	struct http_server_config config = {.limits = http_limits_default, .on_request = on_request, .user = p};
 	config.limits.head_bytes = 8192;
+	config.limits.coming_ns = COMING;
+	config.limits.write_ns = WRITE;
 	if (!address && handed < 0)
 		return true;
 	a->quit.fn = on_quit;

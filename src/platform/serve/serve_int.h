@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "access.h"
+#include "admin.h"
 #include "canon/canon.h"
 #include "comp/comp.h"
 #include "component.h"
@@ -639,24 +640,6 @@ NODISCARD bool serve__certificates_open(const struct serve_listener_config *c, s
 bool serve__certificates_reload(struct serve_process *p, bool if_changed);
 // Looks whether they have changed, from here on.
 void serve__certificates_watch(struct serve_process *p);
-
-// ---- admin: an address for who operates the server ---------------------------------------------------------------------------------------
-struct serve_admin {
-	struct http_address address;  // len 0: it has none
-	const char *path;             // of a socket in the file system
-	struct sys_socket_file file;
-	bool bound, runs;             // the path is there; the thread runs
-	char handed_path[SYS_SOCKET_PATH_MAX + 2];
-	struct loop *loop;
-	struct http_gate *gate;
-	struct http_server *http;
-	struct sys_thread thread;
-	struct loop_remote quit;
-};
-// From here on it answers, until it is stopped. `handed`: a socket for it that was handed over, which is taken over; -1: none. Without an address nothing happens.
-NODISCARD bool serve__admin_start(struct serve_process *p, const char *address, int handed, struct err *e);
-void serve__admin_stop(struct serve_process *p);
-void serve__admin_print(const struct serve_process *p, struct buf *b);
 
 // ---- process: threads that each run a shard of every service and a port of every listener ---------------------------------------------
 struct serve_thread {

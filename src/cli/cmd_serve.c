@@ -65,6 +65,8 @@ int cli__serve(struct cli *c, const struct serve_setup *setup, const struct ctl_
 int cli__serve_component(struct cli *c, struct err *e)
 {
 	struct serve_app_config app = {.services = {.ptr = &c->config.service, .len = 1}};
+	c->config.service.idle_fresh = c->config.service.limits.idle;
+	c->config.service.last_stays = true;
 	const struct serve_setup setup = {.process = &c->config.process, .listeners = &c->config.listener, .n_listeners = 1, .apps = &app, .n_apps = 1};
 	return cli__serve(c, &setup, &(struct ctl_config){0}, e);
 }

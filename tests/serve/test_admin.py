@@ -278,3 +278,23 @@ def who_asks_for_metrics_and_reads_nothing_holds_up_nobody():
         check(a.status == 200 and b"tenon_" in a.body, "no page for who reads")
         for c in held:
             c.close()
+
+
+def what_a_burst_made_goes_and_a_steady_load_makes_none():
+    own = 'tenant="default",app="misbehave",component="misbehave"'
+    with _Admin(MISBEHAVE, "--idle", "2s") as s:
+        def count():
+            m = s.metrics()
+            return m["tenon_instances"][own], m["tenon_instances_made_total"][own]
+
+        check(all(a.status == 200 for a in Many([lambda: ask(s.at[0], "/delay", timeout=60) for _ in range(16)]).join()), "a burst")
+        burst = count()
+        check(burst[0] >= 8, f"{burst} instances of a burst")
+        until = time.monotonic() + 30
+        while count()[0] > 1 and time.monotonic() < until:
+            check(ask(s.at[0], "/").status == 200, "a steady load")
+            time.sleep(0.05)
+        check(count()[0] == 1, f"{count()} instances: what the burst made stays")
+        time.sleep(5)  # nobody calls
+        check(ask(s.at[0], "/").status == 200, "the last stays")
+        check(count() == (1, burst[1]), f"{count()}: made anew since {burst}")

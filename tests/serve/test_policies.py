@@ -29,7 +29,7 @@ def an_instance_that_is_idle_goes():
 
 
 def limits_of_reuse_are_refused_with_another_policy():
-    for flags in (["--idle", "1s"], ["--requests-per-instance", "7", "--policy", "keep"]):
+    for flags in (["--idle", "1s", "--policy", "keep"], ["--requests-per-instance", "7"], ["--requests-per-instance", "7", "--policy", "keep"]):
         r = subprocess.run([str(config.tenon), "serve", str(MISBEHAVE), "--addr", "127.0.0.1:0", *flags], stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=20)
         check(r.returncode == 2 and flags[0] in r.stderr and "reuse" in r.stderr, f"{r.returncode} {r.stderr!r}")

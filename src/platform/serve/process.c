@@ -445,10 +445,14 @@ static bool limits_apply(const struct serve_service_config *c, struct err *e)
 		err_set(e, ERR_USAGE, "--concurrency is about instances that many requests are in at once");
 		return err_hint(e, "with --policy concurrent they are");
 	}
-	if (c->policy == SERVE_REUSE || (l->requests_per_instance == s->requests_per_instance && l->idle == s->idle))
+	if (c->policy != SERVE_REUSE && l->requests_per_instance != s->requests_per_instance) {
+		err_set(e, ERR_USAGE, "--requests-per-instance is about instances that are used again");
+		return err_hint(e, "with --policy reuse or concurrent they are");
+	}
+	if (c->policy != SERVE_KEEP || l->idle == s->idle)
 		return true;
-	err_set(e, ERR_USAGE, "--requests-per-instance and --idle are about instances that are used again");
-	return err_hint(e, "with --policy reuse or concurrent they are");
+	err_set(e, ERR_USAGE, "--idle is about instances that go: the one that is kept stays");
+	return err_hint(e, "with --policy fresh, reuse or concurrent they do");
 }
 
 // What is called while an image is warmed must be on the thread that there is by then.

@@ -84,6 +84,7 @@ struct serve_service_config {
 	uint64_t max_instances;  // at work at once, in the process; 0: no limit
 	uint64_t min_instances;  // kept ready, in the process
 	uint64_t idle_fresh;     // policy fresh: an instance that nobody called for so long goes; 0: it stays
+	bool last_stays;         // policy fresh: but for the last of a thread
 	uint64_t tree_memory;    // bytes that the instances of a call and of all that it calls may have together; 0: no limit
 	unsigned max_tasks;  // in place of what policy and `concurrency` say; 0: what they say  // for tests
 	// What is offered to the component besides WASI, and before it, asked once it is decoded; in the arena. An offer without a provider is by the component's own

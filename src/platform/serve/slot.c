@@ -413,11 +413,19 @@ static uint64_t goes_at(const struct serve_slot *slot)
 	return slot->tasks || !idle || (!fresh && !slot->used) ? UINT64_MAX : sat_add_u64(slot->since_ns, idle);
 }
 
-// Those that are kept ready stay.
+static uint64_t stay(const struct serve_shard *s)
+{
+	const struct serve_service_config *c = s->stable ? s->stable->version->config : NULL;
+	if (!c)
+		return 0;
+	return c->min_instances ? least(s) : c->policy == SERVE_FRESH && c->last_stays;
+}
+
+// Those that are kept ready stay. The one that was given back last is taken first: as many as a load needs at once are never idle, the others are from then on.
 static void on_idle(struct loop_timer *t)
 {
 	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, idle_timer);
-	uint64_t now = loop_now_ns(s->loop), next = UINT64_MAX, keep = s->stable && s->stable->version->config->min_instances ? least(s) : 0, had = s->slots;
+	uint64_t now = loop_now_ns(s->loop), next = UINT64_MAX, keep = stay(s), had = s->slots;
 	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
 		for (struct serve_slot *slot = s->stocks[i].free_slots, *after; slot; slot = after) {
 			uint64_t at = goes_at(slot);

@@ -311,11 +311,12 @@ bool canon_slot_relink(struct canon_instance *i)
 	return is_free;
 }
 
-bool canon_slot_reset(struct canon_instance *i)
+enum vm_reset canon_slot_reset_some(struct canon_instance *i, uint64_t pages)
 {
 	BUG_ON(!i->image || i->n_tasks);
-	if (i->dead || (i->async && i->async->n_threads) || !vm_store_reset(i->store))
-		return false;
+	enum vm_reset is = i->dead || (i->async && i->async->n_threads) ? VM_RESET_FAILED : vm_store_reset_some(i->store, pages);
+	if (is != VM_RESET_DONE)
+		return is;
 	canon__async_release(i);
 	i->done = i->image->cut;
 	if (i->dirty)
@@ -323,8 +324,13 @@ bool canon_slot_reset(struct canon_instance *i)
 	if (i->head.user && i->host->reset)
 		i->host->reset(i, false);
 	if (i->dirty && !restore_tables(i))
-		return false;
+		return VM_RESET_FAILED;
 	if (CHECK_RESET)
 		check_equal(i);
-	return true;
+	return VM_RESET_DONE;
+}
+
+bool canon_slot_reset(struct canon_instance *i)
+{
+	return canon_slot_reset_some(i, UINT64_MAX) == VM_RESET_DONE;
 }

@@ -80,14 +80,17 @@ static bool list_pages(struct vm_memory *m, uint64_t high)
 }
 
 // ---- one memory --------------------------------------------------------------------------------------------------
-static uint64_t restore_pages(struct vm_memory *m, bool look)
+// From *at on, *pages at most, which is counted down. true: that was all of it.
+static bool restore_pages(struct vm_memory *m, uint64_t *at, uint64_t *pages, bool look, uint64_t *differing)
 {
-	uint64_t differing = 0;
-	for (uint32_t i = 0; i < m->npages; i++) {
-		struct vm__page *p = &m->pages[i];
+	for (; *at < m->npages; ++*at) {
+		struct vm__page *p = &m->pages[*at];
 		uint64_t offset = (uint64_t)p->page * SYS_PAGE;
 		if (offset >= m->abi.length)
 			break;  // out of bounds during this call: still zero
+		if (!*pages)
+			return false;
+		--*pages;
 		const uint8_t *want = offset < m->image_length && vm__bit(m->nonzero, p->page) ? m->image + offset : zero_page;
 		uint8_t *have = m->abi.base + offset;
 		if ((look || p->age) && memcmp(have, want, SYS_PAGE) == 0) {
@@ -96,9 +99,9 @@ static uint64_t restore_pages(struct vm_memory *m, bool look)
 		}
 		memcpy(have, want, SYS_PAGE);
 		p->age = 0;
-		differing++;
+		++*differing;
 	}
-	return differing;
+	return true;
 }
 
 static bool shrink(struct vm_memory *m)
@@ -121,16 +124,21 @@ static bool discard(struct vm_memory *m)
 }
 
 // Objects that a call made beyond what most do: their pages would be looked at in each of the next resets.
-static bool drop_blocks(struct vm_memory *m, const struct vm__heap *h)
+static enum vm_reset drop_blocks(struct vm_store *st, struct vm_memory *m, uint64_t *pages)
 {
-	uint64_t kept = vm__heap_kept(h), end = (uint64_t)h->high * HEAP_BLOCK;
+	uint64_t kept = vm__heap_kept(st->heap), end = (uint64_t)st->heap->high * HEAP_BLOCK, *dropped = &st->resetting.dropped;
 	if (end <= kept)
-		return true;
-	if (sys_discard(m->abi.base + kept, end - kept))
-		return false;
+		return VM_RESET_DONE;
+	uint64_t left = end - kept - *dropped, some = *pages < left / SYS_PAGE ? *pages * SYS_PAGE : left;
+	if (some && sys_discard(m->abi.base + kept + *dropped, some))
+		return VM_RESET_FAILED;
+	*dropped += some;
+	*pages -= some / SYS_PAGE;
+	if (some < left)
+		return VM_RESET_MORE;
 	while (m->npages && (uint64_t)m->pages[m->npages - 1].page * SYS_PAGE >= kept)
 		m->npages--;
-	return true;
+	return VM_RESET_DONE;
 }
 
 // ---- trimming ----------------------------------------------------------------------------------------------------
@@ -176,27 +184,36 @@ static bool trim(struct vm_store *st)
 }
 
 // ---- the whole store ---------------------------------------------------------------------------------------------
-static bool restore_memories(struct vm_store *st)
+// Of the memory that is next. DONE: all of it.
+static enum vm_reset restore_memory(struct vm_store *st, struct vm_memory *m, uint64_t *pages)
 {
-	bool list = vm__reset_method != VM_RESET_GATED_SCAN || st->faults;
-	st->faults = 0;
-	st->stats.private_pages = st->stats.differing_pages = 0;
-	for (struct vm_memory *m = st->memories; m; m = m->next) {
-		if (vm__reset_method == VM_RESET_DISCARD) {
-			if (!discard(m))
-				return false;
-			continue;
-		}
-		if ((m->of_heap && !drop_blocks(m, st->heap)) || (list && !list_pages(m, m->of_heap ? min_u64(m->high, vm__heap_kept(st->heap)) : m->high)))
-			return false;
-		st->stats.differing_pages += restore_pages(m, st->stats.resets % LOOK_EACH == 0);
-		st->stats.private_pages += m->npages;
-		if (!shrink(m))
-			return false;
+	struct vm__pieces *r = &st->resetting;
+	if (vm__reset_method == VM_RESET_DISCARD)
+		return discard(m) ? VM_RESET_DONE : VM_RESET_FAILED;
+	enum vm_reset is = r->at || !m->of_heap ? VM_RESET_DONE : drop_blocks(st, m, pages);
+	if (is != VM_RESET_DONE || !*pages)
+		return is == VM_RESET_FAILED ? is : VM_RESET_MORE;
+	if (!r->at && st->lists && !list_pages(m, m->of_heap ? min_u64(m->high, vm__heap_kept(st->heap)) : m->high))
+		return VM_RESET_FAILED;
+	if (!restore_pages(m, &r->at, pages, st->stats.resets % LOOK_EACH == 0, &st->stats.differing_pages))
+		return VM_RESET_MORE;
+	st->stats.private_pages += m->npages;
+	return shrink(m) ? VM_RESET_DONE : VM_RESET_FAILED;
+}
+
+static enum vm_reset restore_memories(struct vm_store *st, uint64_t pages)
+{
+	struct vm__pieces *r = &st->resetting;
+	while (r->m) {
+		enum vm_reset is = restore_memory(st, r->m, &pages);
+		if (is != VM_RESET_DONE)
+			return is;
+		r->m = r->m->next;
+		r->at = 0;
 	}
-	st->stats.scans += list;
+	st->stats.scans += st->lists;
 	st->mean_differing = (st->mean_differing * 7 + st->stats.differing_pages * 16) / 8;
-	return vm__reset_method == VM_RESET_DISCARD || trim(st);
+	return vm__reset_method == VM_RESET_DISCARD || trim(st) ? VM_RESET_DONE : VM_RESET_FAILED;
 }
 
 // The image's file was replaced by a sealed copy, which this store is not attached to.
@@ -205,10 +222,10 @@ static bool is_stale(const struct vm_store *st)
 	return st->image_epoch != atomic_load_explicit(&st->image->epoch, memory_order_relaxed);
 }
 
-bool vm_store_reset(struct vm_store *st)
+static bool begin(struct vm_store *st)
 {
 	struct vm_shard *s = st->shard;
-	if (st->poisoned || !st->image || is_stale(st))
+	if (!st->image || is_stale(st))
 		return false;
 	if (vm__reset_method == VM_RESET_GATED_SCAN && vm__is_charged(s, st)) {
 		struct vm_store *runs = s->owner == st ? NULL : s->owner;
@@ -218,18 +235,58 @@ bool vm_store_reset(struct vm_store *st)
 		if (runs)
 			vm__own_slow(s, runs);
 	}
+	st->lists = vm__reset_method != VM_RESET_GATED_SCAN || st->faults;
+	st->faults = 0;
 	st->stats.resets++;
+	st->stats.private_pages = st->stats.differing_pages = 0;
 	vm__relink(st);
 	if (UNLIKELY(st->exceptions.chunks))
 		vm__exceptions_clear(st);
-	if (!restore_memories(st) || !vm__image_load_rest(st, st->image, true)) {
+	st->resetting = (struct vm__pieces){.begun = true, .m = st->memories};
+	return true;
+}
+
+enum vm_reset vm_store_reset_some(struct vm_store *st, uint64_t pages)
+{
+	if (st->poisoned || (!st->resetting.begun && !begin(st)))
+		return VM_RESET_FAILED;
+	enum vm_reset is = restore_memories(st, pages);
+	if (is == VM_RESET_MORE)
+		return is;
+	st->resetting.begun = false;
+	if (is == VM_RESET_FAILED || !vm__image_load_rest(st, st->image, true)) {
 		st->poisoned = true;
-		return false;
+		return VM_RESET_FAILED;
 	}
 #ifdef TENON_CHECK_RESET
 	vm__reset_check(st);
 #endif
-	return true;
+	return VM_RESET_DONE;
+}
+
+bool vm_store_reset(struct vm_store *st)
+{
+	return vm_store_reset_some(st, UINT64_MAX) == VM_RESET_DONE;
+}
+
+bool vm_store_shed_some(struct vm_store *st, uint64_t bytes)
+{
+	struct vm__pieces *x = &st->shedding;
+	if (!x->begun)
+		*x = (struct vm__pieces){.begun = true, .m = st->memories};
+	st->poisoned = true;
+	while (x->m && bytes) {
+		uint64_t some = min_u64(bytes, x->m->high - x->at);
+		if (some && sys_discard(x->m->abi.base + x->at, some))
+			return false;  // freeing it does it all
+		bytes -= some;
+		x->at += some;
+		if (x->at < x->m->high)
+			continue;
+		x->m = x->m->next;
+		x->at = 0;
+	}
+	return x->m != NULL;
 }
 
 void vm_store_relink(struct vm_store *st)

@@ -331,7 +331,14 @@ NODISCARD bool vm_store_attach(struct vm_store *st, struct vm_image *img, struct
 struct vm_image *vm_store_image(const struct vm_store *st);  // for tests
 // Makes an attached store equal to its image again, in place. false: not to be had any more (a system call failed, it is poisoned or stale):
 // free it and make another.
-NODISCARD bool vm_store_reset(struct vm_store *st);
+NODISCARD bool vm_store_reset(struct vm_store *st);  // for tests
+// The same in pieces, between which others get their turn: looks at `pages` (not 0) pages at most. MORE: it goes on with the next call, and nothing else may
+// be done with the store till then but shedding and freeing it. FAILED: as false.
+enum vm_reset { VM_RESET_DONE, VM_RESET_MORE, VM_RESET_FAILED };
+NODISCARD enum vm_reset vm_store_reset_some(struct vm_store *st, uint64_t pages);
+// Of a store that will be freed: gives back the pages in `bytes` (not 0; whole pages) of its memories, so that freeing it is not one long piece. true: there
+// are more. It is good for nothing else from the first call on.
+NODISCARD bool vm_store_shed_some(struct vm_store *st, uint64_t bytes);
 // Gives back the store's private pages (an idle slot). It stays equal to the image.
 NODISCARD bool vm_store_trim(struct vm_store *st);  // for tests
 // Instances whose module has other code by now get it, as they do at a reset. No call is in the store.

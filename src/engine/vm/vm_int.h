@@ -201,6 +201,7 @@ struct vm_store {
 	struct abi_func *funcs;
 	uint32_t nfuncs, funcs_cap;
 	bool poisoned, segments_dirty, huge;  // huge: vm_store_prefer_huge
+	bool lists;  // the reset that goes on lists private pages anew
 	struct account account;
 	uint64_t own_used;  // of the account: memories and tables, which an image restores
 	uint64_t table_elements;
@@ -223,6 +224,13 @@ struct vm_store {
 	uint32_t named;   // suspended fibers that keep it as the one to charge
 	uint64_t mean_differing;  // times 16
 	struct vm_reset_stats stats;
+	// what goes on in pieces: the memory, and the place in it (of a reset in its list of pages, of shedding in bytes)
+	struct vm__pieces {
+		bool begun;
+		struct vm_memory *m;
+		uint64_t at;
+		uint64_t dropped;  // of a reset: bytes of blocks beyond those that are kept, which were given back
+	} resetting, shedding;
 };
 NODISCARD bool vm__charge(struct vm_store *st, uint64_t bytes);
 void vm__uncharge(struct vm_store *st, uint64_t bytes);

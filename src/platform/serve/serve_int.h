@@ -263,6 +263,7 @@ struct serve_slot {
 	struct serve_shard *shard;        // that it is on
 	struct seam_instance seam;
 	struct canon_instance *canon;
+	struct loop_job emptying;
 	uint64_t number;                  // of those that its shard made
 	struct serve_inside *inside;      // calls in it now
 	unsigned tasks, max_tasks;        // how many those are, and places that are kept for handles, at most
@@ -297,8 +298,7 @@ struct serve_shard {
 	struct serve_choice *last;      // what the queue runs in, where none is in force any more; NULL: it needs none
 	struct serve_choice *offered;   // any thread: to be taken up between two requests; NULL: none
 	struct loop_remote take_up;     // posted by who makes `offered` something
-	struct serve_slot *emptying;    // their objects are dropped, a thousand a turn
-	struct loop_job emptying_turn;
+	struct serve_slot *emptying;    // what they hold is let go in pieces
 	struct loop_job refill;         // slots that are kept ready are made again
 	struct serve_stock stocks[2], *stable, *tried;  // tried NULL: there is one version
 	unsigned turn;                  // hundredths of a request that the one that is tried is owed

@@ -6,12 +6,14 @@
 //   concurrent  as reuse, --concurrency calls at once: another one takes a request only where none has room in which all tasks wait, and where a call could begin
 //
 // States, and who changes them: free with room (in free_slots) → serving (serve__slot_take) → free (serve__slot_give), or gone (closed, of a version that
-// was replaced, no memory for what it holds, idle), by way of `emptying` where it holds many objects. A slot that serves many is both free and serving until
+// was replaced, no memory for what it holds, idle), by way of `emptying` where it holds many objects or pages. A slot that serves many is both free and serving until
 // max_tasks are in it, but while it is started: then its first request is alone in it.
 #include "serve_int.h"
 #include "sys/sys.h"
 
-enum { LARGE_SLOT_PAGES = 1024, BACK_OFF_STEPS = 8, LOOK_AT = 8, DROPPED_AT_ONCE = 1000 };
+enum { LARGE_SLOT_PAGES = 1024, BACK_OFF_STEPS = 8, LOOK_AT = 8 };
+enum { DROPPED_AT_ONCE = 1000, PAGES_AT_ONCE = 4096 };  // objects; pages, which take 1.5 ms
+enum { EMPTYING_MOST = 4 };  // beyond that a call waits for one of them: a slot is filled again faster than emptied
 #define BACK_OFF (50 * MILLISECOND)  // after the first failure; doubled with each further one, to 12.8 s
 
 static void list_free(struct serve_slot *slot)
@@ -189,11 +191,20 @@ static bool is_started(const struct serve_slot *slot)
 	return slot->used || canon_slot_is_ready(slot->canon);
 }
 
+// Those that were filled wait to be emptied.
+static bool is_behind(const struct serve_shard *s)
+{
+	unsigned n = 0;
+	for (const struct serve_slot *slot = s->emptying; slot && n < EMPTYING_MOST; slot = slot->next)
+		n++;
+	return n == EMPTYING_MOST;
+}
+
 static struct serve_slot *find_or_make(struct serve_shard *s, struct serve_stock *stock, struct err *e)
 {
 	bool may_make = !s->service->on_one_shard || (s->slots == 0 && loop_now_ns(s->loop) >= s->not_before_ns);
 	struct serve_slot *slot = find_idle(stock);
-	if (!slot && may_make)
+	if (!slot && may_make && !is_behind(s))
 		slot = make(s, stock, false, e);
 	return slot ? slot : stock->free_slots;
 }
@@ -296,60 +307,113 @@ static bool holds_too_much(const struct serve_slot *slot, const struct serve_pro
 	return stats.private_pages > LARGE_SLOT_PAGES && serve__memory_is_short(p);
 }
 
-// Equal to the image again. false: it is gone.
-static bool renew(struct serve_slot *slot, struct serve_shard *s)
+// ---- emptying: a guest may have left objects by the hundred thousand and pages by the gigabyte; others of the shard, also those that compute long, get their
+// turns while that is let go. Each such slot has turns of its own, as the guest that filled it had: else they would be filled faster than emptied ----------
+
+static void leave_emptying(struct serve_slot *slot, struct serve_shard *s)
 {
-	bool compiles = serve__component_compiles(slot->version->deployment.component);
-	slot->used = false;
-	slot->served = slot->begun = 0;
-	if (canon_slot_reset(slot->canon) && !holds_too_much(slot, s->service->process)) {
-		if (!compiles)
-			caught_up(slot, s);
-		return true;
-	}
-	discard(slot, s);
+	struct serve_slot **at = &s->emptying;
+	while (*at != slot)
+		at = &(*at)->next;
+	*at = slot->next;
+}
+
+// As many as go in about a millisecond. true: more are left.
+static bool drop_objects(struct serve_slot *slot)
+{
+	uint64_t until = sys_now_ns() + MILLISECOND;
+	while (canon_host_resources_drop(slot->canon, DROPPED_AT_ONCE) > 0)
+		if (sys_now_ns() >= until)
+			return true;
 	return false;
 }
 
-// ---- emptying: a guest may have left objects by the hundred thousand; others of the shard get their turns while they are dropped ----------------------
+// The next piece of making it equal to the image. FAILED: it may not be used any more.
+static enum vm_reset renew_some(struct serve_slot *slot, struct serve_shard *s)
+{
+	bool compiles = serve__component_compiles(slot->version->deployment.component);
+	enum vm_reset is = canon_slot_reset_some(slot->canon, PAGES_AT_ONCE);
+	if (is == VM_RESET_DONE && holds_too_much(slot, s->service->process))
+		is = VM_RESET_FAILED;
+	if (is == VM_RESET_DONE && !compiles)
+		caught_up(slot, s);
+	slot->closed |= is == VM_RESET_FAILED;
+	return is;
+}
+
+// true: there are more pages to be given back before it is freed.
+static bool sheds(struct serve_slot *slot)
+{
+	return vm_store_shed_some(canon_instance_store(slot->canon), (uint64_t)PAGES_AT_ONCE * SYS_PAGE);
+}
 
 static void on_emptying(struct loop_job *j)
 {
-	struct serve_shard *s = CONTAINER_OF(j, struct serve_shard, emptying_turn);
-	struct serve_slot *slot = s->emptying;
-	if (canon_host_resources_drop(slot->canon, DROPPED_AT_ONCE) == 0) {
-		s->emptying = slot->next;
-		bool stays = !slot->closed && !is_old(slot);
-		if (stays && renew(slot, s))
-			list_free(slot);
-		else if (!stays)
-			discard(slot, s);
-		if (s->queue_head)
-			loop_post(s->loop, &s->queue_turn);
+	struct serve_slot *slot = CONTAINER_OF(j, struct serve_slot, emptying);
+	struct serve_shard *s = slot->shard;
+	bool stays = !slot->closed && !is_old(slot);
+	enum vm_reset is = drop_objects(slot) ? VM_RESET_MORE : stays ? renew_some(slot, s)
+																  : VM_RESET_FAILED;
+	if (is == VM_RESET_MORE || (is == VM_RESET_FAILED && sheds(slot))) {
+		loop_post_slow(s->loop, j);
+		return;
 	}
-	if (s->emptying)
-		loop_post(s->loop, j);
+	leave_emptying(slot, s);
+	if (is == VM_RESET_DONE)
+		list_free(slot);
+	else
+		discard(slot, s);
+	if (s->queue_head)
+		loop_post(s->loop, &s->queue_turn);
 }
 
-// Instead of `discard` and `renew`, which come then.
+static void empty_later(struct serve_slot *slot, struct serve_shard *s)
+{
+	unlist(slot);
+	slot->next = s->emptying;
+	s->emptying = slot;
+	slot->emptying.fn = on_emptying;
+	loop_post_slow(s->loop, &slot->emptying);
+}
+
+// Instead of `renew`, which comes then.
 static bool empties(struct serve_slot *slot, struct serve_shard *s)
 {
 	if (canon_host_resource_count(slot->canon) <= DROPPED_AT_ONCE)
 		return false;
-	unlist(slot);
-	slot->next = s->emptying;
-	s->emptying = slot;
-	s->emptying_turn.fn = on_emptying;
-	if (!loop_job_is_queued(&s->emptying_turn))
-		loop_post(s->loop, &s->emptying_turn);
+	empty_later(slot, s);
 	return true;
+}
+
+// It is gone, or will be when it is empty.
+static void go(struct serve_slot *slot, struct serve_shard *s)
+{
+	if (!empties(slot, s)) {
+		if (sheds(slot))
+			empty_later(slot, s);
+		else
+			discard(slot, s);
+	}
+}
+
+// Equal to the image again. false: not yet, or it goes.
+static bool renew(struct serve_slot *slot, struct serve_shard *s)
+{
+	slot->used = false;
+	slot->served = slot->begun = 0;
+	enum vm_reset is = renew_some(slot, s);
+	if (is == VM_RESET_MORE)
+		empty_later(slot, s);
+	else if (is == VM_RESET_FAILED)
+		go(slot, s);
+	return is == VM_RESET_DONE;
 }
 
 void serve__slots_emptied(struct serve_shard *s)
 {
-	loop_job_cancel(&s->emptying_turn);
 	for (struct serve_slot *slot; (slot = s->emptying) != NULL;) {
 		s->emptying = slot->next;
+		loop_job_cancel(&slot->emptying);
 		discard(slot, s);
 	}
 }
@@ -474,8 +538,8 @@ void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean
 		note_end(s, clean);
 	if (slot->closed || is_old(slot)) {
 		unlist(slot);
-		if (slot->tasks == 0 && !empties(slot, s))
-			discard(slot, s);
+		if (slot->tasks == 0)
+			go(slot, s);
 		return;
 	}
 	if (slot->version->config->policy != SERVE_FRESH) {

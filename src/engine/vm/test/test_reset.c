@@ -123,6 +123,18 @@ static void request(struct vm_instance *inst, unsigned seed)
 		vm__libcalls.data_drop(vm_instance_vmctx(inst), 0);
 }
 
+// Whole, or in pieces between which the other one runs.
+static bool reset_somehow(struct vm_store *st, unsigned i, struct vm_instance *other)
+{
+	enum vm_reset is;
+	if (i % 2)
+		return vm_store_reset(st);
+	while ((is = vm_store_reset_some(st, 1 + i % 5)) == VM_RESET_MORE)
+		if (other)
+			request(other, i);
+	return is == VM_RESET_DONE;
+}
+
 static void equals_the_image_after_every_reset(void **state UNUSED)
 {
 	enum vm_reset_method best = vm_process_reset_method();
@@ -139,7 +151,7 @@ static void equals_the_image_after_every_reset(void **state UNUSED)
 			if (i % 7 == 0)
 				request(inst[1], i * 31);
 			for (int k = 0; k < 2; k++) {
-				assert_true(vm_store_reset(st[k]));
+				assert_true(reset_somehow(st[k], i, k ? NULL : inst[1]));
 				vm__reset_check(st[k]);
 			}
 			if (i % 100 == 0) {
@@ -404,6 +416,58 @@ static void drops_pages_that_are_not_used_any_more(void **state UNUSED)
 	vm_image_unref(img);
 }
 
+// Each piece looks at so many pages: the last one finds fewer, and may be none.
+static void goes_in_pieces_of_the_length_that_is_said(void **state UNUSED)
+{
+	if (vm_process_reset_method() == VM_RESET_DISCARD)
+		skip();
+	struct vm_image *img = make_image();
+	struct vm_store *st;
+	struct vm_instance *inst;
+	attach(img, &st, &inst);
+	for (uint32_t p = 0; p < 128; p++)
+		guest_call(inst, G_STORE, p * 4096 + 64, 7, NULL);
+	uint64_t more = 0;
+	enum vm_reset is;
+	while ((is = vm_store_reset_some(st, 10)) == VM_RESET_MORE) {
+		more++;
+		assert_true(vm_store_reset_stats(st).differing_pages <= 10 * more);
+	}
+	assert_int_equal(is, VM_RESET_DONE);
+	assert_true(more >= 12);
+	assert_int_equal(vm_store_reset_stats(st).differing_pages, 128);
+	vm__reset_check(st);
+	vm_store_free(st);
+	vm_image_unref(img);
+}
+
+static void a_store_that_goes_is_shed_in_pieces(void **state UNUSED)
+{
+	struct vm_image *img = make_image();
+	for (int failing = 0; failing < 2; failing++)
+		for (int resetting = 0; resetting < 2; resetting++) {
+			struct vm_store *st;
+			struct vm_instance *inst;
+			attach(img, &st, &inst);
+			const uint8_t *base = vm_memory_base(vm_instance_extern(inst, WASM_EXTERN_MEMORY, 0).memory);
+			for (uint32_t p = 0; p < 128; p++)
+				guest_call(inst, G_STORE, p * 4096 + 64, 7, NULL);
+			if (resetting)
+				(void)vm_store_reset_some(st, 10);
+			unsigned more = 0;
+			sys_fail_nth(failing ? 3 : 0);
+			while (vm_store_shed_some(st, 10 * SYS_PAGE)) {
+				more++;
+				assert_int_equal(base[(more * 10 - 1) * SYS_PAGE + 64], 0);
+			}
+			sys_fail_nth(0);
+			assert_int_equal(more, failing ? 2 : 12);
+			assert_false(vm_store_reset(st));
+			vm_store_free(st);
+		}
+	vm_image_unref(img);
+}
+
 static void makes_a_new_slot_after_a_trap(void **state UNUSED)
 {
 	struct vm_image *img = make_image();
@@ -512,6 +576,8 @@ int main(void)
 		cmocka_unit_test(stays_exact_whatever_the_kernel_does_to_the_pages),
 		cmocka_unit_test(gives_the_pages_of_an_idle_slot_back),
 		cmocka_unit_test(drops_pages_that_are_not_used_any_more),
+		cmocka_unit_test(goes_in_pieces_of_the_length_that_is_said),
+		cmocka_unit_test(a_store_that_goes_is_shed_in_pieces),
 		cmocka_unit_test(makes_a_new_slot_after_a_trap),
 		cmocka_unit_test(never_shows_another_image),
 		cmocka_unit_test(survives_failing_system_calls),

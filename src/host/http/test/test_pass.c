@@ -192,8 +192,8 @@ static void begin_stream(struct client *c, uint8_t id, const char *path)
 // What a frame of that kind says behind its head; NULL: none has come.
 static const uint8_t *frame_of(const struct client *c, uint8_t kind)
 {
-	const uint8_t *p = c->in.ptr, *end = p + c->in.len;
-	while (end - p >= 9) {
+	const uint8_t *p = c->in.ptr, *end = c->in.len ? p + c->in.len : p;
+	while (p && end - p >= 9) {
 		size_t n = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2];
 		if (p[3] == kind && (size_t)(end - p) >= 9 + n)
 			return p + 9;

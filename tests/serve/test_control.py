@@ -428,6 +428,16 @@ def logs_print_what_was_said_and_go_on():
         check(s.tenon("logs", "--json") == s.tenon("logs") == s.tenon("--json", "logs"), "its lines are objects")
 
 
+def who_follows_hears_that_it_has_ended():
+    with Folder() as folder:
+        with _Control(folder, file=MISBEHAVE) as s:
+            follower = subprocess.Popen([str(config.tenon), "logs", "-f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **s.env})
+            ask(s.at[0], "/trap")
+            check("trap" in follower.stdout.readline(), "it follows")
+        said = follower.communicate(timeout=60)[1]
+        check(follower.returncode == 5 and "tenon has ended" in said, f"{follower.returncode} {said}")
+
+
 def logs_are_objects_where_asked_for_also_of_a_server_at_a_terminal():
     main, side = pty.openpty()
     with Folder() as folder:

@@ -144,6 +144,17 @@ def each_rollback_goes_one_version_further_back():
         app.must_say(HELLO)
 
 
+def bytes_that_are_not_kept_any_more_are_told_by_their_sum():
+    with Folder() as top, _App(top) as app:
+        app.tenon("update", "api", MISBEHAVE)
+        app.tenon("update", "api", MANY, "--accept")
+        for n in range(11):
+            app.tenon("scale", "shop/api", "--max", 10 + n)
+        said = app.tenon("update", "api", "--rollback", status=6)
+        check(hashlib.sha256(MISBEHAVE.read_bytes()).hexdigest() in said and "not kept any more" in said and "hint:" in said, said)
+        check("line" not in app.tenon("scale", "shop/api", "--max", 1, "--min", 2, status=2), "a place is told once")
+
+
 def a_share_of_the_requests_is_exact_until_it_is_promoted_or_rolled_back():
     with Folder() as top, _App(top, shards=1) as app:
         app.tenon("update", "api", MISBEHAVE, "--percent", 20)

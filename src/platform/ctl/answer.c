@@ -281,8 +281,9 @@ void ctl__put_error(struct buf *b, const struct err *e)
 	put_code(b, e->code);
 	buf_put_str(b, "\",\"message\":");
 	buf_put_json_string(b, slice_str(e->text));
-	if (e->line) {
-		char place[400];
+	char place[400];
+	snprintf(place, sizeof place, ":%u:%u", e->line, e->col);
+	if (e->line && !strstr(e->where, place)) {  // else it was said with the file
 		snprintf(place, sizeof place, "%s%sline %u, column %u", e->where, e->where[0] ? ", " : "", e->line, e->col);
 		put_member(b, "where", place);
 	} else if (e->where[0]) {

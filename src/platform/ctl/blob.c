@@ -87,9 +87,24 @@ static void put_toml(struct buf *b, const char *text)
 		buf_printf(b, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text);
 }
 
+static bool is_kept(const struct ctl_state *s, const char *component, const char *sha256, struct err *e)
+{
+	int folder = open_folder(s), fd = folder < 0 ? folder : sys_private_file(folder, sha256, false, false);
+	sys_close(folder);
+	sys_close(fd);
+	if (fd >= 0)
+		return true;
+	if (fd != -ENOENT)
+		return err_set_errno(e, -fd, "the bytes of component %s", component);
+	err_set(e, ERR_REFUSED, "the bytes that component %s had are not kept any more: sha256 %s", component, sha256);
+	return err_hint(e, "those of the last %d releases are; tenon update %s FILE gives it any others", RELEASES_KEPT, component);
+}
+
 bool ctl__blob_text(const struct ctl_app *app, struct arena *a, const char *folder, const char *component, const char *sha256, struct slice *ret, struct err *e)
 {
 	struct buf b = {0};
+	if (!is_kept(app->state, component, sha256, e))
+		return false;
 	char *path = path_of(app, folder);
 	if (!path)
 		return err_set_errno(e, errno, "the folder of the components' bytes");

@@ -11,7 +11,7 @@ struct talk {
 	int fd;
 	struct buf in;      // what has come and was not looked at
 	size_t at;          // of it: looked at
-	bool chunked, ended;
+	bool chunked, ended, has_head;
 	uint64_t left;      // of the body, or of the chunk
 	struct buf body;    // of a stream: the line that is not whole yet
 	bool enough, late;
@@ -65,7 +65,7 @@ static bool take_line(struct talk *t, struct slice *ret)
 		if (rest.len > HEAD_MAX)
 			return err_set(t->e, ERR_MALFORMED, "what answers on the control socket is no tenon");
 		if (!receive(t))
-			return t->ended ? gone(t, "tenon went away before it had answered") : false;
+			return !t->ended ? false : gone(t, t->has_head && t->q->on_line ? "tenon has ended" : "tenon went away before it had answered");
 	}
 }
 
@@ -81,7 +81,7 @@ static bool read_head(struct talk *t, struct ctl_reply *ret)
 	t->left = 0;
 	while (take_line(t, &line)) {
 		if (line.len == 0)
-			return true;
+			return t->has_head = true;
 		size_t colon = slice_find(line, ':');
 		struct slice name = slice_sub(line, 0, colon), value = slice_sub(line, min_u64(colon + 2, line.len), SIZE_MAX);
 		if (http_name_eq(name, SLICE_LIT("content-length")) && !http_length_parse(value, &t->left))

@@ -437,6 +437,34 @@ static void block_ends(uint32_t s, const char *subscribe)
 	ends("[method]pollable.block", (const uint64_t[]){CALL(&p, subscribe, s)}, 1);
 }
 
+// Those by HTTP are counted in the same place.
+static void connections_of_an_app_are_counted_until_they_end(void **state)
+{
+	struct http_quota quota = {.most = 2};
+	uint16_t port;
+	int listener = peer_listens("127.0.0.1", &port);
+	p.wasi.quota = &quota;
+	struct stream first = connect_to("127.0.0.1", port);
+	assert_true(http_quota_take(&quota));
+	uint32_t s = new_socket(false, false);
+	assert_int_equal(start_connect(s, "127.0.0.1", port), EC(NEW_SOCKET_LIMIT));
+	assert_false(http_quota_take(&quota));
+	http_quota_give(&quota);
+	assert_int_equal(start_connect(s, "127.0.0.1", (uint16_t)free_port()), DONE);  // it came back for it
+	assert_int_equal(shared_count_now(&quota.open), 2);
+	struct stream c;
+	assert_int_equal(finish_connect(s, &c), EC(CONNECTION_REFUSED));
+	assert_int_equal(shared_count_now(&quota.open), 1);
+	s = new_socket(false, false);
+	assert_int_equal(start_connect(s, "127.0.0.1", port), DONE);
+	assert_int_equal(finish_connect(s, &c), DONE);
+	assert_int_equal(shared_count_now(&quota.open), 2);
+	drop_stream(&first);
+	assert_int_equal(shared_count_now(&quota.open), 1);
+	p.wasi.quota = NULL;
+	close(listener);
+}
+
 static void each_wait_can_be_ended(void **state)
 {
 	uint16_t port;
@@ -501,6 +529,7 @@ int main(void)
 		TEST(sockets_have_a_limit_also_accepted_ones),
 		TEST(thousands_of_sockets_stop_at_the_limit),
 		TEST(of_all_guests_together_sockets_have_a_limit_too),
+		TEST(connections_of_an_app_are_counted_until_they_end),
 		TEST(each_wait_can_be_ended),
 		TEST(a_connection_under_way_can_be_given_up),
 	};

@@ -308,6 +308,9 @@ struct http_quota {
 	struct shared_count open;
 	bool wanted;               // any thread: somebody waits for a place
 };
+// A place for a connection of another kind, which doesn't wait for one: false: there is none, and who rests on one gives it up. NULL bounds nothing.
+bool http_quota_take(struct http_quota *q);
+void http_quota_give(struct http_quota *q);
 struct http_outgoing_request {
 	struct slice method, authority, target;  // valid by http_method_is_valid and so on; the authority is not empty
 	bool https;

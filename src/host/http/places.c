@@ -78,6 +78,20 @@ static uint64_t most_of(const struct http_quota *q)
 	return most ? most : UINT64_MAX;
 }
 
+bool http_quota_take(struct http_quota *q)
+{
+	if (!q || shared_count_up(&q->open, most_of(q)))
+		return true;
+	__atomic_store_n(&q->wanted, true, __ATOMIC_RELAXED);
+	return false;
+}
+
+void http_quota_give(struct http_quota *q)
+{
+	if (q)
+		shared_count_down(&q->open);
+}
+
 static void look_soon(struct http_line *l)
 {
 	uint64_t after = most_of(l->quota) == UINT64_MAX ? LOOK_UNBOUNDED : LOOK;

@@ -193,8 +193,17 @@ struct wasi_socket *wasi__socket_ref(struct wasi_socket *s)
 	return s;
 }
 
+// Of a connection to another server, or of one that is asked for.
+static void leave_quota(struct wasi_socket *s)
+{
+	if (s->has_place)
+		http_quota_give(s->of->wasi->quota);
+	s->has_place = false;
+}
+
 static void socket_free(struct wasi_socket *s)
 {
+	leave_quota(s);
 	if (s->prev) {
 		*s->prev = s->next;
 		if (s->next)
@@ -363,8 +372,13 @@ int wasi__socket_connect(struct wasi_socket *s, const struct sys_endpoint *to)
 		wasi__socket_deny(s->of, SEAM_DENY_NET, "connecting to", false, to);
 		return -EACCES;
 	}
+	if (!http_quota_take(s->of->wasi->quota))
+		return -EMFILE;  // it may come back for it
+	s->has_place = true;
 	int why = sys_socket_connect(s->fd, to);
 	s->state = why ? WASI_SOCKET_FAILED : WASI_SOCKET_CONNECTING;
+	if (why)
+		leave_quota(s);
 	return why == -EADDRNOTAVAIL ? -EADDRINUSE : why;  // no port was free
 }
 
@@ -376,6 +390,8 @@ int wasi__socket_connected(struct wasi_socket *s)
 		return -EAGAIN;
 	int why = sys_connect_result(s->fd);
 	s->state = why ? WASI_SOCKET_FAILED : WASI_SOCKET_CONNECTED;
+	if (why)
+		leave_quota(s);
 	return why;
 }
 

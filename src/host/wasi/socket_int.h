@@ -62,6 +62,7 @@ struct wasi_socket {
 	bool v6, datagrams;
 	bool handed;           // over to us: others keep what `fd` stands for open
 	uint8_t state;
+	bool has_place;        // among the connections of its app
 	int backlog;
 	struct loop_io io;
 	struct wasi_event event;

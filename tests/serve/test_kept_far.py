@@ -5,6 +5,7 @@ from pathlib import Path
 
 from assemble import DROP, const, get, name, put, section
 from harness import Many, Server, check, config
+from test_between import _App as Between
 from test_components import EQ, MATH, NE, OR, _caller, _differs, _provider
 from writing import until
 
@@ -273,3 +274,9 @@ def a_stop_ends_what_does_not_end_by_itself():
         check(server.stop() == 0 and time.monotonic() - began < 30, f"{time.monotonic() - began} s: {server.log_text()[-2000:]}")
         for c, _ in held:
             c.sock.close()
+
+
+def an_interface_that_passes_objects_of_others_is_refused_on_more_than_one_thread():
+    with Between(KEEP) as app:
+        r = subprocess.run([str(config.tenon), "up", app.at.name, "--addr", "127.0.0.1:0", "--shards", "2"], capture_output=True, timeout=60, text=True)
+        check(r.returncode == 4 and "passes objects of others" in r.stderr and "--shards 1" in r.stderr, (r.returncode, r.stderr))

@@ -36,7 +36,10 @@ void serve__service_tell(struct serve_service *s, const struct serve_service_con
 
 static void set_policy(struct serve_service *s, enum serve_policy policy)
 {
-	s->on_one_shard = policy == SERVE_KEEP;
+	bool keeps = policy == SERVE_KEEP;
+	if (s->on_one_shard == keeps && s->owner == SERVE_KEEPER)
+		return;  // who calls it reads them on other threads
+	s->on_one_shard = keeps;
 	s->owner = SERVE_KEEPER;
 }
 

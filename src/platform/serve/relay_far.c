@@ -293,6 +293,7 @@ static void run(struct relay_far *m)
 	m->task->owner = m;
 	m->task->instance = &g->slot->seam;
 	g->holder = m->task;
+	serve__relay_unbound(g->slot->canon);  // from the tree of a caller of the thread's
 	if (seam_task_run(m->task, call_main, m, budget, on_done))
 		return;
 	seam_task_free(m->task);
@@ -343,24 +344,20 @@ static void enter(struct relay_far *m, struct relay_guest *g)
 		loop_post(m->shard->loop, &m->turn);
 }
 
-static bool find_guest(struct relay_far *m)
+static struct relay_guest *find_guest(struct relay_far *m)
 {
 	struct err e = {0};  // what is lacking comes back, or its caller's time is over
-	struct relay_guest *g = serve__relay_try(relay_of(m), m->shard, &e);
-	if (g)
-		enter(m, g);
-	return g;
+	return serve__relay_try(relay_of(m), m->shard, &e);
 }
 
 static void on_seek(struct loop_timer *t)
 {
 	struct serve_relay *r = CONTAINER_OF(t, struct serve_relay, seek);
 	struct loop *l = r->service->shards[r->service->owner].loop;
-	while (r->seeking) {
-		struct relay_far *m = r->seeking;
-		if (!find_guest(m))
-			break;
+	struct relay_guest *g = r->seeking ? find_guest(r->seeking) : NULL;
+	for (struct relay_far *m; g && (m = r->seeking) != NULL;) {  // all that have waited so far
 		r->seeking = m->next_seeking;
+		enter(m, g);
 	}
 	if (r->seeking)
 		loop_timer_set(l, t, sat_add_u64(loop_now_ns(l), SEEK_AGAIN));
@@ -371,8 +368,11 @@ static void seek(struct relay_far *m)
 {
 	struct serve_relay *r = relay_of(m);
 	m->state = FAR_SEEKS;
-	if (!r->seeking && find_guest(m))
+	struct relay_guest *g = r->seeking ? NULL : find_guest(m);
+	if (g) {
+		enter(m, g);
 		return;
+	}
 	if (!r->seeking)
 		r->seeking_last = &r->seeking;
 	m->next_seeking = NULL;
@@ -448,7 +448,9 @@ static void on_arrive(struct serve_message *msg)
 	}
 	m->late.fn = on_late;
 	loop_timer_set(s->loop, &m->late, m->by_ns);
-	if (m->by_handles)
+	if (m->by_handles && (m->guest->dead || !m->guest->slot))
+		no_instance(m, "that of its handles has ended");
+	else if (m->by_handles)
 		enter(m, m->guest);
 	else
 		seek(m);

@@ -470,6 +470,8 @@ enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, 
 		r = seam_trap(c, "%s: its instance of component %s has ended", c->func->name, g->relay->service->name);
 	if (r == SEAM_OK && !*ret_not) {
 		g->holder = task;
+		if (g->relay->service->on_one_shard)
+			serve__relay_unbound(g->slot->canon);  // from the tree of the caller before
 		return r;
 	}
 	serve__relay_give_up_turn(g);

@@ -339,6 +339,20 @@ def a_server_that_is_told_to_end_while_a_link_moves_does_end():
             client.wait(60)
 
 
+def a_key_that_can_not_go_along_is_named_with_its_bucket():
+    why = servers.Nats.lacks()
+    if why:
+        raise Skip(why)
+    with Folder() as top, servers.Nats() as nats:
+        app = _App(top, 'type = "memory"\nbuckets = ["default", "two"]')
+        text = (top / "tenon.toml").read_text().replace("[link.store]", 'env = { KV_BUCKET = "two" }\n[link.store]')
+        (top / "tenon.toml").write_text(text)
+        with app:
+            check(app.request("/set/large", "PUT", body_hex="31" * (2 << 20))[0] == 200, "a large value")
+            said = app.link(f"nats://127.0.0.1:{nats.port}/named", "--copy", *PATIENT, status=6)
+            check("key 'large' of bucket 'two': " in said, said)
+
+
 def what_can_not_be_is_refused_and_nothing_has_changed():
     with Folder() as top, _App(top) as app:
         app.incr()

@@ -23,10 +23,16 @@ void link__pass_begin(struct link__pass *p, enum link__job job, struct link_stor
 
 static void fail(struct link__pass *p, const struct link_key *key, const char *what)
 {
-	struct buf b = {.max = 200};
-	if (key)
+	struct buf b = {.max = 600};
+	if (key) {
+		buf_put_str(&b, "key '");
 		buf_put_printable(&b, slice_sub(key->key, 0, 60), "");
-	err_set(&p->err, ERR_ENV, key ? "key '%.*s': %s" : "%.*s%s", SLICE_ARGS(buf_view(&b)), what);
+	}
+	if (key && !slice_eq_str(key->bucket, "default")) {
+		buf_put_str(&b, "' of bucket '");
+		buf_put_printable(&b, slice_sub(key->bucket, 0, 60), "");
+	}
+	err_set(&p->err, ERR_ENV, key ? "%.*s': %s" : "%.*s%s", SLICE_ARGS(buf_view(&b)), what);
 	buf_release(&b);
 }
 

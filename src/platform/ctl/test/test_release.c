@@ -118,6 +118,33 @@ static int make(void **state)
 	return 0;
 }
 
+// "": nothing is watched on.
+static void given_is(const struct ctl__release *newest, const char *sha256)
+{
+	struct slice has;
+	uint64_t at_ms;
+	for (unsigned i = 0; i < MOST; i++)
+		releases[i].time_ms = 1000 * releases[i].number;
+	bool found = ctl__release_given(&arena, newest, "a", &has, &at_ms);
+	assert_int_equal(found, sha256[0] != 0);
+	if (!found)
+		return;
+	assert_true(slice_eq_str(has, sha256));
+	assert_int_equal(at_ms, 3000);
+}
+
+static void what_is_watched_on_has_bytes_of_its_last_update_that_nothing_came_behind(void **state)
+{
+	given_is(ARE(NOTHING, NOTHING), "");
+	given_is(ARE(NOTHING, UPDATED("a", "2", "1")), "2");
+	given_is(ARE(UPDATED("a", "2", "1"), UPDATED("a", "3", "2"), NOTHING, UPDATED("b", "9", "8")), "3");
+	given_is(ARE(NOTHING, UPDATED("a", "2", "1"), BACK("a", "2")), "");
+	given_is(ARE(NOTHING, UPDATED("a", "2", "1"), BACK("b", "9")), "2");
+	given_is(ARE(NOTHING, UPDATED("a", "2", "1"), TRIED("a", "3")), "");  // that one is
+	given_is(ARE(UPDATED("a", "2", "1"), UPDATED("a", "3", "2"), BACK("a", "3")), "");
+	given_is(ARE(NOTHING, UPDATED("b", "2", "1")), "");
+}
+
 static int clear(void **state)
 {
 	arena_release(&arena);
@@ -132,6 +159,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_was_tried_and_went_takes_no_update_with_it, make, clear),
 		cmocka_unit_test_setup_teardown(the_way_back_leads_past_what_was_taken_back_meanwhile, make, clear),
 		cmocka_unit_test_setup_teardown(one_is_tried_until_its_component_becomes_another, make, clear),
+		cmocka_unit_test_setup_teardown(what_is_watched_on_has_bytes_of_its_last_update_that_nothing_came_behind, make, clear),
 		cmocka_unit_test_setup_teardown(what_a_release_took_away_is_known_too, make, clear),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -305,10 +305,10 @@ def a_process_that_ends_at_once_has_compiled_for_the_next():
 
 
 def _comes_to(s, warm, what):
-    """What it needed goes: records of forty thousand functions are megabytes. What is left in between on the heap may be half of one."""
+    """What it needed goes: records of forty thousand functions are megabytes. What is left in between on the heap may be one."""
     for _ in range(600):  # a second or two; who nobody calls is looked at by a timer
         cold = s.private_kib()
-        if cold < 1.25 * warm + 512:
+        if cold < 1.25 * warm + 1024:
             return
         time.sleep(0.1)
     raise AssertionError(f"{what}: {cold} KiB, after a warm start {warm}")

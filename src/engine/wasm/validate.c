@@ -139,13 +139,14 @@ bool wasm__find_rules(struct wasm_scratch *s, uint32_t features)
 }
 
 // ---- scratch --------------------------------------------------------------------------------------------------------------
-// All arrays lie in one mapping: pages that no body needs are never touched, some must be zero, and nothing of a compilation stays with the heap.
+// It lies in one mapping with all its arrays: pages that no body needs are never touched, some must be zero, and nothing of a compilation stays with the heap,
+// not even of what is kept, which would hold up what lies below it.
 #define LAY(array, n) (s->array = (void *)(at + size), size += (n) * sizeof(*s->array), size = (size + 63) & ~(size_t)63)
 
-// From `at` on, or only: how many bytes they take.
+// From `at` on, where it is itself, or only: how many bytes it all takes.
 static size_t lay(struct wasm_scratch *s, uintptr_t at)
 {
-	size_t size = 0;
+	size_t size = (sizeof *s + 63) & ~(size_t)63;
 	LAY(weights, LIMIT_LOCALS);
 	LAY(is_init, LIMIT_LOCALS);
 	LAY(init_order, LIMIT_LOCALS);
@@ -179,15 +180,10 @@ struct wasm_scratch *wasm_scratch_new(void)
 	struct wasm_scratch *s = atomic_exchange(&spare, NULL);
 	if (s)
 		return s;
-	s = mem_zalloc(sizeof(*s));
-	if (!s)
-		return NULL;
-	s->arrays = sys_map_anonymous(lay(s, 0));
-	if (!s->arrays) {
-		mem_free(s);
-		return NULL;
-	}
-	lay(s, (uintptr_t)s->arrays);
+	struct wasm_scratch none;
+	s = sys_map_anonymous(lay(&none, 0));
+	if (s)
+		lay(s, (uintptr_t)s);
 	return s;
 }
 
@@ -195,8 +191,8 @@ void wasm_scratch_free(struct wasm_scratch *s)
 {
 	if (!s || keep(s))
 		return;
-	BUG_ON(sys_unmap(s->arrays, lay(s, 0)) != 0);
-	mem_free(s);
+	struct wasm_scratch none;
+	BUG_ON(sys_unmap(s, lay(&none, 0)) != 0);
 }
 
 // ---- locals ---------------------------------------------------------------------------------------------------------------

@@ -89,7 +89,6 @@ struct rules {
 struct wasm__check;
 struct wasm__signature;
 struct wasm_scratch {
-	void *arrays;                 // where those of a number of elements lie
 	wasm__word *stack;            // LIMIT_STACK_HEIGHT
 	struct frame *frames;         // LIMIT_CONTROL_DEPTH + 1
 	struct wasm_valtype *locals;  // LIMIT_LOCALS; the first v->nflat

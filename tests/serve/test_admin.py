@@ -287,8 +287,9 @@ def what_a_burst_made_goes_and_a_steady_load_makes_none():
             m = s.metrics()
             return m["tenon_instances"][own], m["tenon_instances_made_total"][own]
 
-        check(all(a.status == 200 for a in Many([lambda: ask(s.at[0], "/delay", timeout=60) for _ in range(16)]).join()), "a burst")
-        burst = count()
+        until = time.monotonic() + 60
+        while (burst := count())[0] < 8 and time.monotonic() < until:  # while code is compiled behind the first answers none is used again
+            check(all(a.status == 200 for a in Many([lambda: ask(s.at[0], "/delay", timeout=60) for _ in range(16)]).join()), "a burst")
         check(burst[0] >= 8, f"{burst} instances of a burst")
         until = time.monotonic() + 30
         while count()[0] > 1 and time.monotonic() < until:

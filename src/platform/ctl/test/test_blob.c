@@ -137,6 +137,16 @@ static void says(const char *folder, const char *want)
 
 static void a_blob_is_named_from_the_manifests_folder_where_it_lies_beneath(void **state)
 {
+	struct arena a;
+	struct slice text;
+	struct err e = {0};
+	arena_init(&a, 0);
+	assert_false(ctl__blob_text(&app, &a, "", "api", OF_ABC, &text, &e));
+	assert_int_equal(e.code, ERR_REFUSED);
+	assert_non_null(strstr(e.text, "not kept any more"));
+	arena_release(&a);
+	char sha256[65];
+	add("abc", sha256);
 	char path[128], inner[160];
 	snprintf(path, sizeof path, "%s/default/shop", dir);
 	says("/nowhere-at-all", path);

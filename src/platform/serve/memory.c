@@ -98,7 +98,8 @@ uint64_t serve_memory_there_is(void)
 	return min_u64(most, serve__cgroup_memory(cgroups, "/sys/fs/cgroup"));
 }
 
-uint64_t serve__process_memory_limit(const struct serve_process_limits *l)
+// The limit that applies: as configured, else three quarters of what the cgroups or the machine have.
+static uint64_t limit_of(const struct serve_process_limits *l)
 {
 	return l->process_memory ? l->process_memory : serve_memory_there_is() / 4 * 3;
 }
@@ -129,7 +130,7 @@ uint64_t serve__memory_ceiling(const struct serve_process *p)
 	uint64_t n = __atomic_load_n(&p->memory, __ATOMIC_RELAXED);
 	if (n)
 		return n;
-	n = serve__process_memory_limit(&p->config->limits);
+	n = limit_of(&p->config->limits);
 	__atomic_store_n((uint64_t *)UNCONST(&p->memory), n, __ATOMIC_RELAXED);  // who asks meanwhile comes to the same
 	return n;
 }

@@ -680,8 +680,7 @@ struct serve_thread {
 	// To thread 0, of the others: the shards are open (or why not), the thread is over.
 	struct loop_remote opened, ended;
 	struct err error;
-	// Last: few of a start touch them.
-	struct serve_meters own;                   // of requests that no service got
+	struct serve_meters own;                   // of requests that no service got; last, as few of a start touch them
 	struct relay_guest *relayed[SERVE_ROOTS];  // by the task that is their root
 };
 enum serve_phase { SERVE_STARTING, SERVE_READY, SERVE_DRAINING };

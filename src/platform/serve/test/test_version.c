@@ -62,6 +62,13 @@ static bool only_one_is_left(void)
 	return is_alone(process.services[0]->version);
 }
 
+// What AddressSanitizer keeps of freed memory, 256 MiB unless said, is no growth of ours.
+__attribute__((used)) const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "quarantine_size_mb=16";
+}
+
 static unsigned replacements(void)
 {
 	const char *n = getenv("TENON_REPLACEMENTS");

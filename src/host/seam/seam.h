@@ -93,7 +93,7 @@ struct seam_types {
 	const struct wit_type **made_types;  // by row; NULL: not yet
 	bool *are_made;                   // by function
 	struct wit_func_type *made_funcs;
-	uint8_t *room;                     // for all types and fields
+	uint8_t *room;                   // for all types and fields
 };
 // The type of function `func` of the interface: of what stands in the program it is made when it is asked for first. On any thread; stays.
 const struct wit_func_type *seam_func_type(const struct seam_interface *of, uint32_t func);

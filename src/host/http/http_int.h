@@ -96,7 +96,8 @@ struct http_server {  // also what the connections of a client have in common: t
 	uint64_t date_until_ns;
 	uint8_t date[40];
 	uint32_t date_len;
-	uint8_t *scratch;                         // HTTP_SCRATCH: what is read to be thrown away, or is taken at once. Mapped: few servers touch all of it
+	// HTTP_SCRATCH: what is read to be thrown away, or is taken at once. Mapped: few servers touch all of it.
+	uint8_t *scratch;
 };
 // At least so many bytes; where memory is out also a larger one that is spare. NULL: there is none.
 struct block *http__block_get(struct http_server *s, size_t cap);

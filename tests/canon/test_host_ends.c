@@ -304,6 +304,61 @@ static void with_its_instance_an_end_may_take_the_one_that_it_met_along(void **s
 	assert_null(given.shared);
 }
 
+// A slot of an instance that has written to a few pages and left a read and a write pending.
+static struct canon_instance *slot_with_pending(struct canon_image **ret)
+{
+	struct canon_instance *i;
+	struct canon_trap trap = {0};
+	struct err e = {0};
+	if (!canon_image_new(shard, subject.l.canon, &host, NULL, CANON_INIT_AUTO, NULL, NULL, ret, &trap, &e) || !canon_slot_new(shard, *ret, NULL, &i, &e))
+		fail_msg("%s%s", e.text, trap.text);
+	changes = gones = 0;
+	for (uint32_t at = 0; at < 5; at++)
+		call(i, STORE, at * 8192, 7, 0);
+	assert_int_equal((uint32_t)call(i, STREAM_READ, (uint32_t)call(i, GIVE, 0, 0, 0), 64, 8), BLOCKED);
+	uint64_t ends = call(i, STREAM_NEW, 0, 0, 0);
+	assert_int_equal((uint32_t)call(i, STREAM_WRITE, (uint32_t)(ends >> 32), 8192, 6), BLOCKED);
+	call(i, TAKE, (uint32_t)ends, 0, 0);
+	return i;
+}
+
+static void nobody_writes_into_a_slot_between_the_pieces_of_its_reset(void **state UNUSED)
+{
+	struct canon_image *m;
+	struct canon_instance *i = slot_with_pending(&m);
+	unsigned pieces = 0;
+	if (vm_process_reset_method() == VM_RESET_DISCARD)
+		skip();  // that is one piece
+	enum vm_reset is;
+	while ((is = canon_slot_reset_some(i, 1)) == VM_RESET_MORE) {
+		pieces++;
+		assert_int_equal(gones, 2);
+		assert_true(!given.shared && !taken.shared);
+	}
+	assert_int_equal(is, VM_RESET_DONE);
+	assert_true(pieces >= 4);
+	for (uint32_t at = 0; at < 5; at++)
+		assert_int_equal(load(i, at * 8192), 0);
+	// It serves again, and is left again.
+	assert_int_equal((uint32_t)call(i, STREAM_READ, (uint32_t)call(i, GIVE, 0, 0, 0), 64, 8), BLOCKED);
+	assert_true(canon_slot_reset(i));
+	assert_int_equal(gones, 3);
+	canon_instance_free(i);
+	canon_image_free(m);
+}
+
+static void nobody_reads_from_a_slot_whose_pages_are_given_back(void **state UNUSED)
+{
+	struct canon_image *m;
+	struct canon_instance *i = slot_with_pending(&m);
+	assert_true(canon_slot_shed_some(i, SYS_PAGE));
+	assert_int_equal(gones, 2);
+	assert_true(!given.shared && !taken.shared);
+	canon_instance_free(i);
+	assert_int_equal(gones, 2);
+	canon_image_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +372,8 @@ int main(void)
 		cmocka_unit_test(a_value_that_is_not_there_traps),
 		cmocka_unit_test(an_instance_takes_its_ends_with_it),
 		cmocka_unit_test(with_its_instance_an_end_may_take_the_one_that_it_met_along),
+		cmocka_unit_test(nobody_writes_into_a_slot_between_the_pieces_of_its_reset),
+		cmocka_unit_test(nobody_reads_from_a_slot_whose_pages_are_given_back),
 		cmocka_unit_test(a_million_bytes_leave_nothing_behind),
 	};
 	struct err e = {0};

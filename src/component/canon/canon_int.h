@@ -261,6 +261,7 @@ struct canon_instance {
 	struct canon_image *image;  // of a slot
 	bool dead;
 	bool dirty;     // tables differ (perhaps) from the image
+	bool left_host;  // it is being made equal to the image, or shed: its ends and objects of the host's are gone
 	bool learning;              // a host function that cuts is not called: it ends the step
 	bool called_host;
 	uint32_t n_components, n_resources;

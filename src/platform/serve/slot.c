@@ -344,7 +344,7 @@ static enum vm_reset renew_some(struct serve_slot *slot, struct serve_shard *s)
 // true: there are more pages to be given back before it is freed.
 static bool sheds(struct serve_slot *slot)
 {
-	return vm_store_shed_some(canon_instance_store(slot->canon), (uint64_t)PAGES_AT_ONCE * SYS_PAGE);
+	return canon_slot_shed_some(slot->canon, (uint64_t)PAGES_AT_ONCE * SYS_PAGE);
 }
 
 static void on_emptying(struct loop_job *j)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import component
 from harness import MISBEHAVE, Many, Server, Skip, Wrk, check, config, cores, first_in_line, rises_little
+from writing import until
 
 RISE_MS = 10
 BUSY_MS = 12  # p99 of 64 clients and nobody else: an idle machine has 2 to 6
@@ -97,3 +98,21 @@ def what_writes_to_much_is_reset_in_pieces_and_no_slots_are_heaped_up():
             # Those at work, four that are being emptied, and one that was since.
             check(most < (at_once + 5) * mib + 50, f"{most} MiB")
             return f"at most {most} MiB"
+
+
+def what_was_reset_in_pieces_goes_when_nobody_calls_it():
+    mib, at_once = 64, 4
+    with tempfile.TemporaryDirectory() as d:
+        at = Path(d) / "guest.wasm"
+        at.write_bytes(_writes(mib * 16))
+        # All are at work or being emptied when the first has been idle for so long, most often.
+        with Server(at, "--deadline", "none", "--idle", "20ms", shards=1) as s:
+            start = threading.Barrier(at_once)
+
+            def ask():
+                start.wait(60)
+                check(s.get("/", timeout=120).status == 500, "it answers nothing")
+            for r in Many([ask] * at_once).join(300):
+                if r:
+                    raise r
+            check(until(lambda: s.private_kib() >> 10 < 2 * mib, 60), f"{s.private_kib() >> 10} MiB are left of {at_once} instances")

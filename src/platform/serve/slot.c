@@ -359,10 +359,12 @@ static void on_emptying(struct loop_job *j)
 		return;
 	}
 	leave_emptying(slot, s);
-	if (is == VM_RESET_DONE)
+	if (is == VM_RESET_DONE) {
 		list_free(slot);
-	else
+		rests(slot, s, slot->version->config->idle_fresh);  // the timer may have found nobody meanwhile
+	} else {
 		discard(slot, s);
+	}
 	if (s->queue_head)
 		loop_post(s->loop, &s->queue_turn);
 }

@@ -15,13 +15,15 @@ static bool write_out(struct buf *b, struct err *e)
 	return ok;
 }
 
-// What stores take for targets; the manifest alone tells their beginnings.
-static bool check_targets(struct cli *c, const struct app *app, struct err *e)
+// What `up` asks of a link to a store before it opens it; the manifest alone tells the beginnings of targets.
+static bool check_stores(struct cli *c, const struct app *app, struct err *e)
 {
-	struct link_target t;
-	for (uint32_t i = 0; i < app->links.n; i++)
-		if (app_link_is_store(&app->links.list[i]) && !ctl_link_target(&c->arena, &app->links.list[i], &t, e))
-			return err_note(e, "link %s of %s", app->links.list[i].item.name, app->about.name.text) || cli__up_at(app, app->links.list[i].item.at, e);
+	for (uint32_t i = 0; i < app->links.n; i++) {
+		const struct app_link *k = &app->links.list[i];
+		struct link_config config;
+		if (app_link_is_store(k) && !(cli__link_config(&c->arena, app->about.name.text, k, &config, e) && link_config_check(&config, e)))
+			return err_note(e, "link %s of %s", k->item.name, app->about.name.text) || cli__up_at(app, k->item.at, e);
+	}
 	return true;
 }
 
@@ -29,7 +31,7 @@ static bool check_app(struct cli *c, struct err *e)
 {
 	struct app *app;
 	struct buf b = {.max = MAX_OUTPUT};
-	if (!cli__app_load(c, c->args.len ? c->args.ptr[0] : ".", &app, e) || !check_targets(c, app, e))
+	if (!cli__app_load(c, c->args.len ? c->args.ptr[0] : ".", &app, e) || !check_stores(c, app, e))
 		return false;
 	struct check_component *list = ARENA_ARRAY(&c->arena, struct check_component, app->components.n + 1);
 	if (!list)

@@ -121,6 +121,8 @@ void cli__up_abandon(void *user, void *prepared);
 
 // Of a link of a manifest. What can't act yet is refused by name.
 NODISCARD bool cli__up_link_new(struct up *u, const struct app *app, const struct app_link *of, struct up_link **ret, struct err *e);
+// What link_new is given for a link of `app` to a store, in the arena. USAGE: no such target.
+NODISCARD bool cli__link_config(struct arena *a, const char *app, const struct app_link *of, struct link_config *ret, struct err *e);
 NODISCARD bool cli__up_link_open(struct up_link *l, struct err *e);
 void cli__up_link_unref(struct up_link *l);
 // NULL: there is none.

@@ -111,32 +111,42 @@ static bool open_host(struct up *u, const struct app_link *of, struct err *e)
 	return (u->host || link_host_open(&u->host_config, &u->host, e)) && (!wants_tls(of) || give_tls(u, e));
 }
 
-bool cli__up_link_open(struct up_link *l, struct err *e)
+bool cli__link_config(struct arena *a, const char *app, const struct app_link *of, struct link_config *ret, struct err *e)
 {
-	const struct app_link *of = l->of;
-	struct up *u = l->up;
-	struct arena a;
-	struct link_target target;
-	if (!l->is_store)
-		return true;
-	arena_init(&a, LINK_MEMORY);
-	struct slice space = text_of(of->name_space.text), *buckets = ARENA_ARRAY(&a, struct slice, of->buckets.n + 1);
-	for (uint32_t i = 0; buckets && i < of->buckets.n; i++)
+	struct link_target *target = ARENA_NEW(a, struct link_target);
+	struct slice *space = ARENA_NEW(a, struct slice), *buckets = ARENA_ARRAY(a, struct slice, of->buckets.n + 1);
+	if (!target || !space || !buckets)
+		return err_nomem(e);
+	*space = text_of(of->name_space.text);
+	for (uint32_t i = 0; i < of->buckets.n; i++)
 		buckets[i] = slice_str(of->buckets.list[i].text);
-	struct link_config c = {
-		.app = slice_str(l->app),
-		.name = slice_str(l->name),
-		.target = &target,
-		.space = of->name_space.text ? &space : NULL,
+	*ret = (struct link_config){
+		.app = slice_str(app),
+		.name = slice_str(of->item.name),
+		.target = target,
+		.space = of->name_space.text ? space : NULL,
 		.buckets = buckets,
 		.n_buckets = of->buckets.n,
 		.deadline_ns = of->deadline.value ? of->deadline.value : UINT64_MAX,
 		.pool = (uint32_t)min_u64(of->pool.value, UINT32_MAX),
-		.epoch = l->epoch,
 		.keep_old_ns = of->keep_old.is_given ? of->keep_old.value : 0,
 	};
-	bool ok = (buckets || err_nomem(e)) && open_host(u, of, e) && ctl_link_target(&a, of, &target, e) &&
-		link_new(u->host, &c, &l->link, e);
+	return ctl_link_target(a, of, target, e);
+}
+
+bool cli__up_link_open(struct up_link *l, struct err *e)
+{
+	struct up *u = l->up;
+	struct arena a;
+	struct link_config c;
+	if (!l->is_store)
+		return true;
+	arena_init(&a, LINK_MEMORY);
+	bool ok = open_host(u, l->of, e) && cli__link_config(&a, l->app, l->of, &c, e);
+	if (ok) {
+		c.epoch = l->epoch;
+		ok = link_new(u->host, &c, &l->link, e);
+	}
 	arena_release(&a);
 	return ok || err_note(e, "link %s of %s", l->name, l->app);
 }

@@ -107,6 +107,26 @@ static bool is_name(struct slice s)
 	return ok;
 }
 
+bool link_config_check(const struct link_config *c, struct err *e)
+{
+	struct slice tenant = c->tenant.len ? c->tenant : SLICE_LIT("default");
+	if (!is_name(tenant) || !is_name(c->app) || !is_name(c->name))
+		return err_set(e, ERR_USAGE, "'%.*s', '%.*s', '%.*s': names of tenants, apps and links are [a-z][a-z0-9-]{0,62}", SLICE_ARGS(tenant), SLICE_ARGS(c->app),
+			SLICE_ARGS(c->name));
+	if (c->target->kind != LINK_TARGET_STORE)
+		return err_set(e, ERR_USAGE, "link %.*s: '%.*s' is no store", SLICE_ARGS(c->name), SLICE_ARGS(c->target->text));
+	if (c->space && c->space->len > LINK_SPACE_MAX)
+		return err_set(e, ERR_USAGE, "link %.*s: a namespace has at most %d bytes", SLICE_ARGS(c->name), LINK_SPACE_MAX);
+	if (c->n_buckets > BUCKETS_MAX)
+		return err_set(e, ERR_USAGE, "link %.*s: more than %d buckets", SLICE_ARGS(c->name), BUCKETS_MAX);
+	if (c->n_buckets > 1 && c->space && !c->space->len)
+		return err_set(e, ERR_USAGE, "link %.*s: in the namespace \"\" keys are without bucket: it can have one only", SLICE_ARGS(c->name));
+	for (uint32_t i = 0; i < c->n_buckets; i++)
+		if (!c->buckets[i].len || c->buckets[i].len > LINK_KEY_MAX)
+			return err_set(e, ERR_USAGE, "link %.*s: the name of a bucket has 1 to %llu bytes", SLICE_ARGS(c->name), (unsigned long long)LINK_KEY_MAX);
+	return true;
+}
+
 static bool set_space(struct link *l, const struct slice *given, struct err *e)
 {
 	struct buf text = {0};
@@ -115,8 +135,6 @@ static bool set_space(struct link *l, const struct slice *given, struct err *e)
 		l->space = (struct link__space){.parts = {l->tenant, l->app}, .n_parts = 2};
 		buf_printf(&text, "%.*s/%.*s", SLICE_ARGS(l->tenant), SLICE_ARGS(l->app));
 	} else if (own.len) {
-		if (own.len > LINK_SPACE_MAX)
-			return err_set(e, ERR_USAGE, "link %.*s: a namespace has at most %d bytes", SLICE_ARGS(l->name), LINK_SPACE_MAX);
 		if (!slice_dup(&l->arena, own, &l->space.parts[0]))
 			return err_nomem(e);
 		l->space.n_parts = 1;
@@ -132,19 +150,12 @@ static bool set_buckets(struct link *l, const struct link_config *c, struct err 
 	static const struct slice standard[] = {{(const uint8_t *)"default", 7}};
 	const struct slice *from = c->n_buckets ? c->buckets : standard;
 	uint32_t n = c->n_buckets ? c->n_buckets : 1;
-	if (n > BUCKETS_MAX)
-		return err_set(e, ERR_USAGE, "link %.*s: more than %d buckets", SLICE_ARGS(l->name), BUCKETS_MAX);
-	if (n > 1 && !l->space.n_parts)
-		return err_set(e, ERR_USAGE, "link %.*s: in the namespace \"\" keys are without bucket: it can have one only", SLICE_ARGS(l->name));
 	struct slice *list = ARENA_ARRAY(&l->arena, struct slice, n);
 	if (!list)
 		return err_nomem(e);
-	for (uint32_t i = 0; i < n; i++) {
-		if (!from[i].len || from[i].len > LINK_KEY_MAX)
-			return err_set(e, ERR_USAGE, "link %.*s: the name of a bucket has 1 to %llu bytes", SLICE_ARGS(l->name), (unsigned long long)LINK_KEY_MAX);
+	for (uint32_t i = 0; i < n; i++)
 		if (!slice_dup(&l->arena, from[i], &list[i]))
 			return err_nomem(e);
-	}
 	l->buckets = list;
 	l->n_buckets = n;
 	return true;
@@ -152,13 +163,10 @@ static bool set_buckets(struct link *l, const struct link_config *c, struct err 
 
 static bool fill(struct link *l, const struct link_config *c, struct err *e)
 {
-	struct slice tenant = c->tenant.len ? c->tenant : SLICE_LIT("default");
-	if (!is_name(tenant) || !is_name(c->app) || !is_name(c->name))
-		return err_set(e, ERR_USAGE, "'%.*s', '%.*s', '%.*s': names of tenants, apps and links are [a-z][a-z0-9-]{0,62}", SLICE_ARGS(tenant), SLICE_ARGS(c->app),
-			SLICE_ARGS(c->name));
-	if (c->target->kind != LINK_TARGET_STORE)
-		return err_set(e, ERR_USAGE, "link %.*s: '%.*s' is no store", SLICE_ARGS(c->name), SLICE_ARGS(c->target->text));
-	if (!slice_dup(&l->arena, tenant, &l->tenant) || !slice_dup(&l->arena, c->app, &l->app) || !slice_dup(&l->arena, c->name, &l->name))
+	if (!link_config_check(c, e))
+		return false;
+	if (!slice_dup(&l->arena, c->tenant.len ? c->tenant : SLICE_LIT("default"), &l->tenant) || !slice_dup(&l->arena, c->app, &l->app) ||
+		!slice_dup(&l->arena, c->name, &l->name))
 		return err_nomem(e);
 	return set_space(l, c->space, e) && set_buckets(l, c, e) && link__store_open(l->host, c->target, &l->space, l->pool, &l->store, e);
 }

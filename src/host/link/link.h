@@ -114,6 +114,8 @@ struct link_config {
 // What a key and a value may be at most, whatever the store could take. Bytes.
 #define LINK_KEY_MAX (64 * KIB)
 #define LINK_VALUE_MAX (64 * MIB)
+// What link_new takes: names, a target that is a store, namespace, buckets. USAGE, naming the link.
+NODISCARD bool link_config_check(const struct link_config *c, struct err *e);
 // Opens nothing that blocks: whether the store is there says link_ask. All is copied.
 NODISCARD bool link_new(struct link_host *h, const struct link_config *c, struct link **ret, struct err *e);
 // Components that are bound to it hold it.

@@ -122,6 +122,8 @@ char *app__format_text(struct app__load *l, const char *fmt, ...) PRINTF_LIKE(2,
 
 // Reads a table into its struct, which is zeroed. `path`: for errors.
 NODISCARD bool app__read_table(struct app__load *l, enum app__table table, const struct toml *node, const struct app__path *path, void *into);
+// ERR_USAGE: the table `path`, at that place, lacks the key.
+bool app__missing(struct app__load *l, struct app_place at, const struct app__key *k, const struct app__path *path);
 // One row of it; `node` NULL: its default.
 NODISCARD bool app__read_key(struct app__load *l, const struct app__key *k, const struct toml *node, const struct app__path *path, void *field);
 // The most similar of `n` names; at least one is there.
@@ -136,6 +138,8 @@ NODISCARD bool app__check_name(struct app__load *l, enum app__format f, const ch
 bool app__is_name(struct slice s);
 const char *app__format_what(enum app__format f);
 
+// A table of a profile that takes the place of the file's whole.
+bool app__replaces_whole(enum app__table table, const struct toml *over);
 // Lays `over` over `base`, tables of that kind, by the rules of profiles.
 NODISCARD bool app__merge(struct app__load *l, enum app__table table, struct toml *base, struct toml *over);
 // Values of variables; then texts can be filled in.

@@ -21,6 +21,49 @@ static bool check_over(struct app__load *l, const struct toml *over, const struc
 	return ok;
 }
 
+static bool is_unset(const struct toml *t)
+{
+	return t && t->kind == TOML_STRING && slice_eq_str(t->text, "unset");
+}
+
+// Tables by name, of which each would have all that it needs if the profile were taken: of its own, or of the file's table that it is laid over (merge.c).
+static bool check_required(struct app__load *l, const struct app__key *of, struct toml *base, const struct toml *over, const struct app__path *path)
+{
+	struct app__rows rows = app__rows(of->of);
+	struct app__path inner = {path, of->name};
+	for (const struct toml *x = over->first; x; x = x->next) {
+		struct toml *b = base ? toml_get(base, x->key) : NULL;
+		const char *name = app__copy(l, x->key);
+		struct app__path one = {&inner, name};
+		if (!name)
+			return false;
+		if (is_unset(x) && !b)
+			return app__fail(l, x->at, "there is no '%s' to be unset", name);
+		for (uint32_t i = 0; i < rows.n && x->kind == TOML_TABLE; i++) {
+			const struct app__key *k = &rows.keys[i];
+			const struct toml *v = toml_get_str(x, k->name);
+			bool below = b && b->kind == TOML_TABLE && !app__replaces_whole(of->of, x) && toml_get_str(b, k->name);
+			if (k->flags & APP__REQUIRED && (is_unset(v) || !(v || below)))
+				return app__missing(l, is_unset(v) ? v->at : x->at, k, &one);
+		}
+	}
+	return true;
+}
+
+static bool check_profile(struct app__load *l, const struct toml *root, const struct toml *over, const struct app__path *path)
+{
+	struct app__rows rows = app__rows(APP__root);
+	if (!check_over(l, over, path))
+		return false;
+	for (uint32_t i = 0; i < rows.n; i++) {
+		const struct app__key *k = &rows.keys[i];
+		const struct toml *x = k->type == APP__TABLES ? toml_get_str(over, k->name) : NULL;
+		if (x && x->kind == TOML_TABLE && !check_required(l, k, toml_get_str(root, k->name), x, path))
+			return false;
+	}
+	return true;
+}
+
 static void mark_places(struct toml *t, enum app_in in)
 {
 	t->at.in = t->key_at.in = in;
@@ -52,7 +95,7 @@ static bool lay_profile_over(struct app__load *l, struct toml *root)
 	for (struct toml *x = all ? all->first : NULL; x; x = x->next) {
 		const char *name = app__copy(l, x->key);
 		struct app__path path = {&above, name};
-		if (!name || !check_over(l, x, &path))
+		if (!name || !check_profile(l, root, x, &path))
 			return false;
 	}
 	if (!l->in->profile)

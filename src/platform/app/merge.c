@@ -127,9 +127,9 @@ static bool merge_names(struct app__load *l, struct shape of_each, struct toml *
 	return !any || take_out_removed(l, base);
 }
 
-static bool replaces_whole(struct shape s, const struct toml *over)
+bool app__replaces_whole(enum app__table table, const struct toml *over)
 {
-	return over->at.in == APP_IN_PROFILE && s.type == APP__TABLE && (s.of == APP__component || s.of == APP__link) && (toml_get_str(over, "type") || toml_get_str(over, "source"));
+	return (table == APP__component || table == APP__link) && (toml_get_str(over, "type") || toml_get_str(over, "source"));
 }
 
 static bool merge_value(struct app__load *l, struct shape s, struct toml *base, struct toml *over)
@@ -138,7 +138,7 @@ static bool merge_value(struct app__load *l, struct shape s, struct toml *base, 
 	bool is_live = over->at.in == APP_IN_LIVE;  // these say all triggers of a kind, whether a file gives them ids or not
 	if (s.type == APP__ARRAY && s.of != APP__file && !is_live && base->kind == TOML_ARRAY && over->kind == TOML_ARRAY)
 		return merge_triggers(l, s.of, base, over);
-	if (both_tables && replaces_whole(s, over)) {
+	if (both_tables && s.type == APP__TABLE && over->at.in == APP_IN_PROFILE && app__replaces_whole(s.of, over)) {
 		base->first = base->last = NULL;
 		base->by_key = NULL;
 		base->n = 0;

@@ -349,6 +349,12 @@ static bool read_short(struct app__load *l, enum app__table table, const struct 
 	return true;
 }
 
+bool app__missing(struct app__load *l, struct app_place at, const struct app__key *k, const struct app__path *path)
+{
+	app__fail(l, at, "%s is missing", full_name(l, path, k->name));
+	return l->e ? err_hint(l->e, "%s: %s", k->name, k->help) : false;
+}
+
 bool app__read_table(struct app__load *l, enum app__table table, const struct toml *node, const struct app__path *path, void *into)
 {
 	struct app__rows r = app__rows(table);
@@ -367,10 +373,8 @@ bool app__read_table(struct app__load *l, enum app__table table, const struct to
 	for (uint32_t i = 0; i < r.n; i++) {
 		const struct app__key *k = &r.keys[i];
 		const struct toml *v = toml_get_str(node, k->name);
-		if (!v && k->flags & APP__REQUIRED && !l->is_partial) {
-			app__fail(l, node->at, "%s is missing", full_name(l, path, k->name));
-			return l->e ? err_hint(l->e, "%s: %s", k->name, k->help) : false;
-		}
+		if (!v && k->flags & APP__REQUIRED && !l->is_partial)
+			return app__missing(l, node->at, k, path);
 		if (k != l->done && !app__read_key(l, k, v, path, (char *)into + k->offset))
 			return false;
 	}

@@ -58,6 +58,22 @@ def tls_is_spoken_on_addresses_and_not_on_sockets_in_the_file_system():
         check(status == 2 and "no address to speak TLS on" in text, f"{status} {text}")
 
 
+def a_file_that_is_not_there_is_told_by_its_path_and_why():
+    with Folder() as d:
+        _authority(d)
+        cert, key = _certificate(d, "one", "DNS:localhost")
+        none, folder = d / "none.pem", d / "folder"
+        folder.mkdir()
+        at = ("--addr", "127.0.0.1:0")
+        for flags, said, hint in ((("--tls-cert", none, "--tls-key", key), f"no certificate in '{none}': No such file or directory", "a chain in PEM"),
+                (("--tls-cert", cert, "--tls-key", none), f"no key for the certificate in '{none}': No such file or directory", f"the private key of '{cert}'"),
+                (("--tls-cert", folder, "--tls-key", key), f"no certificate in '{folder}': Is a directory", "a chain in PEM"),
+                (("--tls-cert", key, "--tls-key", key), f"no certificate in '{key}': nothing of the kind is in it as PEM", "a chain in PEM"),
+                (("--net", "all", "--ca", none), f"no certificates in '{none}': No such file or directory", "a file of certificates")):
+            status, text = refused(HELLO, *at, *flags)
+            check(status == 5 and said in text and f"hint: {hint}" in text and "start line" not in text, f"{flags}: {status} {text}")
+
+
 def what_tls_needs_is_loaded_where_it_is_spoken_only():
     with tempfile.TemporaryDirectory() as t:
         _authority(Path(t))

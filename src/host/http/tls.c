@@ -9,6 +9,8 @@
 #include "openssl.h"
 
 #include <errno.h>
+#include <openssl/pem.h>
+#include <sys/stat.h>
 
 enum { RECORD = 16384, PAIRS_MAX = 64 };
 
@@ -428,12 +430,25 @@ bool http_transport_open(struct http_transport *t, struct loop *l, int fd, struc
 // ---- what is needed to speak it ----------------------------------------------------------------------------------------------------
 
 // The first error of OpenSSL's queue, in words.
+// OpenSSL's words tell of its own functions where a file can't be read, and of a folder that it has no start line.
+static const char *reason_of(unsigned long why, const char *file)
+{
+	struct stat st;
+	if (ERR_SYSTEM_ERROR(why))
+		return strerror(ERR_GET_REASON(why));
+	if (file && stat(file, &st) == 0 && S_ISDIR(st.st_mode))
+		return strerror(EISDIR);
+	if (ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE)
+		return "nothing of the kind is in it as PEM";
+	return ERR_reason_error_string(why);
+}
+
 static bool tls_error(struct err *e, enum err_code code, const char *what, const char *file)
 {
 	char text[256];
 	unsigned long why = ERR_get_error();
 	ERR_error_string_n(why, text, sizeof text);
-	const char *reason = ERR_reason_error_string(why);
+	const char *reason = reason_of(why, file);
 	ERR_clear_error();
 	return err_set(e, code, "%s%s%s%s: %s", what, file ? " '" : "", file ? file : "", file ? "'" : "", reason ? reason : text);
 }

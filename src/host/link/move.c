@@ -321,7 +321,8 @@ static enum phase checked(struct link_move *m)
 	uint32_t missing = 0;
 	for (unsigned i = 0; i < m->n_links; i++)
 		missing |= m->links[i]->needs & ~m->op.ret_caps;
-	if (!was_ok(m, "check")) {
+	if (m->op.code != LINK_OK) {
+		err_set(&m->err, ERR_ENV, "check: %.*s: %s", SLICE_ARGS(m->target->target.text), m->op.ret_text);
 		err_hint(&m->err, "the target must answer before anything is moved: is it there, at this address and with this password? Nothing was changed");
 		return P_BACK;
 	}

@@ -351,7 +351,8 @@ static void what_would_lose_data_is_refused(void **s)
 	assert_true(ask(LINK_GET, "other", "").found);
 	m = move_to("file:/no/such/folder/kv.db", true, false);
 	assert_false(m.ok);
-	assert_non_null(strstr(m.e.text, "can't be opened"));
+	assert_non_null(strstr(m.e.text, "check: file:/no/such/folder/kv.db: the file can't be opened"));
+	assert_non_null(strstr(m.e.hint, "the target must answer"));
 	assert_true(ask(LINK_GET, "other", "").found);
 	m = move_to("file:./kv.db", true, false);  // the same file by another name is superseded data of this store, and then the store itself
 	must(m);

@@ -328,6 +328,20 @@ def a_change_is_asked_for_at_the_release_that_was_looked_at():
             check(app.post(path, body) == status, f"{path} {body}")
 
 
+def history_says_to_what_it_was_changed_and_no_secret():
+    with Folder() as top:
+        (top / "word").write_text("quite-secret")
+        variables = '[variables]\ngreeting = { default = "hello" }\nat = { default = "" }\nword = { default = "x", secret = true }\n'
+        with _App(top, "", variables) as app:
+            app.tenon("scale", "api", "--policy", "reuse", "--min", "1", "--max", "none", "--idle", "5s")
+            app.tenon("set", "greeting=a b", "at=redis://me:pass-word@host/1", f"word=@{top}/word")
+            app.tenon("set", "greeting=" + "ä" * 1000)
+            told = [json.loads(line)["what"] for line in app.tenon("history", "--json").splitlines()]
+            check(told[1] == "set greeting=a b at=redis://me:***@host/1 word", told)
+            check(told[2] == "scale api policy=reuse min=1 max=none idle=5000ms", told)
+            check(told[0] == "set greeting=" + "ä" * 32 + "…", told)
+
+
 def history_tells_what_was_changed_the_newest_first():
     with Folder() as top, _App(top, "", "[variables]\ngreeting = { default = \"hello\" }\n") as app:
         app.tenon("set", "greeting=a\nb")

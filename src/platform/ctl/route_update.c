@@ -492,6 +492,51 @@ void ctl__route_update_tried(struct ctl_request *r)
 
 // ---- how instances live, values ------------------------------------------------------------------------------------------------------------------------
 
+// What the history says of the change: NAME=VALUE of what is no secret.
+enum { WORDS_MAX = 250, VALUE_SHOWN = 64 };
+
+static void put_shown(struct buf *b, struct slice s, size_t most)
+{
+	struct slice cut = slice_sub(s, 0, most);
+	cut.len = utf8_valid_prefix(cut);
+	buf_put_slice(b, cut);
+	buf_put_str(b, cut.len < s.len ? "…" : "");
+}
+
+static void put_change(struct buf *words, struct slice name, const struct app_text *value)
+{
+	struct buf text = {0};
+	buf_put_byte(words, ' ');
+	buf_put_slice(words, name);
+	if (value) {
+		buf_put_byte(words, '=');
+		app_put_text(&text, value);  // without the password of a URL
+		put_shown(words, buf_view(&text), VALUE_SHOWN);
+	}
+	words->failed |= text.failed;
+	buf_release(&text);
+}
+
+static void put_value_of(struct buf *words, struct arena *a, const struct json *m, const struct json *value)
+{
+	const char *text = text_of(a, value->text);
+	const struct app_text shown = {.text = text, .raw = text};
+	words->failed |= !text;
+	if (text)
+		put_change(words, m->name, &shown);
+}
+
+static bool say(struct ctl_op *op, struct buf *words, struct err *e)
+{
+	struct buf b = {0};
+	put_shown(&b, buf_view(words), WORDS_MAX);
+	const char *what = b.failed || words->failed ? NULL : text_of(&op->arena, buf_view(&b));
+	buf_release(&b);
+	buf_release(words);
+	op->what = what ? what : op->what;
+	return what || err_nomem(e);
+}
+
 static void put_row(struct buf *b, struct slice key, const struct json *v)
 {
 	buf_printf(b, "%.*s = ", SLICE_ARGS(key));
@@ -502,8 +547,9 @@ static void put_row(struct buf *b, struct slice key, const struct json *v)
 	buf_put_byte(b, '\n');
 }
 
-static bool put_scale(struct ctl_request *r, struct buf *b, struct err *e)
+static bool put_scale(struct ctl_request *r, struct ctl_op *op, struct buf *b, struct err *e)
 {
+	struct buf words = {0};
 	const struct json *policy = json_member(r->body, "policy");
 	bool any = policy != NULL;
 	buf_printf(b, "[component.%.*s]\n", SLICE_ARGS(r->params[1]));
@@ -517,7 +563,12 @@ static bool put_scale(struct ctl_request *r, struct buf *b, struct err *e)
 		if (m != policy)
 			put_row(b, m->name, m);
 	}
-	return any || err_set(e, ERR_USAGE, "policy, min, max, idle: one of them");
+	if (!any)
+		return err_set(e, ERR_USAGE, "policy, min, max, idle: one of them");
+	buf_put_str(&words, op->what);
+	for (const struct json *m = r->body->first; m; m = m->next)
+		put_value_of(&words, &op->arena, m, m);
+	return say(op, &words, e);
 }
 
 static void ask_edit(struct ctl_request *r, struct ctl_op *op, struct update *u, struct buf *text, struct err *e)
@@ -550,7 +601,7 @@ void ctl__route_scale(struct ctl_request *r)
 	if (!is_word(r->params[1]))
 		err_set(&e, ERR_USAGE, "the app has no such component");
 	else if (u)
-		(void)put_scale(r, &text, &e);
+		(void)put_scale(r, op, &text, &e);
 	ask_edit(r, op, u, &text, &e);
 }
 
@@ -590,8 +641,9 @@ static bool put_variable(const struct ctl_op *op, const struct json *m, struct b
 	return true;
 }
 
-static bool put_variables(struct ctl_request *r, const struct ctl_op *op, struct buf *b, struct err *e)
+static bool put_variables(struct ctl_request *r, struct ctl_op *op, struct buf *b, struct err *e)
 {
+	struct buf words = {0};
 	if (!op->app->model)
 		return err_set(e, ERR_REFUSED, "this app isn't changed while it runs: it has no manifest");
 	for (const struct json *m = r->body ? r->body->first : NULL; m; m = m->next) {
@@ -600,7 +652,17 @@ static bool put_variables(struct ctl_request *r, const struct ctl_op *op, struct
 		if (!put_variable(op, m, b, e))
 			return false;
 	}
-	return b->len || err_set(e, ERR_USAGE, "{NAME: VALUE, …}");
+	if (!b->len)
+		return err_set(e, ERR_USAGE, "{NAME: VALUE, …}");
+	buf_put_str(&words, op->what);
+	for (const struct json *m = r->body->first; m; m = m->next) {
+		const struct json *text = m->kind == JSON_OBJECT ? json_member(m, "text") : m;
+		if (is_secret(op, m->name))
+			put_change(&words, m->name, NULL);
+		else
+			put_value_of(&words, &op->arena, m, text);
+	}
+	return say(op, &words, e);
 }
 
 void ctl__route_set(struct ctl_request *r)
@@ -610,7 +672,7 @@ void ctl__route_set(struct ctl_request *r)
 	struct ctl_op *op = ctl__op_of(r);
 	if (!op)
 		return;
-	struct update *u = update_new(op, EDIT, (struct slice){0}, "set", r->body && r->body->first ? r->body->first->name : (struct slice){0});
+	struct update *u = update_new(op, EDIT, (struct slice){0}, "set", (struct slice){0});
 	if (u) {
 		sys_mutex_lock(&r->ctl->lock);
 		(void)put_variables(r, op, &text, &e);

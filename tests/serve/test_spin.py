@@ -1,5 +1,5 @@
 """tenon up of a spin.toml: what a component imports of Spin's world and isn't given links to a denial, whatever it is."""
-import json, os, subprocess, tempfile
+import json, os, subprocess, tempfile, tomllib
 from pathlib import Path
 
 from assemble import *
@@ -73,9 +73,17 @@ def where_it_can_not_the_call_traps():
 
 
 def stores_that_it_names_and_does_not_import_do_no_harm():
-    with _App(_guest("fermyon:spin/anything@2.0.0", [("other", STRING)], "number"), 'key_value_stores = ["default"]') as app, app.up() as s:
-        s.get("/")
-        check(s.outcome("/") == "ok", s.log_text())
+    with _App(_guest("fermyon:spin/anything@2.0.0", [("other", STRING)], "number"), 'key_value_stores = ["default"]') as app:
+        os.environ["TENON_CTL"] = app.at.name + "/ctl"
+        try:
+            with app.up() as s:
+                s.get("/")
+                check(s.outcome("/") == "ok", s.log_text())
+                text = subprocess.run([str(config.tenon), "status", "--manifest"], capture_output=True, text=True, timeout=60).stdout
+                check(text.startswith("# What is in force of a spin.toml") and "It is no manifest to run" in text and tomllib.loads(text)["link"], text)
+        finally:
+            del os.environ["TENON_CTL"]
+
 
 def keys_come_as_a_stream_of_several_pages():
     """spin:key-value@3.0.0: what is listed is all of it, once; a list of one that is open for another is another."""

@@ -370,6 +370,9 @@ void ctl__route_manifest(struct ctl_request *r)
 	sys_mutex_lock(&ctl->lock);
 	struct ctl_app *app = ctl__app_find(ctl, r->params[0]);
 	bool runs = app && app->model;
+	if (runs && app->model->app->format == APP_SPIN)  // it grants what `links` can't: rows for whatever the component may import
+		buf_put_str(&text, "# What is in force of a spin.toml, in the words of a tenon.toml. It is no manifest to run: a row of `links` that\n"
+						   "# the component imports nothing for is refused there, and what is neither linked nor imported isn't denied.\n");
 	if (runs && app_print(app->model->app, &text)) {
 		buf_printf(&r->out, "{\"app\":\"%s\",\"release\":%llu,\"manifest\":", app->name, (unsigned long long)app->release);
 		buf_put_json_string(&r->out, buf_view(&text));

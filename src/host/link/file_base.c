@@ -1,6 +1,10 @@
 // The database of a file: SQLite, in WAL mode with synchronous FULL.
 #include "file_base.h"
 
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
 #include "sys/sys.h"
 
 enum {
@@ -92,6 +96,59 @@ static int make_tables(sqlite3 *db)
 		NULL, NULL, NULL);
 }
 
+// ---- which file it is ---------------------------------------------------------------------------------------------------------------------------
+
+static void know(struct file *f, const struct stat *st)
+{
+	__atomic_store_n(&f->store.device, st->st_dev, __ATOMIC_RELAXED);
+	__atomic_store_n(&f->store.inode, st->st_ino, __ATOMIC_RELEASE);
+}
+
+static bool is_known_as(const struct link_store *s, const struct stat *st)
+{
+	return __atomic_load_n(&s->inode, __ATOMIC_ACQUIRE) == st->st_ino && __atomic_load_n(&s->device, __ATOMIC_RELAXED) == st->st_dev;
+}
+
+// Is there a store that has the file by another path, in *ret_path, of PATH_MAX bytes? If there is none, this one is known to have it.
+static bool has_another(struct file *f, const struct stat *st, char *ret_path)
+{
+	struct link_host *h = f->store.host;
+	bool found = false;
+	spinlock_lock(&h->lock);
+	for (const struct link_store *s = h->stores; s && !found; s = s->next) {
+		found = s != &f->store && s->provider == f->store.provider && is_known_as(s, st) && !slice_eq(s->target.path, f->store.target.path);
+		if (found)
+			snprintf(ret_path, PATH_MAX, "%.*s", SLICE_ARGS(s->target.path));
+	}
+	if (!found)
+		know(f, st);
+	spinlock_unlock(&h->lock);
+	return found;
+}
+
+// SQLite keeps the log of a file beside it, by its name: a hard link has another log, and who writes by both names spoils the file. By symbolic links it is one.
+static bool is_one_path(const char *a, const char *b)
+{
+	char *x = realpath(a, NULL), *y = realpath(b, NULL);
+	bool one = x && y && strcmp(x, y) == 0;
+	free(x);
+	free(y);
+	return one;
+}
+
+static bool may_open(struct file *f, char why[160])
+{
+	const char *own = (const char *)f->store.target.path.ptr;
+	char path[PATH_MAX];
+	struct stat st;
+	if (stat(own, &st) != 0)
+		return true;  // it is made, or SQLite says why not
+	if (!has_another(f, &st, path) || st.st_nlink < 2 || is_one_path(own, path))
+		return true;
+	snprintf(why, 160, "the file is in use here by another name (hard link): %.100s", path);
+	return false;
+}
+
 // *ret_why: what is wrong, where no code of SQLite says it.
 static int base_open_file(struct file_base *b, const struct file *f, bool writes, const char **ret_why)
 {
@@ -113,14 +170,20 @@ static int base_open_file(struct file_base *b, const struct file *f, bool writes
 	return rc;
 }
 
-bool file__base_open(struct file_base *b, const struct file *f, bool writes, char why[160])
+bool file__base_open(struct file_base *b, struct file *f, bool writes, char why[160])
 {
 	const char *text = NULL;
+	struct stat st;
 	if (b->db)
 		return true;
+	if (!may_open(f, why))
+		return false;
 	int rc = base_open_file(b, f, writes, &text);
-	if (rc == SQLITE_OK)
+	if (rc == SQLITE_OK) {
+		if (stat((const char *)f->store.target.path.ptr, &st) == 0)
+			know(f, &st);  // it may have been made only now
 		return true;
+	}
 	snprintf(why, 160, "%s", text ? text : file__say(rc));
 	file__base_close(b);
 	return false;

@@ -66,7 +66,7 @@ extern uint64_t file__held_max;
 enum { FILE_NO_ROOM = -1 };
 
 // false: why not, in `why`.
-NODISCARD bool file__base_open(struct file_base *b, const struct file *f, bool writes, char why[160]);
+NODISCARD bool file__base_open(struct file_base *b, struct file *f, bool writes, char why[160]);
 void file__base_close(struct file_base *b);
 // GET, EXISTS, LIST, CHECK; as all that follow a code of SQLite. FILE_NO_ROOM: there are too many answers that wait, and nothing of this one is there.
 int file__read(struct file_base *b, struct file_request *r);

@@ -36,6 +36,8 @@ struct link__space {
 	unsigned n_parts;
 };
 enum { LINK_SPACE_MAX = 255 };
+// Of two stores that have been opened: one file, by whatever names?
+bool link__is_one_file(const struct link_store *a, const struct link_store *b);
 // Of the main thread. The store of that target and space: one that is open, or a new one. Counted.
 NODISCARD bool link__store_open(struct link_host *h, const struct link_target *t, const struct link__space *space, uint32_t pool, struct link_store **ret,
 	struct err *e);

@@ -60,10 +60,10 @@ bool link__nobody_else(const struct link *l, const struct link_move_config *c, c
 
 // ---- by other addresses -------------------------------------------------------------------------------------------------------------------------
 
-// It may be the same one: what is in memory has one name.
+// It may be the same one: a server has many names, a file is known by its device and inode, what is in memory has one name.
 static bool may_be(const struct link_store *s, const struct link_store *x)
 {
-	return x != s && x->provider == s->provider && x->provider->port && slice_eq(x->space, s->space);
+	return x != s && x->provider == s->provider && (x->provider->port || link__is_one_file(x, s)) && slice_eq(x->space, s->space);
 }
 
 static bool is_listed(const struct link__other *list, uint32_t n, const struct link_store *s)

@@ -122,6 +122,7 @@ struct link_store {
 	struct slice parts[2];      // of the physical names before the bucket
 	unsigned n_parts;           // 0: raw: keys are as they are, without bucket
 	uint32_t pool;              // connections a thread: the most that one of its links says
+	uint64_t device, inode;     // atomic: of a file that was opened, whatever name it has; inode 0: none
 	// the core's
 	struct arena arena;
 	struct link_store *next;

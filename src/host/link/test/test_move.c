@@ -363,6 +363,37 @@ static void what_would_lose_data_is_refused(void **s)
 	close_all();
 }
 
+static void a_file_by_a_hard_link_is_the_store_in_force(void **s)
+{
+	open_all("file:kv.db");
+	char kv[100], twin[100], name[100];
+	ask(LINK_SET, "a", "1");
+	snprintf(kv, sizeof kv, "%s/kv.db", folder);
+	snprintf(twin, sizeof twin, "%s/twin.db", folder);
+	snprintf(name, sizeof name, "%s/name.db", folder);
+	assert_true(link(kv, twin) == 0 && symlink("kv.db", name) == 0);
+	for (int copy = 0; copy < 2; copy++) {
+		struct moved m = move_to("file:twin.db", copy, false);
+		assert_false(m.ok);
+		assert_non_null(strstr(m.e.text, "by another name (hard link): /"));
+		assert_non_null(strstr(m.e.text, "/kv.db"));
+	}
+	struct moved m = move_to("file:name.db", true, false);
+	assert_false(m.ok);
+	assert_non_null(strstr(m.e.text, "in force"));
+	char log[120];
+	snprintf(log, sizeof log, "%s-wal", twin);
+	assert_int_not_equal(access(log, F_OK), 0);  // nothing was written by that name
+	assert_true(ask(LINK_GET, "a", "").found);
+	// A link that has it by a symbolic link has the same store, and is named.
+	others = new_link("shop", "others", "file:name.db");
+	assert_true(ask_of(others, LINK_GET, "a", "").found);
+	m = move_with("memory:", true, false, false);
+	assert_false(m.ok);
+	assert_non_null(strstr(m.e.text, "used by shop/@others as well, by another address"));
+	close_all();
+}
+
 // ---- several links on one store ----------------------------------------------------------------------------------------------------------------
 
 static void links_of_an_app_on_one_store_move_together(void **s)
@@ -595,6 +626,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_undo_of_a_copy_copies_back_and_a_discard_does_not),
 		cmocka_unit_test(what_would_lose_data_is_refused),
+		cmocka_unit_test(a_file_by_a_hard_link_is_the_store_in_force),
 		cmocka_unit_test(links_of_an_app_on_one_store_move_together),
 		cmocka_unit_test(a_link_that_is_not_told_of_stays_and_no_copy_leaves_it_behind),
 		cmocka_unit_test(a_store_that_another_app_uses_does_not_move),

@@ -347,14 +347,20 @@ static bool sheds(struct serve_slot *slot)
 	return canon_slot_shed_some(slot->canon, (uint64_t)PAGES_AT_ONCE * SYS_PAGE);
 }
 
+// Where memory is short guests are ended for what is still there: it all goes at once.
+static bool has_to_hurry(const struct serve_shard *s)
+{
+	return serve__memory_is_short(s->service->process);
+}
+
 static void on_emptying(struct loop_job *j)
 {
 	struct serve_slot *slot = CONTAINER_OF(j, struct serve_slot, emptying);
 	struct serve_shard *s = slot->shard;
-	bool stays = !slot->closed && !is_old(slot);
+	bool hurries = has_to_hurry(s), stays = !slot->closed && !is_old(slot) && !hurries;
 	enum vm_reset is = drop_objects(slot) ? VM_RESET_MORE : stays ? renew_some(slot, s)
 																  : VM_RESET_FAILED;
-	if (is == VM_RESET_MORE || (is == VM_RESET_FAILED && sheds(slot))) {
+	if (is == VM_RESET_MORE || (is == VM_RESET_FAILED && !hurries && sheds(slot))) {
 		loop_post_slow(s->loop, j);
 		return;
 	}
@@ -391,7 +397,7 @@ static bool empties(struct serve_slot *slot, struct serve_shard *s)
 static void go(struct serve_slot *slot, struct serve_shard *s)
 {
 	if (!empties(slot, s)) {
-		if (sheds(slot))
+		if (!has_to_hurry(s) && sheds(slot))
 			empty_later(slot, s);
 		else
 			discard(slot, s);
@@ -404,9 +410,9 @@ static bool renew(struct serve_slot *slot, struct serve_shard *s)
 	slot->used = false;
 	slot->served = slot->begun = 0;
 	enum vm_reset is = renew_some(slot, s);
-	if (is == VM_RESET_MORE)
+	if (is == VM_RESET_MORE && !has_to_hurry(s))
 		empty_later(slot, s);
-	else if (is == VM_RESET_FAILED)
+	else if (is != VM_RESET_DONE)
 		go(slot, s);
 	return is == VM_RESET_DONE;
 }

@@ -6,6 +6,7 @@
 //
 // What waits is bounded by what it holds: where components come faster than a thread of low priority writes, the oldest are let go unwritten, and cost
 // whoever starts with them a compilation. Of what is large the last few stay whatever they hold, so that none of them is never written.
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -248,6 +249,35 @@ void tier_behind(void (*fn)(void *arg), void (*drop)(void *arg), void *arg)
 	}
 	*o = (struct other){.job = {.fn = other_fn, .drop = other_drop}, .fn = fn, .drop = drop, .arg = arg};
 	tier__behind(&o->job);
+}
+
+static struct {
+	pthread_mutex_t lock;
+	void (*fn)(void *arg, const char *text);  // under the lock, which is held while it is called
+	void *arg;
+} teller = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+void tier_tell_by(void (*fn)(void *arg, const char *text), void *arg)
+{
+	pthread_mutex_lock(&teller.lock);
+	teller.fn = fn;
+	teller.arg = arg;
+	pthread_mutex_unlock(&teller.lock);
+}
+
+void tier__tell(const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	pthread_mutex_lock(&teller.lock);
+	if (teller.fn)
+		teller.fn(teller.arg, text);
+	else
+		fprintf(stderr, "warning: %s\n", text);
+	pthread_mutex_unlock(&teller.lock);
 }
 
 void tier__distrust(const struct err *e)

@@ -219,7 +219,7 @@ static void tell_failed(int why)
 		return;
 	char room[128];
 	const char *text = why ? strerror_r(why, room, sizeof room) : "it was not written whole";
-	fprintf(stderr, "warning: the cache of compiled code takes nothing: %s; what is not in it is compiled anew at the next start\n", text);
+	tier__tell("the cache of compiled code takes nothing: %s; what is not in it is compiled anew at the next start", text);
 }
 
 // `is_entry`: of tier__cache_get.

@@ -645,7 +645,7 @@ static void compile_rest(struct tier__job *job)
 	else
 		release_artifacts(artifacts, n);
 	if (e.code != ERR_NONE)
-		fprintf(stderr, "warning: not all could be compiled behind the first answer, and functions go on being compiled when they are called: %s\n", e.text);
+		tier__tell("not all could be compiled behind the first answer, and functions go on being compiled when they are called: %s", e.text);
 	compile_rest_drop(job);
 }
 

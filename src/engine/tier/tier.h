@@ -95,6 +95,10 @@ void tier_behind(void (*fn)(void *arg), void (*drop)(void *arg), void *arg);
 void tier_behind_hold(void);
 void tier_behind_go(void);
 
+// Who is told, on whatever thread, of what failed behind the first answer: lines on stderr where nobody is (`fn` NULL, at first). The one before is told nothing any
+// more when this returns.
+void tier_tell_by(void (*fn)(void *arg, const char *text), void *arg);
+
 // Where the cache is, or would be (empty: nowhere), and why it is none or takes nothing. Makes the folder. false: code in it can't be run from its files.
 bool tier_cache_check(char *ret_path, size_t size, struct err *ret_why);
 

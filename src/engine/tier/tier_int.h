@@ -8,6 +8,9 @@
 #include "sys/sys.h"
 #include "tier.h"
 
+// A warning, in one line without its end (tier_tell_by).
+void tier__tell(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
 // ---- cache.c ---------------------------------------------------------------------------------------------------------------------------
 // Where the cache lies: $TENON_CACHE, $XDG_CACHE_HOME/tenon, ~/.cache/tenon. -1: there is none to be had (no home, not ours, not 0700): do without.
 // `e` says why there is none, or that nothing can be added to it; no home to have it in is no error.

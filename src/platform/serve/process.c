@@ -706,6 +706,11 @@ void serve__setup_one(const struct serve_config *c, struct serve_one *ret)
 	ret->setup = (struct serve_setup){&c->process, &c->listener, 1, &ret->app, 1};
 }
 
+static void told_by_tier(void *arg, const char *text)
+{
+	serve_warn(arg, "%s", text);
+}
+
 bool serve_open(const struct serve_setup *setup, struct serve_process **ret, struct err *e)
 {
 	ignore_signals();
@@ -715,6 +720,7 @@ bool serve_open(const struct serve_setup *setup, struct serve_process **ret, str
 		return err_nomem(e);
 	if (!serve__process_open(*ret, setup, e))
 		return false;
+	tier_tell_by(told_by_tier, *ret);
 	log_shortcomings(*ret);
 	serve__certificates_watch(*ret);
 	log_absent_limits(setup);
@@ -745,6 +751,7 @@ int serve_close(struct serve_process *p, struct err *e)
 	if (!p)
 		return err_exit_status(e->code);
 	serve__process_close(p);
+	tier_tell_by(NULL, NULL);
 	if (e->code != ERR_NONE && p->stopping) {
 		serve__log(p->config, SERVE_LOG_WARN, "%s", e->text);
 		err_clear(e);  // it did what it was told

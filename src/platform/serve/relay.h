@@ -34,9 +34,6 @@ struct serve_relay {
 	struct relay_class *classes;  // by comp_resource.index
 	struct relay_face *faces;
 	uint32_t guests;              // any thread: with the calls from other threads
-	// Policy keep, on the thread that has the instance: calls from others that wait until there is a guest, and when they look.
-	struct relay_far *seeking, **seeking_last;
-	struct loop_timer seek;
 };
 struct relay_func {
 	struct serve_relay *relay;
@@ -72,9 +69,10 @@ struct relay_stream {
 	const struct seam_interface *of;  // whose function it is of; NULL: of an object that moved: by the host's types, and all handles that come by it are of such as move
 	struct loop_job run;
 };
-// Who waits for the guest, in line: he has his place until he leaves it.
+// Who waits for the guest, in line: he has his place until he leaves it. Policy keep: or seeks one, of the shard's `seeking`.
 struct relay_wait {
 	struct relay_wait *next;
+	bool seeks, told;                     // told: that there may be one for him, and he has not looked yet
 	struct seam_park park;                // of a call of the thread's
 	void (*turn)(struct relay_wait *w);   // else: called when it may be his turn
 };
@@ -148,9 +146,19 @@ void serve__relay_guest_free(struct relay_guest *g);
 void serve__relay_forget_closing(struct relay_guest *g);
 // Of one for many calls: no call and no handle has it any more.
 void serve__relay_forget_slot(struct relay_guest *g, bool clean);
+// ---- relay_turns.c: policy keep, of the shard that has the instance ----
+// The guest that takes calls, of those that were told also one that takes no others. NULL: there is none.
+struct relay_guest *serve__relay_kept(const struct serve_shard *s, bool told);
+// May a call have the instance now, where nobody else has it?
+bool serve__relay_may_take(const struct serve_shard *s, bool told);
+// It has found no guest: it seeks from now on, or further, and is told when there may be one: `turn`, or `park`, which is initialized before.
+void serve__relay_seek_on(struct serve_shard *s, struct relay_wait *w);
+// It has one, or gives up; nothing happens where it does not seek.
+void serve__relay_seek_no_more(struct serve_shard *s, struct relay_wait *w);
+// ----
 // In line, and for a turn: policy keep, what relay_far.c does without a task that could wait. `try`: the guest there is, or a new one; NULL: there is none now, and
 // `e` stays as it is where that is to be waited for.
-struct relay_guest *serve__relay_try(struct serve_relay *r, struct serve_shard *s, struct err *e);
+struct relay_guest *serve__relay_try(struct serve_relay *r, struct serve_shard *s, bool told, struct err *e);
 void serve__relay_join_line(struct relay_guest *g, struct relay_wait *w);
 void serve__relay_leave_line(struct relay_guest *g, struct relay_wait *w);
 static inline bool serve__relay_is_turn(const struct relay_guest *g, const struct relay_wait *w)

@@ -17,8 +17,6 @@
 // 5. In the guest's line such a call has its place as all others have, and it begins from the ready queue: however many come at once, the thread's own get their turns.
 #include "relay.h"
 
-#define SEEK_AGAIN (2 * MILLISECOND)
-
 enum far_state { FAR_SEEKS, FAR_IN_LINE, FAR_RUNS, FAR_OVER };
 enum far_end { FAR_RETURNED, FAR_FAILED, FAR_TRAPPED };  // FAILED: the interface's error, if it has one
 
@@ -41,11 +39,10 @@ struct relay_far {
 	uint32_t n_chain;
 	// The owner's.
 	struct relay_far *next, **prev;  // of the shard's
-	struct relay_far *next_seeking;
 	struct serve_shard *shard;
 	struct relay_guest *guest;  // (there with its handles')
 	enum far_state state;
-	struct relay_wait line;
+	struct relay_wait line;     // or it seeks, by this
 	struct loop_job turn;
 	struct loop_timer late;     // before it runs
 	const struct comp_export_func *export;
@@ -309,6 +306,10 @@ static void on_turn(struct loop_job *j)
 {
 	struct relay_far *m = CONTAINER_OF(j, struct relay_far, turn);
 	struct relay_guest *g = m->guest;
+	if (m->state == FAR_SEEKS) {
+		seek(m);
+		return;
+	}
 	if (!serve__relay_is_turn(g, &m->line))
 		return;
 	serve__relay_leave_line(g, &m->line);
@@ -344,56 +345,19 @@ static void enter(struct relay_far *m, struct relay_guest *g)
 		loop_post(m->shard->loop, &m->turn);
 }
 
-static struct relay_guest *find_guest(struct relay_far *m)
-{
-	struct err e = {0};  // what is lacking comes back, or its caller's time is over
-	return serve__relay_try(relay_of(m), m->shard, &e);
-}
-
-static void on_seek(struct loop_timer *t)
-{
-	struct serve_relay *r = CONTAINER_OF(t, struct serve_relay, seek);
-	struct loop *l = r->service->shards[r->service->owner].loop;
-	struct relay_guest *g = r->seeking ? find_guest(r->seeking) : NULL;
-	for (struct relay_far *m; g && (m = r->seeking) != NULL;) {  // all that have waited so far
-		r->seeking = m->next_seeking;
-		enter(m, g);
-	}
-	if (r->seeking)
-		loop_timer_set(l, t, sat_add_u64(loop_now_ns(l), SEEK_AGAIN));
-}
-
-// First come, first served.
 static void seek(struct relay_far *m)
 {
-	struct serve_relay *r = relay_of(m);
-	m->state = FAR_SEEKS;
-	struct relay_guest *g = r->seeking ? NULL : find_guest(m);
+	struct err e = {0};  // what is lacking comes back, or its caller's time is over
+	struct relay_guest *g = serve__relay_try(relay_of(m), m->shard, m->line.told, &e);
 	if (g) {
+		serve__relay_seek_no_more(m->shard, &m->line);
 		enter(m, g);
 		return;
 	}
-	if (!r->seeking)
-		r->seeking_last = &r->seeking;
-	m->next_seeking = NULL;
-	*r->seeking_last = m;
-	r->seeking_last = &m->next_seeking;
-	r->seek.fn = on_seek;
-	if (!loop_timer_is_armed(&r->seek))
-		loop_timer_set(m->shard->loop, &r->seek, sat_add_u64(loop_now_ns(m->shard->loop), SEEK_AGAIN));
-}
-
-static void seek_no_more(struct relay_far *m)
-{
-	struct serve_relay *r = relay_of(m);
-	struct relay_far **at = &r->seeking;
-	while (*at != m)
-		at = &(*at)->next_seeking;
-	*at = m->next_seeking;
-	if (!m->next_seeking)
-		r->seeking_last = at;
-	if (!r->seeking)
-		loop_timer_cancel(m->shard->loop, &r->seek);
+	m->state = FAR_SEEKS;
+	m->line.turn = turn;
+	m->turn.fn = on_turn;
+	serve__relay_seek_on(m->shard, &m->line);
 }
 
 // Before its end, from outside.
@@ -401,7 +365,7 @@ static void end(struct relay_far *m, enum trap why, const char *text)
 {
 	switch (m->state) {
 	case FAR_SEEKS:
-		seek_no_more(m);
+		serve__relay_seek_no_more(m->shard, &m->line);
 		answer(m, FAR_FAILED, text);
 		break;
 	case FAR_IN_LINE:

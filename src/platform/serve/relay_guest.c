@@ -5,8 +5,6 @@
 #include "relay.h"
 #include "sys/sys.h"
 
-#define KEPT_RETRY (2 * MILLISECOND)
-
 static void on_turn(struct loop_job *j);
 
 void serve__relay_look_at(struct relay_guest *g)
@@ -155,63 +153,56 @@ static void enter_root(struct relay_guest *g, struct serve_thread *t)
 	*at = g;
 }
 
-// Of policy keep: it takes no further call, and gives its instance back when those in line have had their turn. Another version is in force, or a request waits for
-// the instance: who calls without end would keep it for ever. While handles of it are out it stays.
-static bool is_leaving(const struct relay_guest *g)
-{
-	const struct serve_shard *s = g->shard;
-	return g->slot && !g->handles && !g->closing && (s->queue_head || (s->stable && s->stable->version != g->slot->version));
-}
-
 // Of policy keep there is one, whoever the root is; it has the instance while calls or handles are in it, as a request has it that comes by a route.
-static struct relay_guest *find_kept(const struct serve_shard *s)
-{
-	struct relay_guest *g = s->guests;
-	while (g && (g->dead || is_leaving(g)))
-		g = g->next;
-	return g;
-}
-
-static struct relay_guest *find_guest(const struct serve_relay *r, struct serve_thread *t, struct seam_task_id root)
+static struct relay_guest *find_guest(const struct serve_relay *r, struct serve_thread *t, struct seam_task_id root, bool told)
 {
 	if (r->service->on_one_shard)
-		return find_kept(&r->service->shards[t->index]);
+		return serve__relay_kept(&r->service->shards[t->index], told);
 	struct relay_guest *g = *bucket(t, root);
 	while (g && (g->relay != r || !is_of(g, root)))
 		g = g->root_next;
 	return g;
 }
 
-struct relay_guest *serve__relay_try(struct serve_relay *r, struct serve_shard *s, struct err *e)
+static struct relay_guest *find_or_make(struct serve_relay *r, struct serve_shard *s, struct seam_task_id root, bool told, struct err *e)
 {
-	struct relay_guest *g = find_kept(s);
-	return g || !s->open || s->closing ? g : guest_new(r, s, (struct seam_task_id){0}, e);
+	bool is_kept = r->service->on_one_shard;
+	struct relay_guest *g = find_guest(r, s->thread, root, told);
+	if (g || !s->open || s->closing || (is_kept && !serve__relay_may_take(s, told)))
+		return g;
+	g = guest_new(r, s, root, e);
+	s->calls_had_it |= is_kept && g;
+	return g;
+}
+
+struct relay_guest *serve__relay_try(struct serve_relay *r, struct serve_shard *s, bool told, struct err *e)
+{
+	return find_or_make(r, s, (struct seam_task_id){0}, told, e);
 }
 
 // NULL with SEAM_OK: none is to be had, or not by then.
 static enum seam_result make_guest(struct serve_relay *r, struct serve_shard *s, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret, struct err *e)
 {
-	struct seam_park park;
+	struct relay_wait w = {0};
 	enum seam_result went = SEAM_OK;
-	seam_park_init(&park);
-	for (;;) {
+	*ret = find_or_make(r, s, seam_task_root(c->task)->id, false, e);
+	while (!*ret && went == SEAM_OK && r->service->on_one_shard && s->open && !s->closing && loop_now_ns(s->loop) < by_ns) {
+		seam_park_init(&w.park);
+		serve__relay_seek_on(s, &w);  // a request has it, or it is too early after a trap
+		went = seam_park_until(c, &w.park, by_ns, NULL);
 		err_clear(e);
-		*ret = find_guest(r, s->thread, seam_task_root(c->task)->id);
-		if (*ret || !s->open || s->closing || (*ret = guest_new(r, s, seam_task_root(c->task)->id, e)) != NULL)
-			return SEAM_OK;
-		if (!r->service->on_one_shard || loop_now_ns(s->loop) >= by_ns)
-			return SEAM_OK;
-		went = seam_park_until(c, &park, min_u64(loop_now_ns(s->loop) + KEPT_RETRY, by_ns), NULL);  // a request has it, or it is too early after a trap
-		if (went != SEAM_OK)
-			return went;
+		if (went == SEAM_OK)
+			*ret = find_or_make(r, s, seam_task_root(c->task)->id, w.told, e);
 	}
+	serve__relay_seek_no_more(s, &w);
+	return went;
 }
 
 enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret)
 {
 	struct serve_shard *s = &r->service->shards[t->index];
 	struct err e = {0};
-	*ret = find_guest(r, t, seam_task_root(c->task)->id);
+	*ret = find_guest(r, t, seam_task_root(c->task)->id, false);
 	if (*ret)
 		return SEAM_OK;
 	enum seam_result went = make_guest(r, s, c, by_ns, ret, &e);
@@ -231,8 +222,8 @@ static void give_slot(struct relay_guest *g, bool clean)
 	serve__relay_unbound(slot->canon);
 	shared_count_down(&g->relay->service->calls);
 	serve__slot_give(slot, g->shard, clean);
-	if (g->relay->service->on_one_shard && g->shard->queue_head)
-		loop_post(g->shard->loop, &g->shard->queue_turn);
+	if (g->relay->service->on_one_shard && g->shard->open)
+		serve__queue_wake(g->shard);
 }
 
 void serve__relay_forget_slot(struct relay_guest *g, bool clean)
@@ -490,6 +481,8 @@ void serve__relay_leave(struct relay_guest *g, bool clean)
 static void on_turn(struct loop_job *j)
 {
 	struct relay_guest *g = CONTAINER_OF(j, struct relay_guest, turn);
+	if (g->relay->service->on_one_shard)
+		serve__calls_turn(g->shard);  // it may take calls again
 	if (g->calls)
 		return;
 	if (g->slot && g->dead)

@@ -172,8 +172,7 @@ static void leave(struct relay_many *k, bool clean)
 		slot->guest = NULL;
 	}
 	serve__slot_leave(slot, s, &k->inside, clean);
-	if (s->queue_head)
-		loop_post(s->loop, &s->queue_turn);
+	serve__queue_wake(s);
 	serve__relay_look_at(g);
 }
 

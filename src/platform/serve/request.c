@@ -11,8 +11,9 @@
 // The queue (a loop that refilled what it emptied would take the shard for good):
 //  1. First come, first served: while somebody waits, nobody starts past him.
 //  2. A call's wait is counted from its first moment in the queue, and is not moved.
-//  3. Only on_queue_turn takes from it, one call a turn of the loop. A call that can't start stays at the head, and the shard waits for a call to end
-//     or for QUEUE_RETRY, since what it lacks (memory, address space) may come back from elsewhere.
+//  3. Of policy keep calls of other components wait for the instance as well: they and the queue have it by turns (relay_turns.c).
+//  4. Only on_queue_turn takes from it, one call a turn of the loop. A call that can't start stays at the head, and the shard waits for a call to end
+//     or for SERVE_QUEUE_RETRY, since what it lacks (memory, address space) may come back from elsewhere.
 #include "serve_int.h"
 
 #include "sys/sys.h"
@@ -26,7 +27,6 @@ static void end(struct serve_request *c, bool keeps);
 
 enum { CALL_ARENA_MAX = 256 << 20 };
 enum { CLIENT_GONE = 499 };  // as nginx has it: nobody is there to get a status
-#define QUEUE_RETRY (SECOND / 50)
 
 static struct serve_request *call_take(struct serve_shard *s)
 {
@@ -335,13 +335,16 @@ static void queue_remove(struct serve_request *c)
 static void on_queue_timeout(struct loop_timer *t)
 {
 	struct serve_request *c = CONTAINER_OF(t, struct serve_request, timer);
+	struct serve_shard *s = c->shard;
 	queue_remove(c);
 	refuse(c);
+	serve__queue_wake(s);
 }
 
 static void on_queued_cancel(void *user, struct http_exchange *x, enum http_cancel why)
 {
 	struct serve_request *c = user;
+	struct serve_shard *s = c->shard;
 	queue_remove(c);
 	c->client_gone = true;
 	serve__log_call(c, CLIENT_GONE, NULL);
@@ -349,6 +352,7 @@ static void on_queued_cancel(void *user, struct http_exchange *x, enum http_canc
 	serve__meter_call(c, CLIENT_GONE);
 	http_exchange_release(x);
 	call_give(c);
+	serve__queue_wake(s);
 }
 
 // To the head of the answer; 0: none.
@@ -391,21 +395,34 @@ static void queue_or_refuse(struct serve_request *c)
 		refuse(c);
 }
 
+// The head of the queue can't start, and not since somebody has the instance: calls may.
+static void let_pass(struct serve_shard *s)
+{
+	if (s->taken)
+		return;
+	s->calls_had_it = false;
+	if (s->seeking)
+		serve__queue_retry(s);
+}
+
 static void on_queue_turn(struct loop_job *t)
 {
 	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, queue_turn);
 	struct serve_request *c = s->queue_head;
-	if (!c)
+	if (serve__calls_turn(s) || !c)
 		return;
 	if (!serve__place_take(s)) {
 		wait_for_place(s);
-		if (!serve__place_take(s))
+		if (!serve__place_take(s)) {
+			let_pass(s);
 			return;  // it is told
+		}
 		wait_no_more(s);
 	}
 	if (!prepare(c)) {
 		serve__place_give(s);
-		loop_timer_set(s->loop, &s->queue_retry, loop_now_ns(s->loop) + QUEUE_RETRY);
+		let_pass(s);
+		serve__queue_retry(s);
 		return;
 	}
 	queue_remove(c);
@@ -417,15 +434,6 @@ static void on_queue_turn(struct loop_job *t)
 static void on_queue_retry(struct loop_timer *t)
 {
 	serve__queue_wake(CONTAINER_OF(t, struct serve_shard, queue_retry));
-}
-
-void serve__queue_wake(struct serve_shard *s)
-{
-	if (!s->queue_head)
-		return;
-	s->queue_turn.fn = on_queue_turn;
-	s->queue_retry.fn = on_queue_retry;
-	loop_post(s->loop, &s->queue_turn);
 }
 
 // ---- begin, start, finish ----------------------------------------------------------------------------------------------------------
@@ -462,7 +470,7 @@ void serve__request_begin(struct serve_shard *s, struct http_exchange *x, const 
 		refuse(c);
 		return;
 	}
-	bool first = !s->queue_head;
+	bool first = !s->queue_head && !serve__is_calls_turn(s);
 	if (first && serve__place_take(s)) {
 		if (prepare(c)) {
 			start(c);
@@ -549,6 +557,7 @@ static void start(struct serve_request *c)
 {
 	uint64_t deadline = time_to_head(c);
 	c->state = REQUEST_RUNNING;
+	c->shard->calls_had_it = false;
 	list_running(c);
 	serve__version_begin(c->slot->version, c->shard->index);
 	serve__memory_watch(c->shard);
@@ -640,6 +649,8 @@ static void finish(struct serve_request *c)
 void serve__queue_init(struct serve_shard *s)
 {
 	s->queue_end = &s->queue_head;
+	s->queue_turn.fn = on_queue_turn;
+	s->queue_retry.fn = on_queue_retry;
 	s->wake.fn = on_wake;
 }
 
@@ -656,6 +667,7 @@ void serve__requests_end(struct serve_shard *s)
 {
 	s->closing = true;
 	serve__queue_refuse(s);
+	serve__seekers_tell(s);  // there will be none
 	loop_job_cancel(&s->queue_turn);
 	wait_no_more(s);
 	loop_timer_cancel(s->loop, &s->queue_retry);

@@ -328,6 +328,10 @@ struct serve_shard {
 	unsigned closers;               // calls of them that go on without a request of the shard: destructors, those of many, those from other threads
 	unsigned failures;              // policy keep: in a row; the next instance is not made before `not_before_ns`
 	uint64_t not_before_ns;
+	// Policy keep: calls that wait until there is a guest; slots that somebody is in (at most one); and who had it last, or let his turn pass: a call, else a request.
+	struct relay_wait *seeking, **seeking_last;
+	unsigned taken;
+	bool calls_had_it;
 	bool open, closing;             // closing: no further request
 	bool comes;               // of a service that came while others served: it opens with its first choice
 };
@@ -804,7 +808,23 @@ void serve__queue_init(struct serve_shard *s);
 NODISCARD bool serve__place_take(struct serve_shard *s);
 void serve__place_give(struct serve_shard *s);
 // Tries the head of the queue soon.
-void serve__queue_wake(struct serve_shard *s);
+static inline void serve__queue_wake(struct serve_shard *s)
+{
+	if (s->queue_head || s->seeking)
+		loop_post(s->loop, &s->queue_turn);
+}
+// In a while, since what is lacking may come back from elsewhere.
+#define SERVE_QUEUE_RETRY (SECOND / 50)
+static inline void serve__queue_retry(struct serve_shard *s)
+{
+	if (!loop_timer_is_armed(&s->queue_retry))
+		loop_timer_set(s->loop, &s->queue_retry, loop_now_ns(s->loop) + SERVE_QUEUE_RETRY);
+}
+// Policy keep (relay_turns.c): calls seek the instance, and have their turn before the queue. `turn`: and they are told, if somebody can have it now.
+bool serve__is_calls_turn(const struct serve_shard *s);
+bool serve__calls_turn(struct serve_shard *s);
+// Whether or not there is anything for them.
+void serve__seekers_tell(struct serve_shard *s);
 // Ends one that runs.
 void serve__request_kill(struct serve_request *c);
 // Ends every request, running or not: the shard is being closed.

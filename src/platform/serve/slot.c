@@ -124,6 +124,11 @@ static bool is_concurrent(const struct serve_slot *slot)
 	return slot->version->config->policy == SERVE_CONCURRENT;
 }
 
+static bool is_kept(const struct serve_slot *slot)
+{
+	return slot->version->config->policy == SERVE_KEEP;
+}
+
 static bool is_worn(const struct serve_slot *slot)
 {
 	uint64_t most = slot->version->config->limits.requests_per_instance;
@@ -218,6 +223,7 @@ struct serve_slot *serve__slot_take(struct serve_shard *s, struct serve_stock *s
 		return NULL;
 	slot->tasks++;
 	slot->begun++;
+	s->taken += is_kept(slot);
 	if (!has_room(slot) || !is_started(slot))
 		unlist(slot);
 	return slot;
@@ -371,8 +377,7 @@ static void on_emptying(struct loop_job *j)
 	} else {
 		discard(slot, s);
 	}
-	if (s->queue_head)
-		loop_post(s->loop, &s->queue_turn);
+	serve__queue_wake(s);
 }
 
 static void empty_later(struct serve_slot *slot, struct serve_shard *s)
@@ -515,7 +520,7 @@ static void on_idle(struct loop_timer *t)
 static bool stays_used(struct serve_slot *slot, struct serve_shard *s)
 {
 	const struct serve_service_limits *l = &slot->version->config->limits;
-	if (slot->version->config->policy == SERVE_KEEP)
+	if (is_kept(slot))
 		return true;
 	bool is_stuck = is_concurrent(slot) && !lets_begin(slot);  // nobody is left who could take it back
 	if (is_stuck || (l->requests_per_instance && slot->served >= l->requests_per_instance))
@@ -540,6 +545,7 @@ void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean
 {
 	slot->tasks--;
 	slot->served++;
+	s->taken -= is_kept(slot);
 	slot->closed |= !clean;
 	ends_work(s, slot);
 	if (s->service->on_one_shard)

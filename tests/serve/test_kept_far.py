@@ -3,7 +3,7 @@ import os, random, subprocess, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from assemble import DROP, const, get, name, put, section
+from assemble import Component, DROP, I32, STRING, U32, const, get, handler, name, put, section, store, vec
 from harness import Many, Server, check, config
 from test_between import _App as Between
 from test_components import EQ, MATH, NE, OR, _caller, _differs, _provider
@@ -280,3 +280,40 @@ def an_interface_that_passes_objects_of_others_is_refused_on_more_than_one_threa
     with Between(KEEP) as app:
         r = subprocess.run([str(config.tenon), "up", app.at.name, "--addr", "127.0.0.1:0", "--shards", "2"], capture_output=True, timeout=60, text=True)
         check(r.returncode == 4 and "passes objects of others" in r.stderr and "--shards 1" in r.stderr, (r.returncode, r.stderr))
+
+
+def _talks():
+    """test:math/ops with one function, which says something."""
+    c = Component()
+    log = c.interface("wasi:logging/logging@0.1.0-draft")
+    level = log.named("level", b"\x6d" + vec(name(n) for n in ("trace", "debug", "info", "warn", "error", "critical")))
+    log.func("log", [("level", level), ("context", STRING), ("message", STRING)], None, ([I32] * 5, []))
+    c.code("count", ([], [I32]), [], store(64, ord("m"), 1) + const(2) + const(64) + const(1) + const(64) + const(1) + c.call("log") + const(1), [b"\x40\0\0" + U32], MATH)
+    return c.assemble()
+
+
+def _asks_to_count():
+    c = Component()
+    c.interface(MATH).func("count", [], U32, ([], [I32]))
+    h = c.interface("wasi:http/types@0.2.0")
+    h.resource("incoming-request")
+    h.resource("response-outparam")
+    c.code("handle", ([I32, I32], []), [], c.call("count") + DROP, handler(c, h), "wasi:http/incoming-handler@0.2.0")
+    return c.assemble()
+
+
+def what_it_says_names_the_request_whichever_thread_it_came_to():
+    trace = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    with _App({"ask": lambda c: const(0)}) as app:
+        (app.folder / "ops.wasm").write_bytes(_talks())
+        (app.folder / "ask.wasm").write_bytes(_asks_to_count())
+        with app.up(shards=3) as server:
+            n = 0
+            while n < 30 or (len(_threads(server)) < 3 and n < 1000):
+                server.get(f"/ask/{n}", headers=[["x-request-id", f"r-{n}"], ["traceparent", trace]])
+                n += 1
+            check(until(lambda: len(server.receipts()) == n, UNTIL) and len(_threads(server)) == 3, f"{len(server.receipts())} receipts of {n}, threads {_threads(server)}")
+            ids = {o["receipt"]["id"]: o["request_id"] for o in server.objects() if "receipt" in o}
+            said = [o for o in server.objects() if "guest" in o]
+            check(len(said) == n and {o["request"]: o["request_id"] for o in said} == ids, f"{said[:3]} {list(ids.items())[:3]}")
+            check(all(o["traceparent"] == trace for o in said), said[:3])

@@ -343,6 +343,7 @@ struct seam_task {
 	struct vm_shard *shard;
 	struct seam_instance *instance;  // whose store others may want meanwhile; NULL: nobody else's
 	void *request;                   // serve's exchange; NULL for `run` and instantiation
+	const void *names;               // serve's: of a request on another thread, for which it runs; NULL: for none
 	struct vm_fiber *fiber;          // that it runs on; NULL: the thread's own stack (then a park runs the loop)
 	struct seam_park *parked;        // what it waits for; NULL: runs
 	void (*done)(struct seam_task *t);

@@ -97,6 +97,7 @@ struct seam_task *seam_task_new(struct seam_tasks *p, struct seam_task *parent)
 	if (!parent)
 		return t;
 	t->request = parent->request;
+	t->names = parent->names;
 	t->span = parent->span;
 	t->next = parent->children;
 	t->prev = &parent->children;
@@ -162,6 +163,7 @@ void seam_task_call(struct seam_task *t, struct seam_task *caller)
 	BUG_ON(t->parent || t->caller);
 	t->caller = caller;
 	t->request = caller->request;
+	t->names = caller->names;
 	t->next = caller->called;
 	t->prev = &caller->called;
 	if (t->next)
@@ -187,6 +189,7 @@ void seam_task_disown(struct seam_task *t)
 {
 	for (struct seam_task *at = t; at; at = next_below(t, at)) {
 		at->request = NULL;
+		at->names = NULL;
 		at->span = 0;
 	}
 	leave_caller(t);

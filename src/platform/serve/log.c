@@ -4,7 +4,7 @@
 #include "serve_int.h"
 #include "sys/sys.h"
 
-enum { LINE_MAX_BYTES = 32 << 10, STRING_MAX = 4096, TARGET_MAX = 1024, METHOD_MAX = 32, ID_MAX = 128 };
+enum { LINE_MAX_BYTES = 32 << 10, STRING_MAX = 4096, TARGET_MAX = 1024, METHOD_MAX = 32, ID_MAX = SERVE_ID_MAX };
 #define ELLIPSIS "\xe2\x80\xa6"
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
@@ -146,16 +146,53 @@ struct slice serve__trace_parent(const struct http_request *r)
 	return ok ? t : slice_of(NULL, 0);
 }
 
+static void put_these_ids(struct buf *b, struct slice id, struct slice trace)
+{
+	if (id.len)
+		serve__put_member(b, "request_id", id, ID_MAX);
+	if (trace.len)
+		serve__put_member(b, "traceparent", trace, ID_MAX);
+}
+
 static void put_ids(struct buf *b, const struct serve_request *c)
 {
 	if (!c || !c->x)
 		return;
 	const struct http_request *r = http_exchange_request(c->x);
+	put_these_ids(b, serve__request_id(r), serve__trace_parent(r));
+}
+
+static uint64_t id_of(const struct seam_task *task)
+{
+	const struct serve_request *c = task ? task->request : NULL;
+	const struct serve_names *names = task ? task->names : NULL;
+	return c ? c->id : names ? names->id
+							 : 0;
+}
+
+static void put_ids_of(struct buf *b, const struct seam_task *task)
+{
+	const struct serve_names *names = task ? task->names : NULL;
+	if (task && task->request)
+		put_ids(b, task->request);
+	else if (names)
+		put_these_ids(b, slice_str(names->request_id), slice_str(names->trace_parent));
+}
+
+void serve__names_of(const struct seam_task *task, struct serve_names *ret)
+{
+	const struct serve_request *c = task->request;
+	*ret = (struct serve_names){0};
+	if (!c && task->names)
+		*ret = *(const struct serve_names *)task->names;
+	if (!c)
+		return;
+	const struct http_request *r = c->x ? http_exchange_request(c->x) : NULL;
 	struct slice id = serve__request_id(r), trace = serve__trace_parent(r);
-	if (id.len)
-		serve__put_member(b, "request_id", id, ID_MAX);
-	if (trace.len)
-		serve__put_member(b, "traceparent", trace, ID_MAX);
+	ret->id = c->id;
+	snprintf(ret->request_id, sizeof ret->request_id, "%.*s", SLICE_ARGS(id));
+	snprintf(ret->trace_parent, sizeof ret->trace_parent, "%.*s", SLICE_ARGS(trace));
+	ret->trace = c->trace;
 }
 
 const char *serve__outcome(const struct serve_request *c)
@@ -359,20 +396,20 @@ void serve__log_state(const struct serve_shard *s)
 void serve__log_guest(void *ctx, struct seam_task *task, int fd, struct slice text)
 {
 	const struct serve_process_config *config = ctx;
-	const struct serve_request *c = task ? task->request : NULL;
+	uint64_t id = id_of(task);
 	if (config->log_level < SERVE_LOG_INFO)
 		return;
 	struct buf b = {.max = 1 << 20};
 	if (as_text(config)) {
 		buf_printf(&b, "guest %s", fd == 1 ? "stdout" : "stderr");
-		if (c)
-			buf_printf(&b, " #%llu", (unsigned long long)c->id);
+		if (id)
+			buf_printf(&b, " #%llu", (unsigned long long)id);
 		buf_put_str(&b, ": ");
 		buf_put_printable(&b, text, "\t");  // no terminal escapes in the operator's log
 	} else {
 		begin_json(&b, SERVE_LOG_INFO);
-		buf_printf(&b, ",\"stream\":\"%s\",\"request\":%llu", fd == 1 ? "stdout" : "stderr", (unsigned long long)(c ? c->id : 0));
-		put_ids(&b, c);
+		buf_printf(&b, ",\"stream\":\"%s\",\"request\":%llu", fd == 1 ? "stdout" : "stderr", (unsigned long long)id);
+		put_ids_of(&b, task);
 		serve__put_member(&b, "guest", text, STRING_MAX);
 		buf_put_byte(&b, '}');
 	}
@@ -404,13 +441,13 @@ uint8_t serve__log_least(enum serve_log level)
 void serve__log_message(void *ctx, struct seam_task *task, uint8_t level, struct slice context, struct slice text)
 {
 	const struct serve_process_config *config = ctx;
-	const struct serve_request *c = task ? task->request : NULL;
+	uint64_t id = id_of(task);
 	struct slice shown = serve__cut(text, STRING_MAX);
 	struct buf b = {.max = 1 << 20};
 	if (as_text(config)) {
 		buf_printf(&b, "guest %s", guest_levels[level].name);
-		if (c)
-			buf_printf(&b, " #%llu", (unsigned long long)c->id);
+		if (id)
+			buf_printf(&b, " #%llu", (unsigned long long)id);
 		buf_put_str(&b, context.len ? " " : "");
 		buf_put_printable(&b, serve__cut(context, ID_MAX), "");
 		buf_put_str(&b, ": ");
@@ -418,8 +455,8 @@ void serve__log_message(void *ctx, struct seam_task *task, uint8_t level, struct
 		buf_put_str(&b, shown.len < text.len ? ELLIPSIS : "");
 	} else {
 		begin_json(&b, guest_levels[level].is);
-		buf_printf(&b, ",\"guest_level\":\"%s\",\"request\":%llu", guest_levels[level].name, (unsigned long long)(c ? c->id : 0));
-		put_ids(&b, c);
+		buf_printf(&b, ",\"guest_level\":\"%s\",\"request\":%llu", guest_levels[level].name, (unsigned long long)id);
+		put_ids_of(&b, task);
 		serve__put_member(&b, "context", context, ID_MAX);
 		serve__put_member(&b, "guest", text, STRING_MAX);
 		buf_put_byte(&b, '}');

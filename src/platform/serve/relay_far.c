@@ -22,6 +22,8 @@ enum far_end { FAR_RETURNED, FAR_FAILED, FAR_TRAPPED };  // FAILED: the interfac
 
 struct relay_far {
 	struct serve_message there, cancel, back;
+	struct serve_names names;   // of the request that it is made for
+	uint64_t span;              // of the caller's, that what it begins belongs to
 	uint32_t refs;  // any thread: the answer to come, and a cancel
 	const struct relay_func *of;
 	struct serve_thread *from, *to;
@@ -289,6 +291,8 @@ static void run(struct relay_far *m)
 	m->state = FAR_RUNS;
 	m->task->owner = m;
 	m->task->instance = &g->slot->seam;
+	m->task->names = &m->names;
+	m->task->span = m->span;
 	g->holder = m->task;
 	serve__relay_unbound(g->slot->canon);  // from the tree of a caller of the thread's
 	if (seam_task_run(m->task, call_main, m, budget, on_done))
@@ -634,6 +638,8 @@ enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_
 	m->to = &r->service->process->threads[r->service->owner];
 	m->guest = g;
 	m->by_handles = g;
+	serve__names_of(c->task, &m->names);
+	m->span = c->span ? c->span : c->task->span;
 	m->by_ns = by_ns;
 	m->cpu_ns = c->task->fiber ? vm_fiber_cpu_left_ns(c->task->fiber) : UINT64_MAX;
 	__atomic_add_fetch(&r->guests, 1, __ATOMIC_RELAXED);

@@ -8,6 +8,8 @@ enum { STATE_MAX = 512, PATH_MAX_BYTES = 256 };
 // Not for secrets: ids that are told to anybody.
 static uint64_t random_of(struct serve_thread *t)
 {
+	if (UNLIKELY(!t->trace_random))
+		sys_random(&t->trace_random, sizeof t->trace_random);
 	uint64_t z = t->trace_random += 0x9e3779b97f4a7c15;  // SplitMix64
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
 	z = (z ^ z >> 27) * 0x94d049bb133111eb;
@@ -48,8 +50,6 @@ void serve__trace_begin(struct serve_request *c)
 	struct serve_trace *to = &c->trace;
 	if (LIKELY(!t->process->obs))
 		return;
-	if (!t->trace_random)
-		sys_random(&t->trace_random, sizeof t->trace_random);
 	if (parent_of(http_exchange_request(c->x), &to->self)) {
 		to->parent = to->self.span;
 		to->has_parent = true;
@@ -157,12 +157,13 @@ void serve__trace_call(struct serve_thread *t, const struct serve_shard *by, con
 }
 
 // Of a request that is traced, also of one that is not sampled: others hear of that.
-void serve__trace_context(struct serve_thread *t, const struct serve_request *c, uint64_t span, struct slice *ret_parent, struct slice *ret_state)
+void serve__trace_context(struct serve_thread *t, const struct serve_trace *of, const struct http_request *r, uint64_t span, struct slice *ret_parent,
+	struct slice *ret_state)
 {
-	struct obs_context self = c->trace.self;
+	struct obs_context self = of->self;
 	self.span = span ? span : serve__trace_id(t);
 	obs_context_print(&self, t->trace_parent);
 	*ret_parent = slice_of(t->trace_parent, OBS_PARENT_LEN);
-	if (c->trace.has_parent)
-		*ret_state = state_of(http_exchange_request(c->x), t->trace_state);
+	if (of->has_parent && r)
+		*ret_state = state_of(r, t->trace_state);
 }

@@ -13,13 +13,22 @@ struct watched {
 };
 _Static_assert(sizeof(struct watched) <= sizeof(struct seam_watched), "room for it");
 
+// NULL: it runs for no request.
+static const struct serve_trace *trace_of(const struct seam_task *t)
+{
+	const struct serve_request *c = t->request;
+	const struct serve_names *names = t->names;
+	return c ? &c->trace : names ? &names->trace
+								 : NULL;
+}
+
 static uint64_t on_begin(struct seam_watch *w, const struct seam_task *t, const struct seam_instance *i, struct seam_watched *ret)
 {
 	const struct serve_slot *slot = i->owner;
 	struct watched k = {.shard = slot ? slot->shard : NULL, .root = seam_task_root(UNCONST(t))->id, .began_ns = sys_now_ns()};
-	const struct serve_request *c = t->request;
-	if (UNLIKELY(c && c->trace.is_there && c->trace.self.sampled)) {
-		memcpy(k.trace, c->trace.self.trace, sizeof k.trace);
+	const struct serve_trace *of = trace_of(t);
+	if (UNLIKELY(of && of->is_there && of->self.sampled)) {
+		memcpy(k.trace, of->self.trace, sizeof k.trace);
 		k.span = serve__trace_id(CONTAINER_OF(w, struct serve_thread, watch));
 		k.parent = t->span;
 	}
@@ -30,11 +39,12 @@ static uint64_t on_begin(struct seam_watch *w, const struct seam_task *t, const 
 static void on_context(struct seam_watch *w, const struct seam_task *t, const struct seam_watched *kept, struct slice *ret_parent, struct slice *ret_state)
 {
 	const struct serve_request *c = t->request;
+	const struct serve_trace *of = trace_of(t);
 	struct watched k;
 	memcpy(&k, kept, sizeof k);
 	*ret_parent = *ret_state = slice_of("", 0);
-	if (c && c->trace.is_there)
-		serve__trace_context(CONTAINER_OF(w, struct serve_thread, watch), c, k.span, ret_parent, ret_state);
+	if (of && of->is_there)
+		serve__trace_context(CONTAINER_OF(w, struct serve_thread, watch), of, c ? http_exchange_request(c->x) : NULL, k.span, ret_parent, ret_state);
 }
 
 static void trace(struct serve_thread *t, const struct watched *k, const struct seam_seen *seen, uint64_t took_ns)

@@ -1,6 +1,10 @@
 // Which tenon is asked.
 #include "ask.h"
 
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "tier/tier.h"
 
 enum { STATUS_SECONDS = 10 };
@@ -54,35 +58,82 @@ bool cli__ask_all(struct cli *c, struct ask_tenon **ret, uint32_t *ret_n, struct
 	return found > 0 || (late ? too_late(late, e) : nobody(e));
 }
 
-bool cli__ask(struct cli *c, const char *socket, const char *method, const char *target, struct slice body, struct ctl_reply *ret, struct err *e)
+static bool ask(struct cli *c, const struct ctl_question *q, struct ctl_reply *ret, struct err *e)
 {
-	const char *type = body.len && body.ptr[0] != '{' ? "application/wasm" : NULL;
-	const struct ctl_question q = {.path = socket, .method = method, .target = target, .body = body, .type = type, .timeout_ns = CLI__ANSWER_SECONDS * SECOND};
-	return ctl_ask(&c->arena, &q, ret, e) && (ret->status < 300 || ctl_reply_error(json_member(ret->json, "error"), e));
+	return ctl_ask(&c->arena, q, ret, e) && (ret->status < 300 || ctl_reply_error(json_member(ret->json, "error"), e));
 }
 
-// By the name that it was given: the server would tell that of its copy.
-static bool is_wasm(const char *path, struct slice bytes, struct err *e)
+bool cli__ask(struct cli *c, const char *socket, const char *method, const char *target, struct slice body, struct ctl_reply *ret, struct err *e)
 {
-	if (!cli_check_head(path, bytes, comp_module_has_world(bytes), e))
+	const struct ctl_question q = {.path = socket, .method = method, .target = target, .body = body, .timeout_ns = CLI__ANSWER_SECONDS * SECOND};
+	return ask(c, &q, ret, e);
+}
+
+bool cli__ask_with(struct cli *c, const char *socket, const char *target, const struct cli__file *file, struct ctl_reply *ret, struct err *e)
+{
+	const struct ctl_question q = {.path = socket, .method = "POST", .target = target, .type = "application/wasm", .timeout_ns = CLI__ANSWER_SECONDS * SECOND, .file = fileno(file->f) + 1, .file_size = file->size};
+	return ask(c, &q, ret, e);
+}
+
+// ---- a component's file ---------------------------------------------------------------------------------------------------------------------------
+
+// By the name that it was given: the server would tell that of its copy.
+static bool is_wasm(const char *path, struct slice head, bool has_world, struct err *e)
+{
+	if (!cli_check_head(path, head, has_world, e))
 		return false;
-	if (wasm_is_component(bytes) || wasm_is_module(bytes))
+	if (wasm_is_component(head) || wasm_is_module(head))
 		return true;
 	err_set(e, ERR_MALFORMED, "'%s' is no WebAssembly: it does not begin with its magic number and a version", path);
 	return err_hint(e, "give a component's .wasm; tenon inspect tells what one is");
 }
 
-bool cli__component_read(const char *path, struct buf *ret, char ret_sha256[65], struct err *e)
+static bool hash_file(const char *path, struct cli__file *f, struct err *e)
 {
-	FILE *f = cli_open_component(path, e);
-	if (!f)
-		return false;
-	ret->max = SERVE_COMPONENT_MAX;
-	bool ok = buf_read(ret, f, path, e) && is_wasm(path, buf_view(ret), e);
-	fclose(f);
+	enum { PIECE = 64 << 10, HEAD = 256 };
+	struct tier_hash *h = NULL;
+	uint8_t *piece = mem_alloc(PIECE);
+	bool ok = (piece && tier_hash_new(&h)) || err_nomem(e);
+	uint64_t at = 0;
+	do {
+		ssize_t n = ok ? pread(fileno(f->f), piece, (size_t)min_u64(PIECE, f->size - at), (off_t)at) : 0;
+		if (!ok)
+			break;
+		if (n < 0 || (n == 0 && at < f->size))
+			ok = n < 0 ? err_set_errno(e, errno, "cannot read '%s'", path)
+					   : err_set(e, ERR_ENV, "'%s' becomes shorter while it is read", path) || err_hint(e, "try again when what writes it is done");
+		else if (at == 0)
+			ok = is_wasm(path, slice_of(piece, min_u64((uint64_t)n, HEAD)), serve_file_has_world(fileno(f->f)), e);
+		if (ok)
+			tier_hash_put(h, slice_of(piece, (size_t)n));
+		at += ok ? (uint64_t)n : 0;
+	} while (ok && at < f->size);
 	if (ok)
-		tier_sha256(buf_view(ret), ret_sha256);
+		tier_hash_end(h, f->sha256);
+	tier_hash_free(h);
+	mem_free(piece);
 	return ok;
+}
+
+bool cli__file_open(const char *path, struct cli__file *ret, struct err *e)
+{
+	struct stat st;
+	*ret = (struct cli__file){.f = cli_open_component(path, e)};
+	if (!ret->f)
+		return false;
+	if (fstat(fileno(ret->f), &st) != 0)
+		return err_set_errno(e, errno, "cannot read '%s'", path);
+	ret->size = (uint64_t)st.st_size;
+	if (ret->size > SERVE_COMPONENT_MAX)
+		return err_set(e, ERR_LIMIT, "'%s' is larger than %d MiB", path, SERVE_COMPONENT_MAX >> 20);
+	return hash_file(path, ret, e);
+}
+
+void cli__file_close(struct cli__file *f)
+{
+	if (f->f)
+		fclose(f->f);
+	f->f = NULL;
 }
 
 void cli__put_version(struct buf *to, const char *path, const char *sha256)

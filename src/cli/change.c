@@ -183,18 +183,9 @@ static bool outcome(struct waiter *w, const struct json *o, struct err *e)
 	return !error || ctl_reply_error(error, e);
 }
 
-bool cli__change(struct cli *c, const char *app, struct buf *path, struct slice body, const struct json **ret, struct err *e)
-{
-	struct ask_tenon t;
-	const struct json *a;
-	char name[64];
-	if (!cli__ask_app(c, app, &t, &a, e))
-		return false;
-	snprintf(name, sizeof name, "%.*s", SLICE_ARGS(json_text(a, "app")));
-	return cli__change_at(c, &t, name, path, body, ret, e);
-}
-
-bool cli__change_at(struct cli *c, const struct ask_tenon *t, const char *app, struct buf *path, struct slice body, const struct json **ret, struct err *e)
+// `file`: in place of the body.
+static bool change_at(struct cli *c, const struct ask_tenon *t, const char *app, struct buf *path, struct slice body, const struct cli__file *file,
+	const struct json **ret, struct err *e)
 {
 	struct waiter w = {.c = c, .path = t->path};
 	struct buf target = {0};
@@ -205,7 +196,11 @@ bool cli__change_at(struct cli *c, const struct ask_tenon *t, const char *app, s
 																															   : "?queue=false",
 		0);
 	w.stop = sys_stop_begin(wake, NULL);
-	bool ok = (!target.failed || err_nomem(e)) && cli__ask(c, t->path, "POST", (const char *)target.ptr, body, &reply, e);
+	bool ok = !target.failed || err_nomem(e);
+	if (ok && file)
+		ok = cli__ask_with(c, t->path, (const char *)target.ptr, file, &reply, e);
+	else if (ok)
+		ok = cli__ask(c, t->path, "POST", (const char *)target.ptr, body, &reply, e);
 	if (ok) {
 		snprintf(w.operation, sizeof w.operation, "/v1/operations/%.*s", SLICE_ARGS(json_text(reply.json, "operation")));
 		ok = wait_for(&w, ret, e) && outcome(&w, *ret, e);
@@ -213,4 +208,30 @@ bool cli__change_at(struct cli *c, const struct ask_tenon *t, const char *app, s
 	sys_stop_end();
 	buf_release(&target);
 	return ok;
+}
+
+static bool change(struct cli *c, const char *app, struct buf *path, struct slice body, const struct cli__file *file, const struct json **ret, struct err *e)
+{
+	struct ask_tenon t;
+	const struct json *a;
+	char name[64];
+	if (!cli__ask_app(c, app, &t, &a, e))
+		return false;
+	snprintf(name, sizeof name, "%.*s", SLICE_ARGS(json_text(a, "app")));
+	return change_at(c, &t, name, path, body, file, ret, e);
+}
+
+bool cli__change(struct cli *c, const char *app, struct buf *path, struct slice body, const struct json **ret, struct err *e)
+{
+	return change(c, app, path, body, NULL, ret, e);
+}
+
+bool cli__change_with(struct cli *c, const char *app, struct buf *path, const struct cli__file *file, const struct json **ret, struct err *e)
+{
+	return change(c, app, path, (struct slice){0}, file, ret, e);
+}
+
+bool cli__change_at(struct cli *c, const struct ask_tenon *t, const char *app, struct buf *path, struct slice body, const struct json **ret, struct err *e)
+{
+	return change_at(c, t, app, path, body, NULL, ret, e);
 }

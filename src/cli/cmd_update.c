@@ -46,12 +46,11 @@ static int change(struct cli *c, const char *app, struct buf *path, struct slice
 
 // ---- update ----------------------------------------------------------------------------------------------------------------------------------------
 
-static bool put_file(struct cli *c, struct buf *path, struct buf *file, struct err *e)
+static bool put_file(struct cli *c, struct buf *path, struct cli__file *file, struct err *e)
 {
-	char sha256[65];
-	if (!cli__component_read(c->args.ptr[1], file, sha256, e))
+	if (!cli__file_open(c->args.ptr[1], file, e))
 		return false;
-	cli__put_version(path, c->args.ptr[1], sha256);
+	cli__put_version(path, c->args.ptr[1], file->sha256);
 	if (c->percent)
 		buf_printf(path, "&percent=%u", c->percent);
 	buf_put_str(path, c->dry_run ? "&dry_run=true" : "");
@@ -69,14 +68,19 @@ static bool is_accepted(struct cli *c, const struct json *o, const struct err *e
 	return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-static void update_by(struct cli *c, const char *app, struct buf *path, struct slice file, struct err *e)
+static bool ask_update(struct cli *c, const char *app, struct buf *path, const struct cli__file *file, const struct json **ret, struct err *e)
+{
+	return file->f ? cli__change_with(c, app, path, file, ret, e) : cli__change(c, app, path, (struct slice){0}, ret, e);
+}
+
+static void update_by(struct cli *c, const char *app, struct buf *path, const struct cli__file *file, struct err *e)
 {
 	const struct json *o = NULL;
-	bool ok = cli__change(c, app, path, file, &o, e);
+	bool ok = ask_update(c, app, path, file, &o, e);
 	if (!ok && is_accepted(c, o, e)) {
 		err_clear(e);
 		buf_put_str(path, "&accept=true");
-		ok = cli__change(c, app, path, file, &o, e);
+		ok = ask_update(c, app, path, file, &o, e);
 	}
 	if (ok)
 		print_release(c, o);
@@ -94,7 +98,8 @@ static bool check_update(const struct cli *c, struct err *e)
 
 int cli__command_update(struct cli *c, struct err *e)
 {
-	struct buf path = {0}, file = {0};
+	struct buf path = {0};
+	struct cli__file file = {0};
 	const char *app;
 	bool ok = check_update(c, e) && put_component(c, c->args.ptr[0], &app, &path, e);
 	if (ok && c->args.len > 1)
@@ -104,9 +109,9 @@ int cli__command_update(struct cli *c, struct err *e)
 	else if (ok)
 		buf_put_str(&path, c->promote ? "/versions/promote" : "/versions/rollback");
 	if (ok)
-		update_by(c, app, &path, buf_view(&file), e);
+		update_by(c, app, &path, &file, e);
 	buf_release(&path);
-	buf_release(&file);
+	cli__file_close(&file);
 	return err_exit_status(e->code);
 }
 

@@ -81,28 +81,28 @@ static bool wait_for(struct dev *d, struct ctl_reply *r, struct err *e)
 
 static bool give(struct dev *d, struct dev_part *p, struct err *e)
 {
-	struct buf file = {0}, target = {0};
+	struct buf target = {0};
+	struct cli__file file;
 	struct ctl_reply reply;
-	char sha256[65];
-	bool ok = cli__component_read(p->of->path, &file, sha256, e);
-	if (ok && strcmp(sha256, p->sha256) == 0) {
+	bool ok = cli__file_open(p->of->path, &file, e);
+	if (ok && strcmp(file.sha256, p->sha256) == 0) {
 		fprintf(stderr, "%s: built in %.0f ms, the same as before\n", p->of->item.name, dev_ms_since(p->began_ns));
 	} else if (ok) {
 		buf_put_str(&target, "/v1/apps/");
 		ctl_encode(&target, slice_str(d->app->about.name.text));
 		buf_put_str(&target, "/components/");
 		ctl_encode(&target, slice_str(p->of->item.name));
-		cli__put_version(&target, p->of->path, sha256);
+		cli__put_version(&target, p->of->path, file.sha256);
 		buf_put_str(&target, "&accept=true");
 		buf_put_byte(&target, 0);
 		uint64_t built_ns = sys_now_ns();
-		ok = cli__ask(d->c, d->socket, "POST", (const char *)target.ptr, buf_view(&file), &reply, e) && wait_for(d, &reply, e);
+		ok = cli__ask_with(d->c, d->socket, (const char *)target.ptr, &file, &reply, e) && wait_for(d, &reply, e);
 		if (ok)
 			fprintf(stderr, "%s: built in %.0f ms, serves %.0f ms later\n", p->of->item.name, (double)(built_ns - p->began_ns) / 1e6, dev_ms_since(built_ns));
 	}
 	if (ok)
-		memcpy(p->sha256, sha256, sizeof sha256);
-	buf_release(&file);
+		memcpy(p->sha256, file.sha256, sizeof p->sha256);
+	cli__file_close(&file);
 	buf_release(&target);
 	return ok;
 }
@@ -194,11 +194,11 @@ static bool is_missing(const struct dev *d)
 static void learn_versions(struct dev *d)
 {
 	for (uint32_t i = 0; i < d->n; i++) {
-		struct buf b = {0};
+		struct cli__file file;
 		struct err ignored = {0};
-		if (!cli__component_read(d->parts[i].of->path, &b, d->parts[i].sha256, &ignored))
-			d->parts[i].sha256[0] = 0;  // the server says why
-		buf_release(&b);
+		bool ok = cli__file_open(d->parts[i].of->path, &file, &ignored);
+		snprintf(d->parts[i].sha256, sizeof d->parts[i].sha256, "%s", ok ? file.sha256 : "");  // the server says why
+		cli__file_close(&file);
 	}
 }
 

@@ -1,9 +1,9 @@
 """The bytes of a component that a request brings: they lie in a file of the state folder as they come, never whole in memory; what comes to nothing is removed."""
-import hashlib, re
+import hashlib, json, os, re, subprocess
 from pathlib import Path
 
 from front import Folder, connect
-from harness import HELLO, MISBEHAVE, check
+from harness import HELLO, MISBEHAVE, check, config
 from test_faults import _small_disk
 from test_update import _App
 from writing import until
@@ -55,6 +55,24 @@ def what_comes_lies_on_the_disk_and_not_in_memory():
             t.close()
         check(until(lambda: not _files(top)), f"what came to nothing stays: {_files(top)}")
         app.must_say(HELLO)
+
+
+def who_sends_it_has_a_piece_of_it_in_memory():
+    with Folder() as top, _App(top) as app:
+        large, most = Path(top) / "large.wasm", {}
+        large.write_bytes(_padded(96 * MIB))
+        for file in (HELLO, large):
+            with open(Path(top) / "said", "w+") as said:
+                p = subprocess.Popen([str(config.tenon), "update", "api", str(file), "--dry-run"], stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=app.env)
+                _, status, usage = os.wait4(p.pid, 0)
+                p.returncode = os.waitstatus_to_exitcode(status)
+                said.seek(0)
+                check(p.returncode == 0, said.read())
+            most[file] = usage.ru_maxrss << 10
+        check(most[large] - most[HELLO] < 8 * MIB, f"{most}")
+        app.tenon("update", "api", large)
+        app.must_say(HELLO)
+        check(hashlib.sha256(large.read_bytes()).hexdigest() in json.dumps(app.get("components/api/versions")), app.get("components/api/versions"))
 
 
 def what_a_kill_leaves_goes_with_the_next_start():

@@ -1,6 +1,7 @@
 // One question to a control socket, and its answer: HTTP/1.1 of ours to ours, read strictly, a connection a question.
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "ctl_int.h"
 
@@ -159,21 +160,46 @@ static bool read_body(struct talk *t)
 	return false;
 }
 
+static bool send_file(struct talk *t)
+{
+	const struct ctl_question *q = t->q;
+	uint8_t *piece = mem_alloc(PIECE);
+	bool ok = piece || err_nomem(t->e);
+	for (uint64_t at = 0; ok && at < q->file_size;) {
+		ssize_t n = pread(q->file - 1, piece, (size_t)min_u64(PIECE, q->file_size - at), (off_t)at);
+		if (n <= 0) {
+			ok = n < 0 ? err_set_errno(t->e, errno, "cannot read the file that is sent") : err_set(t->e, ERR_ENV, "the file that is sent has become shorter");
+			(void)err_hint(t->e, "somebody may write to it: try again when that is done; nothing was changed");
+		} else if (sys_write_all(t->fd, piece, (size_t)n)) {
+			at += (uint64_t)n;
+		} else {
+			break;  // as below
+		}
+	}
+	mem_free(piece);
+	return ok;
+}
+
 static bool send_all(struct talk *t)
 {
 	const struct ctl_question *q = t->q;
+	uint64_t size = q->file ? q->file_size : q->body.len;
 	struct buf b = {.max = HEAD_MAX};
 	buf_printf(&b, "%s %s HTTP/1.1\r\nHost: tenon\r\nConnection: close\r\n", q->method, q->target);
-	if (q->body.len)
+	if (size)
 		buf_printf(&b, "Content-Type: %s\r\n", q->type ? q->type : "application/json");
-	if (q->body.len || strcmp(q->method, "POST") == 0)
-		buf_printf(&b, "Content-Length: %zu\r\n", q->body.len);
+	if (size || strcmp(q->method, "POST") == 0)
+		buf_printf(&b, "Content-Length: %llu\r\n", (unsigned long long)size);
 	buf_put_str(&b, q->fields ? q->fields : "");
 	buf_put_str(&b, "\r\n");
 	bool ok = !b.failed || err_set(t->e, ERR_LIMIT, "what is asked for is too long");
 	// Who refuses it before it has all of it has answered.
-	if (ok && sys_write_all(t->fd, b.ptr, b.len))
-		(void)sys_write_all(t->fd, q->body.ptr, q->body.len);
+	if (ok && sys_write_all(t->fd, b.ptr, b.len)) {
+		if (q->file)
+			ok = send_file(t);
+		else
+			(void)sys_write_all(t->fd, q->body.ptr, q->body.len);
+	}
 	buf_release(&b);
 	return ok;
 }

@@ -71,7 +71,15 @@ bool cli__ask(struct cli *c, const char *socket, const char *method, const char 
 
 bool cli__ask_with(struct cli *c, const char *socket, const char *target, const struct cli__file *file, struct ctl_reply *ret, struct err *e)
 {
-	const struct ctl_question q = {.path = socket, .method = "POST", .target = target, .type = "application/wasm", .timeout_ns = CLI__ANSWER_SECONDS * SECOND, .file = fileno(file->f) + 1, .file_size = file->size};
+	const struct ctl_question q = {
+		.path = socket,
+		.method = "POST",
+		.target = target,
+		.type = "application/wasm",
+		.timeout_ns = CLI__ANSWER_SECONDS * SECOND,
+		.file = fileno(file->f) + 1,
+		.file_size = file->size,
+	};
 	return ask(c, &q, ret, e);
 }
 

@@ -9,7 +9,6 @@
 #include "openssl.h"
 
 #include <errno.h>
-#include <openssl/pem.h>
 #include <sys/stat.h>
 
 enum { RECORD = 16384, PAIRS_MAX = 64 };

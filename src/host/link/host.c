@@ -106,7 +106,8 @@ static bool is_same(const struct link_target *a, const struct link_target *b)
 bool link__is_one_file(const struct link_store *a, const struct link_store *b)
 {
 	uint64_t inode = __atomic_load_n(&a->inode, __ATOMIC_ACQUIRE);
-	return inode && inode == __atomic_load_n(&b->inode, __ATOMIC_ACQUIRE) && __atomic_load_n(&a->device, __ATOMIC_RELAXED) == __atomic_load_n(&b->device, __ATOMIC_RELAXED);
+	return inode && inode == __atomic_load_n(&b->inode, __ATOMIC_ACQUIRE) &&
+		__atomic_load_n(&a->device, __ATOMIC_RELAXED) == __atomic_load_n(&b->device, __ATOMIC_RELAXED);
 }
 
 static bool copy_target(struct arena *a, const struct link_target *from, struct link_target *ret)

@@ -154,6 +154,15 @@ def a_trap_ends_its_instance_and_who_waits_gets_the_next():
         check(server.logged("break of shop: component ops: unreachable") == traps, server.log_text()[-2000:])
 
 
+def many_that_wait_for_the_instance_after_a_trap_all_get_their_turns():
+    def body(c):
+        return const(1) + c.call("[constructor]thing") + DROP + c.call("break") + const(0)  # the handle goes with its caller, after the trap
+    for shards in (1, 2):
+        with _App({"break": body}) as app, app.up(shards=shards) as server:
+            got = _asks(server, "break", 128, 32)
+            check(got == ["trap"] * 128, f"{got}: {server.log_text()[-2000:]}")
+
+
 def a_trap_is_the_error_of_the_interface_where_it_has_one():
     with _App({"fail": lambda c: const(64) + c.call("fail") + const(64) + b"\x2d\0\0" + const(1) + NE}) as app, app.up() as server:
         check(_asks(server, "fail", 8, 4) == ["ok"] * 8, server.log_text()[-2000:])

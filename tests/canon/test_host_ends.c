@@ -351,7 +351,7 @@ static void nobody_reads_from_a_slot_whose_pages_are_given_back(void **state UNU
 {
 	struct canon_image *m;
 	struct canon_instance *i = slot_with_pending(&m);
-	assert_true(canon_slot_shed_some(i, SYS_PAGE));
+	assert_true(canon_instance_shed_some(i, SYS_PAGE));
 	assert_int_equal(gones, 2);
 	assert_true(!given.shared && !taken.shared);
 	canon_instance_free(i);

@@ -131,6 +131,12 @@ NODISCARD bool canon_instance_initialize(struct canon_instance *i, uint32_t from
 uint32_t canon_component_steps(const struct canon_component *cc);
 // Drops host resources (children first), runs nothing of the guest.
 void canon_instance_free(struct canon_instance *i);
+// Of an instance that will be freed, whose host resources are dropped: gives back the pages in `bytes` (not 0; whole pages) of its
+// tables of handles and host resources, then of its memories, so that freeing it is not one long piece. true: there are more. It is good for nothing else from
+// the first call on.
+NODISCARD bool canon_instance_shed_some(struct canon_instance *i, uint64_t bytes);
+// Bytes, at most, that it gives back from now on: what a guest touched is not looked for.
+uint64_t canon_instance_shed_left(const struct canon_instance *i);
 struct vm_store *canon_instance_store(const struct canon_instance *i);
 // What each call of a host function asks for: the head of an instance.
 struct canon_instance_head {
@@ -402,8 +408,6 @@ bool canon_slot_is_ready(const struct canon_instance *i);
 NODISCARD bool canon_slot_reset(struct canon_instance *i);
 // In pieces, as vm_store_reset_some: nothing else may be done with it after MORE, but to shed and to free it. What the host has for it ends with the first.
 NODISCARD enum vm_reset canon_slot_reset_some(struct canon_instance *i, uint64_t pages);
-// As vm_store_shed_some, of one that will be freed. No task is in it.
-NODISCARD bool canon_slot_shed_some(struct canon_instance *i, uint64_t bytes);
 // Code that was compiled behind the first answer takes the place of what it runs, as it does at a reset. false: somebody is in it, and nothing happened.
 NODISCARD bool canon_slot_relink(struct canon_instance *i);
 

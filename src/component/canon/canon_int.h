@@ -280,6 +280,10 @@ struct canon_instance {
 	struct arena own;           // what lives as long as the instance
 	const char *cut_by;         // learning: what would have been called
 	struct canon__async *async;  // NULL: nothing of it was needed
+	struct {
+		uint32_t table;         // of canon_instance_shed_some: those before it are shed
+		uint64_t at;            // bytes of its pages that are
+	} shed;
 };
 
 // Work on the guest's values, by its bytes or VM_WORK_ITEM for what is looked at one by one. false: the call is to end. It may give others a turn.
@@ -350,6 +354,8 @@ bool canon__end(struct canon_instance *i, struct canon_task *task, enum trap t);
 void canon__gate_open(struct canon_instance *i, uint32_t component);
 // Frees all of it; what runs ends.
 void canon__async_release(struct canon_instance *i);
+// Of one that is made equal to its image, or freed: its ends and objects of the host's end, once.
+void canon__leave_host(struct canon_instance *i);
 // The outermost call of a task returns to the host.
 void canon__async_leave(struct canon_instance *i, struct canon_task *root);
 

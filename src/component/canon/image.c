@@ -313,7 +313,7 @@ bool canon_slot_relink(struct canon_instance *i)
 
 // What the host has for it ends before the first of its pages is looked at: bytes that come for a read which the guest left pending would be written into pages
 // that are equal to the image by then, and what it left to be written would be taken from pages that are given back.
-static void leave_host(struct canon_instance *i)
+void canon__leave_host(struct canon_instance *i)
 {
 	if (i->left_host)
 		return;
@@ -330,7 +330,7 @@ enum vm_reset canon_slot_reset_some(struct canon_instance *i, uint64_t pages)
 	BUG_ON(!i->image || i->n_tasks);
 	if (i->dead || (i->async && i->async->n_threads))
 		return VM_RESET_FAILED;
-	leave_host(i);
+	canon__leave_host(i);
 	enum vm_reset is = vm_store_reset_some(i->store, pages);
 	if (is != VM_RESET_DONE)
 		return is;
@@ -341,13 +341,6 @@ enum vm_reset canon_slot_reset_some(struct canon_instance *i, uint64_t pages)
 	if (CHECK_RESET)
 		check_equal(i);
 	return VM_RESET_DONE;
-}
-
-bool canon_slot_shed_some(struct canon_instance *i, uint64_t bytes)
-{
-	BUG_ON(i->n_tasks);
-	leave_host(i);
-	return vm_store_shed_some(i->store, bytes);
 }
 
 bool canon_slot_reset(struct canon_instance *i)

@@ -5,6 +5,7 @@
 //    a core module imports, and what is lifted.
 // 3. An instance is dead from its first trap on; all that is left to do with it is canon_instance_free (C41).
 #include "canon_int.h"
+#include "sys/sys.h"
 
 void canon_limits_default(struct canon_limits *l)
 {
@@ -349,6 +350,61 @@ void canon_instance_free(struct canon_instance *i)
 	vm_store_free(i->store);
 	arena_release(&i->own);
 	mem_free(i);
+}
+
+// ---- shed before it is freed: a guest may have had handles by the million ----
+
+// Whole pages of the k-th table: its handles' by component, then those of representations and of host resources. false: there are no more tables.
+static bool pages_of(const struct canon_instance *i, uint32_t k, uint8_t **ret, uint64_t *ret_size)
+{
+	const struct canon__table *t = k < i->n_components ? &i->components[k].handles : &i->reps;
+	uintptr_t at = (uintptr_t)t->array, size = t->cap * sizeof *t->array;
+	if (k > i->n_components) {
+		at = (uintptr_t)i->host_table.array;
+		size = i->host_table.cap * sizeof *i->host_table.array;
+	}
+	uintptr_t from = align_up_u64(at, SYS_PAGE), end = (at + size) & ~(uintptr_t)(SYS_PAGE - 1);
+	*ret = (uint8_t *)from;
+	*ret_size = end > from ? end - from : 0;
+	return k <= i->n_components + 1;
+}
+
+static void begin_shedding(struct canon_instance *i)
+{
+	i->dead = true;
+	canon__leave_host(i);  // threads that end there find the tables as they left them
+	canon__host_table_clear(i);
+	for (uint32_t k = 0; k < i->n_components; k++)
+		i->components[k].handles.len = i->components[k].handles.free = 0;
+	i->reps.len = i->reps.free = 0;
+}
+
+bool canon_instance_shed_some(struct canon_instance *i, uint64_t bytes)
+{
+	begin_shedding(i);
+	uint8_t *pages;
+	uint64_t size;
+	while (bytes && pages_of(i, i->shed.table, &pages, &size)) {
+		uint64_t some = min_u64(bytes, size - i->shed.at);
+		if (some && sys_discard(pages + i->shed.at, some))
+			return false;  // freeing it does it all
+		bytes -= some;
+		i->shed.at += some;
+		if (i->shed.at < size)
+			continue;
+		i->shed.table++;
+		i->shed.at = 0;
+	}
+	return !bytes || vm_store_shed_some(i->store, bytes);
+}
+
+uint64_t canon_instance_shed_left(const struct canon_instance *i)
+{
+	uint64_t n = i->store ? vm_store_shed_left(i->store) : 0, size;
+	uint8_t *pages;
+	for (uint32_t k = i->shed.table; pages_of(i, k, &pages, &size); k++)
+		n += size;
+	return n - i->shed.at;
 }
 
 struct vm_store *canon_instance_store(const struct canon_instance *i)

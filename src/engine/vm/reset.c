@@ -289,6 +289,15 @@ bool vm_store_shed_some(struct vm_store *st, uint64_t bytes)
 	return x->m != NULL;
 }
 
+uint64_t vm_store_shed_left(const struct vm_store *st)
+{
+	const struct vm__pieces *x = &st->shedding;
+	uint64_t n = 0;
+	for (const struct vm_memory *m = x->begun ? x->m : st->memories; m; m = m->next)
+		n += m->high;
+	return n - x->at;
+}
+
 void vm_store_relink(struct vm_store *st)
 {
 	vm__relink(st);

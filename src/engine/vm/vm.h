@@ -339,6 +339,8 @@ NODISCARD enum vm_reset vm_store_reset_some(struct vm_store *st, uint64_t pages)
 // Of a store that will be freed: gives back the pages in `bytes` (not 0; whole pages) of its memories, so that freeing it is not one long piece. true: there
 // are more. It is good for nothing else from the first call on.
 NODISCARD bool vm_store_shed_some(struct vm_store *st, uint64_t bytes);
+// Bytes that it looks at from now on.
+uint64_t vm_store_shed_left(const struct vm_store *st);
 // Gives back the store's private pages (an idle slot). It stays equal to the image.
 NODISCARD bool vm_store_trim(struct vm_store *st);  // for tests
 // Instances whose module has other code by now get it, as they do at a reset. No call is in the store.

@@ -293,6 +293,8 @@ int sys_discard(void *at, uint64_t size);
 void sys_heap_trim(void);
 // What that leaves: the free end of what the calling thread allocates from.
 void sys_heap_trim_thread(void);
+// Puts together the small blocks that the thread freed and malloc keeps apart: else the next large one that is freed or asked for waits for all of them.
+void sys_heap_join(void);
 // A memory-only file that can be sealed / seals it: no growing, shrinking, writing.
 int sys_memfd(const char *name, uint64_t size);
 int sys_memfd_seal(int fd);

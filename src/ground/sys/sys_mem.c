@@ -130,6 +130,14 @@ void sys_heap_trim_thread(void)
 	mallopt(M_TRIM_THRESHOLD, HIGH);
 }
 
+// A block that is neither small nor mapped is looked for where the small ones are put together first.
+void sys_heap_join(void)
+{
+	enum { LARGE = 4096 };
+	void *volatile large = malloc(LARGE);
+	free(large);
+}
+
 int sys_memfd(const char *name, uint64_t size)
 {
 	if (sys__fault())

@@ -282,6 +282,7 @@ struct serve_slot {
 	unsigned overdue;  // of them: those that have had their answer, and end with the last of the others
 	bool used;         // has served a request since it was equal to the image: its remaining steps have run
 	bool lags;         // runs code that is to be replaced by what is compiled behind
+	bool leaves;       // nobody calls it any more: of those that are emptied, no call filled it just now
 	bool closed;       // a call of it did not return, or not in time: no further one, and it goes with the last
 	uint64_t served;   // since then
 	uint64_t since_ns; // it has been without requests
@@ -309,6 +310,7 @@ struct serve_shard {
 	struct serve_choice *offered;   // any thread: to be taken up between two requests; NULL: none
 	struct loop_remote take_up;     // posted by who makes `offered` something
 	struct serve_slot *emptying;    // what they hold is let go in pieces
+	uint64_t n_emptying[2];         // how many, by `leaves`
 	struct loop_job refill;         // slots that are kept ready are made again
 	struct serve_stock stocks[2], *stable, *tried;  // tried NULL: there is one version
 	unsigned turn;                  // hundredths of a request that the one that is tried is owed

@@ -199,10 +199,7 @@ static bool is_started(const struct serve_slot *slot)
 // Those that were filled wait to be emptied.
 static bool is_behind(const struct serve_shard *s)
 {
-	unsigned n = 0;
-	for (const struct serve_slot *slot = s->emptying; slot && n < EMPTYING_MOST; slot = slot->next)
-		n++;
-	return n == EMPTYING_MOST;
+	return s->n_emptying[false] >= EMPTYING_MOST;
 }
 
 static struct serve_slot *find_or_make(struct serve_shard *s, struct serve_stock *stock, struct err *e)
@@ -286,16 +283,7 @@ void serve__slots_refill(struct serve_shard *s)
 		loop_post(s->loop, &s->refill);
 }
 
-void serve__stock_discard(struct serve_stock *stock, struct serve_shard *s)
-{
-	for (struct serve_slot *slot = stock->free_slots, *next; slot; slot = next) {
-		next = slot->next;
-		unlist(slot);
-		if (slot->tasks == 0)
-			discard(slot, s);
-	}
-}
-
+// Whole, as the memory is looked at right after, and guests are ended for what is still there.
 void serve__slots_trim(struct serve_shard *s)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
@@ -322,16 +310,19 @@ static void leave_emptying(struct serve_slot *slot, struct serve_shard *s)
 	while (*at != slot)
 		at = &(*at)->next;
 	*at = slot->next;
+	s->n_emptying[slot->leaves]--;
 }
 
 // As many as go in about a millisecond. true: more are left.
 static bool drop_objects(struct serve_slot *slot)
 {
 	uint64_t until = sys_now_ns() + MILLISECOND;
-	while (canon_host_resources_drop(slot->canon, DROPPED_AT_ONCE) > 0)
-		if (sys_now_ns() >= until)
-			return true;
-	return false;
+	bool more;
+	do
+		more = canon_host_resources_drop(slot->canon, DROPPED_AT_ONCE) > 0;
+	while (more && sys_now_ns() < until);
+	sys_heap_join();
+	return more;
 }
 
 // The next piece of making it equal to the image. FAILED: it may not be used any more.
@@ -350,7 +341,7 @@ static enum vm_reset renew_some(struct serve_slot *slot, struct serve_shard *s)
 // true: there are more pages to be given back before it is freed.
 static bool sheds(struct serve_slot *slot)
 {
-	return canon_slot_shed_some(slot->canon, (uint64_t)PAGES_AT_ONCE * SYS_PAGE);
+	return canon_instance_shed_some(slot->canon, (uint64_t)PAGES_AT_ONCE * SYS_PAGE);
 }
 
 // Where memory is short guests are ended for what is still there: it all goes at once.
@@ -371,6 +362,8 @@ static void on_emptying(struct loop_job *j)
 		return;
 	}
 	leave_emptying(slot, s);
+	if (slot->leaves)
+		serve__memory_give_back(s->thread);
 	if (is == VM_RESET_DONE) {
 		list_free(slot);
 		rests(slot, s, slot->version->config->idle_fresh);  // the timer may have found nobody meanwhile
@@ -385,6 +378,7 @@ static void empty_later(struct serve_slot *slot, struct serve_shard *s)
 	unlist(slot);
 	slot->next = s->emptying;
 	s->emptying = slot;
+	s->n_emptying[slot->leaves]++;
 	slot->emptying.fn = on_emptying;
 	loop_post_slow(s->loop, &slot->emptying);
 }
@@ -409,6 +403,27 @@ static void go(struct serve_slot *slot, struct serve_shard *s)
 	}
 }
 
+// Nobody calls it any more.
+static void leave(struct serve_slot *slot, struct serve_shard *s)
+{
+	bool holds_much = canon_host_resource_count(slot->canon) > DROPPED_AT_ONCE || canon_instance_shed_left(slot->canon) > (uint64_t)PAGES_AT_ONCE * SYS_PAGE;
+	slot->closed = slot->leaves = true;
+	if (holds_much)
+		empty_later(slot, s);
+	else
+		discard(slot, s);
+}
+
+void serve__stock_discard(struct serve_stock *stock, struct serve_shard *s)
+{
+	for (struct serve_slot *slot = stock->free_slots, *next; slot; slot = next) {
+		next = slot->next;
+		unlist(slot);
+		if (slot->tasks == 0)
+			leave(slot, s);
+	}
+}
+
 // Equal to the image again. false: not yet, or it goes.
 static bool renew(struct serve_slot *slot, struct serve_shard *s)
 {
@@ -425,7 +440,7 @@ static bool renew(struct serve_slot *slot, struct serve_shard *s)
 void serve__slots_emptied(struct serve_shard *s)
 {
 	for (struct serve_slot *slot; (slot = s->emptying) != NULL;) {
-		s->emptying = slot->next;
+		leave_emptying(slot, s);
 		loop_job_cancel(&slot->emptying);
 		discard(slot, s);
 	}
@@ -507,8 +522,8 @@ static void on_idle(struct loop_timer *t)
 		for (struct serve_slot *slot = s->stocks[i].free_slots, *after; slot; slot = after) {
 			uint64_t at = goes_at(slot);
 			after = slot->next;
-			if (at <= now && s->slots > keep)
-				discard(slot, s);
+			if (at <= now && s->slots - s->n_emptying[true] > keep)
+				leave(slot, s);
 			else if (at > now)
 				next = min_u64(next, at);
 		}

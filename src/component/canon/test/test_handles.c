@@ -1,5 +1,6 @@
 // Handle tables, own and borrow, and host objects.
 #include "fake.h"
+#include "sys/sys.h"
 
 static struct comp_resource kinds[2] = {{.index = 0, .instance = 0}, {.index = 1, .instance = COMP_NONE}};
 static struct canon__resource runtime[2] = {{.component = 0}, {.component = CANON__HOST}};
@@ -225,6 +226,40 @@ static void a_host_object_moves_or_is_dropped_and_its_owner_hears_of_it(void **s
 	fake_free(g);
 }
 
+// A guest that had a million of each: what it takes to let that go is counted in pieces, each of as many pages as were asked for.
+static void tables_are_shed_in_pieces(void **s)
+{
+	static const struct canon_resource_ops silent = {.type = &kind, .name = "silent"};
+	static const struct canon_host host = {0};
+	enum { N = 200000, PIECE = 64 * SYS_PAGE };
+	struct fake *f = with_resources(0);
+	struct vm_limits limits = VM_LIMITS_DEFAULT;
+	struct err e = {0};
+	f->inst.host = &host;
+	assert_true(vm_store_new(fake_shard(), &limits, &f->inst.store, &e));
+	uint32_t rep, handle;
+	for (uint32_t k = 0; k < N; k++) {
+		assert_true(canon_host_resource_new(&f->inst, &silent, NULL, f, &rep));
+		assert_true(canon__lower_own(&f->cx, rep, &own1, &handle));
+	}
+	while (canon_host_resources_drop(&f->inst, 1000)) {
+	}
+	const struct canon__table *t = &f->components[0].handles;
+	const struct canon__host_table *objects = &f->inst.host_table;
+	uint64_t left = canon_instance_shed_left(&f->inst), all = objects->cap * sizeof *objects->array + t->cap * sizeof *t->array;
+	assert_in_range(left, all - 4 * SYS_PAGE, all);
+	uint64_t pieces = 1;
+	for (; canon_instance_shed_some(&f->inst, PIECE); pieces++)
+		assert_int_equal(canon_instance_shed_left(&f->inst), left - pieces * PIECE);
+	assert_int_equal(pieces, left / PIECE + 1);
+	assert_int_equal(canon_instance_shed_left(&f->inst), 0);
+	assert_int_equal(t->array[N / 2].kind | t->array[N - 1].rep, 0);  // what was there is given back
+	assert_null(objects->array[N / 2].ops);
+	assert_null(canon__table_get(t, N / 2));
+	vm_store_free(f->inst.store);
+	fake_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +271,7 @@ int main(void)
 		cmocka_unit_test(host_objects_are_found_by_rep_and_type_only_l65),
 		cmocka_unit_test(host_objects_are_dropped_children_first),
 		cmocka_unit_test(a_host_table_is_made_anew_with_the_same_reps),
+		cmocka_unit_test(tables_are_shed_in_pieces),
 		cmocka_unit_test(a_host_object_moves_or_is_dropped_and_its_owner_hears_of_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

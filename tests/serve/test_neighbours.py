@@ -1,5 +1,5 @@
 """Guests that misbehave beside 64 well-behaved clients on the same shard: the others' p99 rises by less than 10 ms, and the receipt says why."""
-import tempfile, threading
+import tempfile, threading, time
 from pathlib import Path
 
 import component
@@ -116,3 +116,16 @@ def what_was_reset_in_pieces_goes_when_nobody_calls_it():
                 if r:
                     raise r
             check(until(lambda: s.private_kib() >> 10 < 2 * mib, 60), f"{s.private_kib() >> 10} MiB are left of {at_once} instances")
+
+
+def what_holds_much_and_is_idle_is_given_back_in_pieces():
+    mib = 100
+    with tempfile.TemporaryDirectory() as d:
+        at = Path(d) / "guest.wasm"
+        at.write_bytes(_writes(mib * 16))
+        with Server(at, "--deadline", "none", "--policy", "reuse", "--idle", "1s") as s:
+            for _ in range(3):
+                check(s.get("/", timeout=120).status == 500, "it answers")
+                held = s.private_kib() >> 10
+                check(held >= mib, f"{held} MiB: it holds nothing")
+                check(until(lambda: s.private_kib() >> 10 <= held - mib + 20, 60), f"{s.private_kib() >> 10} MiB are left of {held}")

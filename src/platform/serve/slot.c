@@ -313,16 +313,16 @@ static void leave_emptying(struct serve_slot *slot, struct serve_shard *s)
 	s->n_emptying[slot->leaves]--;
 }
 
-// As many as go in about a millisecond. true: more are left.
+// As many as go in about a millisecond. false: there were none.
 static bool drop_objects(struct serve_slot *slot)
 {
+	if (!canon_host_resource_count(slot->canon))
+		return false;
 	uint64_t until = sys_now_ns() + MILLISECOND;
-	bool more;
-	do
-		more = canon_host_resources_drop(slot->canon, DROPPED_AT_ONCE) > 0;
-	while (more && sys_now_ns() < until);
+	while (canon_host_resources_drop(slot->canon, DROPPED_AT_ONCE) && sys_now_ns() < until) {
+	}
 	sys_heap_join();
-	return more;
+	return true;
 }
 
 // The next piece of making it equal to the image. FAILED: it may not be used any more.

@@ -225,13 +225,14 @@ static bool is_updated(const struct ctl_turn *t, const char *name)
 // The component as what runs was loaded: by its file, if that is what it was then; else by the copy that is kept of it.
 static const struct app_component *as_loaded(struct change *g, const struct ctl_turn *t, const struct app_component *c, struct err *e)
 {
-	struct ctl_as_loaded *k = t->as_loaded, *end = k + t->n_as_loaded;
 	struct sys_stat now;
 	struct slice path, sha256;
-	while (k < end && strcmp(k->component, c->item.name) != 0)
-		k++;
-	if (k == end || c->sha256.text || !k->file->inode)
+	uint32_t i = 0;
+	while (i < t->n_as_loaded && strcmp(t->as_loaded[i].component, c->item.name) != 0)
+		i++;
+	if (i == t->n_as_loaded || c->sha256.text || !t->as_loaded[i].file->inode)
 		return c;
+	struct ctl_as_loaded *k = &t->as_loaded[i];
 	ctl_file_look(c->path, &now);
 	k->is_file = sys_is_same_file(k->file, &now);
 	if (k->is_file)

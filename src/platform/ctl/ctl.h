@@ -168,7 +168,8 @@ struct ctl_question {
 	const char *path;             // of the socket
 	const char *method, *target;  // what is in the target is encoded
 	struct slice body;            // empty: none
-	int file;                  // in place of it the first `file_size` bytes of what this has open, read as they are sent; plus one; 0: no file
+	// In place of it the first `file_size` bytes of what this has open, read as they are sent; plus one; 0: no file.
+	int file;
 	uint64_t file_size;
 	const char *type;             // of the body; NULL: JSON
 	const char *fields;           // further lines of the head, each with its CRLF; NULL: none

@@ -1,5 +1,5 @@
 """Guests that misbehave beside 64 well-behaved clients on the same shard: the others' p99 rises by less than 10 ms, and the receipt says why."""
-import tempfile, threading, time
+import tempfile, threading
 from pathlib import Path
 
 import component

@@ -311,20 +311,6 @@ bool canon_slot_relink(struct canon_instance *i)
 	return is_free;
 }
 
-// What the host has for it ends before the first of its pages is looked at: bytes that come for a read which the guest left pending would be written into pages
-// that are equal to the image by then, and what it left to be written would be taken from pages that are given back.
-void canon__leave_host(struct canon_instance *i)
-{
-	if (i->left_host)
-		return;
-	i->left_host = true;
-	canon__async_release(i);
-	if (i->dirty)
-		canon__host_table_clear(i);
-	if (i->head.user && i->host->reset)
-		i->host->reset(i, false);
-}
-
 enum vm_reset canon_slot_reset_some(struct canon_instance *i, uint64_t pages)
 {
 	BUG_ON(!i->image || i->n_tasks);

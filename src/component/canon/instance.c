@@ -352,6 +352,20 @@ void canon_instance_free(struct canon_instance *i)
 	mem_free(i);
 }
 
+// What the host has for it ends before the first of its pages is looked at: bytes that come for a read which the guest left pending would be written into pages
+// that are equal to the image by then, and what it left to be written would be taken from pages that are given back.
+void canon__leave_host(struct canon_instance *i)
+{
+	if (i->left_host)
+		return;
+	i->left_host = true;
+	canon__async_release(i);
+	if (i->dirty)
+		canon__host_table_clear(i);
+	if (i->head.user && i->host->reset)
+		i->host->reset(i, false);
+}
+
 // ---- shed before it is freed: a guest may have had handles by the million ----
 
 // Whole pages of the k-th table: its handles' by component, then those of representations and of host resources. false: there are no more tables.

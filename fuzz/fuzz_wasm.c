@@ -39,11 +39,9 @@ static void walk(const struct wasm_module *m, uint32_t func)
 // All bodies: as a compiler wants them, and as they are checked where none is compiled. Both say the same of each.
 static bool validate(const struct wasm_module *m, struct err *e)
 {
-	static struct wasm_scratch *s;
+	struct wasm_scratch *s = wasm_scratch_new();  // most often the one of the module before
 	bool all = true;
-	if (!s)
-		BUG_ON(!(s = wasm_scratch_new()));
-	BUG_ON(!wasm_check_begin(s, m, e));
+	BUG_ON(!s || !wasm_check_begin(s, m, e));
 	for (uint32_t f = m->nimported_funcs; f < m->nfuncs; f++) {
 		struct wasm_func_info info;
 		struct err validated = {0}, checked = {0};
@@ -55,6 +53,7 @@ static bool validate(const struct wasm_module *m, struct err *e)
 			*e = validated;
 		all = all && ok;
 	}
+	wasm_scratch_free(s);
 	return all;
 }
 

@@ -1,10 +1,7 @@
 // Which tenon is asked.
 #include "ask.h"
 
-#include <errno.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+#include "sys/sys.h"
 #include "tier/tier.h"
 
 enum { STATUS_SECONDS = 10 };
@@ -104,11 +101,11 @@ static bool hash_file(const char *path, struct cli__file *f, struct err *e)
 	bool ok = (piece && tier_hash_new(&h)) || err_nomem(e);
 	uint64_t at = 0;
 	do {
-		ssize_t n = ok ? pread(fileno(f->f), piece, (size_t)min_u64(PIECE, f->size - at), (off_t)at) : 0;
+		int64_t n = ok ? sys_file.read(fileno(f->f), piece, (size_t)min_u64(PIECE, f->size - at), at, false) : 0;
 		if (!ok)
 			break;
 		if (n < 0 || (n == 0 && at < f->size))
-			ok = n < 0 ? err_set_errno(e, errno, "cannot read '%s'", path)
+			ok = n < 0 ? err_set_errno(e, (int)-n, "cannot read '%s'", path)
 					   : err_set(e, ERR_ENV, "'%s' becomes shorter while it is read", path) || err_hint(e, "try again when what writes it is done");
 		else if (at == 0)
 			ok = is_wasm(path, slice_of(piece, min_u64((uint64_t)n, HEAD)), serve_file_has_world(fileno(f->f)), e);
@@ -125,13 +122,14 @@ static bool hash_file(const char *path, struct cli__file *f, struct err *e)
 
 bool cli__file_open(const char *path, struct cli__file *ret, struct err *e)
 {
-	struct stat st;
+	struct sys_stat st;
 	*ret = (struct cli__file){.f = cli_open_component(path, e)};
 	if (!ret->f)
 		return false;
-	if (fstat(fileno(ret->f), &st) != 0)
-		return err_set_errno(e, errno, "cannot read '%s'", path);
-	ret->size = (uint64_t)st.st_size;
+	int why = sys_file.stat(fileno(ret->f), false, &st);
+	if (why < 0)
+		return err_set_errno(e, -why, "cannot read '%s'", path);
+	ret->size = st.size;
 	if (ret->size > SERVE_COMPONENT_MAX)
 		return err_set(e, ERR_LIMIT, "'%s' is larger than %d MiB", path, SERVE_COMPONENT_MAX >> 20);
 	return hash_file(path, ret, e);

@@ -192,6 +192,8 @@ struct sys_file_table {
 };
 extern struct sys_file_table sys_file;
 extern const struct sys_file_table sys_file_real;  // for tests
+// Of what a path leads to, by the host's own rules, without opening it.
+int sys_look(const char *path, struct sys_stat *ret);
 // Would a read, or a write, of something not wait? Also where it would fail.
 bool sys_ready(int fd, bool write);
 bool sys_is_terminal(int fd);

@@ -120,10 +120,10 @@ bool sys_is_same_file(const struct sys_stat *a, const struct sys_stat *b)
 		is_same_time(&a->changed, &b->changed);
 }
 
-static int real_stat(int fd, bool cached, struct sys_stat *ret)
+static int stat_at(int fd, const char *path, int flags, struct sys_stat *ret)
 {
 	struct statx st;
-	if (statx(fd, "", AT_EMPTY_PATH | (cached ? AT_STATX_DONT_SYNC : 0), STATX_BASIC_STATS, &st) < 0)
+	if (statx(fd, path, flags, STATX_BASIC_STATS, &st) < 0)
 		return -errno;
 	*ret = (struct sys_stat){.type = type_of(st.stx_mode),
 		.device = makedev(st.stx_dev_major, st.stx_dev_minor),
@@ -137,6 +137,16 @@ static int real_stat(int fd, bool cached, struct sys_stat *ret)
 }
 
 // A file system that can't tell what it has in memory is read by somebody who may wait.
+static int real_stat(int fd, bool cached, struct sys_stat *ret)
+{
+	return stat_at(fd, "", AT_EMPTY_PATH | (cached ? AT_STATX_DONT_SYNC : 0), ret);
+}
+
+int sys_look(const char *path, struct sys_stat *ret)
+{
+	return stat_at(AT_FDCWD, path, 0, ret);
+}
+
 static int64_t real_read(int fd, void *into, size_t n, uint64_t offset, bool cached)
 {
 	struct iovec v = {into, n};

@@ -9,7 +9,6 @@
 #include "openssl.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
 enum { RECORD = 16384, PAIRS_MAX = 64 };
 
@@ -432,10 +431,10 @@ bool http_transport_open(struct http_transport *t, struct loop *l, int fd, struc
 // OpenSSL's words tell of its own functions where a file can't be read, and of a folder that it has no start line.
 static const char *reason_of(unsigned long why, const char *file)
 {
-	struct stat st;
+	struct sys_stat st;
 	if (ERR_SYSTEM_ERROR(why))
 		return strerror(ERR_GET_REASON(why));
-	if (file && stat(file, &st) == 0 && S_ISDIR(st.st_mode))
+	if (file && sys_look(file, &st) == 0 && st.type == SYS_FILE_FOLDER)
 		return strerror(EISDIR);
 	if (ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE)
 		return "nothing of the kind is in it as PEM";

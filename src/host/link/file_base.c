@@ -1,9 +1,7 @@
 // The database of a file: SQLite, in WAL mode with synchronous FULL.
 #include "file_base.h"
 
-#include <limits.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "sys/sys.h"
 
@@ -98,19 +96,19 @@ static int make_tables(sqlite3 *db)
 
 // ---- which file it is ---------------------------------------------------------------------------------------------------------------------------
 
-static void know(struct file *f, const struct stat *st)
+static void know(struct file *f, const struct sys_stat *st)
 {
-	__atomic_store_n(&f->store.device, st->st_dev, __ATOMIC_RELAXED);
-	__atomic_store_n(&f->store.inode, st->st_ino, __ATOMIC_RELEASE);
+	__atomic_store_n(&f->store.device, st->device, __ATOMIC_RELAXED);
+	__atomic_store_n(&f->store.inode, st->inode, __ATOMIC_RELEASE);
 }
 
-static bool is_known_as(const struct link_store *s, const struct stat *st)
+static bool is_known_as(const struct link_store *s, const struct sys_stat *st)
 {
-	return __atomic_load_n(&s->inode, __ATOMIC_ACQUIRE) == st->st_ino && __atomic_load_n(&s->device, __ATOMIC_RELAXED) == st->st_dev;
+	return __atomic_load_n(&s->inode, __ATOMIC_ACQUIRE) == st->inode && __atomic_load_n(&s->device, __ATOMIC_RELAXED) == st->device;
 }
 
-// Is there a store that has the file by another path, in *ret_path, of PATH_MAX bytes? If there is none, this one is known to have it.
-static bool has_another(struct file *f, const struct stat *st, char *ret_path)
+// Is there a store that has the file by another path, in *ret_path, of SYS_PATH_MAX bytes? If there is none, this one is known to have it.
+static bool has_another(struct file *f, const struct sys_stat *st, char *ret_path)
 {
 	struct link_host *h = f->store.host;
 	bool found = false;
@@ -118,7 +116,7 @@ static bool has_another(struct file *f, const struct stat *st, char *ret_path)
 	for (const struct link_store *s = h->stores; s && !found; s = s->next) {
 		found = s != &f->store && s->provider == f->store.provider && is_known_as(s, st) && !slice_eq(s->target.path, f->store.target.path);
 		if (found)
-			snprintf(ret_path, PATH_MAX, "%.*s", SLICE_ARGS(s->target.path));
+			snprintf(ret_path, SYS_PATH_MAX, "%.*s", SLICE_ARGS(s->target.path));
 	}
 	if (!found)
 		know(f, st);
@@ -139,11 +137,11 @@ static bool is_one_path(const char *a, const char *b)
 static bool may_open(struct file *f, char why[160])
 {
 	const char *own = (const char *)f->store.target.path.ptr;
-	char path[PATH_MAX];
-	struct stat st;
-	if (stat(own, &st) != 0)
+	char path[SYS_PATH_MAX];
+	struct sys_stat st;
+	if (sys_look(own, &st) < 0)
 		return true;  // it is made, or SQLite says why not
-	if (!has_another(f, &st, path) || st.st_nlink < 2 || is_one_path(own, path))
+	if (!has_another(f, &st, path) || st.links < 2 || is_one_path(own, path))
 		return true;
 	snprintf(why, 160, "the file is in use here by another name (hard link): %.100s", path);
 	return false;
@@ -173,14 +171,14 @@ static int base_open_file(struct file_base *b, const struct file *f, bool writes
 bool file__base_open(struct file_base *b, struct file *f, bool writes, char why[160])
 {
 	const char *text = NULL;
-	struct stat st;
+	struct sys_stat st;
 	if (b->db)
 		return true;
 	if (!may_open(f, why))
 		return false;
 	int rc = base_open_file(b, f, writes, &text);
 	if (rc == SQLITE_OK) {
-		if (stat((const char *)f->store.target.path.ptr, &st) == 0)
+		if (sys_look((const char *)f->store.target.path.ptr, &st) == 0)
 			know(f, &st);  // it may have been made only now
 		return true;
 	}

@@ -1,7 +1,6 @@
 // One question to a control socket, and its answer: HTTP/1.1 of ours to ours, read strictly, a connection a question.
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "ctl_int.h"
 
@@ -166,9 +165,9 @@ static bool send_file(struct talk *t)
 	uint8_t *piece = mem_alloc(PIECE);
 	bool ok = piece || err_nomem(t->e);
 	for (uint64_t at = 0; ok && at < q->file_size;) {
-		ssize_t n = pread(q->file - 1, piece, (size_t)min_u64(PIECE, q->file_size - at), (off_t)at);
+		int64_t n = sys_file.read(q->file - 1, piece, (size_t)min_u64(PIECE, q->file_size - at), at, false);
 		if (n <= 0) {
-			ok = n < 0 ? err_set_errno(t->e, errno, "cannot read the file that is sent") : err_set(t->e, ERR_ENV, "the file that is sent has become shorter");
+			ok = n < 0 ? err_set_errno(t->e, (int)-n, "cannot read the file that is sent") : err_set(t->e, ERR_ENV, "the file that is sent has become shorter");
 			(void)err_hint(t->e, "somebody may write to it: try again when that is done; nothing was changed");
 		} else if (sys_write_all(t->fd, piece, (size_t)n)) {
 			at += (uint64_t)n;

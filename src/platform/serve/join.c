@@ -37,10 +37,8 @@ void serve__service_tell(struct serve_service *s, const struct serve_service_con
 static void set_policy(struct serve_service *s, enum serve_policy policy)
 {
 	bool keeps = policy == SERVE_KEEP;
-	if (s->on_one_shard == keeps && s->owner == SERVE_KEEPER)
-		return;  // who calls it reads them on other threads
-	s->on_one_shard = keeps;
-	s->owner = SERVE_KEEPER;
+	if (s->on_one_shard != keeps)  // who calls it reads that on other threads
+		s->on_one_shard = keeps;
 }
 
 bool serve__service_new(struct serve_process *p, const char *app, const char *component, const struct serve_service_config *c, struct serve_app *of,

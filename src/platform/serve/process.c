@@ -455,16 +455,6 @@ static bool limits_apply(const struct serve_service_config *c, struct err *e)
 	return err_hint(e, "with --policy fresh, reuse or concurrent they do");
 }
 
-// What is called while an image is warmed must be on the thread that there is by then.
-static bool is_warmed(const struct serve_setup *setup)
-{
-	for (unsigned k = 0; k < setup->n_apps; k++)
-		for (uint32_t i = 0; i < setup->apps[k].services.len; i++)
-			if (setup->apps[k].services.ptr[i].warm.len)
-				return true;
-	return false;
-}
-
 static bool open_service(struct serve_process *p, const struct serve_app_config *app, struct serve_app *of, const struct serve_service_config *c, struct err *e)
 {
 	struct serve_service *s;
@@ -482,17 +472,13 @@ static bool open_service(struct serve_process *p, const struct serve_app_config 
 
 static bool open_services(struct serve_process *p, const struct serve_setup *setup, struct err *e)
 {
-	bool on_first = is_warmed(setup);
 	for (unsigned k = 0; k < setup->n_apps; k++) {
 		p->apps[k].max_calls = setup->apps[k].max_calls;
 		p->apps[k].max_memory = setup->apps[k].max_memory;
 		p->apps[k].fails = setup->apps[k].fails;
-		for (uint32_t i = 0; i < setup->apps[k].services.len; i++) {
+		for (uint32_t i = 0; i < setup->apps[k].services.len; i++)
 			if (!open_service(p, &setup->apps[k], &p->apps[k], &setup->apps[k].services.ptr[i], e))
 				return false;
-			struct serve_service *s = p->services[p->n_services - 1];
-			s->owner = on_first && s->version->config->is_called ? 0 : s->owner;
-		}
 	}
 	return true;
 }
@@ -750,8 +736,8 @@ int serve_close(struct serve_process *p, struct err *e)
 {
 	if (!p)
 		return err_exit_status(e->code);
-	serve__process_close(p);
 	tier_tell_by(NULL, NULL);
+	serve__process_close(p);
 	if (e->code != ERR_NONE && p->stopping) {
 		serve__log(p->config, SERVE_LOG_WARN, "%s", e->text);
 		err_clear(e);  // it did what it was told

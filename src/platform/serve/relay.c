@@ -228,13 +228,13 @@ static enum seam_result get_in(struct serve_relay *r, struct serve_thread *t, st
 	struct seam_task **ret_task, void *ret)
 {
 	bool goes_on = !*g && r->service->on_one_shard;  // to the next instance, where this one ends while it waits
-	const char * not;
-	enum seam_result went = try_in(r, t, c, by_ns, g, ret_task, &not);
-	while (went == SEAM_OK && goes_on && not== serve__relay_has_ended) {
+	const char *why;
+	enum seam_result went = try_in(r, t, c, by_ns, g, ret_task, &why);
+	while (went == SEAM_OK && goes_on && why == serve__relay_has_ended) {
 		*g = NULL;
-		went = try_in(r, t, c, by_ns, g, ret_task, &not);
+		went = try_in(r, t, c, by_ns, g, ret_task, &why);
 	}
-	return went == SEAM_OK && not ? serve__relay_fails(r, c, not, ret) : went;
+	return went == SEAM_OK && why ? serve__relay_fails(r, c, why, ret) : went;
 }
 
 static enum seam_result call_one(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
@@ -282,7 +282,7 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 	enum seam_result went = serve__relay_of_handles(r, c, args, &g);
 	if (went == SEAM_OK && r->service->on_one_shard && serve__relay_goes_through(r->service, c->task))
 		went = seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, r->service->name);
-	if (went == SEAM_OK && r->service->on_one_shard && r->service->owner != caller->thread->index)
+	if (went == SEAM_OK && r->service->on_one_shard && caller->thread->index != SERVE_KEEPER)
 		return serve__relay_call_far(f, caller->thread, c, by_ns, g, args, ret);
 	bool many = went == SEAM_OK && is_many(r, caller->thread, g);
 	if (went == SEAM_OK && !many && f->has_streams)

@@ -171,7 +171,7 @@ extern const char serve__relay_has_ended[];
 // ---- relay_far.c: policy keep, from another thread than the one that has the instance ----
 enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
 	const void *args, void *ret);
-// Does the chain of calls that leads to the task go through the service, on whichever threads?
+// Does the chain of calls that leads to the task go through the service, which is kept? What is called from another thread is where all that are kept are.
 bool serve__relay_goes_through(const struct serve_service *s, const struct seam_task *caller);
 // A handle was dropped on another thread than its guest's.
 void serve__relay_drop_far(struct relay_handle *h);

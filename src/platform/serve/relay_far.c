@@ -32,13 +32,11 @@ struct relay_far {
 	bool waits, answered;
 	uint64_t charged;           // of its memory
 	// What goes there.
-	struct arena in;            // that the arguments and the chain lie in
+	struct arena in;            // that the arguments lie in
 	void *args;
 	struct relay_handle *given;  // the own handles of them
 	bool by_handles;            // it goes to the guest of those, and no other
 	uint64_t by_ns, cpu_ns;     // of the link; what is left of the caller's CPU time
-	const struct serve_service **chain;  // those with one instance through whose instances it came
-	uint32_t n_chain;
 	// The owner's.
 	struct relay_far *next, **prev;  // of the shard's
 	struct serve_shard *shard;
@@ -105,57 +103,14 @@ void serve__relay_drop_far(struct relay_handle *h)
 
 // ---- the chain of calls --------------------------------------------------------------------------------------------------------------------------
 
-static void on_done(struct seam_task *t);
-
-// NULL: the task is none's.
-static const struct relay_far *far_of(const struct seam_task *t)
-{
-	return t->done == on_done ? t->owner : NULL;
-}
-
-// With one instance, that the task is in. NULL: none is.
-static const struct serve_service *kept_of(const struct seam_task *t)
-{
-	const struct serve_slot *slot = t->instance ? t->instance->owner : NULL;  // of an image in the making nobody is the owner
-	return slot && slot->shard->service->on_one_shard ? slot->shard->service : NULL;
-}
-
-static const struct seam_task *above(const struct seam_task *t)
-{
-	return t->parent ? t->parent : t->caller;
-}
-
 bool serve__relay_goes_through(const struct serve_service *s, const struct seam_task *caller)
 {
-	const struct seam_task *top = caller;
-	for (const struct seam_task *t = caller; t; t = above(t)) {
-		if (kept_of(t) == s)
+	for (const struct seam_task *t = caller; t; t = t->parent ? t->parent : t->caller) {
+		const struct serve_slot *slot = t->instance ? t->instance->owner : NULL;  // of an image in the making nobody is the owner
+		if (slot && slot->shard->service == s)
 			return true;
-		top = t;
 	}
-	const struct relay_far *m = far_of(top);
-	for (uint32_t i = 0; m && i < m->n_chain; i++)
-		if (m->chain[i] == s)
-			return true;
 	return false;
-}
-
-static bool keep_chain(struct relay_far *m, const struct seam_task *caller)
-{
-	const struct seam_task *top = caller;
-	uint32_t n = 0;
-	for (const struct seam_task *t = caller; t; t = above(t)) {
-		n += kept_of(t) != NULL;
-		top = t;
-	}
-	const struct relay_far *before = far_of(top);
-	m->chain = ARENA_ARRAY(&m->in, const struct serve_service *, n + (before ? before->n_chain : 0) + 1);
-	for (const struct seam_task *t = caller; m->chain && t; t = above(t))
-		if (kept_of(t))
-			m->chain[m->n_chain++] = kept_of(t);
-	for (uint32_t i = 0; m->chain && before && i < before->n_chain; i++)
-		m->chain[m->n_chain++] = before->chain[i];
-	return m->chain;
 }
 
 // ---- on the owner's thread: the end of a call ------------------------------------------------------------------------------------------------------
@@ -468,7 +423,7 @@ static enum seam_result copy_args(struct relay_far *m, struct seam_call *c, cons
 		r = seam_value_copy(params, args, m->args, &m->in, vm_shard_exec(c->task->shard));
 	if (r == SEAM_KILLED)
 		return r;
-	if (r != SEAM_OK || !m->args || !keep_chain(m, c->task) || !account_charge(account_of(c), m->in.used))
+	if (r != SEAM_OK || !m->args || !account_charge(account_of(c), m->in.used))
 		return no_memory(c, m);
 	m->charged = m->in.used;
 	return SEAM_OK;
@@ -635,7 +590,7 @@ enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_
 	m->refs = 1;
 	m->of = f;
 	m->from = t;
-	m->to = &r->service->process->threads[r->service->owner];
+	m->to = &r->service->process->threads[SERVE_KEEPER];
 	m->guest = g;
 	m->by_handles = g;
 	serve__names_of(c->task, &m->names);

@@ -247,8 +247,8 @@ static bool finds_renewals(struct serve_routes *r)
 	const struct serve_process *p = r->process;
 	bool some = false;
 	for (unsigned i = 0; i < r->n_listeners && p->n_threads > 1; i++) {
-		const struct serve_routing *new = r->routings[i * p->n_threads + SERVE_KEEPER], *now = p->listeners[i].ports[SERVE_KEEPER].routing;
-		r->renews[i] = new && now &&serve__router_keeps(new->router) && !serve__router_keeps(now->router);
+		const struct serve_routing *comes = r->routings[i * p->n_threads + SERVE_KEEPER], *is = p->listeners[i].ports[SERVE_KEEPER].routing;
+		r->renews[i] = comes && is && serve__router_keeps(comes->router) && !serve__router_keeps(is->router);
 		some |= r->renews[i];
 	}
 	return some;

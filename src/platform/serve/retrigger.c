@@ -101,7 +101,7 @@ bool serve__trigger_new(struct serve_process *p, const char *app, const struct s
 	arena_init(&t->arena, 0);
 	t->service = serve_service_find(p, app, c->service);
 	BUG_ON(!t->service);  // the manifest was checked
-	t->thread = &p->threads[t->service->on_one_shard ? t->service->owner : p->n_threads - 1 - p->triggers_made++ % p->n_threads];
+	t->thread = &p->threads[t->service->on_one_shard ? SERVE_KEEPER : p->n_threads - 1 - p->triggers_made++ % p->n_threads];
 	bool ok = (keep_config(t, c) || err_nomem(e)) && (serve__version_must_run(serve__service_ahead(t->service), e) || err_note(e, "trigger %s of %s", c->id, app)) &&
 		(c->kind != SERVE_TRIGGER_CRON || serve__zone_open(c->timezone, &t->zone, e));
 	if (ok)

@@ -381,8 +381,7 @@ struct serve_service {
 	struct serve_relay *relay;  // as other components call it; NULL: none does
 	bool leaves;        // it was to leave while others called it, and does when they don't
 	bool answers, is_run;  // requests, triggers call it: each version must be such
-	bool on_one_shard;  // policy keep: exactly one instance in the process, to which all of its requests come
-	unsigned owner;     // then: the thread that has it, SERVE_KEEPER
+	bool on_one_shard;  // policy keep: exactly one instance in the process, on SERVE_KEEPER, to which all of its requests come
 };
 // The thread that has all instances that are kept: so a connection that has come to one finds the others where it is. Routes change there first, so that what
 // another thread sends there by new ones finds them; and who begins with a listener there ends with it last.

@@ -383,6 +383,13 @@ static void empty_later(struct serve_slot *slot, struct serve_shard *s)
 	loop_post_slow(s->loop, &slot->emptying);
 }
 
+// More than goes at once. Pages count where others may go on meanwhile.
+static bool holds_much(const struct serve_slot *slot, const struct serve_shard *s)
+{
+	return canon_host_resource_count(slot->canon) > DROPPED_AT_ONCE ||
+		(canon_instance_shed_left(slot->canon) > (uint64_t)PAGES_AT_ONCE * SYS_PAGE && !has_to_hurry(s));
+}
+
 // Instead of `renew`, which comes then.
 static bool empties(struct serve_slot *slot, struct serve_shard *s)
 {
@@ -395,23 +402,18 @@ static bool empties(struct serve_slot *slot, struct serve_shard *s)
 // It is gone, or will be when it is empty.
 static void go(struct serve_slot *slot, struct serve_shard *s)
 {
-	if (!empties(slot, s)) {
-		if (!has_to_hurry(s) && sheds(slot))
-			empty_later(slot, s);
-		else
-			discard(slot, s);
-	}
+	slot->closed = true;
+	if (holds_much(slot, s))
+		empty_later(slot, s);
+	else
+		discard(slot, s);
 }
 
 // Nobody calls it any more.
 static void leave(struct serve_slot *slot, struct serve_shard *s)
 {
-	bool holds_much = canon_host_resource_count(slot->canon) > DROPPED_AT_ONCE || canon_instance_shed_left(slot->canon) > (uint64_t)PAGES_AT_ONCE * SYS_PAGE;
-	slot->closed = slot->leaves = true;
-	if (holds_much)
-		empty_later(slot, s);
-	else
-		discard(slot, s);
+	slot->leaves = true;
+	go(slot, s);
 }
 
 void serve__stock_discard(struct serve_stock *stock, struct serve_shard *s)

@@ -381,3 +381,14 @@ class Module(Component):
         exports = [name("memory") + b"\x02\0"] + [name(f[1]) + b"\0" + u(n + k) for k, f in enumerate(funcs)]
         return (b"\0asm\1\0\0\0" + section(1, types) + section(2, imports) + section(3, vec(u(n + k) for k in range(len(funcs)))) + section(5, b"\1\0" + u(self.pages)) +
                 section(7, vec(exports)) + section(10, vec(u(len(b)) + b for b in bodies)) + section(0, name("component-type:test") + self._section()))
+
+
+def one_call(interface, func):
+    """A component that answers each request by a call of func() -> u32 of the interface, and nothing else."""
+    c = Component()
+    c.interface(interface).func(func, [], U32, ([], [I32]))
+    h = c.interface("wasi:http/types@0.2.0")
+    h.resource("incoming-request")
+    h.resource("response-outparam")
+    c.code("handle", ([I32, I32], []), [], c.call(func) + DROP, handler(c, h), "wasi:http/incoming-handler@0.2.0")
+    return c.assemble()

@@ -3,7 +3,7 @@ import os, random, subprocess, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from assemble import Component, DROP, I32, STRING, U32, const, get, handler, name, put, section, store, vec
+from assemble import Component, DROP, I32, STRING, U32, const, get, name, one_call, put, section, store, vec
 from harness import Many, Server, check, config
 from test_between import _App as Between
 from test_components import EQ, MATH, NE, OR, _caller, _differs, _provider
@@ -301,21 +301,11 @@ def _talks():
     return c.assemble()
 
 
-def _asks_to_count():
-    c = Component()
-    c.interface(MATH).func("count", [], U32, ([], [I32]))
-    h = c.interface("wasi:http/types@0.2.0")
-    h.resource("incoming-request")
-    h.resource("response-outparam")
-    c.code("handle", ([I32, I32], []), [], c.call("count") + DROP, handler(c, h), "wasi:http/incoming-handler@0.2.0")
-    return c.assemble()
-
-
 def what_it_says_names_the_request_whichever_thread_it_came_to():
     trace = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
     with _App({"ask": lambda c: const(0)}) as app:
         (app.folder / "ops.wasm").write_bytes(_talks())
-        (app.folder / "ask.wasm").write_bytes(_asks_to_count())
+        (app.folder / "ask.wasm").write_bytes(one_call(MATH, "count"))
         with app.up(shards=3) as server:
             n = 0
             while n < 30 or (len(_threads(server)) < 3 and n < 1000):

@@ -2,7 +2,7 @@
 import tempfile
 from pathlib import Path
 
-from assemble import Component, DROP, I32, U32, const, handler, times
+from assemble import Component, I32, U32, const, handler, one_call, times
 from harness import Many, Server, check
 
 MATH = "test:math/ops@1.0.0"
@@ -22,23 +22,13 @@ def _kept():
     return c.assemble()
 
 
-def _caller():
-    c = Component()
-    c.interface(MATH).func("count", [], U32, ([], [I32]))
-    h = c.interface("wasi:http/types@0.2.0")
-    h.resource("incoming-request")
-    h.resource("response-outparam")
-    c.code("handle", ([I32, I32], []), [], c.call("count") + DROP, handler(c, h), "wasi:http/incoming-handler@0.2.0")
-    return c.assemble()
-
-
 def _route(label, more):
     return f'[component.{label}]\nsource = "{label}.wasm"\n{more}\n[[trigger.http]]\nroute = "/{label}/..."\ncomponent = "{label}"\n'
 
 
 def _up(folder, shards):
     Path(folder, "kept.wasm").write_bytes(_kept())
-    Path(folder, "by.wasm").write_bytes(_caller())
+    Path(folder, "by.wasm").write_bytes(one_call(MATH, "count"))
     Path(folder, "tenon.toml").write_text('tenon = 1\n[app]\nname = "turns"\n' + _route("kept", 'policy = "keep"\nlimits = { deadline = "60s" }') +
         _route("by", f'links = {{ "{MATH}" = "kept" }}\nlimits = {{ deadline = "60s" }}') + '[link.kept]\ntype = "component"\ncomponent = "kept"\n')
     return Server(folder, shards=shards, command="up")

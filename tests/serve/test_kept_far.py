@@ -136,10 +136,11 @@ def a_caller_that_goes_away_leaves_the_line_or_ends_what_it_called():
             time.sleep(0.3)
             waits = [_hold(server, "count") for _ in range(8)]
             time.sleep(0.3)
-            for held, path in waits + spins[::-1]:
-                held.reset()
-            for _, path in waits + spins:
-                check(server.receipt(path)["status"] == 499, f"{path}: {server.log_text()[-2000:]}")
+            for group in (waits, spins[::-1]):  # the spins end once no wait can take their turn
+                for held, _ in group:
+                    held.reset()
+                for _, path in group:
+                    check(server.receipt(path)["status"] == 499, f"{path}: {server.log_text()[-2000:]}")
             check(until(lambda: _ask(server, "count") == "ok", UNTIL), "it is free for the next: " + server.log_text()[-2000:])
 
 

@@ -356,7 +356,7 @@ def connections_of_http2_come_anew_when_the_first_kept_route_does():
     with Folder() as top, Host(top, shards=3) as host:
         app = host.write("shop", OTHER + _route("/slow/...", "slow") + _component("slow", MANY, "reuse"))
         host.start(app, flags=("--addr", "127.0.0.1:0", *config.way.flags))
-        waiting = [h2_client.Connection(host.at[0], timeout=30, tls=config.way.tls) for _ in range(9)]
+        waiting = [h2_client.Connection(host.at[0], timeout=30, tls=config.way.tls) for _ in range(32)]
         with _Http2(host.at[0]) as load:
             for c in waiting:
                 c.stream = c.ask({"method": "GET", "path": "/slow/wait=1500"})

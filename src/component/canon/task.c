@@ -146,6 +146,15 @@ enum trap canon_task_trap(struct canon_task *t, const char *fmt, ...)
 	return TRAP_HOST;
 }
 
+enum trap canon_task_no_memory(struct canon_task *t, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	report(t, TRAP_OUT_OF_MEMORY, fmt, ap);
+	va_end(ap);
+	return TRAP_OUT_OF_MEMORY;
+}
+
 enum trap canon_task_exit(struct canon_task *t, int32_t code)
 {
 	t->trap->exit_code = code;

@@ -65,7 +65,7 @@ static enum trap end_call(struct seam_call *c, enum seam_result r)
 	case SEAM_TRAP:
 		break;
 	}
-	return TRAP_HOST;
+	return c->thread->trap->trap == TRAP_OUT_OF_MEMORY ? TRAP_OUT_OF_MEMORY : TRAP_HOST;
 }
 
 // canon_host_fn of all host functions: count, find the provider in the shard's table, call it.
@@ -169,8 +169,10 @@ enum seam_result seam_exit(struct seam_call *c, int32_t code)
 enum seam_result seam_no_memory(struct seam_call *c)
 {
 	if (canon_instance_pool(c->canon)->over)
-		return seam_trap(c, "no memory for what %s makes: the instance's limit is reached (--memory)", c->func->name);
-	return seam_trap(c, "the host is out of memory");
+		canon_task_no_memory(c->thread, "no memory for what %s makes: the instance's limit is reached (--memory)", c->func->name);
+	else
+		canon_task_no_memory(c->thread, "the host is out of memory");
+	return SEAM_TRAP;
 }
 
 void seam_deny(struct seam_call *c, enum seam_deny kind, const char *what, const char *flag)

@@ -215,7 +215,7 @@ static enum seam_result try_in(struct serve_relay *r, struct serve_thread *t, st
 	*ret_not = *g ? NULL : serve__relay_is_late;
 	struct seam_task *task = went == SEAM_OK && *g ? seam_task_new(c->task->of, c->task) : NULL;
 	if (went == SEAM_OK && *g)
-		went = task ? serve__relay_enter(*g, c, task, by_ns, ret_not) : seam_trap(c, "the host is out of memory");
+		went = task ? serve__relay_enter(*g, c, task, by_ns, ret_not) : seam_no_memory(c);
 	if (went == SEAM_OK && !*ret_not)
 		*ret_task = task;
 	else
@@ -252,7 +252,7 @@ static enum seam_result call_one(const struct relay_func *f, struct serve_thread
 			return went;
 		serve__relay_leave(g, true);
 		seam_task_free(task);
-		return export ? seam_trap(c, "the host is out of memory") : seam_trap(c, "%s: component %s: %s", c->func->name, r->service->name, e.text);
+		return export ? seam_no_memory(c) : seam_trap(c, "%s: component %s: %s", c->func->name, r->service->name, e.text);
 	}
 	task->owner = k;
 	task->instance = &g->slot->seam;

@@ -585,7 +585,7 @@ enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_
 	struct relay_far *m = mem_zalloc(sizeof *m);
 	if (!m) {
 		serve__relay_turn_away(c, args);
-		return seam_trap(c, "the host is out of memory");
+		return seam_no_memory(c);
 	}
 	m->refs = 1;
 	m->of = f;

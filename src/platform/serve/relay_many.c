@@ -71,7 +71,7 @@ static enum seam_result take_place(struct serve_relay *r, struct serve_shard *s,
 	struct relay_guest *spare = serve__relay_guest_new(r, s);
 	*ret = NULL;
 	if (!spare)
-		return seam_trap(c, "the host is out of memory");
+		return seam_no_memory(c);
 	for (bool late = false; went == SEAM_OK && !late; late = loop_now_ns(s->loop) >= by_ns) {
 		struct seam_park park;
 		struct err e = {0};
@@ -383,7 +383,7 @@ enum seam_result serve__relay_call_many(const struct relay_func *f, struct serve
 {
 	struct relay_many *k = mem_zalloc(sizeof *k);
 	struct seam_task *task = k ? seam_task_new(c->task->of, NULL) : NULL;
-	enum seam_result r = !task ? seam_trap(c, "the host is out of memory")
+	enum seam_result r = !task ? seam_no_memory(c)
 		: g                    ? take_place_in(g, c, by_ns, &g)
 							   : take_place(f->relay, &f->relay->service->shards[t->index], c, by_ns, &g);
 	if (r != SEAM_OK || !g) {

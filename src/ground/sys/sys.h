@@ -291,6 +291,8 @@ void sys_populate(void *at, uint64_t size);
 void sys_prefer_huge(void *at, uint64_t size);
 // Gives the pages back (MADV_DONTNEED): private file pages show the file again, anonymous ones zero.
 int sys_discard(void *at, uint64_t size);
+// Once, before there are other threads: large blocks are mapped each, and grow without being copied.
+void sys_heap_map_large(void);
 // Gives back whole pages that malloc keeps of what was freed, of all threads: a millisecond for some ten MiB of them.
 void sys_heap_trim(void);
 // What that leaves: the free end of what the calling thread allocates from.

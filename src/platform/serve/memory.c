@@ -107,6 +107,7 @@ static uint64_t limit_of(const struct serve_process_limits *l)
 // Open as long as the process: it is read where no descriptor is left, too.
 void serve__memory_open(struct serve_process *p)
 {
+	sys_heap_map_large();
 	p->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 }
 

@@ -214,14 +214,6 @@ static bool take_update(struct up *u, const struct app_component *from, struct s
 	return keep_text(u, &ret->cookie) && keep_text(u, &ret->header);
 }
 
-static bool is_updated(const struct ctl_turn *t, const char *name)
-{
-	for (uint32_t i = 0; i < t->n_updated; i++)
-		if (strcmp(t->updated[i], name) == 0)
-			return true;
-	return false;
-}
-
 // The component as what runs was loaded: by its file, if that is what it was then; else by the copy that is kept of it.
 static const struct app_component *as_loaded(struct change *g, const struct ctl_turn *t, const struct app_component *c, struct err *e)
 {
@@ -253,7 +245,16 @@ static const struct app_component *as_loaded(struct change *g, const struct ctl_
 	return copy;
 }
 
-// Thresholds take other bytes back, which is a release that ctl knows the way to; not what a version that is made anew for something else says.
+// Thresholds take other bytes back, which is a release that ctl knows the way to; not what a version that is made anew for something else says: its bytes go on being
+// watched, where they were.
+static void set_thresholds(const struct ctl_turn *t, const char *name, struct serve_update *u)
+{
+	bool others = cli__up_is_among(t->others, t->n_others, name);
+	u->same_bytes = !others && !cli__up_is_among(t->replaced, t->n_replaced, name);  // replaced, and no others: what they were is not known
+	if (!u->same_bytes && !(others && t->updates))
+		u->errors = u->p99_ns = 0;
+}
+
 static bool prepare_piece(struct change *g, const struct ctl_turn *t, const char *name, struct err *e)
 {
 	struct piece *p = &g->pieces[g->n_pieces];
@@ -266,8 +267,7 @@ static bool prepare_piece(struct change *g, const struct ctl_turn *t, const char
 	*p = (struct piece){.of = g, .from = app_component_find(g->to, name), .config = s};
 	if (!s || !take_update(g->up.whole, p->from, &p->update))
 		return err_nomem(e);
-	if (!is_updated(t, name))
-		p->update.errors = p->update.p99_ns = 0;
+	set_thresholds(t, name, &p->update);
 	const struct app_component *from = as_loaded(g, t, p->from, e);
 	if (!from || !cli__up_component(&g->up, g->to, from, &s->config, e))
 		return err_note(e, "component %s of %s", name, app);

@@ -26,6 +26,13 @@ struct up_plan {
 	uint32_t n_load, n_leave, n_open, n_close;
 	bool routes, http, calls, runs;  // runs: what else calls components
 };
+static inline bool cli__up_is_among(const char *const *names, uint32_t n, const char *name)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
 // ERR_REFUSED: something differs that isn't changed while it runs.
 NODISCARD bool cli__up_plan(struct arena *a, const struct ctl_turn *t, struct up_plan *ret, struct err *e);
 

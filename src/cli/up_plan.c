@@ -19,17 +19,9 @@ static bool refuse(const struct app_change *c, const char *what, const char *hin
 	return !hint ? false : err_hint(e, "%s", hint);
 }
 
-static bool is_among(const char *const *names, uint32_t n, const char *name)
-{
-	for (uint32_t i = 0; i < n; i++)
-		if (strcmp(names[i], name) == 0)
-			return true;
-	return false;
-}
-
 static void add(const char **names, uint32_t *n, const char *name)
 {
-	if (!is_among(names, *n, name))
+	if (!cli__up_is_among(names, *n, name))
 		names[(*n)++] = name;
 }
 
@@ -70,7 +62,7 @@ static bool plan_link(struct up_plan *p, const struct ctl_turn *t, const struct 
 {
 	const struct app_link *before = app_link_find(t->from->app, c->name), *after = app_link_find(t->to->app, c->name);
 	if (c->how == APP_CHANGED && app_link_is_store(before) && app_link_is_store(after)) {
-		if (is_among(t->moved, t->n_moved, c->name))
+		if (cli__up_is_among(t->moved, t->n_moved, c->name))
 			return is_of_store(c) || refuse(c, "link", "its store moves: change the rest before or after", e);
 		if (is(c->key, "namespace"))
 			return refuse(c, "link", "a namespace is another store: what is in this one would stay behind", e);

@@ -249,3 +249,26 @@ def of_an_apply_what_is_watched_is_watched_on_and_no_longer_than_its_time():
         with _Load(app.at, "/recurse") as load:
             check(until(lambda: len(load.failed) > 40), "nothing fails")
         check(not _taken_back(app), "it is taken back")
+
+
+def what_is_made_anew_for_something_else_is_watched_on_and_its_bytes_are_taken_back():
+    with Folder() as top, _App(top, LONG + '\nenv = { GREETING = "${greeting}" }', '[variables]\ngreeting = { default = "hello" }\n') as app:
+        app.tenon("set", "greeting=first")
+        check(_watched(app) is None, "nothing was updated")
+        app.tenon("update", "api", MISBEHAVE)
+        left = _watched(app)
+        app.tenon("set", "greeting=other")
+        check(b"GREETING=other" in app.says("/env")[1], app.says("/env"))
+        check(_watched(app) and 0 < _watched(app) <= left, f"{_watched(app)} of {left}: for the rest of its time")
+        app.tenon("scale", "api", "--max", 7)
+        check(_watched(app) and 0 < _watched(app) <= left, f"{_watched(app)} of {left}: for the rest of its time")
+        _fails_until_it_is_taken_back(app)
+        _is_written(app, 6)
+        app.must_say(HELLO)
+        _has(app, HELLO)
+        check('"other"' in app.tenon("status", "--manifest"), "what was set stays")
+        check(_watched(app) is None, "what came back is not watched")
+        app.tenon("update", "api", MISBEHAVE)
+        app.tenon("update", "api", "--rollback")
+        app.tenon("set", "greeting=third")
+        check(_watched(app) is None, "nor what was asked back, made anew")

@@ -241,9 +241,10 @@ def a_version_that_fails_is_taken_back_by_itself():
 def what_has_the_same_bytes_is_not_taken_back():
     with Folder() as top, _App(top, 'env = { GREETING = "${greeting}" }\nupdate = { rollback = { errors = "1%", over = "1s" } }', '[variables]\ngreeting = { default = "hello" }\n') as app:
         app.tenon("update", "api", MISBEHAVE)
+        check(until(lambda: "watched" not in app.get("status")["components"][0]), "its time is over")
         app.tenon("set", "greeting=other")
-        until = time.monotonic() + 2
-        while time.monotonic() < until:
+        ends = time.monotonic() + 2
+        while time.monotonic() < ends:
             for _ in range(10):
                 check(app.says("/trap")[0] == 500, "a trap")
             check(b"GREETING=other" in app.says("/env")[1], "what serves is what is in force")

@@ -50,8 +50,9 @@ struct ctl_turn {
 	uint32_t n_as_loaded;
 	bool guarded;       // a version that imports more by which it reaches something is refused
 	struct ctl_imports *more;  // filled while it is made ready
-	const char *const *updated;  // components that get other bytes by an update or an apply: what their thresholds may take back is that
-	uint32_t n_updated;
+	const char *const *others;  // components that get other bytes
+	uint32_t n_others;
+	bool updates;               // by an update or an apply: their thresholds may take those back
 };
 // A manifest as it was read: what it is, who made the process knows.
 struct ctl_source;

@@ -111,8 +111,9 @@ static bool try(struct ctl_op *op, const struct update *u, struct slice text, co
 		return false;
 	}
 	struct ctl_turn t = {.process = app->ctl->config.process, .from = app->model, .to = candidate.model, .guarded = is_guarded(u)};
-	t.updated = &u->component;
-	t.n_updated = 1;
+	t.others = &u->component;
+	t.n_others = 1;
+	t.updates = true;
 	ok = ctl__turn_prepare(op, &t, &prepared, e);
 	bool goes = ok && !u->dry_run && (again || write_unchanged(op, slice_str(members), &change, e));
 	if (goes) {

@@ -361,8 +361,9 @@ static bool turn_from(struct ctl_op *op, const struct ctl__aim *aim, struct ctl_
 		.as_loaded = as_loaded,
 		.n_as_loaded = n_as_loaded,
 		.guarded = aim->guarded,
-		.updated = bytes->others,
-		.n_updated = aim->source || aim->updates ? bytes->n_others : 0};
+		.others = bytes->others,
+		.n_others = bytes->n_others,
+		.updates = aim->source || aim->updates};
 	if (!ctl__turn_prepare(op, &t, &prepared, e))
 		return false;
 	buf_put_slice(&members, aim->members);

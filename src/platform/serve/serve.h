@@ -269,6 +269,7 @@ struct serve_update {
 	// one of a hundred took longer than `p99_ns`. 0: not asked for.
 	unsigned errors;
 	uint64_t p99_ns, over_ns;
+	bool same_bytes;  // as in force, made anew for something else: watched for what is left of their time, if they are; where they fail it is told (taken_back)
 };
 // The version is in force for its share of the requests that come from now on; what runs ends in the version that it began in. One that was tried before leaves.
 // This does not fail: `done` gets ERR_NONE.

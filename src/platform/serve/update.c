@@ -196,6 +196,7 @@ void serve_version_commit(struct serve_service *s, struct serve_version *v, cons
 {
 	struct serve_choice *c = v->choice;
 	bool all = u->percent >= 100 || !s->version;
+	uint64_t until_ns = s->watched_until_ns, now_ns = loop_now_fresh_ns(s->process->threads[0].loop);
 	s->update = *u;
 	s->leaves = false;
 	v->number = ++s->numbers;
@@ -219,7 +220,11 @@ void serve_version_commit(struct serve_service *s, struct serve_version *v, cons
 	if (all)
 		serve__service_tell(s, v->config);
 	__atomic_store_n(&s->there, true, __ATOMIC_RELEASE);
-	if (is_watched(u) && (s->tried || s->previous))
+	if (u->same_bytes)
+		forget_previous(s);  // the bytes may have to go, not what they were made anew for
+	if (is_watched(u) && u->same_bytes && until_ns)
+		watch(s, v, until_ns > now_ns ? until_ns - now_ns : 0);
+	else if (is_watched(u) && (s->tried || s->previous))
 		watch(s, v, u->over_ns);
 	else
 		forget_previous(s);

@@ -160,8 +160,25 @@ def many_that_wait_for_the_instance_after_a_trap_all_get_their_turns():
         return const(1) + c.call("[constructor]thing") + DROP + c.call("break") + const(0)  # the handle goes with its caller, after the trap
     for shards in (1, 2):
         with _App({"break": body}) as app, app.up(shards=shards) as server:
-            got = _asks(server, "break", 128, 32)
-            check(got == ["trap"] * 128, f"{got}: {server.log_text()[-2000:]}")
+            got = _asks(server, "break", 24, 6)  # those that trap in a row wait twice as long each time
+            check(got == ["trap"] * 24, f"{got}: {server.log_text()[-2000:]}")
+
+
+def an_instance_comes_later_after_each_trap_until_a_call_returned_also_where_handles_are_always_out():
+    """Where they are, it is never given back but after a trap."""
+    n = 40  # twice as long each time it would be minutes
+    bodies = {"break": lambda c: c.call("break") + const(0), "made": lambda c: const(1) + c.call("[constructor]thing") + DROP + c.call("break") + const(0)}
+    for shards in (1, 2):
+        with _App(bodies) as app, app.up(shards=shards) as server:
+            began = time.monotonic()
+            for _ in range(5):
+                check(_ask(server, "break") == "trap", server.log_text()[-2000:])
+            took = time.monotonic() - began
+            check(took >= 0.05 + 0.1 + 0.2 + 0.4 - 0.02, f"no back-off: {took} s")
+            for _ in range(n):
+                check(_ask(server, "made") == "trap", server.log_text()[-2000:])
+                check(time.monotonic() - began < 120, "each instance is waited for longer than the one before")
+            check(server.logged("break of shop: component ops: unreachable") == n + 5, server.log_text()[-2000:])
 
 
 def a_trap_is_the_error_of_the_interface_where_it_has_one():

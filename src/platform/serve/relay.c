@@ -82,6 +82,8 @@ static void on_done(struct seam_task *t)
 	serve__meter_inner(g->shard, g->slot->canon, t->cpu_ns, k->ok ? TRAP_NONE : k->trap.trap);
 	seam_instance_task_end(&g->slot->seam, t);
 	seam_task_free(t);
+	if (k->ok && !k->refused)
+		serve__relay_returned(g);
 	if (k->left) {
 		call_free(k);
 		serve__relay_leave(g, false);

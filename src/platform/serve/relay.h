@@ -186,8 +186,10 @@ void serve__relay_look_at(struct relay_guest *g);
 // Until it is the caller's alone; then it is his, by `task`, until serve__relay_leave. *ret_not: why it is not, as serve__relay_fails wants it; else NULL. Not
 // SEAM_OK: neither, return that.
 enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task, uint64_t by_ns, const char **ret_not);
-// `clean`: the call returned.
+// `clean`: nothing went wrong in it.
 void serve__relay_leave(struct relay_guest *g, bool clean);
+// A call of it returned: what is kept has no failures in a row any more, also where handles of it are always out, so that it is never given back but after a trap.
+void serve__relay_returned(const struct relay_guest *g);
 // There was no memory to close an object of its: it can't go on.
 void serve__relay_lose(struct relay_guest *g);
 // What stands for an object of the guest's outside of it. NULL: no memory.

@@ -214,6 +214,8 @@ static void on_done(struct seam_task *t)
 	seam_instance_task_end(&g->slot->seam, t);
 	seam_task_free(t);
 	m->task = NULL;
+	if (m->ok)
+		serve__relay_returned(g);
 	serve__relay_leave(g, m->ok);
 	answer(m, m->ok ? FAR_RETURNED : FAR_FAILED, why);
 }

@@ -478,6 +478,12 @@ void serve__relay_leave(struct relay_guest *g, bool clean)
 	serve__relay_look_at(g);
 }
 
+void serve__relay_returned(const struct relay_guest *g)
+{
+	if (g->relay->service->on_one_shard)
+		serve__slot_returned(g->shard);
+}
+
 static void on_turn(struct loop_job *j)
 {
 	struct relay_guest *g = CONTAINER_OF(j, struct relay_guest, turn);

@@ -312,6 +312,7 @@ struct serve_shard {
 	struct serve_slot *emptying;    // what they hold is let go in pieces
 	uint64_t n_emptying[2];         // how many, by `leaves`
 	struct loop_job refill;         // slots that are kept ready are made again
+	struct loop_timer refill_timer; // policy keep: when that may be
 	struct serve_stock stocks[2], *stable, *tried;  // tried NULL: there is one version
 	unsigned turn;                  // hundredths of a request that the one that is tried is owed
 	struct loop_timer retire_timer; // armed while something runs in versions that have left
@@ -465,6 +466,8 @@ struct serve_slot *serve__slot_take(struct serve_shard *s, struct serve_stock *s
 void serve__slot_started(struct serve_slot *slot, struct serve_shard *s);
 // One of its requests is over. `clean`: the call returned.
 void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean);
+// Policy keep: a call of the instance returned, whoever has it yet: there are no failures in a row.
+void serve__slot_returned(struct serve_shard *s);
 // A request that found no room in it for its handles: none comes before one of the others is over.
 void serve__slot_give_back(struct serve_slot *slot, struct serve_shard *s);
 // No further request comes to it.

@@ -202,9 +202,15 @@ static bool is_behind(const struct serve_shard *s)
 	return s->n_emptying[false] >= EMPTYING_MOST;
 }
 
+// Policy keep: after traps another one is made a little later each time.
+static bool is_too_early(const struct serve_shard *s)
+{
+	return s->service->on_one_shard && loop_now_ns(s->loop) < s->not_before_ns;
+}
+
 static struct serve_slot *find_or_make(struct serve_shard *s, struct serve_stock *stock, struct err *e)
 {
-	bool may_make = !s->service->on_one_shard || (s->slots == 0 && loop_now_ns(s->loop) >= s->not_before_ns);
+	bool may_make = !s->service->on_one_shard || (s->slots == 0 && !is_too_early(s));
 	struct serve_slot *slot = find_idle(stock);
 	if (!slot && may_make && !is_behind(s))
 		slot = make(s, stock, false, e);
@@ -253,7 +259,7 @@ static uint64_t least(const struct serve_shard *s)
 	if (!s->stable)
 		return 0;
 	uint64_t min = s->stable->version->config->min_instances, n = service->process->n_threads;
-	return service->on_one_shard ? 1 : max_u64(min / n + (s->index < min % n), 1);
+	return service->on_one_shard ? s->index == SERVE_KEEPER : max_u64(min / n + (s->index < min % n), 1);
 }
 
 // The first shard shows that there are instances to be had. Others make theirs when somebody calls: nothing of that is before the first answer then.
@@ -267,10 +273,20 @@ bool serve__shard_warm(struct serve_shard *s, struct err *e)
 	return true;
 }
 
+static void on_refill_time(struct loop_timer *t)
+{
+	serve__slots_refill(CONTAINER_OF(t, struct serve_shard, refill_timer));
+}
+
 static void on_refill(struct loop_job *j)
 {
 	struct serve_shard *s = CONTAINER_OF(j, struct serve_shard, refill);
 	struct err e = {0};
+	if (is_too_early(s)) {
+		s->refill_timer.fn = on_refill_time;
+		loop_timer_set(s->loop, &s->refill_timer, s->not_before_ns);
+		return;
+	}
 	if (s->open && !s->closing && s->stable && s->slots < least(s) && make(s, s->stable, false, &e) && s->slots < least(s))
 		loop_post(s->loop, j);
 }
@@ -494,6 +510,7 @@ void serve__slots_let_be(struct serve_shard *s)
 {
 	loop_timer_cancel(s->loop, &s->idle_timer);
 	loop_timer_cancel(s->loop, &s->relink_timer);
+	loop_timer_cancel(s->loop, &s->refill_timer);
 }
 
 // ---- policies ------------------------------------------------------------------------------------------------------------------------
@@ -546,11 +563,16 @@ static bool stays_used(struct serve_slot *slot, struct serve_shard *s)
 	return true;
 }
 
+void serve__slot_returned(struct serve_shard *s)
+{
+	s->failures = 0;
+}
+
 // Of policy keep: how the last call of its instance ended.
 static void note_end(struct serve_shard *s, bool clean)
 {
 	if (clean) {
-		s->failures = 0;
+		serve__slot_returned(s);
 		return;
 	}
 	uint64_t wait = BACK_OFF << min_u64(s->failures++, BACK_OFF_STEPS);

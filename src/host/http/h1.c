@@ -248,11 +248,13 @@ static void notify_read(struct h1_exchange *h)
 	http__exchange_notify_read(&h->x);
 }
 
-// The client has ended its side.
+// The client has ended its side. A body that is whole by then waits for who reads it.
 static void end_of_body(struct h1_conn *c)
 {
 	if (c->state == H1_DRAIN)
 		complete(c);
+	else if (h1_body_has_come(c->x))
+		http__conn_update_interest(&c->conn);
 	else
 		fail(c, 400, "the body ended early");
 }
@@ -267,6 +269,7 @@ static void take_body(struct h1_conn *c, size_t n)
 		try_complete(c);
 		return;
 	}
+	h->must_continue = false;  // it did not wait
 	http__meter_take(&h->sending, &c->conn.limits, now_of(c), n);
 	if (c->conn.read_deadline != UINT64_MAX)
 		wait_for_body(h);

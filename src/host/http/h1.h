@@ -151,6 +151,8 @@ bool h1_take_leftover(struct h1_conn *c, struct h1_exchange *h);
 bool h1_receive(struct h1_conn *c);
 // Frames what is in the raw buffer: false when the body turned out bad (status and detail set).
 bool h1_body_advance(struct h1_exchange *h, unsigned *ret_status, const char **ret_detail);
+// Is the rest of the body buffered, however little of it was read? Also true of what can't be a body: who reads it comes to that.
+bool h1_body_has_come(const struct h1_exchange *h);
 // Reads away what is buffered of a body that nobody reads. false: it is bad.
 bool h1_skip_body(struct h1_exchange *h);
 

@@ -164,6 +164,23 @@ bool h1_body_advance(struct h1_exchange *h, unsigned *ret_status, const char **r
 	return n == H1_MORE || (n > 0 && take_trailers(h, raw, (size_t)n, ret_status));
 }
 
+bool h1_body_has_come(const struct h1_exchange *h)
+{
+	struct h1_body b = h->body;
+	struct h1_scan scan = h->trailer_scan;
+	struct slice raw = h1_raw(h->conn);
+	while (raw.len && b.state != H1_BODY_DONE && b.state != H1_BODY_TRAILERS && b.state != H1_BODY_BAD) {
+		bool is_data = h1_body_in_data(&b);
+		size_t n = is_data ? min_u64(b.left, raw.len) : h1_body_frame(&b, raw.ptr, raw.len);
+		if (is_data)
+			h1_body_take(&b, n);
+		raw = slice_sub(raw, n, raw.len - n);
+	}
+	if (b.state == H1_BODY_TRAILERS)
+		return h1_head_scan(&scan, raw.ptr, raw.len, h->conn->conn.limits.head_bytes, true) != H1_MORE;
+	return b.state == H1_BODY_DONE || b.state == H1_BODY_BAD;
+}
+
 bool h1_skip_body(struct h1_exchange *h)
 {
 	struct h1_conn *c = h->conn;

@@ -478,38 +478,6 @@ static void a_client_that_resets_cancels_its_request(void **state)
 	stop_server();
 }
 
-static void a_client_that_closes_its_half_still_gets_the_answer(void **state)
-{
-	start_server(NULL);
-	struct client c = dial();
-	say(&c, GET("/hold"));
-	shutdown(c.fd, SHUT_WR);
-	wait_held(1);
-	turn(10);
-	assert_false(held->cancelled);
-	answer(held->x, "still here");
-	let_go(held);
-	wait_end(&c);
-	assert_true(has(&c, "still here") && !c.reset);
-	hang_up(&c);
-	stop_server();
-}
-
-static void a_body_that_ends_early_is_an_error(void **state)
-{
-	start_server(NULL);
-	struct client c = dial();
-	say(&c, "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
-	wait_held(1);
-	shutdown(c.fd, SHUT_WR);
-	wait_until(&held->cancelled);
-	wait_end(&c);
-	assert_true(has(&c, "400 Bad Request"));
-	let_go(held);
-	hang_up(&c);
-	stop_server();
-}
-
 static void L88_a_client_that_does_not_read_holds_the_writer_back(void **state)
 {
 	start_server(NULL);
@@ -871,8 +839,6 @@ int main(void)
 		cmocka_unit_test(W32_a_body_shorter_or_longer_than_announced_is_cut),
 		cmocka_unit_test(L87_an_aborted_response_never_looks_whole),
 		cmocka_unit_test(a_client_that_resets_cancels_its_request),
-		cmocka_unit_test(a_client_that_closes_its_half_still_gets_the_answer),
-		cmocka_unit_test(a_body_that_ends_early_is_an_error),
 		cmocka_unit_test(L88_a_client_that_does_not_read_holds_the_writer_back),
 		cmocka_unit_test(fields_of_a_response_are_checked_and_kept_in_order),
 		cmocka_unit_test(a_field_of_the_server_goes_with_the_head_where_there_is_room),

@@ -140,8 +140,9 @@ void serve_app_set_limits(struct serve_process *p, const char *app, uint64_t max
 	struct serve_app *of = find_app(p, app);
 	if (!of)
 		return;
-	__atomic_store_n(&of->max_calls, max_calls, __ATOMIC_RELAXED);
 	__atomic_store_n(&of->max_memory, max_memory, __ATOMIC_RELAXED);
+	__atomic_store_n(&of->max_calls, max_calls, __ATOMIC_SEQ_CST);
+	serve__places_tell(p, NULL);  // there may be more of them than before
 }
 
 void serve_app_fail(const struct serve_process *p, const char *app, bool fails)

@@ -134,6 +134,7 @@ static struct relay_guest *guest_new(struct serve_relay *r, struct serve_shard *
 		if (e->code == ERR_NONE)
 			err_nomem(e);
 		shared_count_down(&service->calls);
+		serve__places_tell(service->process, s);  // who found it taken meanwhile
 		if (g)
 			serve__relay_guest_free(g);
 		return NULL;
@@ -222,7 +223,8 @@ static void give_slot(struct relay_guest *g, bool clean)
 	serve__relay_unbound(slot->canon);
 	shared_count_down(&g->relay->service->calls);
 	serve__slot_give(slot, g->shard, clean);
-	if (g->relay->service->on_one_shard && g->shard->open)
+	serve__places_tell(g->relay->service->process, g->shard);  // requests wait for a place among calls as well
+	if (g->shard->open)
 		serve__queue_wake(g->shard);
 }
 

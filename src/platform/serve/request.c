@@ -148,90 +148,7 @@ static void on_late(struct seam_task *t)
 	serve__slot_late(c->slot, &c->inside);
 }
 
-// ---- the limits of all shards together --------------------------------------------------------------------------------------------------
-
-static uint64_t or_endless(uint64_t limit)
-{
-	return limit ? limit : UINT64_MAX;
-}
-
-static uint64_t most_of_service(const struct serve_shard *s)
-{
-	const struct serve_service_config *c = (s->last ? s->last->versions[0] : s->stable->version)->config;
-	return sat_mul_u64(c->max_instances, serve__max_tasks(c));
-}
-
-// Among those of its service and of its app, where these are limited. What is counted is counted with a limit or without, so that one may come and go.
-static bool take_place_within(struct serve_shard *s)
-{
-	struct serve_service *service = s->service;
-	if (!shared_count_up(&service->calls, or_endless(most_of_service(s))))
-		return false;
-	if (shared_count_up(&service->of->calls, or_endless(__atomic_load_n(&service->of->max_calls, __ATOMIC_RELAXED))))
-		return true;
-	shared_count_down(&service->calls);
-	return false;
-}
-
-bool serve__place_take(struct serve_shard *s)
-{
-	struct serve_process *p = s->service->process;
-	if (!shared_count_up(&p->calls, or_endless(p->config->limits.calls)))
-		return false;
-	if (take_place_within(s))
-		return true;
-	shared_count_down(&p->calls);
-	return false;
-}
-
-// Of a shard's `waiting`: somebody waits for a place; he was told that there may be one, and has not looked yet.
-enum { NOBODY, WAITS, TOLD };
-
-static bool change_waiting(struct serve_shard *s, int from, int to)
-{
-	return __atomic_compare_exchange_n(&s->waiting, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-}
-
-static void on_wake(struct loop_remote *r)
-{
-	struct serve_shard *s = CONTAINER_OF(r, struct serve_shard, wake);
-	__atomic_store_n(&s->waiting, NOBODY, __ATOMIC_SEQ_CST);
-	serve__queue_wake(s);
-}
-
-static void tell(struct serve_shard *s)
-{
-	if (!change_waiting(s, WAITS, TOLD))
-		return;
-	shared_count_down(&s->service->process->waiting);
-	loop_post_remote(s->loop, &s->wake);
-}
-
-// Another shard may have waited for it. Who waits says so before he asks for a place again, and this asks after giving it back: one of both sees it.
-void serve__place_give(struct serve_shard *s)
-{
-	struct serve_process *p = s->service->process;
-	shared_count_down(&s->service->of->calls);
-	shared_count_down(&s->service->calls);
-	shared_count_down(&p->calls);
-	if (UNLIKELY(shared_count_now(&p->waiting) != 0))
-		for (unsigned k = 0, n = serve__have(&p->n_services); k < n; k++)
-			for (unsigned i = 0; i < p->n_threads; i++)
-				if (&p->services[k]->shards[i] != s)
-					tell(&p->services[k]->shards[i]);
-}
-
-static void wait_for_place(struct serve_shard *s)
-{
-	if (change_waiting(s, NOBODY, WAITS))
-		shared_count_up(&s->service->process->waiting, UINT64_MAX);
-}
-
-static void wait_no_more(struct serve_shard *s)
-{
-	if (change_waiting(s, WAITS, NOBODY))
-		shared_count_down(&s->service->process->waiting);
-}
+// ---- those that run ----------------------------------------------------------------------------------------------------------------
 
 static void list_running(struct serve_request *c)
 {
@@ -389,7 +306,7 @@ static void enqueue(struct serve_request *c)
 static void queue_or_refuse(struct serve_request *c)
 {
 	struct serve_process *p = c->shard->service->process;
-	if (shared_count_up(&p->queued, or_endless(p->config->limits.queue)))
+	if (shared_count_up(&p->queued, serve__or_endless(p->config->limits.queue)))
 		enqueue(c);
 	else
 		refuse(c);
@@ -412,12 +329,12 @@ static void on_queue_turn(struct loop_job *t)
 	if (serve__calls_turn(s) || !c)
 		return;
 	if (!serve__place_take(s)) {
-		wait_for_place(s);
+		serve__place_wait(s);
 		if (!serve__place_take(s)) {
 			let_pass(s);
 			return;  // it is told
 		}
-		wait_no_more(s);
+		serve__place_wait_no_more(s);
 	}
 	if (!prepare(c)) {
 		serve__place_give(s);
@@ -651,7 +568,7 @@ void serve__queue_init(struct serve_shard *s)
 	s->queue_end = &s->queue_head;
 	s->queue_turn.fn = on_queue_turn;
 	s->queue_retry.fn = on_queue_retry;
-	s->wake.fn = on_wake;
+	serve__places_init(s);
 }
 
 void serve__queue_refuse(struct serve_shard *s)
@@ -669,7 +586,7 @@ void serve__requests_end(struct serve_shard *s)
 	serve__queue_refuse(s);
 	serve__seekers_tell(s);  // there will be none
 	loop_job_cancel(&s->queue_turn);
-	wait_no_more(s);
+	serve__place_wait_no_more(s);
 	loop_timer_cancel(s->loop, &s->queue_retry);
 	serve__memory_watch_stop(s);
 	for (struct serve_request *c = s->running; c; c = c->list_next)

@@ -22,6 +22,7 @@
 #include "memory.h"
 #include "meters.h"
 #include "obs/obs.h"
+#include "places.h"
 #include "relays.h"
 #include "router.h"
 #include "seam/seam.h"
@@ -818,9 +819,6 @@ struct serve_request {
 // A request with its exchange; answers it one day. Owns the exchange from here. `way`: how it came; NULL: by no route.
 void serve__request_begin(struct serve_shard *s, struct http_exchange *x, const struct serve_way *way);
 void serve__queue_init(struct serve_shard *s);
-// Among the calls of the process, the service and its app. false: there are as many as there may be.
-NODISCARD bool serve__place_take(struct serve_shard *s);
-void serve__place_give(struct serve_shard *s);
 // Tries the head of the queue soon.
 static inline void serve__queue_wake(struct serve_shard *s)
 {

@@ -41,6 +41,15 @@ static int by_time(const void *a, const void *b)
 	return (x->time_ns > y->time_ns) - (x->time_ns < y->time_ns);
 }
 
+// Those of several threads: what called comes behind what it called.
+static int by_end(const void *a, const void *b)
+{
+	const struct serve_receipt_call *x = a, *y = b;
+	uint64_t x_ns = x->after_ns + x->took_ns, y_ns = y->after_ns + y->took_ns;
+	int by_start = (x->after_ns < y->after_ns) - (x->after_ns > y->after_ns);
+	return x_ns != y_ns ? (x_ns > y_ns) - (x_ns < y_ns) : by_start;
+}
+
 static void put_text(struct buf *b, const char *name, const char *text)
 {
 	if (!*text)
@@ -145,6 +154,7 @@ static bool look_for(struct ctl_request *r, struct wanted *w)
 		qsort(w->list, w->n, sizeof *w->list, by_time);
 		if (w->id && w->n)
 			serve_receipt_calls(r->ctl->config.process, take_call, w);
+		qsort(w->calls, w->n_calls, sizeof *w->calls, by_end);
 		return true;
 	}
 	wanted_release(w);

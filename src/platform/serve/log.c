@@ -1,7 +1,7 @@
 // What a server says of itself and of its guests, on stderr: text on a terminal, otherwise one JSON object a line. What is cut is said by an ellipsis.
 #include <stdarg.h>
 
-#include "serve_int.h"
+#include "relay.h"
 #include "sys/sys.h"
 
 enum { LINE_MAX_BYTES = 32 << 10, STRING_MAX = 4096, TARGET_MAX = 1024, METHOD_MAX = 32, ID_MAX = SERVE_ID_MAX };
@@ -193,6 +193,10 @@ void serve__names_of(const struct seam_task *task, struct serve_names *ret)
 	snprintf(ret->request_id, sizeof ret->request_id, "%.*s", SLICE_ARGS(id));
 	snprintf(ret->trace_parent, sizeof ret->trace_parent, "%.*s", SLICE_ARGS(trace));
 	ret->trace = c->trace;
+	ret->started_ns = c->started_ns;
+	ret->link_calls = c->link_calls;
+	if (r && c->trace.is_there && c->trace.has_parent)
+		ret->trace_state[serve__trace_state(r, ret->trace_state).len] = 0;
 }
 
 const char *serve__outcome(const struct serve_request *c)

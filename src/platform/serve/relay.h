@@ -8,6 +8,16 @@
 #include "serve_int.h"
 
 struct relay_guest;
+// A request as another thread, which a call of it came to, names it in what it says for it. Empty: it has none.
+struct serve_names {
+	uint64_t id, started_ns;  // id 0: it is none's
+	char request_id[SERVE_ID_MAX + 1], trace_parent[OBS_PARENT_LEN + 1], trace_state[SERVE_STATE_MAX + 1];
+	struct serve_trace trace;
+	// Its calls through links and requests that went out: so many it had, and has with those of that thread, which the caller adds when he has the answer.
+	uint32_t link_calls;
+	uint64_t link_ns;
+};
+void serve__names_of(const struct seam_task *task, struct serve_names *ret);
 // A resource of the component, as those that import it hold it.
 struct relay_class {
 	struct canon_resource_ops ops;

@@ -23,6 +23,7 @@ enum far_end { FAR_RETURNED, FAR_FAILED, FAR_TRAPPED };  // FAILED: the interfac
 struct relay_far {
 	struct serve_message there, cancel, back;
 	struct serve_names names;   // of the request that it is made for
+	uint32_t had_calls;         // through links: of those
 	uint64_t span;              // of the caller's, that what it begins belongs to
 	uint32_t refs;  // any thread: the answer to come, and a cancel
 	const struct relay_func *of;
@@ -519,10 +520,15 @@ static enum seam_result take_result(struct relay_far *m, struct seam_call *c, vo
 	return v.full ? seam_trap(c, "%s: what component %s returns can't pass: %s", c->func->name, relay_of(m)->service->name, v.full) : SEAM_OK;
 }
 
-// The caller pays for it. true: that was the last that he had.
+// The caller pays for it, and what it called is the request's. true: that was the last that he had.
 static bool pay(const struct relay_far *m, struct seam_call *c)
 {
+	struct serve_request *of = seam_task_root(c->task)->request;
 	c->task->n_calls += m->n_calls;
+	if (of) {
+		of->link_calls += m->names.link_calls - m->had_calls;
+		of->link_ns += m->names.link_ns;
+	}
 	if (!c->task->fiber || !vm_fiber_charge(c->task->fiber, m->used_ns))
 		return false;
 	seam_task_kill(seam_task_root(c->task), TRAP_CPU_BUDGET);
@@ -596,6 +602,7 @@ enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_
 	m->guest = g;
 	m->by_handles = g;
 	serve__names_of(c->task, &m->names);
+	m->had_calls = m->names.link_calls;
 	m->span = c->span ? c->span : c->task->span;
 	m->by_ns = by_ns;
 	m->cpu_ns = c->task->fiber ? vm_fiber_cpu_left_ns(c->task->fiber) : UINT64_MAX;

@@ -207,14 +207,7 @@ struct serve_trace {
 	bool is_there;    // else nothing is traced
 	bool has_parent;  // that came with the request
 };
-// A request as another thread names it in what it says for it. Empty: it has none.
-enum { SERVE_ID_MAX = 128 };
-struct serve_names {
-	uint64_t id;  // 0: it is none's
-	char request_id[SERVE_ID_MAX + 1], trace_parent[OBS_PARENT_LEN + 1];
-	struct serve_trace trace;
-};
-void serve__names_of(const struct seam_task *task, struct serve_names *ret);
+enum { SERVE_ID_MAX = 128, SERVE_STATE_MAX = 512 };
 // Of a request that is new.
 void serve__trace_begin(struct serve_request *c);
 // It is over, and its slot is still there.
@@ -222,10 +215,10 @@ void serve__trace_end(const struct serve_request *c, unsigned status, uint64_t t
 // A call is over, or a request that went out.
 void serve__trace_call(struct serve_thread *t, const struct serve_shard *by, const struct serve_trace *of, const struct seam_seen *seen, uint64_t took_ns);
 uint64_t serve__trace_id(struct serve_thread *t);
-// What a request that goes out for one that is traced so carries; the texts are good until the next. `r`: that one; NULL: it is another thread's, and no state
-// goes along.
-void serve__trace_context(struct serve_thread *t, const struct serve_trace *of, const struct http_request *r, uint64_t span, struct slice *ret_parent,
-	struct slice *ret_state);
+// What may stand in a field, of all fields tracestate together. Empty: there is none, or it is too long.
+struct slice serve__trace_state(const struct http_request *r, char room[SERVE_STATE_MAX]);
+// The traceparent of a request that goes out for one that is traced so; good until the next.
+struct slice serve__trace_context(struct serve_thread *t, const struct serve_trace *of, uint64_t span);
 // Of the thread's tasks.
 void serve__watch_init(struct seam_watch *w);
 void serve__watch_release(struct serve_shard *s);
@@ -673,7 +666,7 @@ struct serve_thread {
 	struct serve_receipts *receipts;  // any thread: of the last that it served
 	struct seam_watch watch;
 	uint64_t trace_random;     // of ids; 0: not begun
-	char trace_parent[OBS_PARENT_LEN], trace_state[512];  // of the last request that went out
+	char trace_parent[OBS_PARENT_LEN], trace_state[SERVE_STATE_MAX];  // of the last request that went out
 	uint64_t requests;         // that were given a number
 	struct spinlock lock;      // against who reads what that counts
 	struct http_counters counted;  // once it is gone

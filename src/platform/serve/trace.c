@@ -3,7 +3,7 @@
 #include "serve_int.h"
 #include "sys/sys.h"
 
-enum { STATE_MAX = 512, PATH_MAX_BYTES = 256 };
+enum { PATH_MAX_BYTES = 256 };
 
 // Not for secrets: ids that are told to anybody.
 static uint64_t random_of(struct serve_thread *t)
@@ -60,15 +60,14 @@ void serve__trace_begin(struct serve_request *c)
 	to->is_there = true;
 }
 
-// What may stand in a field, of all fields tracestate together. Empty: there is none, or it is too long.
-static struct slice state_of(const struct http_request *r, char room[STATE_MAX])
+struct slice serve__trace_state(const struct http_request *r, char room[SERVE_STATE_MAX])
 {
 	size_t n = 0;
 	for (uint32_t i = 0; i < r->field_count; i++) {
 		struct slice v = r->fields[i].value;
 		if (!http_name_eq(r->fields[i].name, SLICE_LIT("tracestate")) || !v.len)
 			continue;
-		if ((n ? n + 1 : 0) + v.len > STATE_MAX)
+		if ((n ? n + 1 : 0) + v.len > SERVE_STATE_MAX)
 			return slice_of("", 0);
 		if (n)
 			room[n++] = ',';
@@ -121,14 +120,14 @@ void serve__trace_end(const struct serve_request *c, unsigned status, uint64_t t
 	const struct http_request *r = http_exchange_request(c->x);
 	struct slice method = is_known(r->method) ? r->method : SLICE_LIT("HTTP");
 	const char *route = c->routed.routing ? c->routed.route->config->pattern : NULL;
-	char name[160], state[STATE_MAX];
+	char name[160], state[SERVE_STATE_MAX];
 	struct obs_span s;
 	snprintf(name, sizeof name, "%.*s%s%.120s", SLICE_ARGS(method), route ? " " : "", route ? route : "");
 	obs_span_init(&s, &from->self, from->parent, OBS_SERVER, slice_str(c->shard->service->app), slice_str(name), took_ns);
 	s.is_error = status >= 500;
 	put_request(&s, c, r, status);
 	if (from->has_parent)
-		obs_span_state(&s, state_of(r, state));
+		obs_span_state(&s, serve__trace_state(r, state));
 	obs_send(c->shard->service->process->obs, c->shard->thread->index, &s);
 }
 
@@ -156,14 +155,10 @@ void serve__trace_call(struct serve_thread *t, const struct serve_shard *by, con
 	obs_send(t->process->obs, t->index, &s);
 }
 
-// Of a request that is traced, also of one that is not sampled: others hear of that.
-void serve__trace_context(struct serve_thread *t, const struct serve_trace *of, const struct http_request *r, uint64_t span, struct slice *ret_parent,
-	struct slice *ret_state)
+struct slice serve__trace_context(struct serve_thread *t, const struct serve_trace *of, uint64_t span)
 {
 	struct obs_context self = of->self;
 	self.span = span ? span : serve__trace_id(t);
 	obs_context_print(&self, t->trace_parent);
-	*ret_parent = slice_of(t->trace_parent, OBS_PARENT_LEN);
-	if (of->has_parent && r)
-		*ret_state = state_of(r, t->trace_state);
+	return slice_of(t->trace_parent, OBS_PARENT_LEN);
 }

@@ -1,6 +1,7 @@
 // Calls through links and requests that go out, as seam tells of them: counted for the component whose instance makes them, and kept beside the receipt of the
 // request that they are made for. On the thread of both.
-#include "serve_int.h"
+#include "relay.h"
+
 #include "sys/sys.h"
 
 // What is kept of one. A request that went out may end after the call that sent it.
@@ -40,11 +41,16 @@ static void on_context(struct seam_watch *w, const struct seam_task *t, const st
 {
 	const struct serve_request *c = t->request;
 	const struct serve_trace *of = trace_of(t);
+	const struct serve_names *names = t->names;
+	struct serve_thread *thread = CONTAINER_OF(w, struct serve_thread, watch);
 	struct watched k;
 	memcpy(&k, kept, sizeof k);
 	*ret_parent = *ret_state = slice_of("", 0);
-	if (of && of->is_there)
-		serve__trace_context(CONTAINER_OF(w, struct serve_thread, watch), of, c ? http_exchange_request(c->x) : NULL, k.span, ret_parent, ret_state);
+	if (!of || !of->is_there)
+		return;  // of one that is not sampled others hear so
+	*ret_parent = serve__trace_context(thread, of, k.span);
+	if (of->has_parent)
+		*ret_state = c ? serve__trace_state(http_exchange_request(c->x), thread->trace_state) : slice_str(names->trace_state);
 }
 
 static void trace(struct serve_thread *t, const struct watched *k, const struct seam_seen *seen, uint64_t took_ns)
@@ -158,11 +164,10 @@ static size_t put_text(char *to, size_t size, size_t at, struct slice text)
 	return at + n;
 }
 
-static void keep(const struct serve_request *c, const struct watched *k, const struct seam_seen *seen, uint64_t took_ns)
+static void keep(struct serve_receipts *to, uint64_t request, uint64_t started_ns, const struct watched *k, const struct seam_seen *seen, uint64_t took_ns)
 {
-	struct serve_receipts *to = c->shard->thread->receipts;
-	struct serve_receipt_call r = {.request = c->id,
-		.after_ns = k->began_ns > c->started_ns ? k->began_ns - c->started_ns : 0,
+	struct serve_receipt_call r = {.request = request,
+		.after_ns = k->began_ns > started_ns ? k->began_ns - started_ns : 0,
 		.took_ns = took_ns,
 		.outcome = serve__outcomes[seen->outcome],
 		.status = seen->status};
@@ -176,6 +181,7 @@ static void keep(const struct serve_request *c, const struct watched *k, const s
 	serve__receipt_call_keep(to, &r);
 }
 
+// Of the request that it is made for, here or on another thread, whose receipt is written after all of its rows.
 static void on_end(struct seam_watch *w, const struct seam_watched *kept, const struct seam_seen *seen)
 {
 	struct watched k;
@@ -184,15 +190,20 @@ static void on_end(struct seam_watch *w, const struct seam_watched *kept, const 
 	struct serve_thread *t = CONTAINER_OF(w, struct serve_thread, watch);
 	const struct seam_task *root = seam_task_find(t->tasks, k.root);
 	struct serve_request *c = root ? root->request : NULL;
+	struct serve_names *names = root && !c ? UNCONST(root->names) : NULL;  // what is counted there is this thread's
 	if (k.shard)
 		count(k.shard, seen, took_ns);
 	if (UNLIKELY(k.span && k.shard))
 		trace(t, &k, seen, took_ns);
-	if (!c)
-		return;
-	c->link_ns += took_ns;
-	if (c->link_calls++ < SERVE_RECEIPT_CALLS)
-		keep(c, &k, seen, took_ns);
+	if (c) {
+		c->link_ns += took_ns;
+		if (c->link_calls++ < SERVE_RECEIPT_CALLS)
+			keep(t->receipts, c->id, c->started_ns, &k, seen, took_ns);
+	} else if (names && names->id) {
+		names->link_ns += took_ns;
+		if (names->link_calls++ < SERVE_RECEIPT_CALLS)
+			keep(t->receipts, names->id, names->started_ns, &k, seen, took_ns);
+	}
 }
 
 void serve__watch_init(struct seam_watch *w)

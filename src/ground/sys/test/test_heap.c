@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "base/sanitize.h"
+#include "base/base.h"
 #include "sys/sys.h"
 
 // Frees of large blocks raise the threshold that malloc keeps by itself.

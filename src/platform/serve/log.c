@@ -179,26 +179,6 @@ static void put_ids_of(struct buf *b, const struct seam_task *task)
 		put_these_ids(b, slice_str(names->request_id), slice_str(names->trace_parent));
 }
 
-void serve__names_of(const struct seam_task *task, struct serve_names *ret)
-{
-	const struct serve_request *c = task->request;
-	*ret = (struct serve_names){0};
-	if (!c && task->names)
-		*ret = *(const struct serve_names *)task->names;
-	if (!c)
-		return;
-	const struct http_request *r = c->x ? http_exchange_request(c->x) : NULL;
-	struct slice id = serve__request_id(r), trace = serve__trace_parent(r);
-	ret->id = c->id;
-	snprintf(ret->request_id, sizeof ret->request_id, "%.*s", SLICE_ARGS(id));
-	snprintf(ret->trace_parent, sizeof ret->trace_parent, "%.*s", SLICE_ARGS(trace));
-	ret->trace = c->trace;
-	ret->started_ns = c->started_ns;
-	ret->link_calls = c->link_calls;
-	if (r && c->trace.is_there && c->trace.has_parent)
-		ret->trace_state[serve__trace_state(r, ret->trace_state).len] = 0;
-}
-
 const char *serve__outcome(const struct serve_request *c)
 {
 	enum http_cancel why;

@@ -17,7 +17,6 @@ struct serve_names {
 	uint32_t link_calls;
 	uint64_t link_ns;
 };
-void serve__names_of(const struct seam_task *task, struct serve_names *ret);
 // A resource of the component, as those that import it hold it.
 struct relay_class {
 	struct canon_resource_ops ops;

@@ -586,6 +586,27 @@ static enum seam_result go(struct relay_far *m, struct seam_call *c, void *ret)
 	return r;
 }
 
+// Of the request that a task is for, also where another thread is at that.
+static void names_of(const struct seam_task *task, struct serve_names *ret)
+{
+	const struct serve_request *c = task->request;
+	*ret = (struct serve_names){0};
+	if (!c && task->names)
+		*ret = *(const struct serve_names *)task->names;
+	if (!c)
+		return;
+	const struct http_request *r = c->x ? http_exchange_request(c->x) : NULL;
+	struct slice id = serve__request_id(r), trace = serve__trace_parent(r);
+	ret->id = c->id;
+	snprintf(ret->request_id, sizeof ret->request_id, "%.*s", SLICE_ARGS(id));
+	snprintf(ret->trace_parent, sizeof ret->trace_parent, "%.*s", SLICE_ARGS(trace));
+	ret->trace = c->trace;
+	ret->started_ns = c->started_ns;
+	ret->link_calls = c->link_calls;
+	if (r && c->trace.is_there && c->trace.has_parent)
+		ret->trace_state[serve__trace_state(r, ret->trace_state).len] = 0;
+}
+
 enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
 	const void *args, void *ret)
 {
@@ -601,7 +622,7 @@ enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_
 	m->to = &r->service->process->threads[SERVE_KEEPER];
 	m->guest = g;
 	m->by_handles = g;
-	serve__names_of(c->task, &m->names);
+	names_of(c->task, &m->names);
 	m->had_calls = m->names.link_calls;
 	m->span = c->span ? c->span : c->task->span;
 	m->by_ns = by_ns;

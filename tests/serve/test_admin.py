@@ -280,6 +280,24 @@ def who_asks_for_metrics_and_reads_nothing_holds_up_nobody():
             c.close()
 
 
+def requests_of_one_turn_take_few_instances():
+    """Four small ones, which are made equal to the image together; and one for each call that was interrupted meanwhile."""
+    own = 'tenant="default",app="hello",component="hello"'
+    with _Admin(HELLO) as s, contextlib.ExitStack() as held:
+        clients = [held.enter_context(Connection(s.at[0])) for _ in range(20)]
+
+        def turn():
+            s.process.send_signal(signal.SIGSTOP)
+            for c in clients:
+                c.ask("/")
+            s.process.send_signal(signal.SIGCONT)
+            check(all(c.answer().status == 200 for c in clients), "no answer")
+            return s.metrics()["tenon_instances_made_total"][own]
+
+        made = [turn() for _ in range(20)]
+        check(4 <= made[-1] <= 8, f"{made} instances")
+
+
 def what_a_burst_made_goes_and_a_steady_load_makes_none():
     own = 'tenant="default",app="misbehave",component="misbehave"'
     with _Admin(MISBEHAVE, "--idle", "2s") as s:

@@ -1,5 +1,5 @@
 """Nothing of one request is visible to the next, whatever became of the one before."""
-import os, random, time
+import os, random, signal, time
 from pathlib import Path
 
 from harness import HELLO, MISBEHAVE, Many, Server, Skip, check, unfinished
@@ -55,6 +55,23 @@ def nor_of_those_that_run_at_the_same_time():
                 c.close()
         bad = [r for r in Many([lambda k=k: client(k) for k in range(8)]).join(120) if r]
         check(not bad, f"{len(bad)} of 8 clients: {bad[:1]}")
+
+
+def nor_of_those_that_come_in_one_turn():
+    """Instances that calls of one turn were in are made equal to the image together."""
+    with Server(MISBEHAVE) as s:
+        clients = [s.connect() for _ in range(20)]
+        for first in range(12):
+            paths = [("/mark", "/check", "/table", "/check", "/handles", "/mark-trap")[(first + n) % 6] for n in range(len(clients))]
+            s.process.send_signal(signal.SIGSTOP)
+            for c, path in zip(clients, paths):
+                c.ask(path)
+            s.process.send_signal(signal.SIGCONT)
+            for c, path in zip(clients, paths):
+                a = c.answer()
+                check(a.status == (500 if path == "/mark-trap" else 200) and (path != "/check" or a.body == CLEAN), f"{path}: {a.status} {a.body[:60]!r} {a.error}")
+        for c in clients:
+            c.close()
 
 
 def memory_ends_where_the_image_ends_after_a_guest_that_grew():

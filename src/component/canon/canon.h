@@ -407,8 +407,10 @@ NODISCARD bool canon_slot_start(struct canon_instance *i, struct canon_task *t, 
 bool canon_slot_is_ready(const struct canon_instance *i);
 // Equal to the image again: host resources are dropped, nothing of the guest runs. No task is in it. false: the slot can't be trusted (it trapped): free it.
 NODISCARD bool canon_slot_reset(struct canon_instance *i);
-// In pieces, as vm_store_reset_some: nothing else may be done with it after MORE, but to shed and to free it. What the host has for it ends with the first.
+// In pieces, as vm_store_reset_some: nothing else may be done with it after MORE, but to shed and to free it. What the host has for it ends with the first,
+// or before. / Ends that; nothing else is done with it then. false: it can't be reset, and nothing happened.
 NODISCARD enum vm_reset canon_slot_reset_some(struct canon_instance *i, uint64_t pages);
+NODISCARD bool canon_slot_leave_host(struct canon_instance *i);
 // Code that was compiled behind the first answer takes the place of what it runs, as it does at a reset. false: somebody is in it, and nothing happened.
 NODISCARD bool canon_slot_relink(struct canon_instance *i);
 

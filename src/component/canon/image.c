@@ -311,12 +311,19 @@ bool canon_slot_relink(struct canon_instance *i)
 	return is_free;
 }
 
-enum vm_reset canon_slot_reset_some(struct canon_instance *i, uint64_t pages)
+bool canon_slot_leave_host(struct canon_instance *i)
 {
 	BUG_ON(!i->image || i->n_tasks);
 	if (i->dead || (i->async && i->async->n_threads))
-		return VM_RESET_FAILED;
+		return false;
 	canon__leave_host(i);
+	return true;
+}
+
+enum vm_reset canon_slot_reset_some(struct canon_instance *i, uint64_t pages)
+{
+	if (!canon_slot_leave_host(i))
+		return VM_RESET_FAILED;
 	enum vm_reset is = vm_store_reset_some(i->store, pages);
 	if (is != VM_RESET_DONE)
 		return is;

@@ -305,6 +305,9 @@ struct serve_shard {
 	struct loop_remote take_up;     // posted by who makes `offered` something
 	struct serve_slot *emptying;    // what they hold is let go in pieces
 	uint64_t n_emptying[2];         // how many, by `leaves`
+	struct serve_slot *spent;       // policy fresh: nobody is in them, and they are made equal to the image together
+	unsigned n_spent;
+	struct loop_job renewal;        // posted while there are some
 	struct loop_job refill;         // slots that are kept ready are made again
 	struct loop_timer refill_timer; // policy keep: when that may be
 	struct serve_stock stocks[2], *stable, *tried;  // tried NULL: there is one version
@@ -339,8 +342,7 @@ struct serve_shard {
 	struct relay_wait *seeking, **seeking_last;
 	unsigned taken;
 	bool calls_had_it;
-	bool open, closing;             // closing: no further request
-	bool comes;               // of a service that came while others served: it opens with its first choice
+	bool open, closing, comes;      // closing: no further request; comes: of a service that came while others served, it opens with its first choice
 };
 
 // Its services are limited together.

@@ -6,13 +6,14 @@
 //   concurrent  as reuse, --concurrency calls at once: another one takes a request only where none has room in which all tasks wait, and where a call could begin
 //
 // States, and who changes them: free with room (in free_slots) → serving (serve__slot_take) → free (serve__slot_give), or gone (closed, of a version that
-// was replaced, no memory for what it holds, idle), by way of `emptying` where it holds many objects or pages. A slot that serves many is both free and serving until
-// max_tasks are in it, but while it is started: then its first request is alone in it.
+// was replaced, no memory for what it holds, idle), by way of `emptying` where it holds many objects or pages, of policy fresh by way of `spent` where it is small.
+// A slot that serves many is both free and serving until max_tasks are in it, but while it is started: then its first request is alone in it.
 #include "serve_int.h"
 #include "sys/sys.h"
 
 enum { LARGE_SLOT_PAGES = 1024, BACK_OFF_STEPS = 8, LOOK_AT = 8 };
 enum { DROPPED_AT_ONCE = 1000, PAGES_AT_ONCE = 4096 };  // objects; pages, which take 1.5 ms
+enum { SPENT_MOST = 4, SPENT_PAGES = 16, SPENT_BYTES = 4 << 20 };  // together, at most; private pages, and bytes of memories, of each
 enum { EMPTYING_MOST = 4 };  // beyond that a call waits for one of them: a slot is filled again faster than emptied
 #define BACK_OFF (50 * MILLISECOND)  // after the first failure; doubled with each further one, to 12.8 s
 
@@ -73,6 +74,14 @@ static void rests(struct serve_slot *slot, struct serve_shard *s, uint64_t idle_
 		loop_timer_set(s->loop, &s->idle_timer, sat_add_u64(slot->since_ns, idle_ns));
 }
 
+// Equal to the image. The timer may have found nobody meanwhile.
+static void list_renewed(struct serve_slot *slot, struct serve_shard *s)
+{
+	unlist(slot);
+	list_free(slot);
+	rests(slot, s, slot->version->config->idle_fresh);
+}
+
 // Within what the process may have; but the first of a shard, which its start has found room for, comes back whatever else takes memory by now.
 static struct serve_slot *make(struct serve_shard *s, struct serve_stock *stock, bool starts, struct err *e)
 {
@@ -103,8 +112,7 @@ static struct serve_slot *make(struct serve_shard *s, struct serve_stock *stock,
 	serve__version_ref(v, VERSION_IN_SLOT);
 	serve__count(&s->slots, 1);
 	serve__count(&s->meters.made, 1);
-	list_free(slot);
-	rests(slot, s, v->config->idle_fresh);
+	list_renewed(slot, s);
 	watch_lag(slot, s);
 	return slot;
 }
@@ -208,12 +216,29 @@ static bool is_too_early(const struct serve_shard *s)
 	return s->service->on_one_shard && loop_now_ns(s->loop) < s->not_before_ns;
 }
 
+static void renew_spent(struct serve_shard *s);
+
+// Rather than that those are made equal to the image one by one, there is another.
+static bool may_spend_more(const struct serve_shard *s, const struct serve_stock *stock)
+{
+	uint64_t most = stock->version->config->max_instances;
+	return s->n_spent < SPENT_MOST && (!most || s->slots < most) && !serve__memory_is_short(s->service->process);
+}
+
 static struct serve_slot *find_or_make(struct serve_shard *s, struct serve_stock *stock, struct err *e)
 {
 	bool may_make = !s->service->on_one_shard || (s->slots == 0 && !is_too_early(s));
 	struct serve_slot *slot = find_idle(stock);
+	if (!slot && s->spent && !may_spend_more(s, stock)) {
+		renew_spent(s);
+		slot = find_idle(stock);
+	}
 	if (!slot && may_make && !is_behind(s))
 		slot = make(s, stock, false, e);
+	if (!slot && s->spent) {
+		renew_spent(s);
+		slot = find_idle(stock);
+	}
 	return slot ? slot : stock->free_slots;
 }
 
@@ -302,6 +327,7 @@ void serve__slots_refill(struct serve_shard *s)
 // Whole, as the memory is looked at right after, and guests are ended for what is still there.
 void serve__slots_trim(struct serve_shard *s)
 {
+	renew_spent(s);
 	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
 		for (struct serve_slot *slot = s->stocks[i].free_slots, *next; slot && s->slots > least(s); slot = next) {
 			next = slot->next;
@@ -381,8 +407,7 @@ static void on_emptying(struct loop_job *j)
 	if (slot->leaves)
 		serve__memory_give_back(s->thread);
 	if (is == VM_RESET_DONE) {
-		list_free(slot);
-		rests(slot, s, slot->version->config->idle_fresh);  // the timer may have found nobody meanwhile
+		list_renewed(slot, s);
 	} else {
 		discard(slot, s);
 	}
@@ -434,6 +459,7 @@ static void leave(struct serve_slot *slot, struct serve_shard *s)
 
 void serve__stock_discard(struct serve_stock *stock, struct serve_shard *s)
 {
+	renew_spent(s);
 	for (struct serve_slot *slot = stock->free_slots, *next; slot; slot = next) {
 		next = slot->next;
 		unlist(slot);
@@ -455,8 +481,56 @@ static bool renew(struct serve_slot *slot, struct serve_shard *s)
 	return is == VM_RESET_DONE;
 }
 
+// ---- spent: whether pages turned private is asked by a system call, which tells of all that ran since the one before. So those that calls of one turn of the
+// loop were in are made equal to the image together: behind the turn, or when there are enough. What the host has for them ends with their call. ---------------
+
+// Small ones: another one of those costs little memory, and little of the processor's cache.
+static bool spends(const struct serve_slot *slot)
+{
+	const struct vm_store *store = canon_instance_store(slot->canon);
+	struct vm_reset_stats stats = vm_store_reset_stats(store);
+	return stats.resets && stats.private_pages <= SPENT_PAGES && vm_store_shed_left(store) <= SPENT_BYTES && canon_slot_leave_host(slot->canon);
+}
+
+static void renew_spent(struct serve_shard *s)
+{
+	loop_job_cancel(&s->renewal);
+	s->n_spent = 0;
+	for (struct serve_slot *slot; (slot = s->spent) != NULL;) {
+		s->spent = slot->next;
+		if (renew(slot, s))
+			list_renewed(slot, s);
+	}
+}
+
+static void on_renewal(struct loop_job *j)
+{
+	renew_spent(CONTAINER_OF(j, struct serve_shard, renewal));
+}
+
+static void spend(struct serve_slot *slot, struct serve_shard *s)
+{
+	unlist(slot);
+	slot->next = s->spent;
+	s->spent = slot;
+	s->n_spent++;
+	s->renewal.fn = on_renewal;
+	loop_post(s->loop, &s->renewal);
+}
+
+static void give_fresh(struct serve_slot *slot, struct serve_shard *s)
+{
+	if (empties(slot, s))
+		return;
+	if (spends(slot))
+		spend(slot, s);
+	else if (renew(slot, s))
+		list_renewed(slot, s);
+}
+
 void serve__slots_emptied(struct serve_shard *s)
 {
+	BUG_ON(s->spent);
 	for (struct serve_slot *slot; (slot = s->emptying) != NULL;) {
 		leave_emptying(slot, s);
 		loop_job_cancel(&slot->emptying);
@@ -599,10 +673,9 @@ void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean
 		slot->used = true;
 		if (slot->tasks == 0 && !stays_used(slot, s))
 			return;
-	} else if (slot->tasks == 0 && (empties(slot, s) || !renew(slot, s))) {
-		return;
 	} else if (slot->tasks == 0) {
-		rests(slot, s, slot->version->config->idle_fresh);
+		give_fresh(slot, s);
+		return;
 	}
 	if (slot->tasks == 0)
 		unlist(slot);  // one that is empty stands before those that are busy: few are looked at

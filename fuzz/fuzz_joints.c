@@ -4,7 +4,7 @@
 #include "../tests/canon/async_state.h"
 #include "joints.h"
 
-enum { INSTANCES = 3, MOST = 60, MADE = 40, SLOT = 64, LETTERS = 64, STEPS = 3000 };
+enum { INSTANCES = 3, LEAVING = 3, MOST = 60, MADE = 40, SLOT = 64, LETTERS = 64, STEPS = 3000 };
 
 struct link {
 	struct canon_joint joint;
@@ -18,6 +18,7 @@ struct vm_shard *joints_shard;
 static const struct wit_type *types[KINDS];
 static const uint8_t *at, *end_of_input;
 static struct home homes[INSTANCES];
+static struct canon_instance *leaving[LEAVING];  // nobody's any more, which end in pieces
 static struct end *ends[MOST];
 static uint32_t n_ends, n_links, n_pipes;
 static uint64_t slots_used;
@@ -317,6 +318,32 @@ static const struct {
 	[OWNS] = {OWNS_NEW, OWNS_READ, OWNS_WRITE, OWNS_CANCEL_READ, OWNS_CANCEL_WRITE, OWNS_DROP_READABLE, OWNS_DROP_WRITABLE, KEEP_OWNS, HAND_OWNS},
 };
 
+// The next piece of one; or all the rest at once, as where others may not wait.
+static void leave_some(uint8_t how)
+{
+	struct canon_instance **i = &leaving[how % LEAVING];
+	if (!*i || (canon_instance_empty_some(*i, how / LEAVING % 8) && how / LEAVING / 8 < 10))
+		return;
+	canon_instance_free(*i);
+	*i = NULL;
+}
+
+static void leave_all(void)
+{
+	for (uint8_t k = 0; k < LEAVING; k++)
+		leave_some(UINT8_MAX - k);
+}
+
+static void end_instance(struct canon_instance *i)
+{
+	uint8_t how = joints_take();
+	struct canon_instance **place = &leaving[how % LEAVING];
+	if (how < 64 || *place)
+		canon_instance_free(i);
+	else
+		*place = i;
+}
+
 static void free_home(struct home *p)
 {
 	for (uint32_t k = 0; k < n_ends;)
@@ -325,7 +352,7 @@ static void free_home(struct home *p)
 		else
 			k++;
 	things_forget(p);
-	canon_instance_free(p->i);
+	end_instance(p->i);
 	p->i = NULL;
 	p->is_doomed = false;
 }
@@ -725,6 +752,8 @@ static void host_step(struct end *e)
 
 static void step(uint8_t what)
 {
+	if (leaving[0] || leaving[1] || leaving[2])
+		leave_some(joints_take());
 	struct home *p = &homes[joints_take() % INSTANCES];
 	struct end *e = n_ends ? ends[joints_take() % n_ends] : NULL;
 	if (!p->i)
@@ -809,6 +838,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned p = 0; p < INSTANCES; p++)
 		if (homes[p].i)
 			free_home(&homes[p]);
+	leave_all();
 	BUG_ON(n_ends || n_links || n_pipes || to_run || !things_are_gone());
 	return 0;
 }

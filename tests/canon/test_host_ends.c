@@ -9,7 +9,7 @@ static struct vm_shard *shard;
 static const struct wit_type *stream_type, *future_type;
 
 // The host's two ends of streams and two of futures: given and taken.
-static struct canon_end given, taken, promised, heard;
+static struct canon_end given, taken, promised, heard, *gives = &given;
 static uint32_t changes, gones;
 static char text[64];  // of the future that was heard
 static bool refuses;
@@ -47,7 +47,7 @@ static const struct canon_end_ops ops = {changed, value, gone};
 
 static enum trap give(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args UNUSED, void *ret)
 {
-	return canon_end_new(i, stream_type, &ops, &given, ret) ? TRAP_NONE : TRAP_HOST;
+	return canon_end_new(i, stream_type, &ops, gives, ret) ? TRAP_NONE : TRAP_HOST;
 }
 
 static enum trap take(struct canon_task *t UNUSED, struct canon_instance *i, void *data UNUSED, const void *args, void *ret UNUSED)
@@ -359,6 +359,53 @@ static void nobody_reads_from_a_slot_whose_pages_are_given_back(void **state UNU
 	canon_image_free(m);
 }
 
+// N streams that the host writes and the guest waits for in a set, and as many that nobody has, or that are on their way.
+enum { N = 40 };
+static uint32_t guest_of_many(struct canon_instance *i, struct canon_end ends[N])
+{
+	uint32_t set = (uint32_t)call(i, SET_NEW, 0, 0, 0), number = 0;
+	for (uint32_t k = 0; k < N; k++) {
+		gives = &ends[k];
+		uint32_t r = (uint32_t)call(i, GIVE, 0, 0, 0);
+		assert_int_equal((uint32_t)call(i, STREAM_READ, r, 64, 8), BLOCKED);
+		call(i, JOIN, r, set, 0);
+		call(i, FUTURE_NEW, 0, 0, 0);
+		assert_true(canon_end_new(i, stream_type, &ops, &taken, &number));
+		canon_end_drop(&taken);
+	}
+	gives = &given;
+	return number;
+}
+
+static void between_the_pieces_of_an_end_the_host_goes_on(void **state UNUSED)
+{
+	for (uint32_t most = 1; most < 2000; most *= 3) {
+		struct canon_instance *i = instance();
+		struct canon_end ends[N];
+		uint32_t number = guest_of_many(i, ends), pieces = 1, drops = 0;
+		uint64_t all = canon_instance_things(i), left = all;
+		assert_int_equal(all, 1 + 2 * N + 3 * N + N);
+		for (; canon_instance_empty_some(i, most); pieces++) {
+			struct canon_end *e = &ends[pieces * 7 % N];
+			uint8_t *room;
+			size_t len;
+			if (e->shared && canon_end_room(e, &room, &len) && pieces & 1)
+				canon_end_move(e, 1);  // an event for the set
+			drops += e->shared != NULL;
+			canon_end_drop(e);
+			canon_end_drop_number(i, pieces == 5 ? number : 0);  // that of one which nobody has
+			assert_in_range(left - canon_instance_things(i), 0, most + (pieces == 5));
+			left = canon_instance_things(i);
+		}
+		assert_int_equal(canon_instance_things(i), 0);
+		assert_int_equal(gones + drops, N);
+		assert_true(pieces >= all / most);
+		canon_end_drop_number(i, number);
+		canon_instance_free(i);
+		assert_int_equal(gones + drops, N);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,6 +421,7 @@ int main(void)
 		cmocka_unit_test(with_its_instance_an_end_may_take_the_one_that_it_met_along),
 		cmocka_unit_test(nobody_writes_into_a_slot_between_the_pieces_of_its_reset),
 		cmocka_unit_test(nobody_reads_from_a_slot_whose_pages_are_given_back),
+		cmocka_unit_test(between_the_pieces_of_an_end_the_host_goes_on),
 		cmocka_unit_test(a_million_bytes_leave_nothing_behind),
 	};
 	struct err e = {0};

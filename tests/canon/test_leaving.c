@@ -9,11 +9,21 @@ enum { STARTED = 1, RETURNED = 2, CANCELLED = 4 };
 static struct subject subject, caller;
 static struct vm_shard *shard;
 
-enum how { LEAVES, STAYS, IS_DONE };
+enum how { LEAVES, STAYS, IS_DONE, PARKS };
 static enum how how;
 static struct canon_task *left, *waits;
 static bool is_of_root;  // the last that was called
 static unsigned calls, overs, wakes;
+
+// An object of the host's, which it is about while it is parked.
+static const struct wit_resource object_type;
+static bool object_is_there;
+
+static void drop_object(struct canon_instance *i UNUSED, void *object)
+{
+	*(bool *)object = false;
+}
+static const struct canon_resource_ops object_ops = {.type = &object_type, .name = "object", .drop = drop_object};
 
 static void over(void *data)
 {
@@ -31,8 +41,14 @@ static enum trap nap(struct canon_task *t, struct canon_instance *i UNUSED, void
 		left = canon_task_leave(t, over, &overs);
 		return left ? TRAP_NONE : TRAP_HOST;
 	}
-	if (how == STAYS && canon_task_may_leave(t))
+	if ((how == STAYS || how == PARKS) && canon_task_may_leave(t))
 		return canon_task_stay(t);
+	if (how == PARKS) {
+		assert_int_equal(vm_fiber_park(shard), VM_KILLED);
+		assert_true(object_is_there);
+		overs++;
+		return TRAP_KILLED;
+	}
 	return TRAP_NONE;
 }
 
@@ -112,6 +128,32 @@ static void one_that_left_ends_with_its_instance(void **state UNUSED)
 	assert_int_equal(overs, 1);
 }
 
+// Host code that ends then finds what it is about.
+static void those_that_are_parked_end_before_the_hosts_objects(void **state UNUSED)
+{
+	enum { N = 20 };
+	struct canon_instance *i = make(&subject, &host, NULL);
+	uint32_t rep;
+	how = PARKS;
+	assert_true(canon_host_resource_new(i, &object_ops, NULL, &object_is_there, &rep));
+	object_is_there = true;
+	for (unsigned k = 0; k < N; k++)
+		assert_int_equal(call(i, NAP, 77, 0) & 15, STARTED);
+	assert_int_equal(i->async->n_threads, N);
+	for (unsigned k = 0; k < N; k++) {
+		assert_true(object_is_there);
+		assert_int_equal(overs, k);
+		assert_true(canon_instance_empty_some(i, 1));
+	}
+	assert_int_equal(overs, N);
+	assert_true(canon_instance_is_dead(i));
+	assert_true(object_is_there);
+	while (canon_instance_empty_some(i, 1)) {
+	}
+	assert_false(object_is_there);
+	canon_instance_free(i);
+}
+
 static void one_that_stays_is_called_again_on_a_stack_of_its_own(void **state UNUSED)
 {
 	struct canon_instance *i = make(&subject, &host, NULL);
@@ -189,6 +231,7 @@ int main(void)
 		cmocka_unit_test(one_that_left_is_cancelled),
 		cmocka_unit_test(one_that_was_woken_is_cancelled),
 		cmocka_unit_test(one_that_left_ends_with_its_instance),
+		cmocka_unit_test(those_that_are_parked_end_before_the_hosts_objects),
 		cmocka_unit_test(one_that_stays_is_called_again_on_a_stack_of_its_own),
 		cmocka_unit_test(who_waits_without_a_stack_goes_on_where_memory_is_used_up),
 	};

@@ -16,12 +16,17 @@ class Folder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def clock_library(folder):
-    """What moves the clocks of a process that has it in LD_PRELOAD (tests/preload/clock.c)."""
-    library = Path(folder) / "clock.so"
+def preload_library(folder, name):
+    """tests/preload/NAME.c, for LD_PRELOAD."""
+    library = Path(folder) / f"{name}.so"
     compiler = os.environ.get("CC", "clang-19").split()[-1]
-    subprocess.run([compiler, "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-shared", "-fPIC", "-o", library, Path(__file__).resolve().parents[1] / "preload/clock.c"], check=True)
+    subprocess.run([compiler, "-std=gnu17", "-D_GNU_SOURCE", "-O2", "-shared", "-fPIC", "-o", library, Path(__file__).resolve().parents[1] / f"preload/{name}.c"], check=True)
     return library
+
+
+def clock_library(folder):
+    """What moves the clocks of a process that has it in LD_PRELOAD."""
+    return preload_library(folder, "clock")
 
 
 class Clients:

@@ -349,6 +349,53 @@ static void what_nobody_waits_on_any_more_can_be_dropped(void **state)
 	scripted_close();
 }
 
+// Those of a thousand instances that are given back in one turn hold up who else is on the thread; those of a version that left go the same way.
+static void many_that_are_idle_go_a_few_at_a_time(void **state)
+{
+	enum { N = 100, FEW = 16, IDLE_MS = 1000 };
+	struct err e;
+	scripted_prepare(1, 1);
+	config.service.idle_fresh = IDLE_MS * MILLISECOND;
+	assert_true(scripted_is_open = open_process(&e));
+	for (unsigned i = 0; i < N; i++)
+		SEND_AND_WAIT(i, WAITS | STATUS(200));
+	assert_int_equal(the_shard()->slots, N);
+	for (unsigned i = 0; i < N; i++)
+		seam_wake(&scripts[i].park);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(status_of(&scripts[i]), 200);
+	usleep(IDLE_MS * 1000);  // all are
+	uint64_t left = the_shard()->slots;
+	for (unsigned turns = 0; turns < 20000 && left > 1; turns++) {
+		go_round(1);
+		assert_in_range(left - the_shard()->slots, 0, FEW);
+		left = the_shard()->slots;
+	}
+	assert_in_range(left, 0, 1);
+	scripted_close();
+}
+
+// Who comes while they do is served, and the shard may end before the last is gone.
+static void what_leaves_goes_with_its_shard(void **state)
+{
+	enum { N = 50 };
+	scripted_open(1);
+	for (unsigned i = 0; i < N; i++)
+		SEND_AND_WAIT(i, WAITS | STATUS(200));
+	for (unsigned i = 0; i < N; i++)
+		seam_wake(&scripts[i].park);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(status_of(&scripts[i]), 200);
+	GO_ON_UNTIL(the_shard()->calls == 0);
+	serve__stock_discard(the_shard()->stable, the_shard());
+	assert_in_range(the_shard()->slots, N / 2, N - 1);
+	assert_int_equal(the_shard()->n_emptying[true], the_shard()->slots);
+	struct script *s = SEND_AND_WAIT(0, WAITS | STATUS(201));  // nobody waits for them
+	seam_wake(&s->park);
+	assert_int_equal(status_of(s), 201);
+	scripted_close();
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, before_each, after_each)
 
 int main(void)
@@ -368,6 +415,8 @@ int main(void)
 		TEST(lines_of_two_that_print_at_once_do_not_mix),
 		TEST(what_one_waits_on_can_not_be_dropped_by_another),
 		TEST(what_nobody_waits_on_any_more_can_be_dropped),
+		TEST(many_that_are_idle_go_a_few_at_a_time),
+		TEST(what_leaves_goes_with_its_shard),
 	};
 	seam_provider_init(&scripted_provider, &scripted_provider_ops);
 	write_component();

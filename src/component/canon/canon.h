@@ -131,7 +131,12 @@ NODISCARD bool canon_instance_initialize(struct canon_instance *i, uint32_t from
 uint32_t canon_component_steps(const struct canon_component *cc);
 // Drops host resources (children first), runs nothing of the guest.
 void canon_instance_free(struct canon_instance *i);
-// Of an instance that will be freed, whose host resources are dropped: gives back the pages in `bytes` (not 0; whole pages) of its
+// What a guest may have by the 100,000, and is let go one by one: host resources, threads, calls, streams, futures, waitable sets.
+uint64_t canon_instance_things(const struct canon_instance *i);
+// Of an instance that will be reset or freed: lets go of so many of them, threads first; others of the thread may run between such pieces. Nothing of it may
+// be called or asked for after the first. true: there are more.
+NODISCARD bool canon_instance_empty_some(struct canon_instance *i, uint32_t most);
+// Of an instance that will be freed, whose things are let go: gives back the pages in `bytes` (not 0; whole pages) of its
 // tables of handles and host resources, then of its memories, so that freeing it is not one long piece. true: there are more. It is good for nothing else from
 // the first call on.
 NODISCARD bool canon_instance_shed_some(struct canon_instance *i, uint64_t bytes);
@@ -242,9 +247,7 @@ void canon_host_resource_drop(struct canon_instance *i, uint32_t rep);
 enum canon_move canon_host_resource_move(struct canon_instance *i, uint32_t rep, struct canon_instance *to, void *owner, struct canon_carrier *by,
 	uint32_t *ret);
 const char *canon_handles_full(const struct canon_instance *i);
-uint32_t canon_host_resource_count(const struct canon_instance *i);
-// Drops at most so many, the youngest first: children before what they came from. Returns how many are left.
-uint32_t canon_host_resources_drop(struct canon_instance *i, uint32_t most);
+uint32_t canon_host_resource_count(const struct canon_instance *i);  // for tests
 
 // ---- streams and futures, the host's end ------------------------------------------------------------------------------------------
 // A stream of bytes, or a future, whose other end a guest has. Nothing is kept in between: bytes go straight from and to the buffer that the guest's end waits

@@ -124,6 +124,7 @@ struct canon__async_component {
 struct canon__async {
 	struct canon__async_component *components;
 	struct canon__object *threads, *tasks, *calls, *sets, *ends, *shareds;
+	struct canon__object *inlines, *parted;  // while it ends: threads without a stack of their own; what the host has no end of any more
 	uint32_t n_threads, n_objects, n_host_ends;
 	uint32_t n_awaited;           // ends of guests that wait with a buffer for the host (canon__is_awaited)
 	struct canon_task nobody;     // root of threads whose root has returned
@@ -143,7 +144,25 @@ static inline struct canon__async *canon__async_get(struct canon_instance *i)
 // A zeroed object of the instance whose first member is a struct canon__object. NULL: the limit of handles or memory is met (canon__handles_full).
 void *canon__object_new(struct canon_instance *i, size_t size, struct canon__object **list);
 void canon__object_free(struct canon_instance *i, struct canon__object *o);
-void canon__objects_release(struct canon_instance *i);
+static inline void canon__object_list(struct canon__object *o, struct canon__object **list)
+{
+	o->next = *list;
+	o->prev = list;
+	if (o->next)
+		o->next->prev = &o->next;
+	*list = o;
+}
+static inline void canon__object_unlist(struct canon__object *o)
+{
+	*o->prev = o->next;
+	if (o->next)
+		o->next->prev = o->prev;
+}
+static inline void canon__object_move(struct canon__object *o, struct canon__object **to)
+{
+	canon__object_unlist(o);
+	canon__object_list(o, to);
+}
 
 struct canon__thread *canon__thread_new(struct canon_instance *i, struct canon__async_task *of, uint32_t component,
 	enum trap (*main)(struct canon_instance *i, struct canon__thread *th));
@@ -177,8 +196,10 @@ struct canon__thread *canon__thread_find(struct canon_instance *i, uint32_t comp
 enum trap canon__run_threads(struct canon_instance *i, struct canon_task *root, const struct canon__call *call);
 // The root returns: its threads are nobody's.
 void canon__threads_leave(struct canon_instance *i, struct canon_task *root);
-// The instance is dead: the root's threads end; NULL: all.
+// The instance is dead: the root's threads end.
 void canon__threads_kill(struct canon_instance *i, const struct canon_task *root);
+// All of it that are there, the next of them: *most is counted down, for one with a stack by more. true: there are none left.
+bool canon__threads_kill_some(struct canon_instance *i, uint32_t *most);
 
 // ---- tasks (async_task.c) ----
 enum canon__task_state { TASK_INITIAL, TASK_STARTED, TASK_PENDING_CANCEL, TASK_CANCEL_DELIVERED, TASK_RESOLVED };

@@ -169,7 +169,8 @@ struct canon__host_table {
 	struct canon__host_entry *array;
 	uint32_t len, cap, free, count;
 };
-// Drops all of them, the youngest first: children before what they came from.
+// Drops so many, the youngest first: children before what they came from; all.
+void canon__host_table_drop(struct canon_instance *i, uint32_t most);
 void canon__host_table_clear(struct canon_instance *i);
 void canon__host_table_release(struct canon_instance *i);
 // Makes i's (empty) table equal to the template's, each object anew. false: one could not be made.
@@ -352,8 +353,11 @@ bool canon__end(struct canon_instance *i, struct canon_task *task, enum trap t);
 // ---- async (canon_async.h) ----
 // Backpressure has ended.
 void canon__gate_open(struct canon_instance *i, uint32_t component);
-// Frees all of it; what runs ends.
+// Frees all of it; what runs ends. In pieces, of *most of what is in it, which is counted down: nothing of it may be asked for after the first. true: that was all.
 void canon__async_release(struct canon_instance *i);
+bool canon__async_release_some(struct canon_instance *i, uint32_t *most);
+// How many are in it.
+uint32_t canon__async_count(const struct canon_instance *i);
 // Of one that is made equal to its image, or freed: its ends and objects of the host's end, once.
 void canon__leave_host(struct canon_instance *i);
 // The outermost call of a task returns to the host.

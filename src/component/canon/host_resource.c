@@ -134,18 +134,17 @@ uint32_t canon_host_resource_count(const struct canon_instance *i)
 	return i->host_table.count;
 }
 
-uint32_t canon_host_resources_drop(struct canon_instance *i, uint32_t most)
+void canon__host_table_drop(struct canon_instance *i, uint32_t most)
 {
 	struct canon__host_table *t = &i->host_table;
 	for (uint32_t n = 0; t->count && n < most; n++)
 		canon_host_resource_drop(i, t->array[0].prev);
-	return t->count;
 }
 
 void canon__host_table_clear(struct canon_instance *i)
 {
 	struct canon__host_table *t = &i->host_table;
-	canon_host_resources_drop(i, UINT32_MAX);
+	canon__host_table_drop(i, UINT32_MAX);
 	// The order of reuse is that of a fresh table.
 	t->free = 0;
 	if (t->len)

@@ -366,6 +366,19 @@ void canon__leave_host(struct canon_instance *i)
 		i->host->reset(i, false);
 }
 
+uint64_t canon_instance_things(const struct canon_instance *i)
+{
+	return (uint64_t)i->host_table.count + canon__async_count(i);
+}
+
+// In the order of canon__leave_host: what a thread was about in the host still names the host's objects.
+bool canon_instance_empty_some(struct canon_instance *i, uint32_t most)
+{
+	if (canon__async_release_some(i, &most))
+		canon__host_table_drop(i, most);
+	return canon_instance_things(i);
+}
+
 // ---- shed before it is freed: a guest may have had handles by the million ----
 
 // Whole pages of the k-th table: its handles' by component, then those of representations and of host resources. false: there are no more tables.

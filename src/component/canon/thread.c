@@ -14,6 +14,7 @@
 enum { LOOK_AT_TIME = 16, LONG_TURN_NS = 1000000 };
 // What a fiber is to the instance's account; its stack is as much when it waits, unless the guest nests deeply. Who waits without one has given it back.
 enum { STACK_CHARGE = 32 << 10 };
+enum { STACK_ITEMS = 16 };  // what it is to who ends many
 
 // ---- queues ----
 
@@ -217,11 +218,7 @@ struct canon__thread *canon__thread_new(struct canon_instance *i, struct canon__
 	struct canon__thread *th = pool_zalloc(&i->head.pool, sizeof *th);
 	if (!th)
 		return NULL;
-	th->object.next = a->threads;
-	th->object.prev = &a->threads;
-	if (th->object.next)
-		th->object.next->prev = &th->object.next;
-	a->threads = &th->object;
+	canon__object_list(&th->object, &a->threads);
 	a->n_threads++;
 	i->dirty = true;
 	th->of = of;
@@ -261,9 +258,7 @@ static void thread_free(struct canon_instance *i, struct canon__thread *th)
 	th->root->n_threads--;
 	arena_release(&th->task.arena);
 	give_stack_back(i, th);
-	*th->object.prev = th->object.next;
-	if (th->object.next)
-		th->object.next->prev = th->object.prev;
+	canon__object_unlist(&th->object);
 	a->n_threads--;
 	pool_free(th);
 }
@@ -848,9 +843,26 @@ void canon__threads_kill(struct canon_instance *i, const struct canon_task *root
 		for (struct canon__object *o = i->async->threads, *next; o; o = next) {
 			struct canon__thread *th = CONTAINER_OF(o, struct canon__thread, object);
 			next = o->next;
-			if (th->is_inline == inlines && (!root || th->root == root))
+			if (th->is_inline == inlines && th->root == root)
 				kill_thread(i, th, &nobody_reads);
 		}
+}
+
+// Likewise: those that have none wait in a list of their own.
+bool canon__threads_kill_some(struct canon_instance *i, uint32_t *most)
+{
+	struct canon__async *a = i->async;
+	struct canon_trap nobody_reads;
+	canon_trap_clear(&nobody_reads);
+	for (struct canon__object *o; *most && (o = a->threads ? a->threads : a->inlines) != NULL;) {
+		struct canon__thread *th = CONTAINER_OF(o, struct canon__thread, object);
+		*most -= min_u64(*most, th->fiber ? STACK_ITEMS : 1);
+		if (th->is_inline && o == a->threads)
+			canon__object_move(o, &a->inlines);
+		else
+			kill_thread(i, th, &nobody_reads);
+	}
+	return !a->threads && !a->inlines;
 }
 
 void canon__async_leave(struct canon_instance *i, struct canon_task *root)
@@ -859,17 +871,4 @@ void canon__async_leave(struct canon_instance *i, struct canon_task *root)
 		canon__threads_kill(i, root);
 	else
 		canon__threads_leave(i, root);
-}
-
-void canon__async_release(struct canon_instance *i)
-{
-	struct canon__async *a = i->async;
-	if (!a)
-		return;
-	if (a->threads) {
-		i->dead = true;
-		vm_store_poison(i->store);
-		canon__threads_kill(i, NULL);
-	}
-	canon__objects_release(i);
 }

@@ -304,7 +304,9 @@ struct serve_shard {
 	struct serve_choice *offered;   // any thread: to be taken up between two requests; NULL: none
 	struct loop_remote take_up;     // posted by who makes `offered` something
 	struct serve_slot *emptying;    // what they hold is let go in pieces
-	uint64_t n_emptying[2];         // how many, by `leaves`
+	struct serve_slot *leaving;     // that nobody calls any more, a few of which go at a time
+	uint64_t n_emptying[2];         // how many of both, by `leaves`
+	struct loop_job freeing;        // of those that leave
 	struct serve_slot *spent;       // policy fresh: nobody is in them, and they are made equal to the image together
 	unsigned n_spent;
 	struct loop_job renewal;        // posted while there are some

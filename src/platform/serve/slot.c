@@ -12,19 +12,24 @@
 #include "sys/sys.h"
 
 enum { LARGE_SLOT_PAGES = 1024, BACK_OFF_STEPS = 8, LOOK_AT = 8 };
-enum { DROPPED_AT_ONCE = 1000, PAGES_AT_ONCE = 4096 };  // objects; pages, which take 1.5 ms
+enum { DROPPED_AT_ONCE = 1000, PAGES_AT_ONCE = 4096 };  // things; pages, which take 1.5 ms
+enum { FREED_AT_ONCE = 8 };  // slots that hold little, each of which takes 8 to 100 µs
 enum { SPENT_MOST = 4, SPENT_PAGES = 16, SPENT_BYTES = 4 << 20 };  // together, at most; private pages, and bytes of memories, of each
 enum { EMPTYING_MOST = 4 };  // beyond that a call waits for one of them: a slot is filled again faster than emptied
 #define BACK_OFF (50 * MILLISECOND)  // after the first failure; doubled with each further one, to 12.8 s
 
-static void list_free(struct serve_slot *slot)
+static void list(struct serve_slot *slot, struct serve_slot **first)
 {
-	struct serve_stock *stock = slot->stock;
-	slot->next = stock->free_slots;
-	slot->prev = &stock->free_slots;
+	slot->next = *first;
+	slot->prev = first;
 	if (slot->next)
 		slot->next->prev = &slot->next;
-	stock->free_slots = slot;
+	*first = slot;
+}
+
+static void list_free(struct serve_slot *slot)
+{
+	list(slot, &slot->stock->free_slots);
 }
 
 // Its version was replaced.
@@ -313,7 +318,7 @@ static void on_refill(struct loop_job *j)
 		return;
 	}
 	if (s->open && !s->closing && s->stable && s->slots < least(s) && make(s, s->stable, false, &e) && s->slots < least(s))
-		loop_post(s->loop, j);
+		loop_post_slow(s->loop, j);
 }
 
 // Those that were lost, or that a new version lacks, are made again in time, one a turn.
@@ -321,13 +326,14 @@ void serve__slots_refill(struct serve_shard *s)
 {
 	s->refill.fn = on_refill;
 	if (s->open && !s->closing && s->stable && s->stable->version->config->min_instances && s->slots < least(s) && !loop_job_is_queued(&s->refill))
-		loop_post(s->loop, &s->refill);
+		loop_post_slow(s->loop, &s->refill);
 }
 
 // Whole, as the memory is looked at right after, and guests are ended for what is still there.
 void serve__slots_trim(struct serve_shard *s)
 {
 	renew_spent(s);
+	serve__slots_emptied(s);
 	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
 		for (struct serve_slot *slot = s->stocks[i].free_slots, *next; slot && s->slots > least(s); slot = next) {
 			next = slot->next;
@@ -348,20 +354,17 @@ static bool holds_too_much(const struct serve_slot *slot, const struct serve_pro
 
 static void leave_emptying(struct serve_slot *slot, struct serve_shard *s)
 {
-	struct serve_slot **at = &s->emptying;
-	while (*at != slot)
-		at = &(*at)->next;
-	*at = slot->next;
+	unlist(slot);
 	s->n_emptying[slot->leaves]--;
 }
 
 // As many as go in about a millisecond. false: there were none.
 static bool drop_objects(struct serve_slot *slot)
 {
-	if (!canon_host_resource_count(slot->canon))
+	if (!canon_instance_things(slot->canon))
 		return false;
 	uint64_t until = sys_now_ns() + MILLISECOND;
-	while (canon_host_resources_drop(slot->canon, DROPPED_AT_ONCE) && sys_now_ns() < until) {
+	while (canon_instance_empty_some(slot->canon, DROPPED_AT_ONCE) && sys_now_ns() < until) {
 	}
 	sys_heap_join();
 	return true;
@@ -392,6 +395,13 @@ static bool has_to_hurry(const struct serve_shard *s)
 	return serve__memory_is_short(s->service->process);
 }
 
+// More than goes at once. Pages count where others may go on meanwhile.
+static bool holds_much(const struct serve_slot *slot, const struct serve_shard *s)
+{
+	return canon_instance_things(slot->canon) > DROPPED_AT_ONCE ||
+		(canon_instance_shed_left(slot->canon) > (uint64_t)PAGES_AT_ONCE * SYS_PAGE && !has_to_hurry(s));
+}
+
 static void on_emptying(struct loop_job *j)
 {
 	struct serve_slot *slot = CONTAINER_OF(j, struct serve_slot, emptying);
@@ -399,13 +409,12 @@ static void on_emptying(struct loop_job *j)
 	bool hurries = has_to_hurry(s), stays = !slot->closed && !is_old(slot) && !hurries;
 	enum vm_reset is = drop_objects(slot) ? VM_RESET_MORE : stays ? renew_some(slot, s)
 																  : VM_RESET_FAILED;
-	if (is == VM_RESET_MORE || (is == VM_RESET_FAILED && !hurries && sheds(slot))) {
+	if (is == VM_RESET_MORE || (is == VM_RESET_FAILED && holds_much(slot, s) && sheds(slot))) {
 		loop_post_slow(s->loop, j);
 		return;
 	}
 	leave_emptying(slot, s);
-	if (slot->leaves)
-		serve__memory_give_back(s->thread);
+	serve__memory_give_back(s->thread);
 	if (is == VM_RESET_DONE) {
 		list_renewed(slot, s);
 	} else {
@@ -417,24 +426,16 @@ static void on_emptying(struct loop_job *j)
 static void empty_later(struct serve_slot *slot, struct serve_shard *s)
 {
 	unlist(slot);
-	slot->next = s->emptying;
-	s->emptying = slot;
+	list(slot, &s->emptying);
 	s->n_emptying[slot->leaves]++;
 	slot->emptying.fn = on_emptying;
 	loop_post_slow(s->loop, &slot->emptying);
 }
 
-// More than goes at once. Pages count where others may go on meanwhile.
-static bool holds_much(const struct serve_slot *slot, const struct serve_shard *s)
-{
-	return canon_host_resource_count(slot->canon) > DROPPED_AT_ONCE ||
-		(canon_instance_shed_left(slot->canon) > (uint64_t)PAGES_AT_ONCE * SYS_PAGE && !has_to_hurry(s));
-}
-
 // Instead of `renew`, which comes then.
 static bool empties(struct serve_slot *slot, struct serve_shard *s)
 {
-	if (canon_host_resource_count(slot->canon) <= DROPPED_AT_ONCE)
+	if (canon_instance_things(slot->canon) <= DROPPED_AT_ONCE)
 		return false;
 	empty_later(slot, s);
 	return true;
@@ -450,11 +451,38 @@ static void go(struct serve_slot *slot, struct serve_shard *s)
 		discard(slot, s);
 }
 
-// Nobody calls it any more.
+// Nobody calls it any more: free_leaving.
 static void leave(struct serve_slot *slot, struct serve_shard *s)
 {
-	slot->leaves = true;
-	go(slot, s);
+	unlist(slot);
+	slot->leaves = slot->closed = true;
+	list(slot, &s->leaving);
+	s->n_emptying[true]++;
+}
+
+static void on_freeing(struct loop_job *j);
+
+// A few of those that left, the others in turns that are theirs together: a thousand of their own would come before the next of who computes.
+static void free_leaving(struct serve_shard *s)
+{
+	uint64_t most = has_to_hurry(s) ? UINT64_MAX : FREED_AT_ONCE;
+	struct serve_slot *slot;
+	for (uint64_t n = 0; n < most && (slot = s->leaving) != NULL; n++) {
+		leave_emptying(slot, s);
+		go(slot, s);
+	}
+	s->freeing.fn = on_freeing;
+	if (s->leaving)
+		loop_post_slow(s->loop, &s->freeing);
+	serve__memory_give_back(s->thread);
+}
+
+static void on_freeing(struct loop_job *j)
+{
+	struct serve_shard *s = CONTAINER_OF(j, struct serve_shard, freeing);
+	free_leaving(s);
+	sys_heap_join();
+	serve__queue_wake(s);
 }
 
 void serve__stock_discard(struct serve_stock *stock, struct serve_shard *s)
@@ -466,6 +494,7 @@ void serve__stock_discard(struct serve_stock *stock, struct serve_shard *s)
 		if (slot->tasks == 0)
 			leave(slot, s);
 	}
+	free_leaving(s);
 }
 
 // Equal to the image again. false: not yet, or it goes.
@@ -531,7 +560,8 @@ static void give_fresh(struct serve_slot *slot, struct serve_shard *s)
 void serve__slots_emptied(struct serve_shard *s)
 {
 	BUG_ON(s->spent);
-	for (struct serve_slot *slot; (slot = s->emptying) != NULL;) {
+	loop_job_cancel(&s->freeing);
+	for (struct serve_slot *slot; (slot = s->emptying ? s->emptying : s->leaving) != NULL;) {
 		leave_emptying(slot, s);
 		loop_job_cancel(&slot->emptying);
 		discard(slot, s);
@@ -610,7 +640,7 @@ static uint64_t stay(const struct serve_shard *s)
 static void on_idle(struct loop_timer *t)
 {
 	struct serve_shard *s = CONTAINER_OF(t, struct serve_shard, idle_timer);
-	uint64_t now = loop_now_ns(s->loop), next = UINT64_MAX, keep = stay(s), had = s->slots;
+	uint64_t now = loop_now_ns(s->loop), next = UINT64_MAX, keep = stay(s);
 	for (unsigned i = 0; i < ARRAY_LEN(s->stocks); i++)
 		for (struct serve_slot *slot = s->stocks[i].free_slots, *after; slot; slot = after) {
 			uint64_t at = goes_at(slot);
@@ -620,8 +650,8 @@ static void on_idle(struct loop_timer *t)
 			else if (at > now)
 				next = min_u64(next, at);
 		}
-	if (s->slots < had)
-		serve__memory_give_back(s->thread);
+	if (s->leaving)
+		free_leaving(s);
 	loop_timer_set(s->loop, t, next);
 }
 

@@ -242,7 +242,7 @@ static void tables_are_shed_in_pieces(void **s)
 		assert_true(canon_host_resource_new(&f->inst, &silent, NULL, f, &rep));
 		assert_true(canon__lower_own(&f->cx, rep, &own1, &handle));
 	}
-	while (canon_host_resources_drop(&f->inst, 1000)) {
+	while (canon_instance_empty_some(&f->inst, 1000)) {
 	}
 	const struct canon__table *t = &f->components[0].handles;
 	const struct canon__host_table *objects = &f->inst.host_table;

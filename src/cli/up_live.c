@@ -44,6 +44,7 @@ struct change {
 	struct up_link **links;  // that come, by plan.open
 	struct leaving *leave;
 	uint32_t n_pieces, n_links, waiting;
+	unsigned percent;  // of requests, for versions that come
 	bool has_routes, has_place, looked;  // looked: at where it is asked
 	struct up_place place;
 	struct serve_addresses *addresses;
@@ -274,6 +275,8 @@ static bool prepare_piece(struct change *g, const struct ctl_turn *t, const char
 	s->batch = g->batch;
 	s->config.forget = forget;
 	p->service = serve_service_find(g->process, app, name);
+	if (serve_service_is_there(p->service) && !serve_service_may_be(p->service, s->config.policy, e))
+		return false;
 	if (!serve_service_is_there(p->service) && !serve_service_new(g->process, app, &s->config, &p->service, e))
 		return false;
 	g->n_pieces++;
@@ -595,12 +598,10 @@ static void keep_app(struct change *g)
 	g->batch->refs++;
 }
 
-void cli__up_commit(void *user, void *prepared, unsigned percent, void (*done)(void *ctx), void *ctx)
+// Requests go to where they are to be answered.
+static void on_led(void *ctx, const struct err *e)
 {
-	struct change *g = prepared;
-	static const struct err none;
-	g->done = done;
-	g->ctx = ctx;
+	struct change *g = ctx;
 	g->waiting = g->n_pieces + 1;
 	if (g->has_routes)
 		keep_app(g);
@@ -609,8 +610,21 @@ void cli__up_commit(void *user, void *prepared, unsigned percent, void (*done)(v
 	if (g->plan.calls && g->to)
 		serve_app_set_limits(g->process, g->app->name, g->routed.max_calls, g->routed.max_memory);
 	for (uint32_t i = 0; i < g->n_pieces; i++) {
-		g->pieces[i].update.percent = percent;
+		g->pieces[i].update.percent = g->percent;
 		serve_version_commit(g->pieces[i].service, g->pieces[i].version, &g->pieces[i].update, on_taken_up, g);
 	}
-	on_taken_up(g, &none);
+	on_taken_up(g, e);
+}
+
+void cli__up_commit(void *user, void *prepared, unsigned percent, void (*done)(void *ctx), void *ctx)
+{
+	struct change *g = prepared;
+	static const struct err none;
+	g->done = done;
+	g->ctx = ctx;
+	g->percent = percent;
+	if (g->has_routes)
+		serve_routes_lead(g->routes, on_led, g);
+	else
+		on_led(g, &none);
 }

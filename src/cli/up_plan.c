@@ -41,15 +41,13 @@ static bool needs_version(const struct app_change *c)
 	return !starts(c->key, "update") && !starts(c->key, "build");
 }
 
-static bool plan_component(struct up_plan *p, const struct app_change *c, struct err *e)
+static void plan_component(struct up_plan *p, const struct app_change *c)
 {
 	if (c->how == APP_REMOVED)
 		add(p->leave, &p->n_leave, c->name);
 	else if (c->how == APP_ADDED || needs_version(c))
 		add(p->load, &p->n_load, c->name);
-	if (is(c->key, "policy") && (is(c->before, "\"keep\"") || is(c->after, "\"keep\"")))
-		return refuse(c, "component", "an instance that is kept is one from the start to the end", e);
-	return true;
+	p->routes |= is(c->key, "policy") && (is(c->before, "\"keep\"") || is(c->after, "\"keep\""));  // they lead to the thread that has it, or to any
 }
 
 // Which store it is; what belongs to some types of them goes with it.
@@ -110,7 +108,8 @@ static bool plan_change(struct up_plan *p, const struct ctl_turn *t, const struc
 	case APP_PART_LINK:
 		return plan_link(p, t, c, e);
 	case APP_PART_COMPONENT:
-		return plan_component(p, c, e);
+		plan_component(p, c);
+		return true;
 	case APP_PART_HTTP_TRIGGER:
 		p->routes = true;
 		return true;

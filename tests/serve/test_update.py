@@ -275,7 +275,6 @@ def what_is_no_version_changes_nothing():
 
 def values_and_instances_change_while_it_serves():
     with Folder() as top, _App(top, 'env = { GREETING = "${greeting}", TOKEN_ID = "x" }', '[variables]\ngreeting = { default = "hello" }\ntoken = { secret = true }\n') as app:
-        check("from the start to the end" in app.tenon("scale", "api", "--policy", "keep", status=6), "keep")
         app.tenon("update", "api", MISBEHAVE)
         check(b"GREETING=hello" in app.says("/env")[1], app.says("/env"))
         before = len(app.releases())

@@ -7,7 +7,8 @@
 // 2. A shard has two stocks of slots, for the version that stays and the one that is tried. A slot whose version has left its stock goes when its last
 //    request ends.
 // 3. What still runs in a version that no choice names any more is ended when the time is over that was set for it (`ends_ns`).
-// 4. Requests in the queue run in what is in force when their turn comes. Where nothing is any more (an empty choice: the service leaves) they came before that,
+// 4. A version of policy keep is the keeper's alone: other shards have it as their choice, and nothing in force. No requests are led to them any more by then.
+// 5. Requests in the queue run in what is in force when their turn comes. Where nothing is any more (an empty choice: the service leaves) they came before that,
 //    and run in what was: its choice and its stocks stay as `last` until the queue is empty, or the time of 3 is over.
 #include "serve_int.h"
 
@@ -74,7 +75,10 @@ static void on_retire(struct loop_timer *t)
 static void take_up(struct serve_shard *s, struct serve_choice *c)
 {
 	struct serve_choice *before = s->choice;
-	if (!c->versions[0] && s->queue_head) {
+	bool kept_before = s->keeps;
+	s->keeps = c->versions[0] && c->versions[0]->config->policy == SERVE_KEEP;
+	bool has_any = c->versions[0] && (!s->keeps || s->index == SERVE_KEEPER);
+	if (!has_any && s->queue_head) {
 		if (!s->last) {
 			s->last = before;
 			before = NULL;
@@ -84,12 +88,16 @@ static void take_up(struct serve_shard *s, struct serve_choice *c)
 		serve__choice_forget_last(s);
 	}
 	s->choice = c;
-	s->stable = c->versions[0] ? stock_for(s, c->versions[0]) : NULL;
-	s->tried = c->versions[1] ? stock_for(s, c->versions[1]) : NULL;
+	s->stable = has_any ? stock_for(s, c->versions[0]) : NULL;
+	s->tried = has_any && c->versions[1] ? stock_for(s, c->versions[1]) : NULL;
 	s->turn = 0;
 	s->retire_timer.fn = on_retire;
 	loop_timer_set(s->loop, &s->retire_timer, loop_now_ns(s->loop));
 	serve__choice_unref(before);
+	if (s->open && s->keeps && !kept_before)
+		serve__queue_rearm(s);
+	if (s->open && kept_before && !s->keeps)
+		serve__seekers_tell(s);  // there is no such instance to be had any more
 }
 
 // Of a service that came while its thread served.

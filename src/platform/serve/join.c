@@ -34,11 +34,11 @@ void serve__service_tell(struct serve_service *s, const struct serve_service_con
 	spinlock_unlock(&s->told);
 }
 
+// That comes first: of one that has nothing in force.
 static void set_policy(struct serve_service *s, enum serve_policy policy)
 {
-	bool keeps = policy == SERVE_KEEP;
-	if (s->on_one_shard != keeps)  // who calls it reads that on other threads
-		s->on_one_shard = keeps;
+	if (!s->version)
+		__atomic_store_n(&s->on_one_shard, policy == SERVE_KEEP, __ATOMIC_RELEASE);
 }
 
 bool serve__service_new(struct serve_process *p, const char *app, const char *component, const struct serve_service_config *c, struct serve_app *of,
@@ -90,10 +90,6 @@ static bool find_place(struct serve_process *p, const char *app, const struct se
 	struct serve_app *of;
 	struct serve_service *s = serve_service_find(p, app, c->name);
 	*ret = s;
-	if (s && s->version && s->on_one_shard != (c->policy == SERVE_KEEP)) {
-		err_set(e, ERR_REFUSED, "component %s of %s: others were linked to it, and it comes back with a start only, or with the policy that it had", c->name, app);
-		return err_hint(e, "start anew with its manifest");
-	}
 	if (s)
 		return true;
 	if (p->n_services == p->max_services)

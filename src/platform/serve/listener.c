@@ -325,7 +325,7 @@ bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool fir
 	const struct serve_service *all = l->site->all;
 	if (p != keeper_of(p)) {
 		config.on_passed = pass_on;
-		config.passes_all = all && all->on_one_shard;
+		config.passes_all = all && serve__keeps(&all->shards[t->index]);
 		config.is_anothers = all ? NULL : is_kept;
 	}
 	if (!http_server_new(t->loop, &config, &http, e))

@@ -3,10 +3,15 @@
 // Who finds none waits, in the queue of his shard (request.c). Whoever gives one back tells all shards that wait; each looks by itself.
 #include "serve_int.h"
 
-static uint64_t most_of_service(const struct serve_shard *s)
+const struct serve_service_config *serve__config_of_queue(const struct serve_shard *s)
 {
-	const struct serve_service_config *c = (s->last ? s->last->versions[0] : s->stable->version)->config;
-	return sat_mul_u64(c->max_instances, serve__max_tasks(c));
+	return (s->last ? s->last->versions[0] : s->stable->version)->config;
+}
+
+// What is kept is bound by its one slot, not by calls of a version before, which may last.
+static uint64_t most_of_service(const struct serve_service_config *c)
+{
+	return c->policy == SERVE_KEEP ? 0 : sat_mul_u64(c->max_instances, serve__max_tasks(c));
 }
 
 // Among those of its service, its app and the process, where these are limited: the wider ones last. Who was refused by one that is taken and given back in here was
@@ -17,7 +22,8 @@ bool serve__place_take(struct serve_shard *s)
 	struct serve_service *service = s->service;
 	struct serve_app *of = service->of;
 	struct serve_process *p = service->process;
-	if (!shared_count_up(&service->calls, serve__or_endless(most_of_service(s))))
+	const struct serve_service_config *c = serve__config_of_queue(s);
+	if ((c->policy == SERVE_KEEP && s->taken) || !shared_count_up(&service->calls, serve__or_endless(most_of_service(c))))
 		return false;
 	if (shared_count_up(&of->calls, serve__or_endless(__atomic_load_n(&of->max_calls, __ATOMIC_RELAXED)))) {
 		if (shared_count_up(&p->calls, serve__or_endless(p->config->limits.calls)))

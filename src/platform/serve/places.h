@@ -5,11 +5,16 @@
 #include "base/base.h"
 
 struct serve_process;
+struct serve_service_config;
 struct serve_shard;
 static inline uint64_t serve__or_endless(uint64_t limit)
 {
 	return limit ? limit : UINT64_MAX;
 }
+// Of those that wait in it.
+const struct serve_service_config *serve__config_of_queue(const struct serve_shard *s);
+// What is in force became what is kept: who waits has his deadline.
+void serve__queue_rearm(struct serve_shard *s);
 void serve__places_init(struct serve_shard *s);
 // false: there are as many as there may be.
 NODISCARD bool serve__place_take(struct serve_shard *s);

@@ -229,7 +229,7 @@ static enum seam_result try_in(struct serve_relay *r, struct serve_thread *t, st
 static enum seam_result get_in(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **g,
 	struct seam_task **ret_task, void *ret)
 {
-	bool goes_on = !*g && r->service->on_one_shard;  // to the next instance, where this one ends while it waits
+	bool goes_on = !*g && r->service->shards[t->index].keeps;  // to the next instance, where this one ends while it waits
 	const char *why;
 	enum seam_result went = try_in(r, t, c, by_ns, g, ret_task, &why);
 	while (went == SEAM_OK && goes_on && why == serve__relay_has_ended) {
@@ -269,6 +269,14 @@ static enum seam_result call_one(const struct relay_func *f, struct serve_thread
 	return run(c, k);
 }
 
+// A root that has an instance of its own, of before, goes on with that; handles lead to theirs.
+static bool is_kept(const struct serve_relay *r, struct serve_thread *t, const struct seam_call *c, const struct relay_guest *g)
+{
+	if (g)
+		return g->is_kept;
+	return serve__keeps(&r->service->shards[t->index]) && !serve__relay_has_own(r, t, c->task);
+}
+
 static enum seam_result call_component(const void *ops, struct seam_call *c, const void *args, void *ret)
 {
 	const struct relay_door *door = CONTAINER_OF(UNCONST(ops), struct relay_door, funcs);
@@ -282,10 +290,15 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 		caller->thread = thread_of(r->service->process, c->task->loop);
 	uint64_t by_ns = door->deadline_ns ? sat_add_u64(loop_now_fresh_ns(c->task->loop), door->deadline_ns) : UINT64_MAX;
 	enum seam_result went = serve__relay_of_handles(r, c, args, &g);
-	if (went == SEAM_OK && r->service->on_one_shard && serve__relay_goes_through(r->service, c->task))
+	bool kept = went == SEAM_OK && is_kept(r, caller->thread, c, g);
+	if (kept && serve__relay_goes_through(r->service, c->task))
 		went = seam_trap(c, "%s: the chain of calls comes back into component %s, which it is in", c->func->name, r->service->name);
-	if (went == SEAM_OK && r->service->on_one_shard && caller->thread->index != SERVE_KEEPER)
-		return serve__relay_call_far(f, caller->thread, c, by_ns, g, args, ret);
+	while (went == SEAM_OK && kept && caller->thread->index != SERVE_KEEPER) {
+		enum seam_result far = serve__relay_call_far(f, caller->thread, c, by_ns, g, args, ret, &kept);
+		if (!kept)
+			return far;
+		kept = is_kept(r, caller->thread, c, g);
+	}
 	bool many = went == SEAM_OK && is_many(r, caller->thread, g);
 	if (went == SEAM_OK && !many && f->has_streams)
 		went = seam_trap(c, "%s passes streams, which component %s takes with policy concurrent only", c->func->name, r->service->name);
@@ -451,46 +464,6 @@ static const struct relay_door *door_of(struct serve_relay *r, struct relay_face
 	return d;
 }
 
-// A stream lasts beyond the call that brought it.
-static bool may_stream(const struct serve_service *s, const struct relay_face *f, struct err *e)
-{
-	const struct seam_interface *of = &f->described->interface;
-	if (serve__service_ahead(s)->config->policy == SERVE_CONCURRENT)
-		return true;
-	for (uint32_t i = 0; i < of->n_funcs; i++) {
-		if (!f->funcs[i].has_streams)
-			continue;
-		err_set(e, ERR_LINK, "cannot link: %s of %s passes a stream or future, and component %s of %s is not one for many calls at once", of->funcs[i].name, of->name,
-			s->name, s->app);
-		return err_hint(e, "policy = \"concurrent\"");
-	}
-	return true;
-}
-
-static bool is_own(void *ctx, const struct wit_resource *r)
-{
-	return !seam_imported(ctx, r);
-}
-
-// What it keeps is called from each thread, and an object of the host's is one thread's.
-static bool may_come_from_all(struct serve_service *s, const struct relay_face *f, struct err *e)
-{
-	struct serve_process *p = s->process;
-	struct seam_interface *of = &f->described->interface;
-	if (!s->on_one_shard || p->n_threads == 1)
-		return true;
-	for (uint32_t i = 0; i < of->n_funcs; i++) {
-		const struct wit_func_type *t = of->funcs[i].type;
-		if (wit_type_each_resource(&t->params, is_own, of) && (!t->result || wit_type_each_resource(t->result, is_own, of)))
-			continue;
-		err_set(e, ERR_LINK, "cannot link: %s of %s passes objects of others, component %s of %s is kept in one instance, on one thread, and calls come from %u",
-			of->funcs[i].name, of->name, s->name, s->app, p->n_threads);
-		return err_hint(e, "--shards 1, or policy = \"reuse\"");
-	}
-	__atomic_store_n(&p->far, 1, __ATOMIC_RELEASE);
-	return true;
-}
-
 static bool offer(struct serve_process *p, const char *app, const char *component, struct slice interface, uint64_t deadline_ns, struct seam_offer *ret,
 	struct err *e)
 {
@@ -505,7 +478,7 @@ static bool offer(struct serve_process *p, const char *app, const char *componen
 	if (!f)
 		return err_note(e, "component %s of %s", component, app);
 	const struct relay_door *d = door_of(s->relay, f, deadline_ns, e);
-	if (!d || !may_stream(s, f, e) || !may_come_from_all(s, f, e))
+	if (!d || !serve__relay_may_be(s, serve__service_ahead(s)->config->policy, f, e))
 		return false;
 	ret->interface = &f->described->interface;
 	ret->ops = d->funcs;

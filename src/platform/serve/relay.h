@@ -17,6 +17,8 @@ struct serve_names {
 	uint32_t link_calls;
 	uint64_t link_ns;
 };
+// What may stand in a field, of all fields tracestate together. Empty: there is none, or it is too long.
+struct slice serve__trace_state(const struct http_request *r, char room[SERVE_STATE_MAX]);
 // A resource of the component, as those that import it hold it.
 struct relay_class {
 	struct canon_resource_ops ops;
@@ -101,6 +103,7 @@ struct relay_guest {
 	uint32_t calls, handles;    // that are in it or wait for it; given away, with open streams
 	uint32_t left;              // of the calls that have not returned: whose callers have gone, with what they lent perhaps
 	bool dead, is_held;         // is_held: by its closer
+	bool is_kept;               // policy keep: it is of no root, and all calls come to it
 	struct loop_job turn;       // it is looked at, on the loop's stack
 	// Policy concurrent: it is of no root, but of all that are in its slot (relay_many.c).
 	bool is_many, has_place;    // has_place: one of the slot's, for its handles
@@ -110,6 +113,10 @@ struct relay_guest {
 // The guest of the call's root, or (policy keep) the one there is; made where there is none, which may wait, until `by_ns`: NULL then. Not SEAM_OK: none is to
 // be had, return that.
 enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret);
+// On the shard's thread: does the root have a guest there that is its own?
+bool serve__relay_has_own(const struct serve_relay *r, struct serve_thread *t, const struct seam_task *caller);
+// May what is called by the face be of that policy? ERR_LINK. Within process->relays.
+NODISCARD bool serve__relay_may_be(const struct serve_service *s, enum serve_policy policy, const struct relay_face *f, struct err *e);
 // What stands for a function, a resource of the base in a version. NULL: nothing does.
 const struct comp_export_func *serve__relay_export(const struct serve_version *v, const struct relay_func *f);
 const struct wit_resource *serve__relay_resource(const struct serve_relay *r, const struct serve_version *v, const struct wit_resource *of_base);
@@ -178,8 +185,9 @@ static inline bool serve__relay_is_turn(const struct relay_guest *g, const struc
 void serve__relay_give_up_turn(struct relay_guest *g);
 extern const char serve__relay_has_ended[];
 // ---- relay_far.c: policy keep, from another thread than the one that has the instance ----
+// *ret_here: it isn't kept any more, as the thread has taken up by then: nothing has happened, and the arguments are as they were.
 enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
-	const void *args, void *ret);
+	const void *args, void *ret, bool *ret_here);
 // Does the chain of calls that leads to the task go through the service, which is kept? What is called from another thread is where all that are kept are.
 bool serve__relay_goes_through(const struct serve_service *s, const struct seam_task *caller);
 // A handle was dropped on another thread than its guest's.

@@ -18,7 +18,7 @@
 #include "relay.h"
 
 enum far_state { FAR_SEEKS, FAR_IN_LINE, FAR_RUNS, FAR_OVER };
-enum far_end { FAR_RETURNED, FAR_FAILED, FAR_TRAPPED };  // FAILED: the interface's error, if it has one
+enum far_end { FAR_RETURNED, FAR_FAILED, FAR_TRAPPED, FAR_NOT_HERE };  // FAILED: the interface's error, if it has one; NOT_HERE: it isn't kept any more
 
 struct relay_far {
 	struct serve_message there, cancel, back;
@@ -310,6 +310,11 @@ static void enter(struct relay_far *m, struct relay_guest *g)
 static void seek(struct relay_far *m)
 {
 	struct err e = {0};  // what is lacking comes back, or its caller's time is over
+	if (!m->shard->keeps) {
+		serve__relay_seek_no_more(m->shard, &m->line);
+		answer(m, FAR_NOT_HERE, "");
+		return;
+	}
 	struct relay_guest *g = serve__relay_try(relay_of(m), m->shard, m->line.told, &e);
 	if (g) {
 		serve__relay_seek_no_more(m->shard, &m->line);
@@ -396,6 +401,10 @@ static void on_back(struct serve_message *msg)
 {
 	struct relay_far *m = CONTAINER_OF(msg, struct relay_far, back);
 	m->answered = true;
+	if (m->end == FAR_NOT_HERE) {  // what was published before the answer was sent counts for who asks again
+		struct serve_shard *s = &relay_of(m)->service->shards[m->from->index];
+		s->take_up.fn(&s->take_up);
+	}
 	if (m->waits) {
 		seam_wake(&m->park);
 		return;
@@ -545,6 +554,7 @@ static enum seam_result conclude(struct relay_far *m, struct seam_call *c, void 
 	case FAR_FAILED:
 		return serve__relay_fails(relay_of(m), c, m->text, ret);
 	case FAR_TRAPPED:
+	case FAR_NOT_HERE:
 		break;
 	}
 	return seam_trap(c, "%s: %s", c->func->name, m->text);
@@ -560,7 +570,7 @@ static void leave(struct relay_far *m)
 		unref(m);  // it has answered
 }
 
-static enum seam_result go(struct relay_far *m, struct seam_call *c, void *ret)
+static enum seam_result go(struct relay_far *m, struct seam_call *c, void *ret, bool *ret_here)
 {
 	m->there.fn = on_arrive;
 	m->back.fn = on_back;
@@ -578,7 +588,8 @@ static enum seam_result go(struct relay_far *m, struct seam_call *c, void *ret)
 		leave(m);
 		return r;
 	}
-	if (r == SEAM_OK)
+	*ret_here = r == SEAM_OK && m->end == FAR_NOT_HERE;
+	if (r == SEAM_OK && !*ret_here)
 		r = conclude(m, c, ret);
 	while (m->made)
 		serve__relay_drop_far(next_made(m));
@@ -608,10 +619,11 @@ static void names_of(const struct seam_task *task, struct serve_names *ret)
 }
 
 enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
-	const void *args, void *ret)
+	const void *args, void *ret, bool *ret_here)
 {
 	struct serve_relay *r = f->relay;
 	struct relay_far *m = mem_zalloc(sizeof *m);
+	*ret_here = false;
 	if (!m) {
 		serve__relay_turn_away(c, args);
 		return seam_no_memory(c);
@@ -630,7 +642,7 @@ enum seam_result serve__relay_call_far(const struct relay_func *f, struct serve_
 	__atomic_add_fetch(&r->guests, 1, __ATOMIC_RELAXED);
 	enum seam_result went = prepare(m, c, args);
 	if (went == SEAM_OK)
-		return go(m, c, ret);
+		return go(m, c, ret, ret_here);
 	unref(m);
 	return went;
 }

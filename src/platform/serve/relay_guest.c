@@ -120,9 +120,13 @@ void serve__relay_guest_free(struct relay_guest *g)
 static struct relay_guest *guest_new(struct serve_relay *r, struct serve_shard *s, struct seam_task_id root, struct err *e)
 {
 	struct serve_service *service = r->service;
-	uint64_t most = s->stable ? s->stable->version->config->max_instances : 0;
+	uint64_t most = s->stable && !s->keeps ? s->stable->version->config->max_instances : 0;  // what is kept is bound by its one slot
 	if (!s->stable) {
 		err_set(e, ERR_ENV, "it was taken off");
+		return NULL;
+	}
+	if (s->keeps && s->taken) {
+		err_set(e, ERR_LIMIT, "its one instance is at work");
 		return NULL;
 	}
 	if (!shared_count_up(&service->calls, most ? most : UINT64_MAX)) {
@@ -140,6 +144,7 @@ static struct relay_guest *guest_new(struct serve_relay *r, struct serve_shard *
 		return NULL;
 	}
 	g->root = root;
+	g->is_kept = s->keeps;
 	g->turn.fn = on_turn;
 	return g;
 }
@@ -154,31 +159,47 @@ static void enter_root(struct relay_guest *g, struct serve_thread *t)
 	*at = g;
 }
 
-// Of policy keep there is one, whoever the root is; it has the instance while calls or handles are in it, as a request has it that comes by a route.
-static struct relay_guest *find_guest(const struct serve_relay *r, struct serve_thread *t, struct seam_task_id root, bool told)
+static struct relay_guest *find_own(const struct serve_relay *r, struct serve_thread *t, struct seam_task_id root)
 {
-	if (r->service->on_one_shard)
-		return serve__relay_kept(&r->service->shards[t->index], told);
 	struct relay_guest *g = *bucket(t, root);
 	while (g && (g->relay != r || !is_of(g, root)))
 		g = g->root_next;
 	return g;
 }
 
+bool serve__relay_has_own(const struct serve_relay *r, struct serve_thread *t, const struct seam_task *caller)
+{
+	return find_own(r, t, seam_task_root(UNCONST(caller))->id);
+}
+
+// Of policy keep there is one, whoever the root is; it has the instance while calls or handles are in it, as a request has it that comes by a route.
+static struct relay_guest *make(struct serve_relay *r, struct serve_shard *s, struct seam_task_id root, bool told, struct err *e)
+{
+	if (!s->open || s->closing || (s->keeps && !serve__relay_may_take(s, told)))
+		return NULL;
+	struct relay_guest *g = guest_new(r, s, root, e);
+	s->calls_had_it |= g && g->is_kept;
+	return g;
+}
+
+// A root that has one of its own goes on with it, whatever is in force by now.
+static struct relay_guest *find_guest(const struct serve_relay *r, struct serve_thread *t, struct seam_task_id root, bool told)
+{
+	struct serve_shard *s = &r->service->shards[t->index];
+	struct relay_guest *g = find_own(r, t, root);
+	return g || !s->keeps ? g : serve__relay_kept(s, told);
+}
+
 static struct relay_guest *find_or_make(struct serve_relay *r, struct serve_shard *s, struct seam_task_id root, bool told, struct err *e)
 {
-	bool is_kept = r->service->on_one_shard;
 	struct relay_guest *g = find_guest(r, s->thread, root, told);
-	if (g || !s->open || s->closing || (is_kept && !serve__relay_may_take(s, told)))
-		return g;
-	g = guest_new(r, s, root, e);
-	s->calls_had_it |= is_kept && g;
-	return g;
+	return g ? g : make(r, s, root, told, e);
 }
 
 struct relay_guest *serve__relay_try(struct serve_relay *r, struct serve_shard *s, bool told, struct err *e)
 {
-	return find_or_make(r, s, (struct seam_task_id){0}, told, e);
+	struct relay_guest *g = serve__relay_kept(s, told);
+	return g ? g : make(r, s, (struct seam_task_id){0}, told, e);
 }
 
 // NULL with SEAM_OK: none is to be had, or not by then.
@@ -187,7 +208,7 @@ static enum seam_result make_guest(struct serve_relay *r, struct serve_shard *s,
 	struct relay_wait w = {0};
 	enum seam_result went = SEAM_OK;
 	*ret = find_or_make(r, s, seam_task_root(c->task)->id, false, e);
-	while (!*ret && went == SEAM_OK && r->service->on_one_shard && s->open && !s->closing && loop_now_ns(s->loop) < by_ns) {
+	while (!*ret && went == SEAM_OK && s->keeps && s->open && !s->closing && loop_now_ns(s->loop) < by_ns) {
 		seam_park_init(&w.park);
 		serve__relay_seek_on(s, &w);  // a request has it, or it is too early after a trap
 		went = seam_park_until(c, &w.park, by_ns, NULL);
@@ -211,7 +232,7 @@ enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *
 		return went;
 	if (!*ret)
 		return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, e.code == ERR_NONE ? "the process ends" : e.text);
-	if (!r->service->on_one_shard && !(*ret)->root_prev)
+	if (!(*ret)->is_kept && !(*ret)->root_prev)
 		enter_root(*ret, t);
 	return SEAM_OK;
 }
@@ -463,7 +484,7 @@ enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, 
 		r = seam_trap(c, "%s: its instance of component %s has ended", c->func->name, g->relay->service->name);
 	if (r == SEAM_OK && !*ret_not) {
 		g->holder = task;
-		if (g->relay->service->on_one_shard)
+		if (g->is_kept)
 			serve__relay_unbound(g->slot->canon);  // from the tree of the caller before
 		return r;
 	}
@@ -482,14 +503,14 @@ void serve__relay_leave(struct relay_guest *g, bool clean)
 
 void serve__relay_returned(const struct relay_guest *g)
 {
-	if (g->relay->service->on_one_shard)
+	if (g->is_kept)
 		serve__slot_returned(g->shard);
 }
 
 static void on_turn(struct loop_job *j)
 {
 	struct relay_guest *g = CONTAINER_OF(j, struct relay_guest, turn);
-	if (g->relay->service->on_one_shard)
+	if (g->is_kept)
 		serve__calls_turn(g->shard);  // it may take calls again
 	if (g->calls)
 		return;

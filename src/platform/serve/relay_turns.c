@@ -19,7 +19,7 @@ static bool is_leaving(const struct relay_guest *g, bool told)
 struct relay_guest *serve__relay_kept(const struct serve_shard *s, bool told)
 {
 	struct relay_guest *g = s->guests;
-	while (g && (g->dead || is_leaving(g, told)))
+	while (g && (!g->is_kept || g->dead || is_leaving(g, told)))
 		g = g->next;
 	return g;
 }

@@ -120,13 +120,63 @@ static bool fit_face(struct serve_version *v, const struct relay_face *f, struct
 	return true;
 }
 
+// ---- of which policy ------------------------------------------------------------------------------------------------------------------------------
+
+// A stream lasts beyond the call that brought it.
+static bool may_stream(const struct serve_service *s, enum serve_policy policy, const struct relay_face *f, struct err *e)
+{
+	const struct seam_interface *of = &f->described->interface;
+	if (policy == SERVE_CONCURRENT)
+		return true;
+	for (uint32_t i = 0; i < of->n_funcs; i++) {
+		if (!f->funcs[i].has_streams)
+			continue;
+		err_set(e, ERR_LINK, "cannot link: %s of %s passes a stream or future, and component %s of %s is not one for many calls at once", of->funcs[i].name, of->name,
+			s->name, s->app);
+		return err_hint(e, "policy = \"concurrent\"");
+	}
+	return true;
+}
+
+static bool is_own(void *ctx, const struct wit_resource *r)
+{
+	return !seam_imported(ctx, r);
+}
+
+// What it keeps is called from each thread, and an object of the host's is one thread's.
+static bool may_come_from_all(const struct serve_service *s, enum serve_policy policy, const struct relay_face *f, struct err *e)
+{
+	struct serve_process *p = s->process;
+	struct seam_interface *of = &f->described->interface;
+	if (policy != SERVE_KEEP || p->n_threads == 1)
+		return true;
+	for (uint32_t i = 0; i < of->n_funcs; i++) {
+		const struct wit_func_type *t = of->funcs[i].type;
+		if (wit_type_each_resource(&t->params, is_own, of) && (!t->result || wit_type_each_resource(t->result, is_own, of)))
+			continue;
+		err_set(e, ERR_LINK, "cannot link: %s of %s passes objects of others, component %s of %s is kept in one instance, on one thread, and calls come from %u",
+			of->funcs[i].name, of->name, s->name, s->app, p->n_threads);
+		return err_hint(e, "--shards 1, or policy = \"reuse\"");
+	}
+	__atomic_store_n(&p->far, 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+bool serve__relay_may_be(const struct serve_service *s, enum serve_policy policy, const struct relay_face *f, struct err *e)
+{
+	return may_stream(s, policy, f, e) && may_come_from_all(s, policy, f, e);
+}
+
+// ---- another version ------------------------------------------------------------------------------------------------------------------------------
+
 bool serve__relay_fits(struct serve_service *s, struct serve_version *v, struct err *e)
 {
 	struct serve_process *p = s->process;
 	bool ok = true;
+	bool becomes_kept = v->config->policy == SERVE_KEEP;
 	pthread_mutex_lock(&p->relays);
 	for (const struct relay_face *f = s->relay ? s->relay->faces : NULL; ok && f && v != s->relay->base; f = f->next)
-		ok = fit_face(v, f, e);
+		ok = fit_face(v, f, e) && (!becomes_kept || serve__relay_may_be(s, v->config->policy, f, e));
 	pthread_mutex_unlock(&p->relays);
 	return ok;
 }

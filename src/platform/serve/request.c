@@ -283,7 +283,22 @@ static uint64_t deadline_of(const struct serve_request *c, const struct serve_ve
 static uint64_t queue_wait(const struct serve_request *c)
 {
 	const struct serve_shard *s = c->shard;
-	return s->service->on_one_shard ? deadline_of(c, s->stable->version) : s->service->process->config->limits.queue_timeout;
+	return serve__config_of_queue(s)->policy == SERVE_KEEP ? deadline_of(c, s->stable->version) : s->service->process->config->limits.queue_timeout;
+}
+
+static void arm_queued(struct serve_request *c, uint64_t since_ns)
+{
+	uint64_t wait = queue_wait(c);
+	if (wait)
+		loop_timer_set(c->shard->loop, &c->timer, sat_add_u64(since_ns, wait));
+	else
+		loop_timer_cancel(c->shard->loop, &c->timer);
+}
+
+void serve__queue_rearm(struct serve_shard *s)
+{
+	for (struct serve_request *c = s->last ? NULL : s->queue_head; c; c = c->list_next)
+		arm_queued(c, c->started_ns);
 }
 
 // Who comes, waits behind the others.
@@ -291,7 +306,6 @@ static void enqueue(struct serve_request *c)
 {
 	static const struct http_exchange_ops ops = {.on_cancel = on_queued_cancel};
 	struct serve_shard *s = c->shard;
-	uint64_t wait = queue_wait(c);
 	c->list_next = NULL;
 	c->list_prev = s->queue_end;
 	*s->queue_end = c;
@@ -299,8 +313,7 @@ static void enqueue(struct serve_request *c)
 	serve__count(&s->queued, 1);
 	http_exchange_set_owner(c->x, &ops, c);
 	c->timer.fn = on_queue_timeout;
-	if (wait)
-		loop_timer_set(s->loop, &c->timer, sat_add_u64(loop_now_ns(s->loop), wait));
+	arm_queued(c, loop_now_ns(s->loop));
 }
 
 static void queue_or_refuse(struct serve_request *c)
@@ -464,7 +477,7 @@ static bool prepare(struct serve_request *c)
 static uint64_t time_to_head(const struct serve_request *c)
 {
 	uint64_t deadline = deadline_of(c, c->slot->version), waited = loop_now_ns(c->shard->loop) - c->started_ns;
-	if (!deadline || !c->shard->service->on_one_shard)
+	if (!deadline || c->slot->version->config->policy != SERVE_KEEP)
 		return deadline;
 	return deadline > waited ? deadline - waited : 1;
 }

@@ -5,14 +5,16 @@
 //
 // 1. One change of routes is under way in a process at a time: each names the routes of all apps.
 // 2. The keeper's thread takes them up first.
-// 3. Streams of HTTP/2 can't move to an instance that is kept. Where the first comes behind a listener those who speak HTTP/2 with other threads are told to come
+// 3. A service that becomes one that is kept is led to the keeper's thread before it is (serve_routes_lead): RENEW, where it is needed, then LEAD: from then on no other
+//    thread's shard gets a request of it.
+// 4. Streams of HTTP/2 can't move to an instance that is kept. Where the first comes behind a listener those who speak HTTP/2 with other threads are told to come
 //    anew before that: RENEW, on each thread, then TAKE_UP. Who has not heard it within RENEW_NS keeps his connection, where such streams are refused.
 #include "serve_int.h"
 
 #define RENEW_NS (2 * SECOND)
 #define RENEW_LOOK_NS (2 * MILLISECOND)
 
-enum step { RENEW, TAKE_UP };
+enum step { RENEW, LEAD, TAKE_UP };
 // Of one thread.
 struct serve_renewal {
 	struct serve_routes *of;
@@ -25,6 +27,8 @@ struct serve_routes {
 	enum step step;
 	struct serve_renewal *renewals;   // one a thread
 	bool *renews;                  // by listener
+	bool leads;              // some service is to be kept that isn't yet
+	bool led;  // RENEW and LEAD are for serve_routes_lead: `done` is called then
 	struct serve_router **routers;    // one a site; NULL: it stays as it is
 	struct serve_routing **routings;  // by listener, then thread; NULL: taken up
 	unsigned n_sites, n_listeners;    // that there were when it was made
@@ -44,6 +48,8 @@ static void routes_free(struct serve_routes *r)
 	for (unsigned i = 0; r->routers && i < r->n_sites; i++)
 		serve__router_unref(r->routers[i]);
 	p->rerouting = NULL;
+	for (unsigned i = 0; i < p->n_services; i++)
+		__atomic_store_n(&p->services[i]->leads, false, __ATOMIC_RELAXED);
 	mem_free(r->routings);
 	mem_free(r->routers);
 	mem_free(r->renewals);
@@ -105,6 +111,17 @@ void serve__routes_end(struct serve_thread *t)
 		end_renewal(t->renewal);
 }
 
+// ---- requests are led to the keeper ----------------------------------------------------------------------------------------------------------------
+
+static void lead(struct serve_routes *r, struct serve_thread *t)
+{
+	for (unsigned i = 0; i < r->n_listeners; i++) {
+		struct serve_port *p = &r->process->listeners[i].ports[t->index];
+		p->leads = p->feeds;
+	}
+	acknowledge(r);
+}
+
 // ---- taken up --------------------------------------------------------------------------------------------------------------------------------
 
 static void take_up(struct serve_routes *r, struct serve_thread *t)
@@ -113,6 +130,7 @@ static void take_up(struct serve_routes *r, struct serve_thread *t)
 	for (unsigned i = 0; i < r->n_listeners; i++) {
 		struct serve_routing **new = &r->routings[i * p->n_threads + t->index];
 		struct serve_port *port = &p->listeners[i].ports[t->index];
+		port->leads = false;
 		if (!*new || !port->routing)
 			continue;  // the site stays as it is, or the port is closed
 		serve__port_take_routing(port, *new);
@@ -129,6 +147,8 @@ void serve__routes_take_up(struct serve_thread *t)
 		take_up(r, t);
 	else if (r && t->gone)
 		acknowledge(r);
+	else if (r && r->step == LEAD)
+		lead(r, t);
 	else if (r)
 		renew(r, t);
 }
@@ -226,19 +246,42 @@ static void begin_to_take_up(struct serve_routes *r)
 	tell_threads(r, TAKE_UP);
 }
 
-static void on_acknowledged(struct loop_remote *m)
+// All threads have done it.
+static void end_step(struct serve_routes *r)
 {
-	struct serve_routes *r = CONTAINER_OF(m, struct serve_routes, acknowledged);
 	serve_done_fn *done = r->done;
 	void *ctx = r->ctx;
 	struct err e = {0};
-	if (r->step == RENEW) {
+	if (r->step == RENEW && r->leads) {
+		tell_threads(r, LEAD);
+		return;
+	}
+	if (r->step != TAKE_UP && !r->led) {
 		begin_to_take_up(r);
 		return;
 	}
-	routes_free(r);
+	if (r->step == TAKE_UP)
+		routes_free(r);
 	if (done)
 		done(ctx, &e);
+}
+
+static void on_acknowledged(struct loop_remote *m)
+{
+	end_step(CONTAINER_OF(m, struct serve_routes, acknowledged));
+}
+
+// A version that comes is to be kept, and the one in force isn't.
+static bool finds_leads(const struct serve_process *p)
+{
+	bool some = false;
+	for (unsigned i = 0; i < p->n_services; i++) {
+		struct serve_service *s = p->services[i];
+		bool leads = s->coming && s->version && s->coming->config->policy == SERVE_KEEP && s->version->config->policy != SERVE_KEEP;
+		__atomic_store_n(&s->leads, leads, __ATOMIC_RELAXED);  // other threads are told after that
+		some |= leads;
+	}
+	return some;
 }
 
 // The first kept instance comes behind some of the listeners, and there are other threads than the keeper's.
@@ -246,6 +289,7 @@ static bool finds_renewals(struct serve_routes *r)
 {
 	const struct serve_process *p = r->process;
 	bool some = false;
+	r->leads = p->n_threads > 1 && finds_leads(p);
 	for (unsigned i = 0; i < r->n_listeners && p->n_threads > 1; i++) {
 		const struct serve_routing *comes = r->routings[i * p->n_threads + SERVE_KEEPER], *is = p->listeners[i].ports[SERVE_KEEPER].routing;
 		r->renews[i] = comes && is && serve__router_keeps(comes->router) && !serve__router_keeps(is->router);
@@ -254,12 +298,34 @@ static bool finds_renewals(struct serve_routes *r)
 	return some;
 }
 
-void serve_routes_commit(struct serve_routes *r, serve_done_fn *done, void *ctx)
+// Those of HTTP/2 have heard it before a request of theirs could be another thread's.
+static void begin(struct serve_routes *r, serve_done_fn *done, void *ctx)
 {
+	bool renews = finds_renewals(r);
 	r->done = done;
 	r->ctx = ctx;
-	if (finds_renewals(r))
-		tell_threads(r, RENEW);
+	r->step = renews ? RENEW : LEAD;
+	if (renews || r->leads)
+		tell_threads(r, r->step);
 	else
-		begin_to_take_up(r);
+		end_step(r);
+}
+
+void serve_routes_lead(struct serve_routes *r, serve_done_fn *done, void *ctx)
+{
+	r->led = true;
+	begin(r, done, ctx);
+}
+
+void serve_routes_commit(struct serve_routes *r, serve_done_fn *done, void *ctx)
+{
+	bool led = r->led;
+	r->led = false;
+	if (!led) {
+		begin(r, done, ctx);
+		return;
+	}
+	r->done = done;
+	r->ctx = ctx;
+	begin_to_take_up(r);
 }

@@ -101,7 +101,8 @@ bool serve__trigger_new(struct serve_process *p, const char *app, const struct s
 	arena_init(&t->arena, 0);
 	t->service = serve_service_find(p, app, c->service);
 	BUG_ON(!t->service);  // the manifest was checked
-	t->thread = &p->threads[t->service->on_one_shard ? SERVE_KEEPER : p->n_threads - 1 - p->triggers_made++ % p->n_threads];
+	bool kept = serve__service_ahead(t->service) && serve__service_ahead(t->service)->config->policy == SERVE_KEEP;
+	t->thread = &p->threads[kept ? SERVE_KEEPER : p->n_threads - 1 - p->triggers_made++ % p->n_threads];
 	bool ok = (keep_config(t, c) || err_nomem(e)) && (serve__version_must_run(serve__service_ahead(t->service), e) || err_note(e, "trigger %s of %s", c->id, app)) &&
 		(c->kind != SERVE_TRIGGER_CRON || serve__zone_open(c->timezone, &t->zone, e));
 	if (ok)
@@ -120,6 +121,18 @@ bool serve__triggers_open(struct serve_process *p, const struct serve_setup *set
 				return false;
 			serve__trigger_add(t);
 		}
+	return true;
+}
+
+bool serve_service_may_be(const struct serve_service *s, enum serve_policy policy, struct err *e)
+{
+	for (const struct serve_trigger *t = s->process->triggers; t && policy == SERVE_KEEP; t = t->all_next) {
+		if (t->service != s || t->removed || t->thread->index == SERVE_KEEPER)
+			continue;
+		err_set(e, ERR_REFUSED, "component %s of %s: its trigger %s runs on another thread than the one that has all instances that are kept, from its start to its end", s->name, s->app,
+			t->config.id);
+		return err_hint(e, "take its triggers out first, and add them again with or after the policy; or start anew with its manifest");
+	}
 	return true;
 }
 

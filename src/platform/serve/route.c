@@ -139,9 +139,10 @@ static bool find(struct serve_port *p, const struct http_request *r, struct foun
 bool serve__route_is_kept(struct serve_port *p, const struct http_request *r)
 {
 	struct found f;
-	if (LIKELY(!serve__router_keeps(p->routing->router)))
+	if (LIKELY(!serve__router_keeps(p->routing->router) && !p->leads))
 		return false;
-	return find(p, r, &f) && f.match.route && f.match.route->is_kept;
+	const struct serve_route *route = find(p, r, &f) ? f.match.route : NULL;
+	return route && (route->is_kept || (p->leads && route->service && __atomic_load_n(&route->service->leads, __ATOMIC_RELAXED)));
 }
 
 void serve__route(struct serve_port *p, struct http_exchange *x)

@@ -256,6 +256,8 @@ void serve_app_fail(const struct serve_process *p, const char *app, bool fails);
 bool serve_app_fails(const struct serve_process *p, const char *app);
 // NULL: there is none.
 struct serve_service *serve_service_find(const struct serve_process *p, const char *app, const char *component);
+// May its next version be of that policy, whatever it is now? ERR_REFUSED: a trigger of it keeps it from becoming one that is kept. On thread 0.
+NODISCARD bool serve_service_may_be(const struct serve_service *s, enum serve_policy policy, struct err *e);
 // Loads another version of a service, on a thread of its own, and takes its image on thread 0's loop, while the service goes on as it is. `ready` is called
 // once: with a version that is to be committed or abandoned, or with NULL and why. The configuration is borrowed until its `forget`, also when this fails.
 void serve_version_prepare(struct serve_service *s, const struct serve_service_config *c,
@@ -292,6 +294,9 @@ struct serve_numbers serve_service_numbers(const struct serve_service *s);
 struct serve_routes;
 NODISCARD bool serve_routes_prepare(struct serve_process *p, const struct serve_app_config *apps, unsigned n_apps, struct serve_routes **ret,
 	struct err *e);
+// Before versions that came with them are committed: where one that is to be kept takes the place of one that is not, its requests go to the thread that will have
+// it from here on. Then serve_routes_commit comes, no abandoning. Nothing fails.
+void serve_routes_lead(struct serve_routes *r, serve_done_fn *done, void *ctx);
 // In force for the requests that come from now on; those that run keep theirs.
 void serve_routes_commit(struct serve_routes *r, serve_done_fn *done, void *ctx);
 // NULL does nothing.

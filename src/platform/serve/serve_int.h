@@ -215,8 +215,6 @@ void serve__trace_end(const struct serve_request *c, unsigned status, uint64_t t
 // A call is over, or a request that went out.
 void serve__trace_call(struct serve_thread *t, const struct serve_shard *by, const struct serve_trace *of, const struct seam_seen *seen, uint64_t took_ns);
 uint64_t serve__trace_id(struct serve_thread *t);
-// What may stand in a field, of all fields tracestate together. Empty: there is none, or it is too long.
-struct slice serve__trace_state(const struct http_request *r, char room[SERVE_STATE_MAX]);
 // The traceparent of a request that goes out for one that is traced so; good until the next.
 struct slice serve__trace_context(struct serve_thread *t, const struct serve_trace *of, uint64_t span);
 // Of the thread's tasks.
@@ -342,8 +340,8 @@ struct serve_shard {
 	uint64_t not_before_ns;
 	// Policy keep: calls that wait until there is a guest; slots that somebody is in (at most one); and who had it last, or let his turn pass: a call, else a request.
 	struct relay_wait *seeking, **seeking_last;
-	unsigned taken;
-	bool calls_had_it;
+	unsigned taken, kept;           // kept: its slots of such versions, also those that are being emptied
+	bool calls_had_it, keeps;       // keeps: what is in force, as far as it was taken up, is of policy keep
 	bool open, closing, comes;      // closing: no further request; comes: of a service that came while others served, it opens with its first choice
 };
 
@@ -380,11 +378,17 @@ struct serve_service {
 	struct serve_relay *relay;  // as other components call it; NULL: none does
 	bool leaves;        // it was to leave while others called it, and does when they don't
 	bool answers, is_run;  // requests, triggers call it: each version must be such
-	bool on_one_shard;  // policy keep: exactly one instance in the process, on SERVE_KEEPER, to which all of its requests come
+	// Any thread: what was put in force last, or comes first, is of policy keep: one instance in the process, on SERVE_KEEPER; shards have taken that up or not
+	bool on_one_shard, leads;  // (serve__keeps). leads: it will be, and requests are led there before it is
 };
 // The thread that has all instances that are kept: so a connection that has come to one finds the others where it is. Routes change there first, so that what
 // another thread sends there by new ones finds them; and who begins with a listener there ends with it last.
 enum { SERVE_KEEPER = 0 };
+// On the shard's thread: calls of the service go to the one instance.
+static inline bool serve__keeps(const struct serve_shard *s)
+{
+	return s->choice ? s->keeps : __atomic_load_n(&s->service->on_one_shard, __ATOMIC_ACQUIRE);
+}
 static inline bool serve__app_fails(const struct serve_service *s)
 {
 	return UNLIKELY(__atomic_load_n(&s->of->fails, __ATOMIC_RELAXED));
@@ -580,8 +584,8 @@ struct serve_port {
 	bool told;             // `passed` is posted
 	struct loop_remote passed;
 	struct loop_remote fed;  // nobody passes on any more
-	// Of the others: it may pass on connections; and does with those that are about to speak HTTP/2.
-	bool feeds, passes_h2;
+	// Of the others: it may pass on connections; and does with those that are about to speak HTTP/2. leads: and of services that become such as are kept (`leads`).
+	bool feeds, passes_h2, leads;
 };
 enum serve_listener_state { LISTENER_FREE, LISTENER_HELD, LISTENER_SERVES, LISTENER_DRAINS };
 // Something to listen on, of three kinds: an address, which each thread binds; a socket in the file system; one that was handed over.

@@ -10,7 +10,7 @@ bool serve__shard_open(struct serve_shard *s, struct serve_thread *t, struct err
 	serve__queue_init(s);
 	serve__choice_open(s);
 	s->open = true;
-	return (s->service->on_one_shard && t->index != SERVE_KEEPER) || serve__shard_warm(s, e);
+	return serve__shard_warm(s, e);
 }
 
 void serve__shard_close(struct serve_shard *s)

@@ -203,7 +203,7 @@ static bool collect_routes(struct serve_process *p, const struct serve_app_confi
 			return err_note(e, "the route '%.200s' leads to component %s of %s", route.config->pattern, name, app->name);
 		if (!name && !check_answer(route.config, e))
 			return false;
-		route.is_kept = route.service && route.service->on_one_shard;
+		route.is_kept = route.service && serve__service_ahead(route.service)->config->policy == SERVE_KEEP;
 		if (!VEC_PUSH(NULL, list, route, UINT32_MAX))
 			return err_nomem(e);
 	}

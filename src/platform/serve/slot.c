@@ -18,6 +18,11 @@ enum { SPENT_MOST = 4, SPENT_PAGES = 16, SPENT_BYTES = 4 << 20 };  // together, 
 enum { EMPTYING_MOST = 4 };  // beyond that a call waits for one of them: a slot is filled again faster than emptied
 #define BACK_OFF (50 * MILLISECOND)  // after the first failure; doubled with each further one, to 12.8 s
 
+static bool is_kept(const struct serve_slot *slot)
+{
+	return slot->version->config->policy == SERVE_KEEP;
+}
+
 static void list(struct serve_slot *slot, struct serve_slot **first)
 {
 	slot->next = *first;
@@ -61,6 +66,7 @@ static void discard(struct serve_slot *slot, struct serve_shard *s)
 	unlist(slot);
 	caught_up(slot, s);
 	canon_instance_free(slot->canon);
+	s->kept -= is_kept(slot);
 	mem_free(slot);
 	serve__count_down(&s->slots);
 	serve__version_unref(v, VERSION_IN_SLOT);
@@ -116,6 +122,7 @@ static struct serve_slot *make(struct serve_shard *s, struct serve_stock *stock,
 		canon_slot_share(slot->canon);
 	serve__version_ref(v, VERSION_IN_SLOT);
 	serve__count(&s->slots, 1);
+	s->kept += is_kept(slot);
 	serve__count(&s->meters.made, 1);
 	list_renewed(slot, s);
 	watch_lag(slot, s);
@@ -135,11 +142,6 @@ unsigned serve__max_tasks(const struct serve_service_config *c)
 static bool is_concurrent(const struct serve_slot *slot)
 {
 	return slot->version->config->policy == SERVE_CONCURRENT;
-}
-
-static bool is_kept(const struct serve_slot *slot)
-{
-	return slot->version->config->policy == SERVE_KEEP;
 }
 
 static bool is_worn(const struct serve_slot *slot)
@@ -218,7 +220,7 @@ static bool is_behind(const struct serve_shard *s)
 // Policy keep: after traps another one is made a little later each time.
 static bool is_too_early(const struct serve_shard *s)
 {
-	return s->service->on_one_shard && loop_now_ns(s->loop) < s->not_before_ns;
+	return s->keeps && loop_now_ns(s->loop) < s->not_before_ns;
 }
 
 static void renew_spent(struct serve_shard *s);
@@ -232,7 +234,7 @@ static bool may_spend_more(const struct serve_shard *s, const struct serve_stock
 
 static struct serve_slot *find_or_make(struct serve_shard *s, struct serve_stock *stock, struct err *e)
 {
-	bool may_make = !s->service->on_one_shard || (s->slots == 0 && !is_too_early(s));
+	bool may_make = stock->version->config->policy != SERVE_KEEP || (s->kept == 0 && !is_too_early(s));
 	struct serve_slot *slot = find_idle(stock);
 	if (!slot && s->spent && !may_spend_more(s, stock)) {
 		renew_spent(s);
@@ -285,18 +287,17 @@ void serve__slot_close(struct serve_slot *slot)
 // Its part of those that the service keeps ready; one, which its start has found room for, at least.
 static uint64_t least(const struct serve_shard *s)
 {
-	const struct serve_service *service = s->service;
 	if (!s->stable)
 		return 0;
-	uint64_t min = s->stable->version->config->min_instances, n = service->process->n_threads;
-	return service->on_one_shard ? s->index == SERVE_KEEPER : max_u64(min / n + (s->index < min % n), 1);
+	uint64_t min = s->stable->version->config->min_instances, n = s->service->process->n_threads;
+	return s->keeps ? 1 : max_u64(min / n + (s->index < min % n), 1);
 }
 
 // The first shard shows that there are instances to be had. Others make theirs when somebody calls: nothing of that is before the first answer then.
 bool serve__shard_warm(struct serve_shard *s, struct err *e)
 {
 	bool is_asked = s->stable && s->stable->version->config->min_instances;
-	uint64_t n = s->index == 0 || s->service->on_one_shard || is_asked ? least(s) : 0;
+	uint64_t n = s->index == 0 || is_asked ? least(s) : 0;
 	while (s->slots < n)
 		if (!make(s, s->stable, true, e))
 			return err_note(e, "no instance to be had on shard %u", s->index);
@@ -691,7 +692,7 @@ void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean
 	s->taken -= is_kept(slot);
 	slot->closed |= !clean;
 	ends_work(s, slot);
-	if (s->service->on_one_shard)
+	if (is_kept(slot))
 		note_end(s, clean);
 	if (slot->closed || is_old(slot)) {
 		unlist(slot);

@@ -1,6 +1,6 @@
 // Traces: a span for each request, each call through a link and each request that goes out, told to room obs where --otlp names a collector. The context of
 // who asks (W3C) is taken, his choice whether it is sampled with it; else --trace-sample of the requests are.
-#include "serve_int.h"
+#include "relay.h"
 #include "sys/sys.h"
 
 enum { PATH_MAX_BYTES = 256 };

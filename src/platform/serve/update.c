@@ -197,8 +197,10 @@ void serve_version_commit(struct serve_service *s, struct serve_version *v, cons
 	struct serve_choice *c = v->choice;
 	bool all = u->percent >= 100 || !s->version;
 	uint64_t until_ns = s->watched_until_ns, now_ns = loop_now_fresh_ns(s->process->threads[0].loop);
+	bool keeps = v->config->policy == SERVE_KEEP, other_policy = s->version && keeps != (s->version->config->policy == SERVE_KEEP);
 	s->update = *u;
 	s->leaves = false;
+	__atomic_store_n(&s->on_one_shard, keeps, __ATOMIC_RELEASE);
 	v->number = ++s->numbers;
 	serve__version_set_slow(v, u->p99_ns);
 	v->choice = NULL;
@@ -220,9 +222,11 @@ void serve_version_commit(struct serve_service *s, struct serve_version *v, cons
 	if (all)
 		serve__service_tell(s, v->config);
 	__atomic_store_n(&s->there, true, __ATOMIC_RELEASE);
-	if (u->same_bytes)
-		forget_previous(s);  // the bytes may have to go, not what they were made anew for
-	if (is_watched(u) && u->same_bytes && until_ns)
+	if (u->same_bytes || other_policy)
+		forget_previous(s);  // the bytes may have to go, not what they were made anew for; and routes lead to where it is
+	if (is_watched(u) && other_policy && !u->same_bytes)
+		watch(s, v, u->over_ns);
+	else if (is_watched(u) && u->same_bytes && until_ns)
 		watch(s, v, until_ns > now_ns ? until_ns - now_ns : 0);
 	else if (is_watched(u) && (s->tried || s->previous))
 		watch(s, v, u->over_ns);

@@ -272,3 +272,23 @@ def what_is_made_anew_for_something_else_is_watched_on_and_its_bytes_are_taken_b
         app.tenon("update", "api", "--rollback")
         app.tenon("set", "greeting=third")
         check(_watched(app) is None, "nor what was asked back, made anew")
+
+
+def bytes_that_came_with_another_policy_are_taken_back_and_that_stays():
+    for before, after in (("reuse", "keep"), ("keep", "reuse")):
+        with Folder() as top, _App(top, f'{LONG}\npolicy = "{before}"', shards=3) as app:
+            check(until(lambda: app.get("components/api/versions")["versions"][0].get("sha256")), "what it started with is kept")
+            at = Path(top) / "tenon.toml"
+            at.write_text(at.read_text().replace(f'"{before}"', f'"{after}"'))
+            app.source.write_bytes(MISBEHAVE.read_bytes())
+            app.tenon("apply", top)
+            check(_watched(app) and app.says() == (200, b"well-behaved\n"), app.says())
+            _fails_until_it_is_taken_back(app)
+            _is_written(app, 3)
+            for _ in range(2):
+                check(until(lambda: app.says() == (200, b"Hello from a component!\n")), app.says())
+                app.must_say(HELLO)
+                _has(app, HELLO)
+                check(app.get("components/api/scale")["policy"] == after, app.get("components/api/scale"))
+                app.kill()
+                app.start()

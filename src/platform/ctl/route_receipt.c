@@ -152,9 +152,10 @@ static bool look_for(struct ctl_request *r, struct wanted *w)
 	if (w->list && (w->calls || !w->id)) {
 		serve_receipts(r->ctl->config.process, take, w);
 		qsort(w->list, w->n, sizeof *w->list, by_time);
-		if (w->id && w->n)
+		if (w->id && w->n) {
 			serve_receipt_calls(r->ctl->config.process, take_call, w);
-		qsort(w->calls, w->n_calls, sizeof *w->calls, by_end);
+			qsort(w->calls, w->n_calls, sizeof *w->calls, by_end);
+		}
 		return true;
 	}
 	wanted_release(w);

@@ -209,12 +209,13 @@ static bool is_many(const struct serve_relay *r, const struct serve_thread *t, c
 	return g ? g->is_many : stable && stable->version->config->policy == SERVE_CONCURRENT;
 }
 
-// *ret_not: why it can't begin; else it has the task.
+// *ret_not: why it can't begin; else it has the task, or *ret_many.
 static enum seam_result try_in(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **g,
-	struct seam_task **ret_task, const char **ret_not)
+	struct seam_task **ret_task, const char **ret_not, bool *ret_many)
 {
-	enum seam_result went = *g ? SEAM_OK : serve__relay_guest(r, t, c, by_ns, g);
-	*ret_not = *g ? NULL : serve__relay_is_late;
+	*ret_many = false;
+	enum seam_result went = *g ? SEAM_OK : serve__relay_guest(r, t, c, by_ns, g, ret_many);
+	*ret_not = *g || *ret_many ? NULL : serve__relay_is_late;
 	struct seam_task *task = went == SEAM_OK && *g ? seam_task_new(c->task->of, c->task) : NULL;
 	if (went == SEAM_OK && *g)
 		went = task ? serve__relay_enter(*g, c, task, by_ns, ret_not) : seam_no_memory(c);
@@ -227,25 +228,27 @@ static enum seam_result try_in(struct serve_relay *r, struct serve_thread *t, st
 
 // Of a call to one that takes one at a time. Not SEAM_OK, or without a task (*ret has the interface's error): it can't begin.
 static enum seam_result get_in(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **g,
-	struct seam_task **ret_task, void *ret)
+	struct seam_task **ret_task, void *ret, bool *ret_many)
 {
 	bool goes_on = !*g && r->service->shards[t->index].keeps;  // to the next instance, where this one ends while it waits
 	const char *why;
-	enum seam_result went = try_in(r, t, c, by_ns, g, ret_task, &why);
+	enum seam_result went = try_in(r, t, c, by_ns, g, ret_task, &why, ret_many);
 	while (went == SEAM_OK && goes_on && why == serve__relay_has_ended) {
 		*g = NULL;
-		went = try_in(r, t, c, by_ns, g, ret_task, &why);
+		went = try_in(r, t, c, by_ns, g, ret_task, &why, ret_many);
 	}
 	return went == SEAM_OK && why ? serve__relay_fails(r, c, why, ret) : went;
 }
 
 static enum seam_result call_one(const struct relay_func *f, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest *g,
-	const void *args, void *ret)
+	const void *args, void *ret, bool *ret_many)
 {
 	struct serve_relay *r = f->relay;
 	struct err e = {0};
 	struct seam_task *task = NULL;
-	enum seam_result went = get_in(r, t, c, by_ns, &g, &task, ret);
+	enum seam_result went = get_in(r, t, c, by_ns, &g, &task, ret, ret_many);
+	if (*ret_many)
+		return went;
 	const struct comp_export_func *export = task ? serve__relay_find(g, f, &e) : NULL;
 	struct relay_call *k = export ? call_new(g) : NULL;
 	if (!k) {
@@ -302,8 +305,13 @@ static enum seam_result call_component(const void *ops, struct seam_call *c, con
 	bool many = went == SEAM_OK && is_many(r, caller->thread, g);
 	if (went == SEAM_OK && !many && f->has_streams)
 		went = seam_trap(c, "%s passes streams, which component %s takes with policy concurrent only", c->func->name, r->service->name);
+	if (went == SEAM_OK && !many) {
+		went = call_one(f, caller->thread, c, by_ns, g, args, ret, &many);
+		if (!many)
+			return went;
+	}
 	if (went == SEAM_OK)
-		return (many ? serve__relay_call_many : call_one)(f, caller->thread, c, by_ns, g, args, ret);
+		return serve__relay_call_many(f, caller->thread, c, by_ns, g, args, ret);
 	serve__relay_turn_away(c, args);
 	return went;
 }

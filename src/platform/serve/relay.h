@@ -112,7 +112,8 @@ struct relay_guest {
 
 // The guest of the call's root, or (policy keep) the one there is; made where there is none, which may wait, until `by_ns`: NULL then. Not SEAM_OK: none is to
 // be had, return that.
-enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret);
+// *ret_many: it waited for the one there was, and there are instances for many calls by now: nothing has happened.
+enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret, bool *ret_many);
 // On the shard's thread: does the root have a guest there that is its own?
 bool serve__relay_has_own(const struct serve_relay *r, struct serve_thread *t, const struct seam_task *caller);
 // May what is called by the face be of that policy? ERR_LINK. Within process->relays.

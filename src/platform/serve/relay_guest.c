@@ -202,8 +202,14 @@ struct relay_guest *serve__relay_try(struct serve_relay *r, struct serve_shard *
 	return g ? g : make(r, s, (struct seam_task_id){0}, told, e);
 }
 
+static bool is_for_many(const struct serve_shard *s)
+{
+	return s->stable && s->stable->version->config->policy == SERVE_CONCURRENT;
+}
+
 // NULL with SEAM_OK: none is to be had, or not by then.
-static enum seam_result make_guest(struct serve_relay *r, struct serve_shard *s, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret, struct err *e)
+static enum seam_result make_guest(struct serve_relay *r, struct serve_shard *s, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret, bool *ret_many,
+	struct err *e)
 {
 	struct relay_wait w = {0};
 	enum seam_result went = SEAM_OK;
@@ -213,22 +219,24 @@ static enum seam_result make_guest(struct serve_relay *r, struct serve_shard *s,
 		serve__relay_seek_on(s, &w);  // a request has it, or it is too early after a trap
 		went = seam_park_until(c, &w.park, by_ns, NULL);
 		err_clear(e);
-		if (went == SEAM_OK)
+		*ret_many = went == SEAM_OK && is_for_many(s);
+		if (went == SEAM_OK && !*ret_many)
 			*ret = find_or_make(r, s, seam_task_root(c->task)->id, w.told, e);
 	}
 	serve__relay_seek_no_more(s, &w);
 	return went;
 }
 
-enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret)
+enum seam_result serve__relay_guest(struct serve_relay *r, struct serve_thread *t, struct seam_call *c, uint64_t by_ns, struct relay_guest **ret, bool *ret_many)
 {
 	struct serve_shard *s = &r->service->shards[t->index];
 	struct err e = {0};
+	*ret_many = false;
 	*ret = find_guest(r, t, seam_task_root(c->task)->id, false);
 	if (*ret)
 		return SEAM_OK;
-	enum seam_result went = make_guest(r, s, c, by_ns, ret, &e);
-	if (went != SEAM_OK || (!*ret && loop_now_ns(s->loop) >= by_ns))
+	enum seam_result went = make_guest(r, s, c, by_ns, ret, ret_many, &e);
+	if (went != SEAM_OK || *ret_many || (!*ret && loop_now_ns(s->loop) >= by_ns))
 		return went;
 	if (!*ret)
 		return seam_trap(c, "no instance of component %s is to be had: %s", r->service->name, e.code == ERR_NONE ? "the process ends" : e.text);

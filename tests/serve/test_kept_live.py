@@ -7,6 +7,7 @@ from assemble import DROP, const, get, put
 from test_apply import Host
 from test_between import _App as Between
 from test_components import NE, OR, _differs
+from test_many_calls import _App as Many
 from test_kept_far import _App, _asks, _live, _Load
 from test_kept_routes import OTHER, _Alternating, _component, _Http2, _route
 from test_triggers import _command
@@ -112,6 +113,21 @@ def the_policy_of_what_others_call_changes_under_load():
                         check(_asks(server, "one", 12, 4) == ["ok"] * 12, "not a fresh one each: " + server.log_text()[-1500:])
                     elif policy == "keep":
                         check(_asks(server, "one", 12, 4).count("ok") <= 1, "not one instance")
+                time.sleep(0.3)
+                check(load.stop() == [] and load.n > 100, (load.bad[:5], load.n))
+                _only_one_exits(server)
+            _live(app, body, shards)
+
+
+def what_is_for_many_calls_at_once_becomes_one_that_is_kept_and_back_under_load():
+    """Who waits for the one instance enters one of the others."""
+    for shards in (1, 3):
+        with Many({"wait": lambda c: const(5) + c.call("wait") + DROP + const(0)}) as app:
+            def body(server, tenon):
+                load = _Load(server, ("wait",), 8)
+                for policy in ("keep", "concurrent") * 4 + ("keep", "fresh"):
+                    time.sleep(0.3)
+                    tenon("scale", "shop/ops", "--policy", policy)
                 time.sleep(0.3)
                 check(load.stop() == [] and load.n > 100, (load.bad[:5], load.n))
                 _only_one_exits(server)

@@ -517,6 +517,29 @@ static void run_many(void *arg)
 	}
 }
 
+// Sleeps on its turn, as a thread that others keep from running.
+static void sleep_and_ask(void *arg)
+{
+	struct host_work *w = arg;
+	const struct vm_fiber *f = vm_fiber_current(shard);
+	nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+	uint64_t before = vm_fiber_cpu_ns(f);  // since when it is told apart is known then
+	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	w->checks = vm_fiber_cpu_left_ns(f) + before;
+	w->turns = vm_fiber_cpu_ns(f) - before;
+}
+
+static void what_is_used_and_left_is_time_on_a_processor_also_while_it_runs(void **state UNUSED)
+{
+	struct host_work w = {0};
+	struct vm_fiber *f = vm_fiber_new(shard, sleep_and_ask, &w);
+	vm_fiber_set_budget(f, (struct vm_budget){1000000000, UINT64_MAX});
+	assert_int_equal(vm_fiber_resume(f, VM_RESUMED), VM_FIBER_DONE);
+	assert_true(w.turns < 25000000 && w.checks > 1000000000 - 25000000);
+	assert_true(vm_fiber_cpu_ns(f) >= w.turns);
+	vm_fiber_free(f);
+}
+
 static void is_interrupted_anywhere(void **state UNUSED)
 {
 	struct pest p = {.tid = sys_thread_id()};
@@ -705,6 +728,7 @@ int main(void)
 		cmocka_unit_test(ends_a_call_whose_budget_is_spent),
 		cmocka_unit_test(host_work_yields_and_ends_with_its_budget),
 		cmocka_unit_test(turns_that_end_in_a_park_are_counted_and_end_with_the_budget),
+		cmocka_unit_test(what_is_used_and_left_is_time_on_a_processor_also_while_it_runs),
 		cmocka_unit_test(who_resumes_another_of_his_budget_for_ever_is_ended),
 		cmocka_unit_test(who_waited_until_his_deadline_is_over_goes_on_no_more),
 		cmocka_unit_test(bulk_operations_give_way_and_end_between_pieces_L31),

@@ -105,13 +105,8 @@ enum trap seam__dispatch_core(struct canon_task *canon_task, struct canon_instan
 enum seam_result seam_work(struct seam_call *c, uint64_t bytes)
 {
 	enum trap t = vm_work(vm_shard_exec(c->task->shard), bytes);
-	if (LIKELY(t == TRAP_NONE))
-		return SEAM_OK;
-	if (!c->task->killed) {
-		c->task->killed = true;
-		c->task->kill_trap = t;
-	}
-	return SEAM_KILLED;
+	enum seam_result r = seam__went_on(c, t);
+	return t == TRAP_NONE ? SEAM_OK : r;
 }
 
 static uint64_t budget(const struct seam_call *c)

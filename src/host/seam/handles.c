@@ -13,12 +13,13 @@ bool seam_value_handles(const struct wit_type *type, void *value, seam_visit *vi
 
 // ---- copies ----
 
-enum seam_result seam_value_copy(const struct wit_type *type, const void *value, void *ret, struct arena *a, struct abi_exec *exec)
+enum seam_result seam_value_copy(struct seam_call *c, const struct wit_type *type, const void *value, void *ret, struct arena *a)
 {
 	memcpy(ret, value, type->size64);
-	enum trap t = canon_value_copy_parts(type, ret, a, exec);
-	return t == TRAP_NONE ? SEAM_OK : t == TRAP_OUT_OF_MEMORY ? SEAM_TRAP
-															  : SEAM_KILLED;
+	enum trap t = canon_value_copy_parts(type, ret, a, vm_shard_exec(c->task->shard));
+	bool lacks_memory = t == TRAP_OUT_OF_MEMORY;
+	enum seam_result r = seam__went_on(c, lacks_memory ? TRAP_NONE : t);
+	return r == SEAM_OK && lacks_memory ? SEAM_TRAP : r;
 }
 
 // ---- which provider ----

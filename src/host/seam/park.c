@@ -27,15 +27,6 @@ void seam__wake_task(struct canon_task *canon)
 		loop_post(t->loop, &t->turn);
 }
 
-// Ended by vm's own budget or deadline.
-static void note_end(struct seam_task *t, enum trap why)
-{
-	if (t->killed)
-		return;
-	t->killed = true;
-	t->kill_trap = why;
-}
-
 // Of an async call: its own fiber waits, the task goes on with others of its threads, and may return before. It may be cancelled alone.
 static enum seam_result park_thread(struct seam_call *c, struct seam_park *p)
 {
@@ -46,7 +37,7 @@ static enum seam_result park_thread(struct seam_call *c, struct seam_park *p)
 		c->task = seam__task_of(c->task->of, c->thread);
 		enum trap why = ended ? vm_fiber_kill_reason(vm_fiber_current(c->task->shard)) : TRAP_NONE;
 		if (why == TRAP_DEADLINE || why == TRAP_CPU_BUDGET)
-			note_end(c->task, why);
+			seam__note_end(c->task, why);
 		ended |= canon_task_is_cancelled(c->thread);
 	}
 	p->thread = NULL;
@@ -67,7 +58,7 @@ enum seam_result seam_park(struct seam_call *c, struct seam_park *p)
 		if (!t->fiber)
 			loop_run_once(t->loop, UINT64_MAX);
 		else if (vm_fiber_park(t->shard) == VM_KILLED)
-			note_end(t, vm_fiber_kill_reason(t->fiber));
+			seam__note_end(t, vm_fiber_kill_reason(t->fiber));
 	}
 	t->parked = NULL;
 	p->tasks = NULL;
@@ -80,11 +71,7 @@ enum seam_result seam_look(struct seam_call *c)
 {
 	struct vm_shard *s = c->task->shard;
 	bool ended = vm_fiber_yield(s) == VM_KILLED;
-	if (c->thread != &c->task->canon)
-		c->task = seam__task_of(c->task->of, c->thread);
-	if (ended)
-		note_end(c->task, vm_fiber_kill_reason(vm_fiber_current(s)));
-	return c->task->killed ? SEAM_KILLED : SEAM_OK;
+	return seam__went_on(c, ended ? vm_fiber_kill_reason(vm_fiber_current(s)) : TRAP_NONE);
 }
 
 // ---- until a time ----

@@ -192,8 +192,8 @@ enum canon_move seam_resource_move(struct canon_instance *from, const struct sea
 // Each handle of a native value, each stream and future (by its kind of type), which `visit` may change. false: it returned false.
 typedef bool seam_visit(void *ctx, const struct wit_type *type, uint32_t *rep);
 bool seam_value_handles(const struct wit_type *type, void *value, seam_visit *visit, void *ctx);
-// A copy of a native value, whose parts lie in `a`. As task of `exec`, whose work it is. SEAM_TRAP: no memory.
-enum seam_result seam_value_copy(const struct wit_type *type, const void *value, void *ret, struct arena *a, struct abi_exec *exec);
+// A copy of a native value, whose parts lie in `a`. As the call's work: others may get their turns, and it may be ended meanwhile. SEAM_TRAP: no memory.
+enum seam_result seam_value_copy(struct seam_call *c, const struct wit_type *type, const void *value, void *ret, struct arena *a);
 
 // ---- linking --------------------------------------------------------------------------------------------------------------------------
 // What stands behind one import now.

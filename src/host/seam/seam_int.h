@@ -132,6 +132,10 @@ bool seam__same_resource(void *ctx, const struct wit_resource *expected, const s
 
 // Whose task runs a thread; where its own has returned, and none does, one that is killed. (task.c)
 struct seam_task *seam__task_of(struct seam_tasks *p, struct canon_task *thread);
+// Ended by vm's own budget or deadline; the first reason counts.
+void seam__note_end(struct seam_task *t, enum trap why);
+// Behind what may have given the thread away: whose call it is, and is it to end? `ended`: why it has to, if vm has said so.
+enum seam_result seam__went_on(struct seam_call *c, enum trap ended);
 // canon_host.wake.
 void seam__wake_task(struct canon_task *canon);
 // canon_host_fn of all functions; data: the number of the host function.

@@ -113,6 +113,23 @@ struct seam_task *seam__task_of(struct seam_tasks *p, struct canon_task *thread)
 	return root ? CONTAINER_OF(root, struct seam_task, canon) : &p->nobody;
 }
 
+void seam__note_end(struct seam_task *t, enum trap why)
+{
+	if (t->killed)
+		return;
+	t->killed = true;
+	t->kill_trap = why;
+}
+
+enum seam_result seam__went_on(struct seam_call *c, enum trap ended)
+{
+	if (c->thread != &c->task->canon)
+		c->task = seam__task_of(c->task->of, c->thread);  // it may be another's by now
+	if (ended != TRAP_NONE)
+		seam__note_end(c->task, ended);
+	return ended != TRAP_NONE || c->task->killed ? SEAM_KILLED : SEAM_OK;
+}
+
 static void leave_parent(struct seam_task *t)
 {
 	if (!t->parent)

@@ -432,7 +432,7 @@ static enum seam_result copy_args(struct relay_far *m, struct seam_call *c, cons
 	arena_init(&m->in, max_u64(a->limit > a->used ? a->limit - a->used : 0, 1));
 	m->args = arena_zalloc(&m->in, params->size64 + 8, 8);
 	if (m->args && params->n)
-		r = seam_value_copy(params, args, m->args, &m->in, vm_shard_exec(c->task->shard));
+		r = seam_value_copy(c, params, args, m->args, &m->in);
 	if (r == SEAM_KILLED)
 		return r;
 	if (r != SEAM_OK || !m->args || !account_charge(account_of(c), m->in.used))
@@ -521,7 +521,7 @@ static enum seam_result take_result(struct relay_far *m, struct seam_call *c, vo
 		return SEAM_OK;
 	if (!account_charge(account_of(c), m->out.used))
 		return no_memory(c, m);
-	enum seam_result r = seam_value_copy(result, m->ret, ret, seam_arena(c), vm_shard_exec(c->task->shard));
+	enum seam_result r = seam_value_copy(c, result, m->ret, ret, seam_arena(c));
 	account_uncharge(account_of(c), m->out.used);
 	if (r != SEAM_OK)
 		return r == SEAM_TRAP ? no_memory(c, m) : r;

@@ -321,7 +321,7 @@ static enum seam_result conclude(struct relay_many *k, struct seam_call *c, void
 																										   : trap_text(k->trap.trap),
 			ret);
 	if (result)
-		r = seam_value_copy(result, k->ret, ret, seam_arena(c), vm_shard_exec(c->task->shard));
+		r = seam_value_copy(c, result, k->ret, ret, seam_arena(c));
 	if (r == SEAM_TRAP)
 		r = seam_trap(c, "%s: no room for what component %s returns", c->func->name, k->guest->relay->service->name);
 	if (r != SEAM_OK)
@@ -340,7 +340,7 @@ static enum seam_result copy_args(struct relay_many *k, struct seam_call *c, con
 	k->ret = arena_zalloc(&k->arena, (result ? result->size64 : 0) + 8, 8);
 	enum seam_result r = k->args && k->ret ? SEAM_OK : SEAM_TRAP;
 	if (r == SEAM_OK && params->n)
-		r = seam_value_copy(params, args, k->args, &k->arena, vm_shard_exec(c->task->shard));
+		r = seam_value_copy(c, params, args, k->args, &k->arena);
 	return r == SEAM_TRAP ? seam_trap(c, "%s: component %s has no memory for its arguments (--memory)", c->func->name, k->guest->relay->service->name) : r;
 }
 

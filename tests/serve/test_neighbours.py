@@ -138,7 +138,7 @@ THINGS, LONGEST_MS = 400_000, 50  # in one piece 100 to 200 ms; the guest's own 
 MAKES = {"stream.new": b"\x0e", "future.new": b"\x15"}
 
 
-def _makes(what, end):
+def _makes(what, end, n=THINGS):
     c = assemble.Component()
     types = c.interface("wasi:http/types@0.2.0")
     types.resource("incoming-request")
@@ -146,7 +146,7 @@ def _makes(what, end):
     c._flush(types)
     of = {"stream.new": b"\x66\x01", "future.new": b"\x65\x01"}[what]
     c.builtin(what, ([], [assemble.I64]), MAKES[what] + assemble.u(c.define(of + assemble.U8)))
-    body = assemble.times(2, THINGS, c.call(what) + assemble.DROP) + end
+    body = assemble.times(2, n, c.call(what) + assemble.DROP) + end
     c.code("handle", ([assemble.I32] * 2, []), [assemble.I32], body, assemble.handler(c, types), "wasi:http/incoming-handler@0.2.0")
     return c.assemble()
 
@@ -177,3 +177,18 @@ def what_a_guest_left_of_async_is_let_go_in_pieces():
             check(0 < max(longest[-2:]) < LONGEST_MS, f"{what}, {'trap' if end else 'return'}: turns of {longest} ms")
             said.append(f"{max(longest[-2:]):.1f}")
     return "longest turns of " + ", ".join(said) + " ms"
+
+
+def what_was_emptied_begins_anew():
+    """An instance that is reset after every second request is reset after every second one, whatever the first two left."""
+    counts = assemble.store(16, assemble.load(16) + assemble.const(1) + assemble.ADD)
+    grows = assemble.load(16) + assemble.const(2) + b"\x46\x04\x40" + assemble.const(200) + b"\x40\0" + assemble.DROP + b"\x0b"
+    with tempfile.TemporaryDirectory() as d:
+        at = Path(d) / "guest.wasm"
+        at.write_bytes(_makes("stream.new", counts + grows, 2000))
+        with Server(at, "--policy", "reuse", "--requests-per-instance", "2", "--handles", "none") as s:
+            grown = []
+            for n in range(8):
+                check(s.get("/").status == 500, "it answers")
+                grown.append(s.receipt("/", n + 1)["peak_memory"] > 200 << 16)
+            check(grown == [False, True] * 4, f"{grown}")

@@ -381,6 +381,10 @@ static enum vm_reset renew_some(struct serve_slot *slot, struct serve_shard *s)
 	if (is == VM_RESET_DONE && !compiles)
 		caught_up(slot, s);
 	slot->closed |= is == VM_RESET_FAILED;
+	if (is == VM_RESET_DONE) {
+		slot->used = false;
+		slot->served = slot->begun = 0;
+	}
 	return is;
 }
 
@@ -501,8 +505,6 @@ void serve__stock_discard(struct serve_stock *stock, struct serve_shard *s)
 // Equal to the image again. false: not yet, or it goes.
 static bool renew(struct serve_slot *slot, struct serve_shard *s)
 {
-	slot->used = false;
-	slot->served = slot->begun = 0;
 	enum vm_reset is = renew_some(slot, s);
 	if (is == VM_RESET_MORE && !has_to_hurry(s))
 		empty_later(slot, s);

@@ -248,7 +248,7 @@ static bool begin(struct vm_store *st)
 
 enum vm_reset vm_store_reset_some(struct vm_store *st, uint64_t pages)
 {
-	if (st->poisoned || (!st->resetting.begun && !begin(st)))
+	if (st->poisoned || (st->resetting.begun ? is_stale(st) : !begin(st)))
 		return VM_RESET_FAILED;
 	enum vm_reset is = restore_memories(st, pages);
 	if (is == VM_RESET_MORE)

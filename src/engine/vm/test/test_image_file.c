@@ -225,6 +225,25 @@ static void a_sealed_copy_takes_the_place_of_the_file(void **state UNUSED)
 	close(other);
 }
 
+// Who is being reset just then has to be made anew as well.
+static void a_sealed_copy_comes_between_the_pieces_of_a_reset(void **state UNUSED)
+{
+	struct vm_image *img = open_image(image_in_file());
+	struct vm_store *st;
+	struct vm_instance *inst;
+	struct err e = {0};
+	if (vm_process_reset_method() == VM_RESET_DISCARD)
+		skip();  // that is one piece
+	attach(img, &st, &inst);
+	spend(inst, 1);
+	assert_int_equal(vm_store_reset_some(st, 1), VM_RESET_MORE);
+	assert_true(vm_image_seal(img, &e));
+	assert_int_equal(vm_store_reset_some(st, UINT64_MAX), VM_RESET_FAILED);
+	assert_int_equal(vm_store_reset_some(st, UINT64_MAX), VM_RESET_FAILED);
+	vm_store_free(st);
+	vm_image_unref(img);
+}
+
 static void a_copy_that_is_not_what_was_opened_is_not_taken(void **state UNUSED)
 {
 	for (int how = 0; how < 2; how++) {
@@ -337,6 +356,7 @@ int main(int argc, char **argv UNUSED)
 		cmocka_unit_test(an_image_of_huge_pages_is_the_same),
 		cmocka_unit_test(what_is_used_once_has_what_it_grows_by_at_once),
 		cmocka_unit_test(a_sealed_copy_takes_the_place_of_the_file),
+		cmocka_unit_test(a_sealed_copy_comes_between_the_pieces_of_a_reset),
 		cmocka_unit_test(a_copy_that_is_not_what_was_opened_is_not_taken),
 		cmocka_unit_test(rejects_what_is_not_an_image),
 		cmocka_unit_test(a_file_that_was_cut_short_ends_the_process),

@@ -110,6 +110,7 @@ struct relay_guest {
 	struct relay_many *inside;  // calls
 };
 
+#define SERVE_PLACE_RETRY (2 * MILLISECOND)  // who waits for a place in an instance looks as often
 // The guest of the call's root, or (policy keep) the one there is; made where there is none, which may wait, until `by_ns`: NULL then. Not SEAM_OK: none is to
 // be had, return that.
 // *ret_many: it waited for the one there was, and there are instances for many calls by now: nothing has happened.

@@ -117,6 +117,7 @@ void serve__relay_guest_free(struct relay_guest *g)
 	mem_free(g);
 }
 
+// NULL without an error: those that were filled are being emptied, one of which is to be waited for.
 static struct relay_guest *guest_new(struct serve_relay *r, struct serve_shard *s, struct seam_task_id root, struct err *e)
 {
 	struct serve_service *service = r->service;
@@ -134,9 +135,9 @@ static struct relay_guest *guest_new(struct serve_relay *r, struct serve_shard *
 		return NULL;
 	}
 	struct relay_guest *g = serve__relay_guest_new(r, s);
+	if (!g)
+		err_nomem(e);
 	if (!g || !(g->slot = serve__slot_take(s, s->stable, e))) {
-		if (e->code == ERR_NONE)
-			err_nomem(e);
 		shared_count_down(&service->calls);
 		serve__places_tell(service->process, s);  // who found it taken meanwhile
 		if (g)
@@ -214,10 +215,12 @@ static enum seam_result make_guest(struct serve_relay *r, struct serve_shard *s,
 	struct relay_wait w = {0};
 	enum seam_result went = SEAM_OK;
 	*ret = find_or_make(r, s, seam_task_root(c->task)->id, false, e);
-	while (!*ret && went == SEAM_OK && s->keeps && s->open && !s->closing && loop_now_ns(s->loop) < by_ns) {
+	while (!*ret && !*ret_many && went == SEAM_OK && (s->keeps || e->code == ERR_NONE) && s->open && !s->closing && loop_now_ns(s->loop) < by_ns) {
+		bool is_one = s->keeps;
 		seam_park_init(&w.park);
-		serve__relay_seek_on(s, &w);  // a request has it, or it is too early after a trap
-		went = seam_park_until(c, &w.park, by_ns, NULL);
+		if (is_one)
+			serve__relay_seek_on(s, &w);  // a request has it, or it is too early after a trap
+		went = seam_park_until(c, &w.park, is_one ? by_ns : min_u64(sat_add_u64(loop_now_ns(s->loop), SERVE_PLACE_RETRY), by_ns), NULL);
 		err_clear(e);
 		*ret_many = went == SEAM_OK && is_for_many(s);
 		if (went == SEAM_OK && !*ret_many)

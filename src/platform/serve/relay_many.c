@@ -9,8 +9,6 @@
 // 4. Its CPU time is its own, within the component's limit, and is added to its caller's; it is its own root for what it calls itself.
 #include "relay.h"
 
-#define PLACE_RETRY (2 * MILLISECOND)
-
 struct relay_many {
 	struct relay_many *next, **prev;  // of the guest's
 	struct serve_inside inside;
@@ -87,7 +85,7 @@ static enum seam_result take_place(struct serve_relay *r, struct serve_shard *s,
 								   : "it was taken off");
 		} else {  // all of its instances are full
 			seam_park_init(&park);
-			went = seam_park_until(c, &park, min_u64(sat_add_u64(loop_now_ns(s->loop), PLACE_RETRY), by_ns), NULL);
+			went = seam_park_until(c, &park, min_u64(sat_add_u64(loop_now_ns(s->loop), SERVE_PLACE_RETRY), by_ns), NULL);
 		}
 	}
 	serve__relay_guest_free(spare);
@@ -116,7 +114,7 @@ static enum seam_result take_place_in(struct relay_guest *g, struct seam_call *c
 	while (went == SEAM_OK && is_full(g) && loop_now_ns(g->shard->loop) < by_ns) {
 		struct seam_park park;
 		seam_park_init(&park);
-		went = seam_park_until(c, &park, min_u64(sat_add_u64(loop_now_ns(g->shard->loop), PLACE_RETRY), by_ns), NULL);
+		went = seam_park_until(c, &park, min_u64(sat_add_u64(loop_now_ns(g->shard->loop), SERVE_PLACE_RETRY), by_ns), NULL);
 	}
 	g->handles--;
 	if (went == SEAM_OK && !is_open(g))

@@ -87,20 +87,27 @@ static void end_largest(struct serve_shard *s, const struct serve_app *of, uint6
 	}
 }
 
+// A change of the app may change it at any time: asked once, it is one value all along. 0: there is no limit.
+static uint64_t most_of_app(const struct serve_app *app)
+{
+	return __atomic_load_n(&app->max_memory, __ATOMIC_RELAXED);
+}
+
 // As long as the process has less than half of what it may have, nobody asks what the calls use.
 static void look(struct serve_shard *s)
 {
 	const struct serve_process *p = s->service->process;
 	uint64_t most = serve__memory_ceiling(p), headroom = serve__memory_headroom(p), ceiling = most - headroom / 4 * 3, now = serve__memory_resident(p);
 	const struct serve_app *app = s->service->of;
-	struct usage usage = now > most / 2 || app->max_memory ? usage_of(s) : (struct usage){0};
+	uint64_t most_here = most_of_app(app);
+	struct usage usage = now > most / 2 || most_here ? usage_of(s) : (struct usage){0};
 	s->looked_ns = loop_now_fresh_ns(s->loop);
 	s->unlooked = 0;
 	publish(s, usage);
-	if (app->max_memory) {
+	if (most_here) {
 		uint64_t sum = usage_of_all(p, app).sum;
-		if (sum > app->max_memory)
-			end_largest(s, app, usage.largest, sum - app->max_memory, UINT64_MAX, false);
+		if (sum > most_here)
+			end_largest(s, app, usage.largest, sum - most_here, UINT64_MAX, false);
 	}
 	if (now <= ceiling)
 		return;
@@ -132,7 +139,7 @@ void serve__memory_used(struct serve_request *c)
 {
 	struct serve_shard *s = c->shard;
 	s->unlooked += used_by(c);
-	uint64_t most = s->service->of->max_memory;
+	uint64_t most = most_of_app(s->service->of);
 	if (most && s->unlooked > most / 4)
 		look(s);
 	else if (s->unlooked > serve__memory_headroom(s->service->process) / 4 && loop_now_fresh_ns(s->loop) - s->looked_ns > MILLISECOND)

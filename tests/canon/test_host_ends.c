@@ -406,6 +406,22 @@ static void between_the_pieces_of_an_end_the_host_goes_on(void **state UNUSED)
 	}
 }
 
+// What was on its way is taken after its turn was over, before all of the others had theirs.
+static void what_is_taken_between_the_pieces_ends_as_well(void **state UNUSED)
+{
+	struct canon_instance *i = instance();
+	struct canon_end ends[N];
+	uint32_t number = guest_of_many(i, ends);
+	assert_true(canon_instance_empty_some(i, 3));
+	assert_true(canon_end_take(i, number, &ops, &taken));
+	assert_non_null(taken.shared);
+	while (canon_instance_empty_some(i, 3)) {
+	}
+	assert_null(taken.shared);
+	assert_int_equal(gones, N + 1);
+	canon_instance_free(i);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +438,7 @@ int main(void)
 		cmocka_unit_test(nobody_writes_into_a_slot_between_the_pieces_of_its_reset),
 		cmocka_unit_test(nobody_reads_from_a_slot_whose_pages_are_given_back),
 		cmocka_unit_test(between_the_pieces_of_an_end_the_host_goes_on),
+		cmocka_unit_test(what_is_taken_between_the_pieces_ends_as_well),
 		cmocka_unit_test(a_million_bytes_leave_nothing_behind),
 	};
 	struct err e = {0};

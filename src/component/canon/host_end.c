@@ -10,6 +10,8 @@ static void attach(struct canon_instance *i, struct canon__shared *s, struct can
 	canon__await_more(i, s);
 	s->ends++;
 	i->async->n_host_ends += !ops->is_passive;
+	if (i->async->parted)  // its instance ends: so does this end
+		canon__object_move(&s->object, &i->async->shareds);
 }
 
 bool canon_end_new(struct canon_instance *i, const struct wit_type *type, const struct canon_end_ops *ops, struct canon_end *e, uint32_t *ret)

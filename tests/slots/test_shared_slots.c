@@ -376,7 +376,7 @@ static void many_that_are_idle_go_a_few_at_a_time(void **state)
 }
 
 // Who comes while they do is served, and the shard may end before the last is gone.
-static void what_leaves_goes_with_its_shard(void **state)
+static void leave_many(bool is_short)
 {
 	enum { N = 50 };
 	scripted_open(1);
@@ -390,10 +390,23 @@ static void what_leaves_goes_with_its_shard(void **state)
 	serve__stock_discard(the_shard()->stable, the_shard());
 	assert_in_range(the_shard()->slots, N / 2, N - 1);
 	assert_int_equal(the_shard()->n_emptying[true], the_shard()->slots);
+	if (is_short)  // guests would be ended for what they hold
+		serve__slots_trim(the_shard());
+	assert_true(!is_short == (the_shard()->n_emptying[true] > 0));
 	struct script *s = SEND_AND_WAIT(0, WAITS | STATUS(201));  // nobody waits for them
 	seam_wake(&s->park);
 	assert_int_equal(status_of(s), 201);
 	scripted_close();
+}
+
+static void what_leaves_goes_with_its_shard(void **state)
+{
+	leave_many(false);
+}
+
+static void what_leaves_goes_at_once_where_memory_is_short(void **state)
+{
+	leave_many(true);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, before_each, after_each)
@@ -417,6 +430,7 @@ int main(void)
 		TEST(what_nobody_waits_on_any_more_can_be_dropped),
 		TEST(many_that_are_idle_go_a_few_at_a_time),
 		TEST(what_leaves_goes_with_its_shard),
+		TEST(what_leaves_goes_at_once_where_memory_is_short),
 	};
 	seam_provider_init(&scripted_provider, &scripted_provider_ops);
 	write_component();

@@ -433,13 +433,13 @@ static void H5_a_body_that_is_quick_enough_goes_on_beyond_the_grace(void **state
 {
 	struct http_limits l = http_limits_default;
 	l.min_rate = 1;
-	l.grace_ns = 20 * MS;
+	l.grace_ns = 200 * MS;
 	start_server(&l);
 	struct client c = dial();
 	say(&c, "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n");
 	for (int i = 0; i < 20; i++) {
 		send_bytes(&c, "x", 1);  // each is worth a second
-		turn(2);
+		turn(15);
 	}
 	wait_for(&c, "got 20");
 	hang_up(&c);

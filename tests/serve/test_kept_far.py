@@ -144,6 +144,26 @@ def a_caller_that_goes_away_leaves_the_line_or_ends_what_it_called():
             check(until(lambda: _ask(server, "count") == "ok", UNTIL), "it is free for the next: " + server.log_text()[-2000:])
 
 
+def a_call_that_ends_from_outside_makes_nobody_wait_for_the_next_instance():
+    """By its time, that of its link, or as its caller is gone."""
+    bodies = {"spin": lambda c: c.call("spin") + const(0), "quick": lambda c: c.call("spin") + const(0), "free": lambda c: c.call("count") + DROP + const(0)}
+    links = {"ops": "", "quick": 'deadline = "50ms"'}
+    for shards in (1, 2):
+        with _App(bodies, KEEP + 'limits = { deadline = "100ms" }', links, {"quick": "quick"}, 'limits = { deadline = "5s" }') as app, app.up(shards=shards) as server:
+            for n in range(10):
+                for label in ("spin", "quick"):
+                    check(_ask(server, label) == "trap", f"after {n}: {server.log_text()[-1000:]}")
+            check(_ask(server, "free") == "ok", server.log_text()[-1000:])
+        with _App(bodies, callers='limits = { deadline = "5s" }') as app, app.up(shards=shards) as server:
+            for n in range(9):
+                used = server.cpu_seconds()
+                held, path = _hold(server, "spin")
+                check(until(lambda: server.cpu_seconds() > used + 0.05, UNTIL), f"it never came in after {n}")
+                held.reset()
+                check(server.receipt(path)["status"] == 499, f"after {n}: {server.log_text()[-1000:]}")
+            check(_ask(server, "free") == "ok", server.log_text()[-1000:])
+
+
 def a_trap_ends_its_instance_and_who_waits_gets_the_next():
     def body(c):
         return c.call("count") + const(10) + EQ + b"\x04\x40" + c.call("break") + b"\x0b" + const(0)

@@ -1,7 +1,7 @@
 """How long instances live: fresh, reuse, keep (docs/serve.md); concurrent is test_concurrent's."""
 import subprocess, time
 
-from harness import MISBEHAVE, Many, Server, check, config
+from harness import MISBEHAVE, Many, Server, by_hand, check, config
 
 
 def _marks(s):
@@ -108,3 +108,26 @@ def an_instance_that_is_kept_is_made_again_after_a_trap_a_little_later_each_time
         began = time.monotonic()
         for _ in range(3):
             check(s.get("/").status == 200, "no answer")
+
+
+def who_goes_away_is_no_failure_of_an_instance_that_is_kept():
+    """Else anybody could have the next one come later and later."""
+    by_hand()
+    with Server(MISBEHAVE, "--policy", "keep", "--deadline", "5s") as s:
+        fresh = _marks(s)
+        check(s.get("/mark").status == 200, "no answer")
+        for n in range(12):
+            with s.connect() as c:
+                c.ask("/flood")
+                head = c.sock.recv(12)
+                check(head == b"HTTP/1.1 200", f"{head} after {n}")
+                c.reset()
+        check(_marks(s) == fresh, "the state of one that was ended is still there")
+
+
+def nor_is_a_deadline():
+    """12 failures in a row are 50 s."""
+    with Server(MISBEHAVE, "--policy", "keep", "--deadline", "5s", "--linger", "50ms") as s:
+        for n in range(12):
+            a = s.get("/late")
+            check(a.status == 200, f"{a.status} after {n}")

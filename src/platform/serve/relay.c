@@ -79,6 +79,7 @@ static void on_done(struct seam_task *t)
 	struct relay_guest *g = k->guest;
 	k->over = true;
 	loop_timer_cancel(t->loop, &k->cpu);
+	serve__relay_ended_by(g, t, k->ok, k->trap.trap);
 	serve__meter_inner(g->shard, g->slot->canon, t->cpu_ns, k->ok ? TRAP_NONE : k->trap.trap);
 	seam_instance_task_end(&g->slot->seam, t);
 	seam_task_free(t);

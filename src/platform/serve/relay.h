@@ -207,6 +207,8 @@ void serve__relay_look_at(struct relay_guest *g);
 enum seam_result serve__relay_enter(struct relay_guest *g, struct seam_call *c, struct seam_task *task, uint64_t by_ns, const char **ret_not);
 // `clean`: nothing went wrong in it.
 void serve__relay_leave(struct relay_guest *g, bool clean);
+// Before that, where it has an instance yet: by what its task ended, `ok`: it returned.
+void serve__relay_ended_by(const struct relay_guest *g, const struct seam_task *t, bool ok, enum trap trap);
 // A call of it returned: what is kept has no failures in a row any more, also where handles of it are always out, so that it is never given back but after a trap.
 void serve__relay_returned(const struct relay_guest *g);
 // There was no memory to close an object of its: it can't go on.

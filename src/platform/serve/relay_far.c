@@ -206,6 +206,7 @@ static void on_done(struct seam_task *t)
 	const char *why = m->ok ? "" : why_not(m);
 	m->used_ns = t->cpu_ns;
 	m->n_calls = t->n_calls;
+	serve__relay_ended_by(g, t, m->ok, m->trap.trap);
 	serve__meter_inner(g->shard, g->slot->canon, t->cpu_ns, m->ok ? TRAP_NONE : m->trap.trap);
 	if (m->ok && result && !seam_value_handles(result, m->ret, take_out, m)) {  // what it can't give away it can't close either
 		m->ok = false;

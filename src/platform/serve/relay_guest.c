@@ -285,6 +285,18 @@ static bool is_used(const struct relay_guest *g)
 	return g->root_prev || g->handles || g->calls || g->holder;
 }
 
+// A budget that isn't all its own is its caller's.
+void serve__relay_ended_by(const struct relay_guest *g, const struct seam_task *t, bool ok, enum trap trap)
+{
+	uint64_t own = g->slot->version->config->limits.cpu;
+	if (ok)
+		return;
+	if (trap == TRAP_NONE)  // before it began
+		trap = t->kill_trap;
+	bool is_callers = trap == TRAP_CPU_BUDGET && (!own || t->cpu_ns < own);
+	serve__slot_ended_by(g->slot, is_callers ? TRAP_KILLED : trap);
+}
+
 // ---- handles ---------------------------------------------------------------------------------------------------------------------------------
 
 void serve__relay_forget(struct relay_handle *h)
@@ -381,6 +393,7 @@ static void closer_done(struct seam_task *t)
 	if (!ok)
 		serve__log(g->shard->service->process->config, SERVE_LOG_WARN, "component %s of %s trapped while a handle was closed: %s", g->shard->service->name,
 			g->shard->service->app, c->trap.text);
+	serve__relay_ended_by(g, t, ok, c->trap.trap);
 	seam_instance_task_end(&g->slot->seam, t);
 	seam_task_free(t);
 	mem_free(c);

@@ -560,6 +560,7 @@ static void end(struct serve_request *c, bool keeps)
 	serve__access_call(c, got);
 	serve__version_count(c->slot->version, s->index, got, serve__meter_call(c, got));
 	wasi_http_end(&c->http, clean || exited, status);
+	serve__slot_ended_by(c->slot, c->trap.trap);
 	serve__slot_leave(c->slot, c->shard, &c->inside, keeps);
 	unlist_running(c);
 	serve__place_give(s);

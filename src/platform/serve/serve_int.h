@@ -276,6 +276,7 @@ struct serve_slot {
 	bool lags;         // runs code that is to be replaced by what is compiled behind
 	bool leaves;       // nobody calls it any more: of those that are emptied, no call filled it just now
 	bool closed;       // a call of it did not return, or not in time: no further one, and it goes with the last
+	bool cut;          // by who called it, not by a failure of its own
 	uint64_t served;   // since then
 	uint64_t since_ns; // it has been without requests
 };
@@ -468,6 +469,8 @@ struct serve_slot *serve__slot_take(struct serve_shard *s, struct serve_stock *s
 void serve__slot_started(struct serve_slot *slot, struct serve_shard *s);
 // One of its requests is over. `clean`: the call returned.
 void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean);
+// Before that: what the call ended by. Who goes away, or whose time is over, makes no later instance wait, as a failure of this one does.
+void serve__slot_ended_by(struct serve_slot *slot, enum trap t);
 // Policy keep: a call of the instance returned, whoever has it yet: there are no failures in a row.
 void serve__slot_returned(struct serve_shard *s);
 // A request that found no room in it for its handles: none comes before one of the others is over.

@@ -675,13 +675,20 @@ void serve__slot_returned(struct serve_shard *s)
 	s->failures = 0;
 }
 
-// Of policy keep: how the last call of its instance ended.
-static void note_end(struct serve_shard *s, bool clean)
+void serve__slot_ended_by(struct serve_slot *slot, enum trap t)
+{
+	slot->cut |= t == TRAP_KILLED || t == TRAP_DEADLINE;
+}
+
+// Of policy keep: how the last call of its instance ended. A client could deny others the service if his leaving were its failure.
+static void note_end(const struct serve_slot *slot, struct serve_shard *s, bool clean)
 {
 	if (clean) {
 		serve__slot_returned(s);
 		return;
 	}
+	if (slot->cut)
+		return;
 	uint64_t wait = BACK_OFF << min_u64(s->failures++, BACK_OFF_STEPS);
 	s->not_before_ns = sat_add_u64(loop_now_ns(s->loop), wait);
 }
@@ -695,7 +702,7 @@ void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean
 	slot->closed |= !clean;
 	ends_work(s, slot);
 	if (is_kept(slot))
-		note_end(s, clean);
+		note_end(slot, s, clean);
 	if (slot->closed || is_old(slot)) {
 		unlist(slot);
 		if (slot->tasks == 0)

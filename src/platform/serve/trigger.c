@@ -134,6 +134,7 @@ static void on_done(struct seam_task *task)
 	serve__meter_inner(s, r->slot->canon, task->cpu_ns, r->ok || r->trap.trap == TRAP_EXIT || r->stopped ? TRAP_NONE : r->trap.trap);
 	unlist(r);
 	after_run(t, r, status);
+	serve__slot_ended_by(r->slot, r->trap.trap);
 	give_back(r, r->ok);
 	serve__count_down(&s->calls);
 	serve__queue_wake(s);

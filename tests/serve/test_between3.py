@@ -2,7 +2,7 @@
 either side may end first.
 
 files/gate3.c is both sides: /BETWEEN/ASKS?PORT says what each does."""
-import os, socketserver, subprocess, tempfile, threading, time
+import os, socketserver, subprocess, tempfile, threading, time, traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,8 +82,8 @@ class _Upstream(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def handle_error(self, *_):
-        pass
+    def handle_error(self, *_):  # outside of a request: no thread for a connection is to be had, ...
+        self.broken.append("no request: " + traceback.format_exc(limit=-1))
 
     def __exit__(self, *_):
         self.shutdown()
@@ -337,10 +337,11 @@ def it_is_put_in_and_taken_out_while_requests_are_on_their_way():
                 time.sleep(0.1)
         finally:
             over.append(True)
-        ways = set()
-        for path, seen in asking.join():
+        ways, done = set(), asking.join()
+        came = {path: f"{sum(f'{path}?' in p for p in up.begun)} begun, {sum(f'{path}?' in p for _, p, *_ in up.asked)} whole of {len(seen)}" for path, seen in done}
+        for path, seen in done:
             check(seen and all(status == 200 and whole for status, whole, *_ in seen),
-                (path, [x for x in seen if x[:2] != (200, True)][:5], up.broken, s.log_text()[-2000:]))
+                (path, [x for x in seen if x[:2] != (200, True)][:5], came[path], up.broken, s.log_text()[-2000:]))
             ways |= {(path[1] in "wc", back) for _, _, back, _ in seen}
         check(ways == {(True, True), (True, False), (False, False)}, ways)
         check(not up.broken, up.broken)

@@ -75,7 +75,7 @@ static void on_retire(struct loop_timer *t)
 static void take_up(struct serve_shard *s, struct serve_choice *c)
 {
 	struct serve_choice *before = s->choice;
-	bool kept_before = s->keeps;
+	bool kept_before = s->keeps, is_another = before && before->versions[0] != c->versions[0];
 	s->keeps = c->versions[0] && c->versions[0]->config->policy == SERVE_KEEP;
 	bool has_any = c->versions[0] && (!s->keeps || s->index == SERVE_KEEPER);
 	if (!has_any && s->queue_head) {
@@ -91,6 +91,8 @@ static void take_up(struct serve_shard *s, struct serve_choice *c)
 	s->stable = has_any ? stock_for(s, c->versions[0]) : NULL;
 	s->tried = has_any && c->versions[1] ? stock_for(s, c->versions[1]) : NULL;
 	s->turn = 0;
+	if (is_another)
+		serve__slots_of_another(s);
 	s->retire_timer.fn = on_retire;
 	loop_timer_set(s->loop, &s->retire_timer, loop_now_ns(s->loop));
 	serve__choice_unref(before);

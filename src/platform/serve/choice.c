@@ -91,8 +91,10 @@ static void take_up(struct serve_shard *s, struct serve_choice *c)
 	s->stable = has_any ? stock_for(s, c->versions[0]) : NULL;
 	s->tried = has_any && c->versions[1] ? stock_for(s, c->versions[1]) : NULL;
 	s->turn = 0;
-	if (is_another)
-		serve__slots_of_another(s);
+	if (is_another) {  // it has not failed yet
+		s->failures = 0;
+		s->not_before_ns = 0;
+	}
 	s->retire_timer.fn = on_retire;
 	loop_timer_set(s->loop, &s->retire_timer, loop_now_ns(s->loop));
 	serve__choice_unref(before);

@@ -117,8 +117,7 @@ struct serve_taps {
 	const char *failed;  // why something can't be printed; NULL: all can
 };
 void serve__taps_init(struct serve_taps *s, struct canon_instance *i, struct canon_task *task, struct arena *values);
-// Takes the streams and futures in a native value, which gets their numbers here; from then on what comes by them is kept. On the fiber of the call.
-// false: s->failed.
+// Takes the streams and futures in a native value, which gets their numbers here; from then on what comes by them is kept. On the fiber of the call. false: s->failed.
 NODISCARD bool serve__taps_take(struct serve_taps *s, const struct wit_type *t, void *native);
 // wit_wave_sink.contents; `ctx` is the taps.
 bool serve__taps_contents(void *ctx, const struct wit_type *type, uint32_t number, const void **ret, size_t *ret_n, struct err *e);
@@ -142,8 +141,7 @@ struct serve_tally_line {
 	uint8_t apart[64];
 };
 
-// What a service runs: immutable once it is ready. Counted, with the reason: it is replaced while calls of it end, and goes on thread 0 when nobody uses
-// it any more.
+// What a service runs: immutable once it is ready. Counted, with the reason: it is replaced while calls of it end, and goes on thread 0 when nobody uses it.
 struct serve_version {
 	const struct serve_service_config *config;
 	struct serve_process *process;
@@ -582,8 +580,7 @@ void serve__listener_release(struct serve_listener *l);
 void serve__listener_unbind(struct serve_listener *l);
 // "http://127.0.0.1:3000", "unix:PATH".
 void serve__listener_print(const struct serve_listener *l, struct buf *b);
-// Opens a thread's port and listens; `first`: nobody else may have the address. Connections are passed on to the keeper's where they ask for an instance that is
-// kept.
+// Opens a thread's port and listens; `first`: nobody else may have the address. Connections that ask for a kept instance are passed on to the keeper's.
 NODISCARD bool serve__port_open(struct serve_listener *l, struct serve_thread *t, bool first, struct err *e);
 // Who comes from here on is served so. On its thread.
 void serve__port_take_wire(struct serve_port *p, const struct serve_wire *w);

@@ -680,12 +680,6 @@ void serve__slot_ended_by(struct serve_slot *slot, enum trap t)
 	slot->cut |= t == TRAP_KILLED || t == TRAP_DEADLINE;
 }
 
-void serve__slots_of_another(struct serve_shard *s)
-{
-	s->failures = 0;
-	s->not_before_ns = 0;
-}
-
 // Of policy keep: how the last call of its instance ended. A client could deny others the service if his leaving were its failure.
 static void note_end(const struct serve_slot *slot, struct serve_shard *s, bool clean)
 {

@@ -21,8 +21,6 @@ void serve__slot_started(struct serve_slot *slot, struct serve_shard *s);
 void serve__slot_give(struct serve_slot *slot, struct serve_shard *s, bool clean);
 // Before that: what the call ended by. Who goes away, or whose time is over, makes no later instance wait, as a failure of this one does.
 void serve__slot_ended_by(struct serve_slot *slot, enum trap t);
-// Policy keep: another version is in force, which has not failed yet.
-void serve__slots_of_another(struct serve_shard *s);
 // Policy keep: a call of the instance returned, whoever has it yet: there are no failures in a row.
 void serve__slot_returned(struct serve_shard *s);
 // A request that found no room in it for its handles: none comes before one of the others is over.

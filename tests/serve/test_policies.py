@@ -116,13 +116,19 @@ def who_goes_away_is_no_failure_of_an_instance_that_is_kept():
     with Server(MISBEHAVE, "--policy", "keep", "--deadline", "5s") as s:
         fresh = _marks(s)
         check(s.get("/mark").status == 200, "no answer")
-        for n in range(12):
+
+        def leave(n):
             with s.connect() as c:
                 c.ask("/flood")
                 head = c.sock.recv(12)
                 check(head == b"HTTP/1.1 200", f"{head} after {n}")
                 c.reset()
-        check(_marks(s) == fresh, "the state of one that was ended is still there")
+        for n in range(12):
+            leave(n)
+        n = 12
+        while _marks(s) != fresh and n < 200:  # a call may return before its client's leaving is heard of
+            leave(n := n + 1)
+        check(n < 200, "the state of one that was ended is still there")
 
 
 def nor_is_a_deadline():

@@ -225,9 +225,9 @@ static inline bool canon_task_may_leave(const struct canon_task *t)
 struct canon_task *canon_task_leave(struct canon_task *t, void (*over)(void *data), void *data);
 // It has done nothing yet, and would have to park: it is called once more, on a stack of its own. Returns what it is to return.
 enum trap canon_task_stay(struct canon_task *t);
-// The message of a trap; returns TRAP_HOST, or TRAP_OUT_OF_MEMORY: that there is none, the instance's or the host's, is not what the guest did.
-enum trap canon_task_no_memory(struct canon_task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// The message of a trap; returns TRAP_HOST. / Of want of memory, the instance's or the host's, which is not what the guest did; returns TRAP_OUT_OF_MEMORY.
 enum trap canon_task_trap(struct canon_task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+enum trap canon_task_no_memory(struct canon_task *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // Ends the instance cleanly with a status; returns TRAP_EXIT.
 enum trap canon_task_exit(struct canon_task *t, int32_t code);
 

@@ -136,7 +136,6 @@ static int stat_at(int fd, const char *path, int flags, struct sys_stat *ret)
 	return 0;
 }
 
-// A file system that can't tell what it has in memory is read by somebody who may wait.
 static int real_stat(int fd, bool cached, struct sys_stat *ret)
 {
 	return stat_at(fd, "", AT_EMPTY_PATH | (cached ? AT_STATX_DONT_SYNC : 0), ret);
@@ -147,6 +146,7 @@ int sys_look(const char *path, struct sys_stat *ret)
 	return stat_at(AT_FDCWD, path, 0, ret);
 }
 
+// A file system that can't tell what it has in memory is read by somebody who may wait.
 static int64_t real_read(int fd, void *into, size_t n, uint64_t offset, bool cached)
 {
 	struct iovec v = {into, n};
